@@ -1,0 +1,126 @@
+"""Settings of a run, read once from command-line arguments whose defaults are ``SEGR1_*`` environment variables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segr1_app.domain import SettingsError
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+DEFAULT_POLICY = ASSETS / "models" / "policy"
+DEFAULT_SEGMENTER = ASSETS / "models" / "segmenter"
+DEFAULT_HOME = Path(".segr1")
+DEFAULT_PORT = 7860
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+ATTENTIONS = ("auto", "sdpa", "flash_attention_2", "eager")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a process was asked to run with.
+
+    Attributes:
+        home: the one data folder: database, pictures and runs.
+        policy: a folder or a hub id of a transformers image-text-to-text model.
+        segmenter: a folder or a hub id of a sam2 model.
+        device: a torch device such as "cpu" or "cuda:1", or "auto": the GPU when there is one.
+        dtype: the policy's number format, or "auto": bfloat16 on a GPU, float32 elsewhere.
+        attention: the policy's attention kernel, or "auto": flash-attention when installed on a GPU, else SDPA.
+        host, port, share: where the page is served, and whether gradio opens a public link to it.
+    """
+
+    home: Path = DEFAULT_HOME
+    policy: str = str(DEFAULT_POLICY)
+    segmenter: str = str(DEFAULT_SEGMENTER)
+    device: str = "auto"
+    dtype: str = "auto"
+    attention: str = "auto"
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    share: bool = False
+
+    @property
+    def embedded(self) -> bool:
+        """Whether both models are the small ones that ship with the project."""
+        return self.policy == str(DEFAULT_POLICY) and self.segmenter == str(DEFAULT_SEGMENTER)
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> Settings:
+        """The settings among parsed ``arguments``; what a command did not ask for keeps its default.
+
+        Raises:
+            SettingsError: for a port outside 0-65535 or a home that is a file.
+        """
+        given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
+        settings = cls(**given)
+        if not 0 <= settings.port <= 65535:
+            raise SettingsError(f"--port {settings.port} is not a port; choose a number from 0 to 65535.")
+        if settings.home.exists() and not settings.home.is_dir():
+            raise SettingsError(f"--home {settings.home} is a file; name a folder (it is made when missing).")
+        return settings
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare what every command that runs models takes: data folder, models and how to run them."""
+    group = parser.add_argument_group("models and data")
+    group.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        default=Path(environ.get("SEGR1_HOME", DEFAULT_HOME)),
+        help="data folder for database, pictures and runs (SEGR1_HOME; default: %(default)s)",
+    )
+    group.add_argument(
+        "--policy",
+        metavar="ID|DIR",
+        default=environ.get("SEGR1_POLICY", str(DEFAULT_POLICY)),
+        help="policy: a model folder or a hub id such as geshang/Seg-R1-3B (SEGR1_POLICY; default: the embedded one)",
+    )
+    group.add_argument(
+        "--segmenter",
+        metavar="ID|DIR",
+        default=environ.get("SEGR1_SEGMENTER", str(DEFAULT_SEGMENTER)),
+        help="segmenter: a model folder or a hub id such as facebook/sam2.1-hiera-large "
+        "(SEGR1_SEGMENTER; default: the embedded one)",
+    )
+    group.add_argument(
+        "--device",
+        default=environ.get("SEGR1_DEVICE", "auto"),
+        help="torch device, e.g. cpu or cuda:0 (SEGR1_DEVICE; default: the GPU when there is one)",
+    )
+    group.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=environ.get("SEGR1_DTYPE", "auto"),
+        help="number format of the policy (SEGR1_DTYPE; default: bfloat16 on a GPU, else float32)",
+    )
+    group.add_argument(
+        "--attention",
+        choices=ATTENTIONS,
+        default=environ.get("SEGR1_ATTENTION", "auto"),
+        help="attention of the policy (SEGR1_ATTENTION; default: flash-attention when installed, else sdpa)",
+    )
+
+
+def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare where the page is served."""
+    group = parser.add_argument_group("server")
+    group.add_argument(
+        "--host",
+        default=environ.get("SEGR1_HOST", "127.0.0.1"),
+        help="address to listen on; 0.0.0.0 for every network of this machine (SEGR1_HOST; default: %(default)s)",
+    )
+    group.add_argument(
+        "--port",
+        type=int,
+        default=environ.get("SEGR1_PORT", str(DEFAULT_PORT)),
+        help="port to listen on (SEGR1_PORT; default: %(default)s)",
+    )
+    group.add_argument(
+        "--share", action="store_true", help="also open a public link through gradio's relay (default: off)"
+    )

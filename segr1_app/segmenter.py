@@ -1,0 +1,204 @@
+"""The segmenter: frozen SAM2 (Ravi et al., 2024, arXiv 2408.00714) that turns mask prompts into masks.
+
+Encoding a picture and decoding prompts are apart, so that any number of objects, completions and corrections
+decode against one embedding. Pictures are RGB, masks are bool, and a mask is a pure function of picture and
+prompt: nothing is carried over from an earlier call.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from cachetools import LRUCache
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2_hf
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+from segr1_app.loading import model_name, resolve_device
+from segr1_app.domain import ImageSize, ModelError, ObjectMask, ObjectPrompt
+from segr1_app.images import Picture
+
+CONFIG_FILE = "config.yaml"
+WEIGHTS_FILE = "model.safetensors"
+CACHE_BYTES = 256 * 2**20
+"""Memory the embeddings of recent pictures may take; about 16 pictures of sam2.1-large, 300 of the embedded one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """A picture as the segmenter's encoder sees it.
+
+    Attributes:
+        image_embed: float (1, C, S/16, S/16), S being the model's square input side in pixels.
+        high_res: the finer maps, float (1, C/8, S/4, S/4) and (1, C/4, S/8, S/8).
+        image_size: the original picture's size, the frame of prompts and masks.
+    """
+
+    image_embed: torch.Tensor
+    high_res: tuple[torch.Tensor, ...]
+    image_size: ImageSize
+
+    @property
+    def nbytes(self) -> int:
+        return self.image_embed.nbytes + sum(level.nbytes for level in self.high_res)
+
+
+class Segmenter(Protocol):
+    """What the pipeline asks of a segmenter."""
+
+    @property
+    def model_id(self) -> str: ...
+
+    def encode(self, picture: Picture) -> Embedding:
+        """The picture's embedding, from the cache when it was encoded recently."""
+        ...
+
+    def decode(self, embedding: Embedding, objects: Sequence[ObjectPrompt]) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order, in the frame ``embedding.image_size``."""
+        ...
+
+
+class Sam2Segmenter:
+    """Any ``sam2`` model behind its own image predictor, with an embedding cache.
+
+    Args:
+        model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode.
+        model_id: the name shown to the user.
+        cache_bytes: how much memory cached embeddings may take.
+    """
+
+    def __init__(self, model: torch.nn.Module, model_id: str, *, cache_bytes: int = CACHE_BYTES) -> None:
+        self._predictor = SAM2ImagePredictor(model)
+        side = int(self._predictor.model.image_size)
+        # The predictor assumes 1024 px; the maps of any other size lie at strides 4, 8 and 16 all the same.
+        self._predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]
+        self._model_id = model_id
+        self._cache: LRUCache[str, Embedding] = LRUCache(cache_bytes, getsizeof=lambda embedding: embedding.nbytes)
+        # The predictor holds the current picture: one caller at a time.
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, source: str | Path, *, device: str = "auto") -> Sam2Segmenter:
+        """Load a folder holding ``config.yaml`` and ``model.safetensors``, or a ``facebook/sam2*`` hub id.
+
+        Raises:
+            ModelError: when there is no such model, its files are damaged or cannot be fetched.
+        """
+        target = resolve_device(device)
+        folder = Path(source)
+        if folder.is_dir():
+            model = _model_from_folder(folder).to(target).eval()
+            return cls(model, model_name(folder))
+        if str(source) in HF_MODEL_ID_TO_FILENAMES:
+            return cls(_model_from_hub(str(source), target), str(source))
+        known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
+        raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
+
+    @property
+    def model_id(self) -> str:
+        return self._model_id
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self._predictor.device)
+
+    def encode(self, picture: Picture) -> Embedding:
+        """The picture's embedding, from the cache when it was encoded recently.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+        """
+        with self._lock:
+            cached = self._cache.get(picture.sha256)
+            if cached is not None:
+                return cached
+            with _inference(self.device):
+                self._predictor.set_image(picture.pixels)
+            features = self._predictor._features
+            self._predictor.reset_predictor()
+            embedding = Embedding(features["image_embed"], tuple(features["high_res_feats"]), picture.size)
+            if embedding.nbytes <= self._cache.maxsize:
+                self._cache[picture.sha256] = embedding
+            return embedding
+
+    def decode(self, embedding: Embedding, objects: Sequence[ObjectPrompt]) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order, in the frame ``embedding.image_size``.
+
+        An object without box and points has nothing to go by: its mask is empty and its confidence 0.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+        """
+        with self._lock:
+            width, height = embedding.image_size
+            predictor = self._predictor
+            predictor._features = {"image_embed": embedding.image_embed, "high_res_feats": list(embedding.high_res)}
+            predictor._orig_hw = [(height, width)]
+            predictor._is_image_set = True
+            try:
+                with _inference(self.device):
+                    return tuple(self._decode_one(prompt, embedding.image_size) for prompt in objects)
+            finally:
+                predictor.reset_predictor()
+
+    def _decode_one(self, prompt: ObjectPrompt, image_wh: ImageSize) -> ObjectMask:
+        if prompt.box is None and not prompt.points:
+            return ObjectMask(np.zeros((image_wh.height, image_wh.width), dtype=bool), 0.0)
+        masks, confidences, _ = self._predictor.predict(
+            point_coords=np.array([(p.x, p.y) for p in prompt.points], dtype=np.float32) if prompt.points else None,
+            point_labels=np.array([p.label for p in prompt.points], dtype=np.int32) if prompt.points else None,
+            box=np.array(prompt.box.xyxy, dtype=np.float32) if prompt.box else None,
+            multimask_output=False,
+        )
+        return ObjectMask(masks[0].astype(bool), float(confidences[0]))
+
+
+def _model_from_folder(folder: Path) -> torch.nn.Module:
+    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"'{folder}' holds no segmenter: {' and '.join(missing)} missing. A segmenter folder holds {CONFIG_FILE} "
+            f"and {WEIGHTS_FILE}, as train.segmenter writes them."
+        )
+    config = OmegaConf.load(folder / CONFIG_FILE)
+    model: torch.nn.Module = instantiate(config.model, _recursive_=True)
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}") from error
+    return model
+
+
+def _model_from_hub(repo_id: str, device: torch.device) -> torch.nn.Module:
+    try:
+        model: torch.nn.Module = build_sam2_hf(repo_id, device=str(device))
+    except (LocalEntryNotFoundError, HfHubHTTPError) as error:
+        raise ModelError(
+            f"The segmenter {repo_id} is not on this machine and could not be downloaded: check the network, or give "
+            f"--segmenter a model folder."
+        ) from error
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise ModelError(f"The downloaded weights of {repo_id} cannot be read ({error}): delete them and retry.") from error
+    return model
+
+
+@contextmanager
+def _inference(device: torch.device) -> Iterator[None]:
+    """Inference mode, bfloat16 where SAM2 was meant to run in it (a GPU), and memory errors in words."""
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError("The segmenter ran out of GPU memory: use a smaller --segmenter or --device cpu.") from error
