@@ -1,0 +1,132 @@
+"""The models behind the page: loaded in the background, so that the page is there before they are."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, Settings
+from segr1_app.domain import ModelError, SegR1Error
+
+if TYPE_CHECKING:
+    from segr1_app.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """What the page says about its models.
+
+    Attributes:
+        state: whether they can be used yet, or ever.
+        policy, segmenter: their names.
+        device: where they run; empty until they are loaded.
+        understands: what a small policy says it can be asked; empty for one that takes any instruction.
+        failure: why they cannot be used; empty unless ``state`` is "failed".
+    """
+
+    state: Literal["loading", "ready", "failed"]
+    policy: str
+    segmenter: str
+    device: str = ""
+    understands: str = ""
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModels:
+    """A pipeline and what is to be said about it; see `ModelStatus`."""
+
+    pipeline: Pipeline
+    device: str
+    understands: str
+
+
+class ModelHost:
+    """Loads the models in a thread of its own and hands them out, one run at a time.
+
+    Args:
+        settings: which models, and how to run them.
+        load: makes the models from the settings.
+    """
+
+    def __init__(self, settings: Settings, load: Callable[[Settings], LoadedModels] | None = None) -> None:
+        self._settings = settings
+        self._load = load or load_models
+        self._status = ModelStatus("loading", _named(settings.policy), _named(settings.segmenter))
+        self._loaded: LoadedModels | None = None
+        self._settled = threading.Event()
+        # A plain lock: a run that the user leaves may be ended by another thread than the one that began it.
+        self.turn = threading.Lock()
+
+    @property
+    def status(self) -> ModelStatus:
+        return self._status
+
+    def start(self) -> None:
+        """Begin to load; returns at once."""
+        threading.Thread(target=self._work, name="load-models", daemon=True).start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the models are loaded or have failed to; False when ``seconds`` ran out before."""
+        return self._settled.wait(seconds)
+
+    def pipeline(self) -> Pipeline:
+        """The loaded pipeline; waits for it.
+
+        Raises:
+            ModelError: when the models could not be loaded; its text is that of ``status.failure``.
+        """
+        self._settled.wait()
+        if self._loaded is None:
+            raise ModelError(self._status.failure)
+        return self._loaded.pipeline
+
+    def _work(self) -> None:
+        status = replace(
+            self._status, state="failed", failure="Loading the models failed; the terminal shows what happened."
+        )
+        try:
+            self._loaded = self._load(self._settings)
+            status = ModelStatus(
+                state="ready",
+                policy=self._loaded.pipeline.policy.model_id,
+                segmenter=self._loaded.pipeline.segmenter.model_id,
+                device=self._loaded.device,
+                understands=self._loaded.understands,
+            )
+        except SegR1Error as error:
+            status = replace(self._status, state="failed", failure=str(error))
+        finally:
+            # Anything unforeseen goes on to the thread's own traceback; nobody is left waiting for it.
+            self._status = status
+            self._settled.set()
+
+
+def load_models(settings: Settings) -> LoadedModels:
+    """Load both models as ``settings`` say.
+
+    Raises:
+        ModelError: when one of them cannot be loaded.
+    """
+    # Imported here because torch, transformers and sam2 take seconds, for which the page need not wait.
+    from segr1_app.pipeline import Pipeline  # noqa: PLC0415
+    from segr1_app.policy import VlmPolicy  # noqa: PLC0415
+    from segr1_app.segmenter import Sam2Segmenter  # noqa: PLC0415
+
+    policy = VlmPolicy.load(settings.policy, device=settings.device, dtype=settings.dtype, attention=settings.attention)
+    segmenter = Sam2Segmenter.load(settings.segmenter, device=settings.device)
+    return LoadedModels(
+        pipeline=Pipeline(policy, segmenter),
+        device=str(policy.device),
+        understands=policy.card.understands if policy.card else "",
+    )
+
+
+def _named(source: str) -> str:
+    """A model's name before it is loaded."""
+    if source in (str(DEFAULT_POLICY), str(DEFAULT_SEGMENTER)):
+        return f"embedded {Path(source).name}"
+    return source

@@ -1,0 +1,56 @@
+"""The page: a header that says which models run, and one tab for each thing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from segr1_app.samples import find_samples
+from segr1_app.ui.models import ModelHost
+from segr1_app.ui.run_tab import build_run_tab
+from segr1_app.ui.runs import RunHandlers
+from segr1_app.ui.theme import build_theme
+from segr1_app.ui.views import STATIC, STYLES, ViewValue, header_value, view
+
+
+def build_app(models: ModelHost, cache: Path) -> gr.Blocks:
+    """Build the page; nothing is loaded and nothing is served yet.
+
+    Args:
+        models: the models behind the page, loading or loaded.
+        cache: an existing folder for previews and downloads; the same that gradio has as ``GRADIO_TEMP_DIR``.
+
+    Returns:
+        The page, to be launched with `launch_options`.
+    """
+    # The only files served from outside the cache.
+    gr.set_static_paths([STATIC])
+
+    def follow_models() -> Iterator[ViewValue]:
+        """Which models run and how far they are; ends when they are loaded, or cannot be."""
+        if not models.wait(seconds=0):
+            yield header_value(models.status)
+            models.wait()
+        yield header_value(models.status)
+
+    with gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True) as page:
+        header = view("header", header_value(models.status), elem_id="header")
+        with gr.Tabs(elem_id="tabs"), gr.Tab("Run", id="run"):
+            build_run_tab(RunHandlers(models, cache), find_samples())
+        page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """The arguments of ``launch()`` that belong to the look of the page and keep it from asking other hosts."""
+    return {
+        "theme": build_theme(),
+        "css_paths": [STYLES],
+        "footer_links": ["api"],
+        "ssr_mode": False,
+        "run_history": False,
+        "enable_monitoring": False,
+    }

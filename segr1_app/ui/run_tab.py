@@ -1,0 +1,99 @@
+"""The Run tab: a picture and an instruction in; reasoning, prompts and masks out."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+
+import gradio as gr
+from PIL import Image
+
+from segr1_app.codec import PRESETS
+from segr1_app.samples import Sample
+from segr1_app.ui.runs import RunHandlers
+from segr1_app.ui.views import ViewValue, answer_value, view
+
+THUMBNAIL_SIDE = 160
+PARALLEL_RUNS = 8
+"""Requests that may stand in line for the models and be told so; any more wait in gradio's own queue."""
+
+
+def build_run_tab(handlers: RunHandlers, samples: tuple[Sample, ...]) -> None:
+    """Lay out the tab in the current ``gr.Blocks`` and wire its events to ``handlers``."""
+    with gr.Row(elem_id="workbench"):
+        with gr.Column(elem_id="ask"):
+            picture = gr.Image(
+                type="filepath",
+                label="Picture",
+                sources=["upload", "clipboard", "webcam"],
+                height=208,
+                elem_id="picture",
+                buttons=[],
+            )
+            strip = view("samples", [_sample_value(sample) for sample in samples], elem_id="samples")
+            instruction = gr.Textbox(
+                PRESETS[0].text,
+                label="Instruction",
+                placeholder="What should be found?",
+                lines=3,
+                max_lines=3,
+                elem_id="instruction",
+            )
+            with gr.Row(elem_id="presets"):
+                presets = [gr.Button(preset.name, size="sm", min_width=0) for preset in PRESETS]
+            with gr.Row(elem_id="actions"):
+                run = gr.Button("Run", variant="primary", elem_id="run-button", min_width=0)
+                stop = gr.Button("Stop", interactive=False, elem_id="stop-button", min_width=0)
+        with gr.Column(elem_id="look"):
+            stage = view("stage", None, elem_id="stage")
+        with gr.Column(elem_id="told"):
+            answer = view("answer", answer_value("idle"), elem_id="answer")
+
+    outputs = [stage, answer, run, stop]
+    # preprocess=False: gradio would open the uploaded file itself, and so meet damaged and hostile ones where no clear
+    # message can be given, and convert some without applying their EXIF rotation. The handlers get the file's path.
+    running = run.click(
+        handlers.run,
+        [picture, instruction],
+        outputs,
+        api_name="run",
+        preprocess=False,
+        show_progress="hidden",
+        concurrency_limit=PARALLEL_RUNS,
+    )
+    stop.click(handlers.stop, None, outputs, api_visibility="private", show_progress="hidden", cancels=[running])
+    picture.change(
+        handlers.show,
+        picture,
+        outputs,
+        api_name="show",
+        preprocess=False,
+        show_progress="hidden",
+        cancels=[running],
+    )
+
+    def choose(event: gr.EventData) -> str:
+        """The file of the sample that was clicked."""
+        return handlers.uploaded_copy(samples[event.index].path)
+
+    strip.select(choose, None, picture, api_visibility="private", show_progress="hidden")
+    for button, preset in zip(presets, PRESETS, strict=True):
+        button.click(_always(preset.text), None, instruction, api_visibility="private", show_progress="hidden")
+    gr.api(handlers.predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
+
+
+def _always(text: str) -> Callable[[], str]:
+    return lambda: text
+
+
+def _sample_value(sample: Sample) -> ViewValue:
+    """Title and thumbnail of a sample; the thumbnail travels inside the page."""
+    with Image.open(sample.path) as image:
+        image.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
+        thumbnail = image.convert("RGB")
+    thumbnail.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    buffer = io.BytesIO()
+    thumbnail.save(buffer, "JPEG", quality=82)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return {"title": sample.title, "thumbnail": f"data:image/jpeg;base64,{encoded}"}

@@ -1,0 +1,146 @@
+"""What happens when the user of the Run tab does something; each handler yields or returns new values of the views."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import gradio as gr
+from PIL import Image
+
+from segr1_app.domain import PictureError, Prediction, SegR1Error
+from segr1_app.images import Picture, load_picture
+from segr1_app.ui.models import ModelHost
+from segr1_app.ui.views import ViewValue, answer_value, prediction_value, stage_value
+
+STREAM_SECONDS = 0.05
+"""Shortest time between two updates of the growing text: an event per token would slow the generation down."""
+
+PREVIEW_SIDE = 2048
+"""Longest side in pixels of the picture that the page shows."""
+
+Upload: TypeAlias = dict[str, Any]
+"""An uploaded file as gradio's ``FileData`` in JSON; its "path" lies in the cache."""
+
+Update: TypeAlias = tuple[Any, Any, Any, Any]
+"""New values of stage, answer, Run button and Stop button."""
+
+
+class RunHandlers:
+    """Answers the events of the Run tab.
+
+    An error of the domain is told in the answer view, as one sentence; that is done here and nowhere else.
+
+    Args:
+        models: runs the predictions.
+        cache: an existing folder for previews and downloads, from which gradio serves files.
+    """
+
+    def __init__(self, models: ModelHost, cache: Path) -> None:
+        self._models = models
+        self._cache = cache.resolve()
+
+    def show(self, picture: Upload | None) -> Update:
+        """Show a picture as it is, and forget the answer to the last one."""
+        if picture is None:
+            return None, answer_value("idle"), *_buttons(running=False)
+        try:
+            stage = self._stage(self._load(picture))
+        except SegR1Error as error:
+            return None, answer_value("failed", failure=str(error)), *_buttons(running=False)
+        return stage, answer_value("idle"), *_buttons(running=False)
+
+    def stop(self) -> Update:
+        """End the run; the picture stays."""
+        return gr.skip(), answer_value("stopped"), *_buttons(running=False)
+
+    def run(self, picture: Upload | None, instruction: str) -> Iterator[Update]:
+        """Find in a picture what the instruction asks for; streams the values of the page's views.
+
+        The views get the reasoning as it is written, then prompts, masks and their confidence, and three downloads.
+        """
+        try:
+            if picture is None:
+                raise PictureError("There is no picture yet: upload or paste one, or click a sample.")
+            loaded = self._load(picture)
+            yield self._stage(loaded), answer_value("looking"), *_buttons(running=True)
+            for stage, answer in self._answers(loaded, instruction):
+                yield stage, answer, gr.skip(), gr.skip()
+            yield gr.skip(), gr.skip(), *_buttons(running=False)
+        except SegR1Error as error:
+            yield gr.skip(), answer_value("failed", failure=str(error)), *_buttons(running=False)
+
+    def _answers(self, picture: Picture, instruction: str) -> Iterator[tuple[Any, ViewValue]]:
+        if not self._models.wait(seconds=0):
+            yield gr.skip(), answer_value("loading")
+        pipeline = self._models.pipeline()
+        if self._models.turn.locked():
+            yield gr.skip(), answer_value("waiting")
+        with self._models.turn:
+            yield gr.skip(), answer_value("looking")
+            text, shown_at = "", 0.0
+            for event in pipeline.stream(picture, instruction):
+                if isinstance(event, Prediction):
+                    yield self._stage(picture, event), prediction_value(event, self._save(picture, event))
+                    continue
+                text += event.text
+                if time.monotonic() - shown_at >= STREAM_SECONDS:
+                    yield gr.skip(), answer_value("writing", text)
+                    shown_at = time.monotonic()
+
+    def predict(self, picture: gr.FileData, instruction: str) -> dict[str, Any]:
+        """Find in a picture what the instruction asks for.
+
+        Args:
+            picture: an uploaded image file; with gradio_client, ``handle_file("photo.jpg")``.
+            instruction: what to find, in words.
+
+        Returns:
+            The record of the prediction: completion, reasoning, prompts, masks as COCO RLE, confidences, times.
+        """
+        from segr1_app.results import prediction_record  # noqa: PLC0415
+
+        try:
+            loaded = self._load(picture)
+            pipeline = self._models.pipeline()
+            with self._models.turn:
+                return prediction_record(pipeline.run(loaded, instruction))
+        except SegR1Error as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    def uploaded_copy(self, file: Path) -> str:
+        """A copy of ``file`` among the uploads."""
+        return shutil.copy(file, self._cache / file.name)
+
+    def _load(self, upload: Upload) -> Picture:
+        """The uploaded picture; a client must not name other files of this machine."""
+        path = Path(str(upload.get("path"))).resolve()
+        if not path.is_relative_to(self._cache):
+            raise PictureError("The picture is not an upload: with gradio_client, send it by handle_file().")
+        return load_picture(path)
+
+    def _stage(self, picture: Picture, prediction: Prediction | None = None) -> ViewValue:
+        preview = self._cache / f"{picture.sha256}.jpg"
+        if not preview.exists():
+            image = Image.fromarray(picture.pixels)
+            image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+            image.save(preview, quality=92)
+        title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
+        if prediction is None:
+            return stage_value(preview, title, picture.size)
+        return stage_value(preview, title, picture.size, prediction.objects, prediction.masks)
+
+    def _save(self, picture: Picture, prediction: Prediction) -> dict[str, Path]:
+        from segr1_app.results import save_prediction  # noqa: PLC0415
+
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._cache))
+        return save_prediction(folder, picture, prediction)
+
+
+def _buttons(*, running: bool) -> tuple[Any, Any]:
+    """Run and Stop: one of them can be pressed at a time."""
+    return gr.update(interactive=not running), gr.update(interactive=running)

@@ -1,0 +1,15 @@
+import { h } from "./dom.js";
+
+/** A strip of photographs; a click triggers 'select' with its index. props.value is [{title, thumbnail}]. */
+export function mount({ element, props, trigger }) {
+  const buttons = props.value.map(({ title, thumbnail }, index) => {
+    const button = h(
+      "button",
+      { type: "button", class: "sample", "aria-label": `Sample picture: ${title}`, title },
+      h("img", { src: thumbnail, alt: "" }),
+    );
+    button.addEventListener("click", () => trigger("select", { index }));
+    return button;
+  });
+  element.replaceChildren(h("div", { class: "samples", role: "group", "aria-label": "Sample pictures" }, ...buttons));
+}
