@@ -1,0 +1,177 @@
+"""Image-mask pairs on disk: how they are found, read, and held in memory for training.
+
+A data set is two folders, one of images and one of masks. A pair is an image and a mask of the same stem, whatever
+their extensions; nothing is ever paired by its place in a listing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from segr1_app.domain import DatasetError, Mask
+from segr1_app.images import IMAGE_SUFFIXES, load_picture
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image file and the file of its mask."""
+
+    stem: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PairListing:
+    """What two folders hold: the pairs by stem, and the files that found no partner."""
+
+    pairs: tuple[Pair, ...]
+    unpaired_images: tuple[Path, ...]
+    unpaired_masks: tuple[Path, ...]
+
+
+def find_pairs(images: Path, masks: Path) -> PairListing:
+    """Pair the files of two folders by stem, sorted by stem.
+
+    Raises:
+        DatasetError: when a folder is missing, a stem stands twice in one folder, or nothing can be paired.
+    """
+    image_files, mask_files = _by_stem(images), _by_stem(masks)
+    both = sorted(image_files.keys() & mask_files.keys())
+    if not both:
+        raise DatasetError(f"No image in '{images}' has a mask of the same name in '{masks}': nothing to do.")
+    return PairListing(
+        pairs=tuple(Pair(stem, image_files[stem], mask_files[stem]) for stem in both),
+        unpaired_images=tuple(image_files[stem] for stem in sorted(image_files.keys() - mask_files.keys())),
+        unpaired_masks=tuple(mask_files[stem] for stem in sorted(mask_files.keys() - image_files.keys())),
+    )
+
+
+def dataset_pairs(folders: Sequence[Path]) -> list[Pair]:
+    """All pairs of data sets that each hold ``images/`` and ``masks/``.
+
+    Raises:
+        DatasetError: as `find_pairs`.
+    """
+    return [pair for folder in folders for pair in find_pairs(folder / "images", folder / "masks").pairs]
+
+
+def load_mask(path: Path) -> Mask:
+    """A mask file as bool (height, width): foreground is what exceeds half of the file's own brightest value.
+
+    So a mask of 0 and 1 reads as one of 0 and 255, in 8 as in 16 bit, and soft edges are cut at one half; an all-black
+    file is an empty mask.
+
+    Raises:
+        DatasetError: when the file cannot be read as an image.
+    """
+    try:
+        with Image.open(path) as file:
+            # A palette's indices are the labels; any other colour mode is a grey picture in disguise.
+            grey = file if file.mode in {"1", "L", "P", "I", "F"} or file.mode.startswith("I;16") else file.convert("L")
+            values = np.asarray(grey).astype(np.float64)
+    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"The mask '{path}' cannot be read: {error}") from error
+    mask: Mask = values > values.max(initial=0) / 2
+    return mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedPairs:
+    """Pairs squashed to one square size, memory-mapped.
+
+    Attributes:
+        images: uint8 (N, side, side, 3), RGB.
+        masks: uint8 (N, side, side), 0 or 255, so that they can be warped with linear interpolation.
+        sizes: int32 (N, 2), the original (width, height).
+        datasets: the name of each pair's data set.
+        stems: each pair's stem.
+    """
+
+    images: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+    sizes: npt.NDArray[np.int32]
+    datasets: npt.NDArray[np.str_]
+    stems: npt.NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+
+def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
+    """Read all pairs of ``folders`` once and keep them, squashed to ``side`` x ``side``, in the folder ``cache``.
+
+    Another call with the same files finds them there; changed files are packed anew.
+
+    Raises:
+        DatasetError: as `find_pairs`, and when a mask's size differs from its image's.
+    """
+    pairs = [(folder.resolve().name, pair) for folder in folders for pair in dataset_pairs([folder])]
+    target = cache / f"pairs-{side}-{_fingerprint(pairs)}"
+    if not target.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        # Packed aside and renamed when whole: neither an interruption nor a second process leaves half a cache.
+        with tempfile.TemporaryDirectory(dir=cache, prefix="packing-") as partial:
+            whole = Path(partial) / "pairs"
+            whole.mkdir()
+            _pack(pairs, side, whole)
+            if not target.is_dir():
+                whole.rename(target)
+    return PackedPairs(
+        images=np.load(target / "images.npy", mmap_mode="r"),
+        masks=np.load(target / "masks.npy", mmap_mode="r"),
+        sizes=np.load(target / "sizes.npy"),
+        datasets=np.load(target / "datasets.npy"),
+        stems=np.load(target / "stems.npy"),
+    )
+
+
+def _fingerprint(pairs: Sequence[tuple[str, Pair]]) -> str:
+    """Changes whenever a file is added, removed or written again."""
+    digest = hashlib.sha256()
+    for name, pair in pairs:
+        states = [file.stat() for file in (pair.image, pair.mask)]
+        digest.update(repr((name, pair.stem, [(state.st_size, state.st_mtime_ns) for state in states])).encode())
+    return digest.hexdigest()[:12]
+
+
+def _pack(pairs: Sequence[tuple[str, Pair]], side: int, target: Path) -> None:
+    shape = (len(pairs), side, side)
+    images = np.lib.format.open_memmap(target / "images.npy", "w+", np.uint8, (*shape, 3))  # type: ignore[no-untyped-call]
+    masks = np.lib.format.open_memmap(target / "masks.npy", "w+", np.uint8, shape)  # type: ignore[no-untyped-call]
+    sizes = np.zeros((len(pairs), 2), np.int32)
+    for i, (_, pair) in enumerate(tqdm(pairs, desc="reading pairs", unit="pair")):
+        pixels, mask = load_picture(pair.image).pixels, load_mask(pair.mask)
+        if mask.shape != pixels.shape[:2]:
+            raise DatasetError(f"'{pair.mask}' is {mask.shape[::-1]} px but its image {pixels.shape[1::-1]} px.")
+        images[i] = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+        masks[i] = cv2.resize(mask.astype(np.uint8) * 255, (side, side), interpolation=cv2.INTER_AREA)
+        sizes[i] = pixels.shape[1::-1]
+    images.flush()
+    masks.flush()
+    np.save(target / "sizes.npy", sizes)
+    np.save(target / "datasets.npy", np.array([name for name, _ in pairs]))
+    np.save(target / "stems.npy", np.array([pair.stem for _, pair in pairs]))
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"There is no folder '{folder}'.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+            continue
+        if path.stem in found:
+            raise DatasetError(f"'{path}' and '{found[path.stem]}' share one name: which of them belongs to its pair?")
+        found[path.stem] = path
+    return found
