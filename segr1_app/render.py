@@ -40,13 +40,13 @@ def draw_overlay(pixels: RgbPixels, objects: Sequence[ObjectPrompt], masks: Sequ
 
     line = max(1, sv.calculate_optimal_line_thickness(resolution_wh=(width, height)))
     # supervision and OpenCV draw on BGR scenes.
-    scene = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    scene: RgbPixels = np.ascontiguousarray(pixels[..., ::-1])
     scene = _draw_masks(scene, masks, line)
     scene = _draw_boxes(scene, objects, line)
     for index, prompt in enumerate(objects):
         for point in prompt.points:
             _draw_point(scene, point, sv.ColorPalette.from_hex(list(OBJECT_COLOURS)).by_idx(index), line)
-    return np.ascontiguousarray(cv2.cvtColor(scene, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return np.ascontiguousarray(scene[..., ::-1])
 
 
 def _draw_masks(scene: RgbPixels, masks: Sequence[ObjectMask], line: int) -> RgbPixels:

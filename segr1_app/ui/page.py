@@ -36,7 +36,8 @@ def build_app(models: ModelHost, cache: Path) -> gr.Blocks:
             models.wait()
         yield header_value(models.status)
 
-    with gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True) as page:
+    page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
+    with page:
         header = view("header", header_value(models.status), elem_id="header")
         with gr.Tabs(elem_id="tabs"), gr.Tab("Run", id="run"):
             build_run_tab(RunHandlers(models, cache), find_samples())

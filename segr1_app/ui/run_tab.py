@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 
 import gradio as gr
+from gradio.events import api
 from PIL import Image
 
 from segr1_app.codec import PRESETS
@@ -80,7 +81,7 @@ def build_run_tab(handlers: RunHandlers, samples: tuple[Sample, ...]) -> None:
     strip.select(choose, None, picture, api_visibility="private", show_progress="hidden")
     for button, preset in zip(presets, PRESETS, strict=True):
         button.click(_always(preset.text), None, instruction, api_visibility="private", show_progress="hidden")
-    gr.api(handlers.predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
+    api(handlers.predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
 
 
 def _always(text: str) -> Callable[[], str]:

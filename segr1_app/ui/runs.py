@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import gradio as gr
 from PIL import Image
@@ -105,7 +105,8 @@ class RunHandlers:
         from segr1_app.results import prediction_record  # noqa: PLC0415
 
         try:
-            loaded = self._load(picture)
+            # gradio documents the upload by its class and hands over its JSON.
+            loaded = self._load(cast(Upload, picture))
             pipeline = self._models.pipeline()
             with self._models.turn:
                 return prediction_record(pipeline.run(loaded, instruction))
@@ -114,7 +115,7 @@ class RunHandlers:
 
     def uploaded_copy(self, file: Path) -> str:
         """A copy of ``file`` among the uploads."""
-        return shutil.copy(file, self._cache / file.name)
+        return str(shutil.copy(file, self._cache / file.name))
 
     def _load(self, upload: Upload) -> Picture:
         """The uploaded picture; a client must not name other files of this machine."""

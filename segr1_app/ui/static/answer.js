@@ -47,7 +47,8 @@ export function mount({ element, props, watch }) {
     renderNotice(notice, value);
     const spoken = split(value.text);
     reasoning.textContent = spoken.reasoning || (value.phase === "idle" ? "The policy's reasoning appears here." : "");
-    if (value.phase === "writing") reasoning.scrollTop = reasoning.scrollHeight;
+    // The newest line is in sight while it is written, the first one when there is all of it to read.
+    reasoning.scrollTop = value.phase === "writing" ? reasoning.scrollHeight : 0;
     prompts.textContent = spoken.rest;
     raw.textContent = value.text;
     objects.replaceChildren(...value.objects.map(objectRow));
