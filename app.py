@@ -27,27 +27,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = build_parser()
     try:
-        settings = Settings.from_arguments(parser.parse_args(arguments))
+        serve(Settings.from_arguments(parser.parse_args(arguments)))
     except SettingsError as error:
         parser.error(str(error))
-    serve(settings)
 
 
 def serve(settings: Settings) -> None:
-    """Build the page, serve it, and load the models behind it; returns when interrupted."""
+    """Build the page, serve it, and load the models behind it; returns when interrupted.
+
+    Raises:
+        SettingsError: when the address cannot be had.
+    """
     cache = prepare_cache(settings.home)
 
     from segr1_app.ui import ModelHost, build_app, launch_options  # noqa: PLC0415 - after the environment is set
 
     models = ModelHost(settings)
     page = build_app(models, cache)
-    page.launch(
-        server_name=settings.host,
-        server_port=settings.port,
-        share=settings.share,
-        prevent_thread_lock=True,
-        **launch_options(),
-    )
+    try:
+        page.launch(
+            server_name=settings.host,
+            server_port=settings.port,
+            share=settings.share,
+            prevent_thread_lock=True,
+            **launch_options(),
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"The page cannot be served at {settings.host}:{settings.port}, perhaps because another program is: "
+            "choose another --port."
+        ) from error
     models.start()
     page.block_thread()
 

@@ -1,0 +1,139 @@
+"""A real Chromium on a page that is really served.
+
+`real_app` is ``python app.py`` in a process of its own with the embedded models. `scripted_app` is the same page in
+this process, with the embedded segmenter and a policy whose words a test decides: for what the embedded one never says.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from segr1_app.images import Picture
+
+from segr1_app.config import Settings
+from segr1_app.domain import ImageSize
+from segr1_app.pipeline import Pipeline
+from segr1_app.segmenter import Sam2Segmenter
+from tests.e2e.serving import CHROMIUM_FLAGS, CHROMIUM_NAMES, find_chromium, free_port, serving
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = find_chromium()
+    if executable is None:
+        reason = f"no Chromium on this machine (looked for {', '.join(CHROMIUM_NAMES)})"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """A page that writes down what must not happen: console errors, exceptions, requests to other hosts."""
+
+    page: Page
+    url: str
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda m: self.faults.append(f"console: {m.text}") if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
+        self.page.on("request", lambda request: self._check(request.url))
+
+    def _check(self, url: str) -> None:
+        if not url.startswith((self.url, "data:", "blob:")):
+            self.faults.append(f"foreign request: {url}")
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page in a context of its own; at the end nothing may have gone wrong in any of them."""
+    visits: list[Visit] = []
+
+    def open_page(url: str, width: int = 1280, height: int = 800, scheme: str = "light") -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        page = context.new_page()
+        visits.append(Visit(page, url))
+        page.goto(url)
+        page.wait_for_selector("[data-phase=idle]")
+        return page
+
+    yield open_page
+    for visited in visits:
+        visited.page.context.close()
+    assert [fault for visited in visits for fault in visited.faults] == []
+
+
+@pytest.fixture(scope="session")
+def real_app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: ARG001
+    """The address of ``python app.py`` with the embedded models; needs a browser to be worth starting."""
+    folder = tmp_path_factory.mktemp("real")
+    with serving(folder) as (url, _):
+        yield url
+    # Whatever the page made lies in its home, and nothing in the folder it was started from.
+    assert sorted(entry.name for entry in folder.iterdir()) == ["app.log", "data"]
+
+
+@dataclass
+class ScriptedPolicy:
+    """Says what a test puts into ``pieces``; from the second piece on it waits until ``go`` is set."""
+
+    pieces: list[str] = field(default_factory=list)
+    go: threading.Event = field(default_factory=threading.Event)
+    model_id: str = "scripted policy"
+
+    def frame(self, image_wh: ImageSize) -> ImageSize:
+        return image_wh
+
+    def stream(self, picture: Picture, instruction: str) -> Iterator[str]:  # noqa: ARG002
+        for index, piece in enumerate(self.pieces):
+            if index:
+                assert self.go.wait(30)
+            yield piece
+
+
+@dataclass
+class ScriptedApp:
+    url: str
+    policy: ScriptedPolicy
+
+
+@pytest.fixture(scope="session")
+def _scripted_server(
+    browser: Browser,  # noqa: ARG001
+    segmenter: Sam2Segmenter,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ScriptedApp]:
+    from app import prepare_cache
+
+    cache = prepare_cache(tmp_path_factory.mktemp("scripted"))
+
+    from segr1_app.ui import ModelHost, build_app, launch_options
+    from segr1_app.ui.models import LoadedModels
+
+    policy = ScriptedPolicy()
+    models = ModelHost(Settings(), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", "Whatever a test says."))
+    models.start()
+    page = build_app(models, cache)
+    port = free_port()
+    page.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
+    yield ScriptedApp(f"http://127.0.0.1:{port}/", policy)
+    page.close()
+
+
+@pytest.fixture
+def scripted_app(_scripted_server: ScriptedApp) -> Iterator[ScriptedApp]:
+    policy = _scripted_server.policy
+    policy.pieces = []
+    policy.go.set()
+    yield _scripted_server
+    policy.go.set()

@@ -1,0 +1,170 @@
+"""The entry point and what stands behind the page, without a browser."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import app
+from segr1_app.config import Settings
+from segr1_app.domain import ModelError
+from segr1_app.pipeline import Pipeline
+from segr1_app.samples import find_samples
+from segr1_app.ui.models import LoadedModels, ModelHost
+from segr1_app.ui.runs import RunHandlers
+from segr1_app.ui.views import stage_value
+
+ROOT = Path(app.__file__).parent
+INSTRUCTION = "Identify and segment all the primary objects."
+
+
+def hosted(pipeline: Pipeline) -> ModelHost:
+    models = ModelHost(Settings(), lambda _: LoadedModels(pipeline, "cpu", "Two instructions."))
+    models.start()
+    return models
+
+
+def upload(folder: Path) -> dict[str, Any]:
+    """A photograph as gradio hands over an upload."""
+    source = find_samples()[0].path
+    file = folder / source.name
+    file.write_bytes(source.read_bytes())
+    return {"path": str(file), "meta": {"_type": "gradio.FileData"}}
+
+
+def test_importing_app_loads_and_launches_nothing() -> None:
+    heavy = "{'gradio', 'torch', 'transformers', 'sam2', 'cv2'}"
+    code = f"import sys, app; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        app.main(["--help"])
+    text = capsys.readouterr().out
+    for option in ("--host", "--port", "--home", "--policy", "--segmenter", "--share", "SEGR1_HOME"):
+        assert option in text
+
+
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--port", "seven"], ["--home", "app.py"]])
+def test_arguments_that_make_no_sense_end_with_a_sentence(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit, match="2"):
+        app.main(arguments)
+    assert "app.py: error:" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # what the app sets is undone after the test
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SystemExit, match="2"):
+            app.main(["--port", str(taken.getsockname()[1]), "--home", str(tmp_path)])
+    assert "choose another --port" in capsys.readouterr().err
+
+
+def test_models_load_behind_the_page() -> None:
+    gate = threading.Event()
+    loaded = LoadedModels(Pipeline(policy=_Named("p"), segmenter=_Named("s")), "cpu", "")  # type: ignore[arg-type]
+
+    def load(_: Settings) -> LoadedModels:
+        assert gate.wait(10)
+        return loaded
+
+    models = ModelHost(Settings(policy="somebody/model"), load)
+    models.start()
+    assert models.status.state == "loading"
+    assert models.status.policy == "somebody/model"
+    assert not models.wait(seconds=0)
+    gate.set()
+    assert models.pipeline() is loaded.pipeline
+    assert (models.status.state, models.status.policy, models.status.device) == ("ready", "p", "cpu")
+
+
+def test_models_that_cannot_be_loaded_say_why(tmp_path: Path) -> None:
+    models = ModelHost(Settings(policy=str(tmp_path / "nothing-here")))
+    models.start()
+    with pytest.raises(ModelError, match="nothing-here"):
+        models.pipeline()
+    assert models.status.state == "failed"
+
+
+def test_an_unforeseen_fault_while_loading_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    def load(_: Settings) -> LoadedModels:
+        raise ZeroDivisionError
+
+    models = ModelHost(Settings(), load)
+    models.start()
+    with pytest.raises(ModelError, match="terminal"):
+        models.pipeline()
+    for thread in threading.enumerate():
+        if thread.name == "load-models":
+            thread.join()
+    assert [fault.exc_type for fault in told] == [ZeroDivisionError]
+
+
+def test_a_run_through_the_handlers(pipeline: Pipeline, tmp_path: Path) -> None:
+    handlers = RunHandlers(hosted(pipeline), tmp_path)
+    answers = [answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION) if "phase" in answer]
+    phases = [answer["phase"] for answer in answers]
+    assert phases == sorted(phases, key=["loading", "looking", "writing", "done"].index)
+    assert {"writing", "done"} <= set(phases)
+    texts = [answer["text"] for answer in answers]
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
+    files = {kind: Path(file["path"]) for kind, file in answers[-1]["files"].items()}
+    assert set(files) == {"mask", "overlay", "record"}
+    assert all(path.is_relative_to(tmp_path) for path in files.values())
+    with Image.open(files["mask"]) as mask:
+        assert np.asarray(mask).any()
+
+
+def test_predict_is_the_record_of_the_same_run(pipeline: Pipeline, tmp_path: Path) -> None:
+    handlers = RunHandlers(hosted(pipeline), tmp_path)
+    *_, last = (answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION) if "phase" in answer)
+    assert handlers.predict(upload(tmp_path), INSTRUCTION)["completion"] == last["text"]
+
+
+def test_a_client_cannot_name_a_file_that_it_did_not_upload(pipeline: Pipeline, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    handlers = RunHandlers(hosted(pipeline), cache)
+    outside = upload(tmp_path)
+    for stranger in (outside, {"path": str(cache / ".." / Path(outside["path"]).name)}, {}):
+        *_, answer, _, _ = handlers.show(stranger)
+        assert answer["phase"] == "failed"
+        assert "not an upload" in answer["failure"]
+
+
+def test_the_stage_takes_prompts_without_masks(tmp_path: Path) -> None:
+    from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
+
+    prompts = (ObjectPrompt(Box(1, 2, 3, 4), (Point(5, 6, 0),)), ObjectPrompt())
+    value = stage_value(tmp_path / "photo.jpg", "A photo", ImageSize(10, 8), prompts)
+    assert [entry["mask"] for entry in value["objects"]] == [None, None]
+    assert value["objects"][0]["box"] == [1, 2, 3, 4]
+    assert value["objects"][0]["points"] == [{"x": 5, "y": 6, "label": 0}]
+
+
+class _Named:
+    """All that the host asks of a model."""
+
+    def __init__(self, model_id: str) -> None:
+        self.model_id = model_id
