@@ -131,6 +131,16 @@ class VlmPolicy:
         return self._model_id
 
     @property
+    def model(self) -> PreTrainedModel:
+        """The transformers model itself, for training and measuring."""
+        return self._model
+
+    @property
+    def processor(self) -> ProcessorMixin:
+        """The model's processor: tokenizer, chat template and image processor."""
+        return self._processor
+
+    @property
     def device(self) -> torch.device:
         device: torch.device = self._model.device
         return device
@@ -153,11 +163,14 @@ class VlmPolicy:
         """
         with self._lock:
             streamer = TextIteratorStreamer(
-                self._processor.tokenizer, skip_prompt=True, skip_special_tokens=True, clean_up_tokenization_spaces=False
+                self._processor.tokenizer,
+                skip_prompt=True,
+                skip_special_tokens=True,
+                clean_up_tokenization_spaces=False,
             )
             stopped = threading.Event()
             failures: list[Exception] = []
-            inputs = self._inputs(picture, instruction)
+            inputs = self.model_inputs(picture, instruction)
 
             def generate() -> None:
                 try:
@@ -204,7 +217,7 @@ class VlmPolicy:
         with self._lock, seeded, _inference():
             if seed is not None:
                 torch.manual_seed(seed)
-            inputs = self._inputs(picture, instruction)
+            inputs = self.model_inputs(picture, instruction)
             prompt, attention_mask = inputs["input_ids"], inputs["attention_mask"]
             # All but the last token goes through the model once; the last one starts each completion's own path.
             per_token = {name: value[:, :-1] for name, value in inputs.items() if value.shape[:2] == prompt.shape}
@@ -221,8 +234,11 @@ class VlmPolicy:
             )
             return completions
 
-    def _inputs(self, picture: Picture, instruction: str) -> Any:
-        """The model's inputs: the picture resized by us, because the frame in which the model speaks must be known."""
+    def model_inputs(self, picture: Picture, instruction: str) -> Any:
+        """The model's inputs, on its device.
+
+        The picture is resized here and not by the processor, because the frame in which the model speaks must be known.
+        """
         pixels = resize_to_frame(picture.pixels, self.frame(picture.size))
         text = self._processor.apply_chat_template(
             chat_messages(instruction), tokenize=False, add_generation_prompt=True

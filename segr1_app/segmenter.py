@@ -111,6 +111,12 @@ class Sam2Segmenter:
         return self._model_id
 
     @property
+    def model(self) -> torch.nn.Module:
+        """The sam2 model itself, for measuring."""
+        model: torch.nn.Module = self._predictor.model
+        return model
+
+    @property
     def device(self) -> torch.device:
         return torch.device(self._predictor.device)
 
@@ -177,7 +183,9 @@ def _model_from_folder(folder: Path) -> torch.nn.Module:
     try:
         model.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (SafetensorError, RuntimeError) as error:
-        raise ModelError(f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}") from error
+        raise ModelError(
+            f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}"
+        ) from error
     return model
 
 
@@ -190,7 +198,9 @@ def _model_from_hub(repo_id: str, device: torch.device) -> torch.nn.Module:
             f"--segmenter a model folder."
         ) from error
     except (pickle.UnpicklingError, RuntimeError) as error:
-        raise ModelError(f"The downloaded weights of {repo_id} cannot be read ({error}): delete them and retry.") from error
+        raise ModelError(
+            f"The downloaded weights of {repo_id} cannot be read ({error}): delete them and retry."
+        ) from error
     return model
 
 

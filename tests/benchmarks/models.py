@@ -1,0 +1,102 @@
+"""The embedded pair against what it wraps: the cost of our own classes over the bare libraries."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+from segr1_app.domain import Box, ObjectPrompt, Point, Prediction
+from segr1_app.images import Picture, picture_from_array
+from segr1_app.pipeline import Pipeline, TextDelta
+from segr1_app.policy import VlmPolicy
+from segr1_app.segmenter import Sam2Segmenter
+
+INSTRUCTION = "Identify and segment all the primary objects."
+
+
+def scene(width: int, height: int, seed: int) -> Picture:
+    """A bright disc on noise; every seed is another picture, so that no cache answers."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 120, (height, width, 3), dtype=np.uint8)
+    y, x = np.mgrid[:height, :width]
+    pixels[(x - width / 2) ** 2 + (y - height / 2) ** 2 < (min(width, height) / 4) ** 2] = (230, 200, 40)
+    return picture_from_array(pixels)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def alternate(ours: Callable[[int], object], bare: Callable[[int], object], rounds: int) -> tuple[float, float]:
+    """Median seconds of both, taking turns (and turns at going first) so that a slow moment hits both alike."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for round_ in range(-1, rounds):
+        for which in (0, 1) if round_ % 2 else (1, 0):
+            taken = seconds(lambda which=which, round_=round_: (ours, bare)[which](round_))
+            if round_ >= 0:
+                times[which].append(taken)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def run_to_mask(pipeline: Pipeline, rounds: int) -> dict[str, float]:
+    """Median seconds from Run to the first text and to the mask, one new 640x480 picture each."""
+    first: list[float] = []
+    total: list[float] = []
+    for round_ in range(-1, rounds):
+        picture = scene(640, 480, seed=1000 + round_)
+        started = time.perf_counter()
+        until_text = None
+        for event in pipeline.stream(picture, INSTRUCTION):
+            if until_text is None and isinstance(event, TextDelta):
+                until_text = time.perf_counter() - started
+            if isinstance(event, Prediction) and round_ >= 0:
+                total.append(time.perf_counter() - started)
+        if until_text is not None and round_ >= 0:
+            first.append(until_text)
+    return {
+        "run to mask, 640x480, s": statistics.median(total),
+        "run to first text, s": statistics.median(first),
+    }
+
+
+def policy_overhead(policy: VlmPolicy, rounds: int) -> dict[str, float]:
+    """`VlmPolicy.stream` over a bare ``model.generate`` that makes the same tokens from the same picture."""
+    picture = scene(640, 480, seed=1)
+
+    def bare(_: int) -> None:
+        with torch.inference_mode():
+            policy.model.generate(**policy.model_inputs(picture, INSTRUCTION), do_sample=False)
+
+    ours, alone = alternate(lambda _: "".join(policy.stream(picture, INSTRUCTION)), bare, rounds)
+    return {"policy, s": ours, "bare generate, s": alone, "policy / bare generate": ours / alone}
+
+
+def segmenter_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float]:
+    """Encode and decode over a bare `SAM2ImagePredictor` with the same picture and prompt."""
+    prompt: Sequence[ObjectPrompt] = (ObjectPrompt(Box(200, 120, 440, 360), (Point(320, 240, 1),)),)
+    pictures = [scene(640, 480, seed=seed) for seed in range(rounds + 1)]
+    bare_predictor = SAM2ImagePredictor(segmenter.model)
+    bare_predictor._bb_feat_sizes = [(segmenter.model.image_size // stride,) * 2 for stride in (4, 8, 16)]
+
+    def ours(round_: int) -> None:
+        segmenter.decode(segmenter.encode(pictures[round_]), prompt)
+
+    def bare(round_: int) -> None:
+        with torch.inference_mode():
+            bare_predictor.set_image(pictures[round_].pixels)
+            bare_predictor.predict(
+                np.array([[320, 240]], np.float32),
+                np.array([1]),
+                np.array([200, 120, 440, 360]),
+                multimask_output=False,
+            )
+
+    with_us, alone = alternate(ours, bare, rounds)
+    return {"segmenter, s": with_us, "bare predictor, s": alone, "segmenter / bare predictor": with_us / alone}

@@ -1,0 +1,30 @@
+"""Fixtures shared by all tests: the real embedded models, loaded once, and pictures whose truth is known."""
+
+from __future__ import annotations
+
+import os
+
+# Whatever a test does, nothing may be fetched from a model hub. Set before huggingface_hub is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
+from segr1_app.pipeline import Pipeline
+from segr1_app.policy import VlmPolicy
+from segr1_app.segmenter import Sam2Segmenter
+
+
+@pytest.fixture(scope="session")
+def policy() -> VlmPolicy:
+    return VlmPolicy.load(DEFAULT_POLICY, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def segmenter() -> Sam2Segmenter:
+    return Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def pipeline(policy: VlmPolicy, segmenter: Sam2Segmenter) -> Pipeline:
+    return Pipeline(policy, segmenter)

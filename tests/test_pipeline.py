@@ -1,0 +1,70 @@
+"""Policy, codec and segmenter together, with the real embedded models."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from segr1_app.codec import parse_completion
+from segr1_app.domain import ObjectMask, Prediction
+from segr1_app.metrics import iou
+from segr1_app.pipeline import Pipeline, TextDelta, unite
+from tests.scenes import ellipse_scene
+
+INSTRUCTION = "Identify and segment all the primary objects."
+
+
+def test_a_run_streams_its_text_and_ends_with_the_prediction(pipeline: Pipeline) -> None:
+    picture, _ = ellipse_scene(640, 480, (0.4, 0.5), (0.2, 0.3))
+    *deltas, prediction = pipeline.stream(picture, INSTRUCTION)
+    assert all(isinstance(event, TextDelta) for event in deltas)
+    assert isinstance(prediction, Prediction)
+    assert prediction.completion == "".join(event.text for event in deltas if isinstance(event, TextDelta))
+    assert prediction.well_formed, prediction.problems
+    assert prediction.reasoning
+    assert prediction.image_size == (640, 480)
+    assert prediction.mask.shape == (480, 640)
+    assert len(prediction.masks) == len(prediction.objects) >= 1
+    assert np.array_equal(prediction.mask, unite(prediction.masks, picture.size))
+    assert set(prediction.seconds) == {"policy", "encode", "decode", "total"}
+    stages = sum(seconds for stage, seconds in prediction.seconds.items() if stage != "total")
+    assert math.isclose(stages, prediction.seconds["total"], rel_tol=1e-6)
+
+
+def test_prompts_are_the_completions_own_in_original_pixels(pipeline: Pipeline) -> None:
+    picture, _ = ellipse_scene(900, 300, (0.7, 0.5), (0.1, 0.3))
+    prediction = pipeline.run(picture, INSTRUCTION)
+    spoken = parse_completion(prediction.completion, prediction.policy_size)
+    scale = (900 / prediction.policy_size.width, 300 / prediction.policy_size.height)
+    for told, used in zip(spoken.objects, prediction.objects, strict=True):
+        assert told.box is not None
+        assert used.box is not None
+        assert used.box.xyxy == pytest.approx(
+            (told.box.x1 * scale[0], told.box.y1 * scale[1], told.box.x2 * scale[0], told.box.y2 * scale[1])
+        )
+        assert [point.label for point in used.points] == [point.label for point in told.points]
+
+
+def test_the_answer_comes_from_the_pixels(pipeline: Pipeline) -> None:
+    """Masks fit the picture they were made for; against the truth of another picture the IoU collapses."""
+    places = list(itertools.product((0.25, 0.75), (0.25, 0.75)))
+    scenes = [
+        ellipse_scene(320, 320, place, (0.14 + 0.02 * i, 0.2 - 0.02 * i), seed=i) for i, place in enumerate(places)
+    ]
+    masks = [pipeline.run(picture, INSTRUCTION).mask for picture, _ in scenes]
+    own = np.mean([iou(mask, truth) for mask, (_, truth) in zip(masks, scenes, strict=True)])
+    shuffled = np.mean([iou(masks[i], scenes[i - 1][1]) for i in range(len(scenes))])
+    assert own > 0.4
+    assert shuffled < own / 3
+
+
+def test_a_union_covers_every_object_and_nothing_else() -> None:
+    left, right = np.zeros((4, 6), bool), np.zeros((4, 6), bool)
+    left[:, :2] = True
+    right[1:3, 4:] = True
+    union = unite((ObjectMask(left, 0.9), ObjectMask(right, 0.8)), ellipse_scene(6, 4, (0.5, 0.5), (0.1, 0.1))[0].size)
+    assert np.array_equal(union, left | right)
+    assert not unite((), ellipse_scene(6, 4, (0.5, 0.5), (0.1, 0.1))[0].size).any()

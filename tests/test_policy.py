@@ -1,0 +1,139 @@
+"""The embedded policy through `VlmPolicy`: streaming, sampling, locking, loading."""
+
+from __future__ import annotations
+
+import json
+import threading
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segr1_app.codec import parse_completion
+from segr1_app.config import DEFAULT_POLICY
+from segr1_app.domain import ImageSize, ModelError
+from segr1_app.policy import VlmPolicy, resize_to_frame
+from tests.scenes import ellipse_scene
+
+INSTRUCTION = "Identify and segment all the primary objects."
+PICTURE, _ = ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))
+
+
+def test_the_pieces_joined_are_the_greedy_completion(policy: VlmPolicy) -> None:
+    pieces = list(policy.stream(PICTURE, INSTRUCTION))
+    assert len(pieces) > 5
+    assert "".join(pieces) == policy.sample(PICTURE, INSTRUCTION, 1, temperature=0)[0]
+
+
+def test_the_stream_is_what_a_bare_generate_says(policy: VlmPolicy) -> None:
+    inputs = policy.model_inputs(PICTURE, INSTRUCTION)
+    with torch.inference_mode():
+        tokens = policy.model.generate(**inputs, do_sample=False)
+    said = policy.processor.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert "".join(policy.stream(PICTURE, INSTRUCTION)) == said
+
+
+def test_all_samples_share_one_prefill_of_the_picture(policy: VlmPolicy) -> None:
+    calls = []
+    hook = policy.model.model.visual.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        assert len(policy.sample(PICTURE, INSTRUCTION, 4)) == 4
+    finally:
+        hook.remove()
+    assert calls == [1]
+
+
+def test_greedy_samples_are_alike_and_drawn_ones_differ(policy: VlmPolicy) -> None:
+    assert len(set(policy.sample(PICTURE, INSTRUCTION, 3, temperature=0))) == 1
+    assert len(set(policy.sample(PICTURE, INSTRUCTION, 4, temperature=1.5, seed=0))) > 1
+
+
+def test_a_seed_repeats_the_draw_and_leaves_the_callers_random_state_alone(policy: VlmPolicy) -> None:
+    before = torch.random.get_rng_state()
+    first = policy.sample(PICTURE, INSTRUCTION, 2, seed=7)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert first == policy.sample(PICTURE, INSTRUCTION, 2, seed=7)
+
+
+def test_callers_at_once_get_what_each_gets_alone(policy: VlmPolicy) -> None:
+    pictures = [ellipse_scene(*size, (0.4, 0.5), (0.2, 0.3), seed=size[0])[0] for size in [(320, 160), (160, 320)]]
+    alone = ["".join(policy.stream(picture, INSTRUCTION)) for picture in pictures]
+    together = ["", ""]
+
+    def ask(i: int) -> None:
+        together[i] = "".join(policy.stream(pictures[i], INSTRUCTION))
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+def test_closing_a_stream_stops_it_and_frees_the_policy(policy: VlmPolicy) -> None:
+    stream = policy.stream(PICTURE, INSTRUCTION)
+    begun = list(islice(stream, 2))
+    stream.close()
+    assert not any(thread.name == "policy-generate" for thread in threading.enumerate())
+    assert "".join(policy.stream(PICTURE, INSTRUCTION)).startswith("".join(begun))
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (1600, 200), (200, 1600), (28, 28), (1000, 1000)])
+def test_the_model_sees_the_frame_it_speaks_in(policy: VlmPolicy, size: tuple[int, int]) -> None:
+    picture, _ = ellipse_scene(*size, (0.5, 0.5), (0.2, 0.2))
+    inputs = policy.model_inputs(picture, INSTRUCTION)
+    _, rows, columns = inputs["image_grid_thw"][0].tolist()
+    patch = policy.processor.image_processor.patch_size
+    assert (columns * patch, rows * patch) == policy.frame(picture.size)
+    parsed = parse_completion("".join(policy.stream(picture, INSTRUCTION)), policy.frame(picture.size))
+    assert parsed.well_formed, parsed.problems
+
+
+def test_resizing_keeps_channels_in_order() -> None:
+    red = np.zeros((100, 50, 3), np.uint8)
+    red[..., 0] = 255
+    for size in (ImageSize(28, 56), ImageSize(280, 560)):
+        resized = resize_to_frame(red, size)
+        assert resized.shape == (size.height, size.width, 3)
+        assert (resized == (255, 0, 0)).all()
+
+
+def test_a_small_policy_says_what_it_understands(policy: VlmPolicy) -> None:
+    assert policy.card is not None
+    assert INSTRUCTION in policy.card.instructions
+    assert policy.card.understands
+
+
+@pytest.mark.parametrize("source", ["./nowhere", "/nowhere/at/all", "nobody/no-such-model"])
+def test_a_missing_policy_is_named_in_one_sentence(source: str) -> None:
+    with pytest.raises(ModelError, match=source):
+        VlmPolicy.load(source, device="cpu")
+
+
+def test_folders_that_are_no_policy_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
+        VlmPolicy.load(tmp_path, device="cpu")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        VlmPolicy.load(tmp_path, device="cpu")
+
+
+def test_a_damaged_policy_is_refused(tmp_path: Path) -> None:
+    for file in DEFAULT_POLICY.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        VlmPolicy.load(tmp_path, device="cpu")
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ModelError, match="--device cpu"):
+        VlmPolicy.load(DEFAULT_POLICY, device="cuda")
+    with pytest.raises(ModelError, match="no torch device"):
+        VlmPolicy.load(DEFAULT_POLICY, device="toaster")
