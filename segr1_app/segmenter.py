@@ -131,7 +131,8 @@ class Sam2Segmenter:
             if cached is not None:
                 return cached
             with _inference(self.device):
-                self._predictor.set_image(picture.pixels)
+                # A copy, because torch warns of arrays that must not be written to.
+                self._predictor.set_image(picture.pixels.copy())
             features = self._predictor._features
             self._predictor.reset_predictor()
             embedding = Embedding(features["image_embed"], tuple(features["high_res_feats"]), picture.size)

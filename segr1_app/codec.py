@@ -1,0 +1,297 @@
+"""The text a policy reads and writes: the one place that knows how mask prompts are spelled.
+
+A completion of Seg-R1 (arXiv 2506.22624, section 3) reads::
+
+    <think> ... </think> <bbox>[x1,y1,x2,y2]</bbox>, <points>[[x,y],...]</points>, <labels>[1,...]</labels>
+
+with any number of boxes, in pixels of the policy's frame. Text is only ever matched, never evaluated, and in time
+linear in its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+
+from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SegR1Error
+from segr1_app.geometry import assign_points
+
+MAX_INSTRUCTION = 1000
+"""Longest instruction in characters."""
+MAX_BOXES, MAX_POINTS, MAX_PROBLEMS = 256, 4096, 20
+"""Most boxes and points that are read of one completion, and most problems that are told."""
+
+
+class Grammar(Enum):
+    """Which completion is asked for."""
+
+    FULL = "full"
+    """Reasoning, one or more boxes, points and labels."""
+    PRE_RL = "pre-rl"
+    """Reasoning, points and labels, without boxes: what the paper's first stage of training asks for."""
+    ABSTENTION = "abstention"
+    """Reasoning and three empty lists: there is no such object."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedCompletion:
+    """What could be read from a completion.
+
+    Attributes:
+        reasoning: the text inside ``<think>``, stripped; None when there is none.
+        objects: the mask prompts, in the frame in which the text speaks.
+        problems: what is wrong, in words; empty when ``well_formed``.
+        well_formed: whether the whole text follows the grammar to the letter.
+    """
+
+    reasoning: str | None
+    objects: tuple[ObjectPrompt, ...]
+    problems: tuple[str, ...]
+    well_formed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionPreset:
+    """An instruction to start from, under a name."""
+
+    name: str
+    text: str
+
+
+PRESETS: Final = (
+    InstructionPreset("Primary objects", "Identify and segment all the primary objects."),
+    InstructionPreset("Camouflaged object", "Identify and segment the camouflaged object."),
+    InstructionPreset("Referring expression", "Identify and segment the person on the left."),
+    InstructionPreset("Reasoning question", "Which animal here could outrun a car? Identify and segment it."),
+)
+
+SYSTEM_PROMPT: Final = (
+    "You find objects in pictures for a segmentation model. First reason about the picture between <think> and "
+    "</think>: what is asked for, where it is and how it stands out. Then write mask prompts in pixels of the picture: "
+    "a tight box around each object, and points on it and beside it. A point labelled 1 lies on the object, a point "
+    "labelled 0 on the background."
+)
+FORMAT_PROMPT: Final = (
+    "Answer in this form: <think> your reasoning </think> <bbox>[x1,y1,x2,y2]</bbox>, <points>[[x,y],[x,y]]</points>, "
+    "<labels>[1,0]</labels>"
+)
+
+_TAGS = ("think", "bbox", "points", "labels")
+_TAG = re.compile(rf"<(/?)({'|'.join(_TAGS)})>")
+# Possessive quantifiers (++, *+, ?+) never go back, which keeps every match linear in the text. [0-9], because \d also
+# takes the digits of other scripts.
+_NUMBER = r"[0-9]++(?:\.[0-9]++)?+"
+_GAP = r"\s*+"
+_COMMA = rf"{_GAP},{_GAP}"
+_LOOSE_NUMBER = re.compile(rf"-?{_NUMBER}")
+_BOX_LIST = re.compile(rf"{_GAP}\[{_GAP}{_NUMBER}(?:{_COMMA}{_NUMBER}){{3}}{_GAP}\]{_GAP}")
+_POINT = rf"\[{_GAP}{_NUMBER}{_COMMA}{_NUMBER}{_GAP}\]"
+_POINT_LIST = re.compile(rf"{_GAP}\[{_GAP}(?:{_POINT}(?:{_COMMA}{_POINT})*+)?+{_GAP}\]{_GAP}")
+_LABEL_LIST = re.compile(rf"{_GAP}\[{_GAP}(?:{_NUMBER}(?:{_COMMA}{_NUMBER})*+)?+{_GAP}\]{_GAP}")
+_EMPTY_LIST = re.compile(rf"{_GAP}\[{_GAP}\]{_GAP}")
+
+
+def chat_messages(instruction: str) -> list[dict[str, Any]]:
+    """The conversation that asks a policy: system prompt, then picture and instruction; the instruction's own line.
+
+    Raises:
+        SegR1Error: when the instruction is empty or longer than `MAX_INSTRUCTION` characters.
+    """
+    words = " ".join(instruction.split())
+    if not words:
+        raise SegR1Error("The instruction is empty: say what to segment.")
+    if len(words) > MAX_INSTRUCTION:
+        raise SegR1Error(f"The instruction has {len(words)} characters; {MAX_INSTRUCTION} are the most that is taken.")
+    return [
+        {"role": "system", "content": [{"type": "text", "text": SYSTEM_PROMPT}]},
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": f"{words}\n{FORMAT_PROMPT}"}]},
+    ]
+
+
+def format_completion(reasoning: str, objects: Sequence[ObjectPrompt], grammar: Grammar = Grammar.FULL) -> str:
+    """The canonical completion: what `parse_completion` reads back unchanged if each point is its object's own.
+
+    Raises:
+        ValueError: when the reasoning is empty or holds one of the tags, or the objects do not suit the grammar.
+    """
+    if not reasoning.strip() or _TAG.search(reasoning):
+        raise ValueError("the reasoning must be text without any of the answer's tags")
+    boxes = [prompt.box for prompt in objects if prompt.box is not None]
+    points = [point for prompt in objects for point in prompt.points]
+    suits = {
+        Grammar.FULL: len(boxes) == len(objects) > 0,
+        Grammar.PRE_RL: not boxes and len(points) > 0,
+        Grammar.ABSTENTION: not objects,
+    }
+    if not suits[grammar]:
+        raise ValueError(f"a completion of the {grammar.value} grammar cannot hold these objects")
+    written = [f"<bbox>[{','.join(_spell(value) for value in box.xyxy)}]</bbox>" for box in boxes]
+    if grammar is Grammar.ABSTENTION:
+        written = ["<bbox>[]</bbox>"]
+    written.append(f"<points>[{','.join(f'[{_spell(point.x)},{_spell(point.y)}]' for point in points)}]</points>")
+    written.append(f"<labels>[{','.join(str(point.label) for point in points)}]</labels>")
+    return f"<think> {reasoning.strip()} </think> {', '.join(written)}"
+
+
+def parse_completion(
+    text: str, image_size: ImageSize | tuple[int, int], grammar: Grammar = Grammar.FULL
+) -> ParsedCompletion:
+    """Read a completion; never raises on any text.
+
+    Of a malformed one everything readable is returned: of a box that leaves the frame, the part inside; impossible
+    boxes, points outside the frame and points without a label are left out. Every point goes to the smallest box that
+    holds it, else to the nearest.
+
+    Args:
+        text: what the policy wrote.
+        image_size: (width, height) of the frame in which it speaks.
+        grammar: what it was asked to write.
+    """
+    reader = _Reader(ImageSize(*image_size), grammar)
+    reader.read(text)
+    problems = tuple(reader.problems)
+    if len(problems) > MAX_PROBLEMS:
+        problems = (*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more problems")
+    return ParsedCompletion(reader.reasoning, reader.objects, problems, well_formed=not problems)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One reading of a completion; ``problems`` are keys, so that each is told once."""
+
+    frame: ImageSize
+    grammar: Grammar
+    reasoning: str | None = None
+    objects: tuple[ObjectPrompt, ...] = ()
+    problems: dict[str, None] = field(default_factory=dict)
+
+    def read(self, text: str) -> None:
+        sections = self._sections(text)
+        self._check_order([name for name, _ in sections])
+        first: dict[str, str] = {}
+        for name, content in sections:
+            first.setdefault(name, content)
+        if "think" in first:
+            self.reasoning = first["think"].strip() or None
+            if self.reasoning is None:
+                self._problem("the reasoning is empty")
+        boxes = self._boxes([content for name, content in sections if name == "bbox"])
+        points = self._points(first.get("points"), first.get("labels"))
+        self.objects = assign_points(boxes, points)
+        if not self.objects and not self.problems and self.grammar is not Grammar.ABSTENTION:
+            self._problem("there is no mask prompt")
+
+    def _problem(self, what: str) -> None:
+        self.problems[what] = None
+
+    def _sections(self, text: str) -> list[tuple[str, str]]:
+        """The tagged parts in order, as (tag, content); whatever lies between them is a problem, but for a comma."""
+        tags = list(_TAG.finditer(text))
+        sections: list[tuple[str, str]] = []
+        open_tag: re.Match[str] | None = None
+        self._check_between(text[: tags[0].start()] if tags else text, comma=False)
+        for number, tag in enumerate(tags):
+            closing, name = bool(tag[1]), tag[2]
+            following = tags[number + 1].start() if number + 1 < len(tags) else len(text)
+            if not closing:
+                if open_tag is not None:
+                    self._problem(f"<{open_tag[2]}> is not closed before <{name}>")
+                open_tag = tag
+                sections.append((name, text[tag.end() : following]))
+                if following == len(text):
+                    self._problem(f"<{name}> is never closed")
+            else:
+                if open_tag is None or open_tag[2] != name:
+                    self._problem(f"</{name}> closes nothing")
+                open_tag = None
+                self._check_between(text[tag.end() : following], comma=following < len(text))
+        return sections
+
+    def _check_between(self, between: str, *, comma: bool) -> None:
+        left_over = between.strip()
+        if left_over and not (comma and left_over == ","):
+            self._problem(f"text outside the tags: {_quote(left_over)}")
+
+    def _check_order(self, names: Sequence[str]) -> None:
+        wanted = [name for name in _TAGS if not (name == "bbox" and self.grammar is Grammar.PRE_RL)]
+        for name in _TAGS:
+            count = names.count(name)
+            if name not in wanted and count:
+                self._problem(f"<{name}> has no place in a {self.grammar.value} completion")
+            elif name in wanted and not count:
+                self._problem(f"<{name}> is missing")
+            elif count > 1 and (name != "bbox" or self.grammar is Grammar.ABSTENTION):
+                self._problem(f"<{name}> stands {count} times")
+        if any(_TAGS.index(a) > _TAGS.index(b) for a, b in pairwise(names)):
+            self._problem(f"the order should be {', '.join(f'<{name}>' for name in wanted)}")
+
+    def _check_list(self, name: str, content: str, pattern: re.Pattern[str], form: str) -> None:
+        if self.grammar is Grammar.ABSTENTION:
+            pattern, form = _EMPTY_LIST, "[]"
+        if not pattern.fullmatch(content):
+            self._problem(f"<{name}> should read {form}, not {_quote(content)}")
+
+    def _boxes(self, contents: Sequence[str]) -> list[Box]:
+        width, height = self.frame
+        boxes = []
+        if len(contents) > MAX_BOXES:
+            self._problem(f"there are more than {MAX_BOXES} boxes: the others are left out")
+        for content in contents[:MAX_BOXES]:
+            self._check_list("bbox", content, _BOX_LIST, "[x1,y1,x2,y2]")
+            for x1, y1, x2, y2 in _tuples(_numbers(content, 4 * MAX_BOXES), 4):
+                inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+                if inside != (x1, y1, x2, y2):
+                    self._problem(f"the box {_quote(content)} leaves the picture of {width} x {height}")
+                if inside[0] < inside[2] and inside[1] < inside[3]:
+                    boxes.append(Box(*inside))
+                else:
+                    self._problem(f"the box {_quote(content)} has no area in the picture: it is left out")
+        return boxes[:MAX_BOXES]
+
+    def _points(self, points: str | None, labels: str | None) -> list[Point]:
+        if points is not None:
+            self._check_list("points", points, _POINT_LIST, "[[x,y],...]")
+        if labels is not None:
+            self._check_list("labels", labels, _LABEL_LIST, "[1,0,...]")
+        places = _tuples(_numbers(points or "", 2 * MAX_POINTS + 2), 2)
+        values = _numbers(labels or "", MAX_POINTS + 1)
+        if max(len(places), len(values)) > MAX_POINTS:
+            self._problem(f"there are more than {MAX_POINTS} points: the others are left out")
+        elif len(places) != len(values):
+            self._problem(f"{len(places)} points have {len(values)} labels: what has no partner is left out")
+        width, height = self.frame
+        found = []
+        for (x, y), value in list(zip(places, values, strict=False))[:MAX_POINTS]:
+            if value not in (0, 1):
+                self._problem(f"the label {_spell(value)} is neither 1 nor 0: its point is left out")
+            elif not (0 <= x <= width and 0 <= y <= height):
+                self._problem(f"the point ({_spell(x)}, {_spell(y)}) is outside {width} x {height}: it is left out")
+            else:
+                found.append(Point(x, y, int(value)))
+        return found
+
+
+def _numbers(text: str, limit: int) -> list[float]:
+    """The first ``limit`` numbers of a text, whatever stands between them."""
+    return [float(match[0]) for match, _ in zip(_LOOSE_NUMBER.finditer(text), range(limit), strict=False)]
+
+
+def _tuples(values: Sequence[float], length: int) -> list[tuple[float, ...]]:
+    """The values ``length`` at a time; fewer left over at the end are dropped."""
+    return list(zip(*(values[start::length] for start in range(length)), strict=False))
+
+
+def _spell(value: float) -> str:
+    """The shortest spelling without an exponent that reads back as the same float."""
+    return np.format_float_positional(value, trim="-")
+
+
+def _quote(text: str, limit: int = 40) -> str:
+    shown = text.strip()
+    return f"'{shown}'" if len(shown) <= limit else f"'{shown[:limit]}...'"

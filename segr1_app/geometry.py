@@ -1,0 +1,125 @@
+"""Frames, and what can be computed from masks, boxes and points alone.
+
+A policy speaks in the pixels of its own resized picture, everyone else in those of the original. Both sizes are named
+in every conversion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypedDict
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco
+
+from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
+
+
+class Rle(TypedDict):
+    """A mask in COCO's compressed run-length encoding; ``size`` is [height, width]."""
+
+    size: list[int]
+    counts: str
+
+
+def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels: int) -> ImageSize:
+    """The size at which a policy is shown a picture.
+
+    Both sides are multiples of ``grid`` and the area lies within the bounds. Among those sizes it is the one whose
+    aspect ratio is nearest to the picture's (as a factor), and of equally near ones the one nearest to the area that
+    the bounds leave of the picture's own.
+
+    Args:
+        image_wh: the original size in pixels.
+        grid: side of a patch after merging, in pixels; 28 for Qwen2.5-VL.
+        min_pixels, max_pixels: bounds of the area, in pixels.
+    """
+    width, height = image_wh
+    area = min(max(width * height, min_pixels), max_pixels)
+    ideal = math.sqrt(area * width / height) / grid
+    # The bounds hold in whole cells; a lower bound between two of them gives way to the upper one.
+    most = max(max_pixels // grid**2, 1)
+    least = min(math.ceil(min_pixels / grid**2), most)
+    best, best_key = ImageSize(grid, grid), (math.inf, math.inf)
+    for columns in range(max(1, math.floor(ideal * 0.8)), min(math.ceil(ideal * 1.25) + 1, most) + 1):
+        exact = columns * height / width
+        for rows in {max(1, math.floor(exact)), max(1, math.ceil(exact)), max(1, most // columns)}:
+            if not least <= columns * rows <= most:
+                continue
+            distortion = abs(math.log(columns / rows * height / width))
+            # Distortions within one part in fifty are alike to the eye; among those, size decides.
+            key = (round(distortion * 50), abs(math.log(columns * rows * grid**2 / area)))
+            if key < best_key:
+                best, best_key = ImageSize(columns * grid, rows * grid), key
+    return best
+
+
+def rescale_objects(
+    objects: Sequence[ObjectPrompt], *, from_wh: ImageSize, to_wh: ImageSize
+) -> tuple[ObjectPrompt, ...]:
+    """Prompts in pixels of the frame ``from_wh`` as prompts in pixels of the frame ``to_wh``."""
+    sx, sy = to_wh[0] / from_wh[0], to_wh[1] / from_wh[1]
+    return tuple(
+        ObjectPrompt(
+            Box(prompt.box.x1 * sx, prompt.box.y1 * sy, prompt.box.x2 * sx, prompt.box.y2 * sy) if prompt.box else None,
+            tuple(Point(point.x * sx, point.y * sy, point.label) for point in prompt.points),
+        )
+        for prompt in objects
+    )
+
+
+def assign_points(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[ObjectPrompt, ...]:
+    """Give each point to the smallest box that holds it, else to the nearest box.
+
+    Returns:
+        One prompt per box, in order; without boxes one prompt with all points, or none when there are none either.
+    """
+    if not boxes:
+        return (ObjectPrompt(None, tuple(points)),) if points else ()
+    x1, y1, x2, y2 = np.array([box.xyxy for box in boxes]).T
+    area = (x2 - x1) * (y2 - y1)
+    prompts = [ObjectPrompt(box) for box in boxes]
+    owned: list[list[Point]] = [[] for _ in boxes]
+    for point in points:
+        # Zero inside a box, so that the area decides there.
+        dx = np.maximum(np.maximum(x1 - point.x, point.x - x2), 0)
+        dy = np.maximum(np.maximum(y1 - point.y, point.y - y2), 0)
+        owned[int(np.lexsort((area, np.hypot(dx, dy)))[0])].append(point)
+    return tuple(replace(prompt, points=tuple(own)) for prompt, own in zip(prompts, owned, strict=True))
+
+
+def encode_rle(mask: Mask) -> Rle:
+    """A bool (height, width) mask as COCO RLE, ready for JSON."""
+    encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+
+
+def decode_rle(rle: Rle) -> Mask:
+    """The bool (height, width) mask of a COCO RLE."""
+    mask: Mask = coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
+    return mask
+
+
+def mask_box(mask: Mask) -> Box | None:
+    """The tight box around a mask, its right and bottom edge just outside the last pixel; None for an empty mask."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return None
+    return Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+
+
+def deepest_point(mask: Mask) -> tuple[float, float]:
+    """The centre (x, y) of the pixel furthest inside a mask; the picture's border counts as outside.
+
+    Raises:
+        ValueError: for an empty mask.
+    """
+    if not mask.any():
+        raise ValueError("an empty mask has no inside")
+    padded = np.pad(mask.astype(np.uint8), 1)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    y, x = divmod(int(depth.argmax()), mask.shape[1])
+    return x + 0.5, y + 0.5
