@@ -13,6 +13,7 @@ from typing import TypedDict
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
@@ -79,16 +80,38 @@ def assign_points(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[Object
     """
     if not boxes:
         return (ObjectPrompt(None, tuple(points)),) if points else ()
-    x1, y1, x2, y2 = np.array([box.xyxy for box in boxes]).T
-    area = (x2 - x1) * (y2 - y1)
-    prompts = [ObjectPrompt(box) for box in boxes]
     owned: list[list[Point]] = [[] for _ in boxes]
+    edges = np.array([box.xyxy for box in boxes])
     for point in points:
-        # Zero inside a box, so that the area decides there.
-        dx = np.maximum(np.maximum(x1 - point.x, point.x - x2), 0)
-        dy = np.maximum(np.maximum(y1 - point.y, point.y - y2), 0)
-        owned[int(np.lexsort((area, np.hypot(dx, dy)))[0])].append(point)
-    return tuple(replace(prompt, points=tuple(own)) for prompt, own in zip(prompts, owned, strict=True))
+        owned[_owner(edges, point)].append(point)
+    return tuple(ObjectPrompt(box, tuple(own)) for box, own in zip(boxes, owned, strict=True))
+
+
+def add_point(objects: Sequence[ObjectPrompt], point: Point) -> tuple[ObjectPrompt, ...]:
+    """The prompts with one more point, given to an object by the rule of `assign_points`.
+
+    Where there are no boxes the point goes to the last object, or makes one of its own.
+    """
+    boxed = [index for index, prompt in enumerate(objects) if prompt.box is not None]
+    if not objects:
+        return (ObjectPrompt(None, (point,)),)
+    edges = np.array([prompt.box.xyxy for prompt in objects if prompt.box is not None])
+    owner = boxed[_owner(edges, point)] if boxed else len(objects) - 1
+    return tuple(
+        replace(prompt, points=(*prompt.points, point)) if index == owner else prompt
+        for index, prompt in enumerate(objects)
+    )
+
+
+def _owner(edges: npt.NDArray[np.float64], point: Point) -> int:
+    """The row of ``edges``, float (N, 4) as x1, y1, x2, y2, of the smallest box around a point, else of the nearest."""
+    x1, y1, x2, y2 = edges.T
+    distance = np.hypot(
+        np.maximum(np.maximum(x1 - point.x, point.x - x2), 0), np.maximum(np.maximum(y1 - point.y, point.y - y2), 0)
+    )
+    # The distance is zero for every box that holds the point: among those, and among equally near ones, area decides.
+    nearest = distance == distance.min()
+    return int(np.where(nearest, (x2 - x1) * (y2 - y1), np.inf).argmin())
 
 
 def encode_rle(mask: Mask) -> Rle:

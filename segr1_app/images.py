@@ -87,7 +87,9 @@ def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
         PictureError: when its shape or dtype is another, or it is too large or empty.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise PictureError(f"A picture is a non-empty uint8 array (height, width, 3), not {pixels.dtype} {pixels.shape}.")
+        raise PictureError(
+            f"A picture is a non-empty uint8 array (height, width, 3), not {pixels.dtype} {pixels.shape}."
+        )
     height, width = pixels.shape[:2]
     if width * height > MAX_PIXELS:
         raise PictureError(_too_large(f"Its size of {width} x {height} pixels"))

@@ -32,7 +32,6 @@ def s_measure(pred: Mask, gt: Mask) -> float:
     without area, beside an object in the last row or column, counts nothing here.
     """
     _check(pred, gt)
-    height, width = gt.shape
     objects, size = int(np.count_nonzero(gt)), gt.size
     found = int(np.count_nonzero(pred))
     if objects == 0:

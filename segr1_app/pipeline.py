@@ -82,22 +82,18 @@ class Pipeline:
 
 
 def unite(masks: tuple[ObjectMask, ...], image_wh: ImageSize) -> Mask:
-    """The union of ``masks``: bool (height, width) of ``image_wh``, all False when there is none (Seg-R1's own rule)."""
+    """The union of ``masks``, as in Seg-R1: bool (height, width) of ``image_wh``, all False when there is none."""
     union: Mask = np.zeros((image_wh.height, image_wh.width), dtype=np.bool_)
     for found in masks:
         union |= found.mask
     return union
 
 
-def load_pipeline(settings: Settings) -> Pipeline:
+def load_models(settings: Settings) -> tuple[VlmPolicy, Sam2Segmenter]:
     """Load both models as ``settings`` say.
 
     Raises:
         ModelError: when one of them cannot be loaded.
     """
-    return Pipeline(
-        policy=VlmPolicy.load(
-            settings.policy, device=settings.device, dtype=settings.dtype, attention=settings.attention
-        ),
-        segmenter=Sam2Segmenter.load(settings.segmenter, device=settings.device),
-    )
+    policy = VlmPolicy.load(settings.policy, device=settings.device, dtype=settings.dtype, attention=settings.attention)
+    return policy, Sam2Segmenter.load(settings.segmenter, device=settings.device)

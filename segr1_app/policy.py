@@ -27,7 +27,7 @@ from transformers import (
     StoppingCriteriaList,
     TextIteratorStreamer,
 )
-from transformers.utils import is_flash_attn_2_available
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from segr1_app.codec import chat_messages
 from segr1_app.domain import ImageSize, ModelError, RgbPixels
@@ -83,8 +83,9 @@ class VlmPolicy:
     def __init__(
         self, model: PreTrainedModel, processor: ProcessorMixin, model_id: str, card: PolicyCard | None = None
     ) -> None:
-        self._model = model
-        self._processor = processor
+        # Any, because both are callable in ways their annotations do not tell.
+        self._model: Any = model
+        self._processor: Any = processor
         self._model_id = model_id
         self.card = card
         # Generation keeps the position offsets of the current picture in the model: one caller at a time. A plain lock,
@@ -133,12 +134,14 @@ class VlmPolicy:
     @property
     def model(self) -> PreTrainedModel:
         """The transformers model itself, for training and measuring."""
-        return self._model
+        model: PreTrainedModel = self._model
+        return model
 
     @property
     def processor(self) -> ProcessorMixin:
         """The model's processor: tokenizer, chat template and image processor."""
-        return self._processor
+        processor: ProcessorMixin = self._processor
+        return processor
 
     @property
     def device(self) -> torch.device:
@@ -226,7 +229,7 @@ class VlmPolicy:
             sequences = self._model.generate(
                 input_ids=prompt.repeat(n, 1),
                 attention_mask=attention_mask.repeat(n, 1),
-                past_key_values=cache,
+                cache=cache,
                 **self._generation(temperature=temperature),
             )
             completions: list[str] = self._processor.batch_decode(
@@ -302,6 +305,6 @@ def _load_failure(source: str, error: Exception) -> str:
     if folder.is_absolute() or source.startswith(".") or source.count("/") != 1:
         return f"There is no folder '{source}': give --policy an existing folder or a hub id such as geshang/Seg-R1-3B."
     return (
-        f"The policy '{source}' is neither a folder here nor could it be fetched from the model hub: check the name and "
-        f"the network. ({type(error).__name__})"
+        f"The policy '{source}' is neither a folder here nor could it be fetched from the model hub: check the name "
+        f"and the network. ({type(error).__name__})"
     )

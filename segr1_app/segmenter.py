@@ -26,9 +26,9 @@ from safetensors.torch import load_file
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2_hf
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from segr1_app.loading import model_name, resolve_device
 from segr1_app.domain import ImageSize, ModelError, ObjectMask, ObjectPrompt
 from segr1_app.images import Picture
+from segr1_app.loading import model_name, resolve_device
 
 CONFIG_FILE = "config.yaml"
 WEIGHTS_FILE = "model.safetensors"

@@ -84,7 +84,7 @@ def test_red_stays_red(segmenter: Sam2Segmenter) -> None:
 def test_every_point_reaches_the_model(segmenter: Sam2Segmenter) -> None:
     labels: list[list[int]] = []
     hook = segmenter.model.sam_prompt_encoder.register_forward_pre_hook(
-        lambda _, args, kwargs: labels.append(kwargs["points"][1][0].tolist()), with_kwargs=True
+        lambda _, __, kwargs: labels.append(kwargs["points"][1][0].tolist()), with_kwargs=True
     )
     try:
         segmenter.decode(segmenter.encode(PICTURE), [BOXED, CLICKED])
@@ -109,9 +109,8 @@ def test_threads_do_not_mix_their_pictures(segmenter: Sam2Segmenter) -> None:
     wrong: list[str] = []
 
     def work(picture: object) -> None:
-        for _ in range(5):
-            if not np.array_equal(mask(picture), alone[picture.sha256]):  # type: ignore[attr-defined]
-                wrong.append("mixed")
+        same = (np.array_equal(mask(picture), alone[picture.sha256]) for _ in range(5))  # type: ignore[attr-defined]
+        wrong.extend("mixed" for right in same if not right)
 
     threads = [threading.Thread(target=work, args=(picture,)) for picture in (PICTURE, OTHER) * 2]
     for thread in threads:
@@ -122,9 +121,9 @@ def test_threads_do_not_mix_their_pictures(segmenter: Sam2Segmenter) -> None:
 
 
 def test_a_missing_segmenter_is_named_with_what_would_do(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="facebook/sam2.1-hiera-large"):
+    with pytest.raises(ModelError, match=r"facebook/sam2\.1-hiera-large"):
         Sam2Segmenter.load("nobody/none", device="cpu")
-    with pytest.raises(ModelError, match="config.yaml and model.safetensors missing"):
+    with pytest.raises(ModelError, match=r"config\.yaml and model\.safetensors missing"):
         Sam2Segmenter.load(tmp_path, device="cpu")
     with pytest.raises(ModelError, match="could not be downloaded"):
         Sam2Segmenter.load("facebook/sam2.1-hiera-tiny", device="cpu")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,36 @@ def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
         datasets=np.load(target / "datasets.npy"),
         stems=np.load(target / "stems.npy"),
     )
+
+
+def hold_out(pairs: PackedPairs, usable: Sequence[int], count: int) -> list[int]:
+    """Indices of pairs kept for the learning curve: the same ones for the same names, 40 % of them camouflaged."""
+    order = sorted(usable, key=lambda i: zlib.crc32(f"{pairs.datasets[i]}/{pairs.stems[i]}".encode()))
+    camouflaged = [i for i in order if pairs.datasets[i].startswith("camo")][: count * 2 // 5]
+    others = [i for i in order if not pairs.datasets[i].startswith("camo")][: count - len(camouflaged)]
+    return sorted(camouflaged + others)
+
+
+def draw_chances(pairs: PackedPairs, drawn: Sequence[int], shares: dict[str, float]) -> npt.NDArray[np.float64]:
+    """The chance of each pair to be drawn: named data sets make up their share, all others to draw from are alike.
+
+    Raises:
+        DatasetError: when there is nothing to draw from.
+    """
+    if not drawn:
+        raise DatasetError(f"None of the {len(pairs)} pairs is left to train on: give more, or hold fewer out.")
+    plain = np.zeros(len(pairs), dtype=bool)
+    plain[list(drawn)] = True
+    chances = np.zeros(len(pairs))
+    for name, share in shares.items():
+        members = plain & (pairs.datasets == name)
+        if members.any():
+            chances[members] = share / members.sum()
+            plain &= ~members
+    if plain.any():
+        chances[plain] = (1 - chances.sum()) / plain.sum()
+    chances /= chances.sum()
+    return chances
 
 
 def _fingerprint(pairs: Sequence[tuple[str, Pair]]) -> str:

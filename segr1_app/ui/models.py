@@ -49,12 +49,12 @@ class ModelHost:
 
     Args:
         settings: which models, and how to run them.
-        load: makes the models from the settings.
+        loader: makes the models from the settings.
     """
 
-    def __init__(self, settings: Settings, load: Callable[[Settings], LoadedModels] | None = None) -> None:
+    def __init__(self, settings: Settings, loader: Callable[[Settings], LoadedModels] | None = None) -> None:
         self._settings = settings
-        self._load = load or load_models
+        self._load = loader or load
         self._status = ModelStatus("loading", _named(settings.policy), _named(settings.segmenter))
         self._loaded: LoadedModels | None = None
         self._settled = threading.Event()
@@ -105,19 +105,16 @@ class ModelHost:
             self._settled.set()
 
 
-def load_models(settings: Settings) -> LoadedModels:
+def load(settings: Settings) -> LoadedModels:
     """Load both models as ``settings`` say.
 
     Raises:
         ModelError: when one of them cannot be loaded.
     """
     # Imported here because torch, transformers and sam2 take seconds, for which the page need not wait.
-    from segr1_app.pipeline import Pipeline  # noqa: PLC0415
-    from segr1_app.policy import VlmPolicy  # noqa: PLC0415
-    from segr1_app.segmenter import Sam2Segmenter  # noqa: PLC0415
+    from segr1_app.pipeline import Pipeline, load_models  # noqa: PLC0415
 
-    policy = VlmPolicy.load(settings.policy, device=settings.device, dtype=settings.dtype, attention=settings.attention)
-    segmenter = Sam2Segmenter.load(settings.segmenter, device=settings.device)
+    policy, segmenter = load_models(settings)
     return LoadedModels(
         pipeline=Pipeline(policy, segmenter),
         device=str(policy.device),

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from segr1_app.images import Picture
 
 from segr1_app.config import Settings
 from segr1_app.domain import ImageSize
+from segr1_app.images import Picture
 from segr1_app.pipeline import Pipeline
 from segr1_app.segmenter import Sam2Segmenter
 from tests.e2e.serving import CHROMIUM_FLAGS, CHROMIUM_NAMES, find_chromium, free_port, serving

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
-from segr1_app.geometry import decode_rle
 
+from segr1_app.geometry import decode_rle
 from segr1_app.samples import find_samples
 from tests.e2e.serving import ROOT
 

@@ -1,0 +1,123 @@
+"""``predict``: mask, overlay and JSON record for any number of pictures, without a page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from segr1_app.codec import PRESETS, chat_messages
+from segr1_app.config import Settings, add_model_arguments
+from segr1_app.domain import PictureError, SettingsError
+from segr1_app.images import IMAGE_SUFFIXES, load_picture
+
+if TYPE_CHECKING:
+    from segr1_app.pipeline import Pipeline
+
+
+def add_command(commands: Any) -> None:
+    """Declare the command among argparse's ``commands``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "predict",
+        help="segment pictures by an instruction",
+        description="Write STEM.mask.png, STEM.overlay.png and STEM.prediction.json for every picture. A picture that "
+        "cannot be read is named at the end and does not keep the others from being done; the exit status is then 1.",
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder of pictures")
+    parser.add_argument("--instruction", default=PRESETS[0].text, help="what to find (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("predictions"), metavar="DIR", help="where to write (default: %(default)s)"
+    )
+    add_model_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict on every picture; 1 when one of them could not be read.
+
+    Raises:
+        SegR1Error: when nothing at all can be done: no pictures, no models, an empty instruction.
+    """
+    settings = Settings.from_arguments(arguments)
+    # Before the models are loaded, which takes longer than a typing error deserves.
+    chat_messages(arguments.instruction)
+    stems = _output_stems(find_pictures(arguments.paths))
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--out {arguments.out} cannot be made a folder ({error.strerror}).") from error
+
+    from segr1_app.pipeline import Pipeline, load_models  # noqa: PLC0415 - takes seconds, which --help need not
+
+    failures = predict_all(Pipeline(*load_models(settings)), stems, arguments.instruction, arguments.out)
+    done = len(stems) - len(failures)
+    print(f"{done} of {len(stems)} pictures done, in {arguments.out}")  # noqa: T201
+    for failure in failures:
+        print(failure, file=sys.stderr)  # noqa: T201
+    return 1 if failures else 0
+
+
+def predict_all(pipeline: Pipeline, stems: dict[Path, str], instruction: str, out: Path) -> list[str]:
+    """Predict on each file, with a progress bar when there are several.
+
+    Args:
+        pipeline: policy and segmenter.
+        stems: the files, and the beginning of each one's output names.
+        instruction: what to find.
+        out: existing folder for the results.
+
+    Returns:
+        One sentence for each picture that could not be read.
+    """
+    from segr1_app.results import save_prediction  # noqa: PLC0415 - brings supervision and matplotlib along
+
+    failures = []
+    with tqdm(stems.items(), unit="picture", disable=len(stems) == 1) as progress:
+        for path, stem in progress:
+            progress.set_postfix_str(path.name)
+            try:
+                picture = load_picture(path)
+            except PictureError as error:
+                failures.append(f"{path}: {error}")
+                continue
+            save_prediction(out, picture, pipeline.run(picture, instruction), stem)
+    return failures
+
+
+def find_pictures(paths: Iterable[Path]) -> list[Path]:
+    """The files among ``paths`` and those with a picture's ending directly in its folders, sorted, each once.
+
+    Raises:
+        SettingsError: when a path does not exist or there is no picture in any of them.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise SettingsError(f"There is no file or folder '{path}'.")
+    if not found:
+        endings = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise SettingsError(f"There are no pictures to predict on: none of the folders holds {endings}.")
+    return list(dict.fromkeys(found))
+
+
+def _output_stems(paths: Iterable[Path]) -> dict[Path, str]:
+    """A name for each file's results: its stem, or where that is taken its whole name, or that and a number."""
+    stems: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        stem = next(
+            name
+            for name in (path.stem, path.name, *(f"{path.name}-{number}" for number in range(2, len(taken) + 3)))
+            if name not in taken
+        )
+        taken.add(stem)
+        stems[path] = stem
+    return stems

@@ -1,0 +1,77 @@
+"""A prediction as files: a JSON record, a mask and an overlay, the same from the page and from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from segr1_app.domain import ImageSize, ObjectPrompt, Prediction
+from segr1_app.geometry import encode_rle
+from segr1_app.images import Picture
+from segr1_app.render import draw_overlay
+
+
+def prediction_record(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as JSON values.
+
+    Coordinates are pixels of the original picture, x before y; masks are COCO RLE of its size; ``policy_size`` is the
+    frame in which the completion's own numbers speak.
+    """
+    return {
+        "image_size": _size(prediction.image_size),
+        "instruction": prediction.instruction,
+        "reasoning": prediction.reasoning,
+        "completion": prediction.completion,
+        "well_formed": prediction.well_formed,
+        "problems": list(prediction.problems),
+        "policy_size": _size(prediction.policy_size),
+        "objects": [
+            {**_prompt(prompt), "mask": encode_rle(found.mask), "confidence": round(found.confidence, 4)}
+            for prompt, found in zip(prediction.objects, prediction.masks, strict=True)
+        ],
+        "mask": encode_rle(prediction.mask),
+        "seconds": {stage: round(value, 4) for stage, value in prediction.seconds.items()},
+        "policy": prediction.policy_id,
+        "segmenter": prediction.segmenter_id,
+    }
+
+
+def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem: str = "") -> dict[str, Path]:
+    """Write mask, overlay and record of a prediction.
+
+    Args:
+        folder: where to; it must exist.
+        picture: what was predicted on.
+        prediction: what came of it.
+        stem: the beginning of the files' names; without it they are called just ``mask.png`` and so on.
+
+    Returns:
+        The files, by what they hold: "mask" (8-bit PNG, 0 or 255), "overlay" (PNG) and "record" (JSON).
+    """
+    prefix = f"{stem}." if stem else ""
+    files = {
+        "mask": folder / f"{prefix}mask.png",
+        "overlay": folder / f"{prefix}overlay.png",
+        "record": folder / f"{prefix}prediction.json",
+    }
+    Image.fromarray(prediction.mask.astype(np.uint8) * 255).save(files["mask"])
+    Image.fromarray(draw_overlay(picture.pixels, prediction.objects, prediction.masks)).save(files["overlay"])
+    record = json.dumps(prediction_record(prediction), indent=2, ensure_ascii=False)
+    files["record"].write_text(record + "\n", encoding="utf-8")
+    return files
+
+
+def _size(size: ImageSize) -> dict[str, int]:
+    return {"width": size.width, "height": size.height}
+
+
+def _prompt(prompt: ObjectPrompt) -> dict[str, Any]:
+    return {
+        "box": [round(value, 2) for value in prompt.box.xyxy] if prompt.box else None,
+        "points": [[round(point.x, 2), round(point.y, 2)] for point in prompt.points],
+        "labels": [point.label for point in prompt.points],
+    }

@@ -1,0 +1,92 @@
+"""Make the embedded pair from image-mask pairs: a small SAM2 segmenter and a small Qwen2.5-VL policy."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from segr1_app.domain import SegR1Error
+from train.policy import PolicyConfig, train_policy
+from train.run import Budget
+from train.segmenter import SegmenterConfig, train_segmenter
+
+PARTS = ("segmenter", "policy")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 1 when the data or the settings are at fault."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("train").setLevel(logging.INFO)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    data, cache = tuple(given.data), given.out / "packed"
+    try:
+        exported = {}
+        if given.only in (None, "segmenter"):
+            exported["segmenter"] = train_segmenter(
+                SegmenterConfig(
+                    data=data,
+                    out=given.out / "segmenter",
+                    cache=cache,
+                    budget=Budget(given.segmenter_minutes, given.steps),
+                    seed=given.seed,
+                    device=given.device,
+                ),
+                resume=given.resume,
+            )
+        if given.only in (None, "policy"):
+            exported["policy"] = train_policy(
+                PolicyConfig(
+                    data=data,
+                    out=given.out / "policy",
+                    cache=cache,
+                    budget=Budget(given.policy_minutes, given.steps),
+                    seed=given.seed,
+                    device=given.device,
+                ),
+                resume=given.resume,
+            )
+    except SegR1Error as error:
+        parser.exit(1, f"{error}\n")
+    options = " ".join(f"--{part} {folder}" for part, folder in exported.items())
+    print(f"Done. Try it: python app.py {options}")  # noqa: T201
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train.embedded", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders that each hold images/ and masks/"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/embedded"),
+        metavar="DIR",
+        help="folder for checkpoints, learning curves and the models, OUT/{segmenter,policy}/export "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--only", choices=PARTS, help="train one of the two; both can run side by side")
+    parser.add_argument(
+        "--segmenter-minutes", type=float, default=100, metavar="N", help="training time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--policy-minutes", type=float, default=75, metavar="N", help="training time (default: %(default)s)"
+    )
+    parser.add_argument("--steps", type=int, metavar="N", help="train each for N steps, whatever time they take")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

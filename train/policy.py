@@ -1,0 +1,263 @@
+"""Train a small Qwen2.5-VL policy from scratch on image-mask pairs: first its eyes, then what it says.
+
+The vision tower takes most of the time. It learns first, alone: every vision token tells the foreground share of each
+part of its cell, on coarse pictures and then on finer ones. Then the language model joins in on cold-start completions
+(`train.traces`), several for each encoded picture, while the tower keeps its task.
+
+Numbers are ordinal: their embeddings start as neighbours of their neighbours, and a coordinate's target is a Gaussian
+over neighbouring numbers, because plain cross-entropy finds 41 as wrong for 40 as 400.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from segr1_app.codec import parse_completion
+from segr1_app.domain import Box
+from segr1_app.geometry import mask_box
+from segr1_app.images import picture_from_array
+from segr1_app.loading import resolve_device
+from segr1_app.policy import PolicyCard, VlmPolicy
+from train.pairs import PackedPairs, draw_chances, hold_out, pack_pairs
+from train.policy_batch import IGNORED, SUB_CELLS, BatchMaker, PolicyBatch
+from train.policy_model import MAX_NUMBER, PolicyShape, build_model, build_processor, build_tokenizer, save_policy
+from train.run import Budget, Rates, TrainingRun
+from train.traces import INSTRUCTIONS, vocabulary
+
+logger = logging.getLogger(__name__)
+
+EXPORT_FOLDER = "export"
+PACKED_SIDE = 256
+NUMBER_SIGMA = 4.0
+"""Standard deviation in pixels of the target over neighbouring numbers."""
+COORDINATE_WEIGHT = 2.0
+"""Loss of a coordinate against that of a word."""
+WARM_UP = 0.015
+"""Share of the budget over which each phase warms up."""
+CARD = PolicyCard(
+    instructions=tuple(INSTRUCTIONS["salient"] + INSTRUCTIONS["camouflaged"]),
+    understands=(
+        "It finds the primary (most salient) objects of a photograph, or a camouflaged one. It was trained on nothing "
+        "else: a referring expression or a question is answered as if it asked for the primary object."
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the training.
+
+    Attributes:
+        until: the share of the budget at which it ends.
+        cells: vision tokens of a picture.
+        traces: texts for each picture; 0 trains the vision tower alone.
+        pictures: pictures per step.
+    """
+
+    until: float
+    cells: int
+    traces: int
+    pictures: int
+
+
+PHASES = (Phase(0.12, 16, 0, 32), Phase(0.45, 36, 0, 24), Phase(1.0, 36, 2, 16))
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """What a training run depends on.
+
+    Attributes:
+        data: folders that each hold ``images/`` and ``masks/``.
+        out: where checkpoint, learning curve and the ``export/`` folder go.
+        cache: where the packed pairs are kept.
+        budget: how long to train.
+        seed: the source of all chance.
+        rates: how the optimisers move.
+        phases: in order.
+        holdout: pairs kept out for the learning curve.
+        oversample: data sets by name, and the share of the samples each is to make up.
+        report_minutes: time between checkpoints, exports and points of the learning curve.
+        device: what to train on, as `resolve_device` understands it.
+        shape: how large the model is.
+    """
+
+    data: tuple[Path, ...]
+    out: Path
+    cache: Path
+    budget: Budget = field(default_factory=lambda: Budget(80))
+    seed: int = 0
+    rates: Rates = field(default_factory=lambda: Rates(peak=1.5e-3, weight_decay=0.05, average=0.998))
+    phases: tuple[Phase, ...] = PHASES
+    holdout: int = 60
+    oversample: tuple[tuple[str, float], ...] = (("camo_train", 0.2),)
+    report_minutes: float = 8.0
+    device: str = "auto"
+    shape: PolicyShape = field(default_factory=PolicyShape)
+
+
+class PolicyInTraining(nn.Module):
+    """The policy and the head that its vision tower is trained with, which is not part of the policy."""
+
+    def __init__(self, policy: Qwen2_5_VLForConditionalGeneration, text_width: int) -> None:
+        super().__init__()
+        self.policy = policy
+        self.head = nn.Linear(text_width, SUB_CELLS**2)
+
+    def features(self, batch: PolicyBatch) -> Tensor:
+        """The vision tokens of all pictures, one after the other: float (T, text width)."""
+        features: Tensor = self.policy.model.visual(batch.patches, grid_thw=batch.grids).pooler_output
+        return features
+
+    def logits(self, features: Tensor, batch: PolicyBatch) -> Tensor:
+        """The logits of every completion token, in order: float (tokens, vocabulary)."""
+        model = self.policy.model
+        copies = len(batch.tokens) // len(batch.grids)
+        counts = (batch.grids.prod(dim=1) // 4).tolist()
+        repeated = torch.cat([part for part in features.split(counts) for _ in range(copies)])
+        images = batch.tokens == self.policy.config.image_token_id
+        embeds = model.get_input_embeddings()(batch.tokens)
+        embeds = embeds.masked_scatter(images[..., None], repeated.to(embeds.dtype))
+        positions, _ = model.get_rope_index(
+            batch.tokens,
+            mm_token_type_ids=images.int(),
+            image_grid_thw=batch.grids.repeat_interleave(copies, dim=0),
+            attention_mask=batch.attention,
+        )
+        hidden = model.language_model(
+            inputs_embeds=embeds, position_ids=positions, attention_mask=batch.attention, use_cache=False
+        ).last_hidden_state
+        # A token's logits stand at the place before it.
+        logits: Tensor = self.policy.lm_head(hidden[:, :-1][batch.labels[:, 1:] != IGNORED])
+        return logits
+
+
+def batch_loss(model: PolicyInTraining, batch: PolicyBatch, numbers: slice) -> Tensor:
+    """The vision tower's loss, plus the completions' when the batch has texts."""
+    features = model.features(batch)
+    loss = vision_loss(model.head(features), batch)
+    if len(batch.tokens):
+        loss = loss + completion_loss(model.logits(features, batch), batch, numbers)
+    return loss
+
+
+def vision_loss(logits: Tensor, batch: PolicyBatch) -> Tensor:
+    """Cross-entropy plus Dice of the foreground shares, the latter per picture."""
+    logits = logits.float()
+    entropy = binary_cross_entropy_with_logits(logits, batch.shares)
+    counts = (batch.grids.prod(dim=1) // 4).tolist()
+    overlaps = [
+        1 - (2 * (found * true).sum() + 1) / (found.sum() + true.sum() + 1)
+        for found, true in zip(logits.sigmoid().split(counts), batch.shares.split(counts), strict=True)
+    ]
+    return entropy + torch.stack(overlaps).mean()
+
+
+def completion_loss(logits: Tensor, batch: PolicyBatch, numbers: slice) -> Tensor:
+    """Cross-entropy of the completions' tokens, coordinates against a Gaussian over the numbers around the true one."""
+    wanted = batch.labels[:, 1:] != IGNORED
+    labels, coordinates = batch.labels[:, 1:][wanted], batch.coordinates[:, 1:][wanted]
+    chances = log_softmax(logits.float(), dim=-1)
+    words = -chances[~coordinates].gather(1, labels[~coordinates, None])
+    values = torch.arange(MAX_NUMBER + 1, device=labels.device)
+    distance = values - (labels[coordinates, None] - numbers.start)
+    target = torch.softmax(-0.5 * (distance / NUMBER_SIGMA) ** 2, dim=-1)
+    places = -(target * chances[coordinates, numbers]).sum(dim=-1)
+    weight = len(words) + COORDINATE_WEIGHT * len(places)
+    return (words.sum() + COORDINATE_WEIGHT * places.sum()) / weight
+
+
+def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
+    """Train, and return the folder of the exported policy.
+
+    Raises:
+        DatasetError: as `pack_pairs`.
+        SettingsError: when asked to resume and there is no checkpoint.
+    """
+    pairs = pack_pairs(config.data, PACKED_SIDE, config.cache)
+    usable = [i for i, mask in enumerate(pairs.masks) if (mask > 127).any()]
+    held_out = hold_out(pairs, usable, config.holdout)
+    chances = draw_chances(pairs, sorted({*usable} - {*held_out}), dict(config.oversample))
+    tokenizer = build_tokenizer(vocabulary())
+    processor = build_processor(tokenizer, config.shape)
+    device = resolve_device(config.device)
+    torch.manual_seed(config.seed)
+    model = PolicyInTraining(build_model(tokenizer, config.shape), config.shape.text_width).to(device)
+    run = TrainingRun(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
+    if resume:
+        run.load(config.out, device)
+    maker = BatchMaker(pairs, tokenizer, config.shape)
+    logger.info("%d pairs, %d of them held out; %.2f M parameters", len(pairs), len(held_out), run.parameters / 1e6)
+    config.out.mkdir(parents=True, exist_ok=True)
+    export = config.out / EXPORT_FOLDER
+    reported = run.seconds
+    while run.progress < 1:
+        started = time.monotonic()
+        number, phase = next((i, p) for i, p in enumerate(config.phases) if run.progress < p.until)
+        began = config.phases[number - 1].until if number else 0.0
+        rng = np.random.default_rng((config.seed, run.step))
+        batch = maker.draw(chances, rng, pictures=phase.pictures, cells=phase.cells, traces=phase.traces)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            loss = batch_loss(model, batch, maker.numbers)
+        run.advance(loss, warm=min(1.0, (run.progress - began) / WARM_UP + 0.01))
+        run.seconds += time.monotonic() - started
+        if run.seconds - reported > config.report_minutes * 60 or run.progress >= 1:
+            reported = run.seconds
+            averaged = run.averaged.module
+            assert isinstance(averaged, PolicyInTraining)
+            save_policy(averaged.policy, processor, CARD, export)
+            scores = {"vision_iou": vision_iou(averaged, maker, held_out, phase.cells)}
+            if phase.traces:
+                scores |= completion_scores(VlmPolicy.load(export, device=config.device), pairs, held_out)
+            run.report(scores, config.out)
+    return export
+
+
+@torch.no_grad()
+def vision_iou(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int], cells: int) -> float:
+    """Mean IoU of the vision tower's foreground, in parts of cells, on augmented views that are always the same."""
+    scores = []
+    for index in indices:
+        chances = np.zeros(len(maker))
+        chances[index] = 1
+        batch = maker.draw(chances, np.random.default_rng(index), pictures=1, cells=cells, traces=0)
+        found, true = model.head(model.features(batch)) > 0, batch.shares > 0.5
+        scores.append(float((found & true).sum() / (found | true).sum().clamp(min=1)))
+    return round(float(np.mean(scores)), 4)
+
+
+def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[int]) -> dict[str, float]:
+    """Format rate, and mean IoU of the box around all that a completion asks for with the box around the mask."""
+    formed, overlaps = [], []
+    for index in indices:
+        picture = picture_from_array(pairs.images[index])
+        text = policy.sample(picture, CARD.instructions[0], 1, temperature=0)[0]
+        width, height = policy.frame(picture.size)
+        parsed = parse_completion(text, (width, height))
+        formed.append(parsed.well_formed)
+        true = mask_box(pairs.masks[index] > 127)
+        assert true is not None
+        found = [prompt.box for prompt in parsed.objects if prompt.box]
+        scale = np.array([width, height, width, height]) / PACKED_SIDE
+        overlaps.append(_box_iou(found, np.array(true.xyxy) * scale))
+    return {"format_rate": round(float(np.mean(formed)), 4), "box_iou": round(float(np.mean(overlaps)), 4)}
+
+
+def _box_iou(found: Sequence[Box], true: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    """IoU of the box around all of ``found`` with the box ``true`` (x1, y1, x2, y2)."""
+    if not found:
+        return 0.0
+    corners = np.array([box.xyxy for box in found])
+    around = np.array([*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0)])
+    overlap = np.clip(np.minimum(around[2:], true[2:]) - np.maximum(around[:2], true[:2]), 0, None).prod()
+    return float(overlap / ((around[2:] - around[:2]).prod() + (true[2:] - true[:2]).prod() - overlap))

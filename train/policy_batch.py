@@ -1,0 +1,186 @@
+"""What the policy is trained on: augmented pictures as vision patches, dense targets, and traces as tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from segr1_app.codec import format_completion
+from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixels
+from segr1_app.geometry import policy_frame
+from segr1_app.policy import resize_to_frame
+from train.augment import augment
+from train.pairs import PackedPairs
+from train.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, min_area, token_id
+from train.traces import INSTRUCTIONS, write_trace
+
+IGNORED = -100
+"""The label of tokens that no loss is taken of."""
+SUB_CELLS = 7
+"""Each vision token is asked for the foreground share of so many by so many parts of its cell."""
+OTHER_KIND = 0.25
+"""How often a picture is asked about with the words for the other kind."""
+
+
+class Sample(NamedTuple):
+    """An augmented picture in the policy's frame: uint8 (H, W, 3) RGB and bool (H, W)."""
+
+    pixels: RgbPixels
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyBatch:
+    """One step's pictures and texts.
+
+    Attributes:
+        patches: float (P, 3 * 2 * patch * patch), the patches of all pictures in the processor's order.
+        grids: int64 (B, 3), each picture's patches in time (1), height and width.
+        shares: float (T, SUB_CELLS ** 2), the foreground share of every part of every vision token's cell.
+        tokens: int64 (B * traces, L), right-padded; a picture's texts stand one after the other.
+        attention: int64, as ``tokens``, 1 where there is a token.
+        labels: int64, as ``tokens``, `IGNORED` outside the completions.
+        coordinates: bool, as ``tokens``, where a label is a coordinate.
+    """
+
+    patches: Tensor
+    grids: Tensor
+    shares: Tensor
+    tokens: Tensor
+    attention: Tensor
+    labels: Tensor
+    coordinates: Tensor
+
+
+class BatchMaker:
+    """Draws batches from packed pairs.
+
+    Args:
+        pairs: packed at any size.
+        tokenizer: of the policy.
+        shape: of the policy.
+    """
+
+    def __init__(self, pairs: PackedPairs, tokenizer: PreTrainedTokenizerFast, shape: PolicyShape) -> None:
+        self._pairs, self._tokenizer, self._shape = pairs, tokenizer, shape
+        number = token_id(tokenizer, "0")
+        self.numbers = slice(number, number + MAX_NUMBER + 1)
+        self._special = {
+            name: token_id(tokenizer, f"<|{name}|>")
+            for name in ("pad", "im_start", "im_end", "vision_start", "vision_end", "image_pad")
+        }
+        self._labels_begin = token_id(tokenizer, "]]</points>, <labels>[")
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def draw(
+        self, chances: npt.NDArray[np.float64], rng: np.random.Generator, *, pictures: int, cells: int, traces: int
+    ) -> PolicyBatch:
+        """A batch of random pictures of at most ``cells`` vision tokens each, with ``traces`` texts for each."""
+        drawn = rng.choice(len(self._pairs), pictures, p=chances)
+        samples = [self.sample(int(index), cells, rng) for index in drawn]
+        rows = [
+            self.row(sample, self._instruction(int(index), rng), rng)
+            for index, sample in zip(drawn, samples, strict=True)
+            for _ in range(traces)
+        ]
+        return self._batch(samples, rows)
+
+    def sample(self, index: int, cells: int, rng: np.random.Generator) -> Sample:
+        """An augmented pair in the policy's frame, at the aspect ratio of its photograph."""
+        pixels, mask = augment(self._pairs.images[index], self._pairs.masks[index], rng)
+        grid = 2 * self._shape.patch
+        width, height = (int(side) for side in self._pairs.sizes[index])
+        frame = policy_frame(
+            ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
+        )
+        resized = cv2.resize(mask.astype(np.uint8) * 255, frame, interpolation=cv2.INTER_AREA) > 127
+        if not resized.any():
+            # Thinner than half a pixel of the frame: any pixel it touches is foreground.
+            resized = cv2.resize(mask.astype(np.uint8) * 255, frame, interpolation=cv2.INTER_AREA) > 0
+        return Sample(resize_to_frame(pixels, frame), resized)
+
+    def row(self, sample: Sample, instruction: str, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+        """Prompt and completion as tokens, laid out as the processor and the chat template lay them out."""
+        height, width = sample.mask.shape
+        cells = height * width // (2 * self._shape.patch) ** 2
+        special = self._special
+        prompt = [
+            special["im_start"],
+            special["vision_start"],
+            *[special["image_pad"]] * cells,
+            special["vision_end"],
+            *self._tokenizer(instruction)["input_ids"],
+            special["im_end"],
+        ]
+        trace = write_trace(sample.pixels, sample.mask, rng)
+        text = format_completion(trace.reasoning, [_in_whole_pixels(prompt) for prompt in trace.objects])
+        return prompt, [*self._tokenizer(text)["input_ids"], special["im_end"]]
+
+    def _instruction(self, index: int, rng: np.random.Generator) -> str:
+        kinds = ["camouflaged", "salient"]
+        camouflaged = str(self._pairs.datasets[index]).startswith("camo")
+        texts = INSTRUCTIONS[kinds[camouflaged == (rng.random() < OTHER_KIND)]]
+        return texts[rng.integers(len(texts))]
+
+    def _batch(self, samples: list[Sample], rows: list[tuple[list[int], list[int]]]) -> PolicyBatch:
+        longest = max((len(prompt) + len(completion) for prompt, completion in rows), default=0)
+        tokens = torch.full((len(rows), longest), self._special["pad"])
+        labels = torch.full((len(rows), longest), IGNORED)
+        attention = torch.zeros((len(rows), longest), dtype=torch.int64)
+        for i, (prompt, completion) in enumerate(rows):
+            length = len(prompt) + len(completion)
+            tokens[i, :length] = torch.tensor([*prompt, *completion])
+            attention[i, :length] = 1
+            labels[i, len(prompt) : length] = torch.tensor(completion)
+        is_number = (labels >= self.numbers.start) & (labels < self.numbers.stop)
+        before_labels = (labels == self._labels_begin).cumsum(dim=1) == 0
+        patch = self._shape.patch
+        return PolicyBatch(
+            patches=torch.cat([patchify(sample.pixels, patch) for sample in samples]),
+            grids=torch.tensor([(1, *(side // patch for side in sample.mask.shape)) for sample in samples]),
+            shares=torch.cat([foreground_shares(sample.mask, 2 * patch) for sample in samples]),
+            tokens=tokens,
+            attention=attention,
+            labels=labels,
+            coordinates=is_number & before_labels,
+        )
+
+
+def patchify(pixels: RgbPixels, patch: int) -> Tensor:
+    """What the image processor makes of a picture that already has its frame: float (H W / patch², 6 * patch²).
+
+    Patches that merge into one token follow each other; the one picture stands for two frames of a film.
+    """
+    height, width = pixels.shape[:2]
+    values = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    values = (values - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
+    rows, columns = height // (2 * patch), width // (2 * patch)
+    parts = values.view(3, rows, 2, patch, columns, 2, patch).permute(1, 4, 2, 5, 0, 3, 6)
+    return parts.unsqueeze(5).expand(-1, -1, -1, -1, -1, 2, -1, -1).reshape(rows * columns * 4, -1)
+
+
+def foreground_shares(mask: Mask, cell: int) -> Tensor:
+    """The foreground share of the parts of every cell of ``cell`` x ``cell`` pixels: float (cells, SUB_CELLS²)."""
+    rows, columns = (side // cell for side in mask.shape)
+    fine = cv2.resize(
+        mask.astype(np.float32), (columns * SUB_CELLS, rows * SUB_CELLS), interpolation=cv2.INTER_AREA
+    ).reshape(rows, SUB_CELLS, columns, SUB_CELLS)
+    return torch.from_numpy(fine.transpose(0, 2, 1, 3).reshape(rows * columns, -1).copy())
+
+
+def _in_whole_pixels(prompt: ObjectPrompt) -> ObjectPrompt:
+    """A prompt in whole numbers, which are the tokens there are; masks' boxes are whole already."""
+    assert prompt.box is not None
+    return ObjectPrompt(
+        Box(*(float(round(value)) for value in prompt.box.xyxy)),
+        tuple(Point(float(int(point.x)), float(int(point.y)), point.label) for point in prompt.points),
+    )

@@ -1,0 +1,235 @@
+"""Cold-start completions derived from masks: true, varied reasoning and the mask prompts of the objects.
+
+Seg-R1 learns its form of answering from FCoT, 1,500 pictures with written reasoning. Here everything said is computed
+from picture and mask: how many objects there are, where, how large, of which colour, and how they stand out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segr1_app.domain import Box, Mask, ObjectPrompt, Point, RgbPixels
+from segr1_app.geometry import deepest_point, mask_box
+
+MAX_OBJECTS = 3
+PART_SHARE = 0.2
+"""A separate part counts as an object of its own from this share of the largest part's area on."""
+SMALL, LARGE = 0.08, 0.3
+"""Shares of the picture between which an object is neither small nor large."""
+BLENDS, STANDS_OUT = 12.0, 30.0
+"""Distances in CIELAB between object and surroundings: below, it blends in; above, it stands out."""
+
+COUNTS = {1: "one object", 2: "two objects", 3: "three objects"}
+COLOURS = {
+    "black": (20, 20, 20),
+    "white": (240, 240, 240),
+    "grey": (128, 128, 128),
+    "red": (190, 40, 40),
+    "orange": (225, 130, 40),
+    "yellow": (225, 205, 60),
+    "green": (70, 130, 60),
+    "blue": (60, 100, 180),
+    "purple": (120, 60, 140),
+    "pink": (225, 150, 170),
+    "brown": (110, 75, 50),
+    "beige": (200, 180, 145),
+}
+"""Colour names and a typical RGB value of each; a colour has the name of the nearest in CIELAB."""
+
+INSTRUCTIONS = {
+    "salient": (
+        "identify and segment all the primary objects.",
+        "segment the primary objects.",
+        "segment the main object.",
+        "segment the most salient object.",
+        "identify and segment the salient objects.",
+    ),
+    "camouflaged": (
+        "identify and segment the camouflaged object.",
+        "segment the camouflaged object.",
+        "segment the hidden animal.",
+        "find and segment the concealed object.",
+    ),
+}
+"""What the policy is asked, by the kind of picture it is asked of most often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What can truly be said of a foreground.
+
+    Attributes:
+        count: its objects, as words.
+        place: "top left", "left", "centre" and so on, by the third of the picture its centroid lies in.
+        size: "small", "medium" or "large".
+        colour, ground: names of its mean colour and of its surroundings'.
+        contrast: "stands out from", "differs from" or "blends into" the surroundings.
+    """
+
+    count: str
+    place: str
+    size: str
+    colour: str
+    ground: str
+    contrast: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A cold-start answer: reasoning, and prompts in the pixels of the mask."""
+
+    reasoning: str
+    objects: tuple[ObjectPrompt, ...]
+
+
+def write_trace(pixels: RgbPixels, mask: Mask, rng: np.random.Generator) -> Trace:
+    """A trace of a picture and its non-empty mask; wording and points are drawn from ``rng``, the facts are not.
+
+    Raises:
+        ValueError: for an empty mask.
+    """
+    parts = separate_objects(mask)
+    return Trace(_reasoning(describe(pixels, mask, len(parts)), rng), tuple(_prompt(part, mask, rng) for part in parts))
+
+
+def separate_objects(mask: Mask) -> list[Mask]:
+    """The objects of a mask, from left to right: its larger separate parts with what small parts lie in their boxes.
+
+    Parts whose boxes overlap are one object, and so is a foreground of more than `MAX_OBJECTS` parts: nobody can tell
+    from a mask alone what belongs together, and one box around all of it is never wrong.
+
+    Raises:
+        ValueError: for an empty mask.
+    """
+    if not mask.any():
+        raise ValueError("an empty mask has no objects")
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    large = 1 + np.flatnonzero(areas >= PART_SHARE * areas.max())
+    boxes = [_stat_box(stats[index]) for index in large]
+    if len(large) > MAX_OBJECTS or any(_overlap(a, b) for i, a in enumerate(boxes) for b in boxes[:i]):
+        return [mask]
+    if len(large) == 1:
+        return [mask]
+    return [labels == large[i] for i in np.argsort([box.x1 for box in boxes])]
+
+
+def describe(pixels: RgbPixels, mask: Mask, count: int) -> Traits:
+    """The traits of a foreground of ``count`` objects."""
+    height, width = mask.shape
+    rows, columns = np.nonzero(mask)
+    vertical = ("top", "", "bottom")[min(int(3 * (rows.mean() + 0.5) / height), 2)]
+    horizontal = ("left", "", "right")[min(int(3 * (columns.mean() + 0.5) / width), 2)]
+    share = mask.mean()
+    around = _surroundings(mask)
+    colour = pixels[mask].mean(axis=0)
+    ground = pixels[around].mean(axis=0) if around.any() else colour
+    distance = float(np.linalg.norm(_lab(colour) - _lab(ground)))
+    return Traits(
+        count=COUNTS[count],
+        place=" ".join(part for part in (vertical, horizontal) if part) or "centre",
+        size="small" if share < SMALL else "large" if share > LARGE else "medium",
+        colour=_colour_name(colour),
+        ground=_colour_name(ground),
+        contrast="blends into" if distance < BLENDS else "stands out from" if distance > STANDS_OUT else "differs from",
+    )
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Every word of traces and instructions, sorted."""
+    texts = [*COUNTS.values(), *COLOURS, *(text for group in INSTRUCTIONS.values() for text in group)]
+    texts += ["top left right bottom centre small medium large blends into stands out differs from are"]
+    texts += [_without_fields(template) for group in (_OPENINGS, _LOOKS, _SIZES) for template in group]
+    letters = "".join(c if c.isalpha() else " " for c in " ".join(texts))
+    return tuple(sorted(set(letters.split())))
+
+
+_OPENINGS = (
+    "there is {count} at the {place}.",
+    "i see {count} at the {place} of the picture.",
+    "the foreground lies at the {place}: {count}.",
+    "at the {place} there is {count}.",
+)
+_LOOKS = (
+    "it is {colour} and {contrast} the {ground} background.",
+    "its {colour} colour {contrast} the {ground} background.",
+    "the {colour} region {contrast} its {ground} surroundings.",
+)
+_SIZES = ("it is {size}.", "its size is {size}.", "it covers a {size} part of the picture.")
+
+
+def _reasoning(traits: Traits, rng: np.random.Generator) -> str:
+    """An opening, then looks and size in either order."""
+    fields = {name: getattr(traits, name) for name in Traits.__slots__}
+    later = [_LOOKS[rng.integers(len(_LOOKS))], _SIZES[rng.integers(len(_SIZES))]]
+    if rng.random() < 0.5:
+        later.reverse()
+    text = " ".join([_OPENINGS[rng.integers(len(_OPENINGS))], *later]).format(**fields)
+    return text if traits.count == COUNTS[1] else text.replace("there is", "there are")
+
+
+def _prompt(part: Mask, mask: Mask, rng: np.random.Generator) -> ObjectPrompt:
+    """Box, the deepest point, one or two more inside and up to two in the box's neighbourhood but outside the mask."""
+    box = mask_box(part)
+    assert box is not None
+    height, width = part.shape
+    eroded = cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
+    inside = eroded if eroded.any() else part
+    points = [Point(*deepest_point(part), 1), *_draw(inside, int(rng.integers(1, 3)), 1, rng)]
+    margin_x, margin_y = (box.x2 - box.x1) * 0.15 + 1, (box.y2 - box.y1) * 0.15 + 1
+    near = np.zeros_like(part)
+    near[
+        int(max(box.y1 - margin_y, 0)) : int(min(box.y2 + margin_y, height)),
+        int(max(box.x1 - margin_x, 0)) : int(min(box.x2 + margin_x, width)),
+    ] = True
+    beside = near & ~cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+    points += _draw(beside, int(rng.integers(0, 3)), 0, rng)
+    return ObjectPrompt(box, tuple(points))
+
+
+def _draw(region: Mask, count: int, label: int, rng: np.random.Generator) -> list[Point]:
+    candidates = np.flatnonzero(region)
+    if not len(candidates):
+        return []
+    drawn = rng.choice(candidates, count)
+    return [Point(float(i % region.shape[1]) + 0.5, float(i // region.shape[1]) + 0.5, label) for i in drawn]
+
+
+def _surroundings(mask: Mask) -> Mask:
+    """A ring around the mask, a tenth of the picture wide."""
+    reach = 2 * max(max(mask.shape) // 20, 2) + 1
+    ring: Mask = cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool) & ~mask
+    return ring
+
+
+def _lab(rgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """An RGB colour, 0 to 255, in CIELAB."""
+    pixel = (np.asarray(rgb, np.float32) / 255).reshape(1, 1, 3)
+    lab: npt.NDArray[np.float64] = cv2.cvtColor(pixel, cv2.COLOR_RGB2LAB).reshape(3).astype(np.float64)
+    return lab
+
+
+_NAMED = np.stack([_lab(np.array(value, np.float64)) for value in COLOURS.values()])
+
+
+def _colour_name(rgb: npt.NDArray[np.float64]) -> str:
+    return list(COLOURS)[int(np.linalg.norm(_NAMED - _lab(rgb), axis=1).argmin())]
+
+
+def _stat_box(stat: Sequence[int]) -> Box:
+    left, top, width, height = (float(value) for value in list(stat)[:4])
+    return Box(left, top, left + width, top + height)
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return min(a.x2, b.x2) > max(a.x1, b.x1) and min(a.y2, b.y2) > max(a.y1, b.y1)
+
+
+def _without_fields(template: str) -> str:
+    """A template without its ``{fields}``."""
+    return "".join(piece.split("}")[-1] for piece in template.split("{"))
