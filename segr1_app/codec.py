@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -24,8 +24,8 @@ from segr1_app.geometry import assign_points
 
 MAX_INSTRUCTION = 1000
 """Longest instruction in characters."""
-MAX_BOXES, MAX_POINTS, MAX_PROBLEMS = 256, 4096, 20
-"""Most boxes and points that are read of one completion, and most problems that are told."""
+MAX_BOXES, MAX_POINTS, MAX_TAGS, MAX_PROBLEMS = 256, 4096, 1024, 20
+"""Most boxes, points and tags that are read of one completion, and most problems that are told."""
 
 
 class Grammar(Enum):
@@ -192,7 +192,10 @@ class _Reader:
 
     def _sections(self, text: str) -> list[tuple[str, str]]:
         """The tagged parts in order, as (tag, content); whatever lies between them is a problem, but for a comma."""
-        tags = list(_TAG.finditer(text))
+        tags = list(islice(_TAG.finditer(text), MAX_TAGS + 1))
+        if len(tags) > MAX_TAGS:
+            self._problem(f"there are more than {MAX_TAGS} tags: what follows them is left out")
+            text = text[: tags.pop().start()]
         sections: list[tuple[str, str]] = []
         open_tag: re.Match[str] | None = None
         self._check_between(text[: tags[0].start()] if tags else text, comma=False)
@@ -279,7 +282,7 @@ class _Reader:
 
 def _numbers(text: str, limit: int) -> list[float]:
     """The first ``limit`` numbers of a text, whatever stands between them."""
-    return [float(match[0]) for match, _ in zip(_LOOSE_NUMBER.finditer(text), range(limit), strict=False)]
+    return [float(match[0]) for match in islice(_LOOSE_NUMBER.finditer(text), limit)]
 
 
 def _tuples(values: Sequence[float], length: int) -> list[tuple[float, ...]]:

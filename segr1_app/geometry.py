@@ -40,14 +40,13 @@ def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels:
     """
     width, height = image_wh
     area = min(max(width * height, min_pixels), max_pixels)
-    ideal = math.sqrt(area * width / height) / grid
     # The bounds hold in whole cells; a lower bound between two of them gives way to the upper one.
     most = max(max_pixels // grid**2, 1)
     least = min(math.ceil(min_pixels / grid**2), most)
     best, best_key = ImageSize(grid, grid), (math.inf, math.inf)
-    for columns in range(max(1, math.floor(ideal * 0.8)), min(math.ceil(ideal * 1.25) + 1, most) + 1):
+    for columns in range(1, most + 1):
         exact = columns * height / width
-        for rows in {max(1, math.floor(exact)), max(1, math.ceil(exact)), max(1, most // columns)}:
+        for rows in {math.floor(exact), math.ceil(exact), math.ceil(least / columns), most // columns}:
             if not least <= columns * rows <= most:
                 continue
             distortion = abs(math.log(columns / rows * height / width))

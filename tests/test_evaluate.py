@@ -1,0 +1,173 @@
+"""``python -m train.evaluate``: what is scored, how, and what is said of the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segr1_app import metrics
+from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
+from segr1_app.pipeline import Pipeline
+from segr1_app.segmenter import Sam2Segmenter
+from tests.scenes import ellipse_scene
+from train.evaluate import Tally, draw_pairs, evaluate, main
+from train.pairs import find_pairs
+from train.prompting import corrective_click, oracle_prompt
+
+SCENES = [((0.3, 0.6), (0.2, 0.25)), ((0.6, 0.4), (0.3, 0.2)), ((0.5, 0.5), (0.15, 0.3))]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three scenes as JPEG with masks of 0 and 1, and two files without partners."""
+    root = tmp_path_factory.mktemp("scenes")
+    (root / "images").mkdir()
+    (root / "masks").mkdir()
+    for number, (centre, radii) in enumerate(SCENES):
+        picture, mask = ellipse_scene(160, 120, centre, radii, seed=number)
+        Image.fromarray(picture.pixels).save(root / "images" / f"scene{number}.jpg", quality=95)
+        Image.fromarray(mask.astype(np.uint8)).save(root / "masks" / f"scene{number}.png")
+    Image.new("RGB", (8, 8)).save(root / "images" / "lonely.jpg")
+    Image.new("L", (8, 8)).save(root / "masks" / "widowed.png")
+    return root
+
+
+def evaluated(data: Path, out: Path, *options: str) -> dict[str, object]:
+    arguments = ["--images", str(data / "images"), "--masks", str(data / "masks"), "--json", str(out), *options]
+    assert main(arguments) == 0
+    result: dict[str, object] = json.loads(out.read_text())
+    return result
+
+
+def test_oracle_prompts_and_clicks(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plain = evaluated(data, tmp_path / "a.json", "--prompts", "oracle")
+    assert plain["count"] == 3
+    assert plain["iou"] > 0.7  # type: ignore[operator]
+    assert plain["format_rate"] is None
+    assert {"s_measure", "weighted_f", "e_measure", "mae", "seconds_encode", "seconds_decode"} <= plain.keys()
+    assert not any(isinstance(value, dict | list) for value in plain.values()), "flat"
+    told = " ".join(record.message for record in caplog.records)
+    assert "lonely.jpg" in told
+    assert "widowed.png" in told
+    again = evaluated(data, tmp_path / "b.json", "--prompts", "oracle")
+    assert [again[key] for key in ("iou", "s_measure", "mae")] == [plain[key] for key in ("iou", "s_measure", "mae")]
+    clicked = evaluated(data, tmp_path / "c.json", "--prompts", "oracle", "--clicks", "2")
+    assert "seconds_click" in clicked
+    assert clicked["iou"] != plain["iou"]
+
+
+def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipeline: Pipeline) -> None:
+    result = evaluated(data, tmp_path / "out.json", "--limit", "2", "--seed", "3")
+    assert result["count"] == 2
+    assert 0 <= result["format_rate"] <= 1  # type: ignore[operator]
+    assert result["seconds_policy"] > 0  # type: ignore[operator]
+    pairs = draw_pairs(find_pairs(data / "images", data / "masks"), 2, 3)
+    found = evaluate(
+        pairs, segmenter=pipeline.segmenter, policy=pipeline.policy, instruction=str(result["instruction"]), clicks=0
+    )
+    assert found["iou"] == result["iou"]
+
+
+def test_an_unreadable_completion_is_scored_as_the_empty_mask(
+    data: Path, pipeline: Pipeline, segmenter: Sam2Segmenter
+) -> None:
+    class Mute:
+        model_id = "mute"
+
+        def frame(self, image_wh: ImageSize) -> ImageSize:
+            return image_wh
+
+        def stream(self, picture: object, instruction: str) -> object:  # noqa: ARG002
+            yield "I see nothing."
+
+    pairs = find_pairs(data / "images", data / "masks").pairs
+    found = evaluate(pairs, segmenter=segmenter, policy=Mute(), instruction="x", clicks=0)
+    assert found["count"] == 3
+    assert found["iou"] == 0
+    assert found["format_rate"] == 0
+    assert found["s_measure"] > 0
+
+
+def test_the_oracle_is_the_box_and_the_deepest_point() -> None:
+    mask = np.zeros((40, 60), dtype=bool)
+    mask[10:31, 20:41] = True
+    mask[2:4, 2:4] = True
+    assert oracle_prompt(mask) == ObjectPrompt(Box(2, 2, 41, 31), (Point(30.5, 20.5, 1),))
+
+
+def test_a_click_corrects_the_largest_error_at_its_deepest_point() -> None:
+    truth = np.zeros((40, 60), dtype=bool)
+    truth[10:31, 20:41] = True
+    missing, spilled = truth.copy(), truth.copy()
+    missing[10:31, 20:31] = False
+    spilled[33:40, 0:60] = True
+    click = corrective_click(missing, truth)
+    assert click is not None
+    assert click.label == 1
+    assert (truth & ~missing)[int(click.y), int(click.x)]
+    click = corrective_click(spilled, truth)
+    assert click is not None
+    assert click.label == 0
+    assert int(click.y) == 36
+    assert corrective_click(truth, truth) is None
+
+
+def test_a_limit_draws_by_seed_and_keeps_the_order(data: Path) -> None:
+    listing = find_pairs(data / "images", data / "masks")
+    assert draw_pairs(listing, None, 0) == draw_pairs(listing, 9, 0) == list(listing.pairs)
+    drawn = {seed: tuple(pair.stem for pair in draw_pairs(listing, 2, seed)) for seed in range(8)}
+    assert all(list(stems) == sorted(stems) for stems in drawn.values())
+    assert len(set(drawn.values())) > 1
+
+
+def test_the_tally_is_the_mean_over_pairs() -> None:
+    from train.evaluate import Answer
+
+    truth: Mask = np.zeros((10, 10), dtype=bool)
+    truth[:5] = True
+    tally = Tally()
+    for mask, formed in ((truth, True), (~truth, False)):
+        tally.add(Answer(mask, formed, None, {"policy": 1.0}), truth)
+    summary = tally.summary()
+    assert summary["count"] == 2
+    assert summary["iou"] == 0.5
+    assert summary["mae"] == 0.5
+    assert summary["format_rate"] == 0.5
+    assert summary["seconds_policy"] == 1.0
+    assert summary["s_measure"] == pytest.approx(
+        (metrics.s_measure(truth, truth) + metrics.s_measure(~truth, truth)) / 2, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--images", "absent"], "absent"),
+        (["--segmenter", "nobody/none"], "nobody/none"),
+    ],
+)
+def test_faults_are_one_sentence(
+    data: Path, tmp_path: Path, options: list[str], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = ["--images", str(data / "images"), "--masks", str(data / "masks"), "--json", str(tmp_path / "x.json")]
+    assert main([*arguments, "--prompts", "oracle", *options]) == 1
+    assert told in caplog.records[-1].message
+
+
+def test_a_mask_of_another_size_is_no_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for part, size in (("images", (20, 10)), ("masks", (10, 20))):
+        (tmp_path / part).mkdir()
+        Image.new("L", size).save(tmp_path / part / "a.png")
+    arguments = ["--images", str(tmp_path / "images"), "--masks", str(tmp_path / "masks")]
+    assert main([*arguments, "--json", str(tmp_path / "x.json"), "--prompts", "oracle"]) == 1
+    assert "no pair" in caplog.records[-1].message
+
+
+@pytest.mark.parametrize("options", [["--clicks", "-1"], ["--limit", "0"], ["--prompts", "magic"]])
+def test_options_that_make_no_sense_are_refused(options: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--images", "a", "--masks", "b", "--json", "c", *options])
