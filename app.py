@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from segr1_app.config import Settings, add_model_arguments, add_server_arguments
+from segr1_app.config import Settings, add_home_argument, add_model_arguments, add_server_arguments
 from segr1_app.domain import SettingsError
 
 
@@ -18,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Serve the Seg-R1 page: say what to find in a picture; a model reasons, points, and SAM2 cuts the "
         "mask. Without arguments it runs the small embedded models on this machine and asks no network for anything.",
     )
+    add_home_argument(parser)
     add_model_arguments(parser)
     add_server_arguments(parser)
     return parser

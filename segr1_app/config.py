@@ -44,37 +44,41 @@ class Settings:
     port: int = DEFAULT_PORT
     share: bool = False
 
-    @property
-    def embedded(self) -> bool:
-        """Whether both models are the small ones that ship with the project."""
-        return self.policy == str(DEFAULT_POLICY) and self.segmenter == str(DEFAULT_SEGMENTER)
-
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Settings:
         """The settings among parsed ``arguments``; what a command did not ask for keeps its default.
 
         Raises:
-            SettingsError: for a port outside 0-65535 or a home that is a file.
+            SettingsError: for a port outside 0-65535, a home that is a file, or a number format or an attention that
+                there is not.
         """
         given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
         settings = cls(**given)
         if not 0 <= settings.port <= 65535:
             raise SettingsError(f"--port {settings.port} is not a port; choose a number from 0 to 65535.")
+        for name, known in (("dtype", DTYPES), ("attention", ATTENTIONS)):
+            # argparse checks what is given as an argument, but not what comes from the environment.
+            if getattr(settings, name) not in known:
+                raise SettingsError(f"--{name} {getattr(settings, name)} is none of {', '.join(known)}.")
         if settings.home.exists() and not settings.home.is_dir():
             raise SettingsError(f"--home {settings.home} is a file; name a folder (it is made when missing).")
         return settings
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Declare what every command that runs models takes: data folder, models and how to run them."""
-    group = parser.add_argument_group("models and data")
-    group.add_argument(
+def add_home_argument(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare the data folder, for every command that keeps something there."""
+    parser.add_argument(
         "--home",
         type=Path,
         metavar="DIR",
         default=Path(environ.get("SEGR1_HOME", DEFAULT_HOME)),
         help="data folder for database, pictures and runs (SEGR1_HOME; default: %(default)s)",
     )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare what every command that runs models takes: which models, and how to run them."""
+    group = parser.add_argument_group("models")
     group.add_argument(
         "--policy",
         metavar="ID|DIR",

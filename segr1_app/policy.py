@@ -224,7 +224,7 @@ class VlmPolicy:
             prompt, attention_mask = inputs["input_ids"], inputs["attention_mask"]
             # All but the last token goes through the model once; the last one starts each completion's own path.
             per_token = {name: value[:, :-1] for name, value in inputs.items() if value.shape[:2] == prompt.shape}
-            cache = self._model(**{**inputs, **per_token}, use_cache=True, logits_to_keep=1).past_key_values
+            cache = self._model(**{**inputs, **per_token}, use_cache=True, logits_to_keep=1).cache
             cache.batch_repeat_interleave(n)
             sequences = self._model.generate(
                 input_ids=prompt.repeat(n, 1),

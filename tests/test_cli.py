@@ -46,9 +46,7 @@ def test_a_folder_goes_on_past_a_bad_file_and_names_it(folder: Path, tmp_path: P
     assert "3/3" in done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name for path in out.iterdir()} == {
-        f"animal{ending}.{kind}"
-        for ending in ("", ".png")
-        for kind in ("mask.png", "overlay.png", "prediction.json")
+        f"animal{ending}.{kind}" for ending in ("", ".png") for kind in ("mask.png", "overlay.png", "prediction.json")
     }
     record = json.loads((out / "animal.prediction.json").read_text())
     mask = np.asarray(Image.open(out / "animal.mask.png"))
@@ -56,9 +54,7 @@ def test_a_folder_goes_on_past_a_bad_file_and_names_it(folder: Path, tmp_path: P
     assert record["policy"] == "embedded policy"
 
 
-def test_one_picture_needs_no_progress_bar(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_picture_needs_no_progress_bar(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(folder / "animal.jpg"), "--out", str(tmp_path / "out")]) == 0
     told = capsys.readouterr()
     assert "1 of 1 pictures done" in told.out

@@ -38,9 +38,7 @@ def canonical_objects(draw: st.DrawFn) -> tuple[ObjectPrompt, ...]:
         x1, x2 = sorted(draw(st.lists(coordinates(840), min_size=2, max_size=2, unique=True)))
         y1, y2 = sorted(draw(st.lists(coordinates(560), min_size=2, max_size=2, unique=True)))
         boxes.append(Box(x1, y1, x2, y2))
-    points = draw(
-        st.lists(st.builds(Point, coordinates(840), coordinates(560), st.integers(0, 1)), max_size=6)
-    )
+    points = draw(st.lists(st.builds(Point, coordinates(840), coordinates(560), st.integers(0, 1)), max_size=6))
     return assign_points(boxes, points)
 
 
@@ -141,7 +139,8 @@ def test_leading_zeros_and_decimals_are_numbers() -> None:
 
 
 def test_what_can_be_read_of_a_malformed_completion_is_returned() -> None:
-    text = "<think> cut short <bbox>[10,20,300,400]</bbox><bbox>[9,9,1,1]</bbox><points>[[50,60],[70,80]]</points><labels>[1"
+    boxes = "<bbox>[10,20,300,400]</bbox><bbox>[9,9,1,1]</bbox>"
+    text = f"<think> cut short {boxes}<points>[[50,60],[70,80]]</points><labels>[1"
     parsed = parse_completion(text, FRAME)
     assert parsed.reasoning == "cut short"
     assert parsed.objects == (ObjectPrompt(Box(10, 20, 300, 400), (Point(50, 60, 1),)),)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from segr1_app.config import DEFAULT_POLICY, Settings, add_model_arguments, add_server_arguments
+from segr1_app.config import DEFAULT_POLICY, Settings, add_home_argument, add_model_arguments, add_server_arguments
 from segr1_app.domain import SettingsError
 
 
 def parse(*arguments: str, **environ: str) -> Settings:
     parser = argparse.ArgumentParser()
+    add_home_argument(parser, environ)
     add_model_arguments(parser, environ)
     add_server_arguments(parser, environ)
     return Settings.from_arguments(parser.parse_args(arguments))
@@ -21,7 +22,6 @@ def parse(*arguments: str, **environ: str) -> Settings:
 def test_defaults_are_the_embedded_pair_on_this_machine_only() -> None:
     settings = parse()
     assert settings == Settings()
-    assert settings.embedded
     assert (settings.host, settings.port, settings.share) == ("127.0.0.1", 7860, False)
     assert settings.policy == str(DEFAULT_POLICY)
     assert settings.home == Path(".segr1")
@@ -30,7 +30,6 @@ def test_defaults_are_the_embedded_pair_on_this_machine_only() -> None:
 def test_arguments_win_over_the_environment() -> None:
     environ = {"SEGR1_HOME": "from-env", "SEGR1_PORT": "8000", "SEGR1_POLICY": "geshang/Seg-R1-3B"}
     assert parse(**environ) == Settings(home=Path("from-env"), port=8000, policy="geshang/Seg-R1-3B")
-    assert not parse(**environ).embedded
     assert parse("--home", "given", "--port", "9000", **environ).home == Path("given")
     assert parse("--home", "given", "--port", "9000", **environ).port == 9000
 
@@ -38,6 +37,8 @@ def test_arguments_win_over_the_environment() -> None:
 def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="70000"):
         parse("--port", "70000")
+    with pytest.raises(SettingsError, match="float31 is none of auto"):
+        parse(SEGR1_DTYPE="float31")
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="is a file"):
         parse("--home", str(tmp_path / "file"))

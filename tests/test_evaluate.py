@@ -72,9 +72,7 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
     assert found["iou"] == result["iou"]
 
 
-def test_an_unreadable_completion_is_scored_as_the_empty_mask(
-    data: Path, pipeline: Pipeline, segmenter: Sam2Segmenter
-) -> None:
+def test_an_unreadable_completion_is_scored_as_the_empty_mask(data: Path, segmenter: Sam2Segmenter) -> None:
     class Mute:
         model_id = "mute"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from segr1_app.config import Settings, add_home_argument
 from segr1_app.domain import SegR1Error
 from train.policy import PolicyConfig, train_policy
 from train.run import Budget
@@ -26,14 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("train").setLevel(logging.INFO)
     if given.threads:
         torch.set_num_threads(given.threads)
-    data, cache = tuple(given.data), given.out / "packed"
     try:
+        data, out = tuple(given.data), given.out or Settings.from_arguments(given).home / "runs" / "embedded"
+        cache = out / "packed"
         exported = {}
         if given.only in (None, "segmenter"):
             exported["segmenter"] = train_segmenter(
                 SegmenterConfig(
                     data=data,
-                    out=given.out / "segmenter",
+                    out=out / "segmenter",
                     cache=cache,
                     budget=Budget(given.segmenter_minutes, given.steps),
                     seed=given.seed,
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             exported["policy"] = train_policy(
                 PolicyConfig(
                     data=data,
-                    out=given.out / "policy",
+                    out=out / "policy",
                     cache=cache,
                     budget=Budget(given.policy_minutes, given.steps),
                     seed=given.seed,
@@ -68,11 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("runs/embedded"),
         metavar="DIR",
-        help="folder for checkpoints, learning curves and the models, OUT/{segmenter,policy}/export "
-        "(default: %(default)s)",
+        help="folder for checkpoints, learning curves and the models, DIR/{segmenter,policy}/export "
+        "(default: runs/embedded in --home)",
     )
+    add_home_argument(parser)
     parser.add_argument("--only", choices=PARTS, help="train one of the two; both can run side by side")
     parser.add_argument(
         "--segmenter-minutes", type=float, default=100, metavar="N", help="training time (default: %(default)s)"

@@ -31,7 +31,7 @@ from segr1_app.domain import DatasetError, Mask, ObjectPrompt, SegR1Error
 from segr1_app.geometry import add_point
 from segr1_app.images import Picture, load_picture
 from segr1_app.pipeline import Pipeline, load_models, unite
-from segr1_app.policy import VlmPolicy
+from segr1_app.policy import Policy, VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter, Segmenter
 from train.pairs import Pair, PairListing, find_pairs, load_mask
 from train.prompting import corrective_click, oracle_prompt
@@ -104,7 +104,7 @@ class Tally:
 
 
 def evaluate(
-    pairs: Iterable[Pair], *, segmenter: Segmenter, policy: VlmPolicy | None, instruction: str, clicks: int
+    pairs: Iterable[Pair], *, segmenter: Segmenter, policy: Policy | None, instruction: str, clicks: int
 ) -> dict[str, Any]:
     """Score every pair.
 
@@ -259,7 +259,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="corrective clicks, each at the deepest point of the largest error region (default: %(default)s)",
     )
-    parser.add_argument("--instruction", default=PRESETS[0].text, help="what to find (default: %(default)s)")
+    parser.add_argument(
+        "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what to find (default: %(default)s)"
+    )
     parser.add_argument("--limit", type=_positive, metavar="N", help="score only N pairs, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: %(default)s)")
     add_model_arguments(parser)

@@ -45,7 +45,7 @@ COORDINATE_WEIGHT = 2.0
 WARM_UP = 0.015
 """Share of the budget over which each phase warms up."""
 CARD = PolicyCard(
-    instructions=tuple(INSTRUCTIONS["salient"] + INSTRUCTIONS["camouflaged"]),
+    instructions=tuple(text.capitalize() for text in INSTRUCTIONS["salient"] + INSTRUCTIONS["camouflaged"]),
     understands=(
         "It finds the primary (most salient) objects of a photograph, or a camouflaged one. It was trained on nothing "
         "else: a referring expression or a question is answered as if it asked for the primary object."

@@ -161,7 +161,7 @@ def patchify(pixels: RgbPixels, patch: int) -> Tensor:
     Patches that merge into one token follow each other; the one picture stands for two frames of a film.
     """
     height, width = pixels.shape[:2]
-    values = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    values = torch.tensor(pixels).permute(2, 0, 1).float() / 255
     values = (values - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
     rows, columns = height // (2 * patch), width // (2 * patch)
     parts = values.view(3, rows, 2, patch, columns, 2, patch).permute(1, 4, 2, 5, 0, 3, 6)

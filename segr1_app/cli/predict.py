@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from segr1_app.codec import PRESETS, chat_messages
-from segr1_app.config import Settings, add_model_arguments
+from segr1_app.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.domain import PictureError, SettingsError
 from segr1_app.images import IMAGE_SUFFIXES, load_picture
 
@@ -28,10 +28,11 @@ def add_command(commands: Any) -> None:
         "cannot be read is named at the end and does not keep the others from being done; the exit status is then 1.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder of pictures")
-    parser.add_argument("--instruction", default=PRESETS[0].text, help="what to find (default: %(default)s)")
     parser.add_argument(
-        "--out", type=Path, default=Path("predictions"), metavar="DIR", help="where to write (default: %(default)s)"
+        "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what to find (default: %(default)s)"
     )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: predictions in --home)")
+    add_home_argument(parser)
     add_model_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -46,16 +47,17 @@ def run(arguments: argparse.Namespace) -> int:
     # Before the models are loaded, which takes longer than a typing error deserves.
     chat_messages(arguments.instruction)
     stems = _output_stems(find_pictures(arguments.paths))
+    out: Path = arguments.out or settings.home / "predictions"
     try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--out {arguments.out} cannot be made a folder ({error.strerror}).") from error
+        raise SettingsError(f"--out {out} cannot be made a folder ({error.strerror}).") from error
 
     from segr1_app.pipeline import Pipeline, load_models  # noqa: PLC0415 - takes seconds, which --help need not
 
-    failures = predict_all(Pipeline(*load_models(settings)), stems, arguments.instruction, arguments.out)
+    failures = predict_all(Pipeline(*load_models(settings)), stems, arguments.instruction, out)
     done = len(stems) - len(failures)
-    print(f"{done} of {len(stems)} pictures done, in {arguments.out}")  # noqa: T201
+    print(f"{done} of {len(stems)} pictures done, in {out}")  # noqa: T201
     for failure in failures:
         print(failure, file=sys.stderr)  # noqa: T201
     return 1 if failures else 0

@@ -1,0 +1,53 @@
+"""Measure speed and memory of the app with the embedded pair: ``python -m tests.benchmarks``; prints one table.
+
+Figures are medians; what is compared takes turns in one process. Goals are those of the README. Nothing here fails:
+a busy machine is slow, not wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from segr1_app.config import Settings
+from segr1_app.pipeline import Pipeline, load_models
+from tests.benchmarks.models import policy_overhead, run_to_mask, segmenter_overhead
+from tests.benchmarks.page import page_seconds
+from tests.e2e.serving import find_chromium
+
+GOALS = {
+    "run to mask, 640x480, s": 3.0,
+    "run to first text, s": 1.0,
+    "policy / bare generate": 1.05,
+    "segmenter / bare predictor": 1.10,
+    "first page in a browser, s": 8.0,
+    "resident memory of the app, MiB": 2048.0,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="runs of each (default: %(default)s)")
+    rounds = parser.parse_args().rounds
+    policy, segmenter = load_models(Settings(device="cpu"))
+    parts: list[Callable[[], dict[str, float]]] = [
+        lambda: run_to_mask(Pipeline(policy, segmenter), rounds),
+        lambda: policy_overhead(policy, rounds),
+        lambda: segmenter_overhead(segmenter, rounds),
+    ]
+    if find_chromium():
+        parts.append(lambda: page_seconds(rounds))
+    else:
+        print("No Chromium on this machine: the page is left out.")
+    print(f"| {'measured':36} | {'median':>9} | {'goal':>8} |\n|{'-' * 38}|{'-' * 10}:|{'-' * 9}:|")
+    for part in parts:
+        for name, value in part().items():
+            goal = f"{GOALS[name]:g}" if name in GOALS else ""
+            print(f"| {name:36} | {value:9.3f} | {goal:>8} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

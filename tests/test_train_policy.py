@@ -1,0 +1,210 @@
+"""The policy's training: the parts agree with the model's own processor, it learns and resumes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen2_5_VLProcessor
+
+from segr1_app.codec import format_completion
+from segr1_app.domain import Box, ObjectPrompt, Point, SettingsError
+from segr1_app.policy import VlmPolicy
+from tests.scenes import ellipse_scene
+from tests.test_train_segmenter import write_pairs
+from train import embedded, policy
+from train.pairs import pack_pairs
+from train.policy import Phase, PolicyConfig, completion_loss, train_policy
+from train.policy_batch import IGNORED, BatchMaker, PolicyBatch, Sample, foreground_shares, patchify
+from train.policy_model import (
+    MAX_NUMBER,
+    PolicyShape,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    ordinal_embeddings,
+)
+from train.run import Budget, Rates
+from train.traces import vocabulary
+
+TINY = PolicyShape(
+    tokens=16, vision_width=48, vision_depth=2, vision_heads=2, text_width=48, text_depth=2, text_heads=2
+)
+PHASES = (Phase(0.5, 16, 0, 4), Phase(1.0, 16, 2, 4))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("discs") / "discs", 10)
+
+
+@pytest.fixture
+def config(data: Path, tmp_path: Path) -> PolicyConfig:
+    """Six steps of a tiny policy, reporting after each."""
+    return PolicyConfig(
+        data=(data,),
+        out=tmp_path / "run",
+        cache=data.parent / "cache",
+        budget=Budget(1, steps=6),
+        rates=Rates(peak=3e-3, weight_decay=0.05, average=0.9),
+        phases=PHASES,
+        holdout=2,
+        report_minutes=0,
+        device="cpu",
+        shape=TINY,
+    )
+
+
+@pytest.fixture(scope="module")
+def processor() -> Qwen2_5_VLProcessor:
+    return build_processor(build_tokenizer(vocabulary()), TINY)
+
+
+class TestTokenizer:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "<think> it is small. </think> <bbox>[1,22,333,7]</bbox>, <bbox>[0,0,9,9]</bbox>, "
+            "<points>[[5,6],[7,8]]</points>, <labels>[1,0]</labels>",
+            "<bbox>[1.5,2]</bbox><points>[]</points>",
+            "<think>\nthe object\n</think>",
+        ],
+    )
+    def test_known_text_comes_back_to_the_letter(self, processor: Qwen2_5_VLProcessor, text: str) -> None:
+        tokenizer = processor.tokenizer
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+    def test_a_number_is_one_token(self, processor: Qwen2_5_VLProcessor) -> None:
+        tokenizer = processor.tokenizer
+        assert len(tokenizer("[345,6]")["input_ids"]) == 5
+        assert tokenizer("007")["input_ids"] == tokenizer("7")["input_ids"]
+
+    def test_other_text_is_unknown_and_breaks_nothing(self, processor: Qwen2_5_VLProcessor) -> None:
+        assert processor.tokenizer.unk_token_id in processor.tokenizer("zebras über alles 🦓")["input_ids"]
+
+    def test_neighbouring_numbers_start_alike(self) -> None:
+        vectors = torch.nn.functional.normalize(ordinal_embeddings(MAX_NUMBER + 1, 48), dim=1)
+        likeness = vectors @ vectors.T
+        assert (likeness.diagonal(1) > 0.9).all()
+        assert (likeness.diagonal(1) > likeness.diagonal(20).mean()).all()
+
+
+class TestBatch:
+    def test_patches_and_prompt_are_what_the_processor_makes(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
+        picture, mask = ellipse_scene(112, 84, (0.5, 0.5), (0.3, 0.3))
+        prompted = VlmPolicy(build_model(processor.tokenizer, TINY), processor, "tiny")
+        assert prompted.frame(picture.size) == picture.size
+        inputs = prompted.model_inputs(picture, "Segment the main object.")
+        assert torch.allclose(patchify(picture.pixels, TINY.patch), inputs["pixel_values"], atol=1e-5)
+        maker = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY)
+        prompt, completion = maker.row(
+            Sample(picture.pixels, mask), "segment the main object.", np.random.default_rng(0)
+        )
+        assert prompt == inputs["input_ids"][0].tolist()
+        assert completion[-1] == processor.tokenizer.eos_token_id
+
+    def test_labels_are_the_completions_and_coordinates_are_marked(
+        self, processor: Qwen2_5_VLProcessor, data: Path
+    ) -> None:
+        tokenizer = processor.tokenizer
+        pairs = pack_pairs([data], 64, data.parent / "cache")
+        maker = BatchMaker(pairs, tokenizer, TINY)
+        chances = np.full(len(pairs), 1 / len(pairs))
+        batch = maker.draw(chances, np.random.default_rng(0), pictures=3, cells=16, traces=2)
+        assert len(batch.tokens) == 6
+        assert len(batch.grids) == 3
+        assert batch.patches.shape == (int(batch.grids.prod(dim=1).sum()), 6 * TINY.patch**2)
+        assert batch.shares.shape[0] * 4 == len(batch.patches)
+        for labels, coordinates in zip(batch.labels, batch.coordinates, strict=True):
+            text = tokenizer.decode(labels[labels != IGNORED][:-1])
+            box, points = text.split("<bbox>")[1:], text.split("<points>")[1]
+            assert text.startswith("<think> ")
+            assert int(coordinates.sum()) == 4 * len(box) + 2 * (points.count("],[") + 1)
+            assert (labels[coordinates] >= maker.numbers.start).all()
+
+    def test_shares_are_the_foreground_of_each_part(self) -> None:
+        mask = np.zeros((56, 84), dtype=bool)
+        mask[28:, 56:] = True
+        mask[0:2, 0:4] = True
+        shares = foreground_shares(mask, 28)
+        assert shares.shape == (6, 49)
+        assert (shares[5] == 1).all()
+        assert shares[0, 0] == pytest.approx(0.5)
+        assert shares[1:5].sum() == 0
+
+
+class TestLoss:
+    def test_a_near_number_costs_less_than_a_far_one(self) -> None:
+        numbers = slice(5, 5 + MAX_NUMBER + 1)
+        labels = torch.tensor([[IGNORED, numbers.start + 40]])
+        empty = torch.zeros(0)
+        batch = PolicyBatch(empty, empty, empty, labels, labels, labels, torch.tensor([[False, True]]))
+
+        def loss(value: int) -> float:
+            logits = torch.zeros(1, numbers.stop + 20)
+            logits[0, numbers.start + value] = 8.0
+            return completion_loss(logits, batch, numbers).item()
+
+        assert loss(40) < loss(42) < loss(48) < loss(60)
+
+
+class TestTraining:
+    def test_it_writes_a_policy_that_loads_and_speaks(self, config: PolicyConfig) -> None:
+        folder = train_policy(config)
+        loaded = VlmPolicy.load(folder, device="cpu")
+        assert loaded.card is not None
+        assert "primary" in loaded.card.understands
+        picture, _ = ellipse_scene(112, 84, (0.5, 0.5), (0.3, 0.3))
+        assert len(loaded.sample(picture, loaded.card.instructions[0], 2)) == 2
+        curve = json.loads((config.out / "curve.json").read_text())
+        assert [point["steps"] for point in curve] == [1, 2, 3, 4, 5, 6]
+        assert "box_iou" not in curve[0]
+        assert {"vision_iou", "format_rate", "box_iou"} <= curve[-1].keys()
+
+    @pytest.mark.slow
+    def test_it_learns_discs(self, config: PolicyConfig) -> None:
+        train_policy(dataclasses.replace(config, budget=Budget(1, steps=260), report_minutes=60))
+        (point,) = json.loads((config.out / "curve.json").read_text())
+        assert point["vision_iou"] > 0.5
+        assert point["format_rate"] == 1
+        assert point["box_iou"] > 0.3
+
+    def test_a_resumed_run_equals_one_that_never_stopped(
+        self, config: PolicyConfig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        train_policy(config)
+        stopped = dataclasses.replace(config, out=config.out.with_name("stopped"))
+        whole_step = policy.batch_loss
+
+        def interrupted(*args: object) -> torch.Tensor:
+            interrupted.steps += 1  # type: ignore[attr-defined]
+            if interrupted.steps > 4:  # type: ignore[attr-defined]
+                raise KeyboardInterrupt
+            return whole_step(*args)  # type: ignore[arg-type]
+
+        interrupted.steps = 0  # type: ignore[attr-defined]
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            patch.setattr(policy, "batch_loss", interrupted)
+            train_policy(stopped)
+        train_policy(stopped, resume=True)
+        whole, resumed = (torch.load(c.out / "checkpoint.pt", weights_only=True) for c in (config, stopped))
+        assert whole["step"] == resumed["step"] == 6
+        for part in ("model", "averaged"):
+            assert all(torch.equal(value, resumed[part][name]) for name, value in whole[part].items())
+
+    def test_what_is_missing_is_said(self, config: PolicyConfig, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SettingsError, match="no checkpoint"):
+            train_policy(config, resume=True)
+        with pytest.raises(SystemExit, match="1"):
+            embedded.main(["--data", str(config.out / "absent"), "--out", str(config.out)])
+        assert "absent" in capsys.readouterr().err
+
+
+def test_the_canonical_completion_is_short_in_tokens(processor: Qwen2_5_VLProcessor) -> None:
+    prompt = ObjectPrompt(Box(1, 2, 30, 40), (Point(5, 6, 1), Point(7, 8, 0)))
+    text = format_completion("it is small.", (prompt,))
+    assert len(processor.tokenizer(text)["input_ids"]) == 26
