@@ -46,11 +46,12 @@ def serve(settings: Settings) -> None:
     models = ModelHost(settings)
     page = build_app(models, cache)
     try:
-        page.launch(
+        _, address, public = page.launch(
             server_name=settings.host,
             server_port=settings.port,
             share=settings.share,
             prevent_thread_lock=True,
+            quiet=True,
             **launch_options(),
         )
     except OSError as error:
@@ -58,6 +59,7 @@ def serve(settings: Settings) -> None:
             f"The page cannot be served at {settings.host}:{settings.port}, perhaps because another program is: "
             "choose another --port."
         ) from error
+    print(f"Seg-R1 is at {address}{f' and {public}' if public else ''}  (Ctrl+C ends it)", flush=True)  # noqa: T201
     models.start()
     page.block_thread()
 

@@ -28,6 +28,7 @@ from transformers import (
     TextIteratorStreamer,
 )
 from transformers.utils.import_utils import is_flash_attn_2_available
+from transformers.utils.logging import disable_progress_bar
 
 from segr1_app.codec import chat_messages
 from segr1_app.domain import ImageSize, ModelError, RgbPixels
@@ -109,6 +110,8 @@ class VlmPolicy:
         """
         target = resolve_device(device)
         folder = Path(source)
+        # A bar per file read tells nobody anything; downloads have bars of their own, which stay.
+        disable_progress_bar()
         if attention == "auto":
             attention = "flash_attention_2" if target.type == "cuda" and is_flash_attn_2_available() else "sdpa"
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,7 +81,10 @@ class Sam2Segmenter:
     """
 
     def __init__(self, model: torch.nn.Module, model_id: str, *, cache_bytes: int = CACHE_BYTES) -> None:
-        self._predictor = SAM2ImagePredictor(model)
+        with warnings.catch_warnings():
+            # sam2 scripts its transforms, of which torch warns whoever runs the app.
+            warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+            self._predictor = SAM2ImagePredictor(model)
         side = int(self._predictor.model.image_size)
         # The predictor assumes 1024 px; the maps of any other size lie at strides 4, 8 and 16 all the same.
         self._predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]

@@ -47,8 +47,8 @@ WARM_UP = 0.015
 CARD = PolicyCard(
     instructions=tuple(text.capitalize() for text in INSTRUCTIONS["salient"] + INSTRUCTIONS["camouflaged"]),
     understands=(
-        "It finds the primary (most salient) objects of a photograph, or a camouflaged one. It was trained on nothing "
-        "else: a referring expression or a question is answered as if it asked for the primary object."
+        "This small policy understands two requests: the primary (most salient) objects, and the camouflaged object. "
+        "It takes anything else, a referring expression or a question, for the first of them."
     ),
 )
 
