@@ -7,12 +7,18 @@ import os
 # Whatever a test does, nothing may be fetched from a model hub. Set before huggingface_hub is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import hypothesis
 import pytest
 
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
 from segr1_app.pipeline import Pipeline
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
+
+
+# Only benchmarks measure time; a busy machine is no fault of the code.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ from train.traces import vocabulary
 TINY = PolicyShape(
     tokens=16, vision_width=48, vision_depth=2, vision_heads=2, text_width=48, text_depth=2, text_heads=2
 )
+CPU = torch.device("cpu")
 PHASES = (Phase(0.5, 16, 0, 4), Phase(1.0, 16, 2, 4))
 
 
@@ -100,7 +101,7 @@ class TestBatch:
         assert prompted.frame(picture.size) == picture.size
         inputs = prompted.model_inputs(picture, "Segment the main object.")
         assert torch.allclose(patchify(picture.pixels, TINY.patch), inputs["pixel_values"], atol=1e-5)
-        maker = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY)
+        maker = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, CPU)
         prompt, completion = maker.row(
             Sample(picture.pixels, mask), "segment the main object.", np.random.default_rng(0)
         )
@@ -112,7 +113,7 @@ class TestBatch:
     ) -> None:
         tokenizer = processor.tokenizer
         pairs = pack_pairs([data], 64, data.parent / "cache")
-        maker = BatchMaker(pairs, tokenizer, TINY)
+        maker = BatchMaker(pairs, tokenizer, TINY, CPU)
         chances = np.full(len(pairs), 1 / len(pairs))
         batch = maker.draw(chances, np.random.default_rng(0), pictures=3, cells=16, traces=2)
         assert len(batch.tokens) == 6

@@ -29,32 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(given.threads)
     try:
         data, out = tuple(given.data), given.out or Settings.from_arguments(given).home / "runs" / "embedded"
-        cache = out / "packed"
+        common = {"data": data, "cache": out / "packed", "seed": given.seed, "device": given.device}
         exported = {}
         if given.only in (None, "segmenter"):
-            exported["segmenter"] = train_segmenter(
-                SegmenterConfig(
-                    data=data,
-                    out=out / "segmenter",
-                    cache=cache,
-                    budget=Budget(given.segmenter_minutes, given.steps),
-                    seed=given.seed,
-                    device=given.device,
-                ),
-                resume=given.resume,
-            )
+            budget = Budget(given.segmenter_minutes, given.steps)
+            segmenter = SegmenterConfig(**common, out=out / "segmenter", budget=budget)
+            exported["segmenter"] = train_segmenter(segmenter, resume=given.resume)
         if given.only in (None, "policy"):
-            exported["policy"] = train_policy(
-                PolicyConfig(
-                    data=data,
-                    out=out / "policy",
-                    cache=cache,
-                    budget=Budget(given.policy_minutes, given.steps),
-                    seed=given.seed,
-                    device=given.device,
-                ),
-                resume=given.resume,
-            )
+            budget = Budget(given.policy_minutes, given.steps)
+            policy = PolicyConfig(**common, out=out / "policy", budget=budget)
+            exported["policy"] = train_policy(policy, resume=given.resume)
     except SegR1Error as error:
         parser.exit(1, f"{error}\n")
     options = " ".join(f"--{part} {folder}" for part, folder in exported.items())

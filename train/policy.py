@@ -10,8 +10,6 @@ over neighbouring numbers, because plain cross-entropy finds 41 as wrong for 40 
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,15 +26,12 @@ from segr1_app.geometry import mask_box
 from segr1_app.images import picture_from_array
 from segr1_app.loading import resolve_device
 from segr1_app.policy import PolicyCard, VlmPolicy
-from train.pairs import PackedPairs, draw_chances, hold_out, pack_pairs
+from train.pairs import PackedPairs
 from train.policy_batch import IGNORED, SUB_CELLS, BatchMaker, PolicyBatch
 from train.policy_model import MAX_NUMBER, PolicyShape, build_model, build_processor, build_tokenizer, save_policy
-from train.run import Budget, Rates, TrainingRun
+from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data
 from train.traces import INSTRUCTIONS, vocabulary
 
-logger = logging.getLogger(__name__)
-
-EXPORT_FOLDER = "export"
 PACKED_SIDE = 256
 NUMBER_SIGMA = 4.0
 """Standard deviation in pixels of the target over neighbouring numbers."""
@@ -73,36 +68,20 @@ class Phase:
 PHASES = (Phase(0.12, 16, 0, 32), Phase(0.45, 36, 0, 24), Phase(1.0, 36, 2, 16))
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyConfig:
-    """What a training run depends on.
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig(TrainingConfig):
+    """What a policy's training depends on.
 
     Attributes:
-        data: folders that each hold ``images/`` and ``masks/``.
-        out: where checkpoint, learning curve and the ``export/`` folder go.
-        cache: where the packed pairs are kept.
-        budget: how long to train.
-        seed: the source of all chance.
-        rates: how the optimisers move.
         phases: in order.
-        holdout: pairs kept out for the learning curve.
-        oversample: data sets by name, and the share of the samples each is to make up.
-        report_minutes: time between checkpoints, exports and points of the learning curve.
-        device: what to train on, as `resolve_device` understands it.
         shape: how large the model is.
     """
 
-    data: tuple[Path, ...]
-    out: Path
-    cache: Path
-    budget: Budget = field(default_factory=lambda: Budget(80))
-    seed: int = 0
+    budget: Budget = field(default_factory=lambda: Budget(75))
     rates: Rates = field(default_factory=lambda: Rates(peak=1.5e-3, weight_decay=0.05, average=0.998))
-    phases: tuple[Phase, ...] = PHASES
     holdout: int = 60
-    oversample: tuple[tuple[str, float], ...] = (("camo_train", 0.2),)
     report_minutes: float = 8.0
-    device: str = "auto"
+    phases: tuple[Phase, ...] = PHASES
     shape: PolicyShape = field(default_factory=PolicyShape)
 
 
@@ -181,46 +160,48 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     """Train, and return the folder of the exported policy.
 
     Raises:
-        DatasetError: as `pack_pairs`.
+        DatasetError: as `load_data`.
         SettingsError: when asked to resume and there is no checkpoint.
     """
-    pairs = pack_pairs(config.data, PACKED_SIDE, config.cache)
-    usable = [i for i, mask in enumerate(pairs.masks) if (mask > 127).any()]
-    held_out = hold_out(pairs, usable, config.holdout)
-    chances = draw_chances(pairs, sorted({*usable} - {*held_out}), dict(config.oversample))
+    data = load_data(config, PACKED_SIDE)
+    device = resolve_device(config.device)
     tokenizer = build_tokenizer(vocabulary())
     processor = build_processor(tokenizer, config.shape)
-    device = resolve_device(config.device)
+    maker = BatchMaker(data.pairs, tokenizer, config.shape, device)
     torch.manual_seed(config.seed)
     model = PolicyInTraining(build_model(tokenizer, config.shape), config.shape.text_width).to(device)
     run = TrainingRun(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
     if resume:
         run.load(config.out, device)
-    maker = BatchMaker(pairs, tokenizer, config.shape)
-    logger.info("%d pairs, %d of them held out; %.2f M parameters", len(pairs), len(held_out), run.parameters / 1e6)
-    config.out.mkdir(parents=True, exist_ok=True)
-    export = config.out / EXPORT_FOLDER
-    reported = run.seconds
-    while run.progress < 1:
-        started = time.monotonic()
-        number, phase = next((i, p) for i, p in enumerate(config.phases) if run.progress < p.until)
-        began = config.phases[number - 1].until if number else 0.0
+
+    def phase() -> tuple[Phase, float]:
+        """The current phase and the share of the budget at which it began."""
+        began = 0.0
+        for candidate in config.phases:
+            if run.progress < candidate.until:
+                return candidate, began
+            began = candidate.until
+        return config.phases[-1], began
+
+    def loss() -> tuple[Tensor, float]:
+        now, began = phase()
         rng = np.random.default_rng((config.seed, run.step))
-        batch = maker.draw(chances, rng, pictures=phase.pictures, cells=phase.cells, traces=phase.traces)
+        batch = maker.draw(data.chances, rng, pictures=now.pictures, cells=now.cells, traces=now.traces)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss = batch_loss(model, batch, maker.numbers)
-        run.advance(loss, warm=min(1.0, (run.progress - began) / WARM_UP + 0.01))
-        run.seconds += time.monotonic() - started
-        if run.seconds - reported > config.report_minutes * 60 or run.progress >= 1:
-            reported = run.seconds
-            averaged = run.averaged.module
-            assert isinstance(averaged, PolicyInTraining)
-            save_policy(averaged.policy, processor, CARD, export)
-            scores = {"vision_iou": vision_iou(averaged, maker, held_out, phase.cells)}
-            if phase.traces:
-                scores |= completion_scores(VlmPolicy.load(export, device=config.device), pairs, held_out)
-            run.report(scores, config.out)
-    return export
+            value = batch_loss(model, batch, maker.numbers)
+        return value, min(1.0, (run.progress - began) / WARM_UP + 0.01)
+
+    def scores() -> dict[str, float]:
+        averaged, now = run.averaged.module, phase()[0]
+        assert isinstance(averaged, PolicyInTraining)
+        save_policy(averaged.policy, processor, CARD, config.export)
+        found = {"vision_iou": vision_iou(averaged, maker, data.held_out, now.cells)}
+        if now.traces:
+            found |= completion_scores(VlmPolicy.load(config.export, device=config.device), data.pairs, data.held_out)
+        return found
+
+    run.fit(config, loss, scores)
+    return config.export
 
 
 @torch.no_grad()

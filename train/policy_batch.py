@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import cv2
@@ -66,10 +66,13 @@ class BatchMaker:
         pairs: packed at any size.
         tokenizer: of the policy.
         shape: of the policy.
+        device: where batches are wanted.
     """
 
-    def __init__(self, pairs: PackedPairs, tokenizer: PreTrainedTokenizerFast, shape: PolicyShape) -> None:
-        self._pairs, self._tokenizer, self._shape = pairs, tokenizer, shape
+    def __init__(
+        self, pairs: PackedPairs, tokenizer: PreTrainedTokenizerFast, shape: PolicyShape, device: torch.device
+    ) -> None:
+        self._pairs, self._tokenizer, self._shape, self._device = pairs, tokenizer, shape, device
         number = token_id(tokenizer, "0")
         self.numbers = slice(number, number + MAX_NUMBER + 1)
         self._special = {
@@ -144,7 +147,7 @@ class BatchMaker:
         is_number = (labels >= self.numbers.start) & (labels < self.numbers.stop)
         before_labels = (labels == self._labels_begin).cumsum(dim=1) == 0
         patch = self._shape.patch
-        return PolicyBatch(
+        whole = PolicyBatch(
             patches=torch.cat([patchify(sample.pixels, patch) for sample in samples]),
             grids=torch.tensor([(1, *(side // patch for side in sample.mask.shape)) for sample in samples]),
             shares=torch.cat([foreground_shares(sample.mask, 2 * patch) for sample in samples]),
@@ -153,6 +156,7 @@ class BatchMaker:
             labels=labels,
             coordinates=is_number & before_labels,
         )
+        return PolicyBatch(*(getattr(whole, part.name).to(self._device) for part in fields(whole)))
 
 
 def patchify(pixels: RgbPixels, patch: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""A training under way, whatever is trained: model, its average, optimisers, the budget used up, and the checkpoint.
+"""A training under way, whatever is trained: its data, model and average, optimisers, budget, and the checkpoint.
 
 The schedule follows a budget of minutes or of steps, kept over all resumes together. Checkpoints are written beside
 the old one and renamed, so that an interruption at any moment leaves a whole one.
@@ -9,20 +9,24 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from segr1_app.domain import SettingsError
+from train.pairs import PackedPairs, draw_chances, hold_out, pack_pairs
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_FILE, CURVE_FILE = "checkpoint.pt", "curve.json"
+CHECKPOINT_FILE, CURVE_FILE, EXPORT_FOLDER = "checkpoint.pt", "curve.json", "export"
 FINAL_RATE = 0.01
 """The learning rate at the end, as a share of its peak."""
 
@@ -58,6 +62,69 @@ class Rates:
     average: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What every training depends on.
+
+    Attributes:
+        data: folders that each hold ``images/`` and ``masks/``.
+        out: where checkpoint, learning curve and the ``export/`` folder go.
+        cache: where the packed pairs are kept.
+        budget: how long to train.
+        rates: how the optimisers move.
+        seed: the source of all chance.
+        holdout: pairs kept out for the learning curve.
+        oversample: data sets by name, and the share of the samples each is to make up.
+        report_minutes: time between checkpoints, exports and points of the learning curve.
+        device: what to train on, as `resolve_device` understands it.
+    """
+
+    data: tuple[Path, ...]
+    out: Path
+    cache: Path
+    budget: Budget
+    rates: Rates
+    seed: int = 0
+    holdout: int = 100
+    oversample: tuple[tuple[str, float], ...] = (("camo_train", 0.2),)
+    report_minutes: float = 5.0
+    device: str = "auto"
+
+    @property
+    def export(self) -> Path:
+        """Where the trained model goes."""
+        return self.out / EXPORT_FOLDER
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """Packed pairs, parted.
+
+    Attributes:
+        pairs: all of them.
+        held_out: indices of those kept for the learning curve.
+        chances: float (N,), how likely each pair is to be drawn; 0 for those held out.
+    """
+
+    pairs: PackedPairs
+    held_out: list[int]
+    chances: npt.NDArray[np.float64]
+
+
+def load_data(config: TrainingConfig, side: int) -> TrainingData:
+    """The pairs of a training, packed at ``side`` x ``side`` pixels.
+
+    Raises:
+        DatasetError: when they cannot be read, or none is left to train on.
+    """
+    pairs = pack_pairs(config.data, side, config.cache)
+    # An empty mask offers nothing to prompt for.
+    usable = [i for i, mask in enumerate(pairs.masks) if (mask > 127).any()]
+    held_out = hold_out(pairs, usable, config.holdout)
+    chances = draw_chances(pairs, sorted({*usable} - {*held_out}), dict(config.oversample))
+    return TrainingData(pairs, held_out, chances)
+
+
 class TrainingRun:
     """A model on its way through a budget.
 
@@ -76,14 +143,30 @@ class TrainingRun:
         self.optimizers = _optimizers(model, rates, hidden)
 
     @property
-    def parameters(self) -> int:
-        """How many weights there are."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
-
-    @property
     def progress(self) -> float:
         """The used-up share of the budget."""
         return self.step / self.budget.steps if self.budget.steps else self.seconds / (60 * self.budget.minutes)
+
+    def fit(
+        self, config: TrainingConfig, loss: Callable[[], tuple[Tensor, float]], scores: Callable[[], dict[str, float]]
+    ) -> None:
+        """Train to the end of the budget.
+
+        Args:
+            config: of the training.
+            loss: the loss of a new batch, and the share of the schedule's rate to follow it at.
+            scores: exports the model and tells how good it is, for a point of the learning curve.
+        """
+        config.out.mkdir(parents=True, exist_ok=True)
+        logger.info("Training %.2f M parameters", sum(weight.numel() for weight in self.model.parameters()) / 1e6)
+        reported = self.seconds
+        while self.progress < 1:
+            started = time.monotonic()
+            self.advance(*loss())
+            self.seconds += time.monotonic() - started
+            if self.seconds - reported > config.report_minutes * 60 or self.progress >= 1:
+                reported = self.seconds
+                self.report(scores(), config.out)
 
     def advance(self, loss: Tensor, warm: float) -> None:
         """One step down the gradient of ``loss``, at the schedule's rate times ``warm``, a share between 0 and 1."""

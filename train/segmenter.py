@@ -10,8 +10,6 @@ All chance of a step comes from the seed and the step's number: a resumed run go
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,9 +26,9 @@ from torch.nn.functional import avg_pool2d, interpolate
 from segr1_app.domain import Mask, ObjectPrompt, Point, RgbPixels
 from segr1_app.loading import resolve_device
 from train.augment import augment
-from train.pairs import PackedPairs, draw_chances, hold_out, pack_pairs
+from train.pairs import PackedPairs
 from train.prompting import corrective_click, oracle_prompt, simulate_prompt, target_of
-from train.run import Budget, Rates, TrainingRun
+from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data
 from train.segmenter_model import (
     LOSS_STRIDE,
     ModelShape,
@@ -43,48 +41,27 @@ from train.segmenter_model import (
     to_input,
 )
 
-logger = logging.getLogger(__name__)
-
-EXPORT_FOLDER = "export"
 WARM_UP = 0.03
 MASK_INPUT_SHARE = 0.25
 """How often a corrective click comes with the logits it corrects, which the app's own clicks do not."""
 
 
-@dataclass(frozen=True, slots=True)
-class SegmenterConfig:
-    """What a training run depends on.
+@dataclass(frozen=True, kw_only=True)
+class SegmenterConfig(TrainingConfig):
+    """What a segmenter's training depends on.
 
     Attributes:
-        data: folders that each hold ``images/`` and ``masks/``.
-        out: where checkpoint, learning curve and the ``export/`` folder go.
-        cache: where the packed pairs are kept.
-        budget: how long to train.
-        seed: the source of all chance.
         batch: pictures per step.
         prompts: prompts per picture.
         clicks: most corrective clicks per prompt.
-        rates: how the optimisers move.
-        holdout: pairs kept out for the learning curve.
-        oversample: data sets by name, and the share of the samples each is to make up.
-        report_minutes: time between checkpoints, exports and points of the learning curve.
-        device: what to train on, as `resolve_device` understands it.
         shape: how large the model is.
     """
 
-    data: tuple[Path, ...]
-    out: Path
-    cache: Path
     budget: Budget = field(default_factory=lambda: Budget(100))
-    seed: int = 0
+    rates: Rates = field(default_factory=lambda: Rates(peak=2e-3, weight_decay=0.05, average=0.998))
     batch: int = 8
     prompts: int = 2
     clicks: int = 2
-    rates: Rates = field(default_factory=lambda: Rates(peak=2e-3, weight_decay=0.05, average=0.998))
-    holdout: int = 100
-    oversample: tuple[tuple[str, float], ...] = (("camo_train", 0.2),)
-    report_minutes: float = 5.0
-    device: str = "auto"
     shape: ModelShape = field(default_factory=ModelShape)
 
 
@@ -178,40 +155,34 @@ def train_segmenter(config: SegmenterConfig, *, resume: bool = False) -> Path:
     """Train, and return the folder of the exported segmenter.
 
     Raises:
-        DatasetError: as `pack_pairs`.
+        DatasetError: as `load_data`.
         SettingsError: when asked to resume and there is no checkpoint.
     """
-    pairs = pack_pairs(config.data, config.shape.image_size, config.cache)
-    # An empty mask offers nothing to prompt for.
-    usable = [i for i, mask in enumerate(pairs.masks) if (mask > 127).any()]
-    held_out = hold_out(pairs, usable, config.holdout)
-    chances = draw_chances(pairs, sorted({*usable} - {*held_out}), dict(config.oversample))
+    data = load_data(config, config.shape.image_size)
     device = resolve_device(config.device)
     torch.manual_seed(config.seed)
-    shape = model_config(config.shape)
+    built = model_config(config.shape)
     run = TrainingRun(
-        instantiate(shape.model).to(device),
+        instantiate(built.model).to(device),
         config.budget,
         config.rates,
         lambda name: "blocks." in name or "transformer." in name,
     )
     if resume:
         run.load(config.out, device)
-    logger.info("%d pairs, %d of them held out; %.2f M parameters", len(pairs), len(held_out), run.parameters / 1e6)
-    config.out.mkdir(parents=True, exist_ok=True)
-    reported = run.seconds
-    while run.progress < 1:
-        started = time.monotonic()
+
+    def loss() -> tuple[Tensor, float]:
         rng = np.random.default_rng((config.seed, run.step, 1))
         # From no click to all of them: the first answer matters as much as the corrections.
         clicks = int(rng.integers(0, config.clicks + 1))
-        batch = draw_batch(pairs, chances, config, run.step)
-        loss = batch_loss(run.model, batch, clicks, feed_masks=rng.random() < MASK_INPUT_SHARE)
-        run.advance(loss, warm=min(1.0, run.progress / WARM_UP + 1e-3))
-        run.seconds += time.monotonic() - started
-        if run.seconds - reported > config.report_minutes * 60 or run.progress >= 1:
-            reported = run.seconds
-            averaged = run.averaged.module
-            run.report(validate(averaged, pairs, held_out), config.out)
-            export(averaged.state_dict(), shape, config.out / EXPORT_FOLDER)
-    return config.out / EXPORT_FOLDER
+        batch = draw_batch(data.pairs, data.chances, config, run.step)
+        warm = min(1.0, run.progress / WARM_UP + 1e-3)
+        return batch_loss(run.model, batch, clicks, feed_masks=rng.random() < MASK_INPUT_SHARE), warm
+
+    def scores() -> dict[str, float]:
+        averaged = run.averaged.module
+        export(averaged.state_dict(), built, config.export)
+        return validate(averaged, data.pairs, data.held_out)
+
+    run.fit(config, loss, scores)
+    return config.export
