@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
@@ -125,7 +126,7 @@ class VlmPolicy:
             )
         except torch.OutOfMemoryError as error:
             raise ModelError(f"{source} does not fit into the memory of {target}: use a smaller --policy.") from error
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(_load_failure(str(source), error)) from error
         name = model_name(folder) if folder.is_dir() else str(source)
         return cls(model.eval(), processor, name, _read_card(folder))

@@ -15,7 +15,6 @@ from segr1_app.pipeline import Pipeline
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
 
-
 # Only benchmarks measure time; a busy machine is no fault of the code.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")

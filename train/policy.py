@@ -65,7 +65,7 @@ class Phase:
     pictures: int
 
 
-PHASES = (Phase(0.12, 16, 0, 32), Phase(0.45, 36, 0, 24), Phase(1.0, 36, 2, 16))
+PHASES = (Phase(0.1, 16, 0, 32), Phase(0.375, 36, 0, 24), Phase(1.0, 36, 4, 12))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class PolicyConfig(TrainingConfig):
         shape: how large the model is.
     """
 
-    budget: Budget = field(default_factory=lambda: Budget(75))
+    budget: Budget = field(default_factory=lambda: Budget(90))
     rates: Rates = field(default_factory=lambda: Rates(peak=1.5e-3, weight_decay=0.05, average=0.998))
     holdout: int = 60
     report_minutes: float = 8.0
