@@ -18,7 +18,7 @@ from tests.scenes import ellipse_scene
 from tests.test_train_segmenter import write_pairs
 from train import embedded, policy
 from train.pairs import pack_pairs
-from train.policy import Phase, PolicyConfig, completion_loss, train_policy
+from train.policy import Phase, PolicyConfig, PolicyInTraining, completion_loss, train_policy
 from train.policy_batch import IGNORED, BatchMaker, PolicyBatch, Sample, foreground_shares, patchify
 from train.policy_model import (
     MAX_NUMBER,
@@ -35,7 +35,7 @@ TINY = PolicyShape(
     tokens=16, vision_width=48, vision_depth=2, vision_heads=2, text_width=48, text_depth=2, text_heads=2
 )
 CPU = torch.device("cpu")
-PHASES = (Phase(0.5, 16, 0, 4), Phase(1.0, 16, 2, 4))
+PHASES = (Phase(0.4, 16, 0, 4), Phase(0.7, 16, 2, 4), Phase(1.0, 16, 1, 4, frozen=True))
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,24 @@ class TestBatch:
             assert int(coordinates.sum()) == 4 * len(box) + 2 * (points.count("],[") + 1)
             assert (labels[coordinates] >= maker.numbers.start).all()
 
+    def test_the_trainers_logits_are_the_models_own(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
+        pairs = pack_pairs([data], 64, data.parent / "cache")
+        maker = BatchMaker(pairs, processor.tokenizer, TINY, CPU)
+        chances = np.full(len(pairs), 1 / len(pairs))
+        batch = maker.draw(chances, np.random.default_rng(1), pictures=2, cells=16, traces=2)
+        model = PolicyInTraining(build_model(processor.tokenizer, TINY), TINY.text_width).eval()
+        pictures = batch.patches.split(batch.grids.prod(dim=1).tolist())
+        with torch.no_grad():
+            found = model.logits(model.features(batch), batch)
+            expected = model.policy(
+                input_ids=batch.tokens,
+                attention_mask=batch.attention,
+                pixel_values=torch.cat([pictures[0], pictures[0], pictures[1], pictures[1]]),
+                image_grid_thw=batch.grids.repeat_interleave(2, dim=0),
+                mm_token_type_ids=(batch.tokens == model.policy.config.image_token_id).int(),
+            ).logits
+        assert torch.allclose(found, expected[:, :-1][batch.labels[:, 1:] != IGNORED], atol=1e-4)
+
     def test_shares_are_the_foreground_of_each_part(self) -> None:
         mask = np.zeros((56, 84), dtype=bool)
         mask[28:, 56:] = True
@@ -168,7 +186,8 @@ class TestTraining:
 
     @pytest.mark.slow
     def test_it_learns_discs(self, config: PolicyConfig) -> None:
-        train_policy(dataclasses.replace(config, budget=Budget(1, steps=260), report_minutes=60))
+        phases = (Phase(0.1, 16, 0, 8), Phase(1.0, 16, 4, 8))
+        train_policy(dataclasses.replace(config, budget=Budget(1, steps=700), phases=phases, report_minutes=60))
         (point,) = json.loads((config.out / "curve.json").read_text())
         assert point["vision_iou"] > 0.5
         assert point["format_rate"] == 1
@@ -181,11 +200,11 @@ class TestTraining:
         stopped = dataclasses.replace(config, out=config.out.with_name("stopped"))
         whole_step = policy.batch_loss
 
-        def interrupted(*args: object) -> torch.Tensor:
+        def interrupted(*args: object, **options: bool) -> torch.Tensor:
             interrupted.steps += 1  # type: ignore[attr-defined]
             if interrupted.steps > 4:  # type: ignore[attr-defined]
                 raise KeyboardInterrupt
-            return whole_step(*args)  # type: ignore[arg-type]
+            return whole_step(*args, **options)  # type: ignore[arg-type]
 
         interrupted.steps = 0  # type: ignore[attr-defined]
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012

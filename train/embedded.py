@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--segmenter-minutes", type=float, default=100, metavar="N", help="training time (default: %(default)s)"
     )
     parser.add_argument(
-        "--policy-minutes", type=float, default=90, metavar="N", help="training time (default: %(default)s)"
+        "--policy-minutes", type=float, default=95, metavar="N", help="training time (default: %(default)s)"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="train each for N steps, whatever time they take")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")

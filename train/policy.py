@@ -57,15 +57,23 @@ class Phase:
         cells: vision tokens of a picture.
         traces: texts for each picture; 0 trains the vision tower alone.
         pictures: pictures per step.
+        frozen: whether the vision tower rests, which lets the language model see several times as many pictures.
     """
 
     until: float
     cells: int
     traces: int
     pictures: int
+    frozen: bool = False
 
 
-PHASES = (Phase(0.1, 16, 0, 32), Phase(0.375, 36, 0, 24), Phase(1.0, 36, 4, 12))
+PHASES = (
+    Phase(0.1, cells=16, traces=0, pictures=32),
+    Phase(0.35, cells=36, traces=0, pictures=24),
+    Phase(0.6, cells=36, traces=4, pictures=12),
+    Phase(0.85, cells=36, traces=1, pictures=32, frozen=True),
+    Phase(1.0, cells=36, traces=4, pictures=12),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +85,7 @@ class PolicyConfig(TrainingConfig):
         shape: how large the model is.
     """
 
-    budget: Budget = field(default_factory=lambda: Budget(90))
+    budget: Budget = field(default_factory=lambda: Budget(95))
     rates: Rates = field(default_factory=lambda: Rates(peak=1.5e-3, weight_decay=0.05, average=0.998))
     holdout: int = 60
     report_minutes: float = 8.0
@@ -121,13 +129,14 @@ class PolicyInTraining(nn.Module):
         return logits
 
 
-def batch_loss(model: PolicyInTraining, batch: PolicyBatch, numbers: slice) -> Tensor:
-    """The vision tower's loss, plus the completions' when the batch has texts."""
-    features = model.features(batch)
-    loss = vision_loss(model.head(features), batch)
+def batch_loss(model: PolicyInTraining, batch: PolicyBatch, numbers: slice, *, frozen: bool) -> Tensor:
+    """The vision tower's loss unless it is frozen, plus the completions' when the batch has texts."""
+    with torch.set_grad_enabled(not frozen):
+        features = model.features(batch)
+    parts = [] if frozen else [vision_loss(model.head(features), batch)]
     if len(batch.tokens):
-        loss = loss + completion_loss(model.logits(features, batch), batch, numbers)
-    return loss
+        parts.append(completion_loss(model.logits(features, batch), batch, numbers))
+    return torch.stack(parts).sum()
 
 
 def vision_loss(logits: Tensor, batch: PolicyBatch) -> Tensor:
@@ -188,7 +197,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
         rng = np.random.default_rng((config.seed, run.step))
         batch = maker.draw(data.chances, rng, pictures=now.pictures, cells=now.cells, traces=now.traces)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            value = batch_loss(model, batch, maker.numbers)
+            value = batch_loss(model, batch, maker.numbers, frozen=now.frozen)
         return value, min(1.0, (run.progress - began) / WARM_UP + 0.01)
 
     def scores() -> dict[str, float]:
