@@ -19,7 +19,7 @@ from tests.test_train_segmenter import write_pairs
 from train import embedded, policy
 from train.pairs import pack_pairs
 from train.policy import Phase, PolicyConfig, PolicyInTraining, completion_loss, train_policy
-from train.policy_batch import IGNORED, BatchMaker, PolicyBatch, Sample, foreground_shares, patchify
+from train.policy_batch import IGNORED, NO_COORDINATE, BatchMaker, PolicyBatch, Sample, foreground_shares, patchify
 from train.policy_model import (
     MAX_NUMBER,
     PolicyShape,
@@ -120,12 +120,15 @@ class TestBatch:
         assert len(batch.grids) == 3
         assert batch.patches.shape == (int(batch.grids.prod(dim=1).sum()), 6 * TINY.patch**2)
         assert batch.shares.shape[0] * 4 == len(batch.patches)
-        for labels, coordinates in zip(batch.labels, batch.coordinates, strict=True):
+        for row, (labels, limits) in enumerate(zip(batch.labels, batch.limits, strict=True)):
+            coordinates = limits != NO_COORDINATE
             text = tokenizer.decode(labels[labels != IGNORED][:-1])
             box, points = text.split("<bbox>")[1:], text.split("<points>")[1]
             assert text.startswith("<think> ")
             assert int(coordinates.sum()) == 4 * len(box) + 2 * (points.count("],[") + 1)
-            assert (labels[coordinates] >= maker.numbers.start).all()
+            _, rows, columns = batch.grids[row // 2].tolist()
+            assert limits[coordinates].tolist()[:4] == [columns * TINY.patch, rows * TINY.patch] * 2
+            assert (labels[coordinates] - maker.numbers.start <= limits[coordinates]).all()
 
     def test_the_trainers_logits_are_the_models_own(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
         pairs = pack_pairs([data], 64, data.parent / "cache")
@@ -161,14 +164,16 @@ class TestLoss:
         numbers = slice(5, 5 + MAX_NUMBER + 1)
         labels = torch.tensor([[IGNORED, numbers.start + 40]])
         empty = torch.zeros(0)
-        batch = PolicyBatch(empty, empty, empty, labels, labels, labels, torch.tensor([[False, True]]))
+        limits = torch.tensor([[NO_COORDINATE, 44]])
+        batch = PolicyBatch(empty, empty, empty, labels, labels, labels, limits)
 
         def loss(value: int) -> float:
             logits = torch.zeros(1, numbers.stop + 20)
             logits[0, numbers.start + value] = 8.0
             return completion_loss(logits, batch, numbers).item()
 
-        assert loss(40) < loss(42) < loss(48) < loss(60)
+        assert loss(40) < loss(42) < loss(44) < loss(45)
+        assert loss(45) == pytest.approx(loss(60)), "the picture ends at 44"
 
 
 class TestTraining:

@@ -10,6 +10,7 @@ over neighbouring numbers, because plain cross-entropy finds 41 as wrong for 40 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from segr1_app.images import picture_from_array
 from segr1_app.loading import resolve_device
 from segr1_app.policy import PolicyCard, VlmPolicy
 from train.pairs import PackedPairs
-from train.policy_batch import IGNORED, SUB_CELLS, BatchMaker, PolicyBatch
+from train.policy_batch import IGNORED, NO_COORDINATE, SUB_CELLS, BatchMaker, PolicyBatch
 from train.policy_model import MAX_NUMBER, PolicyShape, build_model, build_processor, build_tokenizer, save_policy
 from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data
 from train.traces import INSTRUCTIONS, vocabulary
@@ -152,14 +153,19 @@ def vision_loss(logits: Tensor, batch: PolicyBatch) -> Tensor:
 
 
 def completion_loss(logits: Tensor, batch: PolicyBatch, numbers: slice) -> Tensor:
-    """Cross-entropy of the completions' tokens, coordinates against a Gaussian over the numbers around the true one."""
+    """Cross-entropy of the completions' tokens, coordinates against a Gaussian over the numbers around the true one.
+
+    The Gaussian ends where the picture does: a number beyond its width or height is as wrong as a word.
+    """
     wanted = batch.labels[:, 1:] != IGNORED
-    labels, coordinates = batch.labels[:, 1:][wanted], batch.coordinates[:, 1:][wanted]
+    labels, limits = batch.labels[:, 1:][wanted], batch.limits[:, 1:][wanted]
+    coordinates = limits != NO_COORDINATE
     chances = log_softmax(logits.float(), dim=-1)
     words = -chances[~coordinates].gather(1, labels[~coordinates, None])
     values = torch.arange(MAX_NUMBER + 1, device=labels.device)
     distance = values - (labels[coordinates, None] - numbers.start)
-    target = torch.softmax(-0.5 * (distance / NUMBER_SIGMA) ** 2, dim=-1)
+    closeness = (-0.5 * (distance / NUMBER_SIGMA) ** 2).masked_fill(values > limits[coordinates, None], -math.inf)
+    target = torch.softmax(closeness, dim=-1)
     places = -(target * chances[coordinates, numbers]).sum(dim=-1)
     weight = len(words) + COORDINATE_WEIGHT * len(places)
     return (words.sum() + COORDINATE_WEIGHT * places.sum()) / weight

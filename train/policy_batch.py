@@ -21,6 +21,7 @@ from train.pairs import PackedPairs
 from train.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, min_area, token_id
 from train.traces import INSTRUCTIONS, write_trace
 
+NO_COORDINATE = -1
 IGNORED = -100
 """The label of tokens that no loss is taken of."""
 SUB_CELLS = 7
@@ -47,7 +48,8 @@ class PolicyBatch:
         tokens: int64 (B * traces, L), right-padded; a picture's texts stand one after the other.
         attention: int64, as ``tokens``, 1 where there is a token.
         labels: int64, as ``tokens``, `IGNORED` outside the completions.
-        coordinates: bool, as ``tokens``, where a label is a coordinate.
+        limits: int64, as ``tokens``: where a label is a coordinate, the picture's width or height, whichever bounds
+            it; `NO_COORDINATE` elsewhere.
     """
 
     patches: Tensor
@@ -56,7 +58,7 @@ class PolicyBatch:
     tokens: Tensor
     attention: Tensor
     labels: Tensor
-    coordinates: Tensor
+    limits: Tensor
 
 
 class BatchMaker:
@@ -138,6 +140,7 @@ class BatchMaker:
         longest = max((len(prompt) + len(completion) for prompt, completion in rows), default=0)
         tokens = torch.full((len(rows), longest), self._special["pad"])
         labels = torch.full((len(rows), longest), IGNORED)
+        limits = torch.full((len(rows), longest), NO_COORDINATE)
         attention = torch.zeros((len(rows), longest), dtype=torch.int64)
         for i, (prompt, completion) in enumerate(rows):
             length = len(prompt) + len(completion)
@@ -145,7 +148,11 @@ class BatchMaker:
             attention[i, :length] = 1
             labels[i, len(prompt) : length] = torch.tensor(completion)
         is_number = (labels >= self.numbers.start) & (labels < self.numbers.stop)
-        before_labels = (labels == self._labels_begin).cumsum(dim=1) == 0
+        coordinates = is_number & ((labels == self._labels_begin).cumsum(dim=1) == 0)
+        for i, row in enumerate(coordinates):
+            height, width = samples[i * len(samples) // len(rows)].mask.shape
+            # x and y take turns, in boxes as in points.
+            limits[i, row] = torch.tensor([width, height]).repeat(int(row.sum()) // 2)
         patch = self._shape.patch
         whole = PolicyBatch(
             patches=torch.cat([patchify(sample.pixels, patch) for sample in samples]),
@@ -154,7 +161,7 @@ class BatchMaker:
             tokens=tokens,
             attention=attention,
             labels=labels,
-            coordinates=is_number & before_labels,
+            limits=limits,
         )
         return PolicyBatch(*(getattr(whole, part.name).to(self._device) for part in fields(whole)))
 
