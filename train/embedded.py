@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from segr1_app.config import Settings, add_home_argument
 from segr1_app.domain import SegR1Error
 from train.policy import PolicyConfig, train_policy
-from train.run import Budget
+from train.run import Budget, TrainingConfig
 from train.segmenter import SegmenterConfig, train_segmenter
 
 PARTS = ("segmenter", "policy")
+RESTART = 0.5
+"""Peak learning rate of a training that starts from a trained model, as a share of one from scratch."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,16 +38,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.only in (None, "segmenter"):
             budget = Budget(given.segmenter_minutes, given.steps)
             segmenter = SegmenterConfig(**common, out=out / "segmenter", budget=budget)
-            exported["segmenter"] = train_segmenter(segmenter, resume=given.resume)
+            exported["segmenter"] = train_segmenter(_started(segmenter, given.start), resume=given.resume)
         if given.only in (None, "policy"):
             budget = Budget(given.policy_minutes, given.steps)
             policy = PolicyConfig(**common, out=out / "policy", budget=budget)
-            exported["policy"] = train_policy(policy, resume=given.resume)
+            exported["policy"] = train_policy(_started(policy, given.start), resume=given.resume)
     except SegR1Error as error:
         parser.exit(1, f"{error}\n")
     options = " ".join(f"--{part} {folder}" for part, folder in exported.items())
     print(f"Done. Try it: python app.py {options}")  # noqa: T201
     return 0
+
+
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+def _started(config: Config, pair: Path | None) -> Config:
+    """The configuration of a training that goes on from its part of a pair; the given one when there is none."""
+    if pair is None:
+        return config
+    rates = dataclasses.replace(config.rates, peak=config.rates.peak * RESTART)
+    return dataclasses.replace(config, rates=rates, start=pair / config.out.name)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         "(default: runs/embedded in --home)",
     )
     add_home_argument(parser)
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="DIR",
+        help="go on from the models in DIR/{segmenter,policy} (default: from scratch)",
+    )
     parser.add_argument("--only", choices=PARTS, help="train one of the two; both can run side by side")
     parser.add_argument(
         "--segmenter-minutes", type=float, default=100, metavar="N", help="training time (default: %(default)s)"

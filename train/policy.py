@@ -30,7 +30,7 @@ from segr1_app.policy import PolicyCard, VlmPolicy
 from train.pairs import PackedPairs
 from train.policy_batch import IGNORED, NO_COORDINATE, SUB_CELLS, BatchMaker, PolicyBatch
 from train.policy_model import MAX_NUMBER, PolicyShape, build_model, build_processor, build_tokenizer, save_policy
-from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data
+from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
 from train.traces import INSTRUCTIONS, vocabulary
 
 PACKED_SIDE = 256
@@ -82,7 +82,7 @@ class PolicyConfig(TrainingConfig):
     """What a policy's training depends on.
 
     Attributes:
-        phases: in order.
+        phases: in order; the first is left out when there is a model to start from.
         shape: how large the model is.
     """
 
@@ -176,7 +176,8 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
 
     Raises:
         DatasetError: as `load_data`.
-        SettingsError: when asked to resume and there is no checkpoint.
+        ModelError: when the model to start from cannot be loaded.
+        SettingsError: when asked to resume and there is no checkpoint, or to start from a model of another shape.
     """
     data = load_data(config, PACKED_SIDE)
     device = resolve_device(config.device)
@@ -184,7 +185,12 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     processor = build_processor(tokenizer, config.shape)
     maker = BatchMaker(data.pairs, tokenizer, config.shape, device)
     torch.manual_seed(config.seed)
-    model = PolicyInTraining(build_model(tokenizer, config.shape), config.shape.text_width).to(device)
+    policy, phases = build_model(tokenizer, config.shape), config.phases
+    if config.start:
+        take_over(policy, VlmPolicy.load(config.start, device="cpu", dtype="float32").model, config.start)
+        # Its eyes are past the first, coarse look.
+        phases = phases[1:]
+    model = PolicyInTraining(policy, config.shape.text_width).to(device)
     run = TrainingRun(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
     if resume:
         run.load(config.out, device)
@@ -192,17 +198,17 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     def phase() -> tuple[Phase, float]:
         """The current phase and the share of the budget at which it began."""
         began = 0.0
-        for candidate in config.phases:
+        for candidate in phases:
             if run.progress < candidate.until:
                 return candidate, began
             began = candidate.until
-        return config.phases[-1], began
+        return phases[-1], began
 
     def loss() -> tuple[Tensor, float]:
         now, began = phase()
         rng = np.random.default_rng((config.seed, run.step))
         batch = maker.draw(data.chances, rng, pictures=now.pictures, cells=now.cells, traces=now.traces)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with reduced_precision(device):
             value = batch_loss(model, batch, maker.numbers, frozen=now.frozen)
         return value, min(1.0, (run.progress - began) / WARM_UP + 0.01)
 

@@ -77,6 +77,7 @@ class TrainingConfig:
         oversample: data sets by name, and the share of the samples each is to make up.
         report_minutes: time between checkpoints, exports and points of the learning curve.
         device: what to train on, as `resolve_device` understands it.
+        start: an exported model of the same shape to go on from; None starts from scratch.
     """
 
     data: tuple[Path, ...]
@@ -89,6 +90,7 @@ class TrainingConfig:
     oversample: tuple[tuple[str, float], ...] = (("camo_train", 0.2),)
     report_minutes: float = 5.0
     device: str = "auto"
+    start: Path | None = None
 
     @property
     def export(self) -> Path:
@@ -111,6 +113,13 @@ class TrainingData:
     chances: npt.NDArray[np.float64]
 
 
+def reduced_precision(device: torch.device) -> torch.autocast:
+    """Autocast to bfloat16 where the device computes in it; a CPU that only imitates it takes twenty times as long."""
+    known = torch.cpu.get_capabilities()
+    native = device.type != "cpu" or any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=native)
+
+
 def load_data(config: TrainingConfig, side: int) -> TrainingData:
     """The pairs of a training, packed at ``side`` x ``side`` pixels.
 
@@ -123,6 +132,18 @@ def load_data(config: TrainingConfig, side: int) -> TrainingData:
     held_out = hold_out(pairs, usable, config.holdout)
     chances = draw_chances(pairs, sorted({*usable} - {*held_out}), dict(config.oversample))
     return TrainingData(pairs, held_out, chances)
+
+
+def take_over(model: nn.Module, trained: nn.Module, source: Path) -> None:
+    """Give ``model`` the weights of one that was exported.
+
+    Raises:
+        SettingsError: when ``source`` holds a model of another shape.
+    """
+    try:
+        model.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        raise SettingsError(f"'{source}' holds a model of another shape than the one to be trained: {error}") from error
 
 
 class TrainingRun:

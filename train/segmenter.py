@@ -25,10 +25,11 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from segr1_app.domain import Mask, ObjectPrompt, Point, RgbPixels
 from segr1_app.loading import resolve_device
+from segr1_app.segmenter import Sam2Segmenter
 from train.augment import augment
 from train.pairs import PackedPairs
 from train.prompting import corrective_click, oracle_prompt, simulate_prompt, target_of
-from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data
+from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
 from train.segmenter_model import (
     LOSS_STRIDE,
     ModelShape,
@@ -98,10 +99,10 @@ def batch_loss(model: Sam2, batch: Batch, clicks: int, *, feed_masks: bool) -> T
     device = model.device
     prompts, low_res, losses = list(batch.prompts), None, []
     truth, wanted = batch.truth.to(device), (batch.truth > 0.5).numpy()
-    with _reduced_precision(device):
+    with _precision(device):
         features = encode(model, to_input(batch.pictures).to(device)).repeated(len(prompts) // len(batch.pictures))
     for remaining in range(clicks, -1, -1):
-        with _reduced_precision(device):
+        with _precision(device):
             logits, quality = decode(model, features, prompts, low_res)
         loss, fine = mask_loss(logits, quality, truth)
         losses.append(loss)
@@ -113,10 +114,10 @@ def batch_loss(model: Sam2, batch: Batch, clicks: int, *, feed_masks: bool) -> T
 
 
 @contextmanager
-def _reduced_precision(device: torch.device) -> Iterator[None]:
-    """bfloat16, on a CPU with plain attention: there, the fused kernel's gradient takes half of a step."""
+def _precision(device: torch.device) -> Iterator[None]:
+    """Reduced precision, on a CPU with plain attention: there, the fused kernel's gradient takes half of a step."""
     backends = [SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
-    with torch.autocast(device.type, dtype=torch.bfloat16), sdpa_kernel(backends):
+    with reduced_precision(device), sdpa_kernel(backends):
         yield
 
 
@@ -156,14 +157,18 @@ def train_segmenter(config: SegmenterConfig, *, resume: bool = False) -> Path:
 
     Raises:
         DatasetError: as `load_data`.
-        SettingsError: when asked to resume and there is no checkpoint.
+        ModelError: when the model to start from cannot be loaded.
+        SettingsError: when asked to resume and there is no checkpoint, or to start from a model of another shape.
     """
     data = load_data(config, config.shape.image_size)
     device = resolve_device(config.device)
     torch.manual_seed(config.seed)
     built = model_config(config.shape)
+    model: Sam2 = instantiate(built.model)
+    if config.start:
+        take_over(model, Sam2Segmenter.load(config.start, device="cpu").model, config.start)
     run = TrainingRun(
-        instantiate(built.model).to(device),
+        model.to(device),
         config.budget,
         config.rates,
         lambda name: "blocks." in name or "transformer." in name,
