@@ -272,13 +272,17 @@ class AnnotationStore:
             StoreError: when the masks are of another size or the prediction is of another task.
         """
         name = _name(annotator)
-        with self._connection.write() as db:
+        links = Links(parent_id, origin_id, prediction_id)
+        with self._connection.read() as db:
             task = tasks.task_of(db, task_id)
-            links = Links(parent_id, origin_id, prediction_id)
-            revision_id = revisions.save(db, task, name, correction, links=links, now=self._clock())
+            compare = revisions.describe(db, task, correction, links)
+        # Masks are encoded and compared while nobody waits for the database.
+        row = compare()
+        with self._connection.write() as db:
+            revision_id = revisions.save(db, task, name, row, links=links, now=self._clock())
             queue.release(db, task_id, name)
             db.execute("DELETE FROM drafts WHERE task = ? AND annotator = ?", [task_id, name])
-            return revisions.revision_of(db, revision_id)
+        return self.revision(revision_id)
 
     def restore(self, revision_id: int, annotator: str, *, parent_id: int | None = None) -> Revision:
         """Save an old revision's correction again, as a new revision of ``annotator``; see `save`.

@@ -105,7 +105,7 @@ def _prediction_problem(row: Mapping[str, Any]) -> str | None:
 
 
 def _revision_problem(row: Mapping[str, Any]) -> str | None:
-    if revision_hash(row, row["picture"], row["prediction_hash"]) != row["content_hash"]:
+    if revision_hash(row, row["picture"]) != row["content_hash"]:
         return "its content does not have the digest it was stored with"
     problem = _mask_problem(row["mask"], row)
     if problem:
