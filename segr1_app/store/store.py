@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from sqlite_utils import Database
 
 from segr1_app.domain import Mask, Prediction, StoreError
 from segr1_app.images import Picture
-from segr1_app.store import queue, reports, revisions, tasks, verification
+from segr1_app.store import queue, records, reports, revisions, tasks, verification
 from segr1_app.store.backup import back_up
 from segr1_app.store.connection import Connection, connect, told
 from segr1_app.store.feedback import feedback_page
 from segr1_app.store.pictures import PictureFolder
+from segr1_app.store.records import Numbers
 from segr1_app.store.revisions import Links
 from segr1_app.store.rows import one, read_prediction, read_samples, read_task, storable
 from segr1_app.store.values import (
@@ -381,6 +382,23 @@ class AnnotationStore:
             after = page[-1].task_id
 
     # Upkeep
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Everything the store holds, as JSON values, in an order in which `absorb` takes them."""
+        return records.dump(self._connection)
+
+    def absorb(self, record: Mapping[str, Any], numbers: Numbers) -> None:
+        """Take in one of another store's `records`, unless it is here already; its picture must be here.
+
+        Args:
+            record: as `records` gives it.
+            numbers: the same object for all records of one store, empty at first.
+
+        Raises:
+            StoreError: when the record was changed since, or is none.
+        """
+        with self._connection.write() as db:
+            records.absorb(db, record, numbers)
 
     def verify(self) -> Iterator[str]:
         """Read everything again; a sentence for each thing that is not as it was written."""
