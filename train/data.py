@@ -17,10 +17,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segr1_app.domain import DatasetError
-from segr1_app.images import Picture, load_picture
+from segr1_app.images import Picture, load_mask, load_picture
 from segr1_app.rewards import Truth
 from train.layouts import find_pair_folder
-from train.pairs import Pair, load_mask
+from train.pairs import Pair
 from train.scenes import INSTRUCTIONS, Kind, draw_scene
 from train.traces import separate_objects
 
