@@ -50,6 +50,7 @@ class WholeCheckpoints(Trainer):
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             (folder / PARTIAL / name).replace(folder / name)
+            (folder / PARTIAL).rmdir()
             for old in whole_checkpoints(folder)[:-KEPT]:
                 shutil.rmtree(old)
         self.accelerator.wait_for_everyone()

@@ -11,6 +11,7 @@ import argparse
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 when data, models or settings are at fault."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")
+    # trl knows only the old name of what transformers calls activation checkpointing now.
+    warnings.filterwarnings("ignore", ".*activation_checkpointing", FutureWarning)
     if given.threads:
         torch.set_num_threads(given.threads)
     try:
