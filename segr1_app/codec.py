@@ -81,6 +81,11 @@ FORMAT_PROMPT: Final = (
     "Answer in this form: <think> your reasoning </think> <bbox>[x1,y1,x2,y2]</bbox>, <points>[[x,y],[x,y]]</points>, "
     "<labels>[1,0]</labels>"
 )
+FORMAT_PROMPTS: Final = {
+    Grammar.FULL: FORMAT_PROMPT,
+    Grammar.PRE_RL: FORMAT_PROMPT.replace(" <bbox>[x1,y1,x2,y2]</bbox>,", ""),
+}
+"""The form that each grammar is asked for in; an abstention is an answer that nobody asks for."""
 
 _TAGS = ("think", "bbox", "points", "labels")
 _TAG = re.compile(rf"<(/?)({'|'.join(_TAGS)})>")
@@ -97,8 +102,12 @@ _LABEL_LIST = re.compile(rf"{_GAP}\[{_GAP}(?:{_NUMBER}(?:{_COMMA}{_NUMBER})*+)?+
 _EMPTY_LIST = re.compile(rf"{_GAP}\[{_GAP}\]{_GAP}")
 
 
-def chat_messages(instruction: str) -> list[dict[str, Any]]:
+def chat_messages(instruction: str, grammar: Grammar = Grammar.FULL) -> list[dict[str, Any]]:
     """The conversation that asks a policy: system prompt, then picture and instruction; the instruction's own line.
+
+    Args:
+        instruction: what to segment.
+        grammar: the form of the answer, one of `FORMAT_PROMPTS`.
 
     Raises:
         SegR1Error: when the instruction is empty or longer than `MAX_INSTRUCTION` characters.
@@ -108,9 +117,10 @@ def chat_messages(instruction: str) -> list[dict[str, Any]]:
         raise SegR1Error("The instruction is empty: say what to segment.")
     if len(words) > MAX_INSTRUCTION:
         raise SegR1Error(f"The instruction has {len(words)} characters; {MAX_INSTRUCTION} are the most that is taken.")
+    form = FORMAT_PROMPTS[grammar]
     return [
         {"role": "system", "content": [{"type": "text", "text": SYSTEM_PROMPT}]},
-        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": f"{words}\n{FORMAT_PROMPT}"}]},
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": f"{words}\n{form}"}]},
     ]
 
 

@@ -31,7 +31,7 @@ from transformers import (
 from transformers.utils.import_utils import is_flash_attn_2_available
 from transformers.utils.logging import disable_progress_bar
 
-from segr1_app.codec import chat_messages
+from segr1_app.codec import Grammar, chat_messages
 from segr1_app.domain import ImageSize, ModelError, RgbPixels
 from segr1_app.geometry import policy_frame
 from segr1_app.images import Picture
@@ -129,7 +129,7 @@ class VlmPolicy:
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(_load_failure(str(source), error)) from error
         name = model_name(folder) if folder.is_dir() else str(source)
-        return cls(model.eval(), processor, name, _read_card(folder))
+        return cls(model.eval(), processor, name, read_card(folder))
 
     @property
     def model_id(self) -> str:
@@ -204,7 +204,14 @@ class VlmPolicy:
                 raise failures[0]
 
     def sample(
-        self, picture: Picture, instruction: str, n: int, *, temperature: float = 1.0, seed: int | None = None
+        self,
+        picture: Picture,
+        instruction: str,
+        n: int,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        grammar: Grammar = Grammar.FULL,
     ) -> list[str]:
         """Draw ``n`` completions from one prefill of picture and instruction.
 
@@ -214,6 +221,7 @@ class VlmPolicy:
             n: number of completions, at least 1.
             temperature: of the softmax; 0 is greedy.
             seed: makes the draw repeatable; the caller's random state is left as it was.
+            grammar: the form of answer that is asked for.
 
         Raises:
             ModelError: when the device runs out of memory.
@@ -224,7 +232,7 @@ class VlmPolicy:
         with self._lock, seeded, _inference():
             if seed is not None:
                 torch.manual_seed(seed)
-            inputs = self.model_inputs(picture, instruction)
+            inputs = self.model_inputs(picture, instruction, grammar)
             prompt, attention_mask = inputs["input_ids"], inputs["attention_mask"]
             # All but the last token goes through the model once; the last one starts each completion's own path.
             per_token = {name: value[:, :-1] for name, value in inputs.items() if value.shape[:2] == prompt.shape}
@@ -241,14 +249,14 @@ class VlmPolicy:
             )
             return completions
 
-    def model_inputs(self, picture: Picture, instruction: str) -> Any:
+    def model_inputs(self, picture: Picture, instruction: str, grammar: Grammar = Grammar.FULL) -> Any:
         """The model's inputs, on its device.
 
         The picture is resized here and not by the processor, because the frame in which the model speaks must be known.
         """
         pixels = resize_to_frame(picture.pixels, self.frame(picture.size))
         text = self._processor.apply_chat_template(
-            chat_messages(instruction), tokenize=False, add_generation_prompt=True
+            chat_messages(instruction, grammar), tokenize=False, add_generation_prompt=True
         )
         return self._processor(images=[pixels], text=[text], do_resize=False, return_tensors="pt").to(self.device)
 
@@ -288,7 +296,12 @@ def _inference() -> Iterator[None]:
         raise ModelError("The policy ran out of GPU memory: use a smaller --policy or --device cpu.") from error
 
 
-def _read_card(folder: Path) -> PolicyCard | None:
+def read_card(folder: Path) -> PolicyCard | None:
+    """The card in a policy's folder; None where there is none, as for every large model.
+
+    Raises:
+        ModelError: when there is one that cannot be read.
+    """
     path = folder / CARD_FILE
     if not path.is_file():
         return None

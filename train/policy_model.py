@@ -23,7 +23,9 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 from transformers import (
     GenerationConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
+    ProcessorMixin,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
@@ -219,15 +221,20 @@ def ordinal_embeddings(count: int, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def save_policy(
-    model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_5_VLProcessor, card: PolicyCard, folder: Path
-) -> None:
-    """Write a policy folder in half precision, as ``VlmPolicy.load`` reads it."""
+def save_policy(model: PreTrainedModel, processor: ProcessorMixin, card: PolicyCard | None, folder: Path) -> None:
+    """Write a policy folder in half precision, as ``VlmPolicy.load`` reads it.
+
+    Weights in bfloat16 stay in it: their range is wider than that of float16.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    halved: dict[str, Any] = {name: value.detach().half() for name, value in model.state_dict().items()}
+    halved: dict[str, Any] = {
+        name: value.detach().half() if value.dtype == torch.float32 else value.detach()
+        for name, value in model.state_dict().items()
+    }
     model.save_pretrained(folder, state_dict=halved)
     processor.save_pretrained(folder)
-    (folder / CARD_FILE).write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
+    if card is not None:
+        (folder / CARD_FILE).write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
 
 
 def _swiglu(width: int) -> int:

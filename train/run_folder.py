@@ -1,0 +1,173 @@
+"""The folder of one training: what went in, how it went, what came out.
+
+``config.json`` (settings, seed, commit, versions, the content hash of every correction), ``checkpoint-N/``,
+``metrics.jsonl``, ``before.json``, ``rewards.png``, ``policy/`` (what ``app.py --policy`` loads) and ``result.json``,
+which is there when all is done.
+"""
+
+# A callback is handed more than it needs.
+# ruff: noqa: ARG002
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from segr1_app.domain import SettingsError
+from train.checkpoints import checkpoint_step, whole_checkpoints
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "sam2", "numpy")
+PLOTTED = {"total": "reward", "format": "format", "iou": "IoU", "s_measure": "S-measure"}
+
+
+class RunFolder:
+    """One training's folder.
+
+    Args:
+        path: where it is or will be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config, self.before, self.result = path / "config.json", path / "before.json", path / "result.json"
+        self.metrics, self.plot, self.policy = path / "metrics.jsonl", path / "rewards.png", path / "policy"
+
+    @classmethod
+    def new(cls, runs: Path, chosen: Path | None) -> RunFolder:
+        """The folder of a new training: the chosen one, else one named by the time in ``runs``.
+
+        Raises:
+            SettingsError: when a training lies there already.
+        """
+        folder = cls(chosen or runs / time.strftime("%Y%m%d-%H%M%S"))
+        if folder.config.exists():
+            raise SettingsError(f"'{folder.path}' holds a training already: give --resume, or another --output-dir.")
+        return folder
+
+    @classmethod
+    def last(cls, runs: Path, chosen: Path | None) -> RunFolder:
+        """The folder of a training to go on with: the chosen one, else the newest in ``runs``.
+
+        Raises:
+            SettingsError: when there is none, or it is done.
+        """
+        candidates = [chosen] if chosen else sorted(config.parent for config in runs.glob("*/config.json"))
+        if not candidates or not (candidates[-1] / "config.json").is_file():
+            raise SettingsError(f"There is no training to resume in '{chosen or runs}': start without --resume.")
+        folder = cls(candidates[-1])
+        if folder.result.exists():
+            raise SettingsError(f"The training in '{folder.path}' is done: start a new one without --resume.")
+        return folder
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The newest whole checkpoint, if any."""
+        return next(reversed(whole_checkpoints(self.path)), None)
+
+    def write(self, file: Path, content: Mapping[str, Any]) -> None:
+        """Write a JSON file of this folder, all at once."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.part")
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        partial.replace(file)
+
+    def forget_after(self, step: int) -> None:
+        """Drop the metrics of steps that an interrupted training made after its last checkpoint."""
+        kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
+        self.metrics.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def draw_rewards(self) -> None:
+        """Plot the terms of the reward over the steps, one line per source."""
+        curves: dict[str, dict[str, list[tuple[int, float]]]] = {term: {} for term in PLOTTED}
+        for line in self._lines():
+            record = json.loads(line)
+            for name, value in record.items():
+                kind, _, rest = name.partition("/")
+                source, _, term = rest.rpartition("/")
+                if kind == "terms" and term in curves and value is not None:
+                    curves[term].setdefault(source, []).append((record["step"], value))
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        for axes, (term, label) in zip(figure.subplots(2, 2).flat, PLOTTED.items(), strict=True):
+            for source, points in sorted(curves[term].items()):
+                axes.plot(*zip(*points, strict=True), label=source, linewidth=1.2)
+            axes.set_title(label)
+            axes.set_xlabel("step")
+            axes.grid(alpha=0.3)
+            if curves[term]:
+                axes.legend(fontsize="small")
+        figure.savefig(self.plot, dpi=110)
+
+    def _lines(self) -> list[str]:
+        if not self.metrics.is_file():
+            return []
+        # An interruption may have cut the last line short.
+        return [line for line in self.metrics.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+
+
+def circumstances() -> dict[str, Any]:
+    """The commit of the code, None outside a git checkout, and the versions of what it builds on."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return {
+        "git_commit": asked.stdout.strip() if asked.returncode == 0 else None,
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+
+
+class Journal(TrainerCallback):
+    """Writes the metrics of every step to a run's folder, and shows the reward on a progress bar."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if self._bar is None or logs is None:
+            return
+        with self._folder.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        if "reward" in logs:
+            self._bar.set_postfix_str(f"reward {logs['reward']:.3f}")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def last_step(folder: RunFolder) -> int:
+    """The step of the newest whole checkpoint; 0 without one."""
+    return checkpoint_step(folder.checkpoint) if folder.checkpoint else 0
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content."""
+    return json.loads(path.read_text(encoding="utf-8"))
