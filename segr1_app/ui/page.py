@@ -9,9 +9,11 @@ from typing import Any
 import gradio as gr
 
 from segr1_app.samples import find_samples
+from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.run_tab import build_run_tab
 from segr1_app.ui.runs import RunHandlers
+from segr1_app.ui.sittings import Sittings
 from segr1_app.ui.theme import build_theme
 from segr1_app.ui.views import STATIC, STYLES, ViewValue, header_value, view
 
@@ -36,11 +38,12 @@ def build_app(models: ModelHost, cache: Path) -> gr.Blocks:
             models.wait()
         yield header_value(models.status)
 
+    sittings = Sittings()
     page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
         header = view("header", header_value(models.status), elem_id="header")
         with gr.Tabs(elem_id="tabs"), gr.Tab("Run", id="run"):
-            build_run_tab(RunHandlers(models, cache), find_samples())
+            build_run_tab(RunHandlers(models, cache, sittings), CanvasHandlers(models, cache, sittings), find_samples())
         page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)
     return page
 
@@ -49,7 +52,7 @@ def launch_options() -> dict[str, Any]:
     """The arguments of ``launch()`` that belong to the look of the page and keep it from asking other hosts."""
     return {
         "theme": build_theme(),
-        "css_paths": [STYLES],
+        "css_paths": list(STYLES),
         "footer_links": ["api"],
         "ssr_mode": False,
         "run_history": False,

@@ -15,7 +15,8 @@ from PIL import Image
 from segr1_app.domain import PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
 from segr1_app.ui.models import ModelHost
-from segr1_app.ui.views import ViewValue, answer_value, prediction_value, stage_value
+from segr1_app.ui.sittings import Sitting, Sittings
+from segr1_app.ui.views import ViewValue, answer_value, canvas_value, prediction_value
 
 STREAM_SECONDS = 0.05
 """Shortest time between two updates of the growing text: an event per token would slow the generation down."""
@@ -38,10 +39,12 @@ class RunHandlers:
     Args:
         models: runs the predictions.
         cache: an existing folder for previews and downloads, from which gradio serves files.
+        sittings: get every picture that is shown on the canvas.
     """
 
-    def __init__(self, models: ModelHost, cache: Path) -> None:
+    def __init__(self, models: ModelHost, cache: Path, sittings: Sittings) -> None:
         self._models = models
+        self._sittings = sittings
         self._cache = cache.resolve()
 
     def show(self, picture: Upload | None) -> Update:
@@ -131,9 +134,10 @@ class RunHandlers:
             image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
             image.save(preview, quality=92)
         title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
+        key = self._sittings.begin(Sitting(picture, prediction))
         if prediction is None:
-            return stage_value(preview, title, picture.size)
-        return stage_value(preview, title, picture.size, prediction.objects, prediction.masks)
+            return canvas_value(key, preview, title, picture.size)
+        return canvas_value(key, preview, title, picture.size, objects=prediction.objects, masks=prediction.masks)
 
     def _save(self, picture: Picture, prediction: Prediction) -> dict[str, Path]:
         from segr1_app.results import save_prediction  # noqa: PLC0415

@@ -22,6 +22,22 @@ export function painted(mask, size, strokes, picture) {
 }
 
 /**
+ * A path without the places that add next to nothing to a stroke; the last one stays.
+ * @param {import("./types.js").Place[]} path
+ * @param {number} radius of the stroke
+ * @returns {import("./types.js").Place[]}
+ */
+export function thinned(path, radius) {
+  /** @type {import("./types.js").Place[]} */
+  const kept = [];
+  path.forEach((place, index) => {
+    const [x, y] = kept.at(-1) ?? [Infinity, Infinity];
+    if (index === path.length - 1 || Math.hypot(place[0] - x, place[1] - y) > radius / 8) kept.push(place);
+  });
+  return kept;
+}
+
+/**
  * Fill every pixel whose centre is within `radius` of the line between two places of the picture.
  * @param {Uint8Array} mask
  * @param {Size} size
