@@ -1,0 +1,237 @@
+"""What an answer is worth: the reward of Seg-R1 (arXiv 2506.22624, section 3.2) and what may be added to it.
+
+``format + 0.7 IoU + 0.3 S-measure`` by default. These are pure functions of values: the page shows them live, training
+hands them to its optimiser, evaluation prints them; all of them call `score`. Masks are bool (height, width) of the
+original picture, prompts are in its pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from segr1_app import metrics
+from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, Prediction, SettingsError
+
+IOU_WEIGHT, S_MEASURE_WEIGHT = 0.7, 0.3
+"""Shares of the two halves of the mask reward, as in Seg-R1."""
+AGREEMENT_FROM = 0.5
+"""IoU with a rejected mask from which on an answer counts as the same mistake."""
+MAX_PROMPT_MATCH = 0.2
+"""Greatest weight of matching the annotator's prompts: other prompts may lead to the same mask."""
+POINT_REACH = 0.1
+"""Distance, as a share of the picture's diagonal, at which a point no longer matches another at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardOptions:
+    """What is added to the reward of Seg-R1; everything is off by default.
+
+    Attributes:
+        prompt_match: weight, up to 0.2, of the match of boxes and points with the annotator's: a continuous form of the
+            box and point rewards of Seg-Zero (arXiv 2503.06520).
+        match_objects: the IoU is taken object by object under the best assignment, as VisionReasoner does
+            (arXiv 2505.12081), where the truth tells its objects apart.
+        abstention: weight of saying "there is no such object" where that is true, as GenSeg-R1-G rewards it; without it
+            such rows cannot be scored.
+        rejection: weight λ of the penalty ``-λ max(0, IoU - 0.5)`` on agreeing with a mask that was rejected; without
+            it such rows cannot be scored.
+        soft_length: (most, margin) in tokens: the soft overlong punishment of DAPO (arXiv 2503.14476, equation 13).
+
+    Raises:
+        SettingsError: for a weight that is negative or too large, or a margin that is not within the length.
+    """
+
+    prompt_match: float = 0.0
+    match_objects: bool = False
+    abstention: float = 0.0
+    rejection: float = 0.0
+    soft_length: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.prompt_match <= MAX_PROMPT_MATCH:
+            raise SettingsError(f"The weight of matching prompts lies between 0 and {MAX_PROMPT_MATCH}.")
+        if not (0 <= self.abstention < math.inf and 0 <= self.rejection < math.inf):
+            raise SettingsError("The weights of abstention and rejection are finite and not negative.")
+        if self.soft_length is not None and not 0 < self.soft_length[1] <= self.soft_length[0]:
+            raise SettingsError("A soft length is (most tokens, margin) with a margin between 1 and the most.")
+
+
+SEG_R1 = RewardOptions()
+"""The reward of the paper."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a completion came to.
+
+    Attributes:
+        well_formed: whether it follows the grammar that was asked for.
+        mask: bool (height, width), the union of ``masks``.
+        masks: one per object; needed only where objects are matched.
+        objects: the mask prompts, in original pixels; needed only where prompts are matched.
+        abstains: whether it says, well formed, that there is no such object.
+        tokens: its length; needed only for a soft length.
+    """
+
+    well_formed: bool
+    mask: Mask
+    masks: tuple[Mask, ...] = ()
+    objects: tuple[ObjectPrompt, ...] = ()
+    abstains: bool = False
+    tokens: int = 0
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Answer:
+        """What the pipeline predicted, as an answer."""
+        return cls(
+            prediction.well_formed,
+            prediction.mask,
+            tuple(found.mask for found in prediction.masks),
+            prediction.objects,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is known of the right answer. The first of these that is there decides: ``absent``, ``mask``, ``rejected``.
+
+    Attributes:
+        mask: the right mask, bool (height, width).
+        rejected: a mask that is known to be wrong, while nobody drew the right one.
+        absent: whether there is no such object in the picture.
+        objects: the right masks of single objects, whose union is ``mask``; empty when they are not told apart.
+        prompts: how an annotator prompted for the mask, in original pixels; empty when nobody did.
+    """
+
+    mask: Mask | None = None
+    rejected: Mask | None = None
+    absent: bool = False
+    objects: tuple[Mask, ...] = ()
+    prompts: tuple[ObjectPrompt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RewardTerms:
+    """The parts of a reward, unweighted, and their weighted sum.
+
+    Attributes:
+        format: 1 or 0.
+        total: what the optimiser gets.
+        iou: with the true mask, in [0, 1]; None where there is none.
+        s_measure: in [0, 1], and 0 where the IoU is 0; None where there is no true mask.
+        match: with the annotator's prompts, in [0, 1]; None where it was not asked for or there are none.
+        agreement: ``max(0, IoU - 0.5)`` with the rejected mask; None where there is none.
+        abstention: 1 or 0; None where there is an object.
+        overlong: in [-1, 0]; None where no soft length was asked for.
+    """
+
+    format: float
+    total: float
+    iou: float | None = None
+    s_measure: float | None = None
+    match: float | None = None
+    agreement: float | None = None
+    abstention: float | None = None
+    overlong: float | None = None
+
+
+def score(answer: Answer, truth: Truth, options: RewardOptions = SEG_R1) -> RewardTerms | None:
+    """The reward of an answer; None when nothing is known by which it could be scored.
+
+    None stands for the whole row: an optimiser that sums what is left of a row would take a missing term for a 0.
+
+    Raises:
+        TypeError, ValueError: when masks are not bool or not of one shape.
+    """
+    format_term = float(answer.well_formed)
+    terms: dict[str, float] = {}
+    if truth.absent:
+        if not options.abstention:
+            return None
+        # An abstention breaks the grammar that asks for objects, and is no worse formed for it.
+        format_term = float(answer.well_formed or answer.abstains)
+        terms["abstention"] = float(answer.abstains)
+        total = options.abstention * terms["abstention"]
+    elif truth.mask is not None:
+        objectwise = options.match_objects and truth.objects
+        overlap = metrics.iou(answer.mask, truth.mask)
+        terms["iou"] = match_objects(answer.masks, truth.objects) if objectwise else overlap
+        # The S-measure of a mask that misses the object is that of an empty one, which is far from 0.
+        terms["s_measure"] = metrics.s_measure(answer.mask, truth.mask) if overlap > 0 else 0.0
+        total = IOU_WEIGHT * terms["iou"] + S_MEASURE_WEIGHT * terms["s_measure"]
+    elif truth.rejected is not None:
+        if not options.rejection:
+            return None
+        terms["agreement"] = max(0.0, metrics.iou(answer.mask, truth.rejected) - AGREEMENT_FROM)
+        total = -options.rejection * terms["agreement"]
+    else:
+        return None
+    if options.prompt_match and truth.prompts and not truth.absent:
+        height, width = answer.mask.shape
+        terms["match"] = match_prompts(answer.objects, truth.prompts, ImageSize(width, height))
+        total += options.prompt_match * terms["match"]
+    if options.soft_length:
+        terms["overlong"] = overlong(answer.tokens, *options.soft_length)
+        total += terms["overlong"]
+    return RewardTerms(format_term, format_term + total, **terms)
+
+
+def match_objects(found: Sequence[Mask], wanted: Sequence[Mask]) -> float:
+    """Mean IoU of objects under the best one-to-one assignment, over the larger of the two numbers (VisionReasoner)."""
+    return _assigned(np.array([[metrics.iou(a, b) for b in wanted] for a in found]), len(found), len(wanted))
+
+
+def match_prompts(found: Sequence[ObjectPrompt], wanted: Sequence[ObjectPrompt], image_wh: ImageSize) -> float:
+    """How near prompts are to those of an annotator, in [0, 1]: the mean over boxes and over points.
+
+    Boxes count by their IoU; points of one label by their distance, 1 at none and 0 from `POINT_REACH` of the diagonal
+    on; each under the best one-to-one assignment, over the larger of the two numbers. Of what the annotator did not
+    use, boxes or points, nothing is asked.
+    """
+    boxes, true_boxes = _boxes(found), _boxes(wanted)
+    points, true_points = _points(found), _points(wanted)
+    reach = POINT_REACH * math.hypot(*image_wh)
+    parts = []
+    if true_boxes:
+        overlaps = np.array([[_box_iou(a, b) for b in true_boxes] for a in boxes])
+        parts.append(_assigned(overlaps, len(boxes), len(true_boxes)))
+    if true_points:
+        nearness = np.array([[_nearness(a, b, reach) for b in true_points] for a in points])
+        parts.append(_assigned(nearness, len(points), len(true_points)))
+    return sum(parts) / len(parts) if parts else 0.0
+
+
+def overlong(tokens: int, most: int, margin: int) -> float:
+    """DAPO's soft overlong punishment: 0 up to ``most - margin`` tokens, from there in a line to -1 at ``most``."""
+    return -min(1.0, max(0.0, (tokens - (most - margin)) / margin))
+
+
+def _assigned(gains: npt.NDArray[np.float64], rows: int, columns: int) -> float:
+    """The greatest sum of one-to-one gains, float (rows, columns), over the larger number; 1 for nothing of nothing."""
+    if not rows or not columns:
+        return float(rows == columns)
+    return float(gains[linear_sum_assignment(gains, maximize=True)].sum()) / max(rows, columns)
+
+
+def _boxes(objects: Sequence[ObjectPrompt]) -> list[Box]:
+    return [prompt.box for prompt in objects if prompt.box is not None]
+
+
+def _points(objects: Sequence[ObjectPrompt]) -> list[Point]:
+    return [point for prompt in objects for point in prompt.points]
+
+
+def _nearness(a: Point, b: Point, reach: float) -> float:
+    return max(0.0, 1 - math.hypot(a.x - b.x, a.y - b.y) / reach) if a.label == b.label else 0.0
+
+
+def _box_iou(a: Box, b: Box) -> float:
+    width, height = min(a.x2, b.x2) - max(a.x1, b.x1), min(a.y2, b.y2) - max(a.y1, b.y1)
+    overlap = max(width, 0.0) * max(height, 0.0)
+    return overlap / (a.area + b.area - overlap)
