@@ -39,6 +39,34 @@ class DatasetError(SegR1Error):
     """A folder of images and masks that cannot be paired or read."""
 
 
+class StoreError(SegR1Error):
+    """A store of annotations that cannot do what it was asked; every other error of a store is one of these."""
+
+
+class UnknownRecordError(StoreError):
+    """A picture, task, prediction or revision that the store does not hold."""
+
+
+class LeaseLostError(StoreError):
+    """A task that somebody else holds, or a lease that ended before it was renewed."""
+
+
+class StoreFullError(StoreError):
+    """No room left where the store lies; what was saved before is untouched."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The store's files may not be written to."""
+
+
+class StoreBusyError(StoreError):
+    """Another process kept the store locked for longer than anyone should wait."""
+
+
+class StoreDamagedError(StoreError):
+    """Content of a store that is not what was written to it."""
+
+
 class ImageSize(NamedTuple):
     """Width and height of a frame in pixels; a plain ``(width, height)`` tuple serves as well."""
 
@@ -87,10 +115,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class ObjectPrompt:
-    """The mask prompt of one object: its box, if there is one, and the points that belong to it."""
+    """The mask prompt of one object: its box, if there is one, the points that belong to it, and its class if named."""
 
     box: Box | None = None
     points: tuple[Point, ...] = ()
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

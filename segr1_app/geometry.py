@@ -66,6 +66,7 @@ def rescale_objects(
         ObjectPrompt(
             Box(prompt.box.x1 * sx, prompt.box.y1 * sy, prompt.box.x2 * sx, prompt.box.y2 * sy) if prompt.box else None,
             tuple(Point(point.x * sx, point.y * sy, point.label) for point in prompt.points),
+            prompt.name,
         )
         for prompt in objects
     )
@@ -123,6 +124,31 @@ def decode_rle(rle: Rle) -> Mask:
     """The bool (height, width) mask of a COCO RLE."""
     mask: Mask = coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
     return mask
+
+
+def check_rle(rle: Rle) -> None:
+    """Refuse an RLE from outside that does not describe each of its pixels once: its decoder would read past it.
+
+    Raises:
+        ValueError: when the size is no size or the runs do not add up to its area.
+    """
+    height, width = rle["size"]
+    runs: list[int] = []
+    value, shift = 0, 0
+    for character in rle["counts"]:
+        digit = ord(character) - 48
+        if not 0 <= digit < 64 or shift > 30:
+            raise ValueError("the run lengths are not in COCO's encoding")
+        value |= (digit & 31) << shift
+        shift += 5
+        if not digit & 32:
+            if digit & 16:
+                value -= 1 << shift
+            # From the fourth on, a run is told as the difference to the last of its own kind.
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value, shift = 0, 0
+    if shift or any(run < 0 for run in runs) or sum(runs) != height * width or min(height, width) < 1:
+        raise ValueError(f"the run lengths do not add up to {width} x {height} pixels")
 
 
 def mask_box(mask: Mask) -> Box | None:

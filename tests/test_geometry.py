@@ -14,6 +14,7 @@ from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 from segr1_app.geometry import (
     add_point,
     assign_points,
+    check_rle,
     decode_rle,
     deepest_point,
     encode_rle,
@@ -96,6 +97,13 @@ def test_an_added_point_goes_where_an_assigned_one_would() -> None:
 def test_rle_survives_json(height: int, width: int, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) > 0.5
     assert np.array_equal(decode_rle(json.loads(json.dumps(encode_rle(mask)))), mask)
+    check_rle(encode_rle(mask))
+
+
+@pytest.mark.parametrize("counts", ["", "1", "0`0", "o0", "~~~~", "\u00e9", "PPPPPPPPPPPPPPPPPPPPPPP0", "00@A"])
+def test_runs_that_do_not_cover_the_mask_are_refused(counts: str) -> None:
+    with pytest.raises(ValueError, match="run lengths"):
+        check_rle({"size": [3, 4], "counts": counts})
 
 
 def test_the_box_of_a_mask_ends_just_outside_it() -> None:

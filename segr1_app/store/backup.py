@@ -1,0 +1,41 @@
+"""A consistent copy of a store that is in use."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from segr1_app.domain import StoreError
+from segr1_app.store.connection import Connection, told
+from segr1_app.store.pictures import PictureFolder
+
+
+def back_up(connection: Connection, pictures: PictureFolder, database: Path, copies: PictureFolder) -> None:
+    """Copy the database to the file ``database`` and the pictures it knows to ``copies``.
+
+    Pictures are copied after the database: they are written before their rows and never change, so each one that the
+    copy knows is there. What an earlier backup copied is not copied again.
+
+    Raises:
+        StoreError: when the copy cannot be written, or is a store that somebody works with.
+    """
+    if database.with_name(f"{database.name}-wal").exists():
+        raise StoreError(f"{database.parent} is a store in use, or was not closed properly: choose another folder.")
+    part = database.with_name(f"{database.name}.part")
+    with told():
+        copies.folder.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        connection.copy_to(part)
+        with closing(sqlite3.connect(part)) as copy:
+            # Otherwise the copy would have side files of its own, which belong to the name it has only for now.
+            copy.execute("PRAGMA journal_mode = DELETE")
+            known = copy.execute("SELECT sha256 FROM pictures").fetchall()
+        for (sha256,) in known:
+            target = copies.path(sha256)
+            if not target.exists():
+                unfinished = target.with_suffix(".part")
+                shutil.copyfile(pictures.path(sha256), unfinished)
+                unfinished.replace(target)
+        part.replace(database)

@@ -1,0 +1,148 @@
+"""One SQLite connection for many threads, and its errors in words."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from segr1_app.domain import StoreBusyError, StoreDamagedError, StoreError, StoreFullError, StoreReadOnlyError
+from segr1_app.store.migrations import migrations
+
+BUSY_SECONDS = 30.0
+"""How long a transaction waits for another process's."""
+
+
+class Connection:
+    """A database connection of which one thread at a time has the use, for one transaction.
+
+    Args:
+        db: connected with ``check_same_thread=False`` if several threads are to use it; migrated here.
+
+    Raises:
+        StoreError: when the database cannot be migrated.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._lock = threading.RLock()
+        with self._lock, told():
+            db.execute("PRAGMA foreign_keys = ON")
+            # An acknowledged save survives a power cut, too; in WAL mode that is one fsync.
+            db.execute("PRAGMA synchronous = FULL")
+            pending = migrations.pending(db)
+        if pending:
+            with self.write():
+                migrations.apply(db)
+
+    @contextmanager
+    def read(self) -> Iterator[Database]:
+        """The database as it is at one moment, whatever other processes do meanwhile.
+
+        Raises:
+            StoreError: for whatever SQLite could not do.
+        """
+        with self._transaction("BEGIN") as db:
+            yield db
+
+    @contextmanager
+    def write(self) -> Iterator[Database]:
+        """A transaction that is stored as a whole when it ends, or not at all.
+
+        It takes the write lock at once (``IMMEDIATE``): what it reads cannot be outdated when it writes.
+
+        Raises:
+            StoreError: for whatever SQLite could not do.
+        """
+        with self._transaction("BEGIN IMMEDIATE") as db:
+            yield db
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Database]:
+        with self._lock, told():
+            if self._in_transaction():
+                raise RuntimeError("a transaction of the store was begun within another one")
+            self._db.execute(begin)
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                # Some errors, a full disk among them, have ended the transaction already.
+                if self._in_transaction():
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _in_transaction(self) -> bool:
+        return self._db.conn.in_transaction
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the database as it is at one moment; other connections go on writing meanwhile."""
+        with self._lock, told():
+            name = next(row[2] for row in self._db.execute("PRAGMA database_list") if row[1] == "main")
+        # A connection of its own: copying a large database must not hold up this one.
+        with (
+            told(),
+            closing(sqlite3.connect(name, timeout=BUSY_SECONDS)) as source,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            source.backup(copy)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+
+def connect(file: Path) -> Database:
+    """Connect to a database file for many threads and many processes; it is made when missing.
+
+    Raises:
+        StoreError: when it is no database or cannot be made one.
+    """
+    with told():
+        connection = sqlite3.connect(file, check_same_thread=False, timeout=BUSY_SECONDS)
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+            return Database(connection)
+        except sqlite3.Error:
+            connection.close()
+            raise
+
+
+_FULL = "There is no room left for the annotations: free some disk space and save again. What was saved is safe."
+_READ_ONLY = "The annotations may not be written to: make the data folder and the files in it writable, and save again."
+_BY_CODE: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_FULL: (StoreFullError, _FULL),
+    sqlite3.SQLITE_READONLY: (StoreReadOnlyError, _READ_ONLY),
+    sqlite3.SQLITE_BUSY: (StoreBusyError, "Another process keeps the annotations locked: try again in a moment."),
+    sqlite3.SQLITE_LOCKED: (StoreBusyError, "Another process keeps the annotations locked: try again in a moment."),
+    sqlite3.SQLITE_CORRUPT: (StoreDamagedError, "The annotation database is damaged: go back to a backup."),
+    sqlite3.SQLITE_NOTADB: (StoreDamagedError, "The file segr1.db is no annotation database: go back to a backup."),
+    sqlite3.SQLITE_CANTOPEN: (StoreError, "The annotation database cannot be opened: check the data folder --home."),
+}
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn errors of SQLite and of the file system into a `StoreError` that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        # The low byte is the kind, the others say more; a file that may not grow fails as an error of writing.
+        full = code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE)
+        kind, text = _BY_CODE.get(
+            sqlite3.SQLITE_FULL if full else code & 0xFF, (StoreError, f"The annotation database failed: {error}.")
+        )
+        raise kind(text) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StoreFullError(_FULL) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StoreReadOnlyError(_READ_ONLY) from error
+        raise StoreError(f"The data folder cannot be used: {error}.") from error

@@ -1,0 +1,153 @@
+"""The database's schema, step by step. A step that was released is never edited: a new one follows it.
+
+Revisions, predictions and choices are only ever added. Tasks, heads, tallies and agreements follow from them, kept up
+to date in the same transaction so that no question needs to read a million rows; `verify` computes them again.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("segr1_app.store")
+
+_APPEND_ONLY = ("revisions", "predictions", "choices")
+
+
+@migrations()
+def m001_annotations(db: Database) -> None:
+    """Pictures, tasks, predictions, revisions and what follows from them."""
+    for statement in _TABLES:
+        db.execute(statement)
+    for table in _APPEND_ONLY:
+        for action in ("UPDATE", "DELETE"):
+            db.execute(
+                f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} are only ever added'); END"
+            )
+
+
+_TABLES = (
+    """CREATE TABLE pictures (
+        sha256 TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        added_at REAL NOT NULL
+    ) STRICT""",
+    # A mask is the truth about a picture under one instruction only: edit the task's instruction and it has none.
+    """CREATE TABLE ground_truths (
+        picture TEXT NOT NULL REFERENCES pictures(sha256),
+        instruction TEXT NOT NULL,
+        mask TEXT NOT NULL,
+        PRIMARY KEY (picture, instruction)
+    ) STRICT""",
+    """CREATE TABLE tasks (
+        id INTEGER PRIMARY KEY,
+        picture TEXT NOT NULL REFERENCES pictures(sha256),
+        instruction TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        prediction INTEGER REFERENCES predictions(id),
+        confidence REAL,
+        disagreement REAL,
+        current INTEGER REFERENCES revisions(id),
+        UNIQUE (picture, instruction)
+    ) STRICT""",
+    "CREATE INDEX queue_imported ON tasks (id) WHERE current IS NULL",
+    "CREATE INDEX queue_confidence ON tasks (confidence IS NULL, confidence, id) WHERE current IS NULL",
+    "CREATE INDEX queue_disagreement ON tasks (disagreement DESC, id) WHERE current IS NULL",
+    """CREATE TABLE predictions (
+        id INTEGER PRIMARY KEY,
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        instruction TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        policy_id TEXT NOT NULL,
+        segmenter_id TEXT NOT NULL,
+        checkpoint_hash TEXT NOT NULL,
+        completion TEXT NOT NULL,
+        reasoning TEXT,
+        well_formed INTEGER NOT NULL,
+        problems TEXT NOT NULL,
+        policy_width INTEGER NOT NULL,
+        policy_height INTEGER NOT NULL,
+        objects TEXT NOT NULL,
+        mask TEXT NOT NULL,
+        seconds TEXT NOT NULL,
+        confidence REAL NOT NULL,
+        disagreement REAL,
+        samples TEXT NOT NULL,
+        content_hash TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX predictions_task ON predictions (task)",
+    """CREATE TABLE revisions (
+        id INTEGER PRIMARY KEY,
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        instruction TEXT NOT NULL,
+        annotator TEXT NOT NULL,
+        parent INTEGER REFERENCES revisions(id),
+        origin INTEGER REFERENCES revisions(id),
+        prediction INTEGER REFERENCES predictions(id),
+        verdict TEXT NOT NULL CHECK (verdict IN ('accept', 'fix', 'reject', 'skip')),
+        reason TEXT CHECK ((reason IS NOT NULL) = (verdict = 'reject')),
+        comment TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        clicks INTEGER NOT NULL,
+        objects TEXT NOT NULL,
+        mask TEXT NOT NULL,
+        change TEXT NOT NULL,
+        policy_iou REAL,
+        blame TEXT,
+        created_at REAL NOT NULL,
+        content_hash TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX revisions_task ON revisions (task)",
+    # A second line of defence against two saves on one parent: the first of an annotator, and each follow-up, is one.
+    "CREATE UNIQUE INDEX revisions_line ON revisions (task, annotator, ifnull(parent, 0))",
+    """CREATE TABLE heads (
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        annotator TEXT NOT NULL,
+        revision INTEGER NOT NULL REFERENCES revisions(id),
+        verdict TEXT NOT NULL,
+        PRIMARY KEY (task, annotator)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE choices (
+        id INTEGER PRIMARY KEY,
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        revision INTEGER REFERENCES revisions(id),
+        reviewer TEXT NOT NULL,
+        created_at REAL NOT NULL
+    ) STRICT""",
+    "CREATE INDEX choices_task ON choices (task)",
+    """CREATE TABLE agreements (
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        first TEXT NOT NULL,
+        second TEXT NOT NULL,
+        iou REAL NOT NULL,
+        PRIMARY KEY (task, first, second)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE tallies (
+        annotator TEXT NOT NULL,
+        policy_id TEXT NOT NULL,
+        checkpoint_hash TEXT NOT NULL,
+        day TEXT NOT NULL,
+        verdict TEXT NOT NULL,
+        latest INTEGER NOT NULL DEFAULT 0,
+        revisions INTEGER NOT NULL DEFAULT 0,
+        clicks INTEGER NOT NULL DEFAULT 0,
+        seconds REAL NOT NULL DEFAULT 0,
+        compared INTEGER NOT NULL DEFAULT 0,
+        iou_gained REAL NOT NULL DEFAULT 0,
+        PRIMARY KEY (annotator, policy_id, checkpoint_hash, day, verdict)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE leases (
+        task INTEGER PRIMARY KEY REFERENCES tasks(id),
+        annotator TEXT NOT NULL UNIQUE,
+        expires_at REAL NOT NULL
+    ) STRICT""",
+    """CREATE TABLE drafts (
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        annotator TEXT NOT NULL,
+        content TEXT NOT NULL,
+        saved_at REAL NOT NULL,
+        PRIMARY KEY (task, annotator)
+    ) STRICT, WITHOUT ROWID""",
+)

@@ -1,0 +1,72 @@
+"""The canonical pictures: one PNG each, named by its digest, so that no file name from outside chooses a path."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from segr1_app.domain import PictureError, StoreDamagedError
+from segr1_app.images import Picture, load_picture
+from segr1_app.store.connection import told
+
+
+class PictureFolder:
+    """A folder of PNG files that are written once and never changed.
+
+    Args:
+        folder: made when missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, sha256: str) -> Path:
+        """Where a picture lies or would lie.
+
+        Raises:
+            ValueError: for anything but the digest of a `Picture`.
+        """
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise ValueError(f"a picture is named by its SHA-256 in hex, not by {sha256!r}")
+        return self.folder / f"{sha256}.png"
+
+    def put(self, picture: Picture) -> None:
+        """Keep a picture; nothing is done when it is there already.
+
+        Raises:
+            StoreError: when it cannot be written.
+        """
+        target = self.path(picture.sha256)
+        if target.exists():
+            return
+        with told():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
+            part = Path(name)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    # The lowest compression: it is lossless all the same, and several times faster.
+                    Image.fromarray(picture.pixels).save(file, format="PNG", compress_level=1)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(target)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+
+    def get(self, sha256: str) -> Picture:
+        """Read a picture back and check that it is the one that was put.
+
+        Raises:
+            StoreDamagedError: when its file is missing, unreadable or another picture.
+        """
+        try:
+            picture = load_picture(self.path(sha256))
+        except PictureError as error:
+            raise StoreDamagedError(f"The stored picture {sha256[:12]} cannot be read: {error}") from error
+        if picture.sha256 != sha256:
+            raise StoreDamagedError(f"The stored picture {sha256[:12]} is not the one that was stored.")
+        return picture

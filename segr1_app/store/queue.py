@@ -1,0 +1,88 @@
+"""Which task comes next, and who holds it; within the caller's transaction.
+
+A person holds one task at a time. A lease ends by itself, so that a closed browser blocks nothing.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+
+from segr1_app.domain import LeaseLostError
+from segr1_app.store.rows import read_task
+from segr1_app.store.tasks import TASK_QUERY
+from segr1_app.store.values import QueueOrder, Task
+
+# Each is the order of an index over open tasks: the first row that fits is found without sorting.
+_ORDER_BY = {
+    QueueOrder.IMPORTED: "tasks.id",
+    QueueOrder.LEAST_CONFIDENT: "tasks.confidence IS NULL, tasks.confidence, tasks.id",
+    QueueOrder.MOST_DISAGREEMENT: "tasks.disagreement DESC, tasks.id",
+}
+_INDEX = {
+    QueueOrder.IMPORTED: "queue_imported",
+    QueueOrder.LEAST_CONFIDENT: "queue_confidence",
+    QueueOrder.MOST_DISAGREEMENT: "queue_disagreement",
+}
+
+
+def lease_next(db: Database, annotator: str, order: QueueOrder, now: float, seconds: float) -> Task | None:
+    """Lease the open task the annotator holds already, else the next one; None when there is none left."""
+    task = _held(db, annotator, now) or upcoming(db, annotator, order, now)
+    if task is not None:
+        _take(db, task.id, annotator, now + seconds)
+    return task
+
+
+def lease(db: Database, task_id: int, annotator: str, now: float, seconds: float) -> None:
+    """Lease one task, open or not, and give up the one held before."""
+    holder = holder_of(db, task_id, now)
+    if holder not in (None, annotator):
+        raise LeaseLostError(f"{holder} is working on this task: take another one, or wait until it is free again.")
+    _take(db, task_id, annotator, now + seconds)
+
+
+def renew(db: Database, task_id: int, annotator: str, now: float, seconds: float) -> None:
+    """Hold a task for longer."""
+    if holder_of(db, task_id, now) != annotator:
+        raise LeaseLostError(
+            "This task is no longer held for you: your lease ended. What you save is kept beside anyone else's."
+        )
+    db.execute("UPDATE leases SET expires_at = ? WHERE task = ?", [now + seconds, task_id])
+
+
+def release(db: Database, task_id: int, annotator: str) -> None:
+    """Give a task back; nothing happens when the annotator does not hold it."""
+    db.execute("DELETE FROM leases WHERE task = ? AND annotator = ?", [task_id, annotator])
+
+
+def holder_of(db: Database, task_id: int, now: float) -> str | None:
+    """Who holds a task."""
+    row = db.execute("SELECT annotator FROM leases WHERE task = ? AND expires_at > ?", [task_id, now]).fetchone()
+    return str(row[0]) if row else None
+
+
+def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Task | None:
+    """The open task that nobody holds and that the annotator did not skip, first in order."""
+    query = f"""
+        SELECT tasks.id FROM tasks INDEXED BY {_INDEX[order]}
+        WHERE current IS NULL
+        AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = tasks.id AND expires_at > :now)
+        AND NOT EXISTS (SELECT 1 FROM heads WHERE heads.task = tasks.id AND heads.annotator = :annotator)
+        ORDER BY {_ORDER_BY[order]} LIMIT 1
+    """
+    row = db.execute(query, {"now": now, "annotator": annotator}).fetchone()
+    return read_task(next(db.query(f"{TASK_QUERY} WHERE tasks.id = ?", [row[0]]))) if row else None
+
+
+def _held(db: Database, annotator: str, now: float) -> Task | None:
+    rows = db.query(
+        f"{TASK_QUERY} JOIN leases ON leases.task = tasks.id "
+        "WHERE leases.annotator = ? AND leases.expires_at > ? AND tasks.current IS NULL",
+        [annotator, now],
+    )
+    return next((read_task(row) for row in rows), None)
+
+
+def _take(db: Database, task_id: int, annotator: str, until: float) -> None:
+    db.execute("DELETE FROM leases WHERE annotator = ? OR task = ?", [annotator, task_id])
+    db.execute("INSERT INTO leases (task, annotator, expires_at) VALUES (?, ?, ?)", [task_id, annotator, until])

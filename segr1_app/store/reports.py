@@ -1,0 +1,63 @@
+"""Progress and agreement, from what is counted at every save; within the caller's transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlite_utils import Database
+
+from segr1_app.store.values import Agreement, Statistics, Tally, Verdict
+
+
+def statistics(db: Database) -> Statistics:
+    """How far the work is and what it cost."""
+    rows = list(db.query("SELECT * FROM tallies"))
+    (tasks,) = db.execute("SELECT count(*) FROM tasks").fetchone()
+    (open_tasks,) = db.execute("SELECT count(*) FROM tasks WHERE current IS NULL").fetchone()
+    by_annotator: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    by_checkpoint: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    by_day: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_annotator[row["annotator"]].append(row)
+        by_checkpoint[row["policy_id"], row["checkpoint_hash"]].append(row)
+        by_day[row["day"]].append(row)
+    return Statistics(
+        tasks=tasks,
+        open_tasks=open_tasks,
+        total=_tally(rows),
+        by_annotator={name: _tally(own) for name, own in sorted(by_annotator.items())},
+        by_checkpoint={checkpoint: _tally(own) for checkpoint, own in sorted(by_checkpoint.items())},
+        by_day={day: _tally(own) for day, own in sorted(by_day.items())},
+    )
+
+
+def agreement(db: Database) -> Agreement:
+    """How alike different people's newest masks of the same task are."""
+    by_task = db.execute("SELECT task, avg(iou) FROM agreements GROUP BY task ORDER BY task").fetchall()
+    by_pair = db.execute(
+        "SELECT first, second, avg(iou) FROM agreements GROUP BY first, second ORDER BY first, second"
+    ).fetchall()
+    return Agreement(dict(by_task), {(first, second): mean for first, second, mean in by_pair})
+
+
+def _tally(rows: Iterable[Mapping[str, Any]]) -> Tally:
+    verdicts = dict.fromkeys(Verdict, 0)
+    revisions, clicks, compared = 0, 0, 0
+    seconds, gained = 0.0, 0.0
+    for row in rows:
+        verdicts[Verdict(row["verdict"])] += row["latest"]
+        revisions += row["revisions"]
+        clicks += row["clicks"]
+        seconds += row["seconds"]
+        compared += row["compared"]
+        gained += row["iou_gained"]
+    return Tally(
+        done=sum(count for verdict, count in verdicts.items() if verdict is not Verdict.SKIP),
+        verdicts=verdicts,
+        revisions=revisions,
+        clicks=clicks,
+        seconds=seconds,
+        iou_gained=gained / compared if compared else None,
+    )

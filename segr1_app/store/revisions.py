@@ -1,0 +1,288 @@
+"""Saving a correction, and which revision counts; within the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlite_utils import Database
+
+from segr1_app.domain import Mask, ObjectPrompt, StoreError
+from segr1_app.geometry import decode_rle, encode_rle
+from segr1_app.metrics import iou
+from segr1_app.store.changes import difference
+from segr1_app.store.rows import (
+    REVISION_QUERY,
+    change_record,
+    content_hash,
+    object_record,
+    one,
+    read_prompt,
+    read_revision,
+    storable,
+    to_json,
+    unite,
+)
+from segr1_app.store.tasks import ground_truth, insert
+from segr1_app.store.values import Blame, Correction, RejectReason, Revision, StaleRevisionError, Task, Verdict
+
+BLAME_IOU: Final = 0.8
+"""Below this IoU of the target with the segmenter's mask from good prompts, the segmenter is at fault."""
+BLAME_POINTS: Final = 3
+"""Prompts are good when every object has a box and at least this many points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What a new revision follows from: the annotator's revision before, another's, the prediction."""
+
+    parent_id: int | None = None
+    origin_id: int | None = None
+    prediction_id: int | None = None
+
+
+def revision_of(db: Database, revision_id: int) -> Revision:
+    """The revision of a number."""
+    rows = db.query(f"{REVISION_QUERY} WHERE revisions.id = ?", [revision_id])
+    return read_revision(one(rows, f"revision {revision_id}"))
+
+
+def history(db: Database, task_id: int) -> list[Revision]:
+    """A task's revisions by all annotators, the oldest first."""
+    rows = db.query(f"{REVISION_QUERY} WHERE revisions.task = ? ORDER BY revisions.id", [task_id])
+    return [read_revision(row) for row in rows]
+
+
+def heads(db: Database, task_id: int) -> dict[str, Revision]:
+    """The newest revision of each annotator."""
+    rows = db.query(
+        f"{REVISION_QUERY} JOIN heads ON heads.revision = revisions.id WHERE heads.task = ? ORDER BY revisions.id",
+        [task_id],
+    )
+    return {row["annotator"]: read_revision(row) for row in rows}
+
+
+def save(db: Database, task: Task, annotator: str, correction: Correction, *, links: Links, now: float) -> int:
+    """Add a revision and bring up to date what follows from it.
+
+    Raises:
+        StaleRevisionError: when ``links.parent_id`` is not the annotator's newest revision of this task.
+        StoreError: when the masks are not of the picture's size, or the prediction is of another task.
+    """
+    before = head(db, task.id, annotator)
+    if links.parent_id != (before["id"] if before else None):
+        if before is None:
+            raise StoreError(f"Revision {links.parent_id} is none that {annotator} saved for this task.")
+        raise StaleRevisionError(revision_of(db, before["id"]))
+    prediction = _prediction(db, task, links.prediction_id)
+    row = {**_row(db, task, correction, prediction), "annotator": annotator, "created_at": now}
+    row["content_hash"] = revision_hash(row, task.sha256, prediction["content_hash"] if prediction else None)
+    row |= {"parent": links.parent_id, "origin": links.origin_id, "prediction": links.prediction_id}
+    revision_id = insert(db, "revisions", {**row, "task": task.id})
+    follow(db, revision_id, before)
+    return revision_id
+
+
+def follow(db: Database, revision_id: int, before: Mapping[str, Any] | None) -> None:
+    """Bring heads, tallies, agreements and the task up to date with a revision that was just added.
+
+    Args:
+        db: the database, in a transaction.
+        revision_id: the revision.
+        before: the row of `head` that it replaces, if any.
+    """
+    row = next(db.query(f"{_HEAD} WHERE revisions.id = ?", [revision_id]))
+    task_id, annotator = row["task"], row["annotator"]
+    db.execute(
+        "INSERT INTO heads (task, annotator, revision, verdict) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET revision = excluded.revision, verdict = excluded.verdict",
+        [task_id, annotator, revision_id, row["verdict"]],
+    )
+    if before is not None:
+        _count(db, before, latest=-1, work=0)
+    _count(db, row, latest=1, work=1)
+    _compare(db, row)
+    set_current(db, task_id)
+
+
+_HEAD = """
+    SELECT revisions.id, revisions.task, revisions.annotator, revisions.verdict, revisions.mask, revisions.clicks,
+        revisions.seconds, revisions.policy_iou, revisions.created_at,
+        ifnull(p.policy_id, '') AS policy_id, ifnull(p.checkpoint_hash, '') AS checkpoint_hash
+    FROM revisions LEFT JOIN predictions AS p ON p.id = revisions.prediction
+"""
+
+
+def head(db: Database, task_id: int, annotator: str) -> dict[str, Any] | None:
+    """An annotator's newest revision of a task, as the columns that tallies need."""
+    rows = db.query(
+        f"{_HEAD} WHERE revisions.id = (SELECT revision FROM heads WHERE task = ? AND annotator = ?)",
+        [task_id, annotator],
+    )
+    return next(rows, None)
+
+
+def choose(db: Database, task_id: int, revision_id: int | None, reviewer: str, now: float) -> None:
+    """Let a reviewer's choice count, or, with None, the latest revision again."""
+    if revision_id is not None:
+        revision = revision_of(db, revision_id)
+        if revision.task_id != task_id or revision.correction.verdict is Verdict.SKIP:
+            raise StoreError("Only a decision about this very task can be chosen as the one that counts.")
+    insert(db, "choices", {"task": task_id, "revision": revision_id, "reviewer": storable(reviewer), "created_at": now})
+    set_current(db, task_id)
+
+
+CURRENT = """
+    coalesce(
+        (SELECT revision FROM choices WHERE choices.task = tasks.id ORDER BY choices.id DESC LIMIT 1),
+        (SELECT max(revision) FROM heads WHERE heads.task = tasks.id AND heads.verdict != 'skip')
+    )
+"""
+"""The number of the revision that counts: the reviewer's choice, else the latest decision of anyone's last words."""
+
+
+def set_current(db: Database, task_id: int) -> None:
+    """Work out anew which revision of a task counts."""
+    db.execute(f"UPDATE tasks SET current = {CURRENT} WHERE id = ?", [task_id])
+
+
+def who_was_wrong(correction: Correction, target: Mask | None, final: Mask) -> Blame | None:
+    """Whose mistake a correction corrects.
+
+    The segmenter's, when every object has a box and at least three points and still its masks reach no IoU of .8 with
+    the target; else the policy's. The target is the ground truth, else the final mask where somebody painted.
+
+    Args:
+        correction: what was decided and done.
+        target: the ground truth, if there is one.
+        final: the union of the final masks.
+
+    Returns:
+        None when nothing was wrong (accept, skip) or the picture itself is at fault.
+    """
+    if correction.reason is RejectReason.SEGMENTER:
+        return Blame.SEGMENTER
+    if correction.verdict in (Verdict.ACCEPT, Verdict.SKIP) or correction.reason is RejectReason.BAD_IMAGE:
+        return None
+    prompted = [made for made in correction.objects if made.prompt.box and len(made.prompt.points) >= BLAME_POINTS]
+    if correction.verdict is Verdict.REJECT or not prompted or len(prompted) < len(correction.objects):
+        return Blame.POLICY
+    if target is None:
+        # Without a brush the final mask is the segmenter's own: no evidence against it.
+        target = final
+    reached = prompted[0].segmented.copy()
+    for made in prompted[1:]:
+        reached |= made.segmented
+    return Blame.SEGMENTER if iou(reached, target) < BLAME_IOU else Blame.POLICY
+
+
+def _prediction(db: Database, task: Task, prediction_id: int | None) -> dict[str, Any] | None:
+    if prediction_id is None:
+        return None
+    row = one(db.query("SELECT * FROM predictions WHERE id = ?", [prediction_id]), f"prediction {prediction_id}")
+    if row["task"] != task.id:
+        raise StoreError(f"Prediction {prediction_id} was made for another task.")
+    return row
+
+
+def _row(db: Database, task: Task, correction: Correction, prediction: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The columns of a revision that say what was decided."""
+    size = task.image_size
+    for made in correction.objects:
+        if made.segmented.shape != (size.height, size.width):
+            raise StoreError(f"The masks are {made.segmented.shape[::-1]} pixels, the picture {tuple(size)}.")
+    final = unite((made.mask for made in correction.objects), size)
+    before: tuple[ObjectPrompt, ...] = ()
+    policy_iou = None
+    if prediction is not None:
+        before = tuple(read_prompt(record) for record in json.loads(prediction["objects"]))
+        policy_iou = iou(decode_rle(json.loads(prediction["mask"])), final)
+    blame = who_was_wrong(correction, ground_truth(db, task.sha256, task.instruction), final)
+    return {
+        "instruction": task.instruction,
+        "verdict": correction.verdict.value,
+        "reason": correction.reason.value if correction.reason else None,
+        "comment": storable(correction.comment),
+        "seconds": float(correction.seconds),
+        "clicks": correction.clicks,
+        "objects": to_json([object_record(made) for made in correction.objects]),
+        "mask": to_json(encode_rle(final)),
+        "change": to_json(change_record(difference(before, correction.prompts))),
+        "policy_iou": policy_iou,
+        "blame": blame.value if blame else None,
+    }
+
+
+def revision_hash(row: Mapping[str, Any], sha256: str, prediction_hash: str | None) -> str:
+    """The digest of a revision: of what was decided about which picture and prediction, not of any number."""
+    content = {name: row[name] for name in _HASHED}
+    return content_hash({**content, "picture": sha256, "prediction": prediction_hash})
+
+
+_HASHED = (
+    "instruction",
+    "annotator",
+    "verdict",
+    "reason",
+    "comment",
+    "seconds",
+    "clicks",
+    "objects",
+    "mask",
+    "change",
+    "policy_iou",
+    "blame",
+    "created_at",
+)
+
+
+def _count(db: Database, row: Mapping[str, Any], *, latest: int, work: int) -> None:
+    """Add a revision to its tally, as somebody's last word (1) or no longer (-1), and as work (1) or not (0)."""
+    compared = row["verdict"] in (Verdict.ACCEPT, Verdict.FIX) and row["policy_iou"] is not None
+    db.execute(
+        """INSERT INTO tallies VALUES (:annotator, :policy_id, :checkpoint_hash, :day, :verdict, :latest, :work,
+            :clicks, :seconds, :compared, :gained)
+        ON CONFLICT DO UPDATE SET latest = latest + excluded.latest, revisions = revisions + excluded.revisions,
+            clicks = clicks + excluded.clicks, seconds = seconds + excluded.seconds,
+            compared = compared + excluded.compared, iou_gained = iou_gained + excluded.iou_gained""",
+        {
+            "annotator": row["annotator"],
+            "policy_id": row["policy_id"],
+            "checkpoint_hash": row["checkpoint_hash"],
+            "day": datetime.fromtimestamp(row["created_at"], UTC).date().isoformat(),
+            "verdict": row["verdict"],
+            "latest": latest,
+            "work": work,
+            "clicks": work * row["clicks"],
+            "seconds": work * row["seconds"],
+            "compared": latest * compared,
+            "gained": latest * (1 - row["policy_iou"]) if compared else 0.0,
+        },
+    )
+
+
+def _compare(db: Database, row: Mapping[str, Any]) -> None:
+    """Agreement of a person's newest mask with everybody else's of the same task."""
+    task_id, annotator = row["task"], row["annotator"]
+    db.execute("DELETE FROM agreements WHERE task = ? AND ? IN (first, second)", [task_id, annotator])
+    if row["verdict"] not in (Verdict.ACCEPT, Verdict.FIX):
+        return
+    for other, mask in _others(db, task_id, annotator):
+        first, second = sorted((annotator, other))
+        insert(
+            db,
+            "agreements",
+            {"task": task_id, "first": first, "second": second, "iou": iou(decode_rle(json.loads(row["mask"])), mask)},
+        )
+
+
+def _others(db: Database, task_id: int, annotator: str) -> Iterator[tuple[str, Mask]]:
+    rows = db.execute(
+        "SELECT heads.annotator, revisions.mask FROM heads JOIN revisions ON revisions.id = heads.revision "
+        "WHERE heads.task = ? AND heads.annotator != ? AND heads.verdict IN ('accept', 'fix')",
+        [task_id, annotator],
+    ).fetchall()
+    return ((name, decode_rle(json.loads(mask))) for name, mask in rows)

@@ -1,0 +1,261 @@
+"""Values as JSON and rows, and back. Coordinates keep every digit; masks are COCO RLE of the original size."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction, UnknownRecordError
+from segr1_app.geometry import Rle, decode_rle, encode_rle
+from segr1_app.store.changes import PromptChange
+from segr1_app.store.values import (
+    AnnotatedObject,
+    Blame,
+    Correction,
+    RejectReason,
+    Revision,
+    Sample,
+    StoredPrediction,
+    Task,
+    Verdict,
+)
+
+
+def to_json(value: Any) -> str:
+    """The one spelling of a value, so that equal values have equal digests."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """SHA-256, in hex, of JSON values."""
+    return hashlib.sha256(to_json(content).encode()).hexdigest()
+
+
+def storable(text: str) -> str:
+    """Any text as UTF-8 can hold it: half characters, as JSON from outside may bring them, become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def optional_rle(mask: Mask | None) -> Rle | None:
+    return None if mask is None else encode_rle(mask)
+
+
+def optional_mask(rle: Rle | None) -> Mask | None:
+    return None if rle is None else decode_rle(rle)
+
+
+def unite(masks: Iterable[Mask], size: ImageSize) -> Mask:
+    """The union of masks of one size; all False when there is none."""
+    union: Mask = np.zeros((size.height, size.width), dtype=np.bool_)
+    for mask in masks:
+        union |= mask
+    return union
+
+
+def prompt_record(prompt: ObjectPrompt) -> dict[str, Any]:
+    """A prompt as JSON values: name, box [x1, y1, x2, y2] and points [x, y, label]."""
+    return {
+        "name": None if prompt.name is None else storable(prompt.name),
+        "box": list(prompt.box.xyxy) if prompt.box else None,
+        "points": [[point.x, point.y, point.label] for point in prompt.points],
+    }
+
+
+def read_prompt(record: Mapping[str, Any]) -> ObjectPrompt:
+    """The prompt of a `prompt_record`."""
+    points = tuple(Point(x, y, int(label)) for x, y, label in record["points"])
+    return ObjectPrompt(Box(*record["box"]) if record["box"] else None, points, record["name"])
+
+
+def object_record(made: AnnotatedObject) -> dict[str, Any]:
+    """An annotated object as JSON values: its prompt's and its layers."""
+    return {
+        **prompt_record(made.prompt),
+        "segmented": encode_rle(made.segmented),
+        "painted": optional_rle(made.painted),
+        "erased": optional_rle(made.erased),
+        "refined_from": optional_rle(made.refined_from),
+    }
+
+
+def read_object(record: Mapping[str, Any]) -> AnnotatedObject:
+    """The object of an `object_record`."""
+    return AnnotatedObject(
+        read_prompt(record),
+        decode_rle(record["segmented"]),
+        *(optional_mask(record[layer]) for layer in ("painted", "erased", "refined_from")),
+    )
+
+
+def change_record(change: PromptChange) -> dict[str, Any]:
+    """A change of prompts as JSON values; points are [x, y, label], boxes [x1, y1, x2, y2]."""
+    return {
+        "added": [_point(point) for point in change.added],
+        "removed": [_point(point) for point in change.removed],
+        "flipped": [_point(point) for point in change.flipped],
+        "moved": [[_point(old), _point(new)] for old, new in change.moved],
+        "box_shifts": [[list(old.xyxy), list(new.xyxy)] for old, new in change.box_shifts],
+        "boxes_added": [list(box.xyxy) for box in change.boxes_added],
+        "boxes_removed": [list(box.xyxy) for box in change.boxes_removed],
+        "objects_added": change.objects_added,
+        "objects_removed": change.objects_removed,
+    }
+
+
+def read_change(record: Mapping[str, Any]) -> PromptChange:
+    """The change of a `change_record`."""
+    return PromptChange(
+        added=tuple(Point(*point) for point in record["added"]),
+        removed=tuple(Point(*point) for point in record["removed"]),
+        flipped=tuple(Point(*point) for point in record["flipped"]),
+        moved=tuple((Point(*old), Point(*new)) for old, new in record["moved"]),
+        box_shifts=tuple((Box(*old), Box(*new)) for old, new in record["box_shifts"]),
+        boxes_added=tuple(Box(*box) for box in record["boxes_added"]),
+        boxes_removed=tuple(Box(*box) for box in record["boxes_removed"]),
+        objects_added=record["objects_added"],
+        objects_removed=record["objects_removed"],
+    )
+
+
+def read_task(row: Mapping[str, Any]) -> Task:
+    """A row of tasks joined with pictures."""
+    return Task(
+        id=row["id"],
+        sha256=row["picture"],
+        picture_name=row["name"],
+        image_size=ImageSize(row["width"], row["height"]),
+        instruction=row["instruction"],
+        created_at=row["created_at"],
+        prediction_id=row["prediction"],
+        confidence=row["confidence"],
+        disagreement=row["disagreement"],
+        current_id=row["current"],
+    )
+
+
+def prediction_row(
+    prediction: Prediction, checkpoint_hash: str, samples: Sequence[Sample], created_at: float
+) -> dict[str, Any]:
+    """A prediction's columns but those that say where it belongs and how good it seems."""
+    return {
+        "instruction": storable(prediction.instruction),
+        "created_at": created_at,
+        "policy_id": storable(prediction.policy_id),
+        "segmenter_id": storable(prediction.segmenter_id),
+        "checkpoint_hash": checkpoint_hash,
+        "completion": storable(prediction.completion),
+        "reasoning": None if prediction.reasoning is None else storable(prediction.reasoning),
+        "well_formed": int(prediction.well_formed),
+        "problems": to_json([storable(problem) for problem in prediction.problems]),
+        "policy_width": prediction.policy_size[0],
+        "policy_height": prediction.policy_size[1],
+        "objects": to_json(
+            [
+                {**prompt_record(prompt), "mask": encode_rle(found.mask), "confidence": found.confidence}
+                for prompt, found in zip(prediction.objects, prediction.masks, strict=True)
+            ]
+        ),
+        "mask": to_json(encode_rle(prediction.mask)),
+        "seconds": to_json(dict(prediction.seconds)),
+        "samples": to_json(
+            [
+                {"completion": storable(each.completion), "mask": encode_rle(each.mask), "reward": each.reward}
+                for each in samples
+            ]
+        ),
+    }
+
+
+def read_prediction(row: Mapping[str, Any], size: ImageSize) -> StoredPrediction:
+    """A row of predictions, of a picture of this size."""
+    objects = json.loads(row["objects"])
+    prediction = Prediction(
+        image_size=size,
+        instruction=row["instruction"],
+        completion=row["completion"],
+        policy_size=ImageSize(row["policy_width"], row["policy_height"]),
+        reasoning=row["reasoning"],
+        objects=tuple(read_prompt(record) for record in objects),
+        problems=tuple(json.loads(row["problems"])),
+        well_formed=bool(row["well_formed"]),
+        masks=tuple(ObjectMask(decode_rle(record["mask"]), record["confidence"]) for record in objects),
+        mask=decode_rle(json.loads(row["mask"])),
+        seconds=json.loads(row["seconds"]),
+        policy_id=row["policy_id"],
+        segmenter_id=row["segmenter_id"],
+    )
+    return StoredPrediction(
+        id=row["id"],
+        task_id=row["task"],
+        prediction=prediction,
+        checkpoint_hash=row["checkpoint_hash"],
+        confidence=row["confidence"],
+        disagreement=row["disagreement"],
+        created_at=row["created_at"],
+        content_hash=row["content_hash"],
+    )
+
+
+def read_samples(row: Mapping[str, Any]) -> tuple[Sample, ...]:
+    """The samples in a row of predictions."""
+    return tuple(
+        Sample(each["completion"], decode_rle(each["mask"]), each["reward"]) for each in json.loads(row["samples"])
+    )
+
+
+REVISION_QUERY = """
+    SELECT revisions.*, p.objects AS before, p.reasoning, p.completion, p.policy_id, p.segmenter_id, p.checkpoint_hash
+    FROM revisions LEFT JOIN predictions AS p ON p.id = revisions.prediction
+"""
+
+
+def read_revision(row: Mapping[str, Any]) -> Revision:
+    """A row of `REVISION_QUERY`."""
+    return Revision(
+        id=row["id"],
+        task_id=row["task"],
+        instruction=row["instruction"],
+        annotator=row["annotator"],
+        parent_id=row["parent"],
+        origin_id=row["origin"],
+        prediction_id=row["prediction"],
+        correction=Correction(
+            verdict=Verdict(row["verdict"]),
+            objects=tuple(read_object(record) for record in json.loads(row["objects"])),
+            reason=RejectReason(row["reason"]) if row["reason"] else None,
+            comment=row["comment"],
+            seconds=row["seconds"],
+            clicks=row["clicks"],
+        ),
+        mask=decode_rle(json.loads(row["mask"])),
+        before=tuple(read_prompt(record) for record in json.loads(row["before"] or "[]")),
+        change=read_change(json.loads(row["change"])),
+        policy_iou=row["policy_iou"],
+        blame=Blame(row["blame"]) if row["blame"] else None,
+        reasoning=row["reasoning"] or "",
+        completion=row["completion"] or "",
+        policy_id=row["policy_id"] or "",
+        segmenter_id=row["segmenter_id"] or "",
+        checkpoint_hash=row["checkpoint_hash"] or "",
+        created_at=row["created_at"],
+        content_hash=row["content_hash"],
+    )
+
+
+def one(rows: Iterable[dict[str, Any]], what: str) -> dict[str, Any]:
+    """The only row.
+
+    Raises:
+        UnknownRecordError: when there is none; ``what`` names it.
+    """
+    for row in rows:
+        return row
+    raise UnknownRecordError(f"There is no {what} in this store.")
+
+
+def _point(point: Point) -> list[float]:
+    return [point.x, point.y, point.label]

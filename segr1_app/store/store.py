@@ -1,0 +1,402 @@
+"""The annotation store: every picture, task, prediction and revision, in one SQLite database and a folder of PNGs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from sqlite_utils import Database
+
+from segr1_app.domain import Mask, Prediction, StoreError
+from segr1_app.images import Picture
+from segr1_app.store import queue, reports, revisions, tasks, verification
+from segr1_app.store.backup import back_up
+from segr1_app.store.connection import Connection, connect, told
+from segr1_app.store.feedback import feedback_page
+from segr1_app.store.pictures import PictureFolder
+from segr1_app.store.revisions import Links
+from segr1_app.store.rows import one, read_prediction, read_samples, read_task, storable
+from segr1_app.store.values import (
+    Agreement,
+    Correction,
+    Draft,
+    Feedback,
+    QueueOrder,
+    Revision,
+    Sample,
+    Statistics,
+    StoredPicture,
+    StoredPrediction,
+    Task,
+)
+
+DATABASE_NAME: Final = "segr1.db"
+PICTURES_NAME: Final = "pictures"
+LEASE_SECONDS: Final = 600.0
+"""How long a task is held for somebody who does nothing."""
+PAGE: Final = 256
+"""Rows read at a time where there may be any number of them."""
+
+
+class AnnotationStore:
+    """Pictures, tasks and everything people and models made of them; safe from many threads and many processes.
+
+    Revisions, predictions and choices are only ever added. Every method is one transaction: it happens as a whole or
+    not at all. All of them raise `StoreError` with a sentence for a full disk, a read-only folder, a damaged or locked
+    database, and `UnknownRecordError` for a number or digest that is not there.
+
+    Args:
+        db: the database; its schema is brought up to date. Connected with ``check_same_thread=False`` if several
+            threads are to use the store.
+        pictures: folder of the canonical pictures, made when needed.
+        clock: what time it is, in Unix seconds. Leases of several processes compare their clocks.
+    """
+
+    def __init__(self, db: Database, pictures: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._connection = Connection(db)
+        self._pictures = PictureFolder(pictures)
+        self._clock = clock
+
+    @classmethod
+    def open(cls, home: Path, *, clock: Callable[[], float] = time.time) -> Self:
+        """The store in the data folder ``home``, made when there is none."""
+        with told():
+            home.mkdir(parents=True, exist_ok=True)
+        return cls(connect(home / DATABASE_NAME), home / PICTURES_NAME, clock=clock)
+
+    def close(self) -> None:
+        """Close the database; the store must not be used afterwards."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Pictures and tasks
+
+    def add_picture(self, picture: Picture, name: str) -> str:
+        """Keep a picture and return its digest; of one that is there already the first name stays.
+
+        Args:
+            picture: the picture.
+            name: what to call it, such as its file's name; any text.
+        """
+        # The file before the row: a row whose file is missing would be damage, a file without a row is not.
+        self._pictures.put(picture)
+        with self._connection.write() as db:
+            tasks.add_picture(db, picture, name, self._clock())
+        return picture.sha256
+
+    def picture(self, sha256: str) -> Picture:
+        """A stored picture's pixels.
+
+        Raises:
+            StoreDamagedError: when its file is missing or not what was stored.
+        """
+        self.picture_info(sha256)
+        return self._pictures.get(sha256)
+
+    def picture_info(self, sha256: str) -> StoredPicture:
+        """A stored picture's name and size."""
+        with self._connection.read() as db:
+            return tasks.picture_row(db, sha256)
+
+    def picture_path(self, sha256: str) -> Path:
+        """The PNG file of a stored picture, to be served and read but never written."""
+        self.picture_info(sha256)
+        return self._pictures.path(sha256)
+
+    def add_task(self, sha256: str, instruction: str, ground_truth: Mask | None = None) -> Task:
+        """The task of a picture and an instruction; added when there is none yet.
+
+        Args:
+            sha256: a stored picture.
+            instruction: what to segment; spaces are evened out.
+            ground_truth: the true mask for this instruction, bool (height, width), in place of an earlier one.
+
+        Raises:
+            SegR1Error: when the instruction is empty or too long.
+        """
+        with self._connection.write() as db:
+            task_id = tasks.add_task(db, sha256, instruction, self._clock())
+            if ground_truth is not None:
+                tasks.set_ground_truth(db, sha256, instruction, ground_truth)
+            return tasks.task_of(db, task_id)
+
+    def ground_truth(self, sha256: str, instruction: str) -> Mask | None:
+        """The true mask of a picture for an instruction: bool (height, width); None when nobody gave one."""
+        with self._connection.read() as db:
+            return tasks.ground_truth(db, sha256, instruction)
+
+    def task(self, task_id: int) -> Task:
+        """The task of a number."""
+        with self._connection.read() as db:
+            return tasks.task_of(db, task_id)
+
+    def tasks_of(self, sha256: str) -> list[Task]:
+        """The tasks of a picture, the oldest first."""
+        with self._connection.read() as db:
+            rows = db.query(f"{tasks.TASK_QUERY} WHERE tasks.picture = ? ORDER BY tasks.id", [sha256])
+            return [read_task(row) for row in rows]
+
+    def tasks(self, *, after: int = 0, open_only: bool = False) -> Iterator[Task]:
+        """The tasks numbered above ``after``, in order; read as they are asked for, also while others save."""
+        while True:
+            with self._connection.read() as db:
+                where = "tasks.id > ? AND tasks.current IS NULL" if open_only else "tasks.id > ?"
+                rows = db.query(f"{tasks.TASK_QUERY} WHERE {where} ORDER BY tasks.id LIMIT ?", [after, PAGE])
+                page = [read_task(row) for row in rows]
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].id
+
+    def set_instruction(self, task_id: int, instruction: str) -> Task:
+        """Change what a task asks for; it then has no prediction until another is made.
+
+        Raises:
+            StoreError: when the picture has a task with that instruction already.
+            SegR1Error: when the instruction is empty or too long.
+        """
+        with self._connection.write() as db:
+            tasks.set_instruction(db, task_id, instruction)
+            return tasks.task_of(db, task_id)
+
+    # Predictions
+
+    def add_prediction(
+        self, task_id: int, prediction: Prediction, checkpoint_hash: str, samples: Sequence[Sample] = ()
+    ) -> int:
+        """Store what the models made of a task and return its number; it becomes the task's prediction.
+
+        Args:
+            task_id: the task.
+            prediction: masks are of the picture's size.
+            checkpoint_hash: hash of the policy's weights.
+            samples: further completions for the same instruction, whose spread is the task's disagreement.
+        """
+        with self._connection.write() as db:
+            task = tasks.task_of(db, task_id)
+            return tasks.add_prediction(db, task, prediction, checkpoint_hash, samples=samples, now=self._clock())
+
+    def prediction(self, prediction_id: int) -> StoredPrediction:
+        """The prediction of a number."""
+        with self._connection.read() as db:
+            rows = db.query("SELECT * FROM predictions WHERE id = ?", [prediction_id])
+            row = one(rows, f"prediction {prediction_id}")
+            return read_prediction(row, tasks.task_of(db, row["task"]).image_size)
+
+    def samples(self, prediction_id: int) -> tuple[Sample, ...]:
+        """The samples stored with a prediction."""
+        with self._connection.read() as db:
+            rows = db.query("SELECT samples FROM predictions WHERE id = ?", [prediction_id])
+            return read_samples(one(rows, f"prediction {prediction_id}"))
+
+    # Queue
+
+    def lease_next(
+        self, annotator: str, order: QueueOrder = QueueOrder.IMPORTED, seconds: float = LEASE_SECONDS
+    ) -> Task | None:
+        """Hold the next open task for somebody; None when there is none left for them.
+
+        A task that they hold already comes again (a page was reloaded). Tasks that others hold, and those that they
+        skipped, are passed over.
+        """
+        with self._connection.write() as db:
+            return queue.lease_next(db, _name(annotator), order, self._clock(), seconds)
+
+    def upcoming(self, annotator: str, order: QueueOrder = QueueOrder.IMPORTED) -> Task | None:
+        """The task that `lease_next` would give once the present one is saved; it is not held."""
+        with self._connection.read() as db:
+            return queue.upcoming(db, _name(annotator), order, self._clock())
+
+    def lease(self, task_id: int, annotator: str, seconds: float = LEASE_SECONDS) -> None:
+        """Hold one task, open or decided, and give up the one held before.
+
+        Raises:
+            LeaseLostError: when somebody else holds it.
+        """
+        with self._connection.write() as db:
+            tasks.task_of(db, task_id)
+            queue.lease(db, task_id, _name(annotator), self._clock(), seconds)
+
+    def renew(self, task_id: int, annotator: str, seconds: float = LEASE_SECONDS) -> None:
+        """Hold a task for ``seconds`` from now.
+
+        Raises:
+            LeaseLostError: when the annotator does not hold it any more.
+        """
+        with self._connection.write() as db:
+            queue.renew(db, task_id, _name(annotator), self._clock(), seconds)
+
+    def release(self, task_id: int, annotator: str) -> None:
+        """Give a task back undecided; nothing happens when it is not held."""
+        with self._connection.write() as db:
+            queue.release(db, task_id, _name(annotator))
+
+    def holder(self, task_id: int) -> str | None:
+        """Who holds a task at present."""
+        with self._connection.read() as db:
+            return queue.holder_of(db, task_id, self._clock())
+
+    # Revisions
+
+    def save(
+        self,
+        task_id: int,
+        annotator: str,
+        correction: Correction,
+        *,
+        parent_id: int | None = None,
+        prediction_id: int | None = None,
+        origin_id: int | None = None,
+    ) -> Revision:
+        """Add a revision; when this returns, it is on disk. The annotator's lease and draft of the task end.
+
+        Saving needs no lease: work that took longer than a lease is kept like any other.
+
+        Args:
+            task_id: the task.
+            annotator: who saves.
+            correction: what was decided and done; masks are of the picture's size.
+            parent_id: the annotator's own newest revision of this task as far as the caller knows; None for none.
+            prediction_id: the prediction that was corrected; None for a mask drawn from scratch.
+            origin_id: another revision that this one was started from.
+
+        Raises:
+            StaleRevisionError: when the annotator has a newer revision; nothing is stored.
+            StoreError: when the masks are of another size or the prediction is of another task.
+        """
+        name = _name(annotator)
+        with self._connection.write() as db:
+            task = tasks.task_of(db, task_id)
+            links = Links(parent_id, origin_id, prediction_id)
+            revision_id = revisions.save(db, task, name, correction, links=links, now=self._clock())
+            queue.release(db, task_id, name)
+            db.execute("DELETE FROM drafts WHERE task = ? AND annotator = ?", [task_id, name])
+            return revisions.revision_of(db, revision_id)
+
+    def restore(self, revision_id: int, annotator: str, *, parent_id: int | None = None) -> Revision:
+        """Save an old revision's correction again, as a new revision of ``annotator``; see `save`.
+
+        What the old one cost in time and clicks is not counted twice.
+        """
+        old = self.revision(revision_id)
+        made = old.correction
+        correction = Correction(made.verdict, made.objects, made.reason, made.comment)
+        return self.save(
+            old.task_id,
+            annotator,
+            correction,
+            parent_id=parent_id,
+            prediction_id=old.prediction_id,
+            origin_id=revision_id,
+        )
+
+    def revision(self, revision_id: int) -> Revision:
+        """The revision of a number."""
+        with self._connection.read() as db:
+            return revisions.revision_of(db, revision_id)
+
+    def history(self, task_id: int) -> list[Revision]:
+        """All revisions of a task, the oldest first."""
+        with self._connection.read() as db:
+            return revisions.history(db, task_id)
+
+    def heads(self, task_id: int) -> dict[str, Revision]:
+        """Each annotator's newest revision of a task."""
+        with self._connection.read() as db:
+            return revisions.heads(db, task_id)
+
+    def current(self, task_id: int) -> Revision | None:
+        """The revision that counts: the reviewer's choice, else the latest decision among everyone's newest."""
+        with self._connection.read() as db:
+            task = tasks.task_of(db, task_id)
+            return None if task.current_id is None else revisions.revision_of(db, task.current_id)
+
+    def choose_current(self, task_id: int, revision_id: int | None, reviewer: str) -> None:
+        """Let a revision count whatever is saved later; None takes the choice back.
+
+        Raises:
+            StoreError: when the revision is of another task or a skip.
+        """
+        with self._connection.write() as db:
+            tasks.task_of(db, task_id)
+            revisions.choose(db, task_id, revision_id, _name(reviewer), self._clock())
+
+    # Drafts
+
+    def put_draft(self, task_id: int, annotator: str, content: str) -> None:
+        """Keep unfinished work, in place of the draft before; `save` drops it."""
+        with self._connection.write() as db:
+            tasks.task_of(db, task_id)
+            db.execute(
+                "INSERT INTO drafts (task, annotator, content, saved_at) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET content = excluded.content, saved_at = excluded.saved_at",
+                [task_id, _name(annotator), storable(content), self._clock()],
+            )
+
+    def get_draft(self, task_id: int, annotator: str) -> Draft | None:
+        """What `put_draft` kept."""
+        with self._connection.read() as db:
+            found = db.execute(
+                "SELECT content, saved_at FROM drafts WHERE task = ? AND annotator = ?", [task_id, _name(annotator)]
+            ).fetchone()
+        return Draft(*found) if found else None
+
+    def drop_draft(self, task_id: int, annotator: str) -> None:
+        """Forget a draft, if there is one."""
+        with self._connection.write() as db:
+            db.execute("DELETE FROM drafts WHERE task = ? AND annotator = ?", [task_id, _name(annotator)])
+
+    # Reports
+
+    def agreement(self) -> Agreement:
+        """How alike different people's masks of the same task are."""
+        with self._connection.read() as db:
+            return reports.agreement(db)
+
+    def statistics(self) -> Statistics:
+        """Progress and cost, per annotator, per checkpoint, per day and in total."""
+        with self._connection.read() as db:
+            return reports.statistics(db)
+
+    def feedback(self) -> Iterator[Feedback]:
+        """What training may learn from: the current revision of every decided task, in the order of tasks."""
+        after = 0
+        while True:
+            with self._connection.read() as db:
+                page = feedback_page(db, after)
+            yield from page
+            if not page:
+                return
+            after = page[-1].task_id
+
+    # Upkeep
+
+    def verify(self) -> Iterator[str]:
+        """Read everything again; a sentence for each thing that is not as it was written."""
+        return verification.problems(self._connection, self._pictures)
+
+    def backup(self, target: Path) -> None:
+        """Copy the store into the folder ``target`` as it is at one moment, while others go on saving.
+
+        `open` takes the copy as it is. A folder that holds an older backup is brought up to date.
+        """
+        back_up(self._connection, self._pictures, target / DATABASE_NAME, PictureFolder(target / PICTURES_NAME))
+
+
+def _name(annotator: str) -> str:
+    """An annotator's name as it is stored.
+
+    Raises:
+        StoreError: when it is empty or longer than 200 characters.
+    """
+    name = storable(" ".join(annotator.split()))
+    if not 0 < len(name) <= 200:
+        raise StoreError("Say who you are: a name of 1 to 200 characters.")
+    return name

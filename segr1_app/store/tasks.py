@@ -1,0 +1,138 @@
+"""Tasks, what is known of the truth about them, and what was predicted for them; within the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from sqlite_utils import Database
+
+from segr1_app.codec import chat_messages
+from segr1_app.domain import ImageSize, Mask, Prediction, StoreError
+from segr1_app.geometry import decode_rle, encode_rle
+from segr1_app.images import Picture
+from segr1_app.metrics import iou
+from segr1_app.store.rows import content_hash, one, prediction_row, read_task, storable, to_json
+from segr1_app.store.values import Sample, StoredPicture, Task
+
+TASK_QUERY = """
+    SELECT tasks.*, pictures.name, pictures.width, pictures.height
+    FROM tasks JOIN pictures ON pictures.sha256 = tasks.picture
+"""
+
+
+def insert(db: Database, table: str, row: dict[str, Any]) -> int:
+    """Add a row to one of the store's own tables and return its number."""
+    names = ", ".join(row)
+    marks = ", ".join(f":{name}" for name in row)
+    return int(db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", row).lastrowid or 0)
+
+
+def add_picture(db: Database, picture: Picture, name: str, now: float) -> None:
+    """Add a picture's row; the first name stays."""
+    db.execute(
+        "INSERT INTO pictures (sha256, name, width, height, added_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [picture.sha256, storable(name), *picture.size, now],
+    )
+
+
+def picture_row(db: Database, sha256: str) -> StoredPicture:
+    """What is known of a picture."""
+    row = one(db.query("SELECT * FROM pictures WHERE sha256 = ?", [sha256]), f"picture {sha256[:12]!r}")
+    return StoredPicture(sha256, row["name"], ImageSize(row["width"], row["height"]), row["added_at"])
+
+
+def normal_instruction(instruction: str) -> str:
+    """An instruction in one line, as a policy reads it.
+
+    Raises:
+        SegR1Error: when it is empty or too long.
+    """
+    chat_messages(instruction)
+    return storable(" ".join(instruction.split()))
+
+
+def add_task(db: Database, sha256: str, instruction: str, now: float) -> int:
+    """The task of a picture and an instruction, added when there is none yet."""
+    picture_row(db, sha256)
+    words = normal_instruction(instruction)
+    for (known,) in db.execute("SELECT id FROM tasks WHERE picture = ? AND instruction = ?", [sha256, words]):
+        return int(known)
+    return insert(db, "tasks", {"picture": sha256, "instruction": words, "created_at": now})
+
+
+def set_instruction(db: Database, task_id: int, instruction: str) -> None:
+    """Change what a task asks for; what was predicted for the old words no longer stands for it."""
+    task, words = task_of(db, task_id), normal_instruction(instruction)
+    if words == task.instruction:
+        return
+    if any(db.execute("SELECT 1 FROM tasks WHERE picture = ? AND instruction = ?", [task.sha256, words])):
+        raise StoreError("This picture has a task with that instruction already: open that one instead.")
+    db.execute(
+        "UPDATE tasks SET instruction = ?, prediction = NULL, confidence = NULL, disagreement = NULL WHERE id = ?",
+        [words, task_id],
+    )
+
+
+def task_of(db: Database, task_id: int) -> Task:
+    """The task of a number."""
+    return read_task(one(db.query(f"{TASK_QUERY} WHERE tasks.id = ?", [task_id]), f"task {task_id}"))
+
+
+def set_ground_truth(db: Database, sha256: str, instruction: str, mask: Mask) -> None:
+    """Keep a mask as the truth about a picture under an instruction, in place of an earlier one."""
+    size = picture_row(db, sha256).size
+    if mask.dtype != np.bool_ or mask.shape != (size.height, size.width):
+        raise StoreError(
+            f"The mask is {mask.dtype} {mask.shape}, the picture {size.width} x {size.height} pixels: they must match."
+        )
+    db.execute(
+        "INSERT INTO ground_truths (picture, instruction, mask) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET mask = excluded.mask",
+        [sha256, normal_instruction(instruction), to_json(encode_rle(mask))],
+    )
+
+
+def ground_truth(db: Database, sha256: str, instruction: str) -> Mask | None:
+    """The mask that `set_ground_truth` kept."""
+    found = db.execute(
+        "SELECT mask FROM ground_truths WHERE picture = ? AND instruction = ?", [sha256, " ".join(instruction.split())]
+    ).fetchone()
+    return decode_rle(json.loads(found[0])) if found else None
+
+
+def add_prediction(
+    db: Database, task: Task, prediction: Prediction, checkpoint_hash: str, *, samples: Sequence[Sample], now: float
+) -> int:
+    """Store a prediction and make it the task's, if it was made for the instruction the task has now."""
+    if tuple(prediction.image_size) != tuple(task.image_size):
+        raise StoreError(f"The prediction is of a picture of {prediction.image_size}, the task's is {task.image_size}.")
+    row = prediction_row(prediction, checkpoint_hash, samples, now)
+    confidence = min((found.confidence for found in prediction.masks), default=0.0)
+    spread = disagreement(samples)
+    row |= {"confidence": confidence, "disagreement": spread}
+    row["content_hash"] = content_hash({**row, "picture": task.sha256})
+    prediction_id = insert(db, "predictions", {**row, "task": task.id})
+    if " ".join(prediction.instruction.split()) == task.instruction:
+        db.execute(
+            "UPDATE tasks SET prediction = ?, confidence = ?, disagreement = ? WHERE id = ?",
+            [prediction_id, confidence, spread, task.id],
+        )
+    return prediction_id
+
+
+def disagreement(samples: Sequence[Sample]) -> float | None:
+    """How far sampled completions are apart.
+
+    Returns:
+        1 minus the mean pairwise IoU of their masks, plus the standard deviation of their rewards if they have any;
+        None for fewer than two samples.
+    """
+    if len(samples) < 2:
+        return None
+    apart = 1 - float(np.mean([iou(a.mask, b.mask) for a, b in combinations(samples, 2)]))
+    rewards = [each.reward for each in samples if each.reward is not None]
+    return apart + float(np.std(rewards)) if rewards else apart

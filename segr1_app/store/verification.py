@@ -1,0 +1,144 @@
+"""Reading everything again: digests, masks, references, and whether what follows from the revisions still does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from sqlite_utils import Database
+
+from segr1_app.domain import ImageSize, StoreDamagedError
+from segr1_app.geometry import check_rle, decode_rle
+from segr1_app.store.connection import Connection
+from segr1_app.store.pictures import PictureFolder
+from segr1_app.store.revisions import CURRENT, revision_hash
+from segr1_app.store.rows import content_hash, read_object, read_prompt, unite
+
+PAGE = 200
+"""Rows read at a time."""
+
+_Check: TypeAlias = Callable[[Mapping[str, Any]], str | None]
+
+
+def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
+    """A sentence for each thing that is not as it was written; nothing in a sound store."""
+    with connection.read() as db:
+        yield from [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        yield from [
+            f"A row of {row[0]} refers to one of {row[2]} that is missing."
+            for row in db.execute("PRAGMA foreign_key_check")
+        ]
+    for row in _pages(connection, "SELECT rowid AS number, * FROM pictures WHERE rowid > ? ORDER BY rowid LIMIT ?"):
+        try:
+            picture = pictures.get(row["sha256"])
+        except StoreDamagedError as error:
+            yield str(error)
+            continue
+        if tuple(picture.size) != (row["width"], row["height"]):
+            yield f"The stored picture {row['sha256'][:12]} has another size than the database says."
+    yield from _ground_truth_problems(connection)
+    yield from _row_problems(connection, "predictions", _prediction_problem)
+    yield from _row_problems(connection, "revisions", _revision_problem, _PREDICTION_HASH)
+    with connection.read() as db:
+        yield from list(_derived_problems(db))
+
+
+def _pages(connection: Connection, query: str) -> Iterator[dict[str, Any]]:
+    """The rows of a query that goes on after a number, a page per transaction."""
+    after = 0
+    while True:
+        with connection.read() as db:
+            rows = list(db.query(query, [after, PAGE]))
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        after = rows[-1]["number"]
+
+
+def _ground_truth_problems(connection: Connection) -> Iterator[str]:
+    query = """
+        SELECT g.rowid AS number, g.*, pictures.width, pictures.height
+        FROM ground_truths AS g JOIN pictures ON pictures.sha256 = g.picture
+        WHERE g.rowid > ? ORDER BY g.rowid LIMIT ?
+    """
+    for row in _pages(connection, query):
+        problem = _read(row, _ground_truth_problem)
+        if problem:
+            yield f"The ground truth of picture {row['picture'][:12]}: {problem}."
+
+
+_PREDICTION_HASH = ", (SELECT content_hash FROM predictions WHERE id = t.prediction) AS prediction_hash"
+
+
+def _row_problems(connection: Connection, table: str, check: _Check, more: str = "") -> Iterator[str]:
+    query = f"""
+        SELECT t.id AS number, t.*, tasks.picture, pictures.width, pictures.height{more}
+        FROM {table} AS t JOIN tasks ON tasks.id = t.task JOIN pictures ON pictures.sha256 = tasks.picture
+        WHERE t.id > ? ORDER BY t.id LIMIT ?
+    """
+    for row in _pages(connection, query):
+        problem = _read(row, check)
+        if problem:
+            yield f"Row {row['id']} of {table}: {problem}."
+
+
+def _read(row: Mapping[str, Any], check: _Check) -> str | None:
+    """What ``check`` says of a row; a row that it cannot even read is a problem, too."""
+    try:
+        return check(row)
+    except (ValueError, KeyError, TypeError) as error:
+        return f"its content cannot be read ({error})"
+
+
+def _ground_truth_problem(row: Mapping[str, Any]) -> str | None:
+    return _mask_problem(row["mask"], row)
+
+
+def _prediction_problem(row: Mapping[str, Any]) -> str | None:
+    left_out = {"id", "task", "content_hash", "number", "width", "height"}
+    if content_hash({name: value for name, value in row.items() if name not in left_out}) != row["content_hash"]:
+        return "its content does not have the digest it was stored with"
+    for record in json.loads(row["objects"]):
+        read_prompt(record)
+    return _mask_problem(row["mask"], row)
+
+
+def _revision_problem(row: Mapping[str, Any]) -> str | None:
+    if revision_hash(row, row["picture"], row["prediction_hash"]) != row["content_hash"]:
+        return "its content does not have the digest it was stored with"
+    problem = _mask_problem(row["mask"], row)
+    if problem:
+        return problem
+    size = ImageSize(row["width"], row["height"])
+    united = unite((read_object(record).mask for record in json.loads(row["objects"])), size)
+    if (united != decode_rle(json.loads(row["mask"]))).any():
+        return "its mask is not the union of its objects' masks"
+    return None
+
+
+def _mask_problem(rle: str, row: Mapping[str, Any]) -> str | None:
+    record = json.loads(rle)
+    if record["size"] != [row["height"], row["width"]]:
+        return f"its mask is of {record['size']}, its picture of {[row['height'], row['width']]} (height, width)"
+    check_rle(record)
+    return None
+
+
+def _derived_problems(db: Database) -> Iterator[str]:
+    for (task,) in db.execute(f"SELECT id FROM tasks WHERE current IS NOT {CURRENT}"):
+        yield f"Task {task} does not count the revision that it should."
+    wrong_heads = """
+        SELECT task, annotator, max(id) AS revision FROM revisions GROUP BY task, annotator
+        EXCEPT SELECT task, annotator, revision FROM heads
+    """
+    for task, annotator, _ in db.execute(wrong_heads):
+        yield f"The newest revision of {annotator} for task {task} is not known as such."
+    (counted,) = db.execute("SELECT coalesce(sum(revisions), 0) FROM tallies").fetchone()
+    (stored,) = db.execute("SELECT count(*) FROM revisions").fetchone()
+    if counted != stored:
+        yield f"{stored} revisions are stored, but {counted} are counted."
+    (counted,) = db.execute("SELECT coalesce(sum(latest), 0) FROM tallies").fetchone()
+    (stored,) = db.execute("SELECT count(*) FROM heads").fetchone()
+    if counted != stored:
+        yield f"{stored} last words are stored, but {counted} are counted."
