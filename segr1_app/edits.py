@@ -49,21 +49,19 @@ class EditedObject:
     """One object as it stands on the canvas.
 
     Attributes:
-        prompt: its box and points.
-        name: its class in the person's own words; empty when it was not named.
+        prompt: its box, points and class name.
         strokes: what was painted on top of the prompts' mask, in order.
         start: the mask that the prompts refine, as RLE of any size; None for none.
     """
 
     prompt: ObjectPrompt
-    name: str = ""
     strokes: tuple[Stroke, ...] = ()
     start: tuple[int, int, str] | None = None
 
     @property
     def blank(self) -> bool:
         """Whether there is nothing in it that a mask could come from."""
-        return self.prompt == ObjectPrompt() and not self.strokes and self.start is None
+        return self.prompt.box is None and not self.prompt.points and not self.strokes and self.start is None
 
     def start_mask(self) -> Mask | None:
         """``start`` as a bool array of its own size."""
@@ -153,7 +151,7 @@ def _object(entry: Any, image_wh: ImageSize) -> EditedObject:
     if not isinstance(name, str) or len(name) > MAX_NAME:
         raise ValueError("no name")
     box = None if entry["box"] is None else _box(entry["box"], image_wh)
-    return EditedObject(ObjectPrompt(box, points), name, strokes, _start(entry["start"], image_wh))
+    return EditedObject(ObjectPrompt(box, points, name.strip() or None), strokes, _start(entry["start"], image_wh))
 
 
 def _box(value: Any, image_wh: ImageSize) -> Box:

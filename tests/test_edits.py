@@ -32,8 +32,7 @@ ENTRY: dict[str, Any] = {
 
 def test_a_state_is_read_as_it_is() -> None:
     (edited,) = read_objects([ENTRY], SIZE)
-    assert edited.prompt == ObjectPrompt(Box(10, 20.5, 50, 60), (Point(30.25, 40, 1), Point(0, 100, 0)))
-    assert edited.name == ENTRY["name"]
+    assert edited.prompt == ObjectPrompt(Box(10, 20.5, 50, 60), (Point(30.25, 40, 1), Point(0, 100, 0)), ENTRY["name"])
     assert edited.strokes == (Stroke(False, 3.5, ((1, 2), (300, -4))),)
     start = edited.start_mask()
     assert start is not None

@@ -13,6 +13,7 @@ from segr1_app.edits import EditedObject, lay, layers, read_objects
 from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
 from segr1_app.ui.models import ModelHost
+from segr1_app.ui.scoring import live_reward
 from segr1_app.ui.sittings import Sittings
 from segr1_app.ui.views import live_size
 
@@ -59,13 +60,14 @@ class CanvasHandlers:
             question: {"rev", "picture", "objects"}; see ``static/canvas.js``.
 
         Returns:
-            {"rev", "masks": [{"rle", "confidence"}]}, one mask per object, without what is painted on it, null where
-            there is none; or {"rev", "failure"}.
+            {"rev", "masks": [{"rle", "confidence"}], "reward"}, one mask per object, without what is painted on it,
+            null where there is none, and the value of `live_reward`; or {"rev", "failure"}.
         """
         try:
-            picture = self._sittings.get(question.get("picture")).picture
-            objects = read_objects(question.get("objects"), picture.size)
-            masks = self._segment(picture, objects, live_size(picture.size))
+            sitting = self._sittings.get(question.get("picture"))
+            size = sitting.picture.size
+            objects = read_objects(question.get("objects"), size)
+            masks = self._segment(sitting.picture, objects, live_size(size))
         except SegR1Error as error:
             return {"rev": question.get("rev"), "failure": str(error)}
         return {
@@ -74,6 +76,7 @@ class CanvasHandlers:
                 {"rle": encode_rle(found.mask) if found.mask.any() else None, "confidence": round(found.confidence, 4)}
                 for found in masks
             ],
+            "reward": live_reward(sitting, objects, masks),
         }
 
     def save(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def _record(corrected: Corrected) -> list[Mapping[str, Any]]:
     """What the canvas knows of each object beyond its prompt: enough to make its mask again."""
     return [
         {
-            "name": edited.name,
+            "name": edited.prompt.name,
             "segmented": encode_rle(found.mask),
             "refined_from": None
             if edited.start is None

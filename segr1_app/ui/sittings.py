@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from segr1_app.domain import PictureError, Prediction
+from segr1_app.domain import Mask, PictureError, Prediction
 from segr1_app.images import Picture
 
 MEMORY = 512 * 2**20
@@ -17,10 +17,17 @@ MEMORY = 512 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sitting:
-    """A picture on somebody's canvas, and what the policy made of it, if it was asked."""
+    """A picture on somebody's canvas.
+
+    Attributes:
+        picture: the picture.
+        prediction: what the policy made of it, if it was asked.
+        truth: the mask that it should come to, bool (height, width) of the picture, if somebody gave one.
+    """
 
     picture: Picture
     prediction: Prediction | None = None
+    truth: Mask | None = None
 
 
 class Sittings:

@@ -4,7 +4,7 @@ import { helpDialog } from "./canvas/help.js";
 import { History } from "./canvas/history.js";
 import { gripAt } from "./canvas/hit.js";
 import { actionOf } from "./canvas/keys.js";
-import { Live } from "./canvas/live.js";
+import { Live, answer } from "./canvas/live.js";
 import { marksOf } from "./canvas/marks.js";
 import { Masks } from "./canvas/masks.js";
 import { objectList } from "./canvas/objects.js";
@@ -317,16 +317,12 @@ class Canvas {
     const state = this.prompts;
     this.say("Saving …");
     this.saver.disabled = true;
-    try {
-      const { message, failure, files } = await this.server.save({ picture: key, objects: sent(state) });
-      if (this.value?.key !== key) return;
-      this.say(failure ?? message);
-      this.results.replaceChildren(...(files ?? []).map(fileLink));
-    } catch {
-      this.say("The server did not answer: nothing was saved yet, and nothing is lost. Try again.");
-    } finally {
-      this.saver.disabled = false;
-    }
+    const reply = await answer(() => this.server.save({ picture: key, objects: sent(state) }));
+    this.saver.disabled = false;
+    if (this.value?.key !== key) return;
+    const failure = reply ? reply.failure : "The server did not answer: nothing was saved, and nothing is lost. Try again.";
+    this.say(failure ?? reply.message);
+    this.results.replaceChildren(...(reply?.files ?? []).map(fileLink));
   }
 
   /** @param {import("./canvas/types.js").View} view */

@@ -6,6 +6,22 @@
  */
 
 /**
+ * What the server answers, or undefined when it does not: gradio hands over the body of an error like any other.
+ * @template {{failure?: string} | {}} Answer
+ * @param {() => Promise<Answer>} ask
+ * @returns {Promise<Answer | undefined>}
+ */
+export async function answer(ask) {
+  try {
+    const reply = await ask();
+    return reply && Object.keys(reply).length && !("error" in reply) && !("detail" in reply) ? reply : undefined;
+  } catch (error) {
+    console.warn(error);
+    return undefined;
+  }
+}
+
+/**
  * Asks the server about every edit, one question at a time: while one is under way only the newest waits, and since
  * each question carries the whole state, nothing is lost with those it replaces.
  */
@@ -41,13 +57,9 @@ export class Live {
     const rev = ++this.#rev;
     if (!passing) this.#floor = rev;
     this.#next = async () => {
-      /** @type {Reply} */
-      let reply;
-      try {
-        reply = await this.ask({ ...question, rev });
-      } catch {
-        reply = { rev, failure: "The server did not answer: what you did is still here, and goes along with your next edit." };
-      }
+      const reply = (await answer(() => this.ask({ ...question, rev }))) ?? {
+        rev, failure: "The server did not answer: what you did is still here, and goes along with your next edit.",
+      };
       if (reply.rev >= this.#floor) this.show(state, reply);
     };
     this.#pump();
