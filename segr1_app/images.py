@@ -1,4 +1,4 @@
-"""Import of pictures: whatever a person hands over becomes upright 8-bit RGB once, or a clear error."""
+"""Import of pictures and masks: whatever a person hands over becomes upright 8-bit RGB or bool once, or an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segr1_app.domain import ImageSize, PictureError, RgbPixels
+from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError, RgbPixels
 
 MAX_PIXELS = 64_000_000
 """Largest picture taken, in pixels."""
@@ -98,6 +98,27 @@ def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
     digest = hashlib.sha256(f"{width}x{height}:".encode())
     digest.update(own.data)
     return Picture(own, digest.hexdigest())
+
+
+def load_mask(source: Path | bytes) -> Mask:
+    """A mask file, or a file's content, as bool (height, width).
+
+    Foreground is what exceeds half of the file's own brightest value. So a mask of 0 and 1 reads as one of 0 and 255,
+    in 8 as in 16 bit, and soft edges are cut at one half; an all-black file is an empty mask.
+
+    Raises:
+        DatasetError: when the file cannot be read as an image.
+    """
+    try:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as file:
+            # A palette's indices are the labels; any other colour mode is a grey picture in disguise.
+            grey = file if file.mode in {"1", "L", "P", "I", "F"} or file.mode.startswith("I;16") else file.convert("L")
+            values = np.asarray(grey).astype(np.float64)
+    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        name = f"The mask '{source}'" if isinstance(source, Path) else "The mask"
+        raise DatasetError(f"{name} cannot be read: {error}") from error
+    mask: Mask = values > values.max(initial=0) / 2
+    return mask
 
 
 def _too_large(what: str = "It") -> str:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from segr1_app.domain import DatasetError
-from train.pairs import dataset_pairs, find_pairs, load_mask, pack_pairs
+from segr1_app.images import load_mask
+from train.pairs import dataset_pairs, find_pairs, pack_pairs
 
 LEFT_HALF = np.zeros((6, 8), bool)
 LEFT_HALF[:, :4] = True

@@ -29,11 +29,11 @@ from segr1_app.codec import PRESETS
 from segr1_app.config import Settings, add_model_arguments
 from segr1_app.domain import DatasetError, Mask, ObjectPrompt, SegR1Error
 from segr1_app.geometry import add_point
-from segr1_app.images import Picture, load_picture
+from segr1_app.images import Picture, load_mask, load_picture
 from segr1_app.pipeline import Pipeline, load_models, unite
 from segr1_app.policy import Policy, VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter, Segmenter
-from train.pairs import Pair, PairListing, find_pairs, load_mask
+from train.pairs import Pair, PairListing, find_pairs
 from train.prompting import corrective_click, oracle_prompt
 
 logger = logging.getLogger(__name__)

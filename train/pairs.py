@@ -16,11 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from segr1_app.domain import DatasetError, Mask
-from segr1_app.images import IMAGE_SUFFIXES, load_picture
+from segr1_app.domain import DatasetError
+from segr1_app.images import IMAGE_SUFFIXES, load_mask, load_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +64,6 @@ def dataset_pairs(folders: Sequence[Path]) -> list[Pair]:
         DatasetError: as `find_pairs`.
     """
     return [pair for folder in folders for pair in find_pairs(folder / "images", folder / "masks").pairs]
-
-
-def load_mask(path: Path) -> Mask:
-    """A mask file as bool (height, width): foreground is what exceeds half of the file's own brightest value.
-
-    So a mask of 0 and 1 reads as one of 0 and 255, in 8 as in 16 bit, and soft edges are cut at one half; an all-black
-    file is an empty mask.
-
-    Raises:
-        DatasetError: when the file cannot be read as an image.
-    """
-    try:
-        with Image.open(path) as file:
-            # A palette's indices are the labels; any other colour mode is a grey picture in disguise.
-            grey = file if file.mode in {"1", "L", "P", "I", "F"} or file.mode.startswith("I;16") else file.convert("L")
-            values = np.asarray(grey).astype(np.float64)
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"The mask '{path}' cannot be read: {error}") from error
-    mask: Mask = values > values.max(initial=0) / 2
-    return mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -65,23 +65,37 @@ def heads(db: Database, task_id: int) -> dict[str, Revision]:
     return {row["annotator"]: read_revision(row) for row in rows}
 
 
-def save(db: Database, task: Task, annotator: str, correction: Correction, *, links: Links, now: float) -> int:
-    """Add a revision and bring up to date what follows from it.
+def describe(db: Database, task: Task, correction: Correction, links: Links) -> Callable[[], dict[str, Any]]:
+    """Read what a revision is compared with, and return the work of comparing: it needs no transaction.
+
+    Raises:
+        StoreError: when the masks are not of the picture's size, or the prediction is of another task.
+    """
+    size = task.image_size
+    for made in correction.objects:
+        if made.segmented.shape != (size.height, size.width):
+            raise StoreError(f"The masks are {made.segmented.shape[::-1]} pixels, the picture {tuple(size)}.")
+    prediction = _prediction(db, task, links.prediction_id)
+    truth = ground_truth(db, task.sha256, task.instruction)
+    return lambda: _row(task, correction, prediction, truth)
+
+
+def save(db: Database, task: Task, annotator: str, row: Mapping[str, Any], *, links: Links, now: float) -> int:
+    """Add a revision, as `describe` has it, and bring up to date what follows from it.
 
     Raises:
         StaleRevisionError: when ``links.parent_id`` is not the annotator's newest revision of this task.
-        StoreError: when the masks are not of the picture's size, or the prediction is of another task.
     """
     before = head(db, task.id, annotator)
     if links.parent_id != (before["id"] if before else None):
         if before is None:
             raise StoreError(f"Revision {links.parent_id} is none that {annotator} saved for this task.")
         raise StaleRevisionError(revision_of(db, before["id"]))
-    prediction = _prediction(db, task, links.prediction_id)
-    row = {**_row(db, task, correction, prediction), "annotator": annotator, "created_at": now}
-    row["content_hash"] = revision_hash(row, task.sha256, prediction["content_hash"] if prediction else None)
-    row |= {"parent": links.parent_id, "origin": links.origin_id, "prediction": links.prediction_id}
-    revision_id = insert(db, "revisions", {**row, "task": task.id})
+    content = {**row, "annotator": annotator, "created_at": now}
+    content["content_hash"] = revision_hash(content, task.sha256)
+    del content["prediction_hash"]
+    references = {"parent": links.parent_id, "origin": links.origin_id, "prediction": links.prediction_id}
+    revision_id = insert(db, "revisions", {**content, **references, "task": task.id})
     follow(db, revision_id, before)
     return revision_id
 
@@ -188,19 +202,17 @@ def _prediction(db: Database, task: Task, prediction_id: int | None) -> dict[str
     return row
 
 
-def _row(db: Database, task: Task, correction: Correction, prediction: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The columns of a revision that say what was decided."""
-    size = task.image_size
-    for made in correction.objects:
-        if made.segmented.shape != (size.height, size.width):
-            raise StoreError(f"The masks are {made.segmented.shape[::-1]} pixels, the picture {tuple(size)}.")
-    final = unite((made.mask for made in correction.objects), size)
+def _row(
+    task: Task, correction: Correction, prediction: Mapping[str, Any] | None, truth: Mask | None
+) -> dict[str, Any]:
+    """The columns of a revision that say what was decided, and the digest of its prediction."""
+    final = unite((made.mask for made in correction.objects), task.image_size)
     before: tuple[ObjectPrompt, ...] = ()
     policy_iou = None
     if prediction is not None:
         before = tuple(read_prompt(record) for record in json.loads(prediction["objects"]))
         policy_iou = iou(decode_rle(json.loads(prediction["mask"])), final)
-    blame = who_was_wrong(correction, ground_truth(db, task.sha256, task.instruction), final)
+    blame = who_was_wrong(correction, truth, final)
     return {
         "instruction": task.instruction,
         "verdict": correction.verdict.value,
@@ -213,13 +225,13 @@ def _row(db: Database, task: Task, correction: Correction, prediction: Mapping[s
         "change": to_json(change_record(difference(before, correction.prompts))),
         "policy_iou": policy_iou,
         "blame": blame.value if blame else None,
+        "prediction_hash": prediction["content_hash"] if prediction else None,
     }
 
 
-def revision_hash(row: Mapping[str, Any], sha256: str, prediction_hash: str | None) -> str:
+def revision_hash(row: Mapping[str, Any], sha256: str) -> str:
     """The digest of a revision: of what was decided about which picture and prediction, not of any number."""
-    content = {name: row[name] for name in _HASHED}
-    return content_hash({**content, "picture": sha256, "prediction": prediction_hash})
+    return content_hash({**{name: row[name] for name in _HASHED}, "picture": sha256})
 
 
 _HASHED = (
@@ -235,6 +247,7 @@ _HASHED = (
     "change",
     "policy_iou",
     "blame",
+    "prediction_hash",
     "created_at",
 )
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from sqlite_utils import Database
 
 from segr1_app.domain import Mask, Prediction, StoreError
 from segr1_app.images import Picture
-from segr1_app.store import queue, reports, revisions, tasks, verification
+from segr1_app.store import queue, records, reports, revisions, tasks, verification
 from segr1_app.store.backup import back_up
 from segr1_app.store.connection import Connection, connect, told
 from segr1_app.store.feedback import feedback_page
 from segr1_app.store.pictures import PictureFolder
+from segr1_app.store.records import Numbers
 from segr1_app.store.revisions import Links
 from segr1_app.store.rows import one, read_prediction, read_samples, read_task, storable
 from segr1_app.store.values import (
@@ -272,13 +273,17 @@ class AnnotationStore:
             StoreError: when the masks are of another size or the prediction is of another task.
         """
         name = _name(annotator)
-        with self._connection.write() as db:
+        links = Links(parent_id, origin_id, prediction_id)
+        with self._connection.read() as db:
             task = tasks.task_of(db, task_id)
-            links = Links(parent_id, origin_id, prediction_id)
-            revision_id = revisions.save(db, task, name, correction, links=links, now=self._clock())
+            compare = revisions.describe(db, task, correction, links)
+        # Masks are encoded and compared while nobody waits for the database.
+        row = compare()
+        with self._connection.write() as db:
+            revision_id = revisions.save(db, task, name, row, links=links, now=self._clock())
             queue.release(db, task_id, name)
             db.execute("DELETE FROM drafts WHERE task = ? AND annotator = ?", [task_id, name])
-            return revisions.revision_of(db, revision_id)
+        return self.revision(revision_id)
 
     def restore(self, revision_id: int, annotator: str, *, parent_id: int | None = None) -> Revision:
         """Save an old revision's correction again, as a new revision of ``annotator``; see `save`.
@@ -377,6 +382,23 @@ class AnnotationStore:
             after = page[-1].task_id
 
     # Upkeep
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Everything the store holds, as JSON values, in an order in which `absorb` takes them."""
+        return records.dump(self._connection)
+
+    def absorb(self, record: Mapping[str, Any], numbers: Numbers) -> None:
+        """Take in one of another store's `records`, unless it is here already; its picture must be here.
+
+        Args:
+            record: as `records` gives it.
+            numbers: the same object for all records of one store, empty at first.
+
+        Raises:
+            StoreError: when the record was changed since, or is none.
+        """
+        with self._connection.write() as db:
+            records.absorb(db, record, numbers)
 
     def verify(self) -> Iterator[str]:
         """Read everything again; a sentence for each thing that is not as it was written."""

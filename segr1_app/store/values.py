@@ -155,6 +155,12 @@ class AnnotatedObject:
                 )
 
     @property
+    def size(self) -> ImageSize:
+        """(width, height) of the masks."""
+        height, width = self.segmented.shape
+        return ImageSize(width, height)
+
+    @property
     def mask(self) -> Mask:
         """The object's final mask: segmented, without what was erased, with what was painted."""
         final: Mask = self.segmented.copy()

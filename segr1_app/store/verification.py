@@ -38,8 +38,8 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
         if tuple(picture.size) != (row["width"], row["height"]):
             yield f"The stored picture {row['sha256'][:12]} has another size than the database says."
     yield from _ground_truth_problems(connection)
-    yield from _row_problems(connection, "predictions", _prediction_problem)
-    yield from _row_problems(connection, "revisions", _revision_problem, _PREDICTION_HASH)
+    yield from _row_problems(connection, "predictions", prediction_problem)
+    yield from _row_problems(connection, "revisions", revision_problem, _PREDICTION_HASH)
     with connection.read() as db:
         yield from list(_derived_problems(db))
 
@@ -95,7 +95,8 @@ def _ground_truth_problem(row: Mapping[str, Any]) -> str | None:
     return _mask_problem(row["mask"], row)
 
 
-def _prediction_problem(row: Mapping[str, Any]) -> str | None:
+def prediction_problem(row: Mapping[str, Any]) -> str | None:
+    """What is wrong with a row of predictions, with "picture", "width" and "height" of its picture; None if nothing."""
     left_out = {"id", "task", "content_hash", "number", "width", "height"}
     if content_hash({name: value for name, value in row.items() if name not in left_out}) != row["content_hash"]:
         return "its content does not have the digest it was stored with"
@@ -104,8 +105,9 @@ def _prediction_problem(row: Mapping[str, Any]) -> str | None:
     return _mask_problem(row["mask"], row)
 
 
-def _revision_problem(row: Mapping[str, Any]) -> str | None:
-    if revision_hash(row, row["picture"], row["prediction_hash"]) != row["content_hash"]:
+def revision_problem(row: Mapping[str, Any]) -> str | None:
+    """What is wrong with a row of revisions, with its picture's columns and "prediction_hash"; None if nothing is."""
+    if revision_hash(row, row["picture"]) != row["content_hash"]:
         return "its content does not have the digest it was stored with"
     problem = _mask_problem(row["mask"], row)
     if problem:

@@ -14,8 +14,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 from segr1_app.config import Settings
 from segr1_app.pipeline import Pipeline, load_models
+from segr1_app.store import QueueOrder
 from tests.benchmarks.models import policy_overhead, run_to_mask, segmenter_overhead
 from tests.benchmarks.page import page_seconds
+from tests.benchmarks.store import store_speed
 from tests.e2e.serving import find_chromium
 
 GOALS = {
@@ -25,6 +27,9 @@ GOALS = {
     "segmenter / bare predictor": 1.10,
     "first page in a browser, s": 8.0,
     "resident memory of the app, MiB": 2048.0,
+    **{f"next task, {order}, ms": 5.0 for order in QueueOrder},
+    "save, ms": 10.0,
+    "statistics, ms": 300.0,
 }
 
 
@@ -37,6 +42,7 @@ def main() -> None:
         lambda: run_to_mask(Pipeline(policy, segmenter), rounds),
         lambda: policy_overhead(policy, rounds),
         lambda: segmenter_overhead(segmenter, rounds),
+        lambda: store_speed(rounds),
     ]
     if find_chromium():
         parts.append(lambda: page_seconds(rounds))

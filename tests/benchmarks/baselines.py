@@ -14,10 +14,10 @@ import numpy as np
 
 from segr1_app.config import DEFAULT_SEGMENTER
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt
-from segr1_app.images import load_picture
+from segr1_app.images import load_mask, load_picture
 from segr1_app.metrics import iou, s_measure
 from segr1_app.segmenter import Sam2Segmenter
-from train.pairs import find_pairs, load_mask
+from train.pairs import find_pairs
 
 SHARES = (0.5, 0.6, 0.7, 0.8)
 """Sides of the box as shares of the picture's."""

@@ -1,0 +1,35 @@
+"""``backup``: a copy of the store, while people go on working."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from segr1_app.config import Settings, add_home_argument
+from segr1_app.store import AnnotationStore
+
+
+def add_command(commands: Any) -> None:
+    """Declare the command among argparse's ``commands``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "backup",
+        help="copy the annotation store while it is in use",
+        description="Copy database and pictures, as they are at one moment, into a folder that serves as --home. An "
+        "older backup there is brought up to date.",
+    )
+    parser.add_argument("target", type=Path, metavar="DIR", help="where to")
+    add_home_argument(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Copy the store.
+
+    Raises:
+        StoreError: when the copy cannot be made.
+    """
+    with AnnotationStore.open(Settings.from_arguments(arguments).home) as store:
+        store.backup(arguments.target)
+    print(f"The annotations are copied to {arguments.target}")  # noqa: T201
+    return 0

@@ -1,0 +1,138 @@
+"""``preannotate``: predictions for the open tasks of the store, ready when an annotator comes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from segr1_app.codec import parse_completion
+from segr1_app.config import Settings, add_home_argument, add_model_arguments
+from segr1_app.domain import Mask, SettingsError, StoreDamagedError
+from segr1_app.geometry import rescale_objects
+from segr1_app.images import Picture
+from segr1_app.rewards import Answer, Truth, score
+from segr1_app.store import AnnotationStore, Sample, Task
+
+if TYPE_CHECKING:
+    from segr1_app.policy import VlmPolicy
+    from segr1_app.segmenter import Sam2Segmenter
+
+
+def add_command(commands: Any) -> None:
+    """Declare the command among argparse's ``commands``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "preannotate",
+        help="predict for the open tasks of the annotation store",
+        description="Run policy and segmenter over the open tasks and store what they make of them. Interrupted and "
+        "started again, it goes on with the tasks that have no prediction. On several GPUs, start it with accelerate "
+        "launch --module segr1_app preannotate.",
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=0,
+        metavar="K",
+        help="also draw K completions per task, at least 2, and store how far they are apart (default: none)",
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="also where there is a prediction by another checkpoint than this one"
+    )
+    add_home_argument(parser)
+    add_model_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict for every open task that needs it.
+
+    Raises:
+        SegR1Error: when models or store cannot be used.
+    """
+    settings = Settings.from_arguments(arguments)
+    if arguments.samples < 0 or arguments.samples == 1:
+        raise SettingsError("--samples takes 2 or more: one completion cannot disagree with itself.")
+
+    # Torch takes seconds to import, which --help need not.
+    from accelerate import PartialState  # noqa: PLC0415
+
+    from segr1_app.checkpoint import checkpoint_hash  # noqa: PLC0415
+    from segr1_app.pipeline import load_models  # noqa: PLC0415
+
+    share = PartialState()
+    if settings.device == "auto" and share.num_processes > 1:
+        settings = replace(settings, device=str(share.device))
+    checkpoint = checkpoint_hash(settings.policy)
+    with AnnotationStore.open(settings.home) as store:
+        waiting = [
+            task
+            for task in store.tasks(open_only=True)
+            if needs_prediction(store, task, checkpoint, again=arguments.again, samples=arguments.samples > 0)
+        ]
+        # All processes must have seen the same list before one of them makes it shorter.
+        share.wait_for_everyone()
+        mine = waiting[share.process_index :: share.num_processes]
+        failures = predict_tasks(store, load_models(settings), mine, checkpoint, samples=arguments.samples)
+    print(f"{len(mine) - len(failures)} of {len(mine)} tasks predicted")  # noqa: T201
+    for failure in failures:
+        print(failure, file=sys.stderr)  # noqa: T201
+    return 1 if failures else 0
+
+
+def needs_prediction(store: AnnotationStore, task: Task, checkpoint: str, *, again: bool, samples: bool) -> bool:
+    """Whether a task lacks a prediction, or one with samples where they are wanted, or, with ``again``, a new one."""
+    if task.prediction_id is None or (samples and task.disagreement is None):
+        return True
+    return again and store.prediction(task.prediction_id).checkpoint_hash != checkpoint
+
+
+def predict_tasks(
+    store: AnnotationStore,
+    models: tuple[VlmPolicy, Sam2Segmenter],
+    tasks: Iterable[Task],
+    checkpoint: str,
+    *,
+    samples: int,
+) -> list[str]:
+    """Predict for each task and store it at once, with a progress bar.
+
+    Returns:
+        One sentence for each task whose picture cannot be read any more.
+    """
+    from segr1_app.pipeline import Pipeline  # noqa: PLC0415 - brings torch along
+
+    pipeline = Pipeline(*models)
+    failures = []
+    for task in tqdm(tasks, unit="task"):
+        try:
+            picture = store.picture(task.sha256)
+        except StoreDamagedError as error:
+            failures.append(f"Task {task.id}: {error}")
+            continue
+        truth = store.ground_truth(task.sha256, task.instruction)
+        prediction = pipeline.run(picture, task.instruction)
+        drawn = draw_samples(models, picture, task, samples, truth) if samples else []
+        store.add_prediction(task.id, prediction, checkpoint, drawn)
+    return failures
+
+
+def draw_samples(
+    models: tuple[VlmPolicy, Sam2Segmenter], picture: Picture, task: Task, samples: int, truth: Mask | None
+) -> list[Sample]:
+    """Sampled completions with their masks, and with their rewards where the truth is known; the same at every call."""
+    from segr1_app.pipeline import unite  # noqa: PLC0415 - brings torch along
+
+    policy, segmenter = models
+    frame, embedding = policy.frame(picture.size), segmenter.encode(picture)
+    drawn = []
+    for completion in policy.sample(picture, task.instruction, samples, seed=task.id):
+        parsed = parse_completion(completion, frame)
+        masks = segmenter.decode(embedding, rescale_objects(parsed.objects, from_wh=frame, to_wh=picture.size))
+        mask = unite(masks, picture.size)
+        terms = score(Answer(parsed.well_formed, mask), Truth(mask=truth))
+        drawn.append(Sample(completion, mask, terms.total if terms else None))
+    return drawn

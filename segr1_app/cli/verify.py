@@ -1,0 +1,37 @@
+"""``verify``: read the whole store again."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from segr1_app.config import Settings, add_home_argument
+from segr1_app.store import AnnotationStore
+
+
+def add_command(commands: Any) -> None:
+    """Declare the command among argparse's ``commands``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "verify",
+        help="check that the annotation store is whole",
+        description="Read every picture, mask, digest and reference again; the exit status is 1 when one is not as it "
+        "was written.",
+    )
+    add_home_argument(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Name each problem; 1 when there is one.
+
+    Raises:
+        StoreError: when the store cannot be read at all.
+    """
+    settings = Settings.from_arguments(arguments)
+    with AnnotationStore.open(settings.home) as store:
+        problems = 0
+        for problem in store.verify():
+            print(problem)  # noqa: T201
+            problems += 1
+    print(f"{problems} problems in {settings.home}" if problems else f"Everything in {settings.home} is whole.")  # noqa: T201
+    return 1 if problems else 0

@@ -1,0 +1,1 @@
+"""Other tools' formats, into the store and out of it."""

@@ -1,0 +1,41 @@
+"""Image-mask pairs as PNG files of one stem, as segmentation trainings read them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from segr1_app.store.connection import told
+from segr1_app.store.exchange.exporting import Report, decided, new_folder, write_mask
+from segr1_app.store.store import AnnotationStore
+
+
+def export_masks(store: AnnotationStore, out: Path) -> Report:
+    """Write ``images/`` and ``masks/`` (0 and 255), one of each per task under one stem, and ``index.csv``.
+
+    Raises:
+        StoreError: when the folder is not empty or cannot be written to.
+    """
+    report, folder = Report(), new_folder(out)
+    with told(), (folder / "index.csv").open("w", encoding="utf-8", newline="") as file:
+        (folder / "images").mkdir()
+        rows = csv.writer(file)
+        rows.writerow(["stem", "picture", "instruction", "annotator", "verdict", "comment"])
+        for annotation in decided(store, report):
+            revision, stem = annotation.revision, annotation.stem
+            # A picture comes once per task, so that every mask finds one of its own stem.
+            picture = store.picture_path(annotation.task.sha256).read_bytes()
+            (folder / "images" / f"{stem}.png").write_bytes(picture)
+            write_mask(revision.mask, folder / "masks" / f"{stem}.png")
+            if len(revision.correction.objects) > 1:
+                report.losses["Several objects become one mask"] += 1
+            report.losses["Prompts, class names and reasoning are left out"] += 1
+            texts = (annotation.task.picture_name, revision.instruction, revision.annotator)
+            verdict, comment = revision.correction.verdict, revision.correction.comment
+            rows.writerow([stem, *map(safe_cell, texts), verdict, safe_cell(comment)])
+    return report
+
+
+def safe_cell(text: str) -> str:
+    """A text as a spreadsheet's cell: what a spreadsheet would take for a formula begins with an apostrophe."""
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "|", "%")) or text[:1] in "\t\r\n" else text

@@ -1,0 +1,42 @@
+"""YOLO segmentation labels, as Ultralytics reads them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from segr1_app.polygons import join_parts, mask_polygons
+from segr1_app.store.connection import told
+from segr1_app.store.exchange.exporting import Report, decided, new_folder, write_picture
+from segr1_app.store.store import AnnotationStore
+
+
+def export_yolo(store: AnnotationStore, out: Path) -> Report:
+    """Write ``images/``, ``labels/`` (one polygon per object, in shares of width and height) and ``data.yaml``.
+
+    Raises:
+        StoreError: when the folder is not empty or cannot be written to.
+    """
+    report, folder = Report(), new_folder(out)
+    classes: dict[str, int] = {}
+    with told():
+        (folder / "labels").mkdir()
+        for annotation in decided(store, report):
+            write_picture(store, annotation, folder / "images")
+            report.losses["Instructions and reasoning are left out; all tasks of a picture share one file"] += 1
+            labels = folder / "labels" / f"{annotation.picture_stem}.txt"
+            with labels.open("a", encoding="ascii") as file:
+                for name, mask in annotation.named_masks:
+                    rings = mask_polygons(mask)
+                    if len(rings) > 1:
+                        report.losses["Parts of an object are joined by lines of no width"] += 1
+                    corners = (np.array(join_parts(rings)) / np.array(annotation.task.image_size)).ravel()
+                    number = classes.setdefault(name, len(classes))
+                    file.write(f"{number} {' '.join(f'{value:.8g}' for value in corners)}\n")
+        # JSON's strings are YAML's, too: no class name can end one.
+        names = "".join(f"  {number}: {json.dumps(name)}\n" for name, number in classes.items())
+        text = f"path: .\ntrain: images\nval: images\nnames:{f'{chr(10)}{names}' if names else ' {}'}"
+        (folder / "data.yaml").write_text(text, encoding="utf-8")
+    return report

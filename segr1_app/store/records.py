@@ -1,0 +1,161 @@
+"""Everything a store holds as JSON values, table by table, and back into any other store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlite_utils import Database
+
+from segr1_app.domain import StoreError
+from segr1_app.geometry import check_rle, decode_rle
+from segr1_app.store import revisions, tasks
+from segr1_app.store.connection import Connection
+from segr1_app.store.rows import storable, to_json
+from segr1_app.store.verification import prediction_problem, revision_problem
+
+PAGE: Final = 200
+"""Rows read at a time."""
+
+_JSON: Final = {
+    "pictures": (),
+    "ground_truths": ("mask",),
+    "tasks": (),
+    "predictions": ("problems", "objects", "mask", "seconds", "samples"),
+    "revisions": ("objects", "mask", "change"),
+    "choices": (),
+}
+"""The tables in the order in which they refer to each other, and which of their columns hold JSON."""
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Which number each record has in the store that it comes to, by its number in the one it comes from."""
+
+    tasks: dict[int, int] = field(default_factory=dict)
+    predictions: dict[int, int] = field(default_factory=dict)
+    revisions: dict[int, int] = field(default_factory=dict)
+
+
+def dump(connection: Connection) -> Iterator[dict[str, Any]]:
+    """Every row as JSON values, with the name of its table as "table"; what follows from the rows is left out."""
+    for table, columns in _JSON.items():
+        after = 0
+        while True:
+            with connection.read() as db:
+                query = f"SELECT rowid AS number, * FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"
+                rows = list(db.query(query, [after, PAGE]))
+            for row in rows:
+                after = row.pop("number")
+                yield {"table": table, **row, **{name: json.loads(row[name]) for name in columns}}
+            if len(rows) < PAGE:
+                break
+
+
+def absorb(db: Database, record: Mapping[str, Any], numbers: Numbers) -> None:
+    """Add a record of `dump`, unless it is there already; within the caller's transaction.
+
+    Records come in the order of `dump`. Where both stores have revisions of one task by one person, those that come
+    follow upon those that are there: nothing is lost, and the last one counts.
+
+    Raises:
+        StoreError: when the record is not what some store wrote.
+    """
+    table = record.get("table")
+    if table not in _JSON:
+        raise StoreError(f"A record of {str(table)[:40]!r} is none of a store's.")
+    row = {**record, **{name: to_json(record[name]) for name in _JSON[table]}}
+    try:
+        _ADD[table](db, row, numbers)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise StoreError(f"A record of {table} is not what a store writes ({error!r}).") from error
+
+
+def _ground_truth(db: Database, row: Mapping[str, Any], _: Numbers) -> None:
+    rle = json.loads(row["mask"])
+    check_rle(rle)
+    tasks.set_ground_truth(db, row["picture"], row["instruction"], decode_rle(rle))
+
+
+def _task(db: Database, row: Mapping[str, Any], numbers: Numbers) -> None:
+    numbers.tasks[row["id"]] = tasks.add_task(db, row["picture"], row["instruction"], float(row["created_at"]))
+
+
+def _prediction(db: Database, row: Mapping[str, Any], numbers: Numbers) -> None:
+    task = tasks.task_of(db, numbers.tasks[row["task"]])
+    size = {"width": task.image_size.width, "height": task.image_size.height}
+    own = {name: row[name] for name in _columns(db, "predictions")}
+    _refuse(prediction_problem({**own, "picture": task.sha256, **size}))
+    number = _known(db, "predictions", task.id, row["content_hash"])
+    if number is None:
+        del own["id"]
+        number = tasks.insert(db, "predictions", {**own, "task": task.id})
+        if own["instruction"] == task.instruction:
+            db.execute(
+                "UPDATE tasks SET prediction = ?, confidence = ?, disagreement = ? WHERE id = ?",
+                [number, own["confidence"], own["disagreement"], task.id],
+            )
+    numbers.predictions[row["id"]] = number
+
+
+def _revision(db: Database, row: Mapping[str, Any], numbers: Numbers) -> None:
+    task = tasks.task_of(db, numbers.tasks[row["task"]])
+    prediction = None if row["prediction"] is None else numbers.predictions[row["prediction"]]
+    digest = db.execute("SELECT content_hash FROM predictions WHERE id = ?", [prediction]).fetchone()
+    size = {"width": task.image_size.width, "height": task.image_size.height}
+    own = {name: row[name] for name in _columns(db, "revisions")}
+    checked = {**own, **size, "picture": task.sha256, "prediction_hash": digest[0] if digest else None}
+    _refuse(revision_problem(checked))
+    number = _known(db, "revisions", task.id, row["content_hash"])
+    if number is None:
+        del own["id"]
+        before = revisions.head(db, task.id, row["annotator"])
+        references = {
+            "task": task.id,
+            "parent": before["id"] if before else None,
+            "origin": numbers.revisions.get(row["origin"]),
+            "prediction": prediction,
+        }
+        number = tasks.insert(db, "revisions", {**own, **references})
+        revisions.follow(db, number, before)
+    numbers.revisions[row["id"]] = number
+
+
+def _choice(db: Database, row: Mapping[str, Any], numbers: Numbers) -> None:
+    task_id = numbers.tasks[row["task"]]
+    revision_id = None if row["revision"] is None else numbers.revisions[row["revision"]]
+    made = [task_id, storable(row["reviewer"]), float(row["created_at"])]
+    if not any(db.execute("SELECT 1 FROM choices WHERE task = ? AND reviewer = ? AND created_at = ?", made)):
+        revisions.choose(db, task_id, revision_id, row["reviewer"], float(row["created_at"]))
+
+
+def _picture(db: Database, row: Mapping[str, Any], _: Numbers) -> None:
+    # The picture itself comes with its file; this only checks that it came.
+    tasks.picture_row(db, row["sha256"])
+
+
+_ADD: Final = {
+    "pictures": _picture,
+    "ground_truths": _ground_truth,
+    "tasks": _task,
+    "predictions": _prediction,
+    "revisions": _revision,
+    "choices": _choice,
+}
+
+
+def _columns(db: Database, table: str) -> list[str]:
+    return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+
+
+def _known(db: Database, table: str, task_id: int, digest: str) -> int | None:
+    """The number of a record that is there already."""
+    row = db.execute(f"SELECT id FROM {table} WHERE task = ? AND content_hash = ?", [task_id, digest]).fetchone()
+    return int(row[0]) if row else None
+
+
+def _refuse(problem: str | None) -> None:
+    if problem:
+        raise StoreError(f"A record was changed since a store wrote it: {problem}.")
