@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segr1_app.config import Settings
+from segr1_app.config import DEFAULT_POLICY, Settings
 from segr1_app.domain import Box, ObjectPrompt, PictureError, Point
 from segr1_app.geometry import decode_rle
 from segr1_app.images import picture_from_array
 from segr1_app.metrics import iou
 from segr1_app.pipeline import Pipeline
+from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.ui.corrections import CanvasHandlers
+from segr1_app.ui.keeping import RunKeeper
 from segr1_app.ui.models import LoadedModels, ModelHost
+from segr1_app.ui.scoring import sample
 from segr1_app.ui.sittings import Sitting, Sittings
 from tests.scenes import ellipse_scene
 
@@ -39,10 +43,16 @@ def sittings() -> Sittings:
 
 
 @pytest.fixture
-def canvas(pipeline: Pipeline, sittings: Sittings, tmp_path: Path) -> CanvasHandlers:
+def store(tmp_path: Path) -> Iterator[AnnotationStore]:
+    with AnnotationStore.open(tmp_path / "home") as store:
+        yield store
+
+
+@pytest.fixture
+def canvas(pipeline: Pipeline, sittings: Sittings, store: AnnotationStore, tmp_path: Path) -> CanvasHandlers:
     models = ModelHost(Settings(), lambda _: LoadedModels(pipeline, "cpu", ""))
     models.start()
-    return CanvasHandlers(models, tmp_path, sittings)
+    return CanvasHandlers(models, tmp_path, sittings, RunKeeper(store, str(DEFAULT_POLICY)))
 
 
 def test_a_state_is_answered_at_the_size_of_the_canvas(canvas: CanvasHandlers, sittings: Sittings) -> None:
@@ -66,7 +76,7 @@ def test_saving_makes_the_full_mask_with_the_strokes(
     ]
     key = sittings.begin(Sitting(PICTURE))
     reply = canvas.save({"picture": key, "objects": [{**OBJECT, "strokes": strokes}, BLANK]})
-    assert reply["message"] == "Saved: 1 object."
+    assert reply["message"] == "Saved 1 object."
     files = {file["label"]: Path(file["path"]) for file in reply["files"]}
     assert all(path.is_relative_to(tmp_path) for path in files.values())
     mask = np.asarray(Image.open(files["Mask"])) == 255
@@ -92,16 +102,39 @@ def test_a_refined_mask_can_be_made_again_from_what_is_saved(
     start = canvas.decode({"rev": 1, "picture": key, "objects": [OBJECT]})["masks"][0]["rle"]
     reply = canvas.save({"picture": key, "objects": [{**OBJECT, "start": start}]})
     (made,) = json.loads(Path(reply["files"][2]["path"]).read_text())["objects"]
-    assert made["refined_from"] == start
+    assert np.array_equal(decode_rle(made["refined_from"]), sample(decode_rle(start), PICTURE.size))
     again = pipeline.segmenter.decode(
         pipeline.segmenter.encode(PICTURE), [PROMPT], starts=[decode_rle(made["refined_from"])]
     )
     assert np.array_equal(again[0].mask, decode_rle(made["mask"]))
 
 
+def test_a_corrected_run_is_kept_with_what_it_corrects(
+    canvas: CanvasHandlers, sittings: Sittings, store: AnnotationStore, pipeline: Pipeline
+) -> None:
+    prediction = pipeline.run(PICTURE, "Identify and segment all the primary objects.")
+    key = sittings.begin(Sitting(PICTURE, prediction))
+    stroke = {"erase": False, "radius": 9, "path": [[30, 30]]}
+    first = canvas.save({"picture": key, "objects": [{**OBJECT, "strokes": [stroke]}], "annotator": " Ada  L. "})
+    assert first["message"] == "Saved 1 object as revision 1 of task 1."
+    assert "revision 2 of task 1" in canvas.save({"picture": key, "objects": [OBJECT]})["message"]
+    (revision, visitors) = store.history(1)
+    assert (revision.annotator, visitors.annotator) == ("Ada L.", "visitor")
+    assert revision.correction.verdict is Verdict.FIX
+    assert revision.completion == prediction.completion
+    assert revision.prediction_id == visitors.prediction_id == 1
+    (made,) = revision.correction.objects
+    assert made.prompt == ObjectPrompt(PROMPT.box, PROMPT.points, "egg")
+    assert made.painted is not None
+    assert made.painted[30, 30]
+    assert made.mask[30, 30]
+    assert np.array_equal(store.picture(PICTURE.sha256).pixels, PICTURE.pixels)
+    assert list(store.verify()) == []
+
+
 def test_nothing_drawn_is_an_empty_mask(canvas: CanvasHandlers, sittings: Sittings) -> None:
     reply = canvas.save({"picture": sittings.begin(Sitting(PICTURE)), "objects": [BLANK]})
-    assert reply["message"] == "Saved: no object."
+    assert reply["message"] == "Saved no object."
     assert not np.asarray(Image.open(reply["files"][0]["path"])).any()
 
 

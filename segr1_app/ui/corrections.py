@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segr1_app.domain import ImageSize, ObjectMask, ObjectPrompt, SegR1Error
-from segr1_app.edits import EditedObject, lay, layers, read_objects
+from segr1_app.domain import ImageSize, Mask, ObjectMask, SegR1Error
+from segr1_app.edits import MAX_NAME, EditedObject, lay, layers, read_objects
 from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
+from segr1_app.ui.keeping import Corrected, RunKeeper
 from segr1_app.ui.models import ModelHost
-from segr1_app.ui.scoring import live_reward
+from segr1_app.ui.scoring import live_reward, sample
 from segr1_app.ui.sittings import Sittings
 from segr1_app.ui.views import live_size
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Corrected:
-    """The objects of a canvas with their masks, all of one size.
-
-    Attributes:
-        objects: what was on the canvas, without the blank ones.
-        segmented: the segmenter's masks, one per object.
-        final: the same with what was painted and erased.
-    """
-
-    objects: tuple[EditedObject, ...]
-    segmented: tuple[ObjectMask, ...]
-    final: tuple[ObjectMask, ...]
-
-    @property
-    def prompts(self) -> tuple[ObjectPrompt, ...]:
-        return tuple(edited.prompt for edited in self.objects)
 
 
 class CanvasHandlers:
@@ -46,9 +27,11 @@ class CanvasHandlers:
         models: make the masks.
         cache: an existing folder for downloads, from which gradio serves files.
         sittings: what is on the canvases.
+        keeper: keeps what is saved.
     """
 
-    def __init__(self, models: ModelHost, cache: Path, sittings: Sittings) -> None:
+    def __init__(self, models: ModelHost, cache: Path, sittings: Sittings, keeper: RunKeeper) -> None:
+        self._keeper = keeper
         self._models = models
         self._cache = cache.resolve()
         self._sittings = sittings
@@ -67,7 +50,8 @@ class CanvasHandlers:
             sitting = self._sittings.get(question.get("picture"))
             size = sitting.picture.size
             objects = read_objects(question.get("objects"), size)
-            masks = self._segment(sitting.picture, objects, live_size(size))
+            starts = [edited.start_mask() for edited in objects]
+            masks = self._segment(sitting.picture, objects, live_size(size), starts)
         except SegR1Error as error:
             return {"rev": question.get("rev"), "failure": str(error)}
         return {
@@ -80,10 +64,10 @@ class CanvasHandlers:
         }
 
     def save(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Make the full-size masks of a state of the canvas, and files of them.
+        """Make the full-size masks of a state of the canvas, keep them as an annotation, and make files of them.
 
         Args:
-            question: {"picture", "objects"}.
+            question: {"picture", "objects", "annotator"}, the annotator being a name or missing.
 
         Returns:
             {"message", "files": [{"label", "path", "name"}]}, or {"failure"}.
@@ -93,6 +77,9 @@ class CanvasHandlers:
         try:
             sitting = self._sittings.get(question.get("picture"))
             corrected = self.correct(sitting.picture, read_objects(question.get("objects"), sitting.picture.size))
+            revision = self._keeper.keep(
+                question["picture"], sitting, corrected, str(question.get("annotator") or "")[:MAX_NAME]
+            )
             folder = Path(tempfile.mkdtemp(prefix="correction-", dir=self._cache))
             files = save_correction(
                 folder,
@@ -104,8 +91,9 @@ class CanvasHandlers:
             )
         except SegR1Error as error:
             return {"failure": str(error)}
+        kept = f" as revision {revision.id} of task {revision.task_id}" if revision else ""
         return {
-            "message": f"Saved: {_counted(len(corrected.objects))}.",
+            "message": f"Saved {_counted(len(corrected.objects))}{kept}.",
             "files": [
                 {"label": label, "path": files[kind].as_posix(), "name": files[kind].name}
                 for kind, label in (("mask", "Mask"), ("overlay", "Overlay"), ("record", "JSON"))
@@ -119,17 +107,20 @@ class CanvasHandlers:
             SegR1Error: when the models cannot be used.
         """
         kept = tuple(edited for edited in objects if not edited.blank)
-        segmented = self._segment(picture, kept, picture.size)
+        # Enlarged before it is used: what is kept beside the mask is what the mask was made from.
+        starts = tuple(None if (mask := edited.start_mask()) is None else sample(mask, picture.size) for edited in kept)
+        segmented = self._segment(picture, kept, picture.size, starts)
         final = tuple(
             ObjectMask(lay(found.mask, *layers(edited.strokes, picture.size, picture.size)), found.confidence)
             for edited, found in zip(kept, segmented, strict=True)
         )
-        return Corrected(kept, segmented, final)
+        return Corrected(kept, starts, segmented, final)
 
-    def _segment(self, picture: Picture, objects: Sequence[EditedObject], size: ImageSize) -> tuple[ObjectMask, ...]:
+    def _segment(
+        self, picture: Picture, objects: Sequence[EditedObject], size: ImageSize, starts: Sequence[Mask | None]
+    ) -> tuple[ObjectMask, ...]:
         segmenter = self._models.pipeline().segmenter
         prompts = [edited.prompt for edited in objects]
-        starts = [edited.start_mask() for edited in objects]
         return segmenter.decode(segmenter.encode(picture), prompts, starts=starts, size=size)
 
 
@@ -139,15 +130,13 @@ def _record(corrected: Corrected) -> list[Mapping[str, Any]]:
         {
             "name": edited.prompt.name,
             "segmented": encode_rle(found.mask),
-            "refined_from": None
-            if edited.start is None
-            else {"size": list(edited.start[:2]), "counts": edited.start[2]},
+            "refined_from": None if start is None else encode_rle(start),
             "strokes": [
                 {"erase": stroke.erase, "radius": stroke.radius, "path": [list(place) for place in stroke.path]}
                 for stroke in edited.strokes
             ],
         }
-        for edited, found in zip(corrected.objects, corrected.segmented, strict=True)
+        for edited, found, start in zip(corrected.objects, corrected.segmented, corrected.starts, strict=True)
     ]
 
 

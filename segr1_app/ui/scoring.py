@@ -54,9 +54,14 @@ def live_reward(sitting: Sitting, objects: Sequence[EditedObject], masks: Sequen
         return _terms(answer, final, PAINTED)
     if prediction is None:
         return _terms(answer, None, NOTHING)
-    if _shapes(prompts) == _shapes(prediction.objects) and not any(edited.start for edited in objects):
+    if same_prompts(prompts, prediction.objects) and not any(edited.start for edited in objects):
         return _terms(answer, None, UNTOUCHED)
     return _terms(Answer(prediction.well_formed, sample(prediction.mask, size)), final, CORRECTED)
+
+
+def same_prompts(these: Sequence[ObjectPrompt], those: Sequence[ObjectPrompt]) -> bool:
+    """Whether the segmenter is asked the same, whatever the objects are called."""
+    return _shapes(these) == _shapes(those)
 
 
 def sayable(objects: Sequence[ObjectPrompt], image_wh: ImageSize) -> bool:
@@ -95,7 +100,7 @@ def _unite(masks: Sequence[Mask], size: ImageSize) -> Mask:
 
 
 def _shapes(objects: Sequence[ObjectPrompt]) -> list[Any]:
-    """What the segmenter is asked, whatever the objects are called; the canvas rounds to hundredths."""
+    """Boxes and points; the canvas rounds to hundredths."""
     return [
         (
             prompt.box and tuple(round(edge, 2) for edge in prompt.box.xyxy),

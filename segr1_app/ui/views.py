@@ -20,7 +20,7 @@ from segr1_app.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.ui.models import ModelStatus
 
 STATIC = Path(__file__).parent / "static"
-STYLES = (STATIC / "page.css", STATIC / "canvas.css")
+STYLES = (STATIC / "page.css", STATIC / "canvas.css", STATIC / "annotate.css")
 LIVE_SIDE = 1024
 """Longest side in pixels of the masks on a canvas."""
 

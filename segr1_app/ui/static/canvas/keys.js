@@ -3,7 +3,7 @@
  *
  * `on` are the presses that bring about `action`: a key in KeyboardEvent's spelling (letters in lower case), with the
  * modifiers before it. Rows without it are gestures of the pointer.
- * @typedef {{group: string, keys: string, does: string, action?: Action, on?: string[]}} Row
+ * @typedef {{group: string, keys: string, does: string, action?: string, on?: string[]}} Row
  * @typedef {"flip" | "remove" | "removeObject" | "left" | "right" | "up" | "down" | "farLeft" | "farRight" | "farUp"
  *   | "farDown" | "pointInside" | "pointOutside" | "next" | "previous" | "newObject" | "refine" | "undo" | "redo"
  *   | "prompt" | "brush" | "eraser" | "smaller" | "larger" | "fit" | "oneToOne" | "zoomIn" | "zoomOut" | "fainter"
@@ -82,11 +82,20 @@ const ACTIONS = new Map([
  * @param {{key: string, ctrlKey: boolean, metaKey: boolean, shiftKey: boolean, altKey: boolean}} event
  * @returns {Action | undefined}
  */
-export function actionOf({ key, ctrlKey, metaKey, shiftKey, altKey }) {
-  if (altKey) return undefined;
+export function actionOf(event) {
+  return ACTIONS.get(pressOf(event));
+}
+
+/**
+ * A press as `on` spells it; empty for one that belongs to the browser.
+ * @param {{key: string, ctrlKey: boolean, metaKey: boolean, shiftKey: boolean, altKey: boolean}} event
+ * @returns {string}
+ */
+export function pressOf({ key, ctrlKey, metaKey, shiftKey, altKey }) {
+  if (altKey) return "";
   const letter = /^[a-z]$/i.test(key);
   // Which signs need Shift depends on the keyboard: for signs, the sign itself is what counts.
   const named = letter || key.length > 1;
   const parts = [ctrlKey || metaKey ? "Ctrl" : "", named && shiftKey ? "Shift" : "", letter ? key.toLowerCase() : key];
-  return ACTIONS.get(parts.filter(Boolean).join("+"));
+  return parts.filter(Boolean).join("+");
 }
