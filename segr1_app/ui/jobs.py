@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segr1_app.checkpoint import checkpoint_hash
+from segr1_app.cli.export import FORMATS
 from segr1_app.domain import LeaseLostError, SegR1Error, StoreError
 from segr1_app.edits import EditedObject, read_objects
 from segr1_app.images import Picture
@@ -266,6 +269,23 @@ class JobHandlers:
             }
             for each in self._store.history(int(task))
         ]
+
+    def export(self, form: str) -> tuple[Path, list[str]]:
+        """Every accepted or fixed mask that counts, in another tool's format.
+
+        Args:
+            form: a name of `FORMATS`.
+
+        Returns:
+            A ZIP archive, and a sentence for each thing that the format cannot hold.
+        """
+        if form not in FORMATS:
+            raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")
+        folder = Path(tempfile.mkdtemp(prefix="export-", dir=self._cache))
+        report = FORMATS[form](self._store, folder / form)
+        archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
+        shutil.rmtree(folder / form)
+        return archive, [f"{report.written} tasks are in it.", *report.warnings]
 
     def _correction(
         self,

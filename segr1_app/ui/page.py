@@ -12,6 +12,7 @@ from segr1_app.samples import find_samples
 from segr1_app.store import AnnotationStore
 from segr1_app.ui.annotate_tab import build_annotate_tab
 from segr1_app.ui.corrections import CanvasHandlers
+from segr1_app.ui.guide_tab import build_guide_tab
 from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.keeping import RunKeeper
 from segr1_app.ui.models import ModelHost
@@ -54,6 +55,8 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
                 build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples())
             with gr.Tab("Annotate", id="annotate-tab"):
                 build_annotate_tab(jobs, canvas)
+            with gr.Tab("Guide", id="guide-tab"):
+                build_guide_tab()
         page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)
     return page
 

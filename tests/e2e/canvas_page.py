@@ -40,8 +40,9 @@ class CanvasPage:
         return self.page.locator(f"{self.root} .stage-frame")
 
     def settle(self) -> None:
-        """Wait until the newest edit is answered and shown."""
+        """Wait until the newest edit is answered, and whatever else was done is drawn."""
         expect(self.frame).to_have_attribute("aria-busy", "false", timeout=30_000)
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     @property
     def objects(self) -> list[dict[str, Any]]:

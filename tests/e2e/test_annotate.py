@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +17,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from segr1_app.config import Settings
 from segr1_app.domain import Box, ObjectPrompt, Point
+from segr1_app.geometry import decode_rle
 from segr1_app.pipeline import Pipeline
 from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import AnnotationStore, RejectReason, Verdict
 from tests.e2e.canvas_page import CanvasPage
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy
 from tests.e2e.serving import free_port
+from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
 from tests.scenes import ellipse_scene
 
 pytestmark = pytest.mark.browser
@@ -147,7 +151,22 @@ def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], 
     expect(page.locator(".job-count")).to_have_text("3 of 3 decided · 3 by you")
     assert page.evaluate("window.hacked") is None
 
+    page.get_by_text("Export annotations").click()
+    page.click("#export-button")
+    expect(page.get_by_label("What to know of it")).to_have_value(re.compile("2 tasks are in it"), timeout=20_000)
+    with page.expect_download() as download:
+        page.locator("#export-file a").first.click()
+    check_export(Path(download.value.path()))
     check_session(annotate_app.store, slack)
+
+
+def check_export(archive: Path) -> None:
+    """COCO of the two tasks that have a mask."""
+    with zipfile.ZipFile(archive) as content:
+        (name,) = (each for each in content.namelist() if each.endswith(".json"))
+        annotations = json.loads(content.read(name))["annotations"]
+    assert len(annotations) == 2
+    assert all(decode_rle(each["segmentation"]).shape == SIZE[::-1] for each in annotations)
 
 
 def check_session(store: AnnotationStore, slack: float) -> None:
@@ -232,8 +251,30 @@ def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choic
     assert (older.annotator, newer.annotator, newer.parent_id) == ("Ada", "Ada", older.id)
 
 
+def test_the_tab_is_legible_and_holds_still(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads)
+    canvas = begin(page, "Ada")
+    for width in (390, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+            canvas.settle()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            ratio, text = page.evaluate(LOWEST_CONTRAST)
+            assert ratio >= 4.5, (width, scheme, text)
+    place = page.locator(f"{ROOT} .stage-mat").evaluate(PLACE)
+    canvas.click((200, 150))
+    canvas.press("n")
+    assert page.locator(f"{ROOT} .stage-mat").evaluate(PLACE) == place, "the picture moved while it worked"
+
+
 def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list[Path]) -> None:
     client = Client(annotate_app.url, verbose=False)
+    with pytest.raises(AppError, match="not in the list"):
+        client.predict("paper", api_name="/export")
     told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
     assert told == "3 pictures taken."
     task = client.predict("Ada", "imported", api_name="/next_task")

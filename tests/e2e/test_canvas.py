@@ -105,12 +105,14 @@ def check_wheel(c: CanvasPage) -> None:
     c.page.mouse.move(*where)
     c.page.mouse.wheel(0, -200)
     c.page.wait_for_timeout(100)
+    c.settle()
     assert c.scale() > 1.2 * before
     assert c.at(place) == pytest.approx(where, abs=1)
     c.click(place)
     assert only_point(c) == (Near(c, *place), 1)
     c.page.mouse.wheel(0, 200)
     c.page.wait_for_timeout(100)
+    c.settle()
     assert c.scale() == pytest.approx(before, rel=0.01)
 
 
@@ -240,7 +242,6 @@ def check_brush_size(key: str, factor: float) -> Callable[[CanvasPage], None]:
 def check_fit(c: CanvasPage) -> None:
     before = c.scale()
     c.press("+", "+", "0")
-    c.page.wait_for_timeout(60)
     frame = c.frame.bounding_box()
     assert c.scale() == pytest.approx(min(frame["width"] / c.size[0], frame["height"] / c.size[1]), rel=0.01)
     check_click(c)
@@ -248,18 +249,15 @@ def check_fit(c: CanvasPage) -> None:
         if c.scale() >= 0.99 * before:
             break
         c.press("+")
-        c.page.wait_for_timeout(60)
 
 
 def check_zoom(key: str, factor: float, back: str) -> Callable[[CanvasPage], None]:
     def check(c: CanvasPage) -> None:
         before = c.scale()
         c.press(key)
-        c.page.wait_for_timeout(60)
         assert c.scale() == pytest.approx(before * factor, rel=0.01)
         check_click(c)
         c.press(back)
-        c.page.wait_for_timeout(60)
 
     return check
 
@@ -267,7 +265,6 @@ def check_zoom(key: str, factor: float, back: str) -> Callable[[CanvasPage], Non
 def check_one_to_one(c: CanvasPage) -> None:
     before, middle = c.scale(), c.centre()
     c.press("1")
-    c.page.wait_for_timeout(60)
     assert c.scale() == pytest.approx(1)
     assert c.centre() == pytest.approx(middle, abs=1)
     check_click(c)
@@ -289,11 +286,9 @@ def check_opacity(key: str, stronger: bool) -> Callable[[CanvasPage], None]:
         c.drag(a, place, b)
         before = opacity(c, place)
         c.press(key)
-        c.page.wait_for_timeout(60)
         assert (opacity(c, place) > before) is stronger
         assert opacity(c, place) != before
         c.press("," if stronger else ".", "[", "[", "[")
-        c.page.wait_for_timeout(60)
         assert opacity(c, place) == before
 
     return check
@@ -305,10 +300,8 @@ def check_outline(c: CanvasPage) -> None:
     c.drag(a, place, b)
     filled = c.painted()
     c.press("o")
-    c.page.wait_for_timeout(60)
     assert 0 < c.painted() < filled
     c.press("o")
-    c.page.wait_for_timeout(60)
     assert c.painted() == filled
 
 
@@ -533,7 +526,7 @@ def test_fingers(scripted_app: ScriptedApp, visit: Callable[..., Page], pictures
     for step in range(1, 6):
         touch("touchMove", (a[0] - 6 * step, a[1]), (b[0] + 6 * step, b[1]))
     touch("touchEnd")
-    canvas.page.wait_for_timeout(100)
+    canvas.settle()
     assert canvas.scale() > 1.3 * scale
     assert canvas.object["box"] is None
     assert len(canvas.object["points"]) == 2

@@ -16,6 +16,7 @@ import { Canvas } from "./canvas/view.js";
 
 const ORDER_KEY = "segr1-order";
 const DRAFT_MS = 250;
+const PATIENCE_MS = 1500;
 const GONE = "The server did not answer. What you did is still here: try again.";
 
 /**
@@ -157,8 +158,11 @@ class Annotate {
       clicks: this.clicks };
     const reply = await answer(() => this.server.put_draft({ annotator: this.annotator, task, content }));
     if (this.task?.task !== task) return;
-    if (!reply || reply.failure) this.tell(`The draft is not kept yet. ${reply?.failure ?? GONE}`);
-    else this.tell(reply.held ? "" : "Your hold on this task ended; what you save is kept beside anyone else's.");
+    const trouble = !reply || reply.failure ? `The draft is not kept yet. ${reply?.failure ?? GONE}` :
+      reply.held ? "" : "Your hold on this task ended; what you save is kept beside anyone else's.";
+    // What a save has told stays until the next one.
+    if (trouble || this.troubled) this.tell(trouble);
+    this.troubled = Boolean(trouble);
   }
 
   /** @param {string} action */
@@ -207,8 +211,11 @@ class Annotate {
    */
   async ask(what, question) {
     this.busy = true;
+    this.troubled = false;
     this.render();
+    const patience = setTimeout(() => this.tell("The models are at work on this …"), PATIENCE_MS);
     const reply = await answer(() => this.server[what](question));
+    clearTimeout(patience);
     this.busy = false;
     this.tell(reply ? (reply.failure ?? "") : GONE);
     this.render(reply?.progress);
@@ -239,6 +246,8 @@ class Annotate {
   }
 
   changed = false;
+  /** Whether the notice is about a draft. */
+  troubled = false;
   /** @type {{verdict: string, reason: string | null, parent: number} | null} */
   pending = null;
 }

@@ -2,13 +2,12 @@ import { h, svg } from "../dom.js";
 import { listen } from "./gestures.js";
 import { helpDialog } from "./help.js";
 import { History } from "./history.js";
-import { gripAt } from "./hit.js";
 import { actionOf, pressOf } from "./keys.js";
 import { Live } from "./live.js";
 import { marksOf } from "./marks.js";
 import { Masks } from "./masks.js";
+import { meaningsOf } from "./meanings.js";
 import { objectList } from "./objects.js";
-import { thinned } from "./paint.js";
 import * as edit from "./prompts.js";
 import { rewardLine } from "./reward.js";
 import { toolbar } from "./toolbar.js";
@@ -100,7 +99,7 @@ export class Canvas {
     element.replaceChildren(h("div", { class: "stage-mat" }, this.frame, this.empty), this.tools, this.help);
 
     this.live = new Live(use.decode, (state, reply) => this.answered(state, reply));
-    listen(this.frame, this.meanings(), () => this.space);
+    listen(this.frame, meaningsOf(this), () => this.space);
     element.addEventListener("keydown", (event) => this.pressed(event));
     this.frame.addEventListener("keyup", (event) => event.key === " " && this.hold(false));
     this.frame.addEventListener("blur", () => this.hold(false));
@@ -204,49 +203,6 @@ export class Canvas {
     this.render();
     // Not before the masks can be seen.
     if (rev === this.live.rev) this.frame.setAttribute("aria-busy", "false");
-  }
-
-  /** @returns {import("./gestures.js").Meanings} */
-  meanings() {
-    const within = (/** @type {Place} */ place) =>
-      edit.settle(viewport.toPicture(this.view, place), this.picture);
-    const inside = (/** @type {Place} */ place) => {
-      const [x, y] = viewport.toPicture(this.view, place);
-      return x >= 0 && y >= 0 && x <= this.picture[0] && y <= this.picture[1];
-    };
-    const pass = (/** @type {Prompts} */ prompts, /** @type {boolean} */ done, asks = true) => {
-      if (done) return this.commit(prompts);
-      this.passing = prompts;
-      if (asks) this.send(true);
-      this.draw();
-    };
-    return {
-      tool: () => this.tool,
-      grip: (at, finger) => (this.look.marks ? gripAt(this.prompts, this.view, at, finger ? 2 : 1) : null),
-      point: (at, label) => inside(at) && this.commit(edit.addPoint(this.prompts, within(at), label)),
-      take: (grip) => this.choose(edit.take(this.prompts, grip)),
-      drag: (grip, from, to, done) => {
-        const by = /** @type {Place} */ ([(to[0] - from[0]) / this.view.scale, (to[1] - from[1]) / this.view.scale]);
-        pass(edit.drag(this.prompts, grip, by, this.picture), done);
-      },
-      box: (from, to, done) => pass(edit.setBox(this.prompts, within(from), within(to)), done),
-      stroke: (path, done) => {
-        const places = path.map((place) => rounded(viewport.toPicture(this.view, place)));
-        const stroke = { erase: this.tool === "eraser", radius: this.brush, path: thinned(places, this.brush) };
-        pass(edit.addStroke(this.prompts, stroke), done, false);
-      },
-      pan: (by) => this.lookAt(viewport.pan(this.view, by, this.picture, this.area)),
-      zoom: (factor, at) => this.lookAt(viewport.zoom(this.view, factor, at, this.picture, this.area)),
-      cancel: () => {
-        this.passing = null;
-        this.send(false);
-        this.draw();
-      },
-      hover: (at) => {
-        this.pointer = at;
-        this.draw();
-      },
-    };
   }
 
   /** @param {KeyboardEvent} event */
@@ -403,11 +359,6 @@ export class Canvas {
 /** What of a state the server gets. @param {Prompts} prompts */
 function sent({ objects }) {
   return objects.map(({ box, points, name, strokes, start }) => ({ box, points, name, strokes, start }));
-}
-
-/** A place of a stroke, which may lie outside the picture. @param {Place} place @returns {Place} */
-function rounded([x, y]) {
-  return [Math.round(100 * x) / 100, Math.round(100 * y) / 100];
 }
 
 /**
