@@ -82,7 +82,7 @@ class PolicyConfig(TrainingConfig):
     """What a policy's training depends on.
 
     Attributes:
-        phases: in order; the first is left out when there is a model to start from.
+        phases: in order; when there is a model to start from, only those in which its vision tower rests.
         shape: how large the model is.
     """
 
@@ -188,8 +188,8 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     policy, phases = build_model(tokenizer, config.shape), config.phases
     if config.start:
         take_over(policy, VlmPolicy.load(config.start, device="cpu", dtype="float32").model, config.start)
-        # Its eyes are past the first, coarse look.
-        phases = phases[1:]
+        # Its eyes are open: what is left is to learn what to say.
+        phases = tuple(phase for phase in phases if phase.frozen)
     model = PolicyInTraining(policy, config.shape.text_width).to(device)
     run = TrainingRun(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
     if resume:
