@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segr1_app.config import Settings, add_home_argument, add_model_arguments, add_server_arguments
-from segr1_app.domain import SettingsError
+from segr1_app.domain import SettingsError, StoreError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,10 +41,15 @@ def serve(settings: Settings) -> None:
     """
     cache = prepare_cache(settings.home)
 
+    from segr1_app.store import AnnotationStore  # noqa: PLC0415 - importing this module loads nothing
     from segr1_app.ui import ModelHost, build_app, launch_options  # noqa: PLC0415 - after the environment is set
 
     models = ModelHost(settings)
-    page = build_app(models, cache)
+    try:
+        store = AnnotationStore.open(settings.home)
+    except StoreError as error:
+        raise SettingsError(f"The store in '{settings.home}' cannot be used: {error}") from error
+    page = build_app(models, cache, store)
     try:
         _, address, public = page.launch(
             server_name=settings.host,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from segr1_app.domain import ImageSize, ObjectPrompt, Prediction
+from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
 from segr1_app.render import draw_overlay
@@ -62,6 +63,51 @@ def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem
     Image.fromarray(draw_overlay(picture.pixels, prediction.objects, prediction.masks)).save(files["overlay"])
     record = json.dumps(prediction_record(prediction), indent=2, ensure_ascii=False)
     files["record"].write_text(record + "\n", encoding="utf-8")
+    return files
+
+
+def save_correction(
+    folder: Path,
+    picture: Picture,
+    objects: Sequence[ObjectPrompt],
+    masks: Sequence[ObjectMask],
+    *,
+    prediction: Prediction | None,
+    edits: Sequence[Mapping[str, Any]],
+) -> dict[str, Path]:
+    """Write mask, overlay and record of a corrected picture.
+
+    Args:
+        folder: where to; it must exist.
+        picture: what was annotated.
+        objects: the prompts as they stand.
+        masks: their final masks, in the picture's size, one per object.
+        prediction: what was corrected; None when the prompts were drawn from scratch.
+        edits: more JSON values to be recorded, one set per object.
+
+    Returns:
+        The files, as those of `save_prediction`.
+    """
+    nothing = np.zeros(picture.pixels.shape[:2], dtype=np.bool_)
+    union: Mask = np.logical_or.reduce([nothing, *(found.mask for found in masks)])
+    files = {
+        "mask": folder / "corrected-mask.png",
+        "overlay": folder / "corrected-overlay.png",
+        "record": folder / "correction.json",
+    }
+    Image.fromarray(union.astype(np.uint8) * 255).save(files["mask"])
+    Image.fromarray(draw_overlay(picture.pixels, objects, masks)).save(files["overlay"])
+    record = {
+        "image_size": _size(picture.size),
+        "sha256": picture.sha256,
+        "objects": [
+            {**_prompt(prompt), "mask": encode_rle(found.mask), "confidence": round(found.confidence, 4), **more}
+            for prompt, found, more in zip(objects, masks, edits, strict=True)
+        ],
+        "mask": encode_rle(union),
+        "prediction": prediction_record(prediction) if prediction else None,
+    }
+    files["record"].write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return files
 
 

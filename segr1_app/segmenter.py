@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from cachetools import LRUCache
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -27,12 +29,15 @@ from safetensors.torch import load_file
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2_hf
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from segr1_app.domain import ImageSize, ModelError, ObjectMask, ObjectPrompt
+from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
+from segr1_app.geometry import rescale_objects
 from segr1_app.images import Picture
 from segr1_app.loading import model_name, resolve_device
 
 CONFIG_FILE = "config.yaml"
 WEIGHTS_FILE = "model.safetensors"
+START_LOGIT = 10.0
+"""How sure a mask that is to be refined is of itself; about as sure as SAM2 is of its own masks."""
 CACHE_BYTES = 256 * 2**20
 """Memory the embeddings of recent pictures may take; about 16 pictures of sam2.1-large, 300 of the embedded one."""
 
@@ -66,8 +71,15 @@ class Segmenter(Protocol):
         """The picture's embedding, from the cache when it was encoded recently."""
         ...
 
-    def decode(self, embedding: Embedding, objects: Sequence[ObjectPrompt]) -> tuple[ObjectMask, ...]:
-        """One mask per prompt, in order, in the frame ``embedding.image_size``."""
+    def decode(
+        self,
+        embedding: Embedding,
+        objects: Sequence[ObjectPrompt],
+        *,
+        starts: Sequence[Mask | None] = (),
+        size: ImageSize | None = None,
+    ) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order; see `Sam2Segmenter.decode`."""
         ...
 
 
@@ -144,36 +156,66 @@ class Sam2Segmenter:
                 self._cache[picture.sha256] = embedding
             return embedding
 
-    def decode(self, embedding: Embedding, objects: Sequence[ObjectPrompt]) -> tuple[ObjectMask, ...]:
-        """One mask per prompt, in order, in the frame ``embedding.image_size``.
+    def decode(
+        self,
+        embedding: Embedding,
+        objects: Sequence[ObjectPrompt],
+        *,
+        starts: Sequence[Mask | None] = (),
+        size: ImageSize | None = None,
+    ) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order.
 
-        An object without box and points has nothing to go by: its mask is empty and its confidence 0.
+        An object without box, points and start has nothing to go by: its mask is empty and its confidence 0.
+
+        Args:
+            embedding: the picture.
+            objects: the prompts, in the frame ``embedding.image_size``.
+            starts: for each prompt the mask it refines, SAM2's mask input: bool (height, width) of any size that shows
+                the whole picture, or None. Empty for none at all.
+            size: width and height of the masks; by default those of the picture. Smaller ones are quicker to make.
 
         Raises:
             ModelError: when the device runs out of memory.
+            ValueError: when there are starts, but not one per object.
         """
+        if starts and len(starts) != len(objects):
+            raise ValueError(f"{len(starts)} starts were given for {len(objects)} objects")
+        frame = size or embedding.image_size
+        prompts = rescale_objects(objects, from_wh=embedding.image_size, to_wh=frame) if size else objects
         with self._lock:
-            width, height = embedding.image_size
             predictor = self._predictor
             predictor._features = {"image_embed": embedding.image_embed, "high_res_feats": list(embedding.high_res)}
-            predictor._orig_hw = [(height, width)]
+            # The predictor knows of the original only this size: prompts and masks are in its frame.
+            predictor._orig_hw = [(frame.height, frame.width)]
             predictor._is_image_set = True
             try:
                 with _inference(self.device):
-                    return tuple(self._decode_one(prompt, embedding.image_size) for prompt in objects)
+                    return tuple(
+                        self._decode_one(prompt, start, frame)
+                        for prompt, start in zip(prompts, starts or [None] * len(prompts), strict=True)
+                    )
             finally:
                 predictor.reset_predictor()
 
-    def _decode_one(self, prompt: ObjectPrompt, image_wh: ImageSize) -> ObjectMask:
-        if prompt.box is None and not prompt.points:
-            return ObjectMask(np.zeros((image_wh.height, image_wh.width), dtype=bool), 0.0)
+    def _decode_one(self, prompt: ObjectPrompt, start: Mask | None, frame: ImageSize) -> ObjectMask:
+        if prompt.box is None and not prompt.points and start is None:
+            return ObjectMask(np.zeros((frame.height, frame.width), dtype=bool), 0.0)
         masks, confidences, _ = self._predictor.predict(
             point_coords=np.array([(p.x, p.y) for p in prompt.points], dtype=np.float32) if prompt.points else None,
             point_labels=np.array([p.label for p in prompt.points], dtype=np.int32) if prompt.points else None,
             box=np.array(prompt.box.xyxy, dtype=np.float32) if prompt.box else None,
+            mask_input=None if start is None else self._mask_input(start),
             multimask_output=False,
         )
         return ObjectMask(masks[0].astype(bool), float(confidences[0]))
+
+    def _mask_input(self, start: Mask) -> npt.NDArray[np.float32]:
+        """A mask as the logits, float32 (1, S/4, S/4), that an earlier answer of the model would have been."""
+        side = int(self._predictor.model.image_size) // 4
+        # By area: a thin part of a large mask stays what it is a part of a coarse one.
+        covered = cv2.resize(start.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+        return ((2 * covered - 1) * START_LOGIT)[np.newaxis]
 
 
 def _model_from_folder(folder: Path) -> torch.nn.Module:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 CHECKS = (
-    ("lint", ["-m", "ruff", "check", "."]),
-    ("format", ["-m", "ruff", "format", "--check", "."]),
-    ("types", ["-m", "mypy"]),
-    ("layers", ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]),
+    ("lint", [sys.executable, "-m", "ruff", "check", "."]),
+    ("format", [sys.executable, "-m", "ruff", "format", "--check", "."]),
+    ("types", [sys.executable, "-m", "mypy"]),
+    ("layers", [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]),
+    ("JavaScript: the type checker, as locked", ["npm", "ci", "--silent"]),
+    ("JavaScript: types", ["npm", "run", "--silent", "types"]),
 )
 
 
@@ -19,7 +22,11 @@ def main() -> int:
     failed = []
     for name, command in CHECKS:
         print(f"== {name}", flush=True)
-        if subprocess.run([sys.executable, *command], cwd=root, check=False).returncode:
+        program = shutil.which(command[0])
+        if program is None:
+            print(f"{command[0]} is not installed")
+            failed.append(name)
+        elif subprocess.run([program, *command[1:]], cwd=root, check=False).returncode:
             failed.append(name)
     print(f"failed: {', '.join(failed)}" if failed else "every check passed")
     return 1 if failed else 0

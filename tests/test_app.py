@@ -21,7 +21,8 @@ from segr1_app.pipeline import Pipeline
 from segr1_app.samples import find_samples
 from segr1_app.ui.models import LoadedModels, ModelHost
 from segr1_app.ui.runs import RunHandlers
-from segr1_app.ui.views import stage_value
+from segr1_app.ui.sittings import Sittings
+from segr1_app.ui.views import canvas_value
 
 ROOT = Path(app.__file__).parent
 INSTRUCTION = "Identify and segment all the primary objects."
@@ -122,7 +123,7 @@ def test_an_unforeseen_fault_while_loading_keeps_nobody_waiting(monkeypatch: pyt
 
 
 def test_a_run_through_the_handlers(pipeline: Pipeline, tmp_path: Path) -> None:
-    handlers = RunHandlers(hosted(pipeline), tmp_path)
+    handlers = RunHandlers(hosted(pipeline), tmp_path, Sittings())
     answers = [answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION) if "phase" in answer]
     phases = [answer["phase"] for answer in answers]
     assert phases == sorted(phases, key=["loading", "looking", "writing", "done"].index)
@@ -137,7 +138,7 @@ def test_a_run_through_the_handlers(pipeline: Pipeline, tmp_path: Path) -> None:
 
 
 def test_predict_is_the_record_of_the_same_run(pipeline: Pipeline, tmp_path: Path) -> None:
-    handlers = RunHandlers(hosted(pipeline), tmp_path)
+    handlers = RunHandlers(hosted(pipeline), tmp_path, Sittings())
     *_, last = (answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION) if "phase" in answer)
     assert handlers.predict(upload(tmp_path), INSTRUCTION)["completion"] == last["text"]
 
@@ -145,7 +146,7 @@ def test_predict_is_the_record_of_the_same_run(pipeline: Pipeline, tmp_path: Pat
 def test_a_client_cannot_name_a_file_that_it_did_not_upload(pipeline: Pipeline, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
-    handlers = RunHandlers(hosted(pipeline), cache)
+    handlers = RunHandlers(hosted(pipeline), cache, Sittings())
     outside = upload(tmp_path)
     for stranger in (outside, {"path": str(cache / ".." / Path(outside["path"]).name)}, {}):
         *_, answer, _, _ = handlers.show(stranger)
@@ -153,11 +154,11 @@ def test_a_client_cannot_name_a_file_that_it_did_not_upload(pipeline: Pipeline, 
         assert "not an upload" in answer["failure"]
 
 
-def test_the_stage_takes_prompts_without_masks(tmp_path: Path) -> None:
+def test_the_canvas_takes_prompts_without_masks(tmp_path: Path) -> None:
     from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 
     prompts = (ObjectPrompt(Box(1, 2, 3, 4), (Point(5, 6, 0),)), ObjectPrompt())
-    value = stage_value(tmp_path / "photo.jpg", "A photo", ImageSize(10, 8), prompts)
+    value = canvas_value("key", tmp_path / "photo.jpg", "A photo", ImageSize(10, 8), objects=prompts)
     assert [entry["mask"] for entry in value["objects"]] == [None, None]
     assert value["objects"][0]["box"] == [1, 2, 3, 4]
     assert value["objects"][0]["points"] == [{"x": 5, "y": 6, "label": 0}]

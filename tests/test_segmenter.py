@@ -11,7 +11,7 @@ import torch
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.config import DEFAULT_SEGMENTER
-from segr1_app.domain import Box, ModelError, ObjectPrompt, Point
+from segr1_app.domain import Box, ImageSize, ModelError, ObjectPrompt, Point
 from segr1_app.images import picture_from_array
 from segr1_app.metrics import iou
 from segr1_app.segmenter import Sam2Segmenter
@@ -91,6 +91,51 @@ def test_every_point_reaches_the_model(segmenter: Sam2Segmenter) -> None:
     finally:
         hook.remove()
     assert labels == [[2, 3, 1, 0], [1]]  # 2 and 3 mark the corners of a box
+
+
+def test_a_smaller_mask_is_the_same_mask(segmenter: Sam2Segmenter) -> None:
+    embedding = segmenter.encode(PICTURE)
+    full = segmenter.decode(embedding, [BOXED])[0]
+    small = segmenter.decode(embedding, [BOXED], size=ImageSize(160, 120))[0]
+    assert small.mask.shape == (120, 160)
+    assert small.confidence == pytest.approx(full.confidence, abs=1e-4)
+    enlarged = small.mask.repeat(2, axis=0).repeat(2, axis=1)
+    assert iou(enlarged, full.mask) > 0.95
+
+
+def test_a_mask_to_refine_reaches_the_model_and_nothing_stays_of_it(segmenter: Sam2Segmenter) -> None:
+    embedding = segmenter.encode(PICTURE)
+    alone = segmenter.decode(embedding, [CLICKED])[0]
+    seen: list[torch.Tensor | None] = []
+    hook = segmenter.model.sam_prompt_encoder.register_forward_pre_hook(
+        lambda _, __, kwargs: seen.append(kwargs["masks"]), with_kwargs=True
+    )
+    try:
+        refined = segmenter.decode(embedding, [CLICKED, CLICKED], starts=[TRUTH, None])
+    finally:
+        hook.remove()
+    side = segmenter.model.image_size // 4
+    assert seen[0] is not None
+    assert seen[0].shape == (1, 1, side, side)
+    # The ellipse's centre is inside, the corner outside.
+    assert seen[0][0, 0, int(0.6 * side), int(0.3 * side)] == 10
+    assert seen[0][0, 0, 0, 0] == -10
+    assert seen[1] is None
+    assert not np.array_equal(refined[0].mask, alone.mask)
+    assert np.array_equal(refined[1].mask, alone.mask)
+    again = segmenter.decode(embedding, [CLICKED], starts=[TRUTH])[0]
+    assert np.array_equal(again.mask, refined[0].mask)
+
+
+def test_a_mask_alone_can_be_refined(segmenter: Sam2Segmenter) -> None:
+    (found,) = segmenter.decode(segmenter.encode(PICTURE), [ObjectPrompt()], starts=[TRUTH])
+    assert found.mask.shape == TRUTH.shape
+    assert found.confidence > 0
+
+
+def test_starts_are_one_per_object(segmenter: Sam2Segmenter) -> None:
+    with pytest.raises(ValueError, match="1 starts were given for 2 objects"):
+        segmenter.decode(segmenter.encode(PICTURE), [CLICKED, BOXED], starts=[TRUTH])
 
 
 def test_nothing_asked_is_nothing_found(segmenter: Sam2Segmenter) -> None:

@@ -62,6 +62,11 @@ class ModelHost:
         self.turn = threading.Lock()
 
     @property
+    def settings(self) -> Settings:
+        """What the models are loaded from."""
+        return self._settings
+
+    @property
     def status(self) -> ModelStatus:
         return self._status
 

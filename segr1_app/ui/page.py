@@ -9,19 +9,27 @@ from typing import Any
 import gradio as gr
 
 from segr1_app.samples import find_samples
+from segr1_app.store import AnnotationStore
+from segr1_app.ui.annotate_tab import build_annotate_tab
+from segr1_app.ui.corrections import CanvasHandlers
+from segr1_app.ui.guide_tab import build_guide_tab
+from segr1_app.ui.jobs import JobHandlers
+from segr1_app.ui.keeping import RunKeeper
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.run_tab import build_run_tab
 from segr1_app.ui.runs import RunHandlers
+from segr1_app.ui.sittings import Sittings
 from segr1_app.ui.theme import build_theme
 from segr1_app.ui.views import STATIC, STYLES, ViewValue, header_value, view
 
 
-def build_app(models: ModelHost, cache: Path) -> gr.Blocks:
+def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Blocks:
     """Build the page; nothing is loaded and nothing is served yet.
 
     Args:
         models: the models behind the page, loading or loaded.
         cache: an existing folder for previews and downloads; the same that gradio has as ``GRADIO_TEMP_DIR``.
+        store: keeps the annotators' work.
 
     Returns:
         The page, to be launched with `launch_options`.
@@ -36,11 +44,19 @@ def build_app(models: ModelHost, cache: Path) -> gr.Blocks:
             models.wait()
         yield header_value(models.status)
 
+    sittings = Sittings()
+    canvas = CanvasHandlers(models, cache, sittings, RunKeeper(store, models.settings.policy))
+    jobs = JobHandlers(store, models, models.settings.policy, cache=cache, sittings=sittings, canvas=canvas)
     page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
         header = view("header", header_value(models.status), elem_id="header")
-        with gr.Tabs(elem_id="tabs"), gr.Tab("Run", id="run"):
-            build_run_tab(RunHandlers(models, cache), find_samples())
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Run", id="run"):
+                build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples())
+            with gr.Tab("Annotate", id="annotate-tab"):
+                build_annotate_tab(jobs, canvas)
+            with gr.Tab("Guide", id="guide-tab"):
+                build_guide_tab()
         page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)
     return page
 
@@ -49,7 +65,7 @@ def launch_options() -> dict[str, Any]:
     """The arguments of ``launch()`` that belong to the look of the page and keep it from asking other hosts."""
     return {
         "theme": build_theme(),
-        "css_paths": [STYLES],
+        "css_paths": list(STYLES),
         "footer_links": ["api"],
         "ssr_mode": False,
         "run_history": False,

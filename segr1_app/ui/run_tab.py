@@ -12,6 +12,7 @@ from PIL import Image
 
 from segr1_app.codec import PRESETS
 from segr1_app.samples import Sample
+from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.runs import RunHandlers
 from segr1_app.ui.views import ViewValue, answer_value, view
 
@@ -20,8 +21,8 @@ PARALLEL_RUNS = 8
 """Requests that may stand in line for the models and be told so; any more wait in gradio's own queue."""
 
 
-def build_run_tab(handlers: RunHandlers, samples: tuple[Sample, ...]) -> None:
-    """Lay out the tab in the current ``gr.Blocks`` and wire its events to ``handlers``."""
+def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[Sample, ...]) -> None:
+    """Lay out the tab in the current ``gr.Blocks`` and wire its events to ``handlers``, its canvas to ``canvas``."""
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="ask"):
             picture = gr.Image(
@@ -47,7 +48,7 @@ def build_run_tab(handlers: RunHandlers, samples: tuple[Sample, ...]) -> None:
                 run = gr.Button("Run", variant="primary", elem_id="run-button", min_width=0)
                 stop = gr.Button("Stop", interactive=False, elem_id="stop-button", min_width=0)
         with gr.Column(elem_id="look"):
-            stage = view("stage", None, elem_id="stage")
+            stage = view("canvas", None, elem_id="stage", functions=[canvas.decode, canvas.save])
         with gr.Column(elem_id="told"):
             answer = view("answer", answer_value("idle"), elem_id="answer")
 

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import gradio as gr
-from PIL import Image
 
 from segr1_app.domain import PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
 from segr1_app.ui.models import ModelHost
-from segr1_app.ui.views import ViewValue, answer_value, prediction_value, stage_value
+from segr1_app.ui.pictures import preview_of
+from segr1_app.ui.sittings import Sitting, Sittings
+from segr1_app.ui.views import ViewValue, answer_value, canvas_value, prediction_value
 
 STREAM_SECONDS = 0.05
 """Shortest time between two updates of the growing text: an event per token would slow the generation down."""
-
-PREVIEW_SIDE = 2048
-"""Longest side in pixels of the picture that the page shows."""
 
 Upload: TypeAlias = dict[str, Any]
 """An uploaded file as gradio's ``FileData`` in JSON; its "path" lies in the cache."""
@@ -38,10 +36,12 @@ class RunHandlers:
     Args:
         models: runs the predictions.
         cache: an existing folder for previews and downloads, from which gradio serves files.
+        sittings: get every picture that is shown on the canvas.
     """
 
-    def __init__(self, models: ModelHost, cache: Path) -> None:
+    def __init__(self, models: ModelHost, cache: Path, sittings: Sittings) -> None:
         self._models = models
+        self._sittings = sittings
         self._cache = cache.resolve()
 
     def show(self, picture: Upload | None) -> Update:
@@ -125,15 +125,12 @@ class RunHandlers:
         return load_picture(path)
 
     def _stage(self, picture: Picture, prediction: Prediction | None = None) -> ViewValue:
-        preview = self._cache / f"{picture.sha256}.jpg"
-        if not preview.exists():
-            image = Image.fromarray(picture.pixels)
-            image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-            image.save(preview, quality=92)
+        preview = preview_of(picture, self._cache)
         title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
+        key = self._sittings.begin(Sitting(picture, prediction))
         if prediction is None:
-            return stage_value(preview, title, picture.size)
-        return stage_value(preview, title, picture.size, prediction.objects, prediction.masks)
+            return canvas_value(key, preview, title, picture.size)
+        return canvas_value(key, preview, title, picture.size, objects=prediction.objects, masks=prediction.masks)
 
     def _save(self, picture: Picture, prediction: Prediction) -> dict[str, Path]:
         from segr1_app.results import save_prediction  # noqa: PLC0415

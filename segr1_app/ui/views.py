@@ -6,7 +6,8 @@ page as text nodes only: gradio's templates would run ``${...}`` as code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -15,18 +16,28 @@ import gradio as gr
 
 from segr1_app.domain import ImageSize, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.geometry import encode_rle
-from segr1_app.palette import CASING, object_colour
+from segr1_app.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.ui.models import ModelStatus
 
 STATIC = Path(__file__).parent / "static"
-STYLES = STATIC / "page.css"
+STYLES = (STATIC / "page.css", STATIC / "canvas.css", STATIC / "annotate.css")
+LIVE_SIDE = 1024
+"""Longest side in pixels of the masks on a canvas."""
 
 Phase = Literal["idle", "loading", "waiting", "looking", "writing", "done", "stopped", "failed"]
 ViewValue: TypeAlias = dict[str, Any]
 
 
-def view(module: str, value: Any, *, elem_id: str) -> gr.HTML:
-    """A component drawn by ``static/<module>.js``, whose ``mount`` gets gradio's element, props, trigger and watch."""
+def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[[Any], Any]] = ()) -> gr.HTML:
+    """A component drawn by ``static/<module>.js``, whose ``mount`` gets what ``static/dom.js`` describes as a host.
+
+    Args:
+        module: which file.
+        value: what it shows.
+        elem_id: of the component in the page.
+        functions: what its module may call as ``server.<name>(argument)``, outside the queue.
+    """
+    server = ", server" if functions else ""  # gradio defines it for views with functions only
     return gr.HTML(
         value,
         elem_id=elem_id,
@@ -34,11 +45,22 @@ def view(module: str, value: Any, *, elem_id: str) -> gr.HTML:
         js_on_load=(
             "const root = element.querySelector('.view');"
             "import(new URL(encodeURI(props.module), document.baseURI).href)"
-            ".then((module) => module.mount({ element: root, props, trigger, watch }));"
+            f".then((module) => module.mount({{ element: root, props, trigger, watch{server} }}));"
         ),
         apply_default_css=False,
+        server_functions=[_function(each) for each in functions] or None,
         module=f"gradio_api/file={(STATIC / module).with_suffix('.js').as_posix()}",
     )
+
+
+def _function(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A method as a function, which gradio can put its own mark on."""
+
+    @functools.wraps(method)
+    def call(argument: Any) -> Any:
+        return method(argument)
+
+    return call
 
 
 def header_value(status: ModelStatus) -> ViewValue:
@@ -46,16 +68,25 @@ def header_value(status: ModelStatus) -> ViewValue:
     return asdict(status)
 
 
-def stage_value(
+def live_size(image_wh: ImageSize) -> ImageSize:
+    """The size at which masks travel to a canvas: about as fine as a screen shows them, and quick to make."""
+    scale = min(1.0, LIVE_SIDE / max(image_wh))
+    return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))
+
+
+def canvas_value(
+    key: str,
     picture: Path,
     title: str,
     image_wh: ImageSize,
+    *,
     objects: Sequence[ObjectPrompt] = (),
     masks: Sequence[ObjectMask] = (),
 ) -> ViewValue:
-    """The value of the stage view: a picture with its layers, in original pixels.
+    """The value of the canvas view: a picture with its prompts and masks, in original pixels.
 
     Args:
+        key: by which the canvas speaks of the picture; see `Sittings`.
         picture: the file to show; it may be smaller than the original.
         title: what is read out for it.
         image_wh: the original picture's size, the frame of ``objects`` and ``masks``.
@@ -65,18 +96,20 @@ def stage_value(
     rles = [encode_rle(found.mask) if found.mask.any() else None for found in masks]
     rles += [None] * (len(objects) - len(rles))
     return {
+        "key": key,
         "picture": file_value(picture, picture.name),
         "title": title,
         "image_size": list(image_wh),
+        "live_size": list(live_size(image_wh)),
+        "palette": list(OBJECT_COLOURS),
         "casing": CASING,
         "objects": [
             {
-                "colour": object_colour(index),
                 "box": list(prompt.box.xyxy) if prompt.box else None,
                 "points": [asdict(point) for point in prompt.points],
                 "mask": rle,
             }
-            for index, (prompt, rle) in enumerate(zip(objects, rles, strict=True))
+            for prompt, rle in zip(objects, rles, strict=True)
         ],
     }
 

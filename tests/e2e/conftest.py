@@ -19,6 +19,7 @@ from segr1_app.domain import ImageSize
 from segr1_app.images import Picture
 from segr1_app.pipeline import Pipeline
 from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.store import AnnotationStore
 from tests.e2e.serving import CHROMIUM_FLAGS, CHROMIUM_NAMES, find_chromium, free_port, serving
 
 
@@ -105,6 +106,7 @@ class ScriptedPolicy:
 class ScriptedApp:
     url: str
     policy: ScriptedPolicy
+    store: AnnotationStore
 
 
 @pytest.fixture(scope="session")
@@ -123,11 +125,13 @@ def _scripted_server(
     policy = ScriptedPolicy()
     models = ModelHost(Settings(), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", "Whatever a test says."))
     models.start()
-    page = build_app(models, cache)
+    store = AnnotationStore.open(cache.parent)
+    page = build_app(models, cache, store)
     port = free_port()
     page.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
-    yield ScriptedApp(f"http://127.0.0.1:{port}/", policy)
+    yield ScriptedApp(f"http://127.0.0.1:{port}/", policy, store)
     page.close()
+    store.close()
 
 
 @pytest.fixture

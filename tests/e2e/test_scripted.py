@@ -137,14 +137,14 @@ def test_masks_are_decoded_in_the_browser_as_they_were_encoded(
 
 def test_models_that_cannot_be_loaded_are_named_and_the_page_stays(
     visit: Callable[..., Page],
-    scripted_app: ScriptedApp,  # noqa: ARG001 - it has set where gradio keeps its files
+    scripted_app: ScriptedApp,  # which has set where gradio keeps its files
     tmp_path: Path,
 ) -> None:
     from segr1_app.ui import ModelHost, build_app, launch_options
 
     models = ModelHost(Settings(policy=str(tmp_path / "nothing-here")))
     models.start()
-    page_server = build_app(models, tmp_path)
+    page_server = build_app(models, tmp_path, scripted_app.store)
     port = free_port()
     page_server.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
     try:

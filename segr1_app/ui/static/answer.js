@@ -13,9 +13,15 @@ const PHASES = {
 const BUSY = new Set(["loading", "waiting", "looking", "writing"]);
 
 /**
- * What the policy said and what came of it. props.value is
- * {phase, text, failure, problems, objects: [{colour, confidence, box, positive, negative}], seconds, files}; see
- * views.py.
+ * @typedef {{colour: string, confidence: number | null, box: number[] | null, positive: number, negative: number}} Row
+ * @typedef {{url: string, orig_name: string}} File
+ * @typedef {{phase: keyof typeof PHASES, text: string, failure: string, problems: string[], objects: Row[],
+ *   seconds: Record<string, number>, files: Record<string, File>}} Answer see answer_value in views.py
+ */
+
+/**
+ * What the policy said and what came of it.
+ * @param {import("./dom.js").Host} host its value is an Answer
  */
 export function mount({ element, props, watch }) {
   const phase = h("p", { class: "answer-phase", role: "status" });
@@ -40,7 +46,7 @@ export function mount({ element, props, watch }) {
   );
 
   const render = () => {
-    const value = props.value;
+    const value = /** @type {Answer} */ (props.value);
     element.dataset.phase = value.phase;
     phase.textContent = PHASES[value.phase] + (value.phase === "done" ? ` in ${seconds(value.seconds.total)}` : "");
     phase.classList.toggle("is-busy", BUSY.has(value.phase));
@@ -59,6 +65,10 @@ export function mount({ element, props, watch }) {
   render();
 }
 
+/**
+ * @param {string} title
+ * @param {HTMLElement} body
+ */
 function section(title, body) {
   return h("section", { class: "answer-section" }, h("h2", {}, title), body);
 }
@@ -76,6 +86,10 @@ export function split(text) {
   return { reasoning: body.slice(0, close).trim(), rest: body.slice(close + "</think>".length).trim() };
 }
 
+/**
+ * @param {HTMLElement} notice
+ * @param {Answer} answer
+ */
 function renderNotice(notice, { failure, problems, objects }) {
   notice.hidden = !failure && !problems.length;
   if (failure) notice.replaceChildren(h("p", {}, failure));
@@ -90,6 +104,10 @@ function renderNotice(notice, { failure, problems, objects }) {
   } else notice.replaceChildren();
 }
 
+/**
+ * @param {Row} row
+ * @param {number} index
+ */
 function objectRow({ colour, confidence, box, positive, negative }, index) {
   const swatch = h("span", { class: "swatch" });
   swatch.style.background = colour;
@@ -108,6 +126,7 @@ function objectRow({ colour, confidence, box, positive, negative }, index) {
   );
 }
 
+/** @param {Record<string, number>} times */
 function timeRows(times) {
   const names = { policy: "Reason", encode: "Encode", decode: "Decode", total: "Total" };
   return Object.entries(names).map(([stage, name]) =>
@@ -115,10 +134,12 @@ function timeRows(times) {
   );
 }
 
+/** @param {number} value */
 function seconds(value) {
   return value < 0.995 ? `${Math.round(1000 * value)} ms` : `${value.toFixed(1)} s`;
 }
 
+/** @param {Record<string, File>} files */
 function links(files) {
   const names = { mask: "Mask", overlay: "Overlay", record: "JSON" };
   return Object.entries(names).map(([kind, name]) => {
@@ -132,10 +153,14 @@ function links(files) {
   });
 }
 
+/**
+ * @param {HTMLElement} source
+ * @param {HTMLElement} button
+ */
 async function copyText(source, button) {
   // Pages served over plain http from another machine have no clipboard: there the text is selected for Ctrl+C.
   if (navigator.clipboard) await navigator.clipboard.writeText(source.textContent);
-  else getSelection().selectAllChildren(source);
+  else getSelection()?.selectAllChildren(source);
   button.textContent = navigator.clipboard ? "Copied" : "Selected";
   setTimeout(() => (button.textContent = "Copy"), 1500);
 }

@@ -1,8 +1,13 @@
 import { h } from "./dom.js";
 
 /**
- * The line above the tabs. props.value is {state: "loading" | "ready" | "failed", policy, segmenter, device,
- * understands, failure}; see views.py.
+ * @typedef {{state: "loading" | "ready" | "failed", policy: string, segmenter: string, device: string,
+ *   understands: string, failure: string}} Status see ModelStatus in models.py
+ */
+
+/**
+ * The line above the tabs.
+ * @param {import("./dom.js").Host} host its value is a Status
  */
 export function mount({ element, props, watch }) {
   const models = h("p", { class: "header-models", role: "status" });
@@ -16,7 +21,7 @@ export function mount({ element, props, watch }) {
   );
 
   const render = () => {
-    const { state, policy, segmenter, device, understands, failure: reason } = props.value;
+    const { state, policy, segmenter, device, understands, failure: reason } = /** @type {Status} */ (props.value);
     element.dataset.state = state;
     models.replaceChildren(
       h("span", { class: `lamp is-${state}`, "aria-hidden": "true" }),
@@ -42,5 +47,5 @@ export function mount({ element, props, watch }) {
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
-  document.querySelector("#run-button")?.click();
+  /** @type {HTMLElement | null} */ (document.querySelector("#run-button"))?.click();
 });

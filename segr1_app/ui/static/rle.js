@@ -6,6 +6,7 @@
  * @returns {number[]}
  */
 export function runLengths(counts) {
+  /** @type {number[]} */
   const runs = [];
   for (let at = 0; at < counts.length; ) {
     let value = 0;
@@ -62,4 +63,44 @@ function firstSamples(full, shown) {
   const first = new Int32Array(full + 1);
   for (let index = 0; index <= full; index++) first[index] = Math.max(0, Math.ceil((index * shown) / full - 0.5));
   return first;
+}
+
+/**
+ * A mask as a COCO RLE, the counterpart of `maskAt`.
+ * @param {Uint8Array} mask 1 inside and 0 outside, row by row
+ * @param {number} width
+ * @param {number} height
+ * @returns {{size: [number, number], counts: string}}
+ */
+export function encodeRle(mask, width, height) {
+  /** @type {number[]} */
+  const runs = [];
+  let [value, length] = [0, 0];
+  for (let column = 0; column < width; column++)
+    for (let row = 0; row < height; row++) {
+      const here = mask[row * width + column];
+      if (here !== value) {
+        runs.push(length);
+        [value, length] = [here, 0];
+      }
+      length++;
+    }
+  runs.push(length);
+  const counts = runs.map((run, index) => written(index > 2 ? run - runs[index - 2] : run));
+  return { size: [height, width], counts: counts.join("") };
+}
+
+/**
+ * A number in groups of five bits, least first; the last group's highest bit is the sign.
+ * @param {number} value
+ */
+function written(value) {
+  let text = "";
+  for (let more = true; more; ) {
+    const group = value & 0x1f;
+    value >>= 5;
+    more = group & 0x10 ? value !== -1 : value !== 0;
+    text += String.fromCharCode(group + (more ? 0x20 : 0) + 48);
+  }
+  return text;
 }

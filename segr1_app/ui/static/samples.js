@@ -1,8 +1,13 @@
 import { h } from "./dom.js";
 
-/** A strip of photographs; a click triggers 'select' with its index. props.value is [{title, thumbnail}]. */
+/**
+ * A strip of photographs; a click triggers 'select' with its index.
+ * @param {import("./dom.js").Host} host its value is [{title, thumbnail}]
+ */
 export function mount({ element, props, trigger }) {
-  const buttons = props.value.map(({ title, thumbnail }, index) => {
+  /** @type {{title: string, thumbnail: string}[]} */
+  const samples = props.value;
+  const buttons = samples.map(({ title, thumbnail }, index) => {
     const button = h(
       "button",
       { type: "button", class: "sample", "aria-label": `Sample picture: ${title}`, title },

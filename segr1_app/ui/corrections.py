@@ -1,0 +1,144 @@
+"""What the server does for a canvas: masks for every edit, at once, and files when it is saved."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segr1_app.domain import ImageSize, Mask, ObjectMask, SegR1Error
+from segr1_app.edits import MAX_NAME, EditedObject, lay, layers, read_objects
+from segr1_app.geometry import encode_rle
+from segr1_app.images import Picture
+from segr1_app.ui.keeping import Corrected, RunKeeper
+from segr1_app.ui.models import ModelHost
+from segr1_app.ui.scoring import live_reward, sample
+from segr1_app.ui.sittings import Sittings
+from segr1_app.ui.views import live_size
+
+
+class CanvasHandlers:
+    """Answers a canvas; its calls bypass gradio's queue, because a click must not wait for somebody's run.
+
+    An error of the domain is part of the answer, under "failure", as one sentence.
+
+    Args:
+        models: make the masks.
+        cache: an existing folder for downloads, from which gradio serves files.
+        sittings: what is on the canvases.
+        keeper: keeps what is saved.
+    """
+
+    def __init__(self, models: ModelHost, cache: Path, sittings: Sittings, keeper: RunKeeper) -> None:
+        self._keeper = keeper
+        self._models = models
+        self._cache = cache.resolve()
+        self._sittings = sittings
+
+    def decode(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Masks for a state of the canvas, at the size of the canvas.
+
+        Args:
+            question: {"rev", "picture", "objects"}; see ``static/canvas.js``.
+
+        Returns:
+            {"rev", "masks": [{"rle", "confidence"}], "reward"}, one mask per object, without what is painted on it,
+            null where there is none, and the value of `live_reward`; or {"rev", "failure"}.
+        """
+        try:
+            sitting = self._sittings.get(question.get("picture"))
+            size = sitting.picture.size
+            objects = read_objects(question.get("objects"), size)
+            starts = [edited.start_mask() for edited in objects]
+            masks = self._segment(sitting.picture, objects, live_size(size), starts)
+        except SegR1Error as error:
+            return {"rev": question.get("rev"), "failure": str(error)}
+        return {
+            "rev": question.get("rev"),
+            "masks": [
+                {"rle": encode_rle(found.mask) if found.mask.any() else None, "confidence": round(found.confidence, 4)}
+                for found in masks
+            ],
+            "reward": live_reward(sitting, objects, masks),
+        }
+
+    def save(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Make the full-size masks of a state of the canvas, keep them as an annotation, and make files of them.
+
+        Args:
+            question: {"picture", "objects", "annotator"}, the annotator being a name or missing.
+
+        Returns:
+            {"message", "files": [{"label", "path", "name"}]}, or {"failure"}.
+        """
+        from segr1_app.results import save_correction  # noqa: PLC0415 - supervision takes a while
+
+        try:
+            sitting = self._sittings.get(question.get("picture"))
+            corrected = self.correct(sitting.picture, read_objects(question.get("objects"), sitting.picture.size))
+            revision = self._keeper.keep(
+                question["picture"], sitting, corrected, str(question.get("annotator") or "")[:MAX_NAME]
+            )
+            folder = Path(tempfile.mkdtemp(prefix="correction-", dir=self._cache))
+            files = save_correction(
+                folder,
+                sitting.picture,
+                corrected.prompts,
+                corrected.final,
+                prediction=sitting.prediction,
+                edits=_record(corrected),
+            )
+        except SegR1Error as error:
+            return {"failure": str(error)}
+        kept = f" as revision {revision.id} of task {revision.task_id}" if revision else ""
+        return {
+            "message": f"Saved {_counted(len(corrected.objects))}{kept}.",
+            "files": [
+                {"label": label, "path": files[kind].as_posix(), "name": files[kind].name}
+                for kind, label in (("mask", "Mask"), ("overlay", "Overlay"), ("record", "JSON"))
+            ],
+        }
+
+    def correct(self, picture: Picture, objects: Sequence[EditedObject]) -> Corrected:
+        """The full-size masks of a canvas's objects.
+
+        Raises:
+            SegR1Error: when the models cannot be used.
+        """
+        kept = tuple(edited for edited in objects if not edited.blank)
+        # Enlarged before it is used: what is kept beside the mask is what the mask was made from.
+        starts = tuple(None if (mask := edited.start_mask()) is None else sample(mask, picture.size) for edited in kept)
+        segmented = self._segment(picture, kept, picture.size, starts)
+        final = tuple(
+            ObjectMask(lay(found.mask, *layers(edited.strokes, picture.size, picture.size)), found.confidence)
+            for edited, found in zip(kept, segmented, strict=True)
+        )
+        return Corrected(kept, starts, segmented, final)
+
+    def _segment(
+        self, picture: Picture, objects: Sequence[EditedObject], size: ImageSize, starts: Sequence[Mask | None]
+    ) -> tuple[ObjectMask, ...]:
+        segmenter = self._models.pipeline().segmenter
+        prompts = [edited.prompt for edited in objects]
+        return segmenter.decode(segmenter.encode(picture), prompts, starts=starts, size=size)
+
+
+def _record(corrected: Corrected) -> list[Mapping[str, Any]]:
+    """What the canvas knows of each object beyond its prompt: enough to make its mask again."""
+    return [
+        {
+            "name": edited.prompt.name,
+            "segmented": encode_rle(found.mask),
+            "refined_from": None if start is None else encode_rle(start),
+            "strokes": [
+                {"erase": stroke.erase, "radius": stroke.radius, "path": [list(place) for place in stroke.path]}
+                for stroke in edited.strokes
+            ],
+        }
+        for edited, found, start in zip(corrected.objects, corrected.segmented, corrected.starts, strict=True)
+    ]
+
+
+def _counted(number: int) -> str:
+    return "no object" if not number else "1 object" if number == 1 else f"{number} objects"

@@ -1,0 +1,394 @@
+"""The annotators' job: tasks come in, are handed out, decided and kept. Every method is an endpoint of the API, too."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from segr1_app.checkpoint import checkpoint_hash
+from segr1_app.cli.export import FORMATS
+from segr1_app.domain import LeaseLostError, SegR1Error, StoreError
+from segr1_app.edits import EditedObject, read_objects
+from segr1_app.images import Picture
+from segr1_app.store import (
+    AnnotationStore,
+    Correction,
+    QueueOrder,
+    RejectReason,
+    StaleRevisionError,
+    StoredPrediction,
+    Task,
+    Verdict,
+)
+from segr1_app.store.exchange.pictures import find_sources, import_pictures
+from segr1_app.ui.corrections import CanvasHandlers
+from segr1_app.ui.models import ModelHost
+from segr1_app.ui.pictures import preview_of
+from segr1_app.ui.sittings import Sitting, Sittings
+from segr1_app.ui.views import ViewValue, canvas_value
+
+MAX_DRAFT = 4_000_000
+"""Longest draft, in characters."""
+MAX_COMMENT = 4000
+
+
+class JobHandlers:
+    """Hands out tasks and takes decisions.
+
+    Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
+
+    Args:
+        store: where everything is kept.
+        models: predict what was not predicted yet.
+        policy: the policy's folder or hub id, whose weights are named beside each prediction.
+        cache: an existing folder from which gradio serves files.
+        sittings: get the pictures that are handed out.
+        canvas: makes the masks that are saved.
+    """
+
+    def __init__(
+        self,
+        store: AnnotationStore,
+        models: ModelHost,
+        policy: str,
+        *,
+        cache: Path,
+        sittings: Sittings,
+        canvas: CanvasHandlers,
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._policy = policy
+        self._checkpoint = ""
+        self._cache = cache.resolve()
+        self._sittings = sittings
+        self._canvas = canvas
+        self._predicting = threading.Lock()
+
+    def add_pictures(self, files: list[str], instruction: str) -> dict[str, Any]:
+        """Make a task of each picture.
+
+        Args:
+            files: uploaded pictures and ZIP archives of pictures; with gradio_client, ``handle_file("photo.jpg")``.
+            instruction: what to segment in them.
+
+        Returns:
+            {"added": how many, "problems": a sentence for each that could not be taken}.
+        """
+        paths = [self._uploaded(file) for file in files or []]
+        outcomes = list(import_pictures(self._store, find_sources(paths), instruction, {}))
+        problems = [outcome for outcome in outcomes if outcome is not None]
+        for path in paths:
+            # Where the server keeps an upload is no concern of who sent it.
+            problems = [problem.replace(f"{path.parent}{os.sep}", "") for problem in problems]
+        return {"added": len(outcomes) - len(problems), "problems": problems}
+
+    def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
+        """Hold the next open task for somebody, or the one that they hold already.
+
+        Args:
+            annotator: who works.
+            order: "imported", "least-confident" or "most-disagreement".
+
+        Returns:
+            {"task": its number, or None when nothing is left, "canvas": what the canvas shows, "instruction",
+            "picture_name", "reasoning", "prediction": its number or None, "parent": the number of the annotator's own
+            revision of it or None, "draft": what `put_draft` kept or None, "progress": as of `progress`}.
+        """
+        task = self._store.lease_next(annotator, _order(order))
+        progress = self.progress(annotator)
+        if task is None:
+            return {"task": None, "progress": progress}
+        picture, prediction = self._prepare(task)
+        draft = self._store.get_draft(task.id, annotator)
+        heads = self._store.heads(task.id)
+        own = heads.get(" ".join(annotator.split()))
+        threading.Thread(target=self._prewarm, args=(annotator, order), name="prewarm", daemon=True).start()
+        return {
+            "task": task.id,
+            "canvas": self._canvas_value(task, picture, prediction),
+            "instruction": task.instruction,
+            "picture_name": task.picture_name,
+            "reasoning": (prediction.prediction.reasoning or "") if prediction else "",
+            "prediction": prediction.id if prediction else None,
+            "parent": own.id if own else None,
+            "draft": json.loads(draft.content) if draft else None,
+            "progress": progress,
+        }
+
+    def save_decision(  # noqa: PLR0917 - what it takes is what a client of the API fills in, by name
+        self,
+        annotator: str,
+        task: int,
+        verdict: str,
+        objects: list[dict[str, Any]],
+        reason: str | None = None,
+        comment: str = "",
+        seconds: float = 0.0,
+        clicks: int = 0,
+        prediction: int | None = None,
+        parent: int | None = None,
+    ) -> dict[str, Any]:
+        """Keep a decision about a task; the lease and the draft end.
+
+        An accept of prompts that were changed, or painted on, is kept as a fix.
+
+        Args:
+            annotator: who decides.
+            task: its number.
+            verdict: "accept", "fix", "reject" or "skip".
+            objects: what is on the canvas: [{"box", "points", "name", "strokes", "start"}], in the picture's pixels.
+            reason: why it is rejected: "reasoning", "grounding", "segmenter", "no-object" or "bad-image".
+            comment: any text.
+            seconds: working time it took.
+            clicks: edits it took.
+            prediction: the number of the prediction that was corrected; None for none.
+            parent: the annotator's own revision that this one follows, as `next_task` gave it.
+
+        Returns:
+            {"revision": its number, "verdict", "progress"}; or {"stale": number of the newer revision, "message"} when
+            the annotator saved the task elsewhere in the meantime: nothing was stored then.
+        """
+        held = self._store.task(int(task))
+        picture = self._store.picture(held.sha256)
+        stored = self._store.prediction(prediction) if prediction is not None else None
+        edited = read_objects(objects, picture.size)
+        correction = self._correction(picture, stored, _verdict(verdict), edited, reason=reason, comment=comment)
+        try:
+            revision = self._store.save(
+                held.id,
+                annotator,
+                Correction(
+                    correction.verdict,
+                    correction.objects,
+                    correction.reason,
+                    correction.comment,
+                    seconds=max(0.0, min(float(seconds), 86_400.0)),
+                    clicks=max(0, int(clicks)),
+                ),
+                parent_id=parent,
+                prediction_id=prediction,
+            )
+        except StaleRevisionError as error:
+            return {"stale": error.newest.id, "message": str(error)}
+        return {
+            "revision": revision.id,
+            "verdict": revision.correction.verdict.value,
+            "progress": self.progress(annotator),
+        }
+
+    def put_draft(self, annotator: str, task: int, content: dict[str, Any]) -> dict[str, Any]:
+        """Keep unfinished work, and hold the task for longer.
+
+        Args:
+            annotator: who works.
+            task: its number.
+            content: whatever the page needs to go on.
+
+        Returns:
+            {"kept": True, "held": whether the task is still held for this person}.
+        """
+        text = json.dumps(content, ensure_ascii=False)
+        if len(text) > MAX_DRAFT:
+            raise StoreError("This draft is too large to be kept: save the task, or paint with fewer strokes.")
+        self._store.put_draft(int(task), annotator, text)
+        try:
+            self._store.renew(int(task), annotator)
+        except LeaseLostError:
+            return {"kept": True, "held": False}
+        return {"kept": True, "held": True}
+
+    def drop_draft(self, annotator: str, task: int) -> dict[str, Any]:
+        """Forget unfinished work and give the task back.
+
+        Args:
+            annotator: who worked.
+            task: its number.
+
+        Returns:
+            {"kept": False}.
+        """
+        self._store.drop_draft(int(task), annotator)
+        self._store.release(int(task), annotator)
+        return {"kept": False}
+
+    def progress(self, annotator: str = "") -> dict[str, Any]:
+        """How far the work is.
+
+        Args:
+            annotator: whose share is told as "own".
+
+        Returns:
+            {"tasks", "open", "done", "own", "clicks", "seconds", "verdicts": {verdict: number}}.
+        """
+        found = self._store.statistics()
+        own = found.by_annotator.get(" ".join(annotator.split()))
+        return {
+            "tasks": found.tasks,
+            "open": found.open_tasks,
+            "done": found.tasks - found.open_tasks,
+            "own": own.done if own else 0,
+            "clicks": found.total.clicks,
+            "seconds": round(found.total.seconds, 1),
+            "verdicts": {verdict.value: count for verdict, count in found.total.verdicts.items()},
+        }
+
+    def history(self, task: int) -> list[dict[str, Any]]:
+        """Every revision of a task, the oldest first.
+
+        Args:
+            task: its number.
+
+        Returns:
+            [{"revision", "annotator", "verdict", "reason", "comment", "seconds", "clicks", "policy_iou", "blame",
+            "change", "created_at", "current"}].
+        """
+        current = self._store.task(int(task)).current_id
+        return [
+            {
+                "revision": each.id,
+                "annotator": each.annotator,
+                "verdict": each.correction.verdict.value,
+                "reason": each.correction.reason.value if each.correction.reason else None,
+                "comment": each.correction.comment,
+                "seconds": each.correction.seconds,
+                "clicks": each.correction.clicks,
+                "policy_iou": each.policy_iou,
+                "blame": each.blame.value if each.blame else None,
+                "change": asdict(each.change),
+                "created_at": each.created_at,
+                "current": each.id == current,
+            }
+            for each in self._store.history(int(task))
+        ]
+
+    def export(self, form: str) -> tuple[Path, list[str]]:
+        """Every accepted or fixed mask that counts, in another tool's format.
+
+        Args:
+            form: a name of `FORMATS`.
+
+        Returns:
+            A ZIP archive, and a sentence for each thing that the format cannot hold.
+        """
+        if form not in FORMATS:
+            raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")
+        folder = Path(tempfile.mkdtemp(prefix="export-", dir=self._cache))
+        report = FORMATS[form](self._store, folder / form)
+        archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
+        shutil.rmtree(folder / form)
+        return archive, [f"{report.written} tasks are in it.", *report.warnings]
+
+    def _correction(
+        self,
+        picture: Picture,
+        stored: StoredPrediction | None,
+        verdict: Verdict,
+        edited: Sequence[EditedObject],
+        *,
+        reason: str | None,
+        comment: str,
+    ) -> Correction:
+        if len(comment) > MAX_COMMENT:
+            raise StoreError(f"The comment has {len(comment)} characters; {MAX_COMMENT} are the most that is kept.")
+        corrected = self._canvas.correct(picture, edited)
+        if verdict is Verdict.ACCEPT and corrected.changes(stored.prediction if stored else None):
+            verdict = Verdict.FIX
+        why = _reason(reason) if verdict is Verdict.REJECT else None
+        return Correction(verdict, corrected.annotated(picture.size), why, comment)
+
+    def _prepare(self, task: Task) -> tuple[Picture, StoredPrediction | None]:
+        """A task's picture and prediction, which is made now if nobody made it before."""
+        picture = self._store.picture(task.sha256)
+        with self._predicting:
+            number = self._store.task(task.id).prediction_id
+            if number is None:
+                pipeline = self._models.pipeline()
+                with self._models.turn:
+                    prediction = pipeline.run(picture, task.instruction)
+                self._checkpoint = self._checkpoint or checkpoint_hash(self._policy)
+                number = self._store.add_prediction(task.id, prediction, self._checkpoint)
+        return picture, self._store.prediction(number)
+
+    def _prewarm(self, annotator: str, order: str) -> None:
+        """Predict and encode the task that comes next, so that it is there at once."""
+        try:
+            task = self._store.upcoming(annotator, _order(order))
+            if task is not None:
+                picture, _ = self._prepare(task)
+                preview_of(picture, self._cache)
+                self._models.pipeline().segmenter.encode(picture)
+        except SegR1Error:
+            # Whoever takes the task meets the same error where it can be told.
+            return
+
+    def _canvas_value(self, task: Task, picture: Picture, stored: StoredPrediction | None) -> ViewValue:
+        prediction = stored.prediction if stored else None
+        truth = self._store.ground_truth(task.sha256, task.instruction)
+        key = self._sittings.begin(Sitting(picture, prediction, truth))
+        title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
+        value = canvas_value(
+            key,
+            preview_of(picture, self._cache),
+            title,
+            picture.size,
+            objects=prediction.objects if prediction else (),
+            masks=prediction.masks if prediction else (),
+        )
+        # What goes past gradio's queue goes past its post-processing as well.
+        value["picture"]["url"] = f"gradio_api/file={value['picture']['path']}"
+        return value
+
+    def _uploaded(self, file: str) -> Path:
+        path = Path(file).resolve()
+        if not path.is_relative_to(self._cache):
+            raise StoreError("A picture is not an upload: with gradio_client, send it by handle_file().")
+        return path
+
+
+def failures_told(method: Any) -> Any:
+    """A handler for the page: its errors become {"failure": a sentence}."""
+
+    def call(question: Mapping[str, Any]) -> Any:
+        try:
+            return method(**question)
+        except SegR1Error as error:
+            return {"failure": str(error)}
+
+    call.__name__ = method.__name__
+    return call
+
+
+def _order(text: str) -> QueueOrder:
+    try:
+        return QueueOrder(text)
+    except ValueError as error:
+        raise StoreError(
+            f"Tasks come in one of these orders: {', '.join(order.value for order in QueueOrder)}."
+        ) from error
+
+
+def _verdict(text: str) -> Verdict:
+    try:
+        return Verdict(text)
+    except ValueError as error:
+        raise StoreError(f"A decision is {_either(Verdict)}.") from error
+
+
+def _reason(text: str | None) -> RejectReason:
+    try:
+        return RejectReason(text or "")
+    except ValueError as error:
+        raise StoreError(f"A reject needs a reason: {_either(RejectReason)}.") from error
+
+
+def _either(choices: type[StrEnum]) -> str:
+    return " or ".join(f"'{choice.value}'" for choice in choices)

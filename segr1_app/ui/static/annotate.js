@@ -1,0 +1,274 @@
+import { h } from "./dom.js";
+import { choiceDialog } from "./annotate/dialogs.js";
+import { Clock } from "./annotate/clock.js";
+import { DECISIONS, NAME_KEY, REASONS } from "./annotate/keys.js";
+import { answer } from "./canvas/live.js";
+import { Canvas } from "./canvas/view.js";
+
+/**
+ * @typedef {{tasks: number, open: number, done: number, own: number}} Progress
+ * @typedef {{objects: object[], comment: string, seconds: number, clicks: number}} Draft
+ *
+ * See next_task in jobs.py.
+ * @typedef {{task: number | null, canvas: import("./canvas/view.js").Value, instruction: string, picture_name: string,
+ *   reasoning: string, prediction: number | null, parent: number | null, draft: Draft | null, progress: Progress}} Task
+ */
+
+const ORDER_KEY = "segr1-order";
+const DRAFT_MS = 250;
+const PATIENCE_MS = 1500;
+const GONE = "The server did not answer. What you did is still here: try again.";
+
+/**
+ * The Annotate tab: a task on a canvas, and one key to decide it.
+ * @param {import("./dom.js").Host} host
+ */
+export function mount({ element, server }) {
+  new Annotate(element, server);
+}
+
+class Annotate {
+  /** @type {Task | null} */
+  task = null;
+  clicks = 0;
+  clock = new Clock();
+  busy = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  saving = undefined;
+
+  /**
+   * @param {HTMLElement} element
+   * @param {import("./dom.js").Host["server"]} server
+   */
+  constructor(element, server) {
+    this.server = server;
+    this.name = h("input", { type: "text", id: "annotator-name", maxlength: "200", autocomplete: "username",
+      placeholder: "Your name", spellcheck: "false" });
+    this.order = h("select", { id: "annotator-order" },
+      ...Object.entries({ imported: "As imported", "least-confident": "Least confident first",
+        "most-disagreement": "Most disagreement first" }).map(([value, text]) => h("option", { value }, text)));
+    this.starter = button("Next task", "start", () => this.next());
+    this.meter = h("progress", { max: "1", value: "0", "aria-label": "Tasks decided" });
+    this.count = h("p", { class: "job-count" });
+    this.title = h("p", { class: "job-instruction" });
+    this.about = h("p", { class: "job-picture" });
+    this.reasoning = h("p", { class: "job-reasoning", tabindex: "0", "aria-label": "Reasoning of the policy" });
+    this.comment = h("textarea", { id: "job-comment", rows: "2", maxlength: "4000" });
+    this.comment.addEventListener("input", () => this.keep());
+    this.buttons = DECISIONS.map(({ action, name, keys, primary }) =>
+      button(name, action, () => this.act(action), { keys, primary }));
+    this.notice = h("div", { class: "notice", role: "alert" });
+    const stage = h("div", { class: "job-stage" });
+    element.replaceChildren(
+      h("div", { class: "job-top" },
+        field("Annotator", this.name), field("Order", this.order), this.starter,
+        h("div", { class: "job-progress" }, this.meter, this.count)),
+      this.notice,
+      h("div", { class: "job-bench" }, stage,
+        h("div", { class: "job-side" },
+          this.title, this.about,
+          h("section", { class: "answer-section" }, h("h2", {}, "Reasoning"), this.reasoning),
+          h("div", { class: "job-decisions", role: "group", "aria-label": "Decision" }, ...this.buttons),
+          field("Comment", this.comment))),
+    );
+    this.canvas = new Canvas(stage, {
+      decode: (question) => server.decode(question),
+      empty: "Say who you are and press Next task. Tasks come from the import below.",
+      keys: DECISIONS,
+      act: (action) => this.act(action),
+      edited: () => this.edited(),
+    });
+    this.rejection = choiceDialog("Why is it rejected?", REASONS, (reason) => this.decide("reject", reason));
+    this.stale = choiceDialog("Saved in the meantime", [
+      { value: "keep", name: "Keep that version, and go on" },
+      { value: "mine", name: "Save mine on top of it" },
+    ], (choice) => this.settle(choice));
+    element.append(this.rejection.element, this.stale.element);
+
+    this.name.value = localStorage.getItem(NAME_KEY) ?? "";
+    this.order.value = localStorage.getItem(ORDER_KEY) ?? "imported";
+    this.name.addEventListener("keydown", (event) => event.key === "Enter" && this.next());
+    this.tell("");
+    this.render();
+    this.canvas.show(null);
+    this.#resume(element);
+  }
+
+  /** Whoever was at work when the page was reloaded goes on where they were, once they look at this tab. */
+  #resume(/** @type {HTMLElement} */ element) {
+    if (!this.name.value) return;
+    const seen = new ResizeObserver(() => {
+      if (!element.clientWidth) return;
+      seen.disconnect();
+      this.next();
+    });
+    seen.observe(element);
+  }
+
+  get annotator() {
+    return this.name.value.trim();
+  }
+
+  async next() {
+    if (this.busy) return;
+    if (!this.annotator) {
+      this.tell("Say who you are first.");
+      return this.name.focus();
+    }
+    localStorage.setItem(NAME_KEY, this.annotator);
+    localStorage.setItem(ORDER_KEY, this.order.value);
+    const reply = await this.ask("next_task", { annotator: this.annotator, order: this.order.value });
+    if (reply) this.open(reply);
+  }
+
+  /** @param {Task} task */
+  open(task) {
+    this.task = task.task === null ? null : task;
+    const draft = this.task?.draft ?? null;
+    this.clicks = draft?.clicks ?? 0;
+    this.clock.start(draft?.seconds ?? 0);
+    this.comment.value = draft?.comment ?? "";
+    this.canvas.show(this.task ? task.canvas : null);
+    if (draft) this.canvas.restore(draft.objects);
+    this.changed = Boolean(draft?.objects);
+    this.tell(this.task ? "" : task.progress.tasks
+      ? "Nothing is left for you to do: every open task is decided, held by somebody or skipped by you."
+      : "There are no tasks yet: import pictures below.");
+    this.render(task.progress);
+    if (this.task) this.canvas.frame.focus({ preventScroll: true });
+  }
+
+  edited() {
+    this.clicks++;
+    this.changed = true;
+    this.keep();
+    this.render();
+  }
+
+  /** Keep a draft, soon. */
+  keep() {
+    clearTimeout(this.saving);
+    this.saving = setTimeout(() => this.putDraft(), DRAFT_MS);
+  }
+
+  async putDraft() {
+    if (!this.task || this.busy) return;
+    const { task } = this.task;
+    const content = { objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds,
+      clicks: this.clicks };
+    const reply = await answer(() => this.server.put_draft({ annotator: this.annotator, task, content }));
+    if (this.task?.task !== task) return;
+    const trouble = !reply || reply.failure ? `The draft is not kept yet. ${reply?.failure ?? GONE}` :
+      reply.held ? "" : "Your hold on this task ended; what you save is kept beside anyone else's.";
+    // What a save has told stays until the next one.
+    if (trouble || this.troubled) this.tell(trouble);
+    this.troubled = Boolean(trouble);
+  }
+
+  /** @param {string} action */
+  act(action) {
+    if (!this.task || this.busy) return;
+    if (action === "accept" || action === "save") this.decide("accept", null);
+    if (action === "skip") this.decide("skip", null);
+    if (action === "reject") this.rejection.open();
+  }
+
+  /**
+   * @param {string} verdict
+   * @param {string | null} reason
+   * @param {number | null} [parent]
+   */
+  async decide(verdict, reason, parent = this.task?.parent ?? null) {
+    if (!this.task || this.busy) return;
+    clearTimeout(this.saving);
+    const { task, prediction } = this.task;
+    const reply = await this.ask("save_decision", { annotator: this.annotator, task, verdict, reason, parent, prediction,
+      objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds, clicks: this.clicks });
+    if (!reply) return this.keep();
+    if ("stale" in reply) {
+      this.pending = { verdict, reason, parent: reply.stale };
+      return this.stale.open(reply.message);
+    }
+    await this.next();
+  }
+
+  /** @param {string} choice */
+  async settle(choice) {
+    const { verdict, reason, parent } = /** @type {{verdict: string, reason: string | null, parent: number}} */ (
+      this.pending
+    );
+    if (choice === "mine") return this.decide(verdict, reason, parent);
+    const { task } = /** @type {Task} */ (this.task);
+    await this.ask("drop_draft", { annotator: this.annotator, task });
+    await this.next();
+  }
+
+  /**
+   * Ask the server; a failure is told, and nothing comes back.
+   * @param {string} what
+   * @param {object} question
+   * @returns {Promise<any>}
+   */
+  async ask(what, question) {
+    this.busy = true;
+    this.troubled = false;
+    this.render();
+    const patience = setTimeout(() => this.tell("The models are at work on this …"), PATIENCE_MS);
+    const reply = await answer(() => this.server[what](question));
+    clearTimeout(patience);
+    this.busy = false;
+    this.tell(reply ? (reply.failure ?? "") : GONE);
+    this.render(reply?.progress);
+    return reply && !reply.failure ? reply : null;
+  }
+
+  /** @param {string} text */
+  tell(text) {
+    this.notice.hidden = !text;
+    this.notice.textContent = text;
+  }
+
+  /** @param {Progress} [progress] */
+  render(progress) {
+    const { task } = this;
+    this.title.textContent = task?.instruction ?? "";
+    this.about.textContent = task ? `Task ${task.task} · ${task.picture_name}` : "";
+    this.reasoning.textContent = task?.reasoning ?? "";
+    this.comment.disabled = !task;
+    for (const each of this.buttons) each.disabled = !task || this.busy;
+    const accept = /** @type {HTMLElement} */ (this.buttons[0].firstElementChild);
+    accept.textContent = this.changed ? "Save fix" : "Accept";
+    this.starter.disabled = this.busy;
+    if (!progress) return;
+    this.meter.max = Math.max(1, progress.tasks);
+    this.meter.value = progress.done;
+    this.count.textContent = `${progress.done} of ${progress.tasks} decided · ${progress.own} by you`;
+  }
+
+  changed = false;
+  /** Whether the notice is about a draft. */
+  troubled = false;
+  /** @type {{verdict: string, reason: string | null, parent: number} | null} */
+  pending = null;
+}
+
+/**
+ * @param {string} text
+ * @param {string} action
+ * @param {() => void} act
+ * @param {{keys?: string, primary?: boolean}} [look]
+ */
+function button(text, action, act, { keys = "", primary = false } = {}) {
+  const made = h("button", { type: "button", class: `quiet-button${primary ? " is-primary" : ""}`, "data-action": action },
+    h("span", {}, text), ...(keys ? [h("kbd", { "aria-hidden": "true" }, keys.split(", ")[0])] : []));
+  made.addEventListener("click", act);
+  return made;
+}
+
+/**
+ * @param {string} text
+ * @param {HTMLElement} control
+ */
+function field(text, control) {
+  return h("label", { class: "job-field", for: control.id }, h("span", {}, text), control);
+}

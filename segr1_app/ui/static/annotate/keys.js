@@ -1,0 +1,22 @@
+/** Where the browser remembers who works here. */
+export const NAME_KEY = "segr1-annotator";
+
+/**
+ * Decisions and their keys, on top of those of the canvas.
+ * @type {(import("../canvas/keys.js").Row & {name: string, action: string, primary?: boolean})[]}
+ */
+export const DECISIONS = [
+  { group: "Decide", keys: "A, Enter", does: "accept, or save the fix, and go on", name: "Accept", action: "accept",
+    on: ["a", "Enter"], primary: true },
+  { group: "Decide", keys: "X", does: "reject, with a reason", name: "Reject", action: "reject", on: ["x"] },
+  { group: "Decide", keys: "S", does: "skip", name: "Skip", action: "skip", on: ["s"] },
+];
+
+/** Why a task is rejected; their places are their keys. */
+export const REASONS = [
+  { value: "reasoning", name: "Reasoning: it thought of the wrong thing" },
+  { value: "grounding", name: "Grounding: right thought, wrong place" },
+  { value: "segmenter", name: "Segmenter: right prompts, wrong mask" },
+  { value: "no-object", name: "No object: what is asked for is not there" },
+  { value: "bad-image", name: "Bad image: nobody could tell" },
+];

@@ -1,0 +1,173 @@
+/**
+ * Turns what pointers do on the canvas into what is meant.
+ *
+ * @typedef {import("./types.js").Place} Place
+ *
+ * What the canvas does about it; places are canvas pixels.
+ * @typedef {object} Meanings
+ * @property {() => "prompt" | "brush" | "eraser"} tool
+ * @property {(at: Place, finger: boolean) => import("./types.js").Grip | null} grip
+ * @property {(at: Place, label: 0 | 1) => void} point
+ * @property {(grip: import("./types.js").Grip) => void} take
+ * @property {(grip: import("./types.js").Grip, from: Place, to: Place, done: boolean) => void} drag
+ * @property {(from: Place, to: Place, done: boolean) => void} box
+ * @property {(path: Place[], done: boolean) => void} stroke
+ * @property {(by: Place) => void} pan
+ * @property {(factor: number, at: Place) => void} zoom
+ * @property {() => void} cancel undoes what a gesture has shown so far
+ * @property {(at: Place | null) => void} hover
+ *
+ * What the first pointer went down for.
+ * @typedef {{kind: "press" | "stroke" | "pan" | "pinch" | "spent", from: Place, last: Place, button: number,
+ *   negative: boolean, finger: boolean, grip: import("./types.js").Grip | null, path: Place[], moved: boolean,
+ *   hold: ReturnType<typeof setTimeout> | undefined}} Gesture
+ */
+
+const SLACK = 4; // screen pixels a click may wander
+const FINGER_SLACK = 10;
+const HOLD_MS = 450;
+const WHEEL = 0.0016;
+
+/**
+ * @param {HTMLElement} surface
+ * @param {Meanings} meanings
+ * @param {() => boolean} panning whether Space is held
+ */
+export function listen(surface, meanings, panning) {
+  /** @type {Map<number, Place>} */
+  const down = new Map();
+  /** @type {Gesture | null} */
+  let gesture = null;
+
+  const at = (/** @type {MouseEvent} */ event) => {
+    const frame = surface.getBoundingClientRect();
+    return /** @type {Place} */ ([event.clientX - frame.left, event.clientY - frame.top]);
+  };
+
+  surface.addEventListener("contextmenu", (event) => event.preventDefault());
+  surface.addEventListener("pointerdown", (event) => {
+    if (event.button > 2) return;
+    event.preventDefault();
+    surface.focus({ preventScroll: true });
+    surface.setPointerCapture(event.pointerId);
+    down.set(event.pointerId, at(event));
+    if (down.size === 2) startPinch();
+    else if (down.size === 1) start(event);
+  });
+  surface.addEventListener("pointermove", (event) => {
+    const place = at(event);
+    if (!down.has(event.pointerId)) return meanings.hover(place);
+    const before = /** @type {Place} */ (down.get(event.pointerId));
+    if (gesture?.kind === "pinch") pinch(event.pointerId, before, place);
+    down.set(event.pointerId, place);
+    if (gesture && gesture.kind !== "pinch") move(gesture, place, event);
+    meanings.hover(place);
+  });
+  surface.addEventListener("pointerup", (event) => {
+    if (!down.delete(event.pointerId)) return;
+    if (gesture && gesture.kind !== "pinch") finish(gesture, at(event));
+    if (!down.size) gesture = null;
+  });
+  surface.addEventListener("pointercancel", (event) => {
+    down.delete(event.pointerId);
+    abandon();
+    if (!down.size) gesture = null;
+  });
+  surface.addEventListener("pointerleave", () => meanings.hover(null));
+  surface.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      // Lines and pages, which some mice count in, as pixels.
+      const pixels = event.deltaY * [1, 16, 400][event.deltaMode];
+      meanings.zoom(Math.exp(-WHEEL * Math.max(-300, Math.min(300, pixels))), at(event));
+    },
+    { passive: false },
+  );
+
+  /** @param {PointerEvent} event */
+  function start(event) {
+    const from = at(event);
+    const finger = event.pointerType === "touch";
+    const painting = meanings.tool() !== "prompt" && event.button === 0;
+    const kind = panning() || event.button === 1 ? "pan" : painting ? "stroke" : "press";
+    gesture = {
+      kind, from, last: from, button: event.button, finger, path: [from], moved: false,
+      negative: event.button === 2 || event.shiftKey,
+      grip: kind === "press" && event.button === 0 && !event.shiftKey ? meanings.grip(from, finger) : null,
+      hold: undefined,
+    };
+    const begun = gesture;
+    if (kind === "stroke") meanings.stroke(begun.path, false);
+    if (kind === "press" && finger && !begun.grip)
+      begun.hold = setTimeout(() => {
+        begun.kind = "spent";
+        meanings.point(from, 0);
+      }, HOLD_MS);
+  }
+
+  /**
+   * @param {Gesture} current
+   * @param {Place} place
+   * @param {PointerEvent} event
+   */
+  function move(current, place, event) {
+    const far = Math.hypot(place[0] - current.from[0], place[1] - current.from[1]);
+    if (far > (current.finger ? FINGER_SLACK : SLACK)) {
+      current.moved = true;
+      clearTimeout(current.hold);
+    }
+    if (current.kind === "pan") meanings.pan([place[0] - current.last[0], place[1] - current.last[1]]);
+    if (current.kind === "stroke") {
+      // All places between two frames, so that a fast stroke stays round.
+      const between = event.getCoalescedEvents?.() ?? [];
+      current.path = [...current.path, ...(between.length ? between.map(at) : [place])];
+      meanings.stroke(current.path, false);
+    }
+    if (current.kind === "press" && current.moved && current.button === 0) {
+      if (current.grip) meanings.drag(current.grip, current.from, place, false);
+      else if (!current.negative) meanings.box(current.from, place, false);
+    }
+    current.last = place;
+  }
+
+  /**
+   * @param {Gesture} current
+   * @param {Place} place
+   */
+  function finish(current, place) {
+    clearTimeout(current.hold);
+    if (current.kind === "stroke") meanings.stroke(current.path, true);
+    if (current.kind !== "press") return;
+    if (!current.moved) {
+      if (current.grip) meanings.take(current.grip);
+      else meanings.point(current.from, current.negative ? 0 : 1);
+    } else if (current.button === 0 && current.grip) meanings.drag(current.grip, current.from, place, true);
+    else if (current.button === 0 && !current.negative) meanings.box(current.from, place, true);
+  }
+
+  function abandon() {
+    if (!gesture) return;
+    clearTimeout(gesture.hold);
+    if (gesture.kind === "press" || gesture.kind === "stroke") meanings.cancel();
+    gesture.kind = "spent";
+  }
+
+  function startPinch() {
+    abandon();
+    if (gesture) gesture.kind = "pinch";
+  }
+
+  /**
+   * @param {number} id
+   * @param {Place} before
+   * @param {Place} now
+   */
+  function pinch(id, before, now) {
+    const other = [...down].find(([key]) => key !== id)?.[1];
+    if (!other) return;
+    const apart = (/** @type {Place} */ place) => Math.max(1, Math.hypot(place[0] - other[0], place[1] - other[1]));
+    meanings.pan([(now[0] - before[0]) / 2, (now[1] - before[1]) / 2]);
+    meanings.zoom(apart(now) / apart(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
+  }
+}

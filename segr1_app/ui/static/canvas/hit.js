@@ -1,0 +1,79 @@
+/**
+ * What lies under the pointer.
+ * @typedef {import("./types.js").Prompts} Prompts
+ * @typedef {import("./types.js").View} View
+ * @typedef {import("./types.js").Place} Place
+ * @typedef {import("./types.js").Grip} Grip
+ */
+
+import { toCanvas } from "./viewport.js";
+
+const POINT_REACH = 11; // screen pixels: the mark's own radius
+const EDGE_REACH = 6;
+
+/**
+ * The part of a mark to take hold of: a point of the active object before its box, and both before the other objects'
+ * points. Their boxes are left alone: an edge is long, and a click near it is mostly meant for the active object.
+ * @param {Prompts} prompts
+ * @param {View} view
+ * @param {Place} pointer on the canvas
+ * @param {number} [ease] how much further than a mouse a finger reaches
+ * @returns {Grip | null}
+ */
+export function gripAt(prompts, view, pointer, ease = 1) {
+  const { active, objects } = prompts;
+  const point = pointAt(prompts, active, view, pointer, ease * POINT_REACH);
+  if (point) return point;
+  const { box } = objects[active];
+  const edges = box ? edgesAt(box, view, pointer, ease * EDGE_REACH) : [];
+  if (edges.length) return { object: active, mark: { kind: "box" }, edges };
+  for (let index = objects.length - 1; index >= 0; index--) {
+    const other = index === active ? null : pointAt(prompts, index, view, pointer, ease * POINT_REACH);
+    if (other) return other;
+  }
+  return null;
+}
+
+/**
+ * The nearest point of an object within reach; of equally near ones the last, which is drawn on top.
+ * @param {Prompts} prompts
+ * @param {number} object
+ * @param {View} view
+ * @param {Place} pointer
+ * @param {number} reach
+ * @returns {Grip | null}
+ */
+function pointAt({ objects }, object, view, pointer, reach) {
+  let best = -1;
+  let least = reach;
+  objects[object].points.forEach(({ x, y }, index) => {
+    const [sx, sy] = toCanvas(view, [x, y]);
+    const distance = Math.hypot(sx - pointer[0], sy - pointer[1]);
+    if (distance <= least) [best, least] = [index, distance];
+  });
+  return best < 0 ? null : { object, mark: { kind: "point", index: best } };
+}
+
+/**
+ * The edges of a box within reach; two of them at a corner.
+ * @param {import("./types.js").Box} box
+ * @param {View} view
+ * @param {Place} pointer
+ * @param {number} reach
+ * @returns {number[]}
+ */
+function edgesAt(box, view, pointer, reach) {
+  const [left, top] = toCanvas(view, [box[0], box[1]]);
+  const [right, bottom] = toCanvas(view, [box[2], box[3]]);
+  const [x, y] = pointer;
+  if (x < left - reach || x > right + reach || y < top - reach || y > bottom + reach) return [];
+  // In a box narrower than the reach the nearer of two opposite edges moves.
+  const nearer = (/** @type {number} */ low, /** @type {number} */ high, /** @type {number} */ at) =>
+    Math.abs(at - low) <= Math.abs(at - high) ? [low, 0] : [high, 2];
+  const edges = [];
+  const [vertical, side] = nearer(left, right, x);
+  if (Math.abs(x - vertical) <= reach) edges.push(side);
+  const [horizontal, end] = nearer(top, bottom, y);
+  if (Math.abs(y - horizontal) <= reach) edges.push(end + 1);
+  return edges;
+}

@@ -1,0 +1,101 @@
+/**
+ * Every gesture and key of the canvas, as data: the list that `?` shows is made from it, and so are the shortcuts.
+ *
+ * `on` are the presses that bring about `action`: a key in KeyboardEvent's spelling (letters in lower case), with the
+ * modifiers before it. Rows without it are gestures of the pointer.
+ * @typedef {{group: string, keys: string, does: string, action?: string, on?: string[]}} Row
+ * @typedef {"flip" | "remove" | "removeObject" | "left" | "right" | "up" | "down" | "farLeft" | "farRight" | "farUp"
+ *   | "farDown" | "pointInside" | "pointOutside" | "next" | "previous" | "newObject" | "refine" | "undo" | "redo"
+ *   | "prompt" | "brush" | "eraser" | "smaller" | "larger" | "fit" | "oneToOne" | "zoomIn" | "zoomOut" | "fainter"
+ *   | "stronger" | "outline" | "hide" | "save" | "leave" | "help"} Action
+ */
+
+/** @type {Row[]} */
+export const KEYS = [
+  { group: "Pointer", keys: "Click", does: "positive point: inside the object" },
+  { group: "Pointer", keys: "Right click, Shift+Click", does: "negative point: outside the object" },
+  { group: "Pointer", keys: "Drag", does: "box around the object" },
+  { group: "Pointer", keys: "Drag a point", does: "move it" },
+  { group: "Pointer", keys: "Drag an edge or a corner", does: "move that side of the box" },
+  { group: "Pointer", keys: "Wheel", does: "zoom to the pointer" },
+  { group: "Pointer", keys: "Space+Drag, Middle button", does: "move the picture" },
+  { group: "Touch", keys: "Tap, Hold", does: "positive point, negative point" },
+  { group: "Touch", keys: "Two fingers", does: "zoom and move the picture" },
+
+  { group: "Points and boxes", keys: "F", does: "flip the chosen point", action: "flip", on: ["f"] },
+  { group: "Points and boxes", keys: "Delete", does: "remove the chosen point or box", action: "remove",
+    on: ["Delete", "Backspace"] },
+  { group: "Points and boxes", keys: "←", does: "move it by a pixel; with Shift by ten", action: "left",
+    on: ["ArrowLeft"] },
+  { group: "Points and boxes", keys: "→", does: "the same to the right", action: "right", on: ["ArrowRight"] },
+  { group: "Points and boxes", keys: "↑", does: "the same upwards", action: "up", on: ["ArrowUp"] },
+  { group: "Points and boxes", keys: "↓", does: "the same downwards", action: "down", on: ["ArrowDown"] },
+  { group: "Points and boxes", keys: "P", does: "positive point in the middle of the canvas", action: "pointInside",
+    on: ["p"] },
+  { group: "Points and boxes", keys: "Shift+P", does: "negative point there", action: "pointOutside", on: ["Shift+p"] },
+
+  { group: "Objects", keys: "Tab", does: "next object", action: "next", on: ["Tab"] },
+  { group: "Objects", keys: "Shift+Tab", does: "object before", action: "previous", on: ["Shift+Tab"] },
+  { group: "Objects", keys: "N", does: "new object", action: "newObject", on: ["n"] },
+  { group: "Objects", keys: "Shift+Delete", does: "remove the object", action: "removeObject",
+    on: ["Shift+Delete", "Shift+Backspace"] },
+  { group: "Objects", keys: "R", does: "refine from this mask: it goes into SAM2", action: "refine", on: ["r"] },
+
+  { group: "Painting", keys: "B", does: "brush", action: "brush", on: ["b"] },
+  { group: "Painting", keys: "E", does: "eraser", action: "eraser", on: ["e"] },
+  { group: "Painting", keys: "V", does: "back to points and boxes", action: "prompt", on: ["v"] },
+  { group: "Painting", keys: "[", does: "smaller brush", action: "smaller", on: ["["] },
+  { group: "Painting", keys: "]", does: "larger brush", action: "larger", on: ["]"] },
+
+  { group: "Looking", keys: "0", does: "whole picture", action: "fit", on: ["0"] },
+  { group: "Looking", keys: "1", does: "one picture pixel on one screen pixel", action: "oneToOne", on: ["1"] },
+  { group: "Looking", keys: "+", does: "zoom in", action: "zoomIn", on: ["+", "="] },
+  { group: "Looking", keys: "−", does: "zoom out", action: "zoomOut", on: ["-"] },
+  { group: "Looking", keys: ",", does: "fainter mask", action: "fainter", on: [","] },
+  { group: "Looking", keys: ".", does: "stronger mask", action: "stronger", on: ["."] },
+  { group: "Looking", keys: "O", does: "outline only", action: "outline", on: ["o"] },
+  { group: "Looking", keys: "H", does: "hide the masks", action: "hide", on: ["h"] },
+
+  { group: "Work", keys: "Ctrl+Z", does: "undo", action: "undo", on: ["Ctrl+z"] },
+  { group: "Work", keys: "Ctrl+Shift+Z, Ctrl+Y", does: "redo", action: "redo", on: ["Ctrl+Shift+z", "Ctrl+y"] },
+  { group: "Work", keys: "Ctrl+S", does: "save", action: "save", on: ["Ctrl+s"] },
+  { group: "Work", keys: "Esc", does: "choose nothing; then Tab leaves the canvas", action: "leave", on: ["Escape"] },
+  { group: "Work", keys: "?", does: "this list", action: "help", on: ["?"] },
+];
+
+/** The same presses with Shift held, which the list names in the plain key's row. */
+const FAR = /** @type {const} */ ([
+  ["Shift+ArrowLeft", "farLeft"], ["Shift+ArrowRight", "farRight"], ["Shift+ArrowUp", "farUp"],
+  ["Shift+ArrowDown", "farDown"],
+]);
+
+/** @type {Map<string, Action>} */
+const ACTIONS = new Map([
+  ...KEYS.flatMap(({ on = [], action }) =>
+    on.map((press) => /** @type {[string, Action]} */ ([press, /** @type {Action} */ (action)])),
+  ),
+  ...FAR.map(([press, action]) => /** @type {[string, Action]} */ ([press, action])),
+]);
+
+/**
+ * What a press asks for, if anything. Ctrl and Command are the same; Alt belongs to the browser.
+ * @param {{key: string, ctrlKey: boolean, metaKey: boolean, shiftKey: boolean, altKey: boolean}} event
+ * @returns {Action | undefined}
+ */
+export function actionOf(event) {
+  return ACTIONS.get(pressOf(event));
+}
+
+/**
+ * A press as `on` spells it; empty for one that belongs to the browser.
+ * @param {{key: string, ctrlKey: boolean, metaKey: boolean, shiftKey: boolean, altKey: boolean}} event
+ * @returns {string}
+ */
+export function pressOf({ key, ctrlKey, metaKey, shiftKey, altKey }) {
+  if (altKey) return "";
+  const letter = /^[a-z]$/i.test(key);
+  // Which signs need Shift depends on the keyboard: for signs, the sign itself is what counts.
+  const named = letter || key.length > 1;
+  const parts = [ctrlKey || metaKey ? "Ctrl" : "", named && shiftKey ? "Shift" : "", letter ? key.toLowerCase() : key];
+  return parts.filter(Boolean).join("+");
+}

@@ -1,0 +1,84 @@
+/**
+ * @typedef {{rle: import("./types.js").Rle | null, confidence: number}} LiveMask
+ * @typedef {{rev: number, masks?: LiveMask[], reward?: Reward, failure?: string}} Reply
+ * @typedef {{text: string, format: number | null, iou: number | null, s_measure: number | null, total: number | null}}
+ *   Reward
+ */
+
+/**
+ * What the server answers, or undefined when it does not: gradio hands over the body of an error like any other.
+ * @template {{failure?: string} | {}} Answer
+ * @param {() => Promise<Answer>} ask
+ * @returns {Promise<Answer | undefined>}
+ */
+export async function answer(ask) {
+  try {
+    const reply = await ask();
+    return reply && Object.keys(reply).length && !("error" in reply) && !("detail" in reply) ? reply : undefined;
+  } catch (error) {
+    console.warn(error);
+    return undefined;
+  }
+}
+
+/**
+ * Asks the server about every edit, one question at a time: while one is under way only the newest waits, and since
+ * each question carries the whole state, nothing is lost with those it replaces.
+ */
+export class Live {
+  #rev = 0;
+  #floor = 0;
+  #busy = false;
+  /** @type {(() => Promise<void>) | null} */
+  #next = null;
+
+  /**
+   * @param {(question: object) => Promise<Reply>} ask
+   * @param {(state: any, reply: Reply) => void} show gets the state that was asked about
+   */
+  constructor(ask, show) {
+    this.ask = ask;
+    this.show = show;
+  }
+
+  /** The number of the newest question. */
+  get rev() {
+    return this.#rev;
+  }
+
+  /**
+   * Ask about a state.
+   * @param {any} state
+   * @param {object} question what goes to the server
+   * @param {boolean} passing whether it is only passed through, as while dragging: then answers to earlier ones are
+   *   shown as they come; otherwise they are dropped
+   */
+  send(state, question, passing) {
+    const rev = ++this.#rev;
+    if (!passing) this.#floor = rev;
+    this.#next = async () => {
+      const reply = (await answer(() => this.ask({ ...question, rev }))) ?? {
+        rev, failure: "The server did not answer: what you did is still here, and goes along with your next edit.",
+      };
+      if (reply.rev >= this.#floor) this.show(state, reply);
+    };
+    this.#pump();
+  }
+
+  /** Drop every answer that is still to come. */
+  forget() {
+    this.#floor = ++this.#rev;
+    this.#next = null;
+  }
+
+  async #pump() {
+    if (this.#busy) return;
+    this.#busy = true;
+    while (this.#next) {
+      const turn = this.#next;
+      this.#next = null;
+      await turn();
+    }
+    this.#busy = false;
+  }
+}

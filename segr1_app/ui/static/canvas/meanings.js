@@ -1,0 +1,61 @@
+import { gripAt } from "./hit.js";
+import { thinned } from "./paint.js";
+import * as edit from "./prompts.js";
+import * as viewport from "./viewport.js";
+
+/**
+ * @typedef {import("./types.js").Place} Place
+ * @typedef {import("./types.js").Prompts} Prompts
+ */
+
+/**
+ * What each gesture does to a canvas: from places on the screen to edits in picture pixels.
+ * @param {import("./view.js").Canvas} canvas
+ * @returns {import("./gestures.js").Meanings}
+ */
+export function meaningsOf(canvas) {
+  const within = (/** @type {Place} */ place) =>
+    edit.settle(viewport.toPicture(canvas.view, place), canvas.picture);
+  const inside = (/** @type {Place} */ place) => {
+    const [x, y] = viewport.toPicture(canvas.view, place);
+    return x >= 0 && y >= 0 && x <= canvas.picture[0] && y <= canvas.picture[1];
+  };
+  const pass = (/** @type {Prompts} */ prompts, /** @type {boolean} */ done, asks = true) => {
+    if (done) return canvas.commit(prompts);
+    canvas.passing = prompts;
+    if (asks) canvas.send(true);
+    canvas.draw();
+  };
+  return {
+    tool: () => canvas.tool,
+    grip: (at, finger) => (canvas.look.marks ? gripAt(canvas.prompts, canvas.view, at, finger ? 2 : 1) : null),
+    point: (at, label) => inside(at) && canvas.commit(edit.addPoint(canvas.prompts, within(at), label)),
+    take: (grip) => canvas.choose(edit.take(canvas.prompts, grip)),
+    drag: (grip, from, to, done) => {
+      const by = /** @type {Place} */ ([(to[0] - from[0]) / canvas.view.scale, (to[1] - from[1]) / canvas.view.scale]);
+      pass(edit.drag(canvas.prompts, grip, by, canvas.picture), done);
+    },
+    box: (from, to, done) => pass(edit.setBox(canvas.prompts, within(from), within(to)), done),
+    stroke: (path, done) => {
+      const places = path.map((place) => rounded(viewport.toPicture(canvas.view, place)));
+      const stroke = { erase: canvas.tool === "eraser", radius: canvas.brush, path: thinned(places, canvas.brush) };
+      pass(edit.addStroke(canvas.prompts, stroke), done, false);
+    },
+    pan: (by) => canvas.lookAt(viewport.pan(canvas.view, by, canvas.picture, canvas.area)),
+    zoom: (factor, at) => canvas.lookAt(viewport.zoom(canvas.view, factor, at, canvas.picture, canvas.area)),
+    cancel: () => {
+      canvas.passing = null;
+      canvas.send(false);
+      canvas.draw();
+    },
+    hover: (at) => {
+      canvas.pointer = at;
+      canvas.draw();
+    },
+  };
+}
+
+/** A place of a stroke, which may lie outside the picture. @param {Place} place @returns {Place} */
+function rounded([x, y]) {
+  return [Math.round(100 * x) / 100, Math.round(100 * y) / 100];
+}

@@ -1,0 +1,51 @@
+import { h } from "../dom.js";
+
+/**
+ * @typedef {{activate: (index: number) => void, rename: (index: number, name: string) => void, add: () => void}} Acts
+ */
+
+const LONGEST_NAME = "120";
+
+/**
+ * The row of objects: each in its colour with a name to be typed, and one button for another.
+ * @param {Acts} acts
+ * @returns {{element: HTMLElement, render: (prompts: import("./types.js").Prompts, colour: (index: number) => string)
+ *   => void}}
+ */
+export function objectList(acts) {
+  const list = h("ul", { class: "stage-objects", "aria-label": "Objects to edit" });
+  const add = h("button", { type: "button", class: "quiet-button", title: "New object (N)" }, "+ Object");
+  add.addEventListener("click", acts.add);
+  const element = h("div", { class: "stage-objects-row" }, list, add);
+
+  /** @type {{item: HTMLLIElement, swatch: HTMLButtonElement, field: HTMLInputElement}[]} */
+  const rows = [];
+  const grow = () => {
+    const index = rows.length;
+    const swatch = h("button", { type: "button", class: "object-pick" }, h("span", { class: "swatch" }));
+    const field = h("input", { type: "text", class: "object-field", maxlength: LONGEST_NAME, spellcheck: "false",
+      placeholder: `Object ${index + 1}`, "aria-label": `Class of object ${index + 1}` });
+    swatch.addEventListener("click", () => acts.activate(index));
+    field.addEventListener("focus", () => acts.activate(index));
+    field.addEventListener("change", () => acts.rename(index, field.value));
+    const item = h("li", {}, swatch, field);
+    rows.push({ item, swatch, field });
+    list.append(item);
+  };
+
+  return {
+    element,
+    // Rows are kept from one state to the next: a field that is being typed into must not be replaced.
+    render({ objects, active }, colour) {
+      while (rows.length < objects.length) grow();
+      while (rows.length > objects.length) rows.pop()?.item.remove();
+      rows.forEach(({ item, swatch, field }, index) => {
+        item.classList.toggle("is-active", index === active);
+        swatch.setAttribute("aria-label", `Edit object ${index + 1}`);
+        swatch.setAttribute("aria-pressed", String(index === active));
+        /** @type {HTMLElement} */ (swatch.firstElementChild).style.background = colour(index);
+        if (document.activeElement !== field) field.value = objects[index].name;
+      });
+    },
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * Strokes on a mask. A mask here is a Uint8Array, 1 inside and 0 outside, row by row, at a size of its own that may be
+ * smaller than the picture's.
+ * @typedef {import("./types.js").Stroke} Stroke
+ * @typedef {import("./types.js").Size} Size
+ */
+
+/**
+ * A mask with strokes painted on it and erased from it, in order; the given mask stays as it is.
+ * @param {Uint8Array} mask
+ * @param {Size} size of the mask
+ * @param {Stroke[]} strokes in picture pixels
+ * @param {Size} picture
+ * @returns {Uint8Array}
+ */
+export function painted(mask, size, strokes, picture) {
+  if (!strokes.length) return mask;
+  const result = mask.slice();
+  for (const { erase, radius, path } of strokes)
+    path.forEach((place, index) => capsule(result, size, path[Math.max(0, index - 1)], place, radius, +!erase, picture));
+  return result;
+}
+
+/**
+ * A path without the places that add next to nothing to a stroke; the last one stays.
+ * @param {import("./types.js").Place[]} path
+ * @param {number} radius of the stroke
+ * @returns {import("./types.js").Place[]}
+ */
+export function thinned(path, radius) {
+  /** @type {import("./types.js").Place[]} */
+  const kept = [];
+  path.forEach((place, index) => {
+    const [x, y] = kept.at(-1) ?? [Infinity, Infinity];
+    if (index === path.length - 1 || Math.hypot(place[0] - x, place[1] - y) > radius / 8) kept.push(place);
+  });
+  return kept;
+}
+
+/**
+ * Fill every pixel whose centre is within `radius` of the line between two places of the picture.
+ * @param {Uint8Array} mask
+ * @param {Size} size
+ * @param {import("./types.js").Place} from
+ * @param {import("./types.js").Place} to
+ * @param {number} radius
+ * @param {number} value
+ * @param {Size} picture
+ */
+function capsule(mask, [width, height], [ax, ay], [bx, by], radius, value, picture) {
+  const sx = picture[0] / width;
+  const sy = picture[1] / height;
+  const [dx, dy] = [bx - ax, by - ay];
+  const length = dx * dx + dy * dy;
+  const first = (/** @type {number} */ at, /** @type {number} */ scale) =>
+    Math.max(0, Math.floor((at - radius) / scale));
+  const last = (/** @type {number} */ at, /** @type {number} */ scale, /** @type {number} */ limit) =>
+    Math.min(limit - 1, Math.ceil((at + radius) / scale));
+  const bottom = last(Math.max(ay, by), sy, height);
+  const right = last(Math.max(ax, bx), sx, width);
+  for (let row = first(Math.min(ay, by), sy); row <= bottom; row++) {
+    const y = (row + 0.5) * sy;
+    for (let column = first(Math.min(ax, bx), sx); column <= right; column++) {
+      const x = (column + 0.5) * sx;
+      const along = length ? Math.min(1, Math.max(0, ((x - ax) * dx + (y - ay) * dy) / length)) : 0;
+      const [ex, ey] = [x - ax - along * dx, y - ay - along * dy];
+      if (ex * ex + ey * ey <= radius * radius) mask[row * width + column] = value;
+    }
+  }
+}

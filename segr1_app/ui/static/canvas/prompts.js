@@ -1,0 +1,288 @@
+/**
+ * Every edit of the prompts, as a function from one state to the next; no state is ever changed in place.
+ * @typedef {import("./types.js").Prompts} Prompts
+ * @typedef {import("./types.js").Prompt} Prompt
+ * @typedef {import("./types.js").Place} Place
+ * @typedef {import("./types.js").Size} Size
+ */
+
+const LEAST_SIDE = 1; // of a box, in picture pixels
+
+/**
+ * The state for prompts that come from outside; without any, one empty object to begin with.
+ * @param {{box: import("./types.js").Box | null, points: import("./types.js").Point[], name?: string,
+ *   strokes?: import("./types.js").Stroke[], start?: import("./types.js").Rle | null}[]} objects
+ * @returns {Prompts}
+ */
+export function promptsOf(objects) {
+  const given = objects.map(({ box, points, name = "", strokes = [], start = null }, id) => ({
+    id, name, box, points, strokes, start,
+  }));
+  return { objects: given.length ? given : [blank(0)], active: 0, mark: null };
+}
+
+/**
+ * @param {Prompts} prompts
+ * @returns {Prompt}
+ */
+export function activeObject(prompts) {
+  return prompts.objects[prompts.active];
+}
+
+/**
+ * Whether there is nothing in an object that a mask could come from.
+ * @param {Prompt} object
+ */
+export function isBlank({ box, points, strokes, start }) {
+  return !box && !points.length && !strokes.length && !start;
+}
+
+/**
+ * A place as it is stored: within the picture, to a hundredth of a pixel.
+ * @param {Place} place
+ * @param {Size} size of the picture
+ * @returns {Place}
+ */
+export function settle([x, y], [width, height]) {
+  return [settled(x, width), settled(y, height)];
+}
+
+/**
+ * @param {Prompts} prompts
+ * @param {Place} place
+ * @param {0 | 1} label
+ * @returns {Prompts}
+ */
+export function addPoint(prompts, [x, y], label) {
+  const { points } = activeObject(prompts);
+  return {
+    ...change(prompts, { points: [...points, { x, y, label }] }),
+    mark: { kind: "point", index: points.length },
+  };
+}
+
+/**
+ * The box between two places becomes the active object's; one too small to be seen changes nothing.
+ * @param {Prompts} prompts
+ * @param {Place} from
+ * @param {Place} to
+ * @returns {Prompts}
+ */
+export function setBox(prompts, [ax, ay], [bx, by]) {
+  if (Math.abs(ax - bx) < LEAST_SIDE || Math.abs(ay - by) < LEAST_SIDE) return prompts;
+  const box = /** @type {import("./types.js").Box} */ (
+    [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)]
+  );
+  return { ...change(prompts, { box }), mark: { kind: "box" } };
+}
+
+/**
+ * Make the object with the mark under a grip the active one.
+ * @param {Prompts} prompts
+ * @param {import("./types.js").Grip} grip
+ * @returns {Prompts}
+ */
+export function take(prompts, grip) {
+  return { ...prompts, active: grip.object, mark: grip.mark };
+}
+
+/**
+ * Move what a grip holds by the distance the pointer went.
+ * @param {Prompts} prompts
+ * @param {import("./types.js").Grip} grip
+ * @param {Place} by
+ * @param {Size} size of the picture
+ * @returns {Prompts}
+ */
+export function drag(prompts, grip, by, size) {
+  const taken = take(prompts, grip);
+  return "edges" in grip ? dragEdges(taken, grip.edges, by, size) : movePoint(taken, grip.mark.index, by, size);
+}
+
+/**
+ * Move the marked point, or the whole marked box.
+ * @param {Prompts} prompts
+ * @param {Place} by
+ * @param {Size} size of the picture
+ * @returns {Prompts}
+ */
+export function nudge(prompts, by, size) {
+  const { mark } = prompts;
+  if (!mark) return prompts;
+  if (mark.kind === "point") return movePoint(prompts, mark.index, by, size);
+  const { box } = activeObject(prompts);
+  if (!box) return prompts;
+  // A box keeps its size at the border.
+  const dx = Math.min(Math.max(by[0], -box[0]), size[0] - box[2]);
+  const dy = Math.min(Math.max(by[1], -box[1]), size[1] - box[3]);
+  return dragEdges(prompts, [0, 1, 2, 3], [dx, dy], size);
+}
+
+/**
+ * @param {Prompts} prompts
+ * @returns {Prompts}
+ */
+export function flip(prompts) {
+  const { mark } = prompts;
+  if (mark?.kind !== "point") return prompts;
+  const points = activeObject(prompts).points.map((point, index) =>
+    index === mark.index ? { ...point, label: /** @type {0 | 1} */ (1 - point.label) } : point,
+  );
+  return change(prompts, { points });
+}
+
+/**
+ * Remove the marked point or box.
+ * @param {Prompts} prompts
+ * @returns {Prompts}
+ */
+export function removeMark(prompts) {
+  const { mark } = prompts;
+  if (!mark) return prompts;
+  const { points } = activeObject(prompts);
+  const changed = mark.kind === "box" ? { box: null } : { points: points.filter((_, index) => index !== mark.index) };
+  return { ...change(prompts, changed), mark: null };
+}
+
+/**
+ * Remove the active object with all that belongs to it.
+ * @param {Prompts} prompts
+ * @returns {Prompts}
+ */
+export function removeObject(prompts) {
+  const objects = prompts.objects.filter((_, index) => index !== prompts.active);
+  if (!objects.length) objects.push(blank(nextId(prompts)));
+  return { objects, active: Math.min(prompts.active, objects.length - 1), mark: null };
+}
+
+/**
+ * An empty object to go on with; one that is empty already is taken for it.
+ * @param {Prompts} prompts
+ * @returns {Prompts}
+ */
+export function newObject(prompts) {
+  const empty = prompts.objects.findIndex(isBlank);
+  if (empty >= 0) return activate(prompts, empty);
+  return { objects: [...prompts.objects, blank(nextId(prompts))], active: prompts.objects.length, mark: null };
+}
+
+/**
+ * @param {Prompts} prompts
+ * @param {number} index
+ * @returns {Prompts}
+ */
+export function activate(prompts, index) {
+  return { ...prompts, active: index, mark: null };
+}
+
+/**
+ * Go round the objects.
+ * @param {Prompts} prompts
+ * @param {1 | -1} step
+ * @returns {Prompts}
+ */
+export function cycle(prompts, step) {
+  const count = prompts.objects.length;
+  return activate(prompts, (prompts.active + step + count) % count);
+}
+
+/**
+ * @param {Prompts} prompts
+ * @param {number} index
+ * @param {string} name
+ * @returns {Prompts}
+ */
+export function rename(prompts, index, name) {
+  return replace(prompts, index, { name });
+}
+
+/**
+ * @param {Prompts} prompts
+ * @param {import("./types.js").Stroke} stroke
+ * @returns {Prompts}
+ */
+export function addStroke(prompts, stroke) {
+  return change(prompts, { strokes: [...activeObject(prompts).strokes, stroke] });
+}
+
+/**
+ * Let the segmenter refine from a mask. The strokes are part of that mask from here on.
+ * @param {Prompts} prompts
+ * @param {import("./types.js").Rle} start
+ * @returns {Prompts}
+ */
+export function refineFrom(prompts, start) {
+  return change(prompts, { start, strokes: [] });
+}
+
+/**
+ * @param {Prompts} prompts
+ * @param {Partial<Prompt>} changed
+ * @returns {Prompts}
+ */
+function change(prompts, changed) {
+  return replace(prompts, prompts.active, changed);
+}
+
+/**
+ * @param {Prompts} prompts
+ * @param {number} index
+ * @param {Partial<Prompt>} changed
+ * @returns {Prompts}
+ */
+function replace(prompts, index, changed) {
+  const objects = prompts.objects.map((object, at) => (at === index ? { ...object, ...changed } : object));
+  return { ...prompts, objects };
+}
+
+/**
+ * @param {Prompts} prompts
+ * @param {number} index
+ * @param {Place} by
+ * @param {Size} size
+ */
+function movePoint(prompts, index, by, size) {
+  const points = activeObject(prompts).points.map((point, at) => {
+    if (at !== index) return point;
+    const [x, y] = settle([point.x + by[0], point.y + by[1]], size);
+    return { ...point, x, y };
+  });
+  return change(prompts, { points });
+}
+
+/**
+ * @param {Prompts} prompts
+ * @param {number[]} edges
+ * @param {Place} by
+ * @param {Size} size
+ */
+function dragEdges(prompts, edges, by, size) {
+  const { box } = activeObject(prompts);
+  if (!box) return prompts;
+  const moved = box.map((edge, index) =>
+    edges.includes(index) ? settled(edge + by[index % 2], size[index % 2]) : edge,
+  );
+  // An edge that is pulled over its opposite turns the box round.
+  return setBox(prompts, [moved[0], moved[1]], [moved[2], moved[3]]);
+}
+
+/**
+ * @param {number} value
+ * @param {number} limit
+ */
+function settled(value, limit) {
+  return Math.round(100 * Math.min(Math.max(value, 0), limit)) / 100;
+}
+
+/**
+ * @param {number} id
+ * @returns {Prompt}
+ */
+function blank(id) {
+  return { id, name: "", box: null, points: [], strokes: [], start: null };
+}
+
+/** @param {Prompts} prompts */
+function nextId({ objects }) {
+  return 1 + Math.max(...objects.map(({ id }) => id));
+}

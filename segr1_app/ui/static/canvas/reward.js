@@ -1,0 +1,24 @@
+import { h } from "../dom.js";
+
+const TERMS = /** @type {const} */ ({ format: "Format", iou: "IoU", s_measure: "S-measure", total: "Reward" });
+
+/**
+ * The terms of the reward for the present prompts, or why there are none.
+ * @returns {{element: HTMLElement, render: (reward: import("./live.js").Reward | null) => void}}
+ */
+export function rewardLine() {
+  const values = Object.entries(TERMS).map(([term, name]) => {
+    const value = h("dd", { "data-term": term }, "–");
+    return { term: /** @type {keyof typeof TERMS} */ (term), value, pair: h("div", {}, h("dt", {}, name), value) };
+  });
+  const note = h("p", { class: "reward-note" });
+  const element = h("div", { class: "stage-reward" },
+    h("dl", { "aria-label": "Live reward" }, ...values.map(({ pair }) => pair)), note);
+  return {
+    element,
+    render(reward) {
+      for (const { term, value } of values) value.textContent = reward?.[term]?.toFixed(3) ?? "–";
+      note.textContent = reward?.text ?? "";
+    },
+  };
+}

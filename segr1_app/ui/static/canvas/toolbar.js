@@ -1,0 +1,85 @@
+import { h, svg } from "../dom.js";
+import { KEYS } from "./keys.js";
+
+/**
+ * @typedef {import("./keys.js").Action} Action
+ * @typedef {{tool: "prompt" | "brush" | "eraser", masks: boolean, marks: boolean, outline: boolean, canUndo: boolean,
+ *   canRedo: boolean, canRefine: boolean, idle: boolean}} Shown
+ */
+
+/** Icons, drawn with one line on 20 by 20. */
+const ICONS = {
+  prompt: "M10 3v14M3 10h14M10 6.5a3.5 3.5 0 1 0 0 7a3.5 3.5 0 1 0 0-7",
+  brush: "M16.5 3.5l-8 8M8.5 11.5c-2.6-.6-3.6 1-3.8 2.6c-.1 1.200-.7 1.900-1.700 2.400c2.400 1 6.500.6 7-3z",
+  eraser: "M12.500 4l4 4l-7.500 7.500h-3.500l-2-2zM8 8.500l4 4M9 16h7.500",
+  undo: "M7 4L3.500 7.500L7 11M3.500 7.500h8a4.200 4.200 0 0 1 0 8.500h-3",
+  redo: "M13 4l3.500 3.500L13 11M16.500 7.500h-8a4.200 4.200 0 0 0 0 8.500h3",
+  fit: "M3.500 7.500v-4h4M12.500 3.500h4v4M16.500 12.500v4h-4M7.500 16.500h-4v-4",
+  oneToOne: "M5 6.500l1.500-1v9M13.500 6.500l1.500-1v9M10.200 8.300v.1M10.200 12v.1",
+  refine: "M10 3l1.700 5.300L17 10l-5.300 1.700L10 17l-1.700-5.300L3 10l5.300-1.700z",
+  outline: "M10 3.500c4 0 6.500 2.500 6.500 6s-3 7-6.500 7s-6.500-2.500-6.500-6s2.500-7 6.500-7z",
+  help: "M7.300 7.500a2.700 2.700 0 1 1 4.200 2.200c-1 .7-1.500 1.200-1.500 2.300M10 15v.1",
+};
+
+const NAMES = /** @type {const} */ ({
+  prompt: "Points and boxes", brush: "Brush", eraser: "Eraser", undo: "Undo", redo: "Redo", fit: "Whole picture",
+  oneToOne: "One to one", refine: "Refine from this mask", outline: "Outline only", help: "Keys and gestures",
+});
+
+/**
+ * The buttons under the picture; each does what its key does.
+ * @param {(action: Action | "marks") => void} act
+ * @returns {{element: HTMLElement, render: (shown: Shown) => void}}
+ */
+export function toolbar(act) {
+  /** @param {keyof typeof NAMES} action */
+  const icon = (action) => {
+    const key = KEYS.find((row) => row.action === action)?.keys ?? "";
+    const button = h(
+      "button",
+      { type: "button", class: "icon-button", "aria-label": NAMES[action], title: `${NAMES[action]} (${key})` },
+      svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, svg("path", { d: ICONS[action] })),
+    );
+    button.addEventListener("click", () => act(action));
+    return button;
+  };
+  /**
+   * @param {string} label
+   * @param {Action | "marks"} action
+   */
+  const text = (label, action) => {
+    const button = h("button", { type: "button", class: "quiet-button" }, label);
+    button.addEventListener("click", () => act(action));
+    return button;
+  };
+  const buttons = {
+    prompt: icon("prompt"), brush: icon("brush"), eraser: icon("eraser"), undo: icon("undo"), redo: icon("redo"),
+    refine: icon("refine"), fit: icon("fit"), oneToOne: icon("oneToOne"), outline: icon("outline"),
+    masks: text("Masks", "hide"), marks: text("Prompts", "marks"), help: icon("help"),
+  };
+  const group = (/** @type {string} */ name, /** @type {HTMLElement[]} */ ...members) =>
+    h("div", { class: "tool-group", role: "group", "aria-label": name }, ...members);
+  const element = h(
+    "div",
+    { class: "stage-bar", role: "toolbar", "aria-label": "Canvas" },
+    group("Tools", buttons.prompt, buttons.brush, buttons.eraser),
+    group("Steps", buttons.undo, buttons.redo, buttons.refine),
+    group("View", buttons.fit, buttons.oneToOne, buttons.outline),
+    group("Layers", buttons.masks, buttons.marks),
+    buttons.help,
+  );
+
+  return {
+    element,
+    render(shown) {
+      element.classList.toggle("is-idle", shown.idle);
+      for (const tool of /** @type {const} */ (["prompt", "brush", "eraser"]))
+        buttons[tool].setAttribute("aria-pressed", String(shown.tool === tool));
+      for (const layer of /** @type {const} */ (["masks", "marks", "outline"]))
+        buttons[layer].setAttribute("aria-pressed", String(shown[layer]));
+      buttons.undo.disabled = !shown.canUndo;
+      buttons.redo.disabled = !shown.canRedo;
+      buttons.refine.disabled = !shown.canRefine;
+    },
+  };
+}

@@ -1,0 +1,377 @@
+import { h, svg } from "../dom.js";
+import { listen } from "./gestures.js";
+import { helpDialog } from "./help.js";
+import { History } from "./history.js";
+import { actionOf, pressOf } from "./keys.js";
+import { Live } from "./live.js";
+import { marksOf } from "./marks.js";
+import { Masks } from "./masks.js";
+import { meaningsOf } from "./meanings.js";
+import { objectList } from "./objects.js";
+import * as edit from "./prompts.js";
+import { rewardLine } from "./reward.js";
+import { toolbar } from "./toolbar.js";
+import * as viewport from "./viewport.js";
+import { encodeRle } from "../rle.js";
+
+/**
+ * @typedef {import("./types.js").Place} Place
+ * @typedef {import("./types.js").Prompts} Prompts
+ * @typedef {import("./types.js").Size} Size
+ *
+ * See canvas_value in views.py.
+ * @typedef {{box: import("./types.js").Box | null, points: import("./types.js").Point[],
+ *   mask: import("./types.js").Rle | null}} GivenObject
+ * @typedef {{key: string, picture: {url: string}, title: string, image_size: Size, live_size: Size, palette: string[],
+ *   casing: string, objects: GivenObject[]}} Value
+ */
+
+const STEP = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1],
+  farLeft: [-10, 0], farRight: [10, 0], farUp: [0, -10], farDown: [0, 10] };
+const ZOOM_STEP = 1.25;
+const BRUSH_STEP = 1.25;
+const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
+
+/**
+ * What a canvas is used for.
+ * @typedef {object} Use
+ * @property {(question: object) => Promise<import("./live.js").Reply>} decode asks the server for masks
+ * @property {string} empty what stands in place of a picture
+ * @property {import("./keys.js").Row[]} keys more keys than the canvas's own, for the list
+ * @property {(action: string) => void} act does what those keys and Ctrl+S ask for
+ * @property {() => void} edited is told of every edit
+ */
+
+/** The picture with its prompts and masks, to be corrected: every edit goes to the server, which answers with masks. */
+export class Canvas {
+  /** @type {Value | null} */
+  value = null;
+  /** @type {History<Prompts>} */
+  history = new History(edit.promptsOf([]));
+  /** What a gesture under way shows. @type {Prompts | null} */
+  passing = null;
+  /** @type {Masks} */
+  masks = new Masks([1, 1], [1, 1]);
+  view = { scale: 1, x: 0, y: 0 };
+  /** Whether the view follows the size of the canvas. */
+  fitted = true;
+  /** @type {"prompt" | "brush" | "eraser"} */
+  tool = "prompt";
+  brush = 1;
+  /** @type {Place | null} */
+  pointer = null;
+  space = false;
+  look = { masks: true, marks: true, outline: false, opacity: 2 };
+  drawn = 0;
+
+  /**
+   * @param {HTMLElement} element which it fills
+   * @param {Use} use
+   */
+  constructor(element, use) {
+    this.use = use;
+    this.image = h("img", { class: "stage-picture", alt: "", draggable: "false" });
+    this.sheet = h("canvas", { class: "stage-masks", "aria-hidden": "true" });
+    this.marks = svg("svg", { class: "stage-marks", "aria-hidden": "true" });
+    this.cursor = svg("circle", { class: "stage-brush", r: 0 });
+    this.frame = h(
+      "div",
+      { class: "stage-frame", tabindex: "0", role: "application", "aria-roledescription": "canvas",
+        "aria-label": "Picture with prompts. Press question mark for the keys; Escape, then Tab, leaves." },
+      this.image,
+      this.sheet,
+      this.marks,
+      svg("svg", { class: "stage-cursor", "aria-hidden": "true" }, this.cursor),
+    );
+    this.empty = h("p", { class: "stage-empty" }, use.empty);
+    this.status = h("p", { class: "stage-status", role: "status" });
+    this.foot = h("div", { class: "stage-foot" }, this.status);
+    this.help = helpDialog(use.keys);
+    this.bar = toolbar((action) => this.act(action));
+    this.list = objectList({
+      activate: (index) => index !== this.prompts.active && this.choose(edit.activate(this.prompts, index)),
+      rename: (index, name) => this.commit(edit.rename(this.prompts, index, name)),
+      add: () => this.act("newObject"),
+    });
+    this.reward = rewardLine();
+    this.tools = h("div", { class: "stage-tools" }, this.bar.element, this.list.element, this.reward.element,
+      this.foot);
+    element.replaceChildren(h("div", { class: "stage-mat" }, this.frame, this.empty), this.tools, this.help);
+
+    this.live = new Live(use.decode, (state, reply) => this.answered(state, reply));
+    listen(this.frame, meaningsOf(this), () => this.space);
+    element.addEventListener("keydown", (event) => this.pressed(event));
+    this.frame.addEventListener("keyup", (event) => event.key === " " && this.hold(false));
+    this.frame.addEventListener("blur", () => this.hold(false));
+    new ResizeObserver(() => this.resized()).observe(this.frame);
+  }
+
+  /** @param {Value | null} value */
+  show(value) {
+    this.live.forget();
+    this.frame.removeAttribute("aria-busy");
+    const another = value?.key !== this.value?.key;
+    this.value = value;
+    this.passing = null;
+    this.history = new History(edit.promptsOf(value?.objects ?? []));
+    this.masks = new Masks(value?.image_size ?? [1, 1], value?.live_size ?? [1, 1]);
+    value?.objects.forEach(({ mask }, index) => this.masks.put(this.prompts.objects[index], mask));
+    this.frame.hidden = !value;
+    this.empty.hidden = Boolean(value);
+    this.tools.classList.toggle("is-idle", !value);
+    this.say("");
+    this.reward.render(null);
+    if (value) {
+      const [width, height] = value.image_size;
+      if (this.image.getAttribute("src") !== value.picture.url) this.image.setAttribute("src", value.picture.url);
+      Object.assign(this.image.style, { width: `${width}px`, height: `${height}px` });
+      if (another) {
+        this.fitted = true;
+        this.tool = "prompt";
+        this.brush = Math.max(1, Math.round(Math.max(width, height) / 50));
+      }
+      this.resized();
+      // Asked even without prompts: it has the picture encoded before the first click.
+      this.send(false);
+    }
+    this.render();
+  }
+
+  /**
+   * Go on from a state that was kept; what was given stays one step of undo away.
+   * @param {any[]} objects as `objects` had them
+   */
+  restore(objects) {
+    this.history.commit(edit.promptsOf(objects));
+    this.send(false);
+    this.draw();
+  }
+
+  /** What the server gets of the present state. */
+  get objects() {
+    return sent(this.prompts);
+  }
+
+  get prompts() {
+    return this.history.present;
+  }
+
+  /** @returns {Size} */
+  get picture() {
+    return this.value?.image_size ?? [1, 1];
+  }
+
+  /** @returns {Size} */
+  get area() {
+    return [this.frame.clientWidth, this.frame.clientHeight];
+  }
+
+  /** An edit: it can be undone and is sent. @param {Prompts} prompts */
+  commit(prompts) {
+    this.passing = null;
+    if (prompts !== this.prompts) {
+      this.history.commit(prompts);
+      this.send(false);
+      this.use.edited();
+    }
+    this.draw();
+  }
+
+  /** No edit, only another mark or object to act on. @param {Prompts} prompts */
+  choose(prompts) {
+    this.history.amend(prompts);
+    this.draw();
+  }
+
+  /** @param {boolean} passing */
+  send(passing) {
+    if (!this.value) return;
+    const state = this.passing ?? this.prompts;
+    this.frame.setAttribute("aria-busy", "true");
+    this.live.send(state, { picture: this.value.key, objects: sent(state) }, passing);
+  }
+
+  /**
+   * @param {Prompts} state
+   * @param {import("./live.js").Reply} reply
+   */
+  answered(state, { rev, masks, reward, failure }) {
+    this.say(failure ?? "");
+    if (masks) masks.forEach(({ rle }, index) => this.masks.put(state.objects[index], rle));
+    this.reward.render(reward ?? null);
+    if (this.drawn) cancelAnimationFrame(this.drawn);
+    this.render();
+    // Not before the masks can be seen.
+    if (rev === this.live.rev) this.frame.setAttribute("aria-busy", "false");
+  }
+
+  /** @param {KeyboardEvent} event */
+  pressed(event) {
+    const { target } = event;
+    if (!(target instanceof HTMLElement) || this.help.contains(target) || !this.value) return;
+    if (target.matches("input, textarea, select")) return;
+    const onCanvas = target === this.frame;
+    if (event.key === " " && onCanvas) {
+      event.preventDefault();
+      return this.hold(true);
+    }
+    const action = actionOf(event);
+    const more = this.use.keys.find(({ on = [] }) => on.includes(pressOf(event)));
+    // On a button, Enter presses it.
+    if (more?.action && (event.key !== "Enter" || onCanvas)) {
+      event.preventDefault();
+      return this.use.act(more.action);
+    }
+    if (!action) return;
+    // Elsewhere, and with one object only, Tab goes on through the page.
+    if ((action === "next" || action === "previous") && (!onCanvas || this.prompts.objects.length < 2)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.act(action);
+  }
+
+  /** @param {import("./keys.js").Action | "marks"} action */
+  act(action) {
+    if (!this.value) return;
+    const { prompts, picture, area } = this;
+    const middle = /** @type {Place} */ ([area[0] / 2, area[1] / 2]);
+    const centre = edit.settle(viewport.toPicture(this.view, middle), picture);
+    switch (action) {
+      case "flip": return this.commit(edit.flip(prompts));
+      case "remove": return this.commit(edit.removeMark(prompts));
+      case "removeObject": return this.commit(edit.removeObject(prompts));
+      case "pointInside": return this.commit(edit.addPoint(prompts, centre, 1));
+      case "pointOutside": return this.commit(edit.addPoint(prompts, centre, 0));
+      case "next": return this.choose(edit.cycle(prompts, 1));
+      case "previous": return this.choose(edit.cycle(prompts, -1));
+      case "newObject": return this.choose(edit.newObject(prompts));
+      case "refine": return this.refine();
+      case "undo": return this.history.undo() && this.returned();
+      case "redo": return this.history.redo() && this.returned();
+      case "prompt": case "brush": case "eraser":
+        this.tool = action;
+        return this.draw();
+      case "smaller": case "larger":
+        this.brush = Math.max(0.5, Math.min(Math.max(...picture) / 2,
+          this.brush * (action === "larger" ? BRUSH_STEP : 1 / BRUSH_STEP)));
+        return this.draw();
+      case "fit":
+        this.lookAt(viewport.fit(picture, area));
+        this.fitted = true;
+        return;
+      case "oneToOne": return this.lookAt(viewport.oneToOne(this.view, picture, area));
+      case "zoomIn": return this.lookAt(viewport.zoom(this.view, ZOOM_STEP, middle, picture, area));
+      case "zoomOut": return this.lookAt(viewport.zoom(this.view, 1 / ZOOM_STEP, middle, picture, area));
+      case "fainter": return this.see({ opacity: Math.max(0, this.look.opacity - 1), outline: false, masks: true });
+      case "stronger": return this.see({ opacity: Math.min(OPACITIES.length - 1, this.look.opacity + 1),
+        outline: false, masks: true });
+      case "outline": return this.see({ outline: !this.look.outline, masks: true });
+      case "hide": return this.see({ masks: !this.look.masks });
+      case "marks": return this.see({ marks: !this.look.marks });
+      case "save": return this.use.act("save");
+      case "leave":
+        this.choose({ ...prompts, mark: null });
+        return this.frame.blur();
+      case "help": return this.help.showModal();
+      default: return this.commit(edit.nudge(prompts, /** @type {Place} */ (STEP[action]), picture));
+    }
+  }
+
+  returned() {
+    this.passing = null;
+    this.send(false);
+    this.use.edited();
+    this.draw();
+  }
+
+  refine() {
+    const mask = this.masks.of(edit.activeObject(this.prompts));
+    if (mask?.includes(1)) this.commit(edit.refineFrom(this.prompts, encodeRle(mask, ...this.masks.size)));
+  }
+
+  /** @param {import("./types.js").View} view */
+  lookAt(view) {
+    this.view = view;
+    this.fitted = false;
+    this.draw();
+  }
+
+  /** @param {Partial<Canvas["look"]>} changed */
+  see(changed) {
+    Object.assign(this.look, changed);
+    this.draw();
+  }
+
+  /** @param {boolean} space */
+  hold(space) {
+    this.space = space;
+    this.frame.classList.toggle("is-panning", space);
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.status.textContent = text;
+  }
+
+  resized() {
+    const [width, height] = this.area;
+    if (!this.value || !width || !height) return;
+    const ratio = devicePixelRatio;
+    Object.assign(this.sheet, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
+    if (this.fitted) this.view = viewport.fit(this.picture, this.area);
+    this.draw();
+  }
+
+  /** Render before the next frame, once however often it is asked. */
+  draw() {
+    if (!this.drawn) this.drawn = requestAnimationFrame(() => this.render());
+  }
+
+  render() {
+    this.drawn = 0;
+    const { value, view, look } = this;
+    const shown = this.passing ?? this.prompts;
+    this.bar.render({
+      tool: this.tool, masks: look.masks, marks: look.marks, outline: look.outline, idle: !value,
+      canUndo: this.history.past.length > 0, canRedo: this.history.future.length > 0,
+      canRefine: Boolean(this.masks.of(edit.activeObject(shown))),
+    });
+    if (!value) return;
+    const colour = (/** @type {number} */ index) => value.palette[index % value.palette.length];
+    this.list.render(shown, colour);
+    this.image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+    this.image.classList.toggle("is-pixelated", view.scale >= 4);
+    this.image.alt = described(shown, value.title);
+    this.sheet.classList.toggle("is-hidden", !look.masks);
+    this.marks.classList.toggle("is-hidden", !look.marks);
+    const context = /** @type {CanvasRenderingContext2D} */ (this.sheet.getContext("2d"));
+    this.masks.draw(context, shown.objects, view, colour, value.casing, {
+      opacity: OPACITIES[look.opacity], fill: !look.outline,
+    });
+    this.marks.replaceChildren(...marksOf(shown, view, colour, value.casing));
+    this.frame.dataset.tool = this.tool;
+    const [x, y] = this.pointer ?? [0, 0];
+    const radius = this.pointer && this.tool !== "prompt" ? this.brush * view.scale : 0;
+    for (const [name, at] of Object.entries({ cx: x, cy: y, r: radius })) this.cursor.setAttribute(name, String(at));
+  }
+}
+
+/** What of a state the server gets. @param {Prompts} prompts */
+function sent({ objects }) {
+  return objects.map(({ box, points, name, strokes, start }) => ({ box, points, name, strokes, start }));
+}
+
+/**
+ * @param {Prompts} prompts
+ * @param {string} title
+ */
+function described({ objects }, title) {
+  const some = objects.filter((object) => !edit.isBlank(object));
+  if (!some.length) return title;
+  const points = some.flatMap((object) => object.points);
+  const positive = points.filter((point) => point.label === 1).length;
+  return (
+    `${title}, with ${some.length} ${some.length === 1 ? "object" : "objects"}: ` +
+    `${some.filter(({ box }) => box).length} boxes, ${positive} positive and ${points.length - positive} negative points.`
+  );
+}

@@ -1,0 +1,64 @@
+"""The canvas as an annotator waits for it: from the click to the new mask on the screen, in a real browser."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from tests.e2e.canvas_page import CanvasPage, upload
+from tests.e2e.serving import CHROMIUM_FLAGS, find_chromium, serving
+from tests.scenes import ellipse_scene
+
+SIZES = ((640, 480), (4000, 3000))
+# Clicks in the page itself, so that the time of the browser's remote control is no part of the figure: from the pointer
+# going up to the frame in which the newest mask is drawn.
+CLICK = """([x, y]) => new Promise((done) => {
+  const frame = document.querySelector("#stage .stage-frame");
+  const event = (type) => new PointerEvent(type, { bubbles: true, cancelable: true, pointerId: 1, isPrimary: true,
+    pointerType: "mouse", button: 0, clientX: x, clientY: y });
+  frame.setPointerCapture = () => {};
+  frame.dispatchEvent(event("pointerdown"));
+  const started = performance.now();
+  const seen = new MutationObserver(() => {
+    if (frame.getAttribute("aria-busy") !== "false") return;
+    seen.disconnect();
+    requestAnimationFrame(() => setTimeout(() => done(performance.now() - started)));
+  });
+  seen.observe(frame, { attributeFilter: ["aria-busy"] });
+  frame.dispatchEvent(event("pointerup"));
+})"""
+
+
+def click_milliseconds(rounds: int) -> dict[str, float]:
+    """Median and 95th percentile of the time from a click to its mask, for each size of picture."""
+    figures = {}
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        with serving(Path(folder)) as (url, _):
+            page.goto(url)
+            page.wait_for_selector(".lamp.is-ready", timeout=120_000)
+            for size in SIZES:
+                file = Path(folder) / f"{size[0]}.png"
+                Image.fromarray(ellipse_scene(*size, (0.5, 0.5), (0.25, 0.3))[0].pixels).save(file)
+                times = _clicks(upload(page, file, size), rounds)
+                name = f"click to mask in the browser, {size[0]}x{size[1]}"
+                figures[f"{name}, ms"] = statistics.median(times)
+                figures[f"{name}, 95th, ms"] = float(np.percentile(times, 95))
+        browser.close()
+    return figures
+
+
+def _clicks(canvas: CanvasPage, rounds: int) -> list[float]:
+    """Milliseconds of each click: ten points, then all of them undone, and so on; the first two clicks warm up."""
+    rng, times = np.random.default_rng(0), []
+    while len(times) < rounds + 2:
+        for x, y in rng.uniform(0.2, 0.8, (10, 2)) * canvas.size:
+            times.append(float(canvas.page.evaluate(CLICK, list(canvas.at((x, y))))))
+        canvas.clear()
+    return times[2 : rounds + 2]

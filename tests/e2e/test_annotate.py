@@ -1,0 +1,306 @@
+"""The Annotate tab: a whole session in a real browser, and what the database holds afterwards; the same by the API."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from segr1_app.config import Settings
+from segr1_app.domain import Box, ObjectPrompt, Point
+from segr1_app.geometry import decode_rle
+from segr1_app.pipeline import Pipeline
+from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.store import AnnotationStore, RejectReason, Verdict
+from tests.e2e.canvas_page import CanvasPage
+from tests.e2e.conftest import ScriptedApp, ScriptedPolicy
+from tests.e2e.serving import free_port
+from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
+from tests.scenes import ellipse_scene
+
+pytestmark = pytest.mark.browser
+
+SIZE = (480, 360)
+INSTRUCTION = "Identify the <i>egg</i> ${window.hacked=3}"
+REASONING = "An egg <script>window.hacked=4</script> ${window.hacked=5}"
+PROMPTS = "<bbox>[150,100,330,260]</bbox>, <points>[[240,180]]</points>, <labels>[1]</labels>"
+SAID = f"<think> {REASONING} </think> {PROMPTS}"
+BEFORE = ObjectPrompt(Box(150, 100, 330, 260), (Point(240, 180, 1),))
+HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} \u202eabc \u0007 =1+1'
+ROOT = "#annotate"
+
+
+@pytest.fixture
+def annotate_app(
+    browser: Browser,  # noqa: ARG001 - worth starting only where there is one
+    segmenter: Sam2Segmenter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[ScriptedApp]:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # what the app sets is undone after the test
+    from app import prepare_cache
+
+    cache = prepare_cache(tmp_path / "home")
+
+    from segr1_app.ui import ModelHost, build_app, launch_options
+    from segr1_app.ui.models import LoadedModels
+
+    policy = ScriptedPolicy([SAID])
+    policy.go.set()
+    models = ModelHost(Settings(), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", ""))
+    models.start()
+    with AnnotationStore.open(tmp_path / "home") as store:
+        page = build_app(models, cache, store)
+        port = free_port()
+        page.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
+        yield ScriptedApp(f"http://127.0.0.1:{port}/", policy, store)
+        page.close()
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> list[Path]:
+    """A picture, an archive of two more with names that would like to be elsewhere, and what is no picture."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    pictures = []
+    for index, centre in enumerate(((0.5, 0.5), (0.45, 0.55), (0.55, 0.45))):
+        pictures.append(folder / f"egg{index}.png")
+        Image.fromarray(ellipse_scene(*SIZE, centre, (0.18, 0.22), seed=index)[0].pixels).save(pictures[-1])
+    archive = folder / "more.zip"
+    with zipfile.ZipFile(archive, "w") as more:
+        more.write(pictures[1], "../../escape<b>.png")
+        more.write(pictures[2], "/etc/egg.png")
+        more.writestr("readme.txt", "no picture")
+    text = folder / "text.png"
+    text.write_text("no picture either")
+    return [pictures[0], archive, text]
+
+
+def open_tab(visit: Callable[..., Page], url: str) -> Page:
+    page = visit(url, 1280, 900)
+    page.get_by_role("tab", name="Annotate").click()
+    return page
+
+
+def bring_in(page: Page, files: list[Path]) -> str:
+    page.get_by_text("Import pictures").click()
+    page.set_input_files("#import-files input[type=file]", files)
+    expect(page.locator("#import-files")).to_contain_text(files[-1].stem)
+    page.locator("#import-instruction textarea").fill(INSTRUCTION)
+    page.click("#import-button")
+    result = page.locator("#import-result textarea")
+    expect(result).not_to_have_value("", timeout=20_000)
+    page.get_by_text("Import pictures").click()
+    return result.input_value()
+
+
+def begin(page: Page, name: str) -> CanvasPage:
+    canvas = CanvasPage(page, SIZE, ROOT)
+    page.fill("#annotator-name", name)
+    page.click("[data-action=start]")
+    return shown(canvas, 1)
+
+
+def shown(canvas: CanvasPage, task: int) -> CanvasPage:
+    expect(canvas.page.locator(".job-picture")).to_contain_text(f"Task {task} ·", timeout=30_000)
+    canvas.settle()
+    return canvas
+
+
+def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]) -> None:
+    page = open_tab(visit, annotate_app.url)
+    told = bring_in(page, uploads)
+    assert told.startswith("3 pictures taken.")
+    assert "text.png" in told
+    assert str(uploads[0].parent.parent) not in told
+
+    canvas = begin(page, HOSTILE[:60])
+    assert page.locator(".job-instruction").text_content() == INSTRUCTION
+    assert page.locator(".job-reasoning").text_content() == REASONING
+    assert page.locator(f"{ROOT} [data-mark=box]").count() == 1
+
+    canvas.click((200, 150))
+    canvas.click((60, 60), button="right")
+    canvas.drag((400, 20), (470, 100))
+    assert canvas.object["box"] != [150, 100, 330, 260]
+    canvas.press("Control+z")
+    assert canvas.object["box"] == [150, 100, 330, 260]
+    canvas.press("b")
+    canvas.drag((420, 300), (450, 330))
+    page.get_by_label("Comment").fill(HOSTILE)
+    expect(page.locator("[data-action=accept]")).to_contain_text("Save fix")
+    canvas.press("a")
+
+    shown(canvas, 2)
+    canvas.press("x")
+    page.get_by_role("dialog", name="Why is it rejected?").wait_for()
+    page.keyboard.press("4")
+    shown(canvas, 3)
+    slack = 1 / canvas.scale() + 0.02
+    canvas.press("Enter")
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("Nothing is left for you")
+    expect(page.locator(".job-count")).to_have_text("3 of 3 decided · 3 by you")
+    assert page.evaluate("window.hacked") is None
+
+    page.get_by_text("Export annotations").click()
+    page.click("#export-button")
+    expect(page.get_by_label("What to know of it")).to_have_value(re.compile("2 tasks are in it"), timeout=20_000)
+    with page.expect_download() as download:
+        page.locator("#export-file a").first.click()
+    check_export(Path(download.value.path()))
+    check_session(annotate_app.store, slack)
+
+
+def check_export(archive: Path) -> None:
+    """COCO of the two tasks that have a mask."""
+    with zipfile.ZipFile(archive) as content:
+        (name,) = (each for each in content.namelist() if each.endswith(".json"))
+        annotations = json.loads(content.read(name))["annotations"]
+    assert len(annotations) == 2
+    assert all(decode_rle(each["segmentation"]).shape == SIZE[::-1] for each in annotations)
+
+
+def check_session(store: AnnotationStore, slack: float) -> None:
+    """What `test_a_whole_session` did, to the pixel that a screen can show."""
+    fixed, rejected, accepted = (store.current(task) for task in (1, 2, 3))
+    assert fixed is not None
+    assert rejected is not None
+    assert accepted is not None
+    assert fixed.annotator == " ".join(HOSTILE[:60].split())
+    assert fixed.correction.comment == HOSTILE
+    assert fixed.correction.verdict is Verdict.FIX
+    assert fixed.before == (BEFORE,)
+    (made,) = fixed.correction.objects
+    assert made.prompt.box == BEFORE.box
+    assert np.allclose([(p.x, p.y) for p in made.prompt.points], [(240, 180), (200, 150), (60, 60)], atol=slack)
+    assert [point.label for point in made.prompt.points] == [1, 1, 0]
+    assert len(fixed.change.added) == 2
+    assert made.painted is not None
+    assert made.mask[315, 435]
+    assert fixed.correction.clicks == 5, "click, right click, drag, undo, stroke"
+    assert fixed.correction.seconds > 0
+    assert (rejected.correction.verdict, rejected.correction.reason) == (Verdict.REJECT, RejectReason.NO_OBJECT)
+    assert accepted.correction.verdict is Verdict.ACCEPT
+    assert accepted.policy_iou == 1
+    assert accepted.completion == SAID
+    assert store.task(2).picture_name == "escape<b>.png"
+    assert list(store.verify()) == []
+
+
+def test_a_draft_survives_a_reload_and_a_skip_goes_on(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads)
+    canvas = begin(page, "Ada")
+    canvas.click((200, 150))
+    canvas.press("n")
+    canvas.click((400, 300))
+    page.get_by_label("Comment").fill("half done")
+    for _ in range(50):
+        draft = annotate_app.store.get_draft(1, "Ada")
+        if draft and "half done" in draft.content:
+            break
+        page.wait_for_timeout(100)
+    before = canvas.objects
+    page.reload()
+    page.get_by_role("tab", name="Annotate").click()
+    shown(canvas, 1)
+    expect(page.get_by_label("Comment")).to_have_value("half done")
+    assert canvas.objects == before
+    canvas.press("s")
+    shown(canvas, 2)
+    assert annotate_app.store.task(1).open
+    assert annotate_app.store.heads(1)["Ada"].correction.verdict is Verdict.SKIP
+    assert annotate_app.store.get_draft(1, "Ada") is None
+
+
+def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choice(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads)
+    first = begin(page, "Ada")
+    other = open_tab(visit, annotate_app.url)
+    other.fill("#annotator-name", "Bea")
+    other.click("[data-action=start]")
+    expect(other.locator(".job-picture")).to_contain_text("Task 2 ·", timeout=30_000)
+
+    again = begin(open_tab(visit, annotate_app.url), "Ada")
+    again.click((200, 150))
+    again.press("a")
+    shown(again, 3)
+    first.click((300, 200))
+    first.press("a")
+    dialog = page.get_by_role("dialog", name="Saved in the meantime")
+    expect(dialog).to_be_visible()
+    assert len(annotate_app.store.history(1)) == 1
+    page.keyboard.press("2")
+    expect(dialog).to_be_hidden()
+    shown(first, 3)
+    older, newer = annotate_app.store.history(1)
+    assert (older.annotator, newer.annotator, newer.parent_id) == ("Ada", "Ada", older.id)
+
+
+def test_the_tab_is_legible_and_holds_still(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads)
+    canvas = begin(page, "Ada")
+    for width in (390, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+            canvas.settle()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            ratio, text = page.evaluate(LOWEST_CONTRAST)
+            assert ratio >= 4.5, (width, scheme, text)
+    place = page.locator(f"{ROOT} .stage-mat").evaluate(PLACE)
+    canvas.click((200, 150))
+    canvas.press("n")
+    assert page.locator(f"{ROOT} .stage-mat").evaluate(PLACE) == place, "the picture moved while it worked"
+
+
+def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list[Path]) -> None:
+    client = Client(annotate_app.url, verbose=False)
+    with pytest.raises(AppError, match="not in the list"):
+        client.predict("paper", api_name="/export")
+    told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
+    assert told == "3 pictures taken."
+    task = client.predict("Ada", "imported", api_name="/next_task")
+    assert task["task"] == 1
+    blank = {"box": [10, 10, 90, 90], "points": [], "name": "egg", "strokes": [], "start": None}
+    client.predict("Ada", 1, {"objects": [blank]}, api_name="/put_draft")
+    assert client.predict("Ada", "imported", api_name="/next_task")["draft"] == {"objects": [blank]}
+    saved = client.predict(
+        annotator="Ada",
+        task=1,
+        verdict="accept",
+        objects=[blank],
+        comment="by machine",
+        prediction=task["prediction"],
+        parent=task["parent"],
+        api_name="/save_decision",
+    )
+    assert saved["verdict"] == "fix"
+    assert saved["progress"]["own"] == 1
+    stale = client.predict(annotator="Ada", task=1, verdict="skip", objects=[], api_name="/save_decision")
+    assert stale["stale"] == saved["revision"]
+    (entry,) = client.predict(1, api_name="/history")
+    assert (entry["comment"], entry["current"]) == ("by machine", True)
+    assert client.predict("Ada", api_name="/progress")["open"] == 2
+    for arguments in ({"verdict": "maybe"}, {"verdict": "reject"}, {"verdict": "fix", "objects": [{}]}):
+        with pytest.raises(AppError):
+            client.predict(**{"annotator": "Ada", "task": 2, "objects": [], **arguments}, api_name="/save_decision")
+    with pytest.raises(AppError, match="Say who you are"):
+        client.predict("  ", "imported", api_name="/next_task")

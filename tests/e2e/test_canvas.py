@@ -1,0 +1,533 @@
+"""The canvas under a real hand: each row of the list that `?` shows, by the coordinates that reach the server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, Route, expect
+
+from segr1_app.geometry import decode_rle
+from tests.e2e.canvas_page import CanvasPage, upload
+from tests.e2e.conftest import ScriptedApp
+from tests.scenes import ellipse_scene
+
+pytestmark = pytest.mark.browser
+
+SERVER = re.compile("component_server")
+SIZES = {"wide": (1600, 400), "tall": (300, 1200), "small": (96, 64)}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, (width, height) in SIZES.items():
+        Image.fromarray(ellipse_scene(width, height, (0.5, 0.5), (0.25, 0.3))[0].pixels).save(folder / f"{name}.png")
+    return {name: folder / f"{name}.png" for name in SIZES}
+
+
+class Near:
+    """A place that the browser rounds to a screen pixel, compared within one."""
+
+    def __init__(self, canvas: CanvasPage, *places: float) -> None:
+        self.places, self.slack = places, 1 / canvas.scale() + 0.02
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, list | tuple) and np.allclose(self.places, other, rtol=0, atol=self.slack)
+
+    def __repr__(self) -> str:
+        return f"{self.places} within {self.slack:.2f}"
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def only_point(canvas: CanvasPage) -> tuple[list[float], int]:
+    (point,) = canvas.object["points"]
+    return [point["x"], point["y"]], point["label"]
+
+
+def spots(canvas: CanvasPage) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    """Three places in sight, well apart on the screen, whatever the view: the middle, and to its sides."""
+    x, y = (round(value, 1) for value in canvas.centre())
+    across, down = min(60 / canvas.scale(), canvas.size[0] / 4), 24 / canvas.scale()
+    return (x, y), (x - across, y - down), (x + 0.8 * across, y + down)
+
+
+def check_click(c: CanvasPage) -> None:
+    place, _, _ = spots(c)
+    c.click(place)
+    assert only_point(c) == (Near(c, *place), 1)
+
+
+def check_negative(c: CanvasPage) -> None:
+    place, other, _ = spots(c)
+    c.click(place, button="right")
+    assert only_point(c) == (Near(c, *place), 0)
+    c.clear()
+    c.page.keyboard.down("Shift")
+    c.click(other)
+    c.page.keyboard.up("Shift")
+    assert only_point(c) == (Near(c, *other), 0)
+
+
+def check_box(c: CanvasPage) -> None:
+    _, a, b = spots(c)
+    c.drag(b, a)
+    assert c.object["box"] == Near(c, *a, *b)
+    assert c.object["points"] == []
+
+
+def check_drag_point(c: CanvasPage) -> None:
+    place, a, b = spots(c)
+    c.click(place)
+    c.drag(place, a, b)
+    assert only_point(c) == (Near(c, *b), 1)
+
+
+def check_drag_edge(c: CanvasPage) -> None:
+    (x, y), a, b = spots(c)
+    c.drag(a, b)
+    c.drag((a[0], y), (a[0] - 20 / c.scale(), y + 5 / c.scale()))
+    assert c.object["box"] == Near(c, a[0] - 20 / c.scale(), a[1], *b)
+    c.drag(b, (b[0] + 10 / c.scale(), b[1] - 6 / c.scale()))
+    assert c.object["box"] == Near(c, a[0] - 20 / c.scale(), a[1], b[0] + 10 / c.scale(), b[1] - 6 / c.scale())
+    assert c.object["points"] == [], f"around {x}"
+
+
+def check_wheel(c: CanvasPage) -> None:
+    _, place, _ = spots(c)
+    where, before = c.at(place), c.scale()
+    c.page.mouse.move(*where)
+    c.page.mouse.wheel(0, -200)
+    c.page.wait_for_timeout(100)
+    c.settle()
+    assert c.scale() > 1.2 * before
+    assert c.at(place) == pytest.approx(where, abs=1)
+    c.click(place)
+    assert only_point(c) == (Near(c, *place), 1)
+    c.page.mouse.wheel(0, 200)
+    c.page.wait_for_timeout(100)
+    c.settle()
+    assert c.scale() == pytest.approx(before, rel=0.01)
+
+
+def check_pan(c: CanvasPage) -> None:
+    place, _, _ = spots(c)
+    where = c.at(place)
+    states = len(c.sent)
+    c.frame.focus()
+    c.page.keyboard.down(" ")
+    c.drag(place, (place[0] + 50 / c.scale(), place[1] + 20 / c.scale()))
+    c.page.keyboard.up(" ")
+    assert c.at(place) == pytest.approx((where[0] + 50, where[1] + 20), abs=1.5)
+    c.drag(place, (place[0] - 50 / c.scale(), place[1] - 20 / c.scale()), button="middle")
+    assert c.at(place) == pytest.approx(where, abs=3)
+    assert len(c.sent) == states, "looking is no edit"
+    c.click(place)
+    assert only_point(c) == (Near(c, *place), 1)
+
+
+def check_flip(c: CanvasPage) -> None:
+    c.click(spots(c)[0])
+    c.press("f")
+    assert only_point(c)[1] == 0
+    c.press("f")
+    assert only_point(c)[1] == 1
+
+
+def check_delete(c: CanvasPage) -> None:
+    place, a, b = spots(c)
+    c.drag(a, b)
+    c.click(place)
+    c.press("Delete")
+    assert c.object["points"] == []
+    assert c.object["box"] == Near(c, *a, *b)
+    c.click((a[0], place[1]))
+    c.press("Backspace")
+    assert c.object["box"] is None
+
+
+def check_arrow(key: str, dx: int, dy: int) -> Callable[[CanvasPage], None]:
+    def check(c: CanvasPage) -> None:
+        place, a, b = spots(c)
+        c.click(place)
+        (x, y), _ = only_point(c)
+        c.press(key)
+        assert only_point(c)[0] == pytest.approx([x + dx, y + dy])
+        c.press(f"Shift+{key}")
+        assert only_point(c)[0] == pytest.approx([x + 11 * dx, y + 11 * dy])
+        c.clear()
+        c.drag(a, b)
+        x1, y1, x2, y2 = c.object["box"]
+        c.press(key)
+        assert c.object["box"] == pytest.approx([x1 + dx, y1 + dy, x2 + dx, y2 + dy])
+
+    return check
+
+
+def check_middle(key: str, label: int) -> Callable[[CanvasPage], None]:
+    def check(c: CanvasPage) -> None:
+        c.press(key)
+        assert only_point(c) == (Near(c, *c.centre()), label)
+
+    return check
+
+
+def check_objects(c: CanvasPage) -> None:
+    place, a, b = spots(c)
+    c.click(place)
+    c.press("n")
+    c.click(a)
+    assert [len(each["points"]) for each in c.objects] == [1, 1]
+    c.press("Tab")
+    c.click(b)
+    assert [len(each["points"]) for each in c.objects] == [2, 1]
+    c.press("Shift+Tab", "Delete")
+    assert [len(each["points"]) for each in c.objects] == [2, 1], "no point was chosen in the other object"
+    c.press("Shift+Delete")
+    assert [len(each["points"]) for each in c.objects] == [2]
+
+
+def check_refine(c: CanvasPage) -> None:
+    _, a, b = spots(c)
+    c.press("b")
+    c.drag(a, b)
+    strokes = c.object["strokes"]
+    assert len(strokes) == 1
+    c.press("v", "r")
+    assert c.object["strokes"] == []
+    start = decode_rle(c.object["start"])
+    (x, y), scale = strokes[0]["path"][0], start.shape[1] / c.size[0]
+    assert start[int(y * scale), int(x * scale)]
+
+
+def check_paint(key: str, erase: bool) -> Callable[[CanvasPage], None]:
+    def check(c: CanvasPage) -> None:
+        _, a, b = spots(c)
+        c.press(key)
+        expect(c.page.locator(f"{c.root} .stage-frame")).to_have_attribute("data-tool", "eraser" if erase else "brush")
+        c.drag(a, b)
+        (stroke,) = c.object["strokes"]
+        assert stroke["erase"] is erase
+        assert stroke["path"][0] == Near(c, *a)
+        assert stroke["path"][-1] == Near(c, *b)
+        assert (c.painted() > 0) is not erase
+        c.press("v")
+        c.click(a)
+        assert len(c.object["strokes"]) == 1
+        assert only_point(c) == (Near(c, *a), 1)
+
+    return check
+
+
+def check_brush_size(key: str, factor: float) -> Callable[[CanvasPage], None]:
+    def check(c: CanvasPage) -> None:
+        _, a, b = spots(c)
+        c.press("b")
+        c.click(a)
+        c.press(key)
+        c.click(b)
+        first, second = (stroke["radius"] for stroke in c.object["strokes"])
+        assert second == pytest.approx(first * factor)
+        c.press("[" if key == "]" else "]")
+
+    return check
+
+
+def check_fit(c: CanvasPage) -> None:
+    before = c.scale()
+    c.press("+", "+", "0")
+    frame = c.frame.bounding_box()
+    assert c.scale() == pytest.approx(min(frame["width"] / c.size[0], frame["height"] / c.size[1]), rel=0.01)
+    check_click(c)
+    for _ in range(20):
+        if c.scale() >= 0.99 * before:
+            break
+        c.press("+")
+
+
+def check_zoom(key: str, factor: float, back: str) -> Callable[[CanvasPage], None]:
+    def check(c: CanvasPage) -> None:
+        before = c.scale()
+        c.press(key)
+        assert c.scale() == pytest.approx(before * factor, rel=0.01)
+        check_click(c)
+        c.press(back)
+
+    return check
+
+
+def check_one_to_one(c: CanvasPage) -> None:
+    before, middle = c.scale(), c.centre()
+    c.press("1")
+    assert c.scale() == pytest.approx(1)
+    assert c.centre() == pytest.approx(middle, abs=1)
+    check_click(c)
+    factor = np.log(before) / np.log(1.25)
+    c.press(*["+" if factor > 0 else "-"] * abs(round(factor)))
+
+
+def check_opacity(key: str, stronger: bool) -> Callable[[CanvasPage], None]:
+    def opacity(c: CanvasPage, place: tuple[float, float]) -> int:
+        frame, (x, y) = c.frame.bounding_box(), c.at(place)
+        alpha: int = c.page.locator(f"{c.root} .stage-masks").evaluate(
+            "(c, [x, y]) => c.getContext('2d').getImageData(x, y, 1, 1).data[3]", [x - frame["x"], y - frame["y"]]
+        )
+        return alpha
+
+    def check(c: CanvasPage) -> None:
+        place, a, b = spots(c)
+        c.press("b", "]", "]", "]")
+        c.drag(a, place, b)
+        before = opacity(c, place)
+        c.press(key)
+        assert (opacity(c, place) > before) is stronger
+        assert opacity(c, place) != before
+        c.press("," if stronger else ".", "[", "[", "[")
+        assert opacity(c, place) == before
+
+    return check
+
+
+def check_outline(c: CanvasPage) -> None:
+    place, a, b = spots(c)
+    c.press("b")
+    c.drag(a, place, b)
+    filled = c.painted()
+    c.press("o")
+    assert 0 < c.painted() < filled
+    c.press("o")
+    assert c.painted() == filled
+
+
+def check_hide(c: CanvasPage) -> None:
+    layer = c.page.locator(f"{c.root} .stage-masks")
+    c.press("h")
+    expect(layer).to_be_hidden()
+    c.press("h")
+    expect(layer).to_be_visible()
+    assert c.object["points"] == []
+
+
+def check_undo(c: CanvasPage) -> None:
+    place, a, b = spots(c)
+    c.click(place)
+    c.drag(a, b)
+    c.press("f")
+    with_both = c.object
+    c.press("Control+z")
+    assert c.object["box"] is None
+    c.press("Control+z")
+    assert c.object["points"] == []
+    c.press("Control+Shift+z", "Control+y")
+    assert c.object == with_both
+
+
+def check_save(c: CanvasPage) -> None:
+    place, _, _ = spots(c)
+    c.click(place)
+    c.press("Control+s")
+    link = c.page.locator(f"{c.root} .stage-results a", has_text="JSON")
+    expect(link).to_be_visible(timeout=20_000)
+    with c.page.expect_download() as download:
+        link.click()
+    record = json.loads(Path(download.value.path()).read_text())
+    assert record["objects"][0]["points"][0] == Near(c, *place)
+    assert record["objects"][0]["labels"] == [1]
+    assert decode_rle(record["mask"]).shape == (c.size[1], c.size[0])
+
+
+def check_leave(c: CanvasPage) -> None:
+    place, _, _ = spots(c)
+    c.click(place)
+    c.press("n")
+    c.click(spots(c)[1])
+    c.press("Escape")
+    expect(c.frame).not_to_be_focused()
+    c.page.keyboard.press("Tab")
+    assert c.page.evaluate("document.activeElement.closest('.stage-tools') !== null")
+
+
+def check_help(c: CanvasPage) -> None:
+    c.press("?")
+    expect(c.page.get_by_role("dialog")).to_be_visible()
+    c.page.keyboard.press("Escape")
+    expect(c.page.get_by_role("dialog")).to_be_hidden()
+
+
+CHECKS: dict[str, Callable[[CanvasPage], None]] = {
+    "Click": check_click,
+    "Right click or Shift+Click": check_negative,
+    "Drag": check_box,
+    "Drag a point": check_drag_point,
+    "Drag an edge or a corner": check_drag_edge,
+    "Wheel": check_wheel,
+    "Space+Drag or Middle button": check_pan,
+    "F": check_flip,
+    "Delete": check_delete,
+    "←": check_arrow("ArrowLeft", -1, 0),
+    "→": check_arrow("ArrowRight", 1, 0),
+    "↑": check_arrow("ArrowUp", 0, -1),
+    "↓": check_arrow("ArrowDown", 0, 1),
+    "P": check_middle("p", 1),
+    "Shift+P": check_middle("Shift+P", 0),
+    "Tab": check_objects,
+    "Shift+Tab": check_objects,
+    "N": check_objects,
+    "Shift+Delete": check_objects,
+    "R": check_refine,
+    "B": check_paint("b", False),
+    "E": check_paint("e", True),
+    "V": check_paint("b", False),
+    "[": check_brush_size("[", 0.8),
+    "]": check_brush_size("]", 1.25),
+    "0": check_fit,
+    "1": check_one_to_one,
+    "+": check_zoom("+", 1.25, "-"),
+    "−": check_zoom("-", 0.8, "+"),
+    ",": check_opacity(",", False),
+    ".": check_opacity(".", True),
+    "O": check_outline,
+    "H": check_hide,
+    "Ctrl+Z": check_undo,
+    "Ctrl+Shift+Z or Ctrl+Y": check_undo,
+    "Ctrl+S": check_save,
+    "Esc": check_leave,
+    "?": check_help,
+}
+TOUCHED = {"Tap or Hold", "Two fingers"}
+
+
+def test_every_row_of_the_list_is_checked(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    canvas = upload(visit(scripted_app.url), pictures["small"], SIZES["small"])
+    canvas.press("?")
+    rows = canvas.page.locator(".key-list dt").all_inner_texts()
+    assert set(rows) == set(CHECKS) | TOUCHED
+    assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize("zoomed", [False, True], ids=["whole", "zoomed and panned"])
+@pytest.mark.parametrize("shape", ["wide", "tall"])
+def test_every_gesture_and_key(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path], shape: str, zoomed: bool
+) -> None:
+    canvas = upload(visit(scripted_app.url, 1280, 900), pictures[shape], SIZES[shape])
+    if zoomed:
+        canvas.press("+", "+", "+", "+", "+")
+        x, y = canvas.centre()
+        canvas.drag((x, y), (x + 40 / canvas.scale(), y - 25 / canvas.scale()), button="middle")
+    for row, check in CHECKS.items():
+        canvas.clear()
+        try:
+            check(canvas)
+        except AssertionError as error:
+            raise AssertionError(f"{row}: {error}") from error
+
+
+def test_fast_clicks_lose_none(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    canvas = upload(visit(scripted_app.url), pictures["wide"], SIZES["wide"])
+    places = [(200 + 60 * index, 100 + 10 * (index % 7)) for index in range(20)]
+    for x, y in [canvas.at(place) for place in places]:
+        canvas.page.mouse.click(x, y)
+    points = [(point["x"], point["y"]) for point in canvas.object["points"]]
+    assert np.allclose(points, places, atol=1 / canvas.scale() + 0.02)
+    assert len(canvas.sent) <= len(places) + 1
+
+
+def test_a_late_answer_is_dropped(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    """The masks of an edit that was undone while the server thought must not come up afterwards."""
+    canvas = upload(visit(scripted_app.url), pictures["wide"], SIZES["wide"])
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if held:
+            route.continue_()
+        held.append(route)
+
+    canvas.page.route(SERVER, hold)
+    canvas.page.mouse.click(*canvas.at((800, 200)))
+    canvas.page.wait_for_timeout(100)
+    canvas.page.keyboard.press("Control+z")
+    canvas.page.wait_for_timeout(100)
+    assert len(held) == 1
+    held[0].continue_()
+    canvas.settle()
+    assert canvas.object["points"] == []
+    assert canvas.painted() == 0
+
+
+def test_a_server_that_is_gone_is_said_and_nothing_is_lost(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    canvas = upload(visit(scripted_app.url), pictures["wide"], SIZES["wide"])
+    canvas.page.route(SERVER, lambda route: route.fulfill(json={"error": "gone"}))
+    canvas.page.mouse.click(*canvas.at((800, 200)))
+    expect(canvas.page.locator("#stage .stage-status")).to_contain_text("did not answer")
+    canvas.page.unroute(SERVER)
+    canvas.click((700, 200))
+    assert len(canvas.object["points"]) == 2
+    expect(canvas.page.locator("#stage .stage-status")).to_have_text("")
+
+
+def test_hostile_names_are_text(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    hostile = '<img src=x onerror="window.hacked=1">${window.hacked=2}{{value}}\u202eabc</script>'
+    canvas = upload(visit(scripted_app.url), pictures["wide"], SIZES["wide"])
+    canvas.click((800, 200))
+    field = canvas.page.get_by_label("Class of object 1")
+    field.fill(hostile)
+    field.press("Tab")
+    assert canvas.object["name"] == hostile
+    canvas.press("Control+s")
+    expect(canvas.page.locator("#stage .stage-results a").first).to_be_visible(timeout=20_000)
+    expect(field).to_have_value(hostile)
+    assert canvas.page.evaluate("window.hacked") is None
+    # Typing a name is no shortcut.
+    field.fill("")
+    field.press_sequentially("bfn")
+    expect(canvas.frame).to_have_attribute("data-tool", "prompt")
+
+
+def test_fingers(scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]) -> None:
+    """Tap, hold, drag, and two fingers that zoom and move, as a touch screen tells them."""
+    canvas = upload(visit(scripted_app.url, 390, 844), pictures["wide"], SIZES["wide"])
+    canvas.frame.scroll_into_view_if_needed()
+    session = canvas.page.context.new_cdp_session(canvas.page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": index} for index, (x, y) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    tapped = canvas.at((800, 200))
+    touch("touchStart", tapped)
+    touch("touchEnd")
+    canvas.settle()
+    assert only_point(canvas) == (Near(canvas, 800, 200), 1)
+    touch("touchStart", canvas.at((400, 100)))
+    canvas.page.wait_for_timeout(600)
+    touch("touchEnd")
+    assert [point["label"] for point in canvas.object["points"]] == [1, 0]
+    states, scale = len(canvas.sent), canvas.scale()
+    a, b = canvas.at((600, 200)), canvas.at((1000, 200))
+    touch("touchStart", a)
+    touch("touchStart", a, b)
+    for step in range(1, 6):
+        touch("touchMove", (a[0] - 6 * step, a[1]), (b[0] + 6 * step, b[1]))
+    touch("touchEnd")
+    canvas.settle()
+    assert canvas.scale() > 1.3 * scale
+    assert canvas.object["box"] is None
+    assert len(canvas.object["points"]) == 2
+    assert len(canvas.sent) <= states + 1

@@ -1,0 +1,51 @@
+"""The annotators' guide, as the app serves it; its pictures are made from the app itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from segr1_app.samples import find_samples
+from segr1_app.ui.views import STATIC
+from tests.e2e.canvas_page import CanvasPage
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_guide_is_there_with_its_pictures(real_app: str, visit: Callable[..., Page]) -> None:
+    page = visit(real_app)
+    page.get_by_role("tab", name="Guide").click()
+    expect(page.locator("#guide h1")).to_have_text("Annotating with Seg-R1 studio")
+    pictures = page.locator("#guide img")
+    assert pictures.count() == 2
+    for index in range(2):
+        pictures.nth(index).scroll_into_view_if_needed()
+        page.wait_for_function("i => document.querySelectorAll('#guide img')[i].naturalWidth > 0", arg=index)
+
+
+@pytest.mark.skipif(not os.environ.get("SEGR1_SCREENSHOT"), reason="makes the guide's pictures anew")
+def test_make_the_pictures(real_app: str, visit: Callable[..., Page]) -> None:
+    page = visit(real_app, 1280, 860)
+    page.wait_for_selector(".lamp.is-ready", timeout=120_000)
+    page.get_by_role("tab", name="Annotate").click()
+    page.get_by_text("Import pictures").click()
+    photograph = next(sample.path for sample in find_samples() if sample.title == "Flower")
+    page.set_input_files("#import-files input[type=file]", photograph)
+    expect(page.locator("#import-files")).to_contain_text("flower")
+    page.click("#import-button")
+    expect(page.locator("#import-result textarea")).to_have_value("1 picture taken.")
+    page.get_by_text("Import pictures").click()
+    page.fill("#annotator-name", "Ada")
+    page.click("[data-action=start]")
+    expect(page.locator(".job-picture")).to_contain_text("Task", timeout=30_000)
+    canvas = CanvasPage(page, (640, 427), "#annotate")
+    canvas.settle()
+    page.locator("#annotate .view").screenshot(path=STATIC / "guide" / "task.png")
+    canvas.click((405, 395), button="right")
+    canvas.click((310, 410), button="right")
+    page.locator("#annotate .view").screenshot(path=STATIC / "guide" / "corrected.png")
+    # The task is left as it was found.
+    canvas.press("s")

@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { outlines } from "../../segr1_app/ui/static/canvas/outline.js";
+import { painted } from "../../segr1_app/ui/static/canvas/paint.js";
+import { encodeRle, maskAt } from "../../segr1_app/ui/static/rle.js";
+
+/** @param {string[]} rows "#" is inside */
+const maskOf = (...rows) => Uint8Array.from(rows.join(""), (sign) => +(sign === "#"));
+
+/** Twice the area that a loop of places goes round, by its sense of rotation. @param {number[]} loop */
+function turned(loop) {
+  let sum = 0;
+  for (let at = 0; at < loop.length; at += 2) {
+    const next = (at + 2) % loop.length;
+    sum += loop[at] * loop[next + 1] - loop[next] * loop[at + 1];
+  }
+  return sum;
+}
+
+test("a mask written and read is the same mask", () => {
+  const width = 97;
+  const height = 53;
+  let seed = 1;
+  const noise = Uint8Array.from({ length: width * height }, () => (seed = (seed * 48271) % 2147483647) & 1);
+  for (const mask of [noise, new Uint8Array(width * height), new Uint8Array(width * height).fill(1)]) {
+    const rle = encodeRle(mask, width, height);
+    assert.deepEqual(rle.size, [height, width]);
+    assert.deepEqual(maskAt(rle, width, height), mask);
+  }
+});
+
+test("parts and holes have loops of their own, in opposite senses", () => {
+  const loops = outlines(maskOf("####.#", "#..#..", "####.."), [6, 3]);
+  assert.deepEqual(loops.map((loop) => Math.sign(turned(loop))).sort(), [-1, 1, 1]);
+  for (const loop of loops) assert.ok(loop.every((value) => value >= 0));
+});
+
+test("a full frame is one loop along the border, an empty one has none", () => {
+  const [loop, ...more] = outlines(new Uint8Array(12).fill(1), [4, 3]);
+  assert.equal(more.length, 0);
+  assert.equal(loop.length, 2 * (4 + 3 + 4 + 3));
+  assert.deepEqual(outlines(new Uint8Array(12), [4, 3]), []);
+});
+
+test("pixels that touch at a corner are two parts", () => {
+  assert.equal(outlines(maskOf("#.", ".#"), [2, 2]).length, 2);
+});
+
+test("brush and eraser apply in order, at the mask's own size, and leave the mask they are laid on", () => {
+  const mask = new Uint8Array(50 * 40);
+  /** @type {import("../../segr1_app/ui/static/canvas/types.js").Stroke[]} */
+  const strokes = [
+    { erase: false, radius: 8, path: [[20, 40], [80, 40]] },
+    { erase: true, radius: 4, path: [[50, 40]] },
+  ];
+  const result = painted(mask, [50, 40], strokes, [100, 80]);
+  const at = (/** @type {number} */ x, /** @type {number} */ y) => result[Math.floor(y / 2) * 50 + Math.floor(x / 2)];
+  assert.deepEqual([at(20, 40), at(80, 40), at(50, 40), at(50, 46), at(50, 50), at(90, 40)], [1, 1, 0, 1, 0, 0]);
+  assert.ok(mask.every((value) => value === 0));
+});
