@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -242,7 +243,8 @@ def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[i
     """Format rate, and mean IoU of the box around all that a completion asks for with the box around the mask."""
     formed, overlaps = [], []
     for index in indices:
-        picture = picture_from_array(pairs.images[index])
+        # Packed pictures are square; the policy is to see them as the photographs they were.
+        picture = picture_from_array(cv2.resize(pairs.images[index], pairs.sizes[index].tolist()))
         text = policy.sample(picture, CARD.instructions[0], 1, temperature=0)[0]
         width, height = policy.frame(picture.size)
         parsed = parse_completion(text, (width, height))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -29,6 +30,9 @@ SUB_CELLS = 7
 EDGE = 2
 """Coordinates at the right and lower border are written so many pixels inside it: the policy is seldom exact, and a box
 that leaves the picture makes its completion malformed."""
+STRETCHED, STRETCH = 0.3, 0.6
+"""How often a picture is shown at another aspect ratio than its photograph's, and by which factor at most (its natural
+logarithm): few photographs are square or long, and the policy has to know where every frame ends."""
 OTHER_KIND = 0.25
 """How often a picture is asked about with the words for the other kind."""
 
@@ -103,10 +107,12 @@ class BatchMaker:
         return self._batch(samples, rows)
 
     def sample(self, index: int, cells: int, rng: np.random.Generator) -> Sample:
-        """An augmented pair in the policy's frame, at the aspect ratio of its photograph."""
+        """An augmented pair in the policy's frame, mostly at the aspect ratio of its photograph."""
         pixels, mask = augment(self._pairs.images[index], self._pairs.masks[index], rng)
         grid = 2 * self._shape.patch
         width, height = (int(side) for side in self._pairs.sizes[index])
+        if rng.random() < STRETCHED:
+            width = max(round(width * math.exp(rng.uniform(-STRETCH, STRETCH))), 1)
         frame = policy_frame(
             ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
         )
