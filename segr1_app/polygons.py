@@ -6,8 +6,10 @@ Corners are (x, y) in pixels, whole numbers: the pixel (row, column) is the squa
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
@@ -39,11 +41,7 @@ def mask_polygons(mask: Mask) -> list[Ring]:
             outlines[part] = ring
         else:
             holes[part].append(ring)
-    for part, inner in holes.items():
-        # From the left on: whatever the cut to the left of a hole meets is joined to the outline already.
-        for hole in sorted(inner, key=min):
-            outlines[part] = _joined(outlines[part], hole)
-    return [outlines[part] for part in sorted(outlines)]
+    return [_with_holes([outlines[part], *holes[part]]) for part in sorted(outlines)]
 
 
 def join_parts(rings: list[Ring]) -> Ring:
@@ -89,18 +87,64 @@ def _rings(mask: Mask) -> Iterator[tuple[Ring, tuple[int, int]]]:
         yield ring, (row, column)
 
 
-def _joined(outline: Ring, hole: Ring) -> Ring:
-    """A polygon with a cut from the leftmost corner of ``hole`` straight to the left."""
-    start = hole.index(min(hole))
-    x, y = hole[start]
-    ends = np.array(outline)
-    following = np.roll(ends, -1, axis=0)
-    upright = ends[:, 0] == following[:, 0]
-    spans = (np.minimum(ends[:, 1], following[:, 1]) <= y) & (y <= np.maximum(ends[:, 1], following[:, 1]))
-    met = np.flatnonzero(upright & spans & (ends[:, 0] < x))
-    edge = int(met[ends[met, 0].argmax()])
-    foot = (int(ends[edge, 0]), y)
-    return [*outline[: edge + 1], foot, *hole[start:], *hole[: start + 1], foot, *outline[edge + 1 :]]
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A way from ``foot``, on the edge of another ring, straight to the right to the corner ``start`` of a hole."""
+
+    foot: tuple[int, int]
+    hole: int
+    start: int
+
+
+def _with_holes(rings: list[Ring]) -> Ring:
+    """The first ring with the others, its holes, each joined to whatever lies to the left of its leftmost corner."""
+    upright: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    if len(rings) > 1:
+        for number, ring in enumerate(rings):
+            for edge, ((x1, y1), (x2, y2)) in enumerate(zip(ring, [*ring[1:], ring[0]], strict=True)):
+                if x1 == x2:
+                    for y in range(min(y1, y2), max(y1, y2) + 1):
+                        upright[y].append((x1, number, edge))
+    for found in upright.values():
+        found.sort()
+    cuts: dict[tuple[int, int], list[_Cut]] = defaultdict(list)
+    for number, hole in enumerate(rings[1:], start=1):
+        x, y = min(hole)
+        # Whatever is met begins further to the left than this hole does, so no two holes wait for each other.
+        met, ring_met, edge_met = upright[y][bisect_left(upright[y], (x,)) - 1]
+        cuts[ring_met, edge_met].append(_Cut((met, y), number, hole.index((x, y))))
+    joined: Ring = []
+    # A stack in place of recursion: a chain of holes may be longer than Python's own stack.
+    walks = [_walk(rings, cuts, None)]
+    while walks:
+        step = next(walks[-1], None)
+        if step is None:
+            walks.pop()
+        elif isinstance(step, _Cut):
+            walks.append(_walk(rings, cuts, step))
+        else:
+            joined.append(step)
+    return joined
+
+
+def _walk(
+    rings: list[Ring], cuts: Mapping[tuple[int, int], list[_Cut]], way: _Cut | None
+) -> Iterator[tuple[int, int] | _Cut]:
+    """Once around a hole, from the foot of the way to it and back there, or around the first ring, by its corners.
+
+    A cut is given where it begins: whoever walks goes there and comes back.
+    """
+    number, start = (way.hole, way.start) if way else (0, 0)
+    ring = rings[number]
+    if way:
+        yield way.foot
+    for edge in [*range(start, len(ring)), *range(start)]:
+        corner = ring[edge]
+        yield corner
+        yield from sorted(cuts.get((number, edge), ()), key=lambda cut: abs(cut.foot[1] - corner[1]))
+    if way:
+        yield ring[start]
+        yield way.foot
 
 
 def _area(ring: Ring) -> int:
