@@ -115,13 +115,17 @@ def test_the_box_of_a_mask_ends_just_outside_it() -> None:
 
 def test_the_deepest_point_minds_holes_and_the_border() -> None:
     mask = np.ones((21, 41), dtype=bool)
-    x, y = deepest_point(mask)
-    assert y == 10.5
-    assert 10 <= x <= 31
+    assert deepest_point(mask) == (10.5, 10.5), "the first of equally deep pixels"
     mask[:, :30] = False
     mask[10, 36] = False
     x, y = deepest_point(mask)
     assert mask[int(y), int(x)]
     assert (int(x), int(y)) != (36, 10)
+    disc = np.hypot(*(np.mgrid[:64, :64] - 31.5)) < 20
+    shifted = np.empty(disc.size + 64, dtype=bool)
+    for offset in range(64):
+        view = shifted[offset : offset + disc.size].reshape(disc.shape)
+        view[:] = disc
+        assert deepest_point(view) == (31.5, 31.5), "wherever in memory the mask lies"
     with pytest.raises(ValueError, match="empty"):
         deepest_point(np.zeros((3, 3), dtype=bool))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import Qwen2_5_VLProcessor
 
 from segr1_app.codec import format_completion
@@ -19,7 +20,16 @@ from tests.test_train_segmenter import write_pairs
 from train import embedded, policy
 from train.pairs import pack_pairs
 from train.policy import Phase, PolicyConfig, PolicyInTraining, completion_loss, train_policy
-from train.policy_batch import IGNORED, NO_COORDINATE, BatchMaker, PolicyBatch, Sample, foreground_shares, patchify
+from train.policy_batch import (
+    EDGE,
+    IGNORED,
+    NO_COORDINATE,
+    BatchMaker,
+    PolicyBatch,
+    Sample,
+    foreground_shares,
+    patchify,
+)
 from train.policy_model import (
     MAX_NUMBER,
     PolicyShape,
@@ -127,7 +137,7 @@ class TestBatch:
             assert text.startswith("<think> ")
             assert int(coordinates.sum()) == 4 * len(box) + 2 * (points.count("],[") + 1)
             _, rows, columns = batch.grids[row // 2].tolist()
-            assert limits[coordinates].tolist()[:4] == [columns * TINY.patch, rows * TINY.patch] * 2
+            assert limits[coordinates].tolist()[:4] == [columns * TINY.patch - EDGE, rows * TINY.patch - EDGE] * 2
             assert (labels[coordinates] - maker.numbers.start <= limits[coordinates]).all()
 
     def test_the_trainers_logits_are_the_models_own(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
@@ -220,6 +230,22 @@ class TestTraining:
         assert whole["step"] == resumed["step"] == 6
         for part in ("model", "averaged"):
             assert all(torch.equal(value, resumed[part][name]) for name, value in whole[part].items())
+
+    def test_a_start_goes_on_from_exported_weights(self, config: PolicyConfig) -> None:
+        first = train_policy(config)
+        still = Rates(peak=0, weight_decay=0.05, average=0.9)
+        second = dataclasses.replace(
+            config, out=config.out.with_name("second"), start=first, budget=Budget(1, steps=2), rates=still, seed=7
+        )
+        again = train_policy(second)
+        before, after = (load_file(folder / "model.safetensors") for folder in (first, again))
+        assert before.keys() == after.keys()
+        assert all(torch.equal(value, after[name]) for name, value in before.items())
+        curve = json.loads((second.out / "curve.json").read_text())
+        assert "box_iou" in curve[0], "the vision tower's own phase is not repeated"
+        wider = dataclasses.replace(second, shape=dataclasses.replace(TINY, text_depth=3))
+        with pytest.raises(SettingsError, match="another shape"):
+            train_policy(wider)
 
     def test_what_is_missing_is_said(self, config: PolicyConfig, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SettingsError, match="no checkpoint"):

@@ -272,6 +272,15 @@ class TestTraining:
         assert np.array_equal(answer.mask, (upsampled[0, 0] > 0).numpy())
         assert answer.confidence == pytest.approx(quality[0, 0].item(), abs=1e-5)
 
+    def test_a_start_goes_on_from_exported_weights(self, config: SegmenterConfig, trained: Path) -> None:
+        still = Rates(peak=0, weight_decay=0.05, average=0.9)
+        again = train_segmenter(dataclasses.replace(config, start=trained, budget=Budget(1, steps=1), rates=still))
+        before, after = (load_file(folder / "model.safetensors") for folder in (trained, again))
+        assert all(torch.equal(value, after[name]) for name, value in before.items())
+        wider = dataclasses.replace(config, start=trained, shape=dataclasses.replace(TINY, d_model=64))
+        with pytest.raises(SettingsError, match="another shape"):
+            train_segmenter(wider)
+
     def test_what_cannot_be_trained_is_said(self, config: SegmenterConfig) -> None:
         with pytest.raises(SettingsError, match="no checkpoint"):
             train_segmenter(config, resume=True)

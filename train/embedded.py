@@ -19,8 +19,9 @@ from train.run import Budget, TrainingConfig
 from train.segmenter import SegmenterConfig, train_segmenter
 
 PARTS = ("segmenter", "policy")
-RESTART = 0.5
-"""Peak learning rate of a training that starts from a trained model, as a share of one from scratch."""
+RESTART_PEAK, RESTART_AVERAGE = 0.5, 0.98
+"""Of a training that starts from a trained model: the peak learning rate as a share of one from scratch, and the decay
+of the moving average, which has to forget the start in fewer steps."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def _started(config: Config, pair: Path | None) -> Config:
     """The configuration of a training that goes on from its part of a pair; the given one when there is none."""
     if pair is None:
         return config
-    rates = dataclasses.replace(config.rates, peak=config.rates.peak * RESTART)
+    rates = dataclasses.replace(config.rates, peak=config.rates.peak * RESTART_PEAK, average=RESTART_AVERAGE)
     return dataclasses.replace(config, rates=rates, start=pair / config.out.name)
 
 

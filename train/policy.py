@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -82,7 +83,7 @@ class PolicyConfig(TrainingConfig):
     """What a policy's training depends on.
 
     Attributes:
-        phases: in order; the first is left out when there is a model to start from.
+        phases: in order; when there is a model to start from, only those in which its vision tower rests.
         shape: how large the model is.
     """
 
@@ -188,8 +189,8 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     policy, phases = build_model(tokenizer, config.shape), config.phases
     if config.start:
         take_over(policy, VlmPolicy.load(config.start, device="cpu", dtype="float32").model, config.start)
-        # Its eyes are past the first, coarse look.
-        phases = phases[1:]
+        # Its eyes are open: what is left is to learn what to say.
+        phases = tuple(phase for phase in phases if phase.frozen)
     model = PolicyInTraining(policy, config.shape.text_width).to(device)
     run = TrainingRun(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
     if resume:
@@ -242,7 +243,8 @@ def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[i
     """Format rate, and mean IoU of the box around all that a completion asks for with the box around the mask."""
     formed, overlaps = [], []
     for index in indices:
-        picture = picture_from_array(pairs.images[index])
+        # Packed pictures are square; the policy is to see them as the photographs they were.
+        picture = picture_from_array(cv2.resize(pairs.images[index], pairs.sizes[index].tolist()))
         text = policy.sample(picture, CARD.instructions[0], 1, temperature=0)[0]
         width, height = policy.frame(picture.size)
         parsed = parse_completion(text, (width, height))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -26,6 +27,12 @@ IGNORED = -100
 """The label of tokens that no loss is taken of."""
 SUB_CELLS = 7
 """Each vision token is asked for the foreground share of so many by so many parts of its cell."""
+EDGE = 2
+"""Coordinates at the right and lower border are written so many pixels inside it: the policy is seldom exact, and a box
+that leaves the picture makes its completion malformed."""
+STRETCHED, STRETCH = 0.3, 0.6
+"""How often a picture is shown at another aspect ratio than its photograph's, and by which factor at most (its natural
+logarithm): few photographs are square or long, and the policy has to know where every frame ends."""
 OTHER_KIND = 0.25
 """How often a picture is asked about with the words for the other kind."""
 
@@ -48,8 +55,8 @@ class PolicyBatch:
         tokens: int64 (B * traces, L), right-padded; a picture's texts stand one after the other.
         attention: int64, as ``tokens``, 1 where there is a token.
         labels: int64, as ``tokens``, `IGNORED` outside the completions.
-        limits: int64, as ``tokens``: where a label is a coordinate, the picture's width or height, whichever bounds
-            it; `NO_COORDINATE` elsewhere.
+        limits: int64, as ``tokens``: where a label is a coordinate, the greatest that is written, `EDGE` less than the
+            picture's width or height; `NO_COORDINATE` elsewhere.
     """
 
     patches: Tensor
@@ -100,10 +107,12 @@ class BatchMaker:
         return self._batch(samples, rows)
 
     def sample(self, index: int, cells: int, rng: np.random.Generator) -> Sample:
-        """An augmented pair in the policy's frame, at the aspect ratio of its photograph."""
+        """An augmented pair in the policy's frame, mostly at the aspect ratio of its photograph."""
         pixels, mask = augment(self._pairs.images[index], self._pairs.masks[index], rng)
         grid = 2 * self._shape.patch
         width, height = (int(side) for side in self._pairs.sizes[index])
+        if rng.random() < STRETCHED:
+            width = max(round(width * math.exp(rng.uniform(-STRETCH, STRETCH))), 1)
         frame = policy_frame(
             ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
         )
@@ -127,7 +136,9 @@ class BatchMaker:
             special["im_end"],
         ]
         trace = write_trace(sample.pixels, sample.mask, rng)
-        text = format_completion(trace.reasoning, [_in_whole_pixels(prompt) for prompt in trace.objects])
+        text = format_completion(
+            trace.reasoning, [_in_whole_pixels(prompt, ImageSize(width, height)) for prompt in trace.objects]
+        )
         return prompt, [*self._tokenizer(text)["input_ids"], special["im_end"]]
 
     def _instruction(self, index: int, rng: np.random.Generator) -> str:
@@ -152,7 +163,7 @@ class BatchMaker:
         for i, row in enumerate(coordinates):
             height, width = samples[i * len(samples) // len(rows)].mask.shape
             # x and y take turns, in boxes as in points.
-            limits[i, row] = torch.tensor([width, height]).repeat(int(row.sum()) // 2)
+            limits[i, row] = torch.tensor([width - EDGE, height - EDGE]).repeat(int(row.sum()) // 2)
         patch = self._shape.patch
         whole = PolicyBatch(
             patches=torch.cat([patchify(sample.pixels, patch) for sample in samples]),
@@ -188,10 +199,15 @@ def foreground_shares(mask: Mask, cell: int) -> Tensor:
     return torch.from_numpy(fine.transpose(0, 2, 1, 3).reshape(rows * columns, -1).copy())
 
 
-def _in_whole_pixels(prompt: ObjectPrompt) -> ObjectPrompt:
-    """A prompt in whole numbers, which are the tokens there are; masks' boxes are whole already."""
+def _in_whole_pixels(prompt: ObjectPrompt, policy_wh: ImageSize) -> ObjectPrompt:
+    """A prompt in whole numbers, which are the tokens there are, and clear of the border by `EDGE`."""
     assert prompt.box is not None
+    right, bottom = policy_wh.width - EDGE, policy_wh.height - EDGE
+    x1, y1, x2, y2 = (round(value) for value in prompt.box.xyxy)
     return ObjectPrompt(
-        Box(*(float(round(value)) for value in prompt.box.xyxy)),
-        tuple(Point(float(int(point.x)), float(int(point.y)), point.label) for point in prompt.points),
+        Box(float(min(x1, right - 1)), float(min(y1, bottom - 1)), float(min(x2, right)), float(min(y2, bottom))),
+        tuple(
+            Point(float(min(int(point.x), right)), float(min(int(point.y), bottom)), point.label)
+            for point in prompt.points
+        ),
     )

@@ -27,6 +27,8 @@ from train.pairs import PackedPairs, draw_chances, hold_out, pack_pairs
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_FILE, CURVE_FILE, EXPORT_FOLDER = "checkpoint.pt", "curve.json", "export"
+BETAS = (0.9, 0.98)
+"""Of AdamW."""
 FINAL_RATE = 0.01
 """The learning rate at the end, as a share of its peak."""
 
@@ -113,11 +115,15 @@ class TrainingData:
     chances: npt.NDArray[np.float64]
 
 
-def reduced_precision(device: torch.device) -> torch.autocast:
-    """Autocast to bfloat16 where the device computes in it; a CPU that only imitates it takes twenty times as long."""
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16; a CPU that imitates it takes twenty times as long."""
     known = torch.cpu.get_capabilities()
-    native = device.type != "cpu" or any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=native)
+    return device.type != "cpu" or any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def reduced_precision(device: torch.device) -> torch.autocast:
+    """Autocast to bfloat16 where the device computes in it."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=computes_bfloat16(device))
 
 
 def load_data(config: TrainingConfig, side: int) -> TrainingData:
@@ -243,10 +249,17 @@ class TrainingRun:
 
 
 def _optimizers(model: nn.Module, rates: Rates, hidden: Callable[[str], bool]) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al., 2024) for the matrices inside the network, AdamW for everything else."""
+    """Muon (Jordan et al., 2024) for the matrices inside the network, AdamW for everything else.
+
+    Muon's steps are in bfloat16: where the device only imitates that, they would take longer than the gradient, and
+    AdamW takes the matrices, too.
+    """
     matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and hidden(name)]
     others = [weight for name, weight in model.named_parameters() if not (weight.ndim == 2 and hidden(name))]
-    return [
-        torch.optim.Muon(matrices, lr=rates.peak, weight_decay=rates.weight_decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=rates.peak, weight_decay=0.0, betas=(0.9, 0.98)),
-    ]
+    if computes_bfloat16(matrices[0].device):
+        inner: torch.optim.Optimizer = torch.optim.Muon(
+            matrices, lr=rates.peak, weight_decay=rates.weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+    else:
+        inner = torch.optim.AdamW(matrices, lr=rates.peak, weight_decay=rates.weight_decay, betas=BETAS)
+    return [inner, torch.optim.AdamW(others, lr=rates.peak, weight_decay=0.0, betas=BETAS)]

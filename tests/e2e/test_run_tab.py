@@ -18,7 +18,7 @@ from segr1_app.geometry import decode_rle
 from segr1_app.samples import find_samples
 from tests.e2e.serving import ROOT
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHOTOGRAPH = next(sample.path for sample in find_samples() if sample.title == "Flower")
 SCREENSHOT = ROOT / "assets" / "screenshots" / "run-light.png"

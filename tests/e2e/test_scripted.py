@@ -16,7 +16,7 @@ from segr1_app.ui.views import STATIC
 from tests.e2e.conftest import ScriptedApp
 from tests.e2e.serving import free_port
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 GOOD = "<think> A flower. </think> <bbox>[80,60,300,300]</bbox>, <points>[[150,150]]</points>, <labels>[1]</labels>"
 
