@@ -24,14 +24,14 @@ from segr1_app.codec import PRESETS
 from segr1_app.config import Settings
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt
 from segr1_app.geometry import mask_box
-from segr1_app.images import Picture, load_picture
+from segr1_app.images import Picture, load_mask, load_picture
 from segr1_app.metrics import iou, s_measure
 from segr1_app.pipeline import load_models
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
 from tests.e2e.serving import ROOT
 from train.evaluate import evaluate
-from train.pairs import Pair, find_pairs, load_mask
+from train.pairs import Pair, find_pairs
 
 SETS = ("camo_test", "duts_te", "ecssd", "sod")
 """The report sets: none of them is ever trained on."""
