@@ -295,7 +295,9 @@ class TestProcesses:
 
     def test_two_processes_train_one_policy(self, tiny: Path, tmp_path: Path) -> None:
         config = write_config(tmp_path, tiny, max_steps=2)
-        launch = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "-m")
+        # accelerate starts several processes on a CPU only by MPI, or as if there were GPUs.
+        launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
+        launch += ("--mixed_precision", "no", "--dynamo_backend", "no", "-m")
         assert start(config, tmp_path / "out", launcher=launch).wait() == 0
         result = json.loads((tmp_path / "out" / "result.json").read_text())
         assert (result["steps"], result["after"]["pairs"]["count"]) == (2, 2)
