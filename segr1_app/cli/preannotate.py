@@ -61,9 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     from accelerate import PartialState  # noqa: PLC0415
 
     from segr1_app.checkpoint import checkpoint_hash  # noqa: PLC0415
+    from segr1_app.loading import resolve_device  # noqa: PLC0415
     from segr1_app.pipeline import load_models  # noqa: PLC0415
 
-    share = PartialState()
+    # Left to itself, accelerate sees no processes that share the work where there is no GPU.
+    share = PartialState(cpu=resolve_device(settings.device).type == "cpu")
     if settings.device == "auto" and share.num_processes > 1:
         settings = replace(settings, device=str(share.device))
     checkpoint = checkpoint_hash(settings.policy)
@@ -76,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         # All processes must have seen the same list before one of them makes it shorter.
         share.wait_for_everyone()
         mine = waiting[share.process_index :: share.num_processes]
-        failures = predict_tasks(store, load_models(settings), mine, checkpoint, samples=arguments.samples)
+        bar = tqdm(mine, unit="task", disable=not share.is_main_process)
+        failures = predict_tasks(store, load_models(settings), bar, checkpoint, samples=arguments.samples)
     print(f"{len(mine) - len(failures)} of {len(mine)} tasks predicted")  # noqa: T201
     for failure in failures:
         print(failure, file=sys.stderr)  # noqa: T201
@@ -98,7 +101,7 @@ def predict_tasks(
     *,
     samples: int,
 ) -> list[str]:
-    """Predict for each task and store it at once, with a progress bar.
+    """Predict for each task and store it at once.
 
     Returns:
         One sentence for each task whose picture cannot be read any more.
@@ -107,7 +110,7 @@ def predict_tasks(
 
     pipeline = Pipeline(*models)
     failures = []
-    for task in tqdm(tasks, unit="task"):
+    for task in tasks:
         try:
             picture = store.picture(task.sha256)
         except StoreDamagedError as error:

@@ -84,13 +84,15 @@ class Connection:
         """Copy the database as it is at one moment; other connections go on writing meanwhile."""
         with self._lock, told():
             name = next(row[2] for row in self._db.execute("PRAGMA database_list") if row[1] == "main")
-        # A connection of its own: copying a large database must not hold up this one.
-        with (
-            told(),
-            closing(sqlite3.connect(name, timeout=BUSY_SECONDS)) as source,
-            closing(sqlite3.connect(target)) as copy,
-        ):
-            source.backup(copy)
+        with told(), closing(sqlite3.connect(target)) as copy:
+            if not name:
+                # In memory there is only this one connection.
+                with self._lock:
+                    self._db.conn.backup(copy)
+                return
+            # A connection of its own: copying a large database must not hold up this one.
+            with closing(sqlite3.connect(name, timeout=BUSY_SECONDS)) as source:
+                source.backup(copy)
 
     def close(self) -> None:
         with self._lock:

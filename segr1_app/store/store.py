@@ -1,4 +1,8 @@
-"""The annotation store: every picture, task, prediction and revision, in one SQLite database and a folder of PNGs."""
+"""The annotation store: every picture, task, prediction and revision, in one SQLite database and a folder of PNGs.
+
+It is long because it is the one place that says what a store can do: a method is its documentation and its transaction,
+and what happens within is in the modules beside it.
+"""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ _Check: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 
 def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
     """A sentence for each thing that is not as it was written; nothing in a sound store."""
+    # Nothing is told within a transaction: whoever listens may take their time, or ask the store something.
     with connection.read() as db:
-        yield from [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        yield from [
-            f"A row of {row[0]} refers to one of {row[2]} that is missing."
-            for row in db.execute("PRAGMA foreign_key_check")
-        ]
+        told = [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        broken = db.execute("PRAGMA foreign_key_check").fetchall()
+    yield from told
+    yield from (f"A row of {row[0]} refers to one of {row[2]} that is missing." for row in broken)
     for row in _pages(connection, "SELECT rowid AS number, * FROM pictures WHERE rowid > ? ORDER BY rowid LIMIT ?"):
         try:
             picture = pictures.get(row["sha256"])
@@ -41,7 +41,8 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
     yield from _row_problems(connection, "predictions", prediction_problem)
     yield from _row_problems(connection, "revisions", revision_problem, _PREDICTION_HASH)
     with connection.read() as db:
-        yield from list(_derived_problems(db))
+        derived = list(_derived_problems(db))
+    yield from derived
 
 
 def _pages(connection: Connection, query: str) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import parse
@@ -19,6 +20,7 @@ from segr1_app.domain import Box, DatasetError, Mask, ObjectPrompt, Point, Store
 from segr1_app.images import load_mask, load_picture
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Verdict
+from segr1_app.store.connection import connect
 from segr1_app.store.exchange.coco_export import export_coco
 from segr1_app.store.exchange.coco_import import import_coco
 from segr1_app.store.exchange.hf_export import export_hf
@@ -82,6 +84,25 @@ def test_coco_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_pa
     back = truths(empty)
     for instruction, mask in hard_masks().items():
         assert iou(back[instruction], mask) >= (0.98 if polygons else 1.0)
+
+
+def test_coco_takes_no_more_memory_for_more_tasks(tmp_path: Path) -> None:
+    db = connect(tmp_path / "segr1.db")
+    store = AnnotationStore(db, tmp_path / "pictures")
+    # A thousand saves need not survive a power cut.
+    db.execute("PRAGMA synchronous = OFF")
+    sha256 = store.add_picture(picture(), "p")
+    peaks = []
+    for round_ in range(2):
+        for number in range(300 if round_ == 0 else 900):
+            task = store.add_task(sha256, f"{round_} {number}")
+            store.save(task.id, "ann", corrected(hard_masks()["holes"]))
+        tracemalloc.start()
+        assert export_coco(store, tmp_path / f"out{round_}").written == (300, 1200)[round_]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+    store.close()
 
 
 def test_coco_of_others_makes_a_task_per_category(empty: AnnotationStore, tmp_path: Path) -> None:

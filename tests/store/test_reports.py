@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlite_utils import Database
 
 from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore, RejectReason, Task, Verdict
@@ -136,3 +137,13 @@ def test_a_backup_is_a_store(store: AnnotationStore, tmp_path: Path, worked: lis
         assert copy.picture_info(picture(5).sha256).name == "later"
         with pytest.raises(StoreError, match="a store in use"):
             store.backup(target)
+
+
+def test_a_store_in_memory_can_be_backed_up(tmp_path: Path) -> None:
+    store = AnnotationStore(Database(memory=True), tmp_path / "pictures")
+    store.add_task(store.add_picture(picture(), "p"), "the cat")
+    store.backup(tmp_path / "backup")
+    with AnnotationStore.open(tmp_path / "backup") as copy:
+        assert list(copy.verify()) == []
+        assert copy.statistics().tasks == 1
+    store.close()

@@ -1,0 +1,171 @@
+"""``python -m segr1_app import | preannotate | stats | export | verify | backup``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segr1_app.cli import main
+from segr1_app.config import ASSETS
+from segr1_app.store import AnnotationStore
+from tests.store.values import corrected, picture, rectangle
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Two pictures, one in a folder below, a broken one, a text; masks of 0 and 1 for one of them."""
+    folder, masks = tmp_path / "photographs", tmp_path / "masks"
+    (folder / "deep").mkdir(parents=True)
+    masks.mkdir()
+    Image.fromarray(picture(0).pixels).save(folder / "one.png")
+    Image.fromarray(picture(1).pixels).save(folder / "deep" / "two.png")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "notes.txt").write_text("no picture")
+    Image.fromarray(rectangle(0, 0, 9, 9).astype(np.uint8)).save(masks / "one.png")
+    Image.fromarray(rectangle(0, 0, 9, 9)).save(masks / "nobody.png")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def test_a_folder_and_its_masks_come_in(photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    masks = str(photographs.parent / "masks")
+    for _ in range(2):
+        assert main(["import", str(photographs), "--masks", masks, "--home", str(home), "--instruction", "it"]) == 1
+        told = capsys.readouterr()
+        assert "2 records are in" in told.out
+        assert "broken.png" in told.err.splitlines()[-2]
+        assert "no picture called nobody" in told.err.splitlines()[-1]
+    with AnnotationStore.open(home) as store:
+        assert sorted(task.picture_name for task in store.tasks()) == ["one.png", "two.png"]
+        truth = store.ground_truth(picture(0).sha256, "it")
+        assert truth is not None
+        assert np.array_equal(truth, rectangle(0, 0, 9, 9))
+        assert store.ground_truth(picture(1).sha256, "it") is None
+
+
+def test_an_archive_cannot_choose_paths_or_fill_the_memory(
+    photographs: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "pictures.zip"
+    content = (photographs / "one.png").read_bytes()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("../../../outside.png", content)
+        file.writestr("/absolute.png", (photographs / "deep" / "two.png").read_bytes())
+        file.writestr("__MACOSX/._one.png", b"resource fork")
+        with file.open("bomb.png", "w", force_zip64=True) as bomb:
+            for _ in range(520):
+                bomb.write(bytes(2**20))
+    before = set(tmp_path.rglob("*"))
+    assert main(["import", str(archive), "--home", str(home)]) == 1
+    told = capsys.readouterr()
+    assert "2 records" in told.out
+    assert "bomb.png: it unpacks to more than 512 MiB" in told.err
+    made = set(tmp_path.rglob("*")) - before
+    assert all(path.is_relative_to(home) for path in made)
+    with AnnotationStore.open(home) as store:
+        assert [task.picture_name for task in store.tasks()] == ["outside.png", "absolute.png"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"PK\x05\x06" + bytes(18)])
+def test_a_broken_archive_is_named(
+    home: Path, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.zip").write_bytes(content)
+    assert main(["import", str(tmp_path / "bad.zip"), "--home", str(home)]) == 1
+    assert "0 records" in capsys.readouterr().out
+
+
+def test_a_round_through_every_command(
+    photographs: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["import", str(photographs / "one.png"), "--home", str(home)])
+    with AnnotationStore.open(home) as store:
+        store.save(1, "ann\x1b[2J", corrected(rectangle(0, 0, 5, 5)))
+    capsys.readouterr()
+    assert main(["stats", "--home", str(home)]) == 0
+    told = capsys.readouterr().out
+    assert "1 of 1 tasks are decided." in told
+    assert "\x1b" not in told
+    assert main(["stats", "--json", "--home", str(home)]) == 0
+    assert json.loads(capsys.readouterr().out)["annotators"]["ann\x1b[2J"]["verdicts"]["fix"] == 1
+    assert main(["export", "coco", str(tmp_path / "coco"), "--home", str(home)]) == 0
+    assert main(["import", str(tmp_path / "coco" / "annotations.json"), "--home", str(tmp_path / "second")]) == 0
+    assert main(["export", "jsonl", str(tmp_path / "all"), "--home", str(home)]) == 0
+    assert main(["import", str(tmp_path / "all" / "store.jsonl"), "--home", str(tmp_path / "third")]) == 0
+    assert main(["export", "hf", str(tmp_path / "hf"), "--home", str(home)]) == 0
+    assert main(["import", str(tmp_path / "hf"), "--home", str(tmp_path / "fourth")]) == 0
+    assert main(["backup", str(tmp_path / "copy"), "--home", str(home)]) == 0
+    assert main(["verify", "--home", str(tmp_path / "copy")]) == 0
+    assert "is whole" in capsys.readouterr().out
+    (tmp_path / "copy" / "pictures" / f"{picture(0).sha256}.png").unlink()
+    assert main(["verify", "--home", str(tmp_path / "copy")]) == 1
+    assert "cannot be read" in capsys.readouterr().out
+
+
+def test_export_names_what_is_lost(
+    photographs: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["import", str(photographs / "one.png"), "--home", str(home)])
+    assert main(["export", "yolo", str(tmp_path / "yolo"), "--home", str(home)]) == 0
+    assert "Note: Open tasks are left out (1 times)" in capsys.readouterr().err
+    assert main(["export", "yolo", str(tmp_path / "yolo"), "--home", str(home)]) == 1
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_predictions_are_made_once_and_again_for_another_checkpoint(
+    photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = str(photographs.parent / "masks")
+    main(["import", str(photographs / "one.png"), str(photographs / "deep"), "--masks", masks, "--home", str(home)])
+    for arguments, expected in (
+        ([], "2 of 2 tasks predicted"),
+        ([], "0 of 0"),
+        (["--samples", "2"], "2 of 2"),
+        (["--samples", "2", "--again"], "0 of 0"),
+    ):
+        assert main(["preannotate", "--home", str(home), "--device", "cpu", *arguments]) == 0
+        assert expected in capsys.readouterr().out
+    with AnnotationStore.open(home) as store:
+        first, second = store.tasks()
+        assert first.prediction_id is not None
+        assert second.prediction_id is not None
+        stored = store.prediction(first.prediction_id)
+        assert stored.prediction.policy_id == "embedded policy"
+        assert len(stored.checkpoint_hash) == 64
+        assert first.disagreement is not None
+        assert [sample.reward is None for sample in store.samples(first.prediction_id)] == [False, False]
+        assert [sample.reward is None for sample in store.samples(second.prediction_id)] == [True, True]
+        store.add_prediction(first.id, stored.prediction, "another checkpoint")
+    assert main(["preannotate", "--home", str(home), "--device", "cpu", "--again"]) == 0
+    assert "1 of 1" in capsys.readouterr().out
+    assert main(["preannotate", "--home", str(home), "--samples", "1"]) == 1
+    assert "2 or more" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_tasks(photographs: Path, home: Path) -> None:
+    main(["import", str(photographs / "one.png"), str(photographs / "deep"), "--home", str(home)])
+    # What accelerate launch does on several GPUs.
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--module", "segr1_app"]
+    done = subprocess.run(
+        [sys.executable, *launch, "preannotate", "--home", str(home), "--device", "cpu"],
+        cwd=ASSETS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("1 of 1 tasks predicted") == 2
+    with AnnotationStore.open(home) as store:
+        assert all(task.prediction_id for task in store.tasks())
