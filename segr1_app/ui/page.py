@@ -70,4 +70,6 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "run_history": False,
         "enable_monitoring": False,
+        # On a busy machine gradio's call of its own page can take longer than the 3 s it allows; it then gives up.
+        "_frontend": False,
     }

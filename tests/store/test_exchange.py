@@ -101,7 +101,8 @@ def test_coco_takes_no_more_memory_for_more_tasks(tmp_path: Path) -> None:
         assert export_coco(store, tmp_path / f"out{round_}").written == (300, 1200)[round_]
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0]
+    # Four times as many tasks would take four times as much if they were gathered; allocators vary by a fifth.
+    assert peaks[1] < 1.5 * peaks[0]
     store.close()
 
 
