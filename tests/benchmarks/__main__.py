@@ -39,20 +39,26 @@ GOALS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="runs of each (default: %(default)s)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", choices=("models", "page", "canvas", "store"), help="measure one part (default: all)")
+    given = parser.parse_args()
+    rounds = given.rounds
     policy, segmenter = load_models(Settings(device="cpu"))
-    parts: list[Callable[[], dict[str, float]]] = [
-        lambda: run_to_mask(Pipeline(policy, segmenter), rounds),
-        lambda: policy_overhead(policy, rounds),
-        lambda: segmenter_overhead(segmenter, rounds),
-        lambda: store_speed(rounds),
-    ]
-    if find_chromium():
-        parts += [lambda: page_seconds(rounds), lambda: click_milliseconds(4 * rounds)]
-    else:
-        print("No Chromium on this machine: the page is left out.")
+    parts: dict[str, list[Callable[[], dict[str, float]]]] = {
+        "models": [
+            lambda: run_to_mask(Pipeline(policy, segmenter), rounds),
+            lambda: policy_overhead(policy, rounds),
+            lambda: segmenter_overhead(segmenter, rounds),
+        ],
+        "page": [lambda: page_seconds(rounds)],
+        "canvas": [lambda: click_milliseconds(4 * rounds)],
+        "store": [lambda: store_speed(rounds)],
+    }
+    if find_chromium() is None:
+        print("No Chromium on this machine: page and canvas are left out.")
+        parts |= {"page": [], "canvas": []}
     print(f"| {'measured':52} | {'median':>9} | {'goal':>8} |\n|{'-' * 54}|{'-' * 10}:|{'-' * 9}:|")
-    for part in parts:
+    chosen = [given.only] if given.only else list(parts)
+    for part in (part for name in chosen for part in parts[name]):
         for name, value in part().items():
             goal = f"{GOALS[name]:g}" if name in GOALS else ""
             print(f"| {name:52} | {value:9.3f} | {goal:>8} |", flush=True)
