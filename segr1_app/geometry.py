@@ -151,6 +151,13 @@ def check_rle(rle: Rle) -> None:
         raise ValueError(f"the run lengths do not add up to {width} x {height} pixels")
 
 
+def box_iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes of one frame, in [0, 1]."""
+    width, height = min(a.x2, b.x2) - max(a.x1, b.x1), min(a.y2, b.y2) - max(a.y1, b.y1)
+    shared = max(width, 0.0) * max(height, 0.0)
+    return shared / (a.area + b.area - shared)
+
+
 def mask_box(mask: Mask) -> Box | None:
     """The tight box around a mask, its right and bottom edge just outside the last pixel; None for an empty mask."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))

@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from segr1_app import metrics
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, Prediction, SettingsError
+from segr1_app.geometry import box_iou
 
 IOU_WEIGHT, S_MEASURE_WEIGHT = 0.7, 0.3
 """Shares of the two halves of the mask reward, as in Seg-R1."""
@@ -199,7 +200,7 @@ def match_prompts(found: Sequence[ObjectPrompt], wanted: Sequence[ObjectPrompt],
     reach = POINT_REACH * math.hypot(*image_wh)
     parts = []
     if true_boxes:
-        overlaps = np.array([[_box_iou(a, b) for b in true_boxes] for a in boxes])
+        overlaps = np.array([[box_iou(a, b) for b in true_boxes] for a in boxes])
         parts.append(_assigned(overlaps, len(boxes), len(true_boxes)))
     if true_points:
         nearness = np.array([[_nearness(a, b, reach) for b in true_points] for a in points])
@@ -229,9 +230,3 @@ def _points(objects: Sequence[ObjectPrompt]) -> list[Point]:
 
 def _nearness(a: Point, b: Point, reach: float) -> float:
     return max(0.0, 1 - math.hypot(a.x - b.x, a.y - b.y) / reach) if a.label == b.label else 0.0
-
-
-def _box_iou(a: Box, b: Box) -> float:
-    width, height = min(a.x2, b.x2) - max(a.x1, b.x1), min(a.y2, b.y2) - max(a.y1, b.y1)
-    overlap = max(width, 0.0) * max(height, 0.0)
-    return overlap / (a.area + b.area - overlap)

@@ -24,7 +24,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from segr1_app.codec import parse_completion
 from segr1_app.domain import Box
-from segr1_app.geometry import mask_box
+from segr1_app.geometry import box_iou, mask_box
 from segr1_app.images import picture_from_array
 from segr1_app.loading import resolve_device
 from segr1_app.policy import PolicyCard, VlmPolicy
@@ -253,15 +253,11 @@ def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[i
         assert true is not None
         found = [prompt.box for prompt in parsed.objects if prompt.box]
         scale = np.array([width, height, width, height]) / PACKED_SIDE
-        overlaps.append(_box_iou(found, np.array(true.xyxy) * scale))
+        overlaps.append(box_iou(_box_around(found), Box(*(np.array(true.xyxy) * scale).tolist())) if found else 0.0)
     return {"format_rate": round(float(np.mean(formed)), 4), "box_iou": round(float(np.mean(overlaps)), 4)}
 
 
-def _box_iou(found: Sequence[Box], true: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """IoU of the box around all of ``found`` with the box ``true`` (x1, y1, x2, y2)."""
-    if not found:
-        return 0.0
-    corners = np.array([box.xyxy for box in found])
-    around = np.array([*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0)])
-    overlap = np.clip(np.minimum(around[2:], true[2:]) - np.maximum(around[:2], true[:2]), 0, None).prod()
-    return float(overlap / ((around[2:] - around[:2]).prod() + (true[2:] - true[:2]).prod() - overlap))
+def _box_around(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all of at least one."""
+    corners = np.array([box.xyxy for box in boxes])
+    return Box(*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())

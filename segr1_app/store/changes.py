@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from segr1_app.domain import Box, ObjectPrompt, Point
+from segr1_app.geometry import box_iou
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def _cost(old: ObjectPrompt, new: ObjectPrompt) -> float:
     if old.box is None or new.box is None:
         return points + (old.box is not new.box)
     # A nudged box is still the same box, one elsewhere costs as much as taking it away and drawing another.
-    return points + 2 * (1 - _box_iou(old.box, new.box))
+    return points + 2 * (1 - box_iou(old.box, new.box))
 
 
 def _object_change(old: ObjectPrompt, new: ObjectPrompt) -> PromptChange:
@@ -106,9 +107,3 @@ def _object_change(old: ObjectPrompt, new: ObjectPrompt) -> PromptChange:
         boxes_added=(new.box,) if new.box and not old.box else (),
         boxes_removed=(old.box,) if old.box and not new.box else (),
     )
-
-
-def _box_iou(a: Box, b: Box) -> float:
-    width, height = min(a.x2, b.x2) - max(a.x1, b.x1), min(a.y2, b.y2) - max(a.y1, b.y1)
-    shared = max(width, 0.0) * max(height, 0.0)
-    return shared / (a.area + b.area - shared)
