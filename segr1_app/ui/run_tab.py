@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 from gradio.events import api
@@ -52,23 +53,27 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
         with gr.Column(elem_id="told"):
             answer = view("answer", answer_value("idle"), elem_id="answer")
 
-    outputs = [stage, answer, run, stop]
+    views, buttons = [stage, answer], [run, stop]
     # preprocess=False: gradio would open the uploaded file itself, and so meet damaged and hostile ones where no clear
     # message can be given, and convert some without applying their EXIF rotation. The handlers get the file's path.
     running = run.click(
         handlers.run,
         [picture, instruction],
-        outputs,
+        [*views, *buttons],
         api_name="run",
         preprocess=False,
         show_progress="hidden",
         concurrency_limit=PARALLEL_RUNS,
     )
-    stop.click(handlers.stop, None, outputs, api_visibility="private", show_progress="hidden", cancels=[running])
+    # The page ignores a click on Run while it still knows the last run, and it forgets that only when the server has
+    # ended it. `then` comes after that, whether the run ended by itself, failed or was cancelled.
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    running.then(handlers.ended, None, buttons, **quiet)
+    stop.click(handlers.stopping, None, [answer, stop], cancels=[running], **quiet)
     picture.change(
         handlers.show,
         picture,
-        outputs,
+        views,
         api_name="show",
         preprocess=False,
         show_progress="hidden",

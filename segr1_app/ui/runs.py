@@ -24,8 +24,11 @@ STREAM_SECONDS = 0.05
 Upload: TypeAlias = dict[str, Any]
 """An uploaded file as gradio's ``FileData`` in JSON; its "path" lies in the cache."""
 
-Update: TypeAlias = tuple[Any, Any, Any, Any]
-"""New values of stage, answer, Run button and Stop button."""
+Update: TypeAlias = tuple[Any, Any]
+"""New values of stage and answer."""
+
+Buttons: TypeAlias = tuple[Any, Any]
+"""New values of the Run and the Stop button, of which one can be pressed at a time."""
 
 
 class RunHandlers:
@@ -47,18 +50,21 @@ class RunHandlers:
     def show(self, picture: Upload | None) -> Update:
         """Show a picture as it is, and forget the answer to the last one."""
         if picture is None:
-            return None, answer_value("idle"), *_buttons(running=False)
+            return None, answer_value("idle")
         try:
-            stage = self._stage(self._load(picture))
+            return self._stage(self._load(picture)), answer_value("idle")
         except SegR1Error as error:
-            return None, answer_value("failed", failure=str(error)), *_buttons(running=False)
-        return stage, answer_value("idle"), *_buttons(running=False)
+            return None, answer_value("failed", failure=str(error))
 
-    def stop(self) -> Update:
-        """End the run; the picture stays."""
-        return gr.skip(), answer_value("stopped"), *_buttons(running=False)
+    def stopping(self) -> tuple[ViewValue, Any]:
+        """The run is to end; its picture stays, and Run stays off until `ended`."""
+        return answer_value("stopped"), gr.update(interactive=False)
 
-    def run(self, picture: Upload | None, instruction: str) -> Iterator[Update]:
+    def ended(self) -> Buttons:
+        """The run is over, whichever way: the next one can begin."""
+        return gr.update(interactive=True), gr.update(interactive=False)
+
+    def run(self, picture: Upload | None, instruction: str) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Find in a picture what the instruction asks for; streams the values of the page's views.
 
         The views get the reasoning as it is written, then prompts, masks and their confidence, and three downloads.
@@ -67,14 +73,14 @@ class RunHandlers:
             if picture is None:
                 raise PictureError("There is no picture yet: upload or paste one, or click a sample.")
             loaded = self._load(picture)
-            yield self._stage(loaded), answer_value("looking"), *_buttons(running=True)
-            for stage, answer in self._answers(loaded, instruction):
-                yield stage, answer, gr.skip(), gr.skip()
-            yield gr.skip(), gr.skip(), *_buttons(running=False)
+            stop_only = gr.update(interactive=False), gr.update(interactive=True)
+            yield self._stage(loaded), answer_value("looking"), *stop_only
+            for update in self._answers(loaded, instruction):
+                yield *update, gr.skip(), gr.skip()
         except SegR1Error as error:
-            yield gr.skip(), answer_value("failed", failure=str(error)), *_buttons(running=False)
+            yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
 
-    def _answers(self, picture: Picture, instruction: str) -> Iterator[tuple[Any, ViewValue]]:
+    def _answers(self, picture: Picture, instruction: str) -> Iterator[Update]:
         if not self._models.wait(seconds=0):
             yield gr.skip(), answer_value("loading")
         pipeline = self._models.pipeline()
@@ -137,8 +143,3 @@ class RunHandlers:
 
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._cache))
         return save_prediction(folder, picture, prediction)
-
-
-def _buttons(*, running: bool) -> tuple[Any, Any]:
-    """Run and Stop: one of them can be pressed at a time."""
-    return gr.update(interactive=not running), gr.update(interactive=running)

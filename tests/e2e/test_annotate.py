@@ -251,6 +251,16 @@ def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choic
     assert (older.annotator, newer.annotator, newer.parent_id) == ("Ada", "Ada", older.id)
 
 
+def switch_scheme(page: Page, scheme: str) -> None:
+    """Change the system's colours under an open page, and wait until it has followed and no colour is on its way."""
+    page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+    page.wait_for_function(
+        """(dark) => document.body.classList.contains("dark") === dark && document.getAnimations()
+        .every((a) => a.playState !== "running" || a.effect.getComputedTiming().endTime === Infinity)""",
+        arg=scheme == "dark",
+    )
+
+
 def test_the_tab_is_legible_and_holds_still(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
@@ -260,7 +270,7 @@ def test_the_tab_is_legible_and_holds_still(
     for width in (390, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+            switch_scheme(page, scheme)
             canvas.settle()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             ratio, text = page.evaluate(LOWEST_CONTRAST)
