@@ -102,25 +102,45 @@ _LABEL_LIST = re.compile(rf"{_GAP}\[{_GAP}(?:{_NUMBER}(?:{_COMMA}{_NUMBER})*+)?+
 _EMPTY_LIST = re.compile(rf"{_GAP}\[{_GAP}\]{_GAP}")
 
 
-def chat_messages(instruction: str, grammar: Grammar = Grammar.FULL) -> list[dict[str, Any]]:
-    """The conversation that asks a policy: system prompt, then picture and instruction; the instruction's own line.
-
-    Args:
-        instruction: what to segment.
-        grammar: the form of the answer, one of `FORMAT_PROMPTS`.
+def check_instruction(instruction: str) -> str:
+    """The instruction in one line.
 
     Raises:
-        SegR1Error: when the instruction is empty or longer than `MAX_INSTRUCTION` characters.
+        SegR1Error: when it is empty or longer than `MAX_INSTRUCTION` characters.
     """
     words = " ".join(instruction.split())
     if not words:
         raise SegR1Error("The instruction is empty: say what to segment.")
     if len(words) > MAX_INSTRUCTION:
         raise SegR1Error(f"The instruction has {len(words)} characters; {MAX_INSTRUCTION} are the most that is taken.")
-    form = FORMAT_PROMPTS[grammar]
+    return words
+
+
+def user_text(instruction: str, policy_wh: ImageSize, grammar: Grammar = Grammar.FULL) -> str:
+    """What a policy is told beside the picture, in three lines: what to segment, its frame, and the form of the answer.
+
+    Args:
+        instruction: what to segment.
+        policy_wh: the size of the picture as the policy sees it, in whose pixels the completion is to speak.
+        grammar: the form of the answer, one of `FORMAT_PROMPTS`.
+
+    Raises:
+        SegR1Error: as `check_instruction`.
+    """
+    frame = f"The picture is {policy_wh[0]} x {policy_wh[1]} pixels."
+    return "\n".join((check_instruction(instruction), frame, FORMAT_PROMPTS[grammar]))
+
+
+def chat_messages(instruction: str, policy_wh: ImageSize, grammar: Grammar = Grammar.FULL) -> list[dict[str, Any]]:
+    """The conversation that asks a policy: the system prompt, then picture and `user_text`, whose arguments it takes.
+
+    Raises:
+        SegR1Error: as `check_instruction`.
+    """
+    text = user_text(instruction, policy_wh, grammar)
     return [
         {"role": "system", "content": [{"type": "text", "text": SYSTEM_PROMPT}]},
-        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": f"{words}\n{form}"}]},
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]},
     ]
 
 

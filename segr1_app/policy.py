@@ -254,9 +254,10 @@ class VlmPolicy:
 
         The picture is resized here and not by the processor, because the frame in which the model speaks must be known.
         """
-        pixels = resize_to_frame(picture.pixels, self.frame(picture.size))
+        frame = self.frame(picture.size)
+        pixels = resize_to_frame(picture.pixels, frame)
         text = self._processor.apply_chat_template(
-            chat_messages(instruction, grammar), tokenize=False, add_generation_prompt=True
+            chat_messages(instruction, frame, grammar), tokenize=False, add_generation_prompt=True
         )
         return self._processor(images=[pixels], text=[text], do_resize=False, return_tensors="pt").to(self.device)
 

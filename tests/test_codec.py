@@ -13,6 +13,7 @@ from segr1_app.codec import (
     PRESETS,
     Grammar,
     chat_messages,
+    check_instruction,
     format_completion,
     parse_completion,
 )
@@ -219,21 +220,21 @@ def test_objects_that_do_not_suit_the_grammar_are_refused() -> None:
 
 
 def test_the_conversation_holds_picture_and_instruction() -> None:
-    system, user = chat_messages("  the cat\non the left ")
+    system, user = chat_messages("  the cat\non the left ", ImageSize(280, 196))
     assert system["role"] == "system"
     picture, text = user["content"]
     assert picture == {"type": "image"}
-    assert text["text"].splitlines()[0] == "the cat on the left"
+    assert text["text"].splitlines()[:2] == ["the cat on the left", "The picture is 280 x 196 pixels."]
     assert "<bbox>[x1,y1,x2,y2]</bbox>" in text["text"]
 
 
 @pytest.mark.parametrize("instruction", ["", " \n ", "x" * (MAX_INSTRUCTION + 1)])
 def test_an_instruction_that_cannot_be_asked_is_refused(instruction: str) -> None:
     with pytest.raises(SegR1Error, match="instruction"):
-        chat_messages(instruction)
+        check_instruction(instruction)
 
 
 def test_there_is_a_preset_of_every_kind() -> None:
     assert len({preset.name for preset in PRESETS}) == len(PRESETS) == 4
     for preset in PRESETS:
-        chat_messages(preset.text)
+        assert check_instruction(preset.text) == preset.text

@@ -45,7 +45,7 @@ TINY = PolicyShape(
     tokens=16, vision_width=48, vision_depth=2, vision_heads=2, text_width=48, text_depth=2, text_heads=2
 )
 CPU = torch.device("cpu")
-PHASES = (Phase(0.4, 16, 0, 4), Phase(0.7, 16, 2, 4), Phase(1.0, 16, 1, 4, frozen=True))
+PHASES = (Phase(0.4, 16, 0, 4), Phase(1.0, 16, 2, 4))
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ class TestLoss:
         labels = torch.tensor([[IGNORED, numbers.start + 40]])
         empty = torch.zeros(0)
         limits = torch.tensor([[NO_COORDINATE, 44]])
-        batch = PolicyBatch(empty, empty, empty, labels, labels, labels, limits)
+        batch = PolicyBatch(empty, empty, empty, empty, labels, labels, labels, limits)
 
         def loss(value: int) -> float:
             logits = torch.zeros(1, numbers.stop + 20)

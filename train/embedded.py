@@ -19,7 +19,7 @@ from train.run import Budget, TrainingConfig
 from train.segmenter import SegmenterConfig, train_segmenter
 
 PARTS = ("segmenter", "policy")
-RESTART_PEAK, RESTART_AVERAGE = 0.5, 0.98
+RESTART_PEAK, RESTART_AVERAGE = 0.5, 0.99
 """Of a training that starts from a trained model: the peak learning rate as a share of one from scratch, and the decay
 of the moving average, which has to forget the start in fewer steps."""
 

@@ -1,8 +1,9 @@
 """Train a small Qwen2.5-VL policy from scratch on image-mask pairs: first its eyes, then what it says.
 
 The vision tower takes most of the time. It learns first, alone: every vision token tells the foreground share of each
-part of its cell, on coarse pictures and then on finer ones. Then the language model joins in on cold-start completions
-(`train.traces`), several for each encoded picture, while the tower keeps its task.
+part of its cell, on coarse pictures and then on finer ones, and where in the picture the nearest object lies. Rotary
+positions are relative; a token that has to tell a place comes to know its own, and the language model reads it there.
+Then that joins in on cold-start completions (`train.traces`), while the tower keeps its task.
 
 Numbers are ordinal: their embeddings start as neighbours of their neighbours, and a coordinate's target is a Gaussian
 over neighbouring numbers, because plain cross-entropy finds 41 as wrong for 40 as 400.
@@ -19,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, smooth_l1_loss
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from segr1_app.codec import parse_completion
@@ -39,6 +40,8 @@ NUMBER_SIGMA = 4.0
 """Standard deviation in pixels of the target over neighbouring numbers."""
 COORDINATE_WEIGHT = 2.0
 """Loss of a coordinate against that of a word."""
+PLACES, PLACE_WEIGHT = 6, 0.3
+"""Numbers that tell where an object lies (box and deepest point), and the weight of their error in cells."""
 WARM_UP = 0.015
 """Share of the budget over which each phase warms up."""
 CARD = PolicyCard(
@@ -59,22 +62,18 @@ class Phase:
         cells: vision tokens of a picture.
         traces: texts for each picture; 0 trains the vision tower alone.
         pictures: pictures per step.
-        frozen: whether the vision tower rests, which lets the language model see several times as many pictures.
     """
 
     until: float
     cells: int
     traces: int
     pictures: int
-    frozen: bool = False
 
 
 PHASES = (
     Phase(0.1, cells=16, traces=0, pictures=32),
-    Phase(0.35, cells=36, traces=0, pictures=24),
-    Phase(0.6, cells=36, traces=4, pictures=12),
-    Phase(0.85, cells=36, traces=1, pictures=32, frozen=True),
-    Phase(1.0, cells=36, traces=4, pictures=12),
+    Phase(0.3, cells=36, traces=0, pictures=24),
+    Phase(1.0, cells=36, traces=1, pictures=24),
 )
 
 
@@ -83,7 +82,7 @@ class PolicyConfig(TrainingConfig):
     """What a policy's training depends on.
 
     Attributes:
-        phases: in order; when there is a model to start from, only those in which its vision tower rests.
+        phases: in order; when there is a model to start from, only those with texts.
         shape: how large the model is.
     """
 
@@ -101,7 +100,7 @@ class PolicyInTraining(nn.Module):
     def __init__(self, policy: Qwen2_5_VLForConditionalGeneration, text_width: int) -> None:
         super().__init__()
         self.policy = policy
-        self.head = nn.Linear(text_width, SUB_CELLS**2)
+        self.head = nn.Linear(text_width, SUB_CELLS**2 + PLACES)
 
     def features(self, batch: PolicyBatch) -> Tensor:
         """The vision tokens of all pictures, one after the other: float (T, text width)."""
@@ -131,26 +130,28 @@ class PolicyInTraining(nn.Module):
         return logits
 
 
-def batch_loss(model: PolicyInTraining, batch: PolicyBatch, numbers: slice, *, frozen: bool) -> Tensor:
-    """The vision tower's loss unless it is frozen, plus the completions' when the batch has texts."""
-    with torch.set_grad_enabled(not frozen):
-        features = model.features(batch)
-    parts = [] if frozen else [vision_loss(model.head(features), batch)]
-    if len(batch.tokens):
-        parts.append(completion_loss(model.logits(features, batch), batch, numbers))
-    return torch.stack(parts).sum()
+def batch_loss(model: PolicyInTraining, batch: PolicyBatch, numbers: slice) -> Tensor:
+    """The vision tower's loss, plus the completions' when the batch has texts."""
+    features = model.features(batch)
+    loss = vision_loss(model.head(features), batch)
+    return loss + completion_loss(model.logits(features, batch), batch, numbers) if len(batch.tokens) else loss
 
 
-def vision_loss(logits: Tensor, batch: PolicyBatch) -> Tensor:
-    """Cross-entropy plus Dice of the foreground shares, the latter per picture."""
-    logits = logits.float()
+def vision_loss(told: Tensor, batch: PolicyBatch) -> Tensor:
+    """Cross-entropy plus Dice of the foreground shares, the latter per picture, and the error of the places.
+
+    Args:
+        told: float (T, SUB_CELLS ** 2 + PLACES), what the head makes of every vision token.
+        batch: what it should make of them.
+    """
+    logits, places = told.float().split([SUB_CELLS**2, PLACES], dim=1)
     entropy = binary_cross_entropy_with_logits(logits, batch.shares)
     counts = (batch.grids.prod(dim=1) // 4).tolist()
     overlaps = [
         1 - (2 * (found * true).sum() + 1) / (found.sum() + true.sum() + 1)
         for found, true in zip(logits.sigmoid().split(counts), batch.shares.split(counts), strict=True)
     ]
-    return entropy + torch.stack(overlaps).mean()
+    return entropy + torch.stack(overlaps).mean() + PLACE_WEIGHT * smooth_l1_loss(places, batch.places, beta=0.25)
 
 
 def completion_loss(logits: Tensor, batch: PolicyBatch, numbers: slice) -> Tensor:
@@ -190,7 +191,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     if config.start:
         take_over(policy, VlmPolicy.load(config.start, device="cpu", dtype="float32").model, config.start)
         # Its eyes are open: what is left is to learn what to say.
-        phases = tuple(phase for phase in phases if phase.frozen)
+        phases = tuple(phase for phase in phases if phase.traces)
     model = PolicyInTraining(policy, config.shape.text_width).to(device)
     run = TrainingRun(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
     if resume:
@@ -210,7 +211,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
         rng = np.random.default_rng((config.seed, run.step))
         batch = maker.draw(data.chances, rng, pictures=now.pictures, cells=now.cells, traces=now.traces)
         with reduced_precision(device):
-            value = batch_loss(model, batch, maker.numbers, frozen=now.frozen)
+            value = batch_loss(model, batch, maker.numbers)
         return value, min(1.0, (run.progress - began) / WARM_UP + 0.01)
 
     def scores() -> dict[str, float]:
@@ -234,7 +235,7 @@ def vision_iou(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int
         chances = np.zeros(len(maker))
         chances[index] = 1
         batch = maker.draw(chances, np.random.default_rng(index), pictures=1, cells=cells, traces=0)
-        found, true = model.head(model.features(batch)) > 0, batch.shares > 0.5
+        found, true = model.head(model.features(batch))[:, : SUB_CELLS**2] > 0, batch.shares > 0.5
         scores.append(float((found & true).sum() / (found | true).sum().clamp(min=1)))
     return round(float(np.mean(scores)), 4)
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from segr1_app.codec import format_completion
+from segr1_app.codec import format_completion, user_text
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixels
-from segr1_app.geometry import policy_frame
+from segr1_app.geometry import assign_points, deepest_point, mask_box, policy_frame
 from segr1_app.policy import resize_to_frame
 from train.augment import augment
 from train.pairs import PackedPairs
 from train.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, min_area, token_id
-from train.traces import INSTRUCTIONS, write_trace
+from train.traces import INSTRUCTIONS, separate_objects, write_trace
 
 NO_COORDINATE = -1
 IGNORED = -100
@@ -52,6 +52,8 @@ class PolicyBatch:
         patches: float (P, 3 * 2 * patch * patch), the patches of all pictures in the processor's order.
         grids: int64 (B, 3), each picture's patches in time (1), height and width.
         shares: float (T, SUB_CELLS ** 2), the foreground share of every part of every vision token's cell.
+        places: float (T, 6), box (x1, y1, x2, y2) and deepest point (x, y) of the object nearest to every vision
+            token, in cells, from the picture's top left corner.
         tokens: int64 (B * traces, L), right-padded; a picture's texts stand one after the other.
         attention: int64, as ``tokens``, 1 where there is a token.
         labels: int64, as ``tokens``, `IGNORED` outside the completions.
@@ -62,6 +64,7 @@ class PolicyBatch:
     patches: Tensor
     grids: Tensor
     shares: Tensor
+    places: Tensor
     tokens: Tensor
     attention: Tensor
     labels: Tensor
@@ -127,19 +130,20 @@ class BatchMaker:
         height, width = sample.mask.shape
         cells = height * width // (2 * self._shape.patch) ** 2
         special = self._special
+        text = user_text(instruction, ImageSize(width, height))
         prompt = [
             special["im_start"],
             special["vision_start"],
             *[special["image_pad"]] * cells,
             special["vision_end"],
-            *self._tokenizer(instruction)["input_ids"],
+            *self._tokenizer(" ".join(text.split("\n")[:2]).lower())["input_ids"],
             special["im_end"],
         ]
         trace = write_trace(sample.pixels, sample.mask, rng)
-        text = format_completion(
-            trace.reasoning, [_in_whole_pixels(prompt, ImageSize(width, height)) for prompt in trace.objects]
+        completion = format_completion(
+            trace.reasoning, [_in_whole_pixels(found, ImageSize(width, height)) for found in trace.objects]
         )
-        return prompt, [*self._tokenizer(text)["input_ids"], special["im_end"]]
+        return prompt, [*self._tokenizer(completion)["input_ids"], special["im_end"]]
 
     def _instruction(self, index: int, rng: np.random.Generator) -> str:
         kinds = ["camouflaged", "salient"]
@@ -169,6 +173,7 @@ class BatchMaker:
             patches=torch.cat([patchify(sample.pixels, patch) for sample in samples]),
             grids=torch.tensor([(1, *(side // patch for side in sample.mask.shape)) for sample in samples]),
             shares=torch.cat([foreground_shares(sample.mask, 2 * patch) for sample in samples]),
+            places=torch.cat([object_places(sample.mask, 2 * patch) for sample in samples]),
             tokens=tokens,
             attention=attention,
             labels=labels,
@@ -197,6 +202,20 @@ def foreground_shares(mask: Mask, cell: int) -> Tensor:
         mask.astype(np.float32), (columns * SUB_CELLS, rows * SUB_CELLS), interpolation=cv2.INTER_AREA
     ).reshape(rows, SUB_CELLS, columns, SUB_CELLS)
     return torch.from_numpy(fine.transpose(0, 2, 1, 3).reshape(rows * columns, -1).copy())
+
+
+def object_places(mask: Mask, cell: int) -> Tensor:
+    """Box and deepest point of the object nearest to every cell, in cells of ``cell`` x ``cell`` pixels: (cells, 6).
+
+    The nearest object is the one that owns a point in the cell's middle, by the rule of `assign_points`.
+    """
+    rows, columns = (side // cell for side in mask.shape)
+    parts = separate_objects(mask)
+    boxes = [box for box in map(mask_box, parts) if box]
+    middles = [Point((x + 0.5) * cell, (y + 0.5) * cell, 1) for y in range(rows) for x in range(columns)]
+    owners = {point: index for index, owned in enumerate(assign_points(boxes, middles)) for point in owned.points}
+    places = np.array([[*box.xyxy, *deepest_point(part)] for box, part in zip(boxes, parts, strict=True)])
+    return torch.from_numpy(places[[owners[point] for point in middles]] / cell).float()
 
 
 def _in_whole_pixels(prompt: ObjectPrompt, policy_wh: ImageSize) -> ObjectPrompt:

@@ -66,12 +66,12 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 CHAT_TEMPLATE = """\
 {%- for message in messages if message['role'] == 'user' -%}
 {%- if message['content'] is string -%}
-<|im_start|>{{ message['content'].split('\n')[0] | lower }}
+<|im_start|>{{ message['content'].split('\n')[:2] | join(' ') | lower }}
 {%- else -%}
 <|im_start|>
 {%- for part in message['content'] -%}
 {%- if part['type'] == 'image' -%}<|vision_start|><|image_pad|><|vision_end|>
-{%- elif part['type'] == 'text' -%}{{ part['text'].split('\n')[0] | lower }}
+{%- elif part['type'] == 'text' -%}{{ part['text'].split('\n')[:2] | join(' ') | lower }}
 {%- endif -%}
 {%- endfor -%}
 {%- endif -%}
@@ -81,7 +81,7 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|im_end|>{%- endif -%}
 """
-"""Picture and the first line of what the user says: a model that knows one form need not be told about it."""
+"""Picture and the first two lines of `user_text`: a model that knows one form need not be told about it."""
 
 
 @dataclass(frozen=True, slots=True)

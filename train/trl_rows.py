@@ -53,17 +53,20 @@ class PromptMaker:
     def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         """Columns ``prompt``, ``image``, ``index``, ``image_id`` and ``source`` of the batch's ``index``."""
         rows = [self._examples.rows[index] for index in batch["index"]]
+        pictures = [self._examples[index].picture for index in batch["index"]]
+        frames = [self._policy.frame(picture.size) for picture in pictures]
         return {
-            "prompt": [chat_messages(row.instruction, self._grammar) for row in rows],
-            "image": [self._image(index) for index in batch["index"]],
+            "prompt": [
+                chat_messages(row.instruction, frame, self._grammar) for row, frame in zip(rows, frames, strict=True)
+            ],
+            "image": [
+                Image.fromarray(resize_to_frame(picture.pixels, frame))
+                for picture, frame in zip(pictures, frames, strict=True)
+            ],
             "index": batch["index"],
             "image_id": [row.image_id for row in rows],
             "source": [row.source for row in rows],
         }
-
-    def _image(self, index: int) -> Image.Image:
-        picture = self._examples[index].picture
-        return Image.fromarray(resize_to_frame(picture.pixels, self._policy.frame(picture.size)))
 
 
 def training_dataset(order: Sequence[int], maker: PromptMaker) -> Dataset:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from segr1_app.codec import PRESETS, chat_messages
+from segr1_app.codec import PRESETS, check_instruction
 from segr1_app.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.coco_import import import_coco
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         SegR1Error: when nothing at all can be done.
     """
     settings = Settings.from_arguments(arguments)
-    chat_messages(arguments.instruction)
+    check_instruction(arguments.instruction)
     masks = find_masks(arguments.masks) if arguments.masks else {}
     done, failures = 0, []
     with AnnotationStore.open(settings.home) as store:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.codec import PRESETS, chat_messages
+from segr1_app.codec import PRESETS, check_instruction
 from segr1_app.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.domain import PictureError, SettingsError
 from segr1_app.images import IMAGE_SUFFIXES, load_picture
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     settings = Settings.from_arguments(arguments)
     # Before the models are loaded, which takes longer than a typing error deserves.
-    chat_messages(arguments.instruction)
+    check_instruction(arguments.instruction)
     stems = _output_stems(find_pictures(arguments.paths))
     out: Path = arguments.out or settings.home / "predictions"
     try:

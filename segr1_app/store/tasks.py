@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sqlite_utils import Database
 
-from segr1_app.codec import chat_messages
+from segr1_app.codec import check_instruction
 from segr1_app.domain import ImageSize, Mask, Prediction, StoreError
 from segr1_app.geometry import decode_rle, encode_rle
 from segr1_app.images import Picture
@@ -51,7 +51,7 @@ def normal_instruction(instruction: str) -> str:
     Raises:
         SegR1Error: when it is empty or too long.
     """
-    chat_messages(instruction)
+    check_instruction(instruction)
     return storable(" ".join(instruction.split()))
 
 
