@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segr1_app.domain import SettingsError
+from segr1_app.promotion import promoted_policy
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 DEFAULT_POLICY = ASSETS / "models" / "policy"
 DEFAULT_SEGMENTER = ASSETS / "models" / "segmenter"
 DEFAULT_HOME = Path(".segr1")
 DEFAULT_PORT = 7860
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ATTENTIONS = ("auto", "sdpa", "flash_attention_2", "eager")
@@ -32,6 +34,7 @@ class Settings:
         dtype: the policy's number format, or "auto": bfloat16 on a GPU, float32 elsewhere.
         attention: the policy's attention kernel, or "auto": flash-attention when installed on a GPU, else SDPA.
         host, port, share: where the page is served, and whether gradio opens a public link to it.
+        admin: whether whoever opens the page may train and change its models, wherever they are.
     """
 
     home: Path = DEFAULT_HOME
@@ -43,6 +46,12 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     share: bool = False
+    admin: bool = False
+
+    @property
+    def offers_training(self) -> bool:
+        """Whether the page lets people train: on request, or when nobody but this machine can open it."""
+        return self.admin or (self.host in LOOPBACK and not self.share)
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Settings:
@@ -53,6 +62,8 @@ class Settings:
                 there is not.
         """
         given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
+        if "policy" in given and given["policy"] is None:
+            given["policy"] = ("home" in given and promoted_policy(given["home"])) or str(DEFAULT_POLICY)
         settings = cls(**given)
         if not 0 <= settings.port <= 65535:
             raise SettingsError(f"--port {settings.port} is not a port; choose a number from 0 to 65535.")
@@ -82,8 +93,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
     group.add_argument(
         "--policy",
         metavar="ID|DIR",
-        default=environ.get("SEGR1_POLICY", str(DEFAULT_POLICY)),
-        help="policy: a model folder or a hub id such as geshang/Seg-R1-3B (SEGR1_POLICY; default: the embedded one)",
+        default=environ.get("SEGR1_POLICY"),
+        help="policy: a model folder or a hub id such as geshang/Seg-R1-3B (SEGR1_POLICY; default: the one that was "
+        "promoted in --home, else the embedded one)",
     )
     group.add_argument(
         "--segmenter",
@@ -127,4 +139,10 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
     )
     group.add_argument(
         "--share", action="store_true", help="also open a public link through gradio's relay (default: off)"
+    )
+    group.add_argument(
+        "--admin",
+        action="store_true",
+        help="let everybody who opens the page train and promote policies (default: only a page that no other machine "
+        "can open has the Train tab)",
     )

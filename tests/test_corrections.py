@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segr1_app.config import DEFAULT_POLICY, Settings
+from segr1_app.config import Settings
 from segr1_app.domain import Box, ObjectPrompt, PictureError, Point
 from segr1_app.geometry import decode_rle
 from segr1_app.images import picture_from_array
@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> Iterator[AnnotationStore]:
 def canvas(pipeline: Pipeline, sittings: Sittings, store: AnnotationStore, tmp_path: Path) -> CanvasHandlers:
     models = ModelHost(Settings(), lambda _: LoadedModels(pipeline, "cpu", ""))
     models.start()
-    return CanvasHandlers(models, tmp_path, sittings, RunKeeper(store, str(DEFAULT_POLICY)))
+    return CanvasHandlers(models, tmp_path, sittings, RunKeeper(store, models))
 
 
 def test_a_state_is_answered_at_the_size_of_the_canvas(canvas: CanvasHandlers, sittings: Sittings) -> None:

@@ -221,6 +221,9 @@ class TestCommand:
         assert any("terms/feedback/total" in line for line in lines)
         result = json.loads((run / "result.json").read_text())
         assert result["after"]["pairs"]["count"] == 2
+        before, after = (json.loads((run / file).read_text())["answers"] for file in ("before.json", "after.json"))
+        assert [answer["image_id"] for answer in before] == [answer["image_id"] for answer in after]
+        assert all((run / "held-out" / f"{answer['image_id']}.jpg").is_file() for answer in before)
         assert (run / "rewards.png").stat().st_size > 1000
         trained = VlmPolicy.load(run / "policy", device="cpu")
         assert trained.card == CARD

@@ -30,7 +30,7 @@ from train.checkpoints import WholeCheckpoints, export_policy, load_trained
 from train.data import Collected, Plan, pair_rows, scene_rows, select_held_out, split
 from train.feedback import feedback_rows
 from train.grpo_setup import CONFIGS, DEFAULT_CONFIG, GrpoSetup, prompts_needed
-from train.heldout import as_record, comparison, from_record, score_held_out
+from train.heldout import comparison, read_scores, score_held_out
 from train.mixing import draw_order
 from train.run_folder import Journal, RunFolder, circumstances, last_step, read_json
 from train.trl_reward import Answerer, SegR1Reward
@@ -87,9 +87,11 @@ def train_policy(setup: GrpoSetup, config: GRPOConfig, plan: Plan, folder: RunFo
     def scores(policy: VlmPolicy) -> dict[str, Any]:
         answerer = Answerer(policy, segmenter, setup.grammar)
         ranks = {"rank": config.process_index, "ranks": config.world_size}
-        return as_record(score_held_out(answerer, held_out, setup.reward, **ranks))
+        return score_held_out(answerer, held_out, setup.reward, **ranks).as_record()
 
     if not folder.before.exists():
+        if main:
+            folder.keep_pictures(held_out)
         found = scores(VlmPolicy.load(setup.policy, **options))
         if main:
             folder.write(folder.before, found)
@@ -113,11 +115,12 @@ def train_policy(setup: GrpoSetup, config: GRPOConfig, plan: Plan, folder: RunFo
         export_policy(load_trained(newest, setup.policy, **options), folder.policy)
     config.distributed_state.wait_for_everyone()
     after = scores(VlmPolicy.load(folder.policy, **options))
-    before = read_json(folder.before)
+    before, after_scores = read_json(folder.before)["scores"], after["scores"]
     if main:
         folder.draw_rewards()
-        folder.write(folder.result, {"steps": config.max_steps, "before": before, "after": after})
-    return comparison(from_record(before), from_record(after))
+        folder.write(folder.after, after)
+        folder.write(folder.result, {"steps": config.max_steps, "before": before, "after": after_scores})
+    return comparison(read_scores(before), read_scores(after_scores))
 
 
 def gather_rows(setup: GrpoSetup, home: Path, *, include_feedback: bool, only: Sequence[str] | None = None) -> Plan:

@@ -10,6 +10,7 @@ from typing import Any
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from segr1_app.geometry import Rle, encode_rle
 from segr1_app.rewards import RewardOptions, RewardTerms, score
 from train.data import Row
 from train.trl_reward import Answerer
@@ -49,10 +50,45 @@ class HeldOutScores:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOutAnswer:
+    """What a policy answered to one held-out row, ready for JSON.
+
+    Attributes:
+        image_id: the picture's sha256.
+        source: the data set it comes from; "feedback" for corrections.
+        instruction: what was asked.
+        completion: what the policy wrote.
+        reward, iou: of the answer; the latter None where no true mask is known.
+        mask, truth: the united mask and the true one, in the picture's own pixels.
+    """
+
+    image_id: str
+    source: str
+    instruction: str
+    completion: str
+    reward: float
+    iou: float | None
+    mask: Rle
+    truth: Rle | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Scores of pairs and of feedback, apart, and the single answers they are the means of."""
+
+    scores: dict[str, HeldOutScores | None]
+    answers: tuple[HeldOutAnswer, ...]
+
+    def as_record(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"scores": scores_record(self.scores), "answers": [asdict(answer) for answer in self.answers]}
+
+
 def score_held_out(
     answerer: Answerer, rows: Sequence[Row], options: RewardOptions, *, rank: int = 0, ranks: int = 1
-) -> dict[str, HeldOutScores | None]:
-    """Scores of pairs and of feedback, apart.
+) -> HeldOut:
+    """The greedy answers to held-out rows, and their scores.
 
     Args:
         answerer: policy and segmenter.
@@ -60,22 +96,35 @@ def score_held_out(
         options: of the reward.
         rank, ranks: which of how many processes this is; each scores its share and all get the whole result.
     """
-    found: list[tuple[bool, RewardTerms]] = []
+    found: list[tuple[bool, RewardTerms, HeldOutAnswer]] = []
     for row in tqdm(rows[rank::ranks], desc="scoring held-out rows", unit="row", leave=False, disable=rank > 0):
         example = row.load()
         # Scoring asks for what training asks for, which need not be what the app asks for.
         completion = answerer.policy.sample(
             example.picture, row.instruction, 1, temperature=0, grammar=answerer.grammar
         )[0]
-        terms = score(answerer.answer(example.picture, completion), example.truth, options)
-        if terms is not None:
-            found.append((row.is_feedback, terms))
+        answer, truth = answerer.answer(example.picture, completion), example.truth
+        terms = score(answer, truth, options)
+        if terms is None:
+            continue
+        told = HeldOutAnswer(
+            row.image_id,
+            row.source,
+            row.instruction,
+            completion,
+            terms.total,
+            terms.iou,
+            encode_rle(answer.mask),
+            encode_rle(truth.mask) if truth.mask is not None else None,
+        )
+        found.append((row.is_feedback, terms, told))
     if ranks > 1:
         found = gather_object(found)
-    return {
-        group: HeldOutScores.of([terms for feedback, terms in found if feedback is (group == "feedback")])
+    scores = {
+        group: HeldOutScores.of([terms for feedback, terms, _ in found if feedback is (group == "feedback")])
         for group in GROUPS
     }
+    return HeldOut(scores, tuple(told for *_, told in found))
 
 
 def comparison(before: dict[str, HeldOutScores | None], after: dict[str, HeldOutScores | None]) -> str:
@@ -91,13 +140,13 @@ def comparison(before: dict[str, HeldOutScores | None], after: dict[str, HeldOut
     return "\n".join(lines)
 
 
-def as_record(scores: dict[str, HeldOutScores | None]) -> dict[str, dict[str, Any] | None]:
+def scores_record(scores: dict[str, HeldOutScores | None]) -> dict[str, dict[str, Any] | None]:
     """Scores, ready for JSON."""
     return {group: asdict(found) if found else None for group, found in scores.items()}
 
 
-def from_record(record: dict[str, dict[str, Any] | None]) -> dict[str, HeldOutScores | None]:
-    """Scores as `as_record` wrote them."""
+def read_scores(record: dict[str, dict[str, Any] | None]) -> dict[str, HeldOutScores | None]:
+    """Scores as `scores_record` wrote them."""
     return {group: HeldOutScores(**found) if found else None for group, found in record.items()}
 
 

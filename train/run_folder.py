@@ -1,8 +1,9 @@
 """The folder of one training: what went in, how it went, what came out.
 
 ``config.json`` (settings, seed, commit, versions, the content hash of every correction), ``checkpoint-N/``,
-``metrics.jsonl``, ``before.json``, ``rewards.png``, ``policy/`` (what ``app.py --policy`` loads) and ``result.json``,
-which is there when all is done.
+``metrics.jsonl``, ``before.json`` and ``after.json`` (scores and single answers on held-out pictures, and these as
+``held-out/SHA256.jpg``), ``rewards.png``, ``policy/`` (what ``app.py --policy`` loads) and ``result.json``, which is
+there when all is done.
 """
 
 # A callback is handed more than it needs.
@@ -13,19 +14,23 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from segr1_app.domain import SettingsError
 from train.checkpoints import checkpoint_step, whole_checkpoints
+from train.data import Row
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "sam2", "numpy")
+PREVIEW_SIDE = 512
+"""Longest side in pixels of the copies of held-out pictures."""
 PLOTTED = {"total": "reward", "format": "format", "iou": "IoU", "s_measure": "S-measure"}
 
 
@@ -39,6 +44,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config, self.before, self.result = path / "config.json", path / "before.json", path / "result.json"
+        self.after, self.pictures = path / "after.json", path / "held-out"
         self.metrics, self.plot, self.policy = path / "metrics.jsonl", path / "rewards.png", path / "policy"
 
     @classmethod
@@ -79,6 +85,14 @@ class RunFolder:
         partial = file.with_name(f"{file.name}.part")
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         partial.replace(file)
+
+    def keep_pictures(self, rows: Sequence[Row]) -> None:
+        """Keep small copies of the rows' pictures, for a look at what changed."""
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        for row in rows:
+            picture = Image.fromarray(row.load().picture.pixels)
+            picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+            picture.save(self.pictures / f"{row.image_id}.jpg", quality=88)
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that an interrupted training made after its last checkpoint."""

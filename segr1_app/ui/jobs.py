@@ -13,7 +13,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from segr1_app.checkpoint import checkpoint_hash
 from segr1_app.cli.export import FORMATS
 from segr1_app.domain import LeaseLostError, SegR1Error, StoreError
 from segr1_app.edits import EditedObject, read_objects
@@ -47,8 +46,7 @@ class JobHandlers:
 
     Args:
         store: where everything is kept.
-        models: predict what was not predicted yet.
-        policy: the policy's folder or hub id, whose weights are named beside each prediction.
+        models: predict what was not predicted yet; the policy's weights are named beside each prediction.
         cache: an existing folder from which gradio serves files.
         sittings: get the pictures that are handed out.
         canvas: makes the masks that are saved.
@@ -58,7 +56,6 @@ class JobHandlers:
         self,
         store: AnnotationStore,
         models: ModelHost,
-        policy: str,
         *,
         cache: Path,
         sittings: Sittings,
@@ -66,8 +63,6 @@ class JobHandlers:
     ) -> None:
         self._store = store
         self._models = models
-        self._policy = policy
-        self._checkpoint = ""
         self._cache = cache.resolve()
         self._sittings = sittings
         self._canvas = canvas
@@ -314,8 +309,7 @@ class JobHandlers:
                 pipeline = self._models.pipeline()
                 with self._models.turn:
                     prediction = pipeline.run(picture, task.instruction)
-                self._checkpoint = self._checkpoint or checkpoint_hash(self._policy)
-                number = self._store.add_prediction(task.id, prediction, self._checkpoint)
+                number = self._store.add_prediction(task.id, prediction, self._models.checkpoint)
         return picture, self._store.prediction(number)
 
     def _prewarm(self, annotator: str, order: str) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from segr1_app.checkpoint import checkpoint_hash
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.edits import EditedObject, layers
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Revision, Verdict
+from segr1_app.ui.models import ModelHost
 from segr1_app.ui.scoring import same_prompts
 from segr1_app.ui.sittings import Sitting
 
@@ -56,12 +56,12 @@ class RunKeeper:
 
     Args:
         store: where to.
-        policy: the policy's folder or hub id, whose weights are named beside the prediction.
+        models: whose policy's weights are named beside the prediction.
     """
 
-    def __init__(self, store: AnnotationStore, policy: str) -> None:
+    def __init__(self, store: AnnotationStore, models: ModelHost) -> None:
         self._store = store
-        self._policy = policy
+        self._models = models
         self._predictions: LRUCache[str, tuple[int, int]] = LRUCache(1000)
         self._lock = threading.Lock()
 
@@ -85,7 +85,7 @@ class RunKeeper:
             if key not in self._predictions:
                 sha256 = self._store.add_picture(sitting.picture, "from the Run tab")
                 task_id = self._store.add_task(sha256, prediction.instruction).id
-                number = self._store.add_prediction(task_id, prediction, checkpoint_hash(self._policy))
+                number = self._store.add_prediction(task_id, prediction, self._models.checkpoint)
                 self._predictions[key] = (task_id, number)
             task_id, number = self._predictions[key]
             verdict = Verdict.FIX if corrected.changes(prediction) else Verdict.ACCEPT

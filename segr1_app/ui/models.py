@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from segr1_app.checkpoint import checkpoint_hash
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, Settings
 from segr1_app.domain import ModelError, SegR1Error
 
@@ -57,6 +58,7 @@ class ModelHost:
         self._load = loader or load
         self._status = ModelStatus("loading", _named(settings.policy), _named(settings.segmenter))
         self._loaded: LoadedModels | None = None
+        self._checkpoint: tuple[str, str] | None = None
         self._settled = threading.Event()
         # A plain lock: a run that the user leaves may be ended by another thread than the one that began it.
         self.turn = threading.Lock()
@@ -65,6 +67,30 @@ class ModelHost:
     def settings(self) -> Settings:
         """What the models are loaded from."""
         return self._settings
+
+    @property
+    def checkpoint(self) -> str:
+        """Digest of the policy's weights.
+
+        Raises:
+            ModelError: when they cannot be read.
+        """
+        policy = self._settings.policy
+        if self._checkpoint is None or self._checkpoint[0] != policy:
+            self._checkpoint = policy, checkpoint_hash(policy)
+        return self._checkpoint[1]
+
+    def switch(self, policy: str) -> None:
+        """Use another policy from now on; whoever asks for the pipeline waits until it is loaded.
+
+        The old one is let go first: two large ones would not fit beside each other.
+        """
+        with self.turn:
+            self._settled.clear()
+            self._settings = replace(self._settings, policy=policy)
+            self._loaded = None
+            self._status = ModelStatus("loading", _named(policy), _named(self._settings.segmenter))
+        self.start()
 
     @property
     def status(self) -> ModelStatus:
@@ -85,9 +111,10 @@ class ModelHost:
             ModelError: when the models could not be loaded; its text is that of ``status.failure``.
         """
         self._settled.wait()
-        if self._loaded is None:
-            raise ModelError(self._status.failure)
-        return self._loaded.pipeline
+        loaded = self._loaded
+        if loaded is None:
+            raise ModelError(self._status.failure or "The models are being changed: try again in a moment.")
+        return loaded.pipeline
 
     def _work(self) -> None:
         status = replace(

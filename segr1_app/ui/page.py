@@ -45,8 +45,8 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
         yield header_value(models.status)
 
     sittings = Sittings()
-    canvas = CanvasHandlers(models, cache, sittings, RunKeeper(store, models.settings.policy))
-    jobs = JobHandlers(store, models, models.settings.policy, cache=cache, sittings=sittings, canvas=canvas)
+    canvas = CanvasHandlers(models, cache, sittings, RunKeeper(store, models))
+    jobs = JobHandlers(store, models, cache=cache, sittings=sittings, canvas=canvas)
     page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
         header = view("header", header_value(models.status), elem_id="header")

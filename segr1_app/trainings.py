@@ -1,0 +1,283 @@
+"""Trainings on corrections, seen from the app: started and stopped as processes, and read back from their folders.
+
+The app never imports the training. What it knows of one is the command line of ``python -m train.grpo`` and the files
+of a run's folder; both outlive the app, so that a training goes on when the page is closed or restarted.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from segr1_app.config import Settings
+from segr1_app.domain import SettingsError
+from segr1_app.geometry import Rle
+
+ROOT = Path(__file__).resolve().parents[1]
+"""Where ``train`` lies, too."""
+CONFIG, METRICS, BEFORE, AFTER, RESULT = "config.json", "metrics.jsonl", "before.json", "after.json", "result.json"
+PICTURES, POLICY = "held-out", "policy"
+PROCESS, LOG = "process.json", "train.log"
+"""What the app itself adds to a run's folder: whose process it is, and what that said."""
+MAX_STEPS = 100_000
+
+State = Literal["running", "done", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A training as its folder tells it.
+
+    Attributes:
+        name: of the folder.
+        state: "stopped" when it ended before it was done; it can be resumed then, if it got as far as to be planned.
+        steps: how many are to be made; 0 while that is not known.
+        curve: (step, mean reward) of every step made.
+        last_words: the end of what the process said.
+        before, after: held-out scores by group; None until they are known.
+    """
+
+    name: str
+    state: State
+    steps: int
+    curve: tuple[tuple[int, float], ...]
+    last_words: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One held-out picture under the old policy and the new one.
+
+    Attributes:
+        picture: a small copy of it.
+        source: the data set it comes from; "feedback" for corrections.
+        instruction: what was asked.
+        old, new: the masks.
+        truth: the true mask; None where none is known.
+        old_iou, new_iou: with the true mask.
+    """
+
+    picture: Path
+    source: str
+    instruction: str
+    old: Rle
+    new: Rle
+    truth: Rle | None
+    old_iou: float | None
+    new_iou: float | None
+
+    @property
+    def gain(self) -> float:
+        """Change of the IoU; 0 where no true mask is known."""
+        return (self.new_iou or 0.0) - (self.old_iou or 0.0)
+
+
+class Trainings:
+    """The trainings in a data folder; at most one of them runs at a time.
+
+    Args:
+        settings: the data folder, and the models to start from.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.home.resolve() / "runs"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def plan(self) -> str:
+        """What would be trained on, as the command line tells it.
+
+        Raises:
+            SettingsError: when nothing can be, with the reason.
+        """
+        done = subprocess.run(
+            [*self._command(self._settings.policy, include_feedback=True), "--plan"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SettingsError(_last_line(done.stderr) or "The plan could not be made.")
+        return done.stdout.strip()
+
+    def start(self, policy: str, steps: int, *, include_feedback: bool) -> str:
+        """Start a training of ``policy``; returns its name.
+
+        Raises:
+            SettingsError: when one is running, or the number of steps is none.
+        """
+        if not 1 <= steps <= MAX_STEPS:
+            raise SettingsError(f"A training takes from 1 to {MAX_STEPS} steps.")
+        name = time.strftime("%Y%m%d-%H%M%S")
+        options = ["--output-dir", str(self._folder / name), "--max-steps", str(steps)]
+        self._spawn(name, [*self._command(policy, include_feedback=include_feedback), *options])
+        return name
+
+    def resume(self, name: str) -> None:
+        """Go on with a training that was stopped, with the arguments that it was started with.
+
+        Raises:
+            SettingsError: when there is no such training, it is done, or one is running.
+        """
+        if self.read(name).state == "done":
+            raise SettingsError(f"The training {name} is done.")
+        command = list(_read(self._run(name) / PROCESS)["command"])
+        planned = (self._run(name) / CONFIG).is_file()
+        self._spawn(name, [*command, "--resume"] if planned and "--resume" not in command else command)
+
+    def stop(self) -> None:
+        """End the running training; what its last checkpoint holds is kept.
+
+        Raises:
+            SettingsError: when none is running.
+        """
+        name = self.running()
+        if name is None:
+            raise SettingsError("No training is running.")
+        process = psutil.Process(_read(self._run(name) / PROCESS)["pid"])
+        process.terminate()
+        process.wait(timeout=30)
+
+    def running(self) -> str | None:
+        """The name of the training that runs; None when none does."""
+        if self._child is not None:
+            self._child.poll()  # a child that ended stays a process until it is asked
+        return next((name for name in reversed(self.names()) if self._alive(name)), None)
+
+    def names(self) -> list[str]:
+        """All trainings that the app started, the oldest first."""
+        return sorted(file.parent.name for file in self._folder.glob(f"*/{PROCESS}"))
+
+    def read(self, name: str) -> TrainingRun:
+        """A training as it stands.
+
+        Raises:
+            SettingsError: when there is none of that name.
+        """
+        folder = self._run(name)
+        alive, done = self._alive(name), (folder / RESULT).is_file()
+        config = _read(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+        result = _read(folder / RESULT) if done else {}
+        before = _read(folder / BEFORE)["scores"] if (folder / BEFORE).is_file() else None
+        return TrainingRun(
+            name=name,
+            state="running" if alive else "done" if done else "stopped",
+            steps=int(config.get("steps", 0)),
+            curve=tuple((line["step"], line["reward"]) for line in _lines(folder / METRICS) if "reward" in line),
+            last_words=_last_line((folder / LOG).read_text(encoding="utf-8", errors="replace")),
+            before=before,
+            after=result.get("after"),
+        )
+
+    def changes(self, name: str) -> list[Change]:
+        """What a training changed on held-out pictures, what became worse first.
+
+        Raises:
+            SettingsError: when there is no such training, or it is not done.
+        """
+        folder = self._run(name)
+        if not (folder / AFTER).is_file():
+            raise SettingsError(f"The training {name} is not done.")
+        old, new = (_read(folder / file)["answers"] for file in (BEFORE, AFTER))
+        later = {(answer["image_id"], answer["instruction"]): answer for answer in new}
+        changes = [
+            Change(
+                picture=folder / PICTURES / f"{answer['image_id']}.jpg",
+                source=answer["source"],
+                instruction=answer["instruction"],
+                old=answer["mask"],
+                new=again["mask"],
+                truth=answer["truth"],
+                old_iou=answer["iou"],
+                new_iou=again["iou"],
+            )
+            for answer in old
+            if (again := later.get((answer["image_id"], answer["instruction"])))
+        ]
+        return sorted(changes, key=lambda change: change.gain)
+
+    def policy(self, name: str) -> Path:
+        """The folder of the policy that a training made.
+
+        Raises:
+            SettingsError: when it is not done.
+        """
+        if self.read(name).state != "done":
+            raise SettingsError(f"The training {name} is not done: there is no new policy yet.")
+        return self._run(name) / POLICY
+
+    def _command(self, policy: str, *, include_feedback: bool) -> list[str]:
+        settings = self._settings
+        return [
+            *(sys.executable, "-m", "train.grpo", "--home", str(settings.home.resolve())),
+            *("--policy", _absolute(policy), "--segmenter", _absolute(settings.segmenter)),
+            *("--device", settings.device),
+            *(["--include-feedback"] if include_feedback else []),
+        ]
+
+    def _spawn(self, name: str, command: Sequence[str]) -> None:
+        running = self.running()
+        if running is not None:
+            raise SettingsError(f"The training {running} is running: stop it first.")
+        folder = self._folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOG).open("ab") as log:
+            # A session of its own: Ctrl+C in the app's terminal is not meant for it.
+            self._child = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        started = psutil.Process(self._child.pid).create_time()
+        record = {
+            "pid": self._child.pid,
+            "started": started,
+            "command": [part for part in command if part != "--resume"],
+        }
+        (folder / PROCESS).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+    def _alive(self, name: str) -> bool:
+        """Whether the process that was started for a training is still that process, and runs."""
+        record = _read(self._run(name) / PROCESS)
+        try:
+            process = psutil.Process(record["pid"])
+            # The number of a process that ended is given to another one some day.
+            return bool(process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+    def _run(self, name: str) -> Path:
+        if name not in self.names():
+            raise SettingsError(f"There is no training '{name}'.")
+        return self._folder / name
+
+
+def _absolute(source: str) -> str:
+    """A folder by its whole path, because the training runs elsewhere; a hub id as it is."""
+    return str(Path(source).resolve()) if Path(source).is_dir() else source
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file that is still written to."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+
+
+def _last_line(text: str) -> str:
+    """The last line that says something; a progress bar writes over its own line."""
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
+    return next((line for line in reversed(lines) if line), "")
