@@ -35,11 +35,14 @@ def statistics(db: Database) -> Statistics:
     )
 
 
-def agreement(db: Database) -> Agreement:
-    """How alike different people's newest masks of the same task are."""
-    by_task = db.execute("SELECT task, avg(iou) FROM agreements GROUP BY task ORDER BY task").fetchall()
+def agreement(db: Database, task_id: int | None) -> Agreement:
+    """How alike different people's newest masks of the same task are, over all tasks or in one."""
+    where, values = ("", []) if task_id is None else ("WHERE task = ?", [task_id])
+    by_task = db.execute(
+        f"SELECT task, avg(iou) FROM agreements {where} GROUP BY task ORDER BY task", values
+    ).fetchall()
     by_pair = db.execute(
-        "SELECT first, second, avg(iou) FROM agreements GROUP BY first, second ORDER BY first, second"
+        f"SELECT first, second, avg(iou) FROM agreements {where} GROUP BY first, second ORDER BY first, second", values
     ).fetchall()
     return Agreement(dict(by_task), {(first, second): mean for first, second, mean in by_pair})
 
