@@ -56,12 +56,12 @@ def test_pages_follow_each_other(decided: AnnotationStore, annotator: str | None
 
 
 def test_a_page_costs_no_look_at_every_task(decided: AnnotationStore) -> None:
-    with decided._connection.read() as db:  # noqa: SLF001 - what SQLite plans is not to be had otherwise
+    with decided._connection.read() as db:
         queries: list[str] = []
         db.conn.set_trace_callback(queries.append)
     decided.decided()
     decided.decided(annotator="ann", before=9)
-    with decided._connection.read() as db:  # noqa: SLF001
+    with decided._connection.read() as db:
         db.conn.set_trace_callback(None)
         for query, index in zip(
             [each for each in queries if "SELECT" in each], ("tasks_current", "heads_annotator"), strict=True
