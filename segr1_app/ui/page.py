@@ -53,7 +53,7 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
     page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
         header = view("header", header_value(models.status), elem_id="header")
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Run", id="run"):
                 build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples())
             with gr.Tab("Annotate", id="annotate-tab"):

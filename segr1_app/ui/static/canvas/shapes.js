@@ -32,6 +32,25 @@ export function onScreen({ scale, x, y }, picture, mask) {
 }
 
 /**
+ * Draw the inside of a shape.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Path2D} path in mask pixels
+ * @param {DOMMatrix} place see onScreen
+ * @param {string} colour
+ * @param {number} opacity
+ * @returns {Path2D} the shape where it lies on the sheet
+ */
+export function fillShape(context, path, place, colour, opacity) {
+  const shape = new Path2D();
+  shape.addPath(path, place);
+  context.globalAlpha = opacity;
+  context.fillStyle = colour;
+  context.fill(shape, "evenodd");
+  context.globalAlpha = 1;
+  return shape;
+}
+
+/**
  * Draw a shape: an outline that is seen on any picture, and its inside.
  * @param {CanvasRenderingContext2D} context
  * @param {Path2D} path in mask pixels
@@ -41,14 +60,7 @@ export function onScreen({ scale, x, y }, picture, mask) {
  * @param {number} opacity of the inside; 0 for the outline only
  */
 export function drawShape(context, path, place, colour, casing, opacity) {
-  const shape = new Path2D();
-  shape.addPath(path, place);
-  if (opacity) {
-    context.globalAlpha = opacity;
-    context.fillStyle = colour;
-    context.fill(shape, "evenodd");
-    context.globalAlpha = 1;
-  }
+  const shape = fillShape(context, path, place, colour, opacity);
   context.lineJoin = "round";
   // A dark edge around a white one around the colour: seen on grey, on bright and on dark pictures alike.
   for (const [stroke, line] of /** @type {[string, number][]} */ ([[casing, 5], ["#ffffff", 3.4], [colour, 2]])) {
