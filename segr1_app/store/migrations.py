@@ -26,6 +26,13 @@ def m001_annotations(db: Database) -> None:
             )
 
 
+@migrations()
+def m002_reviews(db: Database) -> None:
+    """The orders in which a reviewer goes through decided tasks: everybody's, and one person's."""
+    db.execute("CREATE INDEX tasks_current ON tasks (current) WHERE current IS NOT NULL")
+    db.execute("CREATE INDEX heads_annotator ON heads (annotator, revision)")
+
+
 _TABLES = (
     """CREATE TABLE pictures (
         sha256 TEXT PRIMARY KEY,

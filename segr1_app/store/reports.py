@@ -35,13 +35,12 @@ def statistics(db: Database) -> Statistics:
     )
 
 
-def agreement(db: Database) -> Agreement:
-    """How alike different people's newest masks of the same task are."""
-    by_task = db.execute("SELECT task, avg(iou) FROM agreements GROUP BY task ORDER BY task").fetchall()
-    by_pair = db.execute(
-        "SELECT first, second, avg(iou) FROM agreements GROUP BY first, second ORDER BY first, second"
-    ).fetchall()
-    return Agreement(dict(by_task), {(first, second): mean for first, second, mean in by_pair})
+def agreement(db: Database, task_id: int | None) -> Agreement:
+    """How alike different people's newest masks of the same task are, over all tasks or in one."""
+    source, values = ("agreements", []) if task_id is None else ("agreements WHERE task = ?", [task_id])
+    by_task = db.execute(f"SELECT task, avg(iou) FROM {source} GROUP BY 1 ORDER BY 1", values).fetchall()
+    pairs = db.execute(f"SELECT first, second, avg(iou) FROM {source} GROUP BY 1, 2 ORDER BY 1, 2", values).fetchall()
+    return Agreement(dict(by_task), {(first, second): mean for first, second, mean in pairs})
 
 
 # Added up by SQLite: there are as many tallies as people, checkpoints, days and verdicts together.

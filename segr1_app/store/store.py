@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from segr1_app.domain import Mask, Prediction, StoreError
 from segr1_app.images import Picture
-from segr1_app.store import queue, records, reports, revisions, tasks, verification
+from segr1_app.store import queue, records, reports, reviews, revisions, tasks, verification
 from segr1_app.store.backup import back_up
 from segr1_app.store.connection import Connection, connect, told
 from segr1_app.store.feedback import feedback_page
@@ -25,7 +25,9 @@ from segr1_app.store.revisions import Links
 from segr1_app.store.rows import one, read_prediction, read_samples, read_task, storable
 from segr1_app.store.values import (
     Agreement,
+    Choice,
     Correction,
+    DecidedTask,
     Draft,
     Feedback,
     QueueOrder,
@@ -35,6 +37,7 @@ from segr1_app.store.values import (
     StoredPicture,
     StoredPrediction,
     Task,
+    Verdict,
 )
 
 DATABASE_NAME: Final = "segr1.db"
@@ -337,6 +340,32 @@ class AnnotationStore:
             tasks.task_of(db, task_id)
             revisions.choose(db, task_id, revision_id, _name(reviewer), self._clock())
 
+    def choice(self, task_id: int) -> Choice | None:
+        """Which revision a reviewer chose; None when nobody did, or the choice was taken back."""
+        with self._connection.read() as db:
+            tasks.task_of(db, task_id)
+            return reviews.choice(db, task_id)
+
+    def decided(
+        self,
+        *,
+        annotator: str | None = None,
+        verdict: Verdict | None = None,
+        before: int | None = None,
+        limit: int = PAGE,
+    ) -> list[DecidedTask]:
+        """The tasks that have a decision, the newest first.
+
+        Args:
+            annotator: only what this person had a last word in, shown by that; else by the revision that counts.
+            verdict: only those whose shown revision is this.
+            before: go on after the task shown by this revision.
+            limit: how many at most.
+        """
+        name = None if annotator is None else _name(annotator)
+        with self._connection.read() as db:
+            return reviews.decided(db, annotator=name, verdict=verdict, before=before, limit=limit)
+
     # Drafts
 
     def put_draft(self, task_id: int, annotator: str, content: str) -> None:
@@ -364,10 +393,10 @@ class AnnotationStore:
 
     # Reports
 
-    def agreement(self) -> Agreement:
-        """How alike different people's masks of the same task are."""
+    def agreement(self, task_id: int | None = None) -> Agreement:
+        """How alike different people's masks of the same task are: over all tasks, or in one."""
         with self._connection.read() as db:
-            return reports.agreement(db)
+            return reports.agreement(db, task_id)
 
     def statistics(self) -> Statistics:
         """Progress and cost, per annotator, per checkpoint, per day and in total."""

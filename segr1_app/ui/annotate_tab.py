@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from gradio.events import api
 
 from segr1_app.codec import PRESETS
 from segr1_app.domain import SegR1Error
 from segr1_app.ui.corrections import CanvasHandlers
-from segr1_app.ui.jobs import JobHandlers, failures_told
+from segr1_app.ui.endpoints import failures_told, publish
+from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.views import view
 
 EXPORTS = [
@@ -84,18 +83,5 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
 
     make.click(export, form, [archive, notes], api_name="export")
     start.click(add_pictures, [files, instruction], outcome, api_name="add_pictures")
-    for method in (*page_calls, jobs.progress, jobs.history):
-        api(_errors_told(method), api_name=str(method.__name__))
-
-
-def _errors_told(method: Any) -> Any:
-    """An endpoint whose domain errors reach the client as they are."""
-
-    @functools.wraps(method)
-    def call(*arguments: Any, **named: Any) -> Any:
-        try:
-            return method(*arguments, **named)
-        except SegR1Error as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return call
+    for method in (*page_calls, jobs.progress):
+        publish(method)

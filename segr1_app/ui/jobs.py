@@ -7,9 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from enum import StrEnum
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +27,11 @@ from segr1_app.store import (
 )
 from segr1_app.store.exchange.pictures import find_sources, import_pictures
 from segr1_app.ui.corrections import CanvasHandlers
+from segr1_app.ui.endpoints import one_of
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.pictures import preview_of
 from segr1_app.ui.sittings import Sitting, Sittings
-from segr1_app.ui.views import ViewValue, canvas_value
+from segr1_app.ui.views import ViewValue, addressed, canvas_value
 
 MAX_DRAFT = 4_000_000
 """Longest draft, in characters."""
@@ -156,7 +155,9 @@ class JobHandlers:
         picture = self._store.picture(held.sha256)
         stored = self._store.prediction(prediction) if prediction is not None else None
         edited = read_objects(objects, picture.size)
-        correction = self._correction(picture, stored, _verdict(verdict), edited, reason=reason, comment=comment)
+        correction = self._correction(
+            picture, stored, one_of(Verdict, verdict, "A decision is"), edited, reason=reason, comment=comment
+        )
         try:
             revision = self._store.save(
                 held.id,
@@ -236,35 +237,6 @@ class JobHandlers:
             "verdicts": {verdict.value: count for verdict, count in found.total.verdicts.items()},
         }
 
-    def history(self, task: int) -> list[dict[str, Any]]:
-        """Every revision of a task, the oldest first.
-
-        Args:
-            task: its number.
-
-        Returns:
-            [{"revision", "annotator", "verdict", "reason", "comment", "seconds", "clicks", "policy_iou", "blame",
-            "change", "created_at", "current"}].
-        """
-        current = self._store.task(int(task)).current_id
-        return [
-            {
-                "revision": each.id,
-                "annotator": each.annotator,
-                "verdict": each.correction.verdict.value,
-                "reason": each.correction.reason.value if each.correction.reason else None,
-                "comment": each.correction.comment,
-                "seconds": each.correction.seconds,
-                "clicks": each.correction.clicks,
-                "policy_iou": each.policy_iou,
-                "blame": each.blame.value if each.blame else None,
-                "change": asdict(each.change),
-                "created_at": each.created_at,
-                "current": each.id == current,
-            }
-            for each in self._store.history(int(task))
-        ]
-
     def export(self, form: str) -> tuple[Path, list[str]]:
         """Every accepted or fixed mask that counts, in another tool's format.
 
@@ -297,7 +269,7 @@ class JobHandlers:
         corrected = self._canvas.correct(picture, edited)
         if verdict is Verdict.ACCEPT and corrected.changes(stored.prediction if stored else None):
             verdict = Verdict.FIX
-        why = _reason(reason) if verdict is Verdict.REJECT else None
+        why = one_of(RejectReason, reason, "A reject needs a reason:") if verdict is Verdict.REJECT else None
         return Correction(verdict, corrected.annotated(picture.size), why, comment)
 
     def _prepare(self, task: Task) -> tuple[Picture, StoredPrediction | None]:
@@ -337,9 +309,7 @@ class JobHandlers:
             objects=prediction.objects if prediction else (),
             masks=prediction.masks if prediction else (),
         )
-        # What goes past gradio's queue goes past its post-processing as well.
-        value["picture"]["url"] = f"gradio_api/file={value['picture']['path']}"
-        return value
+        return addressed(value)
 
     def _uploaded(self, file: str) -> Path:
         path = Path(file).resolve()
@@ -348,41 +318,5 @@ class JobHandlers:
         return path
 
 
-def failures_told(method: Any) -> Any:
-    """A handler for the page: its errors become {"failure": a sentence}."""
-
-    def call(question: Mapping[str, Any]) -> Any:
-        try:
-            return method(**question)
-        except SegR1Error as error:
-            return {"failure": str(error)}
-
-    call.__name__ = method.__name__
-    return call
-
-
 def _order(text: str) -> QueueOrder:
-    try:
-        return QueueOrder(text)
-    except ValueError as error:
-        raise StoreError(
-            f"Tasks come in one of these orders: {', '.join(order.value for order in QueueOrder)}."
-        ) from error
-
-
-def _verdict(text: str) -> Verdict:
-    try:
-        return Verdict(text)
-    except ValueError as error:
-        raise StoreError(f"A decision is {_either(Verdict)}.") from error
-
-
-def _reason(text: str | None) -> RejectReason:
-    try:
-        return RejectReason(text or "")
-    except ValueError as error:
-        raise StoreError(f"A reject needs a reason: {_either(RejectReason)}.") from error
-
-
-def _either(choices: type[StrEnum]) -> str:
-    return " or ".join(f"'{choice.value}'" for choice in choices)
+    return one_of(QueueOrder, text, "Tasks come in one of these orders:")

@@ -16,6 +16,8 @@ from segr1_app.ui.guide_tab import build_guide_tab
 from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.keeping import RunKeeper
 from segr1_app.ui.models import ModelHost
+from segr1_app.ui.review_tab import build_progress_tab, build_review_tab
+from segr1_app.ui.reviews import ReviewHandlers
 from segr1_app.ui.run_tab import build_run_tab
 from segr1_app.ui.runs import RunHandlers
 from segr1_app.ui.sittings import Sittings
@@ -47,14 +49,19 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
     sittings = Sittings()
     canvas = CanvasHandlers(models, cache, sittings, RunKeeper(store, models))
     jobs = JobHandlers(store, models, cache=cache, sittings=sittings, canvas=canvas)
+    reviews = ReviewHandlers(store, cache)
     page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
         header = view("header", header_value(models.status), elem_id="header")
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Run", id="run"):
                 build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples())
             with gr.Tab("Annotate", id="annotate-tab"):
                 build_annotate_tab(jobs, canvas)
+            with gr.Tab("Review", id="review-tab"):
+                build_review_tab(reviews)
+            with gr.Tab("Progress", id="progress-tab"):
+                build_progress_tab(reviews)
             with gr.Tab("Guide", id="guide-tab"):
                 build_guide_tab()
         page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)

@@ -20,7 +20,7 @@ from segr1_app.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.ui.models import ModelStatus
 
 STATIC = Path(__file__).parent / "static"
-STYLES = (STATIC / "page.css", STATIC / "canvas.css", STATIC / "annotate.css")
+STYLES = tuple(STATIC / f"{name}.css" for name in ("page", "canvas", "annotate", "review", "progress"))
 LIVE_SIDE = 1024
 """Longest side in pixels of the masks on a canvas."""
 
@@ -103,15 +103,22 @@ def canvas_value(
         "live_size": list(live_size(image_wh)),
         "palette": list(OBJECT_COLOURS),
         "casing": CASING,
-        "objects": [
-            {
-                "box": list(prompt.box.xyxy) if prompt.box else None,
-                "points": [asdict(point) for point in prompt.points],
-                "mask": rle,
-            }
-            for prompt, rle in zip(objects, rles, strict=True)
-        ],
+        "objects": [{**prompt_value(prompt), "mask": rle} for prompt, rle in zip(objects, rles, strict=True)],
     }
+
+
+def prompt_value(prompt: ObjectPrompt) -> ViewValue:
+    """A prompt on a canvas: "box", [x1, y1, x2, y2] or None, and "points", [{"x", "y", "label"}], in its frame."""
+    return {
+        "box": list(prompt.box.xyxy) if prompt.box else None,
+        "points": [asdict(point) for point in prompt.points],
+    }
+
+
+def addressed(canvas: ViewValue) -> ViewValue:
+    """A `canvas_value` for an answer past gradio's queue, which passes by the step that adds the picture's address."""
+    canvas["picture"]["url"] = f"gradio_api/file={canvas['picture']['path']}"
+    return canvas
 
 
 def answer_value(phase: Phase, text: str = "", *, failure: str = "") -> ViewValue:

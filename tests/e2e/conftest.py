@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -74,6 +76,16 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert [fault for visited in visits for fault in visited.faults] == []
 
 
+def switch_scheme(page: Page, scheme: str) -> None:
+    """Change the system's colours under an open page, and wait until it has followed and no colour is on its way."""
+    page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+    page.wait_for_function(
+        """(dark) => document.body.classList.contains("dark") === dark && document.getAnimations()
+        .every((a) => a.playState !== "running" || a.effect.getComputedTiming().endTime === Infinity)""",
+        arg=scheme == "dark",
+    )
+
+
 @pytest.fixture(scope="session")
 def real_app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: ARG001
     """The address of ``python app.py`` with the embedded models; needs a browser to be worth starting."""
@@ -107,6 +119,26 @@ class ScriptedApp:
     url: str
     policy: ScriptedPolicy
     store: AnnotationStore
+
+
+@contextmanager
+def studio(home: Path, policy: ScriptedPolicy, segmenter: Sam2Segmenter) -> Iterator[ScriptedApp]:
+    """The page over a store of its own in ``home``; GRADIO_TEMP_DIR, which the app sets, is the caller's to undo."""
+    from app import prepare_cache
+
+    cache = prepare_cache(home)
+
+    from segr1_app.ui import ModelHost, build_app, launch_options
+    from segr1_app.ui.models import LoadedModels
+
+    models = ModelHost(Settings(), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", ""))
+    models.start()
+    with AnnotationStore.open(home) as store:
+        page = build_app(models, cache, store)
+        port = free_port()
+        page.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
+        yield ScriptedApp(f"http://127.0.0.1:{port}/", policy, store)
+        page.close()
 
 
 @pytest.fixture(scope="session")

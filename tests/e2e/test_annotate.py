@@ -15,15 +15,12 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from segr1_app.config import Settings
 from segr1_app.domain import Box, ObjectPrompt, Point
 from segr1_app.geometry import decode_rle
-from segr1_app.pipeline import Pipeline
 from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import AnnotationStore, RejectReason, Verdict
 from tests.e2e.canvas_page import CanvasPage
-from tests.e2e.conftest import ScriptedApp, ScriptedPolicy
-from tests.e2e.serving import free_port
+from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, studio, switch_scheme
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
 from tests.scenes import ellipse_scene
 
@@ -47,23 +44,10 @@ def annotate_app(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ScriptedApp]:
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # what the app sets is undone after the test
-    from app import prepare_cache
-
-    cache = prepare_cache(tmp_path / "home")
-
-    from segr1_app.ui import ModelHost, build_app, launch_options
-    from segr1_app.ui.models import LoadedModels
-
     policy = ScriptedPolicy([SAID])
     policy.go.set()
-    models = ModelHost(Settings(), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", ""))
-    models.start()
-    with AnnotationStore.open(tmp_path / "home") as store:
-        page = build_app(models, cache, store)
-        port = free_port()
-        page.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
-        yield ScriptedApp(f"http://127.0.0.1:{port}/", policy, store)
-        page.close()
+    with studio(tmp_path / "home", policy, segmenter) as app:
+        yield app
 
 
 @pytest.fixture
@@ -249,16 +233,6 @@ def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choic
     shown(first, 3)
     older, newer = annotate_app.store.history(1)
     assert (older.annotator, newer.annotator, newer.parent_id) == ("Ada", "Ada", older.id)
-
-
-def switch_scheme(page: Page, scheme: str) -> None:
-    """Change the system's colours under an open page, and wait until it has followed and no colour is on its way."""
-    page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
-    page.wait_for_function(
-        """(dark) => document.body.classList.contains("dark") === dark && document.getAnimations()
-        .every((a) => a.playState !== "running" || a.effect.getComputedTiming().endTime === Infinity)""",
-        arg=scheme == "dark",
-    )
 
 
 def test_the_tab_is_legible_and_holds_still(

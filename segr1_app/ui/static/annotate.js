@@ -1,3 +1,4 @@
+import { button, field } from "./controls.js";
 import { h } from "./dom.js";
 import { choiceDialog } from "./annotate/dialogs.js";
 import { Clock } from "./annotate/clock.js";
@@ -250,25 +251,4 @@ class Annotate {
   troubled = false;
   /** @type {{verdict: string, reason: string | null, parent: number} | null} */
   pending = null;
-}
-
-/**
- * @param {string} text
- * @param {string} action
- * @param {() => void} act
- * @param {{keys?: string, primary?: boolean}} [look]
- */
-function button(text, action, act, { keys = "", primary = false } = {}) {
-  const made = h("button", { type: "button", class: `quiet-button${primary ? " is-primary" : ""}`, "data-action": action },
-    h("span", {}, text), ...(keys ? [h("kbd", { "aria-hidden": "true" }, keys.split(", ")[0])] : []));
-  made.addEventListener("click", act);
-  return made;
-}
-
-/**
- * @param {string} text
- * @param {HTMLElement} control
- */
-function field(text, control) {
-  return h("label", { class: "job-field", for: control.id }, h("span", {}, text), control);
 }

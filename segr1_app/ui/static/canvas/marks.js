@@ -17,7 +17,8 @@ import { toCanvas } from "./viewport.js";
  */
 export function marksOf(prompts, view, colour, casing) {
   const order = prompts.objects.map((_, index) => index).filter((index) => index !== prompts.active);
-  return [...order, prompts.active].flatMap((index) => objectMarks(prompts, index, view, colour(index), casing));
+  if (prompts.objects[prompts.active]) order.push(prompts.active);
+  return order.flatMap((index) => objectMarks(prompts, index, view, colour(index), casing));
 }
 
 /**

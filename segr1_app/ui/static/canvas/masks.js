@@ -1,6 +1,6 @@
 import { maskAt } from "../rle.js";
-import { outlines } from "./outline.js";
 import { painted } from "./paint.js";
+import { drawShape, onScreen, pathOf } from "./shapes.js";
 
 /**
  * @typedef {import("./types.js").Prompt} Prompt
@@ -64,30 +64,11 @@ export class Masks {
    * @param {Look} look
    */
   draw(context, objects, view, colour, casing, look) {
-    const ratio = devicePixelRatio;
-    const { width, height } = context.canvas;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, width, height);
-    const sx = (view.scale * this.picture[0]) / this.size[0];
-    const sy = (view.scale * this.picture[1]) / this.size[1];
+    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+    const place = onScreen(view, this.picture, this.size);
     objects.forEach((object, index) => {
       const path = this.#shape(object)?.path;
-      if (!path) return;
-      const onScreen = new Path2D();
-      onScreen.addPath(path, new DOMMatrix([sx * ratio, 0, 0, sy * ratio, view.x * ratio, view.y * ratio]));
-      if (look.fill) {
-        context.globalAlpha = look.opacity;
-        context.fillStyle = colour(index);
-        context.fill(onScreen, "evenodd");
-        context.globalAlpha = 1;
-      }
-      context.lineJoin = "round";
-      // A dark edge around a white one around the object's colour: seen on grey, on bright and on dark pictures alike.
-      for (const [stroke, line] of /** @type {[string, number][]} */ ([[casing, 5], ["#ffffff", 3.4], [colour(index), 2]])) {
-        context.strokeStyle = stroke;
-        context.lineWidth = line * ratio;
-        context.stroke(onScreen);
-      }
+      if (path) drawShape(context, path, place, colour(index), casing, look.fill ? look.opacity : 0);
     });
   }
 
@@ -99,13 +80,7 @@ export class Masks {
     if (known?.under === under) return known;
     const bottom = under ? maskAt(under, ...this.size) : new Uint8Array(this.size[0] * this.size[1]);
     const mask = painted(bottom, this.size, object.strokes, this.picture);
-    const path = new Path2D();
-    for (const loop of outlines(mask, this.size)) {
-      path.moveTo(loop[0], loop[1]);
-      for (let at = 2; at < loop.length; at += 2) path.lineTo(loop[at], loop[at + 1]);
-      path.closePath();
-    }
-    const shape = { under, path, mask };
+    const shape = { under, path: pathOf(mask, this.size), mask };
     this.#shapes.delete(object);
     this.#shapes.set(object, shape);
     for (const oldest of this.#shapes.keys()) {

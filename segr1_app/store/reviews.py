@@ -1,0 +1,74 @@
+"""What a reviewer goes through: decided tasks, the newest first; within the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlite_utils import Database
+
+from segr1_app.store.rows import read_task
+from segr1_app.store.values import Choice, DecidedTask, Verdict
+
+_COLUMNS = """
+    tasks.*, pictures.name, pictures.width, pictures.height, shown.id AS revision, shown.annotator, shown.verdict,
+    shown.created_at AS saved_at,
+    (SELECT count(*) FROM heads AS people WHERE people.task = tasks.id) AS people,
+    (SELECT avg(iou) FROM agreements WHERE agreements.task = tasks.id) AS agreement
+"""
+
+
+def decided(
+    db: Database, *, annotator: str | None, verdict: Verdict | None, before: int | None, limit: int
+) -> list[DecidedTask]:
+    """A page of the tasks that have a decision.
+
+    Args:
+        db: the database, in a transaction.
+        annotator: only tasks with a last word of theirs, which is then what is shown; else the revision that counts.
+        verdict: only tasks in which what is shown is this.
+        before: only what was saved before this revision.
+        limit: how many at most.
+    """
+    # Both walk an index from its end, so that a page costs no look at the other million.
+    if annotator is None:
+        source, number, wanted = "tasks", "tasks.current", "tasks.current IS NOT NULL"
+    else:
+        source, number, wanted = (
+            "heads CROSS JOIN tasks ON tasks.id = heads.task",
+            "heads.revision",
+            "heads.annotator = :annotator AND tasks.current IS NOT NULL",
+        )
+    conditions = [wanted]
+    if verdict is not None:
+        conditions.append("shown.verdict = :verdict")
+    if before is not None:
+        conditions.append(f"{number} < :before")
+    query = f"""
+        SELECT {_COLUMNS} FROM {source} JOIN revisions AS shown ON shown.id = {number}
+        JOIN pictures ON pictures.sha256 = tasks.picture
+        WHERE {" AND ".join(conditions)} ORDER BY {number} DESC LIMIT :limit
+    """
+    values: dict[str, Any] = {"annotator": annotator, "verdict": verdict, "before": before, "limit": limit}
+    return list(_read(db, query, values))
+
+
+def choice(db: Database, task_id: int) -> Choice | None:
+    """The reviewer's choice that stands, if there is one."""
+    query = "SELECT revision, reviewer, created_at FROM choices WHERE task = ? ORDER BY id DESC LIMIT 1"
+    for revision, reviewer, created_at in db.execute(query, [task_id]):
+        return None if revision is None else Choice(revision, reviewer, created_at)
+    return None
+
+
+def _read(db: Database, query: str, values: dict[str, Any]) -> Iterator[DecidedTask]:
+    for row in db.query(query, values):
+        yield DecidedTask(
+            task=read_task(row),
+            revision_id=row["revision"],
+            annotator=row["annotator"],
+            verdict=Verdict(row["verdict"]),
+            saved_at=row["saved_at"],
+            people=row["people"],
+            agreement=row["agreement"],
+        )

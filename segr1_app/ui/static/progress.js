@@ -1,0 +1,126 @@
+import { answer } from "./canvas/live.js";
+import { button, whenSeen } from "./controls.js";
+import { h } from "./dom.js";
+import { dayChart, verdictBar, verdictLegend, verdictParts } from "./progress/charts.js";
+import { calendar, duration, each } from "./progress/figures.js";
+import { counted, figure } from "./words.js";
+
+/**
+ * @typedef {import("./progress/figures.js").Tally} Tally
+ * @typedef {{tasks: number, open: number, total: Tally, annotators: (Tally & {name: string})[],
+ *   checkpoints: (Tally & {policy: string, checkpoint: string})[], days: import("./progress/figures.js").Day[],
+ *   pairs: {annotators: [string, string], iou: number}[], failure?: string}} Report see statistics in reviews.py
+ */
+
+const [FEWEST_DAYS, MOST_DAYS] = [14, 30];
+
+/** The columns of the table: what stands above them, and what a tally has to say. */
+const COLUMNS = /** @type {[string, (tally: Tally) => Node | string][]} */ ([
+  ["Decided", (tally) => figure(tally.done, 0)],
+  ["Decisions", (tally) => verdictBar(tally.verdicts)],
+  ["Per hour", (tally) => figure(tally.per_hour, 1)],
+  ["Clicks each", (tally) => figure(each(tally.clicks, tally), 1)],
+  ["Seconds each", (tally) => figure(each(tally.seconds, tally), 1)],
+  ["IoU gained", (tally) => figure(tally.iou_gained, 3)],
+  ["Time", (tally) => duration(tally.seconds)],
+]);
+
+/**
+ * The Progress tab: how far the work is, and what it cost.
+ * @param {import("./dom.js").Host} host
+ */
+export function mount({ element, server }) {
+  const notice = h("div", { class: "notice", role: "alert" });
+  const body = h("div", { class: "progress-body" });
+  notice.hidden = true;
+  element.replaceChildren(notice, body);
+  const refresh = async () => {
+    /** @type {Report | undefined} */
+    const report = await answer(() => server.statistics({}));
+    notice.textContent = report ? (report.failure ?? "") : "The server did not answer. Try again in a moment.";
+    notice.hidden = !notice.textContent;
+    if (report && !report.failure) body.replaceChildren(...shown(report, refresh));
+  };
+  whenSeen(element, refresh);
+}
+
+/**
+ * @param {Report} report
+ * @param {() => void} refresh
+ */
+function shown(report, refresh) {
+  const { total } = report;
+  const days = calendar(report.days, FEWEST_DAYS, MOST_DAYS);
+  const decided = report.tasks - report.open;
+  const meter = h("progress", { max: String(Math.max(1, report.tasks)), value: String(decided), "aria-label": "Tasks decided" });
+  return [
+    h("section", { class: "progress-head", "aria-label": "In total" },
+      h("div", { class: "job-progress" }, h("p", { class: "progress-done" }, `${decided} of ${counted(report.tasks, "task")} decided`), meter),
+      h("dl", { class: "progress-tiles" },
+        tile("per hour", figure(total.per_hour, 1)), tile("clicks each", figure(each(total.clicks, total), 1)),
+        tile("seconds each", figure(each(total.seconds, total), 1)), tile("IoU gained", figure(total.iou_gained, 3)),
+        tile("working time", duration(total.seconds))),
+      button("Refresh", "refresh-progress", refresh)),
+    h("section", { class: "progress-charts", "aria-label": "By day" },
+      dayChart("Decided per day", days, verdictParts, (value) => figure(value, 0)),
+      dayChart("Clicks per decision", days, (tally) => plain(each(tally.clicks, tally)), (value) => figure(value, 1)),
+      dayChart("Seconds per decision", days, (tally) => plain(each(tally.seconds, tally)), (value) => figure(value, 1)),
+      dayChart("IoU gained", days, (tally) => plain(tally.iou_gained), (value) => figure(value, 3))),
+    verdictLegend(),
+    table([
+      ["In total", [[["Everybody"], total]]],
+      ["By annotator", report.annotators.map((tally) => [[h("bdi", {}, tally.name)], tally])],
+      ["By checkpoint of the policy", report.checkpoints.map((tally) => [checkpoint(tally), tally])],
+    ]),
+    h("p", { class: "progress-note" }, "“Each” is per decided task. IoU gained is how far the policy’s mask was from the "
+      + "one that was kept, 1 − IoU, on average over accepts and fixes: a better policy leaves less to gain."),
+    h("section", { class: "progress-pairs", "aria-label": "Agreement" }, h("h2", {}, "Agreement"), ...agreement(report.pairs)),
+  ];
+}
+
+/** @param {number | null} value */
+function plain(value) {
+  return value === null ? [] : [{ kind: "plain", value }];
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ */
+function tile(name, value) {
+  return h("div", {}, h("dt", {}, name), h("dd", {}, value));
+}
+
+/** @param {{policy: string, checkpoint: string}} of */
+function checkpoint({ policy, checkpoint: digest }) {
+  return policy || digest ? [h("bdi", {}, policy), ` · ${digest.slice(0, 8)}`] : ["Without a prediction"];
+}
+
+/**
+ * The roles are said aloud because a narrow page lays the rows out as cards, which would take them away.
+ * @param {[string, [(Node | string)[], Tally][]][]} groups
+ */
+function table(groups) {
+  const head = h("tr", { role: "row" }, h("th", { role: "columnheader", scope: "col" }, "Who"),
+    ...COLUMNS.map(([name]) => h("th", { role: "columnheader", scope: "col" }, name)));
+  const rows = groups.flatMap(([title, tallies]) => [
+    h("tr", { class: "progress-group", role: "row" },
+      h("th", { role: "rowheader", colspan: String(COLUMNS.length + 1), scope: "colgroup" }, title)),
+    ...tallies.map(([name, tally]) => h("tr", { role: "row" },
+      h("th", { role: "rowheader", scope: "row" }, ...name),
+      ...COLUMNS.map(([column, cell]) => h("td", { role: "cell", "data-column": column }, cell(tally))))),
+  ]);
+  return h("table", { class: "progress-table", role: "table", "aria-label": "Progress and cost" },
+    h("thead", { role: "rowgroup" }, head), h("tbody", { role: "rowgroup" }, ...rows));
+}
+
+/** @param {Report["pairs"]} pairs */
+function agreement(pairs) {
+  if (!pairs.length) return [h("p", {}, "Nobody has masked what somebody else did yet: there is nothing to compare.")];
+  return [h("ul", {}, ...pairs.map(({ annotators: [one, other], iou }) => {
+    const bar = h("span", { class: "confidence-bar", "aria-hidden": "true" });
+    bar.style.setProperty("--part", String(iou));
+    return h("li", {}, h("span", {}, h("bdi", {}, one), " and ", h("bdi", {}, other)), bar,
+      h("span", { class: "confidence" }, figure(iou, 3)));
+  }))];
+}

@@ -1,0 +1,47 @@
+/**
+ * What work comes to, per task and per day. See statistics in reviews.py.
+ * @typedef {{done: number, per_hour: number | null, verdicts: Record<import("../words.js").Verdict, number>,
+ *   revisions: number, clicks: number, seconds: number, iou_gained: number | null}} Tally
+ * @typedef {Tally & {day: string}} Day
+ */
+
+const DAY_MS = 86_400_000;
+
+/**
+ * A sum per decided task; null where nothing was decided.
+ * @param {number} sum
+ * @param {{done: number}} tally
+ */
+export function each(sum, { done }) {
+  return done ? sum / done : null;
+}
+
+/**
+ * The days up to the last one with work, also those without: as many as there are, but at least and at most so many.
+ * @param {Day[]} days in order
+ * @param {number} least
+ * @param {number} most
+ * @returns {{day: string, tally: Tally | null}[]}
+ */
+export function calendar(days, least, most) {
+  const last = days.at(-1);
+  if (!last) return [];
+  const known = new Map(days.map((tally) => [tally.day, tally]));
+  const end = Date.parse(last.day);
+  const span = (end - Date.parse(days[0].day)) / DAY_MS + 1;
+  const shown = Math.min(most, Math.max(least, span));
+  return Array.from({ length: shown }, (_, index) => {
+    const day = new Date(end - (shown - 1 - index) * DAY_MS).toISOString().slice(0, 10);
+    return { day, tally: known.get(day) ?? null };
+  });
+}
+
+/**
+ * Working time in words.
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

@@ -1,0 +1,97 @@
+import { REASONS } from "../annotate/keys.js";
+import { button } from "../controls.js";
+import { h } from "../dom.js";
+import { counted, figure, moment } from "../words.js";
+import { verdictMark } from "./tasks.js";
+
+/**
+ * See history and review_task in reviews.py.
+ * @typedef {{revision: number, annotator: string, verdict: import("../words.js").Verdict, reason: string | null,
+ *   comment: string, seconds: number, clicks: number, policy_iou: number | null, blame: string | null,
+ *   origin: number | null, created_at: number, current: boolean}} Revision
+ * @typedef {{prediction: number, policy: string, checkpoint: string, created_at: number}} Prediction
+ * @typedef {{revisions: Revision[], predictions: Prediction[], chosen_by: string | null}} History
+ * @typedef {{first: string, second: string}} Compared names as compare takes them
+ */
+
+const SIDES = /** @type {const} */ ([["first", "A"], ["second", "B"]]);
+
+/**
+ * Everything that was made of a task, the newest first, with two of it to be compared.
+ * @param {{compare: (side: keyof Compared, name: string) => void, choose: (revision: number | null) => void,
+ *   restore: (revision: number) => void}} use
+ * @returns {{element: HTMLElement, render: (history: History, compared: Compared) => void}}
+ */
+export function historyList(use) {
+  const element = h("ol", { class: "history", "aria-label": "History, the newest first" });
+
+  /**
+   * @param {string} name
+   * @param {string} spoken
+   * @param {Compared} compared
+   */
+  const pickers = (name, spoken, compared) => h("div", { class: "history-sides" }, ...SIDES.map(([side, letter]) => {
+    const input = h("input", { type: "radio", name: `review-${side}`, value: name, "aria-label": `${letter}: ${spoken}` });
+    input.checked = compared[side] === name;
+    input.addEventListener("change", () => use.compare(side, name));
+    return h("label", { class: `side-pick is-${side}` }, input, h("span", { "aria-hidden": "true" }, letter));
+  }));
+
+  /**
+   * @param {Revision} made
+   * @param {History} history
+   * @param {Compared} compared
+   */
+  const revision = (made, history, compared) => {
+    const chosen = made.current && history.chosen_by !== null;
+    const badge = made.current
+      ? [h("span", { class: "badge" }, "Current", ...(history.chosen_by === null ? [] : [", chosen by ", h("bdi", {}, history.chosen_by)]))]
+      : [];
+    const current = button("Make current", "make-current", () => use.choose(made.revision));
+    current.disabled = chosen || made.verdict === "skip";
+    const actions = [current, button("Restore", "restore", () => use.restore(made.revision))];
+    if (chosen) actions.push(button("Take the choice back", "unchoose", () => use.choose(null)));
+    for (const each of actions) each.setAttribute("aria-label", `${each.textContent}: revision ${made.revision}`);
+    return h(
+      "li",
+      { "data-revision": String(made.revision) },
+      pickers(`revision ${made.revision}`, `revision ${made.revision} by ${made.annotator}`, compared),
+      h("div", { class: "history-entry" },
+        h("p", { class: "history-who" }, h("bdi", {}, made.annotator), verdictMark(made.verdict), ...badge),
+        h("p", { class: "history-facts" }, facts(made)),
+        ...(made.comment ? [h("p", { class: "history-comment", dir: "auto" }, made.comment)] : []),
+        h("div", { class: "history-actions" }, ...actions)),
+    );
+  };
+
+  return {
+    element,
+    render(history, compared) {
+      const focused = document.activeElement;
+      const kept = focused instanceof HTMLInputElement && element.contains(focused) ? [focused.name, focused.value] : null;
+      element.replaceChildren(
+        ...history.revisions.map((made) => revision(made, history, compared)),
+        ...history.predictions.map(({ prediction, policy, checkpoint, created_at }) => h("li", {},
+          pickers(`prediction ${prediction}`, `prediction ${prediction} of the policy`, compared),
+          h("div", { class: "history-entry" },
+            h("p", { class: "history-who" }, "Policy"),
+            h("p", { class: "history-facts" }, `Prediction ${prediction} · ${moment(created_at)} · `, h("bdi", {}, policy),
+              ` · ${checkpoint.slice(0, 8)}`)))),
+      );
+      if (!kept) return;
+      for (const input of element.querySelectorAll("input"))
+        if (input.name === kept[0] && input.value === kept[1]) input.focus();
+    },
+  };
+}
+
+/** @param {Revision} made */
+function facts({ revision, verdict, created_at, clicks, seconds, policy_iou, reason, blame, origin }) {
+  const told = [`Revision ${revision}`, moment(created_at)];
+  if (origin !== null) told.push(`restored from revision ${origin}`);
+  else told.push(counted(clicks, "click"), `${figure(seconds, 1)} s`);
+  if (policy_iou !== null && (verdict === "accept" || verdict === "fix")) told.push(`IoU with the policy’s mask ${figure(policy_iou, 2)}`);
+  if (reason) told.push(REASONS.find(({ value }) => value === reason)?.name ?? reason);
+  else if (blame) told.push(`the ${blame} was wrong`);
+  return told.join(" · ");
+}

@@ -1,0 +1,30 @@
+/** How decisions are called where they are looked back upon. */
+export const VERDICTS = /** @type {const} */ ({ accept: "Accepted", fix: "Fixed", reject: "Rejected", skip: "Skipped" });
+
+/** @typedef {keyof typeof VERDICTS} Verdict */
+
+/**
+ * A moment, in the reader's own time zone and way of writing.
+ * @param {number} seconds since 1970
+ */
+export function moment(seconds) {
+  return new Date(1000 * seconds).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
+/**
+ * A number with a fixed number of digits, or a dash for none.
+ * @param {number | null} value
+ * @param {number} digits
+ */
+export function figure(value, digits) {
+  return value === null ? "–" : value.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+/**
+ * @param {number} number
+ * @param {string} one
+ * @param {string} [more]
+ */
+export function counted(number, one, more = `${one}s`) {
+  return `${number.toLocaleString()} ${number === 1 ? one : more}`;
+}
