@@ -36,6 +36,11 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def model_name(folder: Path) -> str:
-    """The name of a model folder for the user: its last part, or "embedded ..." for the two that ship with the app."""
+    """The name of a model folder for the user: its last two parts, or "embedded ..." for those that ship with the app.
+
+    Two, because every training calls what it makes alike.
+    """
     resolved = folder.resolve()
-    return f"embedded {resolved.name}" if resolved in (DEFAULT_POLICY, DEFAULT_SEGMENTER) else resolved.name
+    if resolved in (DEFAULT_POLICY, DEFAULT_SEGMENTER):
+        return f"embedded {resolved.name}"
+    return "/".join(resolved.parts[-2:])

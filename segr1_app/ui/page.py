@@ -10,6 +10,7 @@ import gradio as gr
 
 from segr1_app.samples import find_samples
 from segr1_app.store import AnnotationStore
+from segr1_app.trainings import Trainings
 from segr1_app.ui.annotate_tab import build_annotate_tab
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.guide_tab import build_guide_tab
@@ -22,6 +23,8 @@ from segr1_app.ui.run_tab import build_run_tab
 from segr1_app.ui.runs import RunHandlers
 from segr1_app.ui.sittings import Sittings
 from segr1_app.ui.theme import build_theme
+from segr1_app.ui.train_tab import build_train_tab
+from segr1_app.ui.training import TrainingHandlers
 from segr1_app.ui.views import STATIC, STYLES, ViewValue, header_value, view
 
 
@@ -62,6 +65,13 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
                 build_review_tab(reviews)
             with gr.Tab("Progress", id="progress-tab"):
                 build_progress_tab(reviews)
+            if models.settings.offers_training:
+                with gr.Tab("Train", id="train-tab"):
+                    training = TrainingHandlers(Trainings(models.settings), models, cache)
+                    # A policy was chosen: it has to be loaded before anybody can run it.
+                    build_train_tab(training).change(
+                        follow_models, None, header, api_visibility="private", show_progress="hidden"
+                    )
             with gr.Tab("Guide", id="guide-tab"):
                 build_guide_tab()
         page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)

@@ -20,7 +20,7 @@ from segr1_app.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.ui.models import ModelStatus
 
 STATIC = Path(__file__).parent / "static"
-STYLES = tuple(STATIC / f"{name}.css" for name in ("page", "canvas", "annotate", "review", "progress"))
+STYLES = tuple(STATIC / f"{name}.css" for name in ("page", "canvas", "annotate", "review", "progress", "train"))
 LIVE_SIDE = 1024
 """Longest side in pixels of the masks on a canvas."""
 
@@ -117,8 +117,13 @@ def prompt_value(prompt: ObjectPrompt) -> ViewValue:
 
 def addressed(canvas: ViewValue) -> ViewValue:
     """A `canvas_value` for an answer past gradio's queue, which passes by the step that adds the picture's address."""
-    canvas["picture"]["url"] = f"gradio_api/file={canvas['picture']['path']}"
+    canvas["picture"]["url"] = address_of(Path(canvas["picture"]["path"]))
     return canvas
+
+
+def address_of(file: Path) -> str:
+    """Where the page finds a file of gradio's cache, relative to its own address."""
+    return f"gradio_api/file={file.as_posix()}"
 
 
 def answer_value(phase: Phase, text: str = "", *, failure: str = "") -> ViewValue:

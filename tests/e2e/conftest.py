@@ -131,7 +131,7 @@ def studio(home: Path, policy: ScriptedPolicy, segmenter: Sam2Segmenter) -> Iter
     from segr1_app.ui import ModelHost, build_app, launch_options
     from segr1_app.ui.models import LoadedModels
 
-    models = ModelHost(Settings(), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", ""))
+    models = ModelHost(Settings(home=cache.parent), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", ""))
     models.start()
     with AnnotationStore.open(home) as store:
         page = build_app(models, cache, store)

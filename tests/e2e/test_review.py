@@ -1,4 +1,4 @@
-"""The Review and Progress tabs: a whole review in a real browser, and what the database holds afterwards; by API, too."""
+"""The Review and Progress tabs: a whole review in a real browser, what the database holds afterwards; by API, too."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ def colour_at(page: Page, pane: str, place: tuple[float, float]) -> list[int]:
             const sheet = pane.querySelector("canvas");
             const frame = sheet.getBoundingClientRect();
             const picture = pane.querySelector("img").getBoundingClientRect();
-            const [u, v] = [picture.left + x * picture.width - frame.left, picture.top + y * picture.height - frame.top];
+            const u = picture.left + x * picture.width - frame.left;
+            const v = picture.top + y * picture.height - frame.top;
             return [...sheet.getContext("2d").getImageData(u * devicePixelRatio, v * devicePixelRatio, 1, 1).data];
         }""",
         place,

@@ -1,0 +1,71 @@
+import { h, svg } from "../dom.js";
+import { figure } from "../words.js";
+
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [640, 220, 44, 24, 10];
+/** How many steps on each side the drawn-through line averages over, at most. */
+const REACH = 4;
+
+/**
+ * The mean reward of every step so far, and its moving average.
+ * @param {[number, number][]} curve
+ * @param {number} steps that are to be made; 0 while that is not known
+ */
+export function rewardChart(curve, steps) {
+  const title = h("figcaption", {}, "Mean reward of a step");
+  if (!curve.length) return h("figure", {}, title, h("p", { class: "train-waiting" }, "No step is made yet."));
+  const values = curve.map(([, value]) => value);
+  const [low, high] = spread(Math.min(...values), Math.max(...values));
+  const last = Math.max(steps, curve[curve.length - 1][0]);
+  const x = (/** @type {number} */ step) => LEFT + ((WIDTH - LEFT - 8) * (step - 1)) / Math.max(1, last - 1);
+  const y = (/** @type {number} */ value) => TOP + ((HEIGHT - BOTTOM - TOP) * (high - value)) / (high - low);
+  const average = smoothed(values);
+  const line = curve.map(([step], at) => `${x(step).toFixed(1)},${y(average[at]).toFixed(1)}`).join(" ");
+  const spoken = `Mean reward: ${figure(values[0], 2)} at step ${curve[0][0]}, ${figure(values[values.length - 1], 2)} at `
+    + `step ${curve[curve.length - 1][0]}`;
+  const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": spoken },
+    ...[low, (low + high) / 2, high].flatMap((value) => [
+      svg("line", { class: "chart-grid", x1: LEFT, x2: WIDTH - 8, y1: y(value), y2: y(value) }),
+      label(figure(value, 2), LEFT - 6, y(value) + 4, "end"),
+    ]),
+    label("step 1", LEFT, HEIGHT - 6, "start"),
+    label(`${last}`, WIDTH - 8, HEIGHT - 6, "end"),
+    ...curve.map(([step, value]) => svg("circle", { class: "chart-dot", cx: x(step), cy: y(value), r: 2 })),
+    svg("polyline", { class: "chart-line", points: line }),
+  );
+  return h("figure", {}, title, drawing);
+}
+
+/**
+ * Values, each averaged with its neighbours.
+ * @param {number[]} values
+ */
+export function smoothed(values) {
+  return values.map((_, at) => {
+    const reach = Math.min(REACH, at, values.length - 1 - at);
+    const near = values.slice(at - reach, at + reach + 1);
+    return near.reduce((sum, value) => sum + value, 0) / near.length;
+  });
+}
+
+/**
+ * The ends of an axis that holds two values with some room.
+ * @param {number} low
+ * @param {number} high
+ * @returns {[number, number]}
+ */
+export function spread(low, high) {
+  const room = Math.max((high - low) * 0.1, 0.02);
+  return [low - room, high + room];
+}
+
+/**
+ * @param {string} text
+ * @param {number} x
+ * @param {number} y
+ * @param {string} anchor
+ */
+function label(text, x, y, anchor) {
+  const made = svg("text", { class: "chart-label", x, y, "text-anchor": anchor });
+  made.textContent = text;
+  return made;
+}

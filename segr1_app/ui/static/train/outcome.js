@@ -1,0 +1,82 @@
+import { h } from "../dom.js";
+import { counted, figure } from "../words.js";
+
+/**
+ * @typedef {import("../train.js").Groups} Groups
+ * @typedef {{source: string, instruction: string, old: string, new: string, old_iou: number | null,
+ *   new_iou: number | null, gain: number}} Change see training_changes in training.py
+ */
+
+const GROUPS = { pairs: "Original pairs", feedback: "Corrections" };
+const SCORES = /** @type {const} */ ({ reward: "Reward", s_measure: "S-measure", iou: "IoU", format_rate: "Format rate" });
+
+/**
+ * Held-out scores before and after, as far as they are known.
+ * @param {Groups | null} before
+ * @param {Groups | null} after
+ */
+export function scoreTable(before, after) {
+  if (!before) return [];
+  const rows = Object.entries(GROUPS).flatMap(([group, name]) => {
+    const old = before[group];
+    const now = after?.[group] ?? null;
+    if (!old) return [];
+    return [h("tr", {}, h("th", { scope: "row" }, `${name} (${old.count})`),
+      ...keys().map((score) => h("td", {}, figure(old[score], 3), ...(now ? changed(old[score], now[score]) : []))))];
+  });
+  const head = h("tr", {}, h("th", { scope: "col" }, "Held out"),
+    ...keys().map((score) => h("th", { scope: "col" }, SCORES[score])));
+  return [h("table", { class: "train-table" }, h("thead", {}, head), h("tbody", {}, ...rows))];
+}
+
+/** @returns {(keyof typeof SCORES)[]} */
+function keys() {
+  return /** @type {(keyof typeof SCORES)[]} */ (Object.keys(SCORES));
+}
+
+/**
+ * @param {number | null} old
+ * @param {number | null} now
+ */
+function changed(old, now) {
+  if (old === null || now === null) return [];
+  return [" → ", h("strong", { class: tone(now - old) }, figure(now, 3))];
+}
+
+/**
+ * Every held-out picture under the old and the new policy.
+ * @param {Change[]} changes what became worse first
+ */
+export function changeList(changes) {
+  const worse = changes.filter(({ gain }) => gain < -0.005).length;
+  const better = changes.filter(({ gain }) => gain > 0.005).length;
+  return [
+    h("h2", {}, "Before and after"),
+    h("p", { class: "train-note" }, `${counted(changes.length, "held-out picture")}, the worst change first: ${worse} `
+      + `worse, ${better} better, ${changes.length - worse - better} as before.`),
+    h("ul", {}, ...changes.map((change) => h("li", {},
+      picture(change.old, "Before", change.old_iou), picture(change.new, "After", change.new_iou),
+      h("p", {}, h("strong", { class: tone(change.gain) }, signed(change.gain)), " IoU · ", h("bdi", {}, change.source),
+        " · ", h("bdi", {}, change.instruction))))),
+  ];
+}
+
+/**
+ * @param {string} address
+ * @param {string} name
+ * @param {number | null} iou
+ */
+function picture(address, name, iou) {
+  const said = `${name}, IoU ${figure(iou, 2)}`;
+  return h("figure", {}, h("img", { src: address, alt: `Mask ${said}`, loading: "lazy" }), h("figcaption", {}, said));
+}
+
+/** @param {number} gain */
+function tone(gain) {
+  return gain < -0.005 ? "is-worse" : gain > 0.005 ? "is-better" : "";
+}
+
+/** @param {number} value */
+function signed(value) {
+  return `${value < 0 ? "−" : "+"}${figure(Math.abs(value), 2)}`;
+}

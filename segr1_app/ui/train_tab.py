@@ -1,0 +1,29 @@
+"""The Train tab: what there is to learn from, a training and its reward, before and after, and the app's policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from segr1_app.ui.endpoints import failures_told, publish
+from segr1_app.ui.training import STEPS, TrainingHandlers
+from segr1_app.ui.views import view
+
+
+def build_train_tab(training: TrainingHandlers) -> gr.HTML:
+    """Lay out the tab in the current ``gr.Blocks``; returns its view, which fires ``change`` with another policy."""
+    calls: list[Callable[..., Any]] = [
+        training.training_plan,
+        training.training_state,
+        training.start_training,
+        training.stop_training,
+        training.resume_training,
+        training.training_changes,
+        training.promote,
+        training.go_back,
+    ]
+    for method in calls:
+        publish(method)
+    return view("train", {"steps": STEPS}, elem_id="train", functions=[failures_told(method) for method in calls])

@@ -1,0 +1,69 @@
+"""The Train tab: a training is started, stopped, resumed and put to use in a real browser, and taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import switch_scheme
+from tests.e2e.test_run_tab import LOAD_MS, LOWEST_CONTRAST
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+TRAIN_MS = 600_000
+
+
+def test_a_training_is_started_stopped_resumed_promoted_and_taken_back(
+    real_app: str, visit: Callable[..., Page]
+) -> None:
+    page = visit(real_app)
+    page.wait_for_selector(".lamp.is-ready", timeout=LOAD_MS)
+    page.get_by_role("tab", name="Train").click()
+    expect(page.locator(".train-empty")).to_be_visible()
+    page.click("[data-action=plan]")
+    expect(page.locator(".train-plan")).to_contain_text("no corrections", timeout=LOAD_MS)
+
+    page.fill("#train-steps", "0")
+    page.click("[data-action=start-training]")
+    expect(page.locator("#train .notice")).to_contain_text("from 1 to")
+    page.fill("#train-steps", "1")
+    page.click("[data-action=start-training]")
+    state = page.locator(".train-state")
+    expect(state).to_contain_text("Running")
+    expect(page.locator("[data-action=start-training]")).to_be_disabled()
+    page.click("[data-action=stop-training]")
+    expect(state).to_contain_text("Stopped")
+    page.click("[data-action=resume-training]")
+    expect(state).to_contain_text("Running")
+    # The training is no child of the page: whoever opens another one finds it.
+    again = visit(real_app)
+    again.get_by_role("tab", name="Train").click()
+    expect(again.locator(".train-state")).to_contain_text("Running")
+    again.close()
+
+    expect(state).to_have_text("Done · step 1 of 1", timeout=TRAIN_MS)
+    expect(page.locator(".train-table")).to_contain_text("Original pairs")
+    pictures = page.locator(".train-changes img")
+    expect(pictures.first).to_be_visible()
+    pictures.last.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.querySelectorAll('.train-changes img')].every((image) => image.naturalWidth)")
+    for width in (390, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in ("light", "dark"):
+            switch_scheme(page, scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            ratio, text = page.evaluate(LOWEST_CONTRAST)
+            assert ratio >= 4.5, (width, scheme, text)
+
+    name = page.locator(".header-models .model-name").first
+    expect(name).to_have_text("embedded policy")
+    page.click("[data-action=promote]")
+    expect(name).to_contain_text("/policy")
+    page.wait_for_selector(".lamp.is-ready", timeout=LOAD_MS)
+    expect(page.locator(".train-used")).to_have_text("The app uses this policy.")
+    page.click("[data-action=go-back]")
+    expect(name).to_have_text("embedded policy")
+    page.wait_for_selector(".lamp.is-ready", timeout=LOAD_MS)
+    expect(page.locator("[data-action=go-back]")).to_be_hidden()
