@@ -1,7 +1,8 @@
-"""The Review and Progress tabs: a whole review in a real browser, and what the database holds afterwards; by API, too."""
+"""The Review and Progress tabs: a whole review in a real browser, then a look into the database; the same by API."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,8 +104,9 @@ def colour_at(page: Page, pane: str, place: tuple[float, float]) -> list[int]:
             const sheet = pane.querySelector("canvas");
             const frame = sheet.getBoundingClientRect();
             const picture = pane.querySelector("img").getBoundingClientRect();
-            const [u, v] = [picture.left + x * picture.width - frame.left, picture.top + y * picture.height - frame.top];
-            return [...sheet.getContext("2d").getImageData(u * devicePixelRatio, v * devicePixelRatio, 1, 1).data];
+            const u = (picture.left + x * picture.width - frame.left) * devicePixelRatio;
+            const v = (picture.top + y * picture.height - frame.top) * devicePixelRatio;
+            return [...sheet.getContext("2d").getImageData(u, v, 1, 1).data];
         }""",
         place,
     )
@@ -230,10 +232,8 @@ def test_three_pictures_move_as_one(review_app: ScriptedApp, visit: Callable[...
     page.keyboard.down("Control")
     page.mouse.wheel(0, -100)
     page.keyboard.up("Control")
-    page.wait_for_function(
-        "(whole) => document.querySelector('#review .stage-picture').style.transform !== whole", arg=whole
-    )
     (zoomed,) = views()
+    assert zoomed != whole
     page.mouse.down()
     page.mouse.move(box["x"] + 40, box["y"] + 40, steps=3)
     page.mouse.up()
@@ -258,7 +258,7 @@ def test_progress_says_what_the_store_counts(review_app: ScriptedApp, visit: Cal
     expect(ann.locator("[data-column='Clicks each']")).to_have_text("2.0")
     expect(ann.locator("[data-column='IoU gained']")).to_have_text(f"{1 - iou(POLICY, ANN):.3f}")
     expect(page.locator(".progress-pairs li")).to_have_text(f"{NAME} and Ann{iou(ANN, BEN):.3f}")
-    expect(page.locator(".chart-plot").first).to_have_attribute("aria-label", "")
+    expect(page.locator(".chart-plot").first).to_have_attribute("aria-label", re.compile("^Decided per day: .* 3$"))
     assert page.evaluate("window.hacked") is None
     assert page.locator("#progress :is(b, i, script)").count() == 0
 
