@@ -16,6 +16,7 @@ from segr1_app.metrics import iou
 from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
 from segr1_app.ui.reviews import LISTED
+from tests.e2e.canvas_page import CanvasPage
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, studio, switch_scheme
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
 from tests.scenes import ellipse_scene
@@ -207,6 +208,26 @@ def test_a_stale_restore_is_refused_with_a_choice(review_app: ScriptedApp, visit
     page.keyboard.press("2")
     expect(page.locator(".review-status")).to_contain_text("restored as revision 5, which counts now")
     assert store.revision(5).parent_id == newer.id
+
+
+def test_a_decided_task_is_corrected_anew(review_app: ScriptedApp, visit: Callable[..., Page]) -> None:
+    store = review_app.store
+    page = open_tab(visit, review_app.url)
+    compared(page, "Policy", "revision 3", iou(POLICY, BEN))
+    page.fill("#reviewer-name", "Rea")
+    page.get_by_role("button", name="Open in Annotate").click()
+    expect(page.locator("#annotate .notice")).to_contain_text("is decided already", timeout=20_000)
+    expect(page.locator("#annotator-name")).to_have_value("Rea")
+    assert store.holder(1) == "Rea"
+    canvas = CanvasPage(page, SIZE, "#annotate")
+    canvas.settle()
+    canvas.click((200, 150))
+    canvas.press("a")
+    expect(page.locator("#annotate .notice")).to_contain_text("Nothing is left for you", timeout=20_000)
+    made = store.heads(1)["Rea"]
+    assert (made.correction.verdict, len(made.correction.prompts[0].points)) == (Verdict.FIX, 3)
+    page.get_by_role("tab", name="Review").click()
+    expect(revision(page, made.id).locator(".badge")).to_have_text("Current")
 
 
 def test_three_pictures_move_as_one(review_app: ScriptedApp, visit: Callable[..., Page]) -> None:
