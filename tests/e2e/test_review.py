@@ -95,7 +95,7 @@ def compared(page: Page, first: str, second: str, value: float) -> None:
 
 
 def revision(page: Page, number: int) -> Locator:
-    return page.locator(f"[data-revision='{number}']")
+    return page.locator(f"[data-key='revision {number}']")
 
 
 def colour_at(page: Page, pane: str, place: tuple[float, float]) -> list[int]:
@@ -160,6 +160,7 @@ def test_a_whole_review(review_app: ScriptedApp, visit: Callable[..., Page]) -> 
     revision(page, 3).get_by_role("button", name="Restore").click()
     expect(status).to_have_text("Revision 3 is restored as revision 4, but revision 2 still counts.")
     expect(revision(page, 4)).to_contain_text("restored from revision 3")
+    expect(revision(page, 3).get_by_role("button", name="Restore")).to_be_focused()
     revision(page, 2).get_by_role("button", name="Take the choice back").click()
     expect(status).to_have_text("The choice is taken back; revision 4 counts.")
     restored = store.current(1)
