@@ -30,7 +30,15 @@ MOST_TOLD = 20
 
 def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
     """Lay out the tab in the current ``gr.Blocks`` and wire its events."""
-    page_calls: list[Callable[..., Any]] = [jobs.next_task, jobs.save_decision, jobs.put_draft, jobs.drop_draft]
+    page_calls: list[Callable[..., Any]] = [
+        jobs.next_task,
+        jobs.open_task,
+        jobs.set_instruction,
+        jobs.add_task,
+        jobs.save_decision,
+        jobs.put_draft,
+        jobs.drop_draft,
+    ]
     view(
         "annotate",
         None,

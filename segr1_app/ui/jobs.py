@@ -95,28 +95,58 @@ class JobHandlers:
         Returns:
             {"task": its number, or None when nothing is left, "canvas": what the canvas shows, "instruction",
             "picture_name", "reasoning", "prediction": its number or None, "parent": the number of the annotator's own
-            revision of it or None, "draft": what `put_draft` kept or None, "progress": as of `progress`}.
+            revision of it or None, "draft": what `put_draft` kept or None, "decided": whether somebody decided it,
+            "progress": as of `progress`}.
         """
         task = self._store.lease_next(annotator, _order(order))
-        progress = self.progress(annotator)
         if task is None:
-            return {"task": None, "progress": progress}
-        picture, prediction = self._prepare(task)
-        draft = self._store.get_draft(task.id, annotator)
-        heads = self._store.heads(task.id)
-        own = heads.get(" ".join(annotator.split()))
+            return {"task": None, "progress": self.progress(annotator)}
+        handed = self._handed_out(task, annotator)
         threading.Thread(target=self._prewarm, args=(annotator, order), name="prewarm", daemon=True).start()
-        return {
-            "task": task.id,
-            "canvas": self._canvas_value(task, picture, prediction),
-            "instruction": task.instruction,
-            "picture_name": task.picture_name,
-            "reasoning": (prediction.prediction.reasoning or "") if prediction else "",
-            "prediction": prediction.id if prediction else None,
-            "parent": own.id if own else None,
-            "draft": json.loads(draft.content) if draft else None,
-            "progress": progress,
-        }
+        return handed
+
+    def open_task(self, annotator: str, task: int) -> dict[str, Any]:
+        """Hold one certain task, also a decided one, which then gets a further revision; the one held before is free.
+
+        Args:
+            annotator: who works.
+            task: its number.
+
+        Returns:
+            As of `next_task`.
+        """
+        self._store.lease(int(task), annotator)
+        return self._handed_out(self._store.task(int(task)), annotator)
+
+    def set_instruction(self, annotator: str, task: int, instruction: str) -> dict[str, Any]:
+        """Change what a task asks for; the policy answers anew, and the annotator's draft of it is given up.
+
+        Args:
+            annotator: who works.
+            task: its number.
+            instruction: what to segment instead.
+
+        Returns:
+            As of `next_task`.
+        """
+        self._store.lease(int(task), annotator)
+        changed = self._store.set_instruction(int(task), instruction)
+        self._store.drop_draft(changed.id, annotator)
+        return self._handed_out(changed, annotator)
+
+    def add_task(self, annotator: str, task: int, instruction: str) -> dict[str, Any]:
+        """Hold a further task of a task's picture, which is made if there is none with this instruction yet.
+
+        Args:
+            annotator: who works.
+            task: the number of the task whose picture it is.
+            instruction: what else to segment in it.
+
+        Returns:
+            As of `next_task`.
+        """
+        added = self._store.add_task(self._store.task(int(task)).sha256, instruction)
+        return self.open_task(annotator, added.id)
 
     def save_decision(  # noqa: PLR0917 - what it takes is what a client of the API fills in, by name
         self,
@@ -271,6 +301,23 @@ class JobHandlers:
             verdict = Verdict.FIX
         why = one_of(RejectReason, reason, "A reject needs a reason:") if verdict is Verdict.REJECT else None
         return Correction(verdict, corrected.annotated(picture.size), why, comment)
+
+    def _handed_out(self, task: Task, annotator: str) -> dict[str, Any]:
+        picture, prediction = self._prepare(task)
+        draft = self._store.get_draft(task.id, annotator)
+        own = self._store.heads(task.id).get(" ".join(annotator.split()))
+        return {
+            "task": task.id,
+            "canvas": self._canvas_value(task, picture, prediction),
+            "instruction": task.instruction,
+            "picture_name": task.picture_name,
+            "reasoning": (prediction.prediction.reasoning or "") if prediction else "",
+            "prediction": prediction.id if prediction else None,
+            "parent": own.id if own else None,
+            "draft": json.loads(draft.content) if draft else None,
+            "decided": not task.open,
+            "progress": self.progress(annotator),
+        }
 
     def _prepare(self, task: Task) -> tuple[Picture, StoredPrediction | None]:
         """A task's picture and prediction, which is made now if nobody made it before."""

@@ -255,6 +255,45 @@ def test_the_tab_is_legible_and_holds_still(
     assert page.locator(f"{ROOT} .stage-mat").evaluate(PLACE) == place, "the picture moved while it worked"
 
 
+def test_the_instruction_is_edited_and_a_picture_gets_a_further_task(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    store = annotate_app.store
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads[:1])
+    canvas = begin(page, "Ada")
+    canvas.click((200, 150))
+    other = " ".join(HOSTILE.split())
+    page.get_by_role("button", name="Edit the instruction").click()
+    page.fill("#task-instruction", other)
+    page.get_by_role("button", name="Ask this instead").click()
+    expect(page.locator(".job-instruction")).to_have_text(other, timeout=30_000)
+    canvas.settle()
+    assert store.task(1).instruction == other
+    assert len(canvas.object["points"]) == 1, "what was drawn for the old words is given up"
+    assert store.prediction(store.task(1).prediction_id or 0).prediction.instruction == other
+
+    # The further task takes the place of the first one, whose draft is kept.
+    canvas.click((200, 150))
+    page.get_by_role("button", name="Edit the instruction").click()
+    page.fill("#task-instruction", "Segment the nest.")
+    page.get_by_role("button", name="Add as another task of this picture").click()
+    shown(canvas, 2)
+    assert [task.instruction for task in store.tasks_of(store.task(1).sha256)] == [other, "Segment the nest."]
+    assert (store.holder(1), store.holder(2)) == (None, "Ada")
+    canvas.press("a")
+    shown(canvas, 1)
+    assert len(canvas.object["points"]) == 2
+    assert store.current(2) is not None
+
+    page.get_by_role("button", name="Edit the instruction").click()
+    page.fill("#task-instruction", "Segment  the nest.")
+    page.get_by_role("button", name="Ask this instead").click()
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("has a task with that instruction already")
+    assert store.task(1).instruction == other
+    assert page.evaluate("window.hacked") is None
+
+
 def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list[Path]) -> None:
     client = Client(annotate_app.url, verbose=False)
     with pytest.raises(AppError, match="not in the list"):
@@ -288,3 +327,9 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
             client.predict(**{"annotator": "Ada", "task": 2, "objects": [], **arguments}, api_name="/save_decision")
     with pytest.raises(AppError, match="Say who you are"):
         client.predict("  ", "imported", api_name="/next_task")
+    assert client.predict("Ada", 1, api_name="/open_task")["decided"] is True
+    with pytest.raises(AppError, match="Ada is working on this task"):
+        client.predict("Bea", 1, "the nest", api_name="/set_instruction")
+    added = client.predict("Bea", 1, "the nest", api_name="/add_task")
+    assert (added["instruction"], added["decided"]) == ("the nest", False)
+    assert client.predict("Bea", added["task"], "the twigs", api_name="/set_instruction")["instruction"] == "the twigs"

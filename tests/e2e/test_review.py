@@ -1,7 +1,8 @@
-"""The Review and Progress tabs: a whole review in a real browser, what the database holds afterwards; by API, too."""
+"""The Review and Progress tabs: a whole review in a real browser, then a look into the database; the same by API."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from segr1_app.metrics import iou
 from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
 from segr1_app.ui.reviews import LISTED
+from tests.e2e.canvas_page import CanvasPage
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, studio, switch_scheme
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
 from tests.scenes import ellipse_scene
@@ -93,7 +95,7 @@ def compared(page: Page, first: str, second: str, value: float) -> None:
 
 
 def revision(page: Page, number: int) -> Locator:
-    return page.locator(f"[data-revision='{number}']")
+    return page.locator(f"[data-key='revision {number}']")
 
 
 def colour_at(page: Page, pane: str, place: tuple[float, float]) -> list[int]:
@@ -103,9 +105,9 @@ def colour_at(page: Page, pane: str, place: tuple[float, float]) -> list[int]:
             const sheet = pane.querySelector("canvas");
             const frame = sheet.getBoundingClientRect();
             const picture = pane.querySelector("img").getBoundingClientRect();
-            const u = picture.left + x * picture.width - frame.left;
-            const v = picture.top + y * picture.height - frame.top;
-            return [...sheet.getContext("2d").getImageData(u * devicePixelRatio, v * devicePixelRatio, 1, 1).data];
+            const u = (picture.left + x * picture.width - frame.left) * devicePixelRatio;
+            const v = (picture.top + y * picture.height - frame.top) * devicePixelRatio;
+            return [...sheet.getContext("2d").getImageData(u, v, 1, 1).data];
         }""",
         place,
     )
@@ -158,6 +160,7 @@ def test_a_whole_review(review_app: ScriptedApp, visit: Callable[..., Page]) -> 
     revision(page, 3).get_by_role("button", name="Restore").click()
     expect(status).to_have_text("Revision 3 is restored as revision 4, but revision 2 still counts.")
     expect(revision(page, 4)).to_contain_text("restored from revision 3")
+    expect(revision(page, 3).get_by_role("button", name="Restore")).to_be_focused()
     revision(page, 2).get_by_role("button", name="Take the choice back").click()
     expect(status).to_have_text("The choice is taken back; revision 4 counts.")
     restored = store.current(1)
@@ -208,6 +211,26 @@ def test_a_stale_restore_is_refused_with_a_choice(review_app: ScriptedApp, visit
     assert store.revision(5).parent_id == newer.id
 
 
+def test_a_decided_task_is_corrected_anew(review_app: ScriptedApp, visit: Callable[..., Page]) -> None:
+    store = review_app.store
+    page = open_tab(visit, review_app.url)
+    compared(page, "Policy", "revision 3", iou(POLICY, BEN))
+    page.fill("#reviewer-name", "Rea")
+    page.get_by_role("button", name="Open in Annotate").click()
+    expect(page.locator("#annotate .notice")).to_contain_text("is decided already", timeout=20_000)
+    expect(page.locator("#annotator-name")).to_have_value("Rea")
+    assert store.holder(1) == "Rea"
+    canvas = CanvasPage(page, SIZE, "#annotate")
+    canvas.settle()
+    canvas.click((200, 150))
+    canvas.press("a")
+    expect(page.locator("#annotate .notice")).to_contain_text("Nothing is left for you", timeout=20_000)
+    made = store.heads(1)["Rea"]
+    assert (made.correction.verdict, len(made.correction.prompts[0].points)) == (Verdict.FIX, 3)
+    page.get_by_role("tab", name="Review").click()
+    expect(revision(page, made.id).locator(".badge")).to_have_text("Current")
+
+
 def test_three_pictures_move_as_one(review_app: ScriptedApp, visit: Callable[..., Page]) -> None:
     page = open_tab(visit, review_app.url)
     compared(page, "Policy", "revision 3", iou(POLICY, BEN))
@@ -231,10 +254,8 @@ def test_three_pictures_move_as_one(review_app: ScriptedApp, visit: Callable[...
     page.keyboard.down("Control")
     page.mouse.wheel(0, -100)
     page.keyboard.up("Control")
-    page.wait_for_function(
-        "(whole) => document.querySelector('#review .stage-picture').style.transform !== whole", arg=whole
-    )
     (zoomed,) = views()
+    assert zoomed != whole
     page.mouse.down()
     page.mouse.move(box["x"] + 40, box["y"] + 40, steps=3)
     page.mouse.up()
@@ -259,7 +280,7 @@ def test_progress_says_what_the_store_counts(review_app: ScriptedApp, visit: Cal
     expect(ann.locator("[data-column='Clicks each']")).to_have_text("2.0")
     expect(ann.locator("[data-column='IoU gained']")).to_have_text(f"{1 - iou(POLICY, ANN):.3f}")
     expect(page.locator(".progress-pairs li")).to_have_text(f"{NAME} and Ann{iou(ANN, BEN):.3f}")
-    expect(page.locator(".chart-plot").first).to_have_attribute("aria-label", "")
+    expect(page.locator(".chart-plot").first).to_have_attribute("aria-label", re.compile("^Decided per day: .* 3$"))
     assert page.evaluate("window.hacked") is None
     assert page.locator("#progress :is(b, i, script)").count() == 0
 

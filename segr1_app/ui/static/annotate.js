@@ -2,7 +2,9 @@ import { button, field } from "./controls.js";
 import { h } from "./dom.js";
 import { choiceDialog } from "./annotate/dialogs.js";
 import { Clock } from "./annotate/clock.js";
+import { instructionDialog } from "./annotate/instruction.js";
 import { DECISIONS, NAME_KEY, REASONS } from "./annotate/keys.js";
+import { openBy } from "./annotate/reopening.js";
 import { answer } from "./canvas/live.js";
 import { Canvas } from "./canvas/view.js";
 
@@ -12,12 +14,14 @@ import { Canvas } from "./canvas/view.js";
  *
  * See next_task in jobs.py.
  * @typedef {{task: number | null, canvas: import("./canvas/view.js").Value, instruction: string, picture_name: string,
- *   reasoning: string, prediction: number | null, parent: number | null, draft: Draft | null, progress: Progress}} Task
+ *   reasoning: string, prediction: number | null, parent: number | null, draft: Draft | null, decided: boolean,
+ *   progress: Progress}} Task
  */
 
 const ORDER_KEY = "segr1-order";
 const DRAFT_MS = 250;
 const PATIENCE_MS = 1500;
+const DECIDED = "This task is decided already: what you save is a further revision, beside the ones that are there.";
 const GONE = "The server did not answer. What you did is still here: try again.";
 
 /**
@@ -53,6 +57,8 @@ class Annotate {
     this.count = h("p", { class: "job-count" });
     this.title = h("p", { class: "job-instruction" });
     this.about = h("p", { class: "job-picture" });
+    this.edit = button("Edit", "edit-instruction", () => this.task && this.wording.open(this.task.instruction));
+    this.edit.setAttribute("aria-label", "Edit the instruction");
     this.reasoning = h("p", { class: "job-reasoning", tabindex: "0", "aria-label": "Reasoning of the policy" });
     this.comment = h("textarea", { id: "job-comment", rows: "2", maxlength: "4000" });
     this.comment.addEventListener("input", () => this.keep());
@@ -67,7 +73,7 @@ class Annotate {
       this.notice,
       h("div", { class: "job-bench" }, stage,
         h("div", { class: "job-side" },
-          this.title, this.about,
+          this.title, h("div", { class: "job-about" }, this.about, this.edit),
           h("section", { class: "answer-section" }, h("h2", {}, "Reasoning"), this.reasoning),
           h("div", { class: "job-decisions", role: "group", "aria-label": "Decision" }, ...this.buttons),
           field("Comment", this.comment))),
@@ -84,7 +90,11 @@ class Annotate {
       { value: "keep", name: "Keep that version, and go on" },
       { value: "mine", name: "Save mine on top of it" },
     ], (choice) => this.settle(choice));
-    element.append(this.rejection.element, this.stale.element);
+    this.wording = instructionDialog({
+      change: (instruction) => this.take("set_instruction", { task: this.task?.task, instruction }),
+      add: (instruction) => this.take("add_task", { task: this.task?.task, instruction }),
+    });
+    element.append(this.rejection.element, this.stale.element, this.wording.element);
 
     this.name.value = localStorage.getItem(NAME_KEY) ?? "";
     this.order.value = localStorage.getItem(ORDER_KEY) ?? "imported";
@@ -92,18 +102,44 @@ class Annotate {
     this.tell("");
     this.render();
     this.canvas.show(null);
-    this.#resume(element);
+    if (!openBy((wish) => this.reopen(wish))) this.#resume(element);
   }
 
   /** Whoever was at work when the page was reloaded goes on where they were, once they look at this tab. */
   #resume(/** @type {HTMLElement} */ element) {
     if (!this.name.value) return;
-    const seen = new ResizeObserver(() => {
-      if (!element.clientWidth) return;
-      seen.disconnect();
-      this.next();
-    });
-    seen.observe(element);
+    this.resuming.observe(element);
+  }
+
+  resuming = new ResizeObserver(([{ target }]) => {
+    if (!target.clientWidth) return;
+    this.resuming.disconnect();
+    this.next();
+  });
+
+  /**
+   * Open the task that another tab asks for.
+   * @param {import("./annotate/reopening.js").Wish} wish
+   */
+  async reopen({ annotator, task }) {
+    this.resuming.disconnect();
+    if (this.busy) return this.tell("Another task is on its way: ask for this one again when it is there.");
+    await this.take("open_task", { task }, annotator);
+  }
+
+  /**
+   * Get one certain task in place of the present one.
+   * @param {string} what
+   * @param {object} question
+   * @param {string} [annotator] who works from now on
+   */
+  async take(what, question, annotator = this.annotator) {
+    clearTimeout(this.saving);
+    // What is under way is that of whoever worked until now.
+    if (this.changed || this.comment.value) await this.putDraft();
+    this.name.value = annotator;
+    const reply = await this.ask(what, { annotator, ...question });
+    if (reply) this.open(reply);
   }
 
   get annotator() {
@@ -132,7 +168,7 @@ class Annotate {
     this.canvas.show(this.task ? task.canvas : null);
     if (draft) this.canvas.restore(draft.objects);
     this.changed = Boolean(draft?.objects);
-    this.tell(this.task ? "" : task.progress.tasks
+    this.tell(this.task ? (task.decided ? DECIDED : "") : task.progress.tasks
       ? "Nothing is left for you to do: every open task is decided, held by somebody or skipped by you."
       : "There are no tasks yet: import pictures below.");
     this.render(task.progress);
@@ -236,6 +272,7 @@ class Annotate {
     this.about.textContent = task ? `Task ${task.task} · ${task.picture_name}` : "";
     this.reasoning.textContent = task?.reasoning ?? "";
     this.comment.disabled = !task;
+    this.edit.disabled = !task || this.busy;
     for (const each of this.buttons) each.disabled = !task || this.busy;
     const accept = /** @type {HTMLElement} */ (this.buttons[0].firstElementChild);
     accept.textContent = this.changed ? "Save fix" : "Accept";

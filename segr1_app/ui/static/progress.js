@@ -52,10 +52,13 @@ function shown(report, refresh) {
   const { total } = report;
   const days = calendar(report.days, FEWEST_DAYS, MOST_DAYS);
   const decided = report.tasks - report.open;
-  const meter = h("progress", { max: String(Math.max(1, report.tasks)), value: String(decided), "aria-label": "Tasks decided" });
+  const meter = h("progress", {
+    max: String(Math.max(1, report.tasks)), value: String(decided), "aria-label": "Tasks decided",
+  });
   return [
     h("section", { class: "progress-head", "aria-label": "In total" },
-      h("div", { class: "job-progress" }, h("p", { class: "progress-done" }, `${decided} of ${counted(report.tasks, "task")} decided`), meter),
+      h("div", { class: "job-progress" },
+        h("p", { class: "progress-done" }, `${decided} of ${counted(report.tasks, "task")} decided`), meter),
       h("dl", { class: "progress-tiles" },
         tile("per hour", figure(total.per_hour, 1)), tile("clicks each", figure(each(total.clicks, total), 1)),
         tile("seconds each", figure(each(total.seconds, total), 1)), tile("IoU gained", figure(total.iou_gained, 3)),
@@ -74,7 +77,8 @@ function shown(report, refresh) {
     ]),
     h("p", { class: "progress-note" }, "“Each” is per decided task. IoU gained is how far the policy’s mask was from the "
       + "one that was kept, 1 − IoU, on average over accepts and fixes: a better policy leaves less to gain."),
-    h("section", { class: "progress-pairs", "aria-label": "Agreement" }, h("h2", {}, "Agreement"), ...agreement(report.pairs)),
+    h("section", { class: "progress-pairs", "aria-label": "Agreement" },
+      h("h2", {}, "Agreement"), ...agreement(report.pairs)),
   ];
 }
 

@@ -1,5 +1,6 @@
 import { choiceDialog } from "./annotate/dialogs.js";
 import { NAME_KEY } from "./annotate/keys.js";
+import { askFor } from "./annotate/reopening.js";
 import { answer } from "./canvas/live.js";
 import { button, field, whenSeen } from "./controls.js";
 import { h } from "./dom.js";
@@ -71,6 +72,7 @@ class Review {
     this.detail = h("div", { class: "review-detail" },
       h("div", { class: "review-head" },
         h("div", { class: "review-words" }, this.title, this.about),
+        button("Open in Annotate", "reopen", () => this.reopen()),
         h("div", { class: "tool-group", role: "group", "aria-label": "Pictures" },
           button("−", "zoom-out", () => this.panes.zoom(1 / 1.5)), button("+", "zoom-in", () => this.panes.zoom(1.5)),
           button("Fit", "fit", () => this.panes.fit()), this.prompts)),
@@ -220,6 +222,14 @@ class Review {
     const { revision, parent } = this.pending;
     if (choice === "mine") return this.restore(revision, parent);
     await this.refresh();
+  }
+
+  /** Correct the task anew, as a revision of one's own. */
+  reopen() {
+    const annotator = this.reviewer();
+    if (!annotator || !this.task) return;
+    askFor({ annotator, task: this.task.task });
+    /** @type {HTMLElement | null} */ (document.querySelector("[role=tab][data-tab-id=annotate-tab]"))?.click();
   }
 
   /** The reviewer's name as the store keeps it; empty, and asked for, while there is none. */

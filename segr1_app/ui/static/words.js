@@ -17,7 +17,8 @@ export function moment(seconds) {
  * @param {number} digits
  */
 export function figure(value, digits) {
-  return value === null ? "–" : value.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  if (value === null) return "–";
+  return value.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /**

@@ -31,7 +31,8 @@ export function historyList(use) {
    * @param {Compared} compared
    */
   const pickers = (name, spoken, compared) => h("div", { class: "history-sides" }, ...SIDES.map(([side, letter]) => {
-    const input = h("input", { type: "radio", name: `review-${side}`, value: name, "aria-label": `${letter}: ${spoken}` });
+    const label = `${letter}: ${spoken}`;
+    const input = h("input", { type: "radio", name: `review-${side}`, value: name, "aria-label": label });
     input.checked = compared[side] === name;
     input.addEventListener("change", () => use.compare(side, name));
     return h("label", { class: `side-pick is-${side}` }, input, h("span", { "aria-hidden": "true" }, letter));
@@ -44,9 +45,8 @@ export function historyList(use) {
    */
   const revision = (made, history, compared) => {
     const chosen = made.current && history.chosen_by !== null;
-    const badge = made.current
-      ? [h("span", { class: "badge" }, "Current", ...(history.chosen_by === null ? [] : [", chosen by ", h("bdi", {}, history.chosen_by)]))]
-      : [];
+    const by = history.chosen_by === null ? [] : [", chosen by ", h("bdi", {}, history.chosen_by)];
+    const badge = made.current ? [h("span", { class: "badge" }, "Current", ...by)] : [];
     const current = button("Make current", "make-current", () => use.choose(made.revision));
     current.disabled = chosen || made.verdict === "skip";
     const actions = [current, button("Restore", "restore", () => use.restore(made.revision))];
@@ -54,7 +54,7 @@ export function historyList(use) {
     for (const each of actions) each.setAttribute("aria-label", `${each.textContent}: revision ${made.revision}`);
     return h(
       "li",
-      { "data-revision": String(made.revision) },
+      { "data-key": `revision ${made.revision}` },
       pickers(`revision ${made.revision}`, `revision ${made.revision} by ${made.annotator}`, compared),
       h("div", { class: "history-entry" },
         h("p", { class: "history-who" }, h("bdi", {}, made.annotator), verdictMark(made.verdict), ...badge),
@@ -64,24 +64,49 @@ export function historyList(use) {
     );
   };
 
+  /**
+   * @param {Prediction} made
+   * @param {Compared} compared
+   */
+  const prediction = ({ prediction: number, policy, checkpoint, created_at }, compared) => h(
+    "li",
+    { "data-key": `prediction ${number}` },
+    pickers(`prediction ${number}`, `prediction ${number} of the policy`, compared),
+    h("div", { class: "history-entry" },
+      h("p", { class: "history-who" }, "Policy"),
+      h("p", { class: "history-facts" }, `Prediction ${number} · ${moment(created_at)} · `, h("bdi", {}, policy),
+        ` · ${checkpoint.slice(0, 8)}`)),
+  );
+
   return {
     element,
     render(history, compared) {
-      const focused = document.activeElement;
-      const kept = focused instanceof HTMLInputElement && element.contains(focused) ? [focused.name, focused.value] : null;
+      const refocus = keptFocus(element);
       element.replaceChildren(
         ...history.revisions.map((made) => revision(made, history, compared)),
-        ...history.predictions.map(({ prediction, policy, checkpoint, created_at }) => h("li", {},
-          pickers(`prediction ${prediction}`, `prediction ${prediction} of the policy`, compared),
-          h("div", { class: "history-entry" },
-            h("p", { class: "history-who" }, "Policy"),
-            h("p", { class: "history-facts" }, `Prediction ${prediction} · ${moment(created_at)} · `, h("bdi", {}, policy),
-              ` · ${checkpoint.slice(0, 8)}`)))),
+        ...history.predictions.map((made) => prediction(made, compared)),
       );
-      if (!kept) return;
-      for (const input of element.querySelectorAll("input"))
-        if (input.name === kept[0] && input.value === kept[1]) input.focus();
+      refocus();
     },
+  };
+}
+
+/**
+ * Whoever works by keyboard stays where they were when the list is drawn anew: on the same control of the same entry,
+ * or on the next one there that can be used.
+ * @param {HTMLElement} list
+ * @returns {() => void} to be called when it is drawn
+ */
+function keptFocus(list) {
+  const at = document.activeElement;
+  const row = at?.closest("li");
+  if (!(at instanceof HTMLElement) || !row || !list.contains(row)) return () => {};
+  const key = row.dataset.key;
+  const control = at instanceof HTMLInputElement ? `input[name="${at.name}"]` : `[data-action="${at.dataset.action}"]`;
+  return () => {
+    const again = [...list.children].find((each) => each instanceof HTMLElement && each.dataset.key === key);
+    const found = again?.querySelector(`${control}:enabled`) ?? again?.querySelector("button:enabled");
+    if (found instanceof HTMLElement) found.focus({ preventScroll: true });
   };
 }
 
@@ -90,7 +115,8 @@ function facts({ revision, verdict, created_at, clicks, seconds, policy_iou, rea
   const told = [`Revision ${revision}`, moment(created_at)];
   if (origin !== null) told.push(`restored from revision ${origin}`);
   else told.push(counted(clicks, "click"), `${figure(seconds, 1)} s`);
-  if (policy_iou !== null && (verdict === "accept" || verdict === "fix")) told.push(`IoU with the policy’s mask ${figure(policy_iou, 2)}`);
+  const masked = verdict === "accept" || verdict === "fix";
+  if (masked && policy_iou !== null) told.push(`IoU with the policy’s mask ${figure(policy_iou, 2)}`);
   if (reason) told.push(REASONS.find(({ value }) => value === reason)?.name ?? reason);
   else if (blame) told.push(`the ${blame} was wrong`);
   return told.join(" · ");

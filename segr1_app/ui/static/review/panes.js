@@ -175,7 +175,8 @@ class Pane {
    */
   name(...title) {
     this.title.replaceChildren(...title);
-    this.frame.setAttribute("aria-label", `${this.title.textContent}. Plus and minus zoom all three pictures, 0 fits them.`);
+    const keys = "Plus and minus zoom all three pictures, 0 fits them.";
+    this.frame.setAttribute("aria-label", `${this.title.textContent}. ${keys}`);
   }
 
   /**

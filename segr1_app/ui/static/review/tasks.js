@@ -30,6 +30,7 @@ export function taskList(open) {
  * @param {(task: number) => void} open
  */
 function entry({ task, instruction, picture_name, annotator, verdict, saved_at, people, agreement }, current, open) {
+  const others = people > 1 ? [` · ${counted(people, "person", "people")}`] : [];
   const alike = agreement === null ? [] : [` · agreement ${figure(agreement, 2)}`];
   const button = h(
     "button",
@@ -37,8 +38,7 @@ function entry({ task, instruction, picture_name, annotator, verdict, saved_at, 
     h("span", { class: "review-task-title" }, h("bdi", {}, instruction)),
     h("span", { class: "review-task-line" }, `Task ${task} · `, h("bdi", {}, picture_name)),
     h("span", { class: "review-task-line" }, verdictMark(verdict), " by ", h("bdi", {}, annotator)),
-    h("span", { class: "review-task-line" }, moment(saved_at), ...(people > 1 ? [` · ${counted(people, "person", "people")}`] : []),
-      ...alike),
+    h("span", { class: "review-task-line" }, moment(saved_at), ...others, ...alike),
   );
   button.addEventListener("click", () => open(task));
   return button;
