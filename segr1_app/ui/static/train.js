@@ -184,7 +184,8 @@ class Train {
     const made = run.curve.at(-1)?.[0] ?? 0;
     this.state.className = `train-state is-${run.state}`;
     this.state.textContent = `${STATES[run.state]}${run.steps ? ` · step ${made} of ${run.steps}` : ""}`;
-    this.words.textContent = run.state === "done" ? "" : run.last_words;
+    this.words.textContent = run.last_words;
+    this.words.hidden = run.state === "done";
     this.resumer.hidden = run.state !== "stopped" || running !== null;
     this.promoter.hidden = run.state !== "done" || status.promoted_run === run.name;
     this.used.textContent = status.promoted_run === run.name ? "The app uses this policy." : "";

@@ -78,5 +78,6 @@ function tone(gain) {
 
 /** @param {number} value */
 function signed(value) {
-  return `${value < 0 ? "−" : "+"}${figure(Math.abs(value), 2)}`;
+  const sign = value < -0.005 ? "−" : value > 0.005 ? "+" : "±";
+  return `${sign}${figure(Math.abs(value), 2)}`;
 }
