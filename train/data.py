@@ -17,10 +17,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segr1_app.domain import DatasetError
-from segr1_app.images import Picture, load_mask, load_picture
+from segr1_app.images import Picture, load_picture
 from segr1_app.rewards import Truth
 from train.layouts import find_pair_folder
-from train.pairs import Pair
+from train.pairs import Pair, read_mask
 from train.scenes import INSTRUCTIONS, Kind, draw_scene
 from train.traces import separate_objects
 
@@ -219,9 +219,8 @@ def _pair_row(source: str, instruction: str, pair: Pair) -> Row | LeftOut:
 
 
 def _load_pair(pair: Pair) -> Example:
-    picture, mask = load_picture(pair.image), load_mask(pair.mask)
-    if mask.shape != picture.pixels.shape[:2]:
-        raise DatasetError(f"'{pair.mask}' is {mask.shape[::-1]} px but its image {tuple(picture.size)} px.")
+    picture = load_picture(pair.image)
+    mask = read_mask(pair, picture.size)
     return Example(picture, Truth(mask, objects=tuple(separate_objects(mask)) if mask.any() else ()))
 
 
