@@ -21,6 +21,7 @@ from segr1_app.images import load_mask
 from segr1_app.pipeline import Pipeline
 from tests.scenes import ellipse_scene
 from tests.test_benchmark_sets import write_reasonseg, write_refcoco
+from train.benchmarks import protocol
 from train.benchmarks.catalogue import BENCHMARKS
 from train.benchmarks.log import AnswerLog
 from train.evaluate import main
@@ -181,9 +182,9 @@ def test_answers_of_another_protocol_are_never_mixed_in(
 
 def test_the_protocol_names_every_choice(camo: Path, tmp_path: Path) -> None:
     options = ("--limit", "1", "--seed", "7", "--instruction", "Find it.")
-    protocol = scored("CAMO", camo, tmp_path / "r.json", *options)["protocol"]
-    assert protocol["questions"]["drawn"] == {"limit": 1, "seed": 7}
-    policy, segmenter = protocol["policy"], protocol["segmenter"]
+    written = scored("CAMO", camo, tmp_path / "r.json", *options)["protocol"]
+    assert written["questions"]["drawn"] == {"limit": 1, "seed": 7}
+    policy, segmenter = written["policy"], written["segmenter"]
     assert policy["instruction"] == "Find it."
     assert policy["decoding"] == "greedy"
     assert policy["max_new_tokens"] == 256
@@ -191,8 +192,17 @@ def test_the_protocol_names_every_choice(camo: Path, tmp_path: Path) -> None:
     assert "Find it." in policy["example"]["user_prompt"]
     assert segmenter["mask_threshold"] == 0
     assert "256 x 256" in segmenter["input"]
-    assert protocol["metric_libraries"]["pysodmetrics"]
-    assert "union" in protocol["prediction"]
+    assert written["metric_libraries"]["pysodmetrics"]
+    assert "union" in written["prediction"]
+
+
+def test_a_model_of_the_hub_is_known_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HF_HUB_CACHE", str(tmp_path))
+    assert protocol.identify("geshang/Seg-R1-3B", "s") == {"name": "s", "hub_commit": None}
+    newest = tmp_path / "models--geshang--Seg-R1-3B" / "refs" / "main"
+    newest.parent.mkdir(parents=True)
+    newest.write_text("0123abcd\n")
+    assert protocol.identify("geshang/Seg-R1-3B", "s") == {"name": "s", "hub_commit": "0123abcd"}
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def _score_pairs(given: argparse.Namespace) -> dict[str, Any]:
 def _score_benchmark(given: argparse.Namespace) -> dict[str, Any] | None:
     benchmark = find_benchmark(given.benchmark)
     if given.json.suffix != ".json":
-        raise SettingsError(f"--json {given.json} ends in .json: log and page are named after it.")
+        raise SettingsError(f"--json {given.json} does not end in .json: log and page are named after it.")
     return run_benchmark(
         benchmark,
         split=benchmark.choose_split(given.split),

@@ -6,6 +6,7 @@ import logging
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ from train.run_folder import circumstances
 logger = logging.getLogger(__name__)
 
 Record = Mapping[str, Any]
+
+PATIENCE = timedelta(days=2)
+"""How long a process waits for the others, whose questions may take longer; the libraries' own limit is minutes."""
 
 
 def run_benchmark(
@@ -68,7 +72,7 @@ def run_benchmark(
     Raises:
         SegR1Error: when the set or a model cannot be read, or the log is of another protocol.
     """
-    state = PartialState(cpu=resolve_device(settings.device).type == "cpu")
+    state = PartialState(cpu=resolve_device(settings.device).type == "cpu", timeout=PATIENCE)
     device = str(state.device) if state.num_processes > 1 else settings.device
     found = benchmark.read(split, data)
     published = found.found.get("published_count")
