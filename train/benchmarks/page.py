@@ -35,20 +35,22 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 
 
 def write_page(
-    path: Path, title: str, table: Mapping[str, Any], worst: Sequence[tuple[Question, Mapping[str, Any]]]
+    path: Path, title: str, table: Mapping[str, float | None], worst: Sequence[tuple[Question, Mapping[str, Any]]]
 ) -> None:
     """Write the page.
 
     Args:
         path: the file.
         title: of the page.
-        table: numbers of the whole set, by name.
+        table: numbers of the whole set, by name; None for what it has none of.
         worst: questions and the records of their answers, the worst first.
 
     Raises:
         DatasetError, PictureError: when a picture or a target can no longer be read.
     """
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>" for name, value in table.items())
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{value:.4g}</td></tr>" for name, value in table.items() if value is not None
+    )
     cases = "".join(_case(question, record) for question, record in worst)
     path.write_text(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
