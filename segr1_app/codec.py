@@ -144,13 +144,24 @@ def chat_messages(instruction: str, policy_wh: ImageSize, grammar: Grammar = Gra
     ]
 
 
+def can_be_reasoning(text: str) -> bool:
+    """Whether a text can stand between ``<think>`` and ``</think>``: it is not empty and holds none of the tags."""
+    return bool(text.strip()) and _TAG.search(text) is None
+
+
+def answer_start(completion: str) -> int:
+    """Where the answer begins in a completion: behind the reasoning and its closing tag; 0 without one."""
+    head, tag, _ = completion.partition("</think>")
+    return len(head) + len(tag) if tag else 0
+
+
 def format_completion(reasoning: str, objects: Sequence[ObjectPrompt], grammar: Grammar = Grammar.FULL) -> str:
     """The canonical completion: what `parse_completion` reads back unchanged if each point is its object's own.
 
     Raises:
         ValueError: when the reasoning is empty or holds one of the tags, or the objects do not suit the grammar.
     """
-    if not reasoning.strip() or _TAG.search(reasoning):
+    if not can_be_reasoning(reasoning):
         raise ValueError("the reasoning must be text without any of the answer's tags")
     boxes = [prompt.box for prompt in objects if prompt.box is not None]
     points = [point for prompt in objects for point in prompt.points]

@@ -7,9 +7,12 @@ and border-only masks included, never NaN. An empty prediction of an empty truth
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
-from py_sod_metrics import MAE, Emeasure, WeightedFmeasure
+from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, WeightedFmeasure
 
 from segr1_app.domain import Mask
 
@@ -17,11 +20,58 @@ ALPHA = 0.5
 """Weight of the object-aware against the region-aware half of the S-measure, as in its paper and in Seg-R1."""
 
 
+BETA_SQUARED = 0.3
+"""Weight of the precision in the F-measure (Achanta et al., *Frequency-tuned salient region detection*, CVPR 2009)."""
+THRESHOLDS = 256
+"""At so many thresholds ``pysodmetrics`` cuts a prediction of 8 bit."""
+
+
+class Overlap(NamedTuple):
+    """Pixels that prediction and truth share, and pixels that at least one of them has."""
+
+    intersection: int
+    union: int
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union, in [0, 1]."""
+        return self.intersection / self.union if self.union else 1.0
+
+
+class Curve(NamedTuple):
+    """A measure over all thresholds of a binary mask, which takes two values.
+
+    Attributes:
+        mask: of the mask itself, which all thresholds but the lowest leave as it is.
+        whole: of the whole picture, which the lowest, 0, makes of any mask.
+    """
+
+    mask: float
+    whole: float
+
+
+def overlap(pred: Mask, gt: Mask, left_out: Mask | None = None) -> Overlap:
+    """What two masks share; pixels of ``left_out``, a third mask of their shape, count nowhere."""
+    _check(pred, gt)
+    if left_out is not None:
+        _check(left_out, gt)
+        pred, gt = pred & ~left_out, gt & ~left_out
+    return Overlap(int(np.count_nonzero(pred & gt)), int(np.count_nonzero(pred | gt)))
+
+
 def iou(pred: Mask, gt: Mask) -> float:
     """Intersection over union, in [0, 1]."""
-    _check(pred, gt)
-    union = int(np.count_nonzero(pred | gt))
-    return int(np.count_nonzero(pred & gt)) / union if union else 1.0
+    return overlap(pred, gt).iou
+
+
+def g_iou(overlaps: Sequence[Overlap]) -> float:
+    """The mean IoU of a data set (gIoU of LISA, arXiv 2308.00692, and of gRefCOCO, arXiv 2306.00968)."""
+    return fmean(found.iou for found in overlaps)
+
+
+def c_iou(overlaps: Sequence[Overlap]) -> float:
+    """Cumulative IoU of a data set: all intersections over all unions, in which large objects weigh most."""
+    return Overlap(sum(found.intersection for found in overlaps), sum(found.union for found in overlaps)).iou
 
 
 def s_measure(pred: Mask, gt: Mask) -> float:
@@ -62,14 +112,37 @@ def weighted_f(pred: Mask, gt: Mask) -> float:
     return float(WeightedFmeasure().cal_wfm(pred.astype(np.float64), gt))
 
 
+def f_curve(pred: Mask, gt: Mask) -> Curve:
+    """F-measure over all thresholds (Achanta et al., CVPR 2009), by ``pysodmetrics``."""
+    _check(pred, gt)
+    return Curve(_f_measure(pred, gt), _f_measure(np.ones_like(pred), gt))
+
+
 def e_measure(pred: Mask, gt: Mask) -> float:
     """Enhanced-alignment measure (Fan et al., IJCAI 2018) of the binary mask itself, by ``pysodmetrics``."""
+    # The definition divides by one pixel less than there are, which would put perfect masks a little above 1.
+    return min(e_curve(pred, gt).mask, 1.0)
+
+
+def e_curve(pred: Mask, gt: Mask) -> Curve:
+    """Enhanced-alignment measure over all thresholds, by ``pysodmetrics``; a perfect mask's is a little above 1."""
     _check(pred, gt)
     measure = Emeasure()
-    # What `step` sets; it would also try 256 thresholds, which for a mask are all one.
+    # What `step` sets; it would also try all thresholds, most of which are one for a mask.
     measure.gt_fg_numel, measure.gt_size = int(np.count_nonzero(gt)), gt.size
-    # The definition divides by one pixel less than there are, which would put perfect masks a little above 1.
-    return min(float(measure.cal_em_with_threshold(pred.astype(np.float64), gt, threshold=0.5)), 1.0)
+    values = pred.astype(np.float64)
+    return Curve(*(float(measure.cal_em_with_threshold(values, gt, threshold=threshold)) for threshold in (0.5, 0.0)))
+
+
+def mean_of_curves(curves: Sequence[Curve]) -> float:
+    """The mean over thresholds of a data set's mean curve: "mean F" and "mean E" of the tables."""
+    mask, whole = _mean_curve(curves)
+    return ((THRESHOLDS - 1) * mask + whole) / THRESHOLDS
+
+
+def max_of_curves(curves: Sequence[Curve]) -> float:
+    """The maximum over thresholds of a data set's mean curve: "max F" and "max E" of the tables."""
+    return max(_mean_curve(curves))
 
 
 def mae(pred: Mask, gt: Mask) -> float:
@@ -84,6 +157,18 @@ def _check(pred: Mask, gt: Mask) -> None:
         raise TypeError(f"masks are bool arrays, got {pred.dtype} and {gt.dtype}")
     if pred.shape != gt.shape or gt.ndim != 2 or not gt.size:
         raise ValueError(f"masks are of one non-empty shape (height, width), got {pred.shape} and {gt.shape}")
+
+
+def _f_measure(found: Mask, gt: Mask) -> float:
+    objects = int(np.count_nonzero(gt))
+    if not objects:
+        return float(not found.any())
+    measure = FmeasureHandler(with_dynamic=False, with_adaptive=False, beta=BETA_SQUARED)
+    return float(measure(**FmeasureV2.get_statistics(found, gt, objects, gt.size - objects)))
+
+
+def _mean_curve(curves: Sequence[Curve]) -> Curve:
+    return Curve(fmean(curve.mask for curve in curves), fmean(curve.whole for curve in curves))
 
 
 def _object_score(ones: int, count: int) -> float:

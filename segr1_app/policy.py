@@ -154,13 +154,23 @@ class VlmPolicy:
 
     def frame(self, image_wh: ImageSize) -> ImageSize:
         """The size to which a picture of size ``image_wh`` is resized, in whose pixels the completion speaks."""
+        return policy_frame(image_wh, **self.frame_bounds)
+
+    @property
+    def frame_bounds(self) -> dict[str, int]:
+        """What `policy_frame` is called with: the grid in pixels, and the bounds of the area."""
         images = self._processor.image_processor
-        return policy_frame(
-            image_wh,
-            grid=images.patch_size * images.merge_size,
-            min_pixels=images.size["shortest_edge"],
-            max_pixels=min(images.size["longest_edge"], MAX_PIXELS),
-        )
+        return {
+            "grid": images.patch_size * images.merge_size,
+            "min_pixels": images.size["shortest_edge"],
+            "max_pixels": min(images.size["longest_edge"], MAX_PIXELS),
+        }
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens after which a completion is cut off."""
+        length: int = self._model.generation_config.max_new_tokens or MAX_NEW_TOKENS
+        return length
 
     def stream(self, picture: Picture, instruction: str) -> Iterator[str]:
         """Generate greedily and yield the text as it comes; closing the iterator stops the generation.
@@ -263,7 +273,7 @@ class VlmPolicy:
 
     def _generation(self, temperature: float) -> dict[str, Any]:
         """Arguments of ``generate``; sampling is from the whole distribution, as in GRPO, without top-k or top-p."""
-        length = {"max_new_tokens": self._model.generation_config.max_new_tokens or MAX_NEW_TOKENS}
+        length = {"max_new_tokens": self.max_new_tokens}
         if temperature == 0:
             return {**length, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         return {**length, "do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}

@@ -31,7 +31,7 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         "problems": list(prediction.problems),
         "policy_size": _size(prediction.policy_size),
         "objects": [
-            {**_prompt(prompt), "mask": encode_rle(found.mask), "confidence": round(found.confidence, 4)}
+            {**prompt_record(prompt), "mask": encode_rle(found.mask), "confidence": round(found.confidence, 4)}
             for prompt, found in zip(prediction.objects, prediction.masks, strict=True)
         ],
         "mask": encode_rle(prediction.mask),
@@ -101,7 +101,7 @@ def save_correction(
         "image_size": _size(picture.size),
         "sha256": picture.sha256,
         "objects": [
-            {**_prompt(prompt), "mask": encode_rle(found.mask), "confidence": round(found.confidence, 4), **more}
+            {**prompt_record(prompt), "mask": encode_rle(found.mask), "confidence": round(found.confidence, 4), **more}
             for prompt, found, more in zip(objects, masks, edits, strict=True)
         ],
         "mask": encode_rle(union),
@@ -115,7 +115,8 @@ def _size(size: ImageSize) -> dict[str, int]:
     return {"width": size.width, "height": size.height}
 
 
-def _prompt(prompt: ObjectPrompt) -> dict[str, Any]:
+def prompt_record(prompt: ObjectPrompt) -> dict[str, Any]:
+    """A prompt as JSON values: box as x1, y1, x2, y2, points as x, y, and one label per point."""
     return {
         "box": [round(value, 2) for value in prompt.box.xyxy] if prompt.box else None,
         "points": [[round(point.x, 2), round(point.y, 2)] for point in prompt.points],

@@ -97,7 +97,7 @@ class Sam2Segmenter:
             # sam2 scripts its transforms, of which torch warns whoever runs the app.
             warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
             self._predictor = SAM2ImagePredictor(model)
-        side = int(self._predictor.model.image_size)
+        side = self.input_side
         # The predictor assumes 1024 px; the maps of any other size lie at strides 4, 8 and 16 all the same.
         self._predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]
         self._model_id = model_id
@@ -131,6 +131,16 @@ class Sam2Segmenter:
         """The sam2 model itself, for measuring."""
         model: torch.nn.Module = self._predictor.model
         return model
+
+    @property
+    def input_side(self) -> int:
+        """Side in pixels of the square to which pictures are resized."""
+        return int(self._predictor.model.image_size)
+
+    @property
+    def mask_threshold(self) -> float:
+        """The logit above which a pixel is foreground."""
+        return float(self._predictor.mask_threshold)
 
     @property
     def device(self) -> torch.device:
@@ -212,7 +222,7 @@ class Sam2Segmenter:
 
     def _mask_input(self, start: Mask) -> npt.NDArray[np.float32]:
         """A mask as the logits, float32 (1, S/4, S/4), that an earlier answer of the model would have been."""
-        side = int(self._predictor.model.image_size) // 4
+        side = self.input_side // 4
         # By area: a thin part of a large mask stays what it is a part of a coarse one.
         covered = cv2.resize(start.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
         return ((2 * covered - 1) * START_LOGIT)[np.newaxis]

@@ -14,7 +14,9 @@ from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 from segr1_app.pipeline import Pipeline
 from segr1_app.segmenter import Sam2Segmenter
 from tests.scenes import ellipse_scene
-from train.evaluate import Tally, draw_pairs, evaluate, main
+from train.answering import Answer
+from train.drawing import draw
+from train.evaluate import Tally, evaluate, main
 from train.pairs import find_pairs
 from train.prompting import corrective_click, oracle_prompt
 
@@ -65,7 +67,7 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
     assert result["count"] == 2
     assert 0 <= result["format_rate"] <= 1  # type: ignore[operator]
     assert result["seconds_policy"] > 0  # type: ignore[operator]
-    pairs = draw_pairs(find_pairs(data / "images", data / "masks"), 2, 3)
+    pairs = draw(find_pairs(data / "images", data / "masks").pairs, 2, 3)
     found = evaluate(
         pairs, segmenter=pipeline.segmenter, policy=pipeline.policy, instruction=str(result["instruction"]), clicks=0
     )
@@ -115,16 +117,14 @@ def test_a_click_corrects_the_largest_error_at_its_deepest_point() -> None:
 
 
 def test_a_limit_draws_by_seed_and_keeps_the_order(data: Path) -> None:
-    listing = find_pairs(data / "images", data / "masks")
-    assert draw_pairs(listing, None, 0) == draw_pairs(listing, 9, 0) == list(listing.pairs)
-    drawn = {seed: tuple(pair.stem for pair in draw_pairs(listing, 2, seed)) for seed in range(8)}
+    found = find_pairs(data / "images", data / "masks").pairs
+    assert draw(found, None, 0) == draw(found, 9, 0) == list(found)
+    drawn = {seed: tuple(pair.stem for pair in draw(found, 2, seed)) for seed in range(8)}
     assert all(list(stems) == sorted(stems) for stems in drawn.values())
     assert len(set(drawn.values())) > 1
 
 
 def test_the_tally_is_the_mean_over_pairs() -> None:
-    from train.evaluate import Answer
-
     truth: Mask = np.zeros((10, 10), dtype=bool)
     truth[:5] = True
     tally = Tally()

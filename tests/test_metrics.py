@@ -9,10 +9,24 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from py_sod_metrics import Emeasure, Smeasure, WeightedFmeasure
+from py_sod_metrics import MAE, Emeasure, Fmeasure, FmeasureHandler, FmeasureV2, IOUHandler, Smeasure, WeightedFmeasure
 
 from segr1_app.domain import Mask
-from segr1_app.metrics import e_measure, iou, mae, s_measure, weighted_f
+from segr1_app.metrics import (
+    Overlap,
+    c_iou,
+    e_curve,
+    e_measure,
+    f_curve,
+    g_iou,
+    iou,
+    mae,
+    max_of_curves,
+    mean_of_curves,
+    overlap,
+    s_measure,
+    weighted_f,
+)
 
 ALL = (s_measure, iou, weighted_f, e_measure, mae)
 
@@ -109,3 +123,66 @@ def test_what_is_no_pair_of_masks_is_refused(metric: object) -> None:
         metric(mask.astype(np.uint8) * 255, mask)  # type: ignore[operator]
     with pytest.raises(ValueError, match="shape"):
         metric(mask, mask.T)  # type: ignore[operator]
+
+
+def test_tables_of_foreground_equal_the_library() -> None:
+    """From files of 0 and 255 on, as the tables of the field are made."""
+    rng = np.random.default_rng(5)
+    pairs = [(blob(rng, 40, 50), blob(rng, 40, 50)) for _ in range(12)]
+    pairs += [(pairs[0][1], pairs[0][1]), (pairs[1][0] & False, pairs[1][1]), (pairs[2][0] | True, pairs[2][1])]
+    pairs = [(pred, gt) for pred, gt in pairs if gt.any()]
+    threshold_f = FmeasureV2({"fm": FmeasureHandler(with_dynamic=True, with_adaptive=False, beta=0.3)})
+    old_f, enhanced, weighted, error = Fmeasure(), Emeasure(), WeightedFmeasure(), MAE()
+    for pred, gt in pairs:
+        for measure in (threshold_f, old_f, enhanced, weighted, error):
+            measure.step(pred.astype(np.uint8) * 255, gt.astype(np.uint8) * 255)
+    curves = threshold_f.get_results()["fm"]["dynamic"], old_f.get_results()["fm"]["curve"]
+    f_curves, e_curves = [f_curve(*pair) for pair in pairs], [e_curve(*pair) for pair in pairs]
+    for curve in curves:
+        assert mean_of_curves(f_curves) == pytest.approx(curve.mean(), abs=1e-12)
+        assert max_of_curves(f_curves) == pytest.approx(curve.max(), abs=1e-12)
+    curve = enhanced.get_results()["em"]["curve"]
+    assert mean_of_curves(e_curves) == pytest.approx(curve.mean(), abs=1e-12)
+    assert max_of_curves(e_curves) == pytest.approx(curve.max(), abs=1e-12)
+    assert np.mean([weighted_f(*pair) for pair in pairs]) == pytest.approx(weighted.get_results()["wfm"], abs=1e-9)
+    assert np.mean([mae(*pair) for pair in pairs]) == pytest.approx(error.get_results()["mae"], abs=1e-12)
+
+
+def test_the_whole_picture_may_beat_the_masks_of_a_data_set() -> None:
+    gt: Mask = np.ones((8, 8), dtype=bool)
+    gt[0, 0] = False
+    curve = f_curve(gt & False, gt)
+    assert curve.mask == 0
+    assert max_of_curves([curve]) == curve.whole > 0.9
+    assert mean_of_curves([curve]) == curve.whole / 256
+
+
+def test_overlaps_by_hand() -> None:
+    pred, gt = np.zeros((2, 4), dtype=bool), np.zeros((2, 4), dtype=bool)
+    pred[0, :2] = gt[0, 1:3] = True
+    left_out = np.zeros_like(gt)
+    left_out[0, 0] = True
+    found = overlap(pred, gt), overlap(pred, gt, left_out), overlap(gt & False, gt & False), overlap(pred, gt & False)
+    assert found == ((1, 3), (1, 2), (0, 0), (0, 2))
+    assert g_iou(found) == pytest.approx((1 / 3 + 1 / 2 + 1 + 0) / 4)
+    assert c_iou(found) == 2 / 7
+    assert c_iou([Overlap(0, 0)]) == 1
+    with pytest.raises(ValueError, match="shape"):
+        overlap(pred, gt, left_out.T)
+
+
+def test_overlaps_of_a_data_set_equal_the_library() -> None:
+    rng = np.random.default_rng(0)
+    mean, whole = (
+        FmeasureV2({"iou": IOUHandler(False, False, with_binary=True, sample_based=sample_based)})
+        for sample_based in (True, False)
+    )
+    found = []
+    for _ in range(10):
+        pred, gt = blob(rng, 30, 40), blob(rng, 30, 40)
+        gt[3, 4] = True
+        found.append(overlap(pred, gt))
+        for measure in (mean, whole):
+            measure.step(pred.astype(np.uint8) * 255, gt.astype(np.uint8) * 255)
+    assert g_iou(found) == pytest.approx(mean.get_results()["iou"]["binary"], abs=1e-12)
+    assert c_iou(found) == pytest.approx(whole.get_results()["iou"]["binary"], abs=1e-12)

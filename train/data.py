@@ -17,14 +17,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segr1_app.domain import DatasetError
-from segr1_app.images import Picture, load_mask, load_picture
+from segr1_app.images import Picture, load_picture
 from segr1_app.rewards import Truth
 from train.layouts import find_pair_folder
-from train.pairs import Pair
+from train.pairs import Pair, read_mask
 from train.scenes import INSTRUCTIONS, Kind, draw_scene
 from train.traces import separate_objects
 
-PAIR, SCENE = "pair", "scene"
+PAIR, SCENE, TRACE = "pair", "scene", "trace"
 """Verdicts of rows that nobody had to judge."""
 SCENES = 80
 """Generated scenes that stand in for a data set."""
@@ -33,10 +33,17 @@ _READERS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A row, read: the picture, and what is known of the right answer, in the picture's own pixels."""
+    """A row, read: the picture, and what is known of the right answer, in the picture's own pixels.
+
+    Attributes:
+        picture: what is looked at.
+        truth: the right answer.
+        reasoning: what somebody or the policy thought before it; empty where nobody did.
+    """
 
     picture: Picture
     truth: Truth
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Row:
     Attributes:
         image_id: the picture's sha256.
         source: the data set it comes from; "feedback" for corrections.
-        verdict: "pair", "scene", or what an annotator decided.
+        verdict: "pair", "scene", "trace", or what an annotator decided.
         instruction: what the policy is asked.
         load: reads it; raises a DatasetError, PictureError or StoreError when it is not what it was.
         content_hash: of the correction; empty for anything else.
@@ -196,13 +203,14 @@ def split(collected: Collected, share: float) -> Plan:
 def select_held_out(rows: Iterable[Row], limit: int) -> tuple[Row, ...]:
     """The held-out rows that are scored: of pairs and of corrections each up to ``limit``, by hash.
 
-    Sources take turns in the order of their names, so that none crowds out another.
+    Sources take turns in the order of their names, so that none crowds out another. Traces are left out: they have no
+    mask to be scored by.
     """
     chosen: list[Row] = []
     for feedback in (False, True):
         by_source: dict[str, list[Row]] = {}
         for row in sorted(rows, key=lambda row: (row.source, row.image_id, row.instruction)):
-            if row.is_feedback is feedback:
+            if row.is_feedback is feedback and row.verdict != TRACE:
                 by_source.setdefault(row.source, []).append(row)
         longest = max(map(len, by_source.values()), default=0)
         turns = [group[turn] for turn in range(longest) for group in by_source.values() if turn < len(group)]
@@ -219,9 +227,8 @@ def _pair_row(source: str, instruction: str, pair: Pair) -> Row | LeftOut:
 
 
 def _load_pair(pair: Pair) -> Example:
-    picture, mask = load_picture(pair.image), load_mask(pair.mask)
-    if mask.shape != picture.pixels.shape[:2]:
-        raise DatasetError(f"'{pair.mask}' is {mask.shape[::-1]} px but its image {tuple(picture.size)} px.")
+    picture = load_picture(pair.image)
+    mask = read_mask(pair, picture.size)
     return Example(picture, Truth(mask, objects=tuple(separate_objects(mask)) if mask.any() else ()))
 
 

@@ -1,7 +1,11 @@
-"""Score policy and segmenter over image-mask pairs: the pipeline of the app, every metric, one flat JSON object.
+"""Score policy and segmenter by the pipeline of the app, over image-mask pairs or by the protocol of a benchmark.
+
+Pairs (``--images`` and ``--masks``) give every metric in one flat JSON object. A benchmark (``--benchmark`` and
+``--data``) gives the table of its papers with the protocol beside it, a log of every answer, from which an interrupted
+run goes on, and a page of the worst ones; ``accelerate launch -m train.evaluate`` shares it among GPUs.
 
 A malformed or empty completion is scored as the mask it leads to, which is the empty one where nothing could be read;
-no pair is left out. With ``--prompts oracle`` the truth itself prompts the segmenter, which shows what it could do
+nothing is left out. With ``--prompts oracle`` the truth itself prompts the segmenter, which shows what it could do
 behind a perfect policy; ``--clicks`` adds what a person would click next.
 """
 
@@ -10,12 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import random
 import statistics
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,14 +29,16 @@ from tqdm import tqdm
 from segr1_app import metrics
 from segr1_app.codec import PRESETS
 from segr1_app.config import Settings, add_model_arguments
-from segr1_app.domain import DatasetError, Mask, ObjectPrompt, SegR1Error
-from segr1_app.geometry import add_point
-from segr1_app.images import Picture, load_mask, load_picture
-from segr1_app.pipeline import Pipeline, load_models, unite
+from segr1_app.domain import Mask, SegR1Error, SettingsError
+from segr1_app.images import load_picture
+from segr1_app.pipeline import load_models
 from segr1_app.policy import Policy, VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter, Segmenter
-from train.pairs import Pair, PairListing, find_pairs
-from train.prompting import corrective_click, oracle_prompt
+from train.answering import Answer, find_answer
+from train.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchmark
+from train.benchmarks.run import run_benchmark
+from train.drawing import draw
+from train.pairs import Pair, find_pairs, read_mask
 
 logger = logging.getLogger(__name__)
 
@@ -47,23 +51,6 @@ METRICS = {
 }
 LISTED = 5
 """How many unpaired files are named."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """What a pair is scored by.
-
-    Attributes:
-        mask: bool (height, width), the united mask.
-        well_formed: whether the completion follows the grammar; None where no policy was asked.
-        confidence: the segmenter's own estimate of the IoU; None unless exactly one object was decoded.
-        seconds: wall time by stage.
-    """
-
-    mask: Mask
-    well_formed: bool | None
-    confidence: float | None
-    seconds: Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -124,73 +111,16 @@ def evaluate(
     """
     tally = Tally()
     for pair in pairs:
-        picture, truth = load_picture(pair.image), load_mask(pair.mask)
-        if (truth.shape[1], truth.shape[0]) != picture.size:
-            raise DatasetError(
-                f"'{pair.mask}' is {truth.shape[1]} x {truth.shape[0]} pixels but its image "
-                f"{picture.size.width} x {picture.size.height}: they are no pair."
-            )
-        if policy is not None:
-            tally.add(_ask_policy(Pipeline(policy, segmenter), picture, truth, instruction, clicks), truth)
-        else:
-            tally.add(_ask_oracle(segmenter, picture, truth, clicks), truth)
+        picture = load_picture(pair.image)
+        truth = read_mask(pair, picture.size)
+        answer = find_answer(picture, truth, segmenter=segmenter, policy=policy, instruction=instruction, clicks=clicks)
+        tally.add(answer, truth)
     return tally.summary()
-
-
-def _ask_policy(pipeline: Pipeline, picture: Picture, truth: Mask, instruction: str, clicks: int) -> Answer:
-    prediction = pipeline.run(picture, instruction)
-    confidence = prediction.masks[0].confidence if len(prediction.masks) == 1 else None
-    answer = Answer(prediction.mask, prediction.well_formed, confidence, prediction.seconds)
-    return _corrected(pipeline.segmenter, picture, prediction.objects, answer, truth=truth, clicks=clicks)
-
-
-def _ask_oracle(segmenter: Segmenter, picture: Picture, truth: Mask, clicks: int) -> Answer:
-    objects = [oracle_prompt(truth)] if truth.any() else []
-    started = time.perf_counter()
-    embedding = segmenter.encode(picture)
-    encoded = time.perf_counter()
-    masks = segmenter.decode(embedding, objects)
-    decoded = time.perf_counter()
-    seconds = {"encode": encoded - started, "decode": decoded - encoded, "total": decoded - started}
-    answer = Answer(unite(masks, picture.size), None, masks[0].confidence if masks else None, seconds)
-    return _corrected(segmenter, picture, objects, answer, truth=truth, clicks=clicks)
-
-
-def _corrected(
-    segmenter: Segmenter,
-    picture: Picture,
-    objects: Sequence[ObjectPrompt],
-    answer: Answer,
-    *,
-    truth: Mask,
-    clicks: int,
-) -> Answer:
-    """The answer after corrective clicks, each given to the object whose box is nearest to it."""
-    mask, confidence, spent = answer.mask, answer.confidence, []
-    for _ in range(clicks):
-        click = corrective_click(mask, truth)
-        if click is None:
-            break
-        objects = add_point(objects, click)
-        started = time.perf_counter()
-        masks = segmenter.decode(segmenter.encode(picture), objects)
-        spent.append(time.perf_counter() - started)
-        mask, confidence = unite(masks, picture.size), masks[0].confidence if len(masks) == 1 else None
-    seconds = {**answer.seconds, "click": statistics.fmean(spent)} if spent else answer.seconds
-    return Answer(mask, answer.well_formed, confidence, seconds)
-
-
-def draw_pairs(listing: PairListing, limit: int | None, seed: int) -> list[Pair]:
-    """The pairs to score: all of them, or ``limit`` drawn by ``seed``, in the listing's order."""
-    if limit is None or limit >= len(listing.pairs):
-        return list(listing.pairs)
-    drawn = set(random.Random(seed).sample(range(len(listing.pairs)), limit))
-    return [pair for index, pair in enumerate(listing.pairs) if index in drawn]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 when data or models are at fault."""
-    given = _parser().parse_args(arguments)
+    given = _parse(arguments)
     logging.basicConfig(format="%(message)s")
     try:
         _run(given)
@@ -201,11 +131,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
+    result = _score_pairs(given) if given.benchmark is None else _score_benchmark(given)
+    if result is None:
+        return
+    text = json.dumps(result, indent=2)
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(text + "\n", encoding="utf-8")
+    print(text)  # noqa: T201
+
+
+def _score_pairs(given: argparse.Namespace) -> dict[str, Any]:
     settings = Settings.from_arguments(given)
     listing = find_pairs(given.images, given.masks)
     _name_unpaired("images", listing.unpaired_images)
     _name_unpaired("masks", listing.unpaired_masks)
-    pairs = draw_pairs(listing, given.limit, given.seed)
+    pairs = draw(listing.pairs, given.limit, given.seed)
+    instruction = given.instruction or PRESETS[0].text
     segmenter: Sam2Segmenter
     policy: VlmPolicy | None = None
     if given.prompts == "policy":
@@ -213,11 +154,11 @@ def _run(given: argparse.Namespace) -> None:
     else:
         segmenter = Sam2Segmenter.load(settings.segmenter, device=settings.device)
     result = evaluate(
-        tqdm(pairs, unit="pair"), segmenter=segmenter, policy=policy, instruction=given.instruction, clicks=given.clicks
+        tqdm(pairs, unit="pair"), segmenter=segmenter, policy=policy, instruction=instruction, clicks=given.clicks
     )
-    result |= {
+    return result | {
         "protocol": f"{given.prompts} prompts, {given.clicks} clicks",
-        "instruction": given.instruction if policy else None,
+        "instruction": instruction if policy else None,
         "policy": policy.model_id if policy else None,
         "segmenter": segmenter.model_id,
         "images": str(given.images),
@@ -225,10 +166,25 @@ def _run(given: argparse.Namespace) -> None:
         "limit": given.limit,
         "seed": given.seed,
     }
-    text = json.dumps(result, indent=2)
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(text + "\n", encoding="utf-8")
-    print(text)  # noqa: T201
+
+
+def _score_benchmark(given: argparse.Namespace) -> dict[str, Any] | None:
+    benchmark = find_benchmark(given.benchmark)
+    if given.json.suffix != ".json":
+        raise SettingsError(f"--json {given.json} does not end in .json: log and page are named after it.")
+    return run_benchmark(
+        benchmark,
+        split=benchmark.choose_split(given.split),
+        template=benchmark.choose_template(given.instruction),
+        data=given.data,
+        settings=Settings.from_arguments(given),
+        oracle=given.prompts == "oracle",
+        limit=given.limit,
+        seed=given.seed,
+        log_file=given.json.with_suffix(".jsonl"),
+        page_file=given.json.with_suffix(".html"),
+        worst=given.worst,
+    )
 
 
 def _name_unpaired(kind: str, files: Sequence[Path]) -> None:
@@ -237,15 +193,61 @@ def _name_unpaired(kind: str, files: Sequence[Path]) -> None:
         logger.warning("%d %s have no partner and are left out: %s", len(files), kind, names)
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    pairs, benchmark = (given.images, given.masks), (given.benchmark, given.data)
+    if None in pairs and None in benchmark:
+        parser.error("give --images and --masks, or --benchmark and --data")
+    if any(value is not None for value in pairs) and any(value is not None for value in benchmark):
+        parser.error("--images and --masks are for pairs, --benchmark and --data for a benchmark: give one of the two")
+    if given.benchmark is None and given.split is not None:
+        parser.error("--split is for benchmarks")
+    if given.benchmark is not None and given.clicks:
+        parser.error("--clicks is for pairs: no benchmark has a person click")
+    return given
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m train.evaluate",
-        description="Score policy and segmenter over image-mask pairs. Pairs are files of the same stem, whatever "
-        "their endings; files without a partner are named and left out.",
+        prog="python -m train.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images")
-    parser.add_argument("--masks", type=Path, required=True, metavar="DIR", help="folder of masks of the same stems")
-    parser.add_argument("--json", type=Path, required=True, metavar="OUT", help="file for the result")
+    pairs = parser.add_argument_group(
+        "pairs", "Files of the same stem, whatever their endings; files without a partner are named and left out."
+    )
+    pairs.add_argument("--images", type=Path, metavar="DIR", help="folder of images")
+    pairs.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks of the same stems")
+    pairs.add_argument(
+        "--clicks",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="corrective clicks, each at the deepest point of the largest error region (default: %(default)s)",
+    )
+    benchmarks = parser.add_argument_group("benchmarks")
+    benchmarks.add_argument("--benchmark", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
+    benchmarks.add_argument("--data", type=Path, metavar="DIR", help="folder of the set, as it is given out")
+    benchmarks.add_argument(
+        "--split",
+        metavar="NAME",
+        help="RefCOCO and RefCOCO+: val, testA, testB; RefCOCOg: val, test; ReasonSeg: val, test; a partition may "
+        "stand before it, as in google/val (default: val of unc, of umd for RefCOCOg)",
+    )
+    benchmarks.add_argument(
+        "--worst",
+        type=_count,
+        default=20,
+        metavar="N",
+        help="answers on the page of the worst (default: %(default)s; 0: no page)",
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="file for the result; a benchmark's log (.jsonl) and page (.html) lie beside it under the same name, and "
+        "the log's answers are not asked for again",
+    )
     parser.add_argument(
         "--prompts",
         choices=("policy", "oracle"),
@@ -253,16 +255,12 @@ def _parser() -> argparse.ArgumentParser:
         help="who prompts the segmenter: the policy, or the truth by its box and deepest point (default: %(default)s)",
     )
     parser.add_argument(
-        "--clicks",
-        type=_count,
-        default=0,
-        metavar="N",
-        help="corrective clicks, each at the deepest point of the largest error region (default: %(default)s)",
+        "--instruction",
+        metavar="TEXT",
+        help=f"what to find (default: {PRESETS[0].text}); for a benchmark with questions of its own a template in "
+        f"which {BLANK} stands for the question (default: that of the paper)",
     )
-    parser.add_argument(
-        "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what to find (default: %(default)s)"
-    )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="score only N pairs, drawn by --seed")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="score only N of all, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: %(default)s)")
     add_model_arguments(parser)
     return parser

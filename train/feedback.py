@@ -83,4 +83,4 @@ def _useless(feedback: Feedback) -> str | None:
 def _load(home: Path, feedback: Feedback) -> Example:
     # Opened for each picture: a connection must not outlive a fork of the process, and this costs less than decoding.
     with AnnotationStore.open(home) as store:
-        return Example(store.picture(feedback.sha256), truth_of(feedback))
+        return Example(store.picture(feedback.sha256), truth_of(feedback), feedback.reasoning)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from segr1_app.domain import DatasetError
+from segr1_app.domain import DatasetError, ImageSize, Mask
 from segr1_app.images import IMAGE_SUFFIXES, load_mask, load_picture
 
 
@@ -55,6 +55,21 @@ def find_pairs(images: Path, masks: Path) -> PairListing:
         unpaired_images=tuple(image_files[stem] for stem in sorted(image_files.keys() - mask_files.keys())),
         unpaired_masks=tuple(mask_files[stem] for stem in sorted(mask_files.keys() - image_files.keys())),
     )
+
+
+def read_mask(pair: Pair, image_wh: ImageSize) -> Mask:
+    """A pair's mask, bool (height, width).
+
+    Raises:
+        DatasetError: when it cannot be read, or has another size than its image, ``image_wh``.
+    """
+    mask = load_mask(pair.mask)
+    if mask.shape != (image_wh.height, image_wh.width):
+        raise DatasetError(
+            f"'{pair.mask}' is {mask.shape[1]} x {mask.shape[0]} pixels but its image "
+            f"{image_wh.width} x {image_wh.height}: they are no pair."
+        )
+    return mask
 
 
 def dataset_pairs(folders: Sequence[Path]) -> list[Pair]:
@@ -161,9 +176,8 @@ def _pack(pairs: Sequence[tuple[str, Pair]], side: int, target: Path) -> None:
     masks = np.lib.format.open_memmap(target / "masks.npy", "w+", np.uint8, shape)  # type: ignore[no-untyped-call]
     sizes = np.zeros((len(pairs), 2), np.int32)
     for i, (_, pair) in enumerate(tqdm(pairs, desc="reading pairs", unit="pair")):
-        pixels, mask = load_picture(pair.image).pixels, load_mask(pair.mask)
-        if mask.shape != pixels.shape[:2]:
-            raise DatasetError(f"'{pair.mask}' is {mask.shape[::-1]} px but its image {pixels.shape[1::-1]} px.")
+        picture = load_picture(pair.image)
+        pixels, mask = picture.pixels, read_mask(pair, picture.size)
         images[i] = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
         masks[i] = cv2.resize(mask.astype(np.uint8) * 255, (side, side), interpolation=cv2.INTER_AREA)
         sizes[i] = pixels.shape[1::-1]

@@ -119,11 +119,7 @@ class BatchMaker:
         frame = policy_frame(
             ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
         )
-        resized = cv2.resize(mask.astype(np.uint8) * 255, frame, interpolation=cv2.INTER_AREA) > 127
-        if not resized.any():
-            # Thinner than half a pixel of the frame: any pixel it touches is foreground.
-            resized = cv2.resize(mask.astype(np.uint8) * 255, frame, interpolation=cv2.INTER_AREA) > 0
-        return Sample(resize_to_frame(pixels, frame), resized)
+        return Sample(resize_to_frame(pixels, frame), mask_in_frame(mask, frame))
 
     def row(self, sample: Sample, instruction: str, rng: np.random.Generator) -> tuple[list[int], list[int]]:
         """Prompt and completion as tokens, laid out as the processor and the chat template lay them out."""
@@ -141,7 +137,7 @@ class BatchMaker:
         ]
         trace = write_trace(sample.pixels, sample.mask, rng)
         completion = format_completion(
-            trace.reasoning, [_in_whole_pixels(found, ImageSize(width, height)) for found in trace.objects]
+            trace.reasoning, [in_whole_pixels(found, ImageSize(width, height)) for found in trace.objects]
         )
         return prompt, [*self._tokenizer(completion)["input_ids"], special["im_end"]]
 
@@ -218,15 +214,29 @@ def object_places(mask: Mask, cell: int) -> Tensor:
     return torch.from_numpy(places[[owners[point] for point in middles]] / cell).float()
 
 
-def _in_whole_pixels(prompt: ObjectPrompt, policy_wh: ImageSize) -> ObjectPrompt:
-    """A prompt in whole numbers, which are the tokens there are, and clear of the border by `EDGE`."""
-    assert prompt.box is not None
+def in_whole_pixels(prompt: ObjectPrompt, policy_wh: ImageSize) -> ObjectPrompt:
+    """A prompt in whole numbers, which are the tokens there are, and clear of the border by `EDGE`.
+
+    A box stays at least a pixel wide and high; a prompt without one stays without one.
+    """
     right, bottom = policy_wh.width - EDGE, policy_wh.height - EDGE
-    x1, y1, x2, y2 = (round(value) for value in prompt.box.xyxy)
+    box = None
+    if prompt.box is not None:
+        x1, y1, x2, y2 = (round(value) for value in prompt.box.xyxy)
+        x1, y1 = min(x1, right - 1), min(y1, bottom - 1)
+        box = Box(float(x1), float(y1), float(max(min(x2, right), x1 + 1)), float(max(min(y2, bottom), y1 + 1)))
     return ObjectPrompt(
-        Box(float(min(x1, right - 1)), float(min(y1, bottom - 1)), float(min(x2, right)), float(min(y2, bottom))),
+        box,
         tuple(
             Point(float(min(int(point.x), right)), float(min(int(point.y), bottom)), point.label)
             for point in prompt.points
         ),
     )
+
+
+def mask_in_frame(mask: Mask, policy_wh: ImageSize) -> Mask:
+    """A mask at the size of the policy's picture: bool (height, width), not empty unless the mask is."""
+    covered = cv2.resize(mask.astype(np.uint8) * 255, policy_wh, interpolation=cv2.INTER_AREA)
+    resized: Mask = covered > 127
+    # Thinner than half a pixel of the frame: any pixel it touches is foreground.
+    return resized if resized.any() else covered > 0

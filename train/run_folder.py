@@ -2,8 +2,8 @@
 
 ``config.json`` (settings, seed, commit, versions, the content hash of every correction), ``checkpoint-N/``,
 ``metrics.jsonl``, ``before.json`` and ``after.json`` (scores and single answers on held-out pictures, and these as
-``held-out/SHA256.jpg``), ``rewards.png``, ``policy/`` (what ``app.py --policy`` loads) and ``result.json``, which is
-there when all is done.
+``held-out/SHA256.jpg``), ``rewards.png`` or ``losses.png``, ``policy/`` (what ``app.py --policy`` loads) and
+``result.json``, which is there when all is done.
 """
 
 # A callback is handed more than it needs.
@@ -32,6 +32,10 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "sam2", "numpy")
 PREVIEW_SIDE = 512
 """Longest side in pixels of the copies of held-out pictures."""
 PLOTTED = {"total": "reward", "format": "format", "iou": "IoU", "s_measure": "S-measure"}
+LOSSES = {"loss": "loss per token", "mean_token_accuracy": "likeliest tokens"}
+
+Curves = dict[str, list[tuple[int, float]]]
+"""Points (step, value) of lines, by the lines' names."""
 
 
 class RunFolder:
@@ -45,7 +49,7 @@ class RunFolder:
         self.path = path
         self.config, self.before, self.result = path / "config.json", path / "before.json", path / "result.json"
         self.after, self.pictures = path / "after.json", path / "held-out"
-        self.metrics, self.plot, self.policy = path / "metrics.jsonl", path / "rewards.png", path / "policy"
+        self.metrics, self.policy = path / "metrics.jsonl", path / "policy"
 
     @classmethod
     def new(cls, runs: Path, chosen: Path | None) -> RunFolder:
@@ -101,24 +105,40 @@ class RunFolder:
 
     def draw_rewards(self) -> None:
         """Plot the terms of the reward over the steps, one line per source."""
-        curves: dict[str, dict[str, list[tuple[int, float]]]] = {term: {} for term in PLOTTED}
-        for line in self._lines():
-            record = json.loads(line)
+        curves: dict[str, Curves] = {label: {} for label in PLOTTED.values()}
+        for record in self._records():
             for name, value in record.items():
                 kind, _, rest = name.partition("/")
                 source, _, term = rest.rpartition("/")
-                if kind == "terms" and term in curves and value is not None:
-                    curves[term].setdefault(source, []).append((record["step"], value))
-        figure = Figure(figsize=(10, 6), layout="constrained")
-        for axes, (term, label) in zip(figure.subplots(2, 2).flat, PLOTTED.items(), strict=True):
-            for source, points in sorted(curves[term].items()):
-                axes.plot(*zip(*points, strict=True), label=source, linewidth=1.2)
-            axes.set_title(label)
+                if kind == "terms" and term in PLOTTED and value is not None:
+                    curves[PLOTTED[term]].setdefault(source, []).append((record["step"], value))
+        self._draw(self.path / "rewards.png", curves)
+
+    def draw_losses(self) -> None:
+        """Plot the loss over the steps, and the share of tokens that were the likeliest ones."""
+        curves: dict[str, Curves] = {label: {} for label in LOSSES.values()}
+        for record in self._records():
+            for name, label in LOSSES.items():
+                if name in record:
+                    curves[label].setdefault("training", []).append((record["step"], record[name]))
+        self._draw(self.path / "losses.png", curves)
+
+    def _draw(self, file: Path, curves: Mapping[str, Curves]) -> None:
+        """Plots side by side, two in a row; each has a title and lines by their names."""
+        rows = -(-len(curves) // 2)
+        figure = Figure(figsize=(10, 3 * rows), layout="constrained")
+        for axes, (title, lines) in zip(figure.subplots(rows, 2).flat, curves.items(), strict=True):
+            for name, points in sorted(lines.items()):
+                axes.plot(*zip(*points, strict=True), label=name, linewidth=1.2)
+            axes.set_title(title)
             axes.set_xlabel("step")
             axes.grid(alpha=0.3)
-            if curves[term]:
+            if lines:
                 axes.legend(fontsize="small")
-        figure.savefig(self.plot, dpi=110)
+        figure.savefig(file, dpi=110)
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._lines()]
 
     def _lines(self) -> list[str]:
         if not self.metrics.is_file():
@@ -139,7 +159,7 @@ def circumstances() -> dict[str, Any]:
 
 
 class Journal(TrainerCallback):
-    """Writes the metrics of every step to a run's folder, and shows the reward on a progress bar."""
+    """Writes the metrics of every step to a run's folder, and shows reward or loss on a progress bar."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
@@ -167,8 +187,9 @@ class Journal(TrainerCallback):
             return
         with self._folder.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
-        if "reward" in logs:
-            self._bar.set_postfix_str(f"reward {logs['reward']:.3f}")
+        shown = next((name for name in ("reward", "loss") if name in logs), None)
+        if shown is not None:
+            self._bar.set_postfix_str(f"{shown} {logs[shown]:.3f}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cachetools import LRUCache
@@ -69,8 +69,8 @@ class PromptMaker:
         }
 
 
-def training_dataset(order: Sequence[int], maker: PromptMaker) -> Dataset:
-    """The rows of ``order``, one after the other, made by ``maker`` when they are read."""
-    dataset = Dataset.from_dict({"index": list(order)})
+def training_dataset(order: Sequence[int], maker: Callable[[dict[str, list[int]]], dict[str, list[Any]]]) -> Dataset:
+    """The rows of ``order``, one after the other, made by ``maker`` of their "index" and place ("draw") when read."""
+    dataset = Dataset.from_dict({"index": list(order), "draw": list(range(len(order)))})
     dataset.set_transform(maker)
     return dataset

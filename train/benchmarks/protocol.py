@@ -1,0 +1,110 @@
+"""The protocol of a run: every choice that changes a number, so that others can make the same table, or see why not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub.file_download import repo_folder_name
+
+from segr1_app.checkpoint import checkpoint_hash
+from segr1_app.codec import SYSTEM_PROMPT, user_text
+from segr1_app.domain import ImageSize
+from segr1_app.policy import VlmPolicy
+from segr1_app.segmenter import Sam2Segmenter
+from train.benchmarks.catalogue import Benchmark
+from train.benchmarks.question import Question
+
+METRIC_LIBRARIES = ("pysodmetrics", "pycocotools", "numpy")
+EXAMPLE = ImageSize(640, 480)
+
+
+def describe_protocol(
+    benchmark: Benchmark,
+    split: str,
+    questions: Sequence[Question],
+    *,
+    template: str,
+    limit: int | None,
+    seed: int,
+    policy: VlmPolicy | None,
+    policy_source: str,
+    segmenter: Sam2Segmenter,
+    segmenter_source: str,
+) -> dict[str, Any]:
+    """The protocol, ready for JSON; two runs of equal protocols ask the same models the same questions.
+
+    Args:
+        benchmark, split: what is scored.
+        questions: all that are asked.
+        template: what the policy is asked.
+        limit, seed: how the questions were drawn from the split; None for all of them.
+        policy: None for prompts from the truth.
+        segmenter: makes the masks.
+        policy_source, segmenter_source: the folders or hub ids that they were loaded from.
+
+    Raises:
+        ModelError: when a model's weights cannot be read.
+    """
+    digest = hashlib.sha256()
+    for question in questions:
+        digest.update(repr((question.id, question.image.name, question.text)).encode())
+    return {
+        "benchmark": benchmark.name,
+        "split": split,
+        "questions": {
+            "count": len(questions),
+            "sha256": digest.hexdigest(),
+            "drawn": None if limit is None else {"limit": limit, "seed": seed},
+        },
+        "prompts": "by the policy" if policy else "from the truth: its box and deepest point, one object",
+        "policy": _describe_policy(policy, policy_source, template) if policy else None,
+        "segmenter": {
+            **identify(segmenter_source, segmenter.model_id),
+            "input": f"the whole picture squashed to {segmenter.input_side} x {segmenter.input_side} pixels",
+            "masks": "one per object, single-mask output, scaled to the picture's size, then cut",
+            "mask_threshold": segmenter.mask_threshold,
+            "precision": "bfloat16 autocast" if segmenter.device.type == "cuda" else "float32",
+        },
+        "prediction": "union of all objects' masks at the picture's own size; a malformed completion counts as the "
+        "mask of what could be read of it, an unreadable one as the empty mask; nothing is left out",
+        "truth": benchmark.truth,
+        "metrics": dict(benchmark.measures.definitions),
+        "metric_libraries": {name: version(name) for name in METRIC_LIBRARIES},
+    }
+
+
+def identify(source: str, name: str) -> dict[str, str | None]:
+    """Which weights a model has: a folder's by their digest, a hub's by the commit that lies in the cache."""
+    if Path(source).is_dir():
+        return {"name": name, "weights_sha256": checkpoint_hash(source)}
+    newest = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=source, repo_type="model") / "refs" / "main"
+    return {"name": name, "hub_commit": newest.read_text(encoding="utf-8").strip() if newest.is_file() else None}
+
+
+def _describe_policy(policy: VlmPolicy, source: str, template: str) -> dict[str, Any]:
+    frame = policy.frame(EXAMPLE)
+    return {
+        **identify(source, policy.model_id),
+        "precision": str(policy.model.dtype).removeprefix("torch."),
+        "attention": policy.model.config._attn_implementation,
+        "instruction": template,
+        "system_prompt": SYSTEM_PROMPT,
+        "chat_template_sha256": hashlib.sha256(str(policy.processor.chat_template).encode()).hexdigest(),
+        "frame": {
+            **policy.frame_bounds,
+            "rule": "sides are multiples of the grid, the area lies within the bounds, the aspect ratio is kept as "
+            "nearly as they allow; coordinates are pixels of this frame",
+        },
+        "example": {
+            "picture": list(EXAMPLE),
+            "frame": list(frame),
+            "user_prompt": user_text(template, frame),
+        },
+        "decoding": "greedy",
+        "max_new_tokens": policy.max_new_tokens,
+    }

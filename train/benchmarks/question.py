@@ -1,0 +1,56 @@
+"""What all benchmarks come down to: questions about pictures, each with the mask that is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segr1_app.domain import ImageSize, Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """The right answer.
+
+    Attributes:
+        mask: bool (height, width) of the picture; all False where the picture holds no such object.
+        left_out: pixels that count for nothing, of the same shape; None for none.
+    """
+
+    mask: Mask
+    left_out: Mask | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing that a benchmark asks.
+
+    Attributes:
+        id: unique in its set, and the same wherever the set lies.
+        image: the picture's file.
+        text: the expression or question; empty where every picture is asked for the same.
+        target: reads the right answer for a picture of the given size; raises a DatasetError when it cannot be read or
+            belongs to a picture of another size.
+        group: a part of the set that is also scored by itself, such as ReasonSeg's short queries; empty for none.
+    """
+
+    id: str
+    image: Path
+    text: str
+    target: Callable[[ImageSize], Target]
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """A benchmark as it was found on disk.
+
+    Attributes:
+        questions: in the set's own order.
+        found: what a reader of the numbers should know of how it was read, ready for JSON.
+    """
+
+    questions: tuple[Question, ...]
+    found: Mapping[str, Any] = field(default_factory=dict)
