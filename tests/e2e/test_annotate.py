@@ -24,7 +24,7 @@ from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, studio, switch_schem
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
 from tests.scenes import ellipse_scene
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SIZE = (480, 360)
 INSTRUCTION = "Identify the <i>egg</i> ${window.hacked=3}"

@@ -17,7 +17,7 @@ from tests.e2e.canvas_page import CanvasPage, upload
 from tests.e2e.conftest import ScriptedApp
 from tests.scenes import ellipse_scene
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SERVER = re.compile("component_server")
 SIZES = {"wide": (1600, 400), "tall": (300, 1200), "small": (96, 64)}

@@ -12,7 +12,7 @@ from segr1_app.samples import find_samples
 from segr1_app.ui.views import STATIC
 from tests.e2e.canvas_page import CanvasPage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_the_guide_is_there_with_its_pictures(real_app: str, visit: Callable[..., Page]) -> None:

@@ -21,7 +21,7 @@ from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, studio, switch_schem
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
 from tests.scenes import ellipse_scene
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SIZE = ImageSize(480, 360)
 HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} \u202eabc \u0007 =1+1'
