@@ -231,6 +231,7 @@ class TestTraining:
             "only the memory of earlier frames has no use in pictures"
         )
 
+    @pytest.mark.slow
     def test_it_learns_discs(self, trained: Path) -> None:
         (point,) = json.loads((trained.parent / "curve.json").read_text())
         assert point["steps"] == 60
@@ -257,6 +258,7 @@ class TestTraining:
             assert all(torch.equal(value, resumed[part][name]) for name, value in whole[part].items())
         assert [point["loss"] for point in whole["curve"]] == [point["loss"] for point in resumed["curve"]]
 
+    @pytest.mark.slow
     def test_the_exported_folder_answers_like_the_trained_model(self, trained: Path, data: Path) -> None:
         loaded = Sam2Segmenter.load(trained, device="cpu")
         picture = load_picture(data / "images" / "00.png")
@@ -272,6 +274,7 @@ class TestTraining:
         assert np.array_equal(answer.mask, (upsampled[0, 0] > 0).numpy())
         assert answer.confidence == pytest.approx(quality[0, 0].item(), abs=1e-5)
 
+    @pytest.mark.slow
     def test_a_start_goes_on_from_exported_weights(self, config: SegmenterConfig, trained: Path) -> None:
         still = Rates(peak=0, weight_decay=0.05, average=0.9)
         again = train_segmenter(dataclasses.replace(config, start=trained, budget=Budget(1, steps=1), rates=still))
