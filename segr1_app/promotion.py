@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from segr1_app.domain import SettingsError
+from segr1_app.jsonfiles import read_json, write_json
 
 PROMOTED_FILE = "promoted.json"
 
@@ -22,7 +22,7 @@ def promoted_policy(home: Path) -> str | None:
 
 def promote(home: Path, policy: str) -> None:
     """Work with this policy from now on."""
-    _write(home, [*_history(home), policy])
+    write_json(home / PROMOTED_FILE, [*_history(home), policy])
 
 
 def go_back(home: Path) -> None:
@@ -34,7 +34,7 @@ def go_back(home: Path) -> None:
     history = _history(home)
     if not history:
         raise SettingsError("There is nothing to go back to: no policy was promoted.")
-    _write(home, history[:-1])
+    write_json(home / PROMOTED_FILE, history[:-1])
 
 
 def _history(home: Path) -> list[str]:
@@ -42,16 +42,9 @@ def _history(home: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise SettingsError(f"'{path}' cannot be read: mend or remove it. ({error})") from error
     if not isinstance(content, list) or not all(isinstance(entry, str) for entry in content):
         raise SettingsError(f"'{path}' is not a list of policy folders: mend or remove it.")
     return content
-
-
-def _write(home: Path, history: list[str]) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    partial = home / f"{PROMOTED_FILE}.part"
-    partial.write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
-    partial.replace(home / PROMOTED_FILE)

@@ -6,7 +6,6 @@ of a run's folder; both outlive the app, so that a training goes on when the pag
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -20,11 +19,13 @@ import psutil
 from segr1_app.config import Settings
 from segr1_app.domain import SettingsError
 from segr1_app.geometry import Rle
+from segr1_app.jsonfiles import read_json, read_json_lines, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 """Where ``train`` lies, too."""
 CONFIG, METRICS, BEFORE, AFTER, RESULT = "config.json", "metrics.jsonl", "before.json", "after.json", "result.json"
 PICTURES, POLICY = "held-out", "policy"
+"""What lies in a run's folder; the training takes the names from here."""
 PROCESS, LOG = "process.json", "train.log"
 """What the app itself adds to a run's folder: whose process it is, and what that said."""
 MAX_STEPS = 100_000
@@ -63,8 +64,7 @@ class Change:
         source: the data set it comes from; "feedback" for corrections.
         instruction: what was asked.
         old, new: the masks.
-        truth: the true mask; None where none is known.
-        old_iou, new_iou: with the true mask.
+        old_iou, new_iou: with the true mask; None where none is known.
     """
 
     picture: Path
@@ -72,7 +72,6 @@ class Change:
     instruction: str
     old: Rle
     new: Rle
-    truth: Rle | None
     old_iou: float | None
     new_iou: float | None
 
@@ -121,7 +120,7 @@ class Trainings:
             raise SettingsError(f"A training takes from 1 to {MAX_STEPS} steps.")
         name = time.strftime("%Y%m%d-%H%M%S")
         options = ["--output-dir", str(self._folder / name), "--max-steps", str(steps)]
-        self._spawn(name, [*self._command(policy, include_feedback=include_feedback), *options])
+        self._spawn(name, [*self._command(policy, include_feedback=include_feedback), *options], resume=False)
         return name
 
     def resume(self, name: str) -> None:
@@ -132,9 +131,9 @@ class Trainings:
         """
         if self.read(name).state == "done":
             raise SettingsError(f"The training {name} is done.")
-        command = list(_read(self._run(name) / PROCESS)["command"])
-        planned = (self._run(name) / CONFIG).is_file()
-        self._spawn(name, [*command, "--resume"] if planned and "--resume" not in command else command)
+        folder = self._run(name)
+        # One that was stopped before it was planned has nothing to go on from.
+        self._spawn(name, read_json(folder / PROCESS)["command"], resume=(folder / CONFIG).is_file())
 
     def stop(self) -> None:
         """End the running training; what its last checkpoint holds is kept.
@@ -145,7 +144,7 @@ class Trainings:
         name = self.running()
         if name is None:
             raise SettingsError("No training is running.")
-        process = psutil.Process(_read(self._run(name) / PROCESS)["pid"])
+        process = psutil.Process(read_json(self._run(name) / PROCESS)["pid"])
         process.terminate()
         process.wait(timeout=30)
 
@@ -153,7 +152,7 @@ class Trainings:
         """The name of the training that runs; None when none does."""
         if self._child is not None:
             self._child.poll()  # a child that ended stays a process until it is asked
-        return next((name for name in reversed(self.names()) if self._alive(name)), None)
+        return next((name for name in reversed(self.names()) if _alive(self._folder / name)), None)
 
     def names(self) -> list[str]:
         """All trainings that the app started, the oldest first."""
@@ -166,15 +165,16 @@ class Trainings:
             SettingsError: when there is none of that name.
         """
         folder = self._run(name)
-        alive, done = self._alive(name), (folder / RESULT).is_file()
-        config = _read(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-        result = _read(folder / RESULT) if done else {}
-        before = _read(folder / BEFORE)["scores"] if (folder / BEFORE).is_file() else None
+        alive, done = _alive(folder), (folder / RESULT).is_file()
+        config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+        result = read_json(folder / RESULT) if done else {}
+        metrics = read_json_lines(folder / METRICS)
+        before = read_json(folder / BEFORE)["scores"] if (folder / BEFORE).is_file() else None
         return TrainingRun(
             name=name,
             state="running" if alive else "done" if done else "stopped",
             steps=int(config.get("steps", 0)),
-            curve=tuple((line["step"], line["reward"]) for line in _lines(folder / METRICS) if "reward" in line),
+            curve=tuple((line["step"], line["reward"]) for line in metrics if "reward" in line),
             last_words=_last_line((folder / LOG).read_text(encoding="utf-8", errors="replace")),
             before=before,
             after=result.get("after"),
@@ -189,7 +189,7 @@ class Trainings:
         folder = self._run(name)
         if not (folder / AFTER).is_file():
             raise SettingsError(f"The training {name} is not done.")
-        old, new = (_read(folder / file)["answers"] for file in (BEFORE, AFTER))
+        old, new = (read_json(folder / file)["answers"] for file in (BEFORE, AFTER))
         later = {(answer["image_id"], answer["instruction"]): answer for answer in new}
         changes = [
             Change(
@@ -198,7 +198,6 @@ class Trainings:
                 instruction=answer["instruction"],
                 old=answer["mask"],
                 new=again["mask"],
-                truth=answer["truth"],
                 old_iou=answer["iou"],
                 new_iou=again["iou"],
             )
@@ -226,7 +225,7 @@ class Trainings:
             *(["--include-feedback"] if include_feedback else []),
         ]
 
-    def _spawn(self, name: str, command: Sequence[str]) -> None:
+    def _spawn(self, name: str, command: Sequence[str], *, resume: bool) -> None:
         running = self.running()
         if running is not None:
             raise SettingsError(f"The training {running} is running: stop it first.")
@@ -235,25 +234,15 @@ class Trainings:
         with (folder / LOG).open("ab") as log:
             # A session of its own: Ctrl+C in the app's terminal is not meant for it.
             self._child = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*command, "--resume"] if resume else command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         started = psutil.Process(self._child.pid).create_time()
-        record = {
-            "pid": self._child.pid,
-            "started": started,
-            "command": [part for part in command if part != "--resume"],
-        }
-        (folder / PROCESS).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-    def _alive(self, name: str) -> bool:
-        """Whether the process that was started for a training is still that process, and runs."""
-        record = _read(self._run(name) / PROCESS)
-        try:
-            process = psutil.Process(record["pid"])
-            # The number of a process that ended is given to another one some day.
-            return bool(process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return False
+        write_json(folder / PROCESS, {"pid": self._child.pid, "started": started, "command": list(command)})
 
     def _run(self, name: str) -> Path:
         if name not in self.names():
@@ -261,20 +250,20 @@ class Trainings:
         return self._folder / name
 
 
+def _alive(folder: Path) -> bool:
+    """Whether the process that was started for a run's folder is still that process, and runs."""
+    record = read_json(folder / PROCESS)
+    try:
+        process = psutil.Process(record["pid"])
+        # The number of a process that ended is given to another one some day.
+        return bool(process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _absolute(source: str) -> str:
     """A folder by its whole path, because the training runs elsewhere; a hub id as it is."""
     return str(Path(source).resolve()) if Path(source).is_dir() else source
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file that is still written to."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
 
 
 def _last_line(text: str) -> str:

@@ -25,6 +25,8 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from segr1_app.domain import SettingsError
+from segr1_app.jsonfiles import read_json_lines
+from segr1_app.trainings import AFTER, BEFORE, CONFIG, METRICS, PICTURES, POLICY, RESULT
 from train.checkpoints import checkpoint_step, whole_checkpoints
 from train.data import Row
 
@@ -47,9 +49,9 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config, self.before, self.result = path / "config.json", path / "before.json", path / "result.json"
-        self.after, self.pictures = path / "after.json", path / "held-out"
-        self.metrics, self.policy = path / "metrics.jsonl", path / "policy"
+        self.config, self.metrics, self.result = path / CONFIG, path / METRICS, path / RESULT
+        self.before, self.after, self.pictures = path / BEFORE, path / AFTER, path / PICTURES
+        self.policy = path / POLICY
 
     @classmethod
     def new(cls, runs: Path, chosen: Path | None) -> RunFolder:
@@ -70,8 +72,8 @@ class RunFolder:
         Raises:
             SettingsError: when there is none, or it is done.
         """
-        candidates = [chosen] if chosen else sorted(config.parent for config in runs.glob("*/config.json"))
-        if not candidates or not (candidates[-1] / "config.json").is_file():
+        candidates = [chosen] if chosen else sorted(config.parent for config in runs.glob(f"*/{CONFIG}"))
+        if not candidates or not (candidates[-1] / CONFIG).is_file():
             raise SettingsError(f"There is no training to resume in '{chosen or runs}': start without --resume.")
         folder = cls(candidates[-1])
         if folder.result.exists():
@@ -83,13 +85,6 @@ class RunFolder:
         """The newest whole checkpoint, if any."""
         return next(reversed(whole_checkpoints(self.path)), None)
 
-    def write(self, file: Path, content: Mapping[str, Any]) -> None:
-        """Write a JSON file of this folder, all at once."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.part")
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        partial.replace(file)
-
     def keep_pictures(self, rows: Sequence[Row]) -> None:
         """Keep small copies of the rows' pictures, for a look at what changed."""
         self.pictures.mkdir(parents=True, exist_ok=True)
@@ -100,13 +95,13 @@ class RunFolder:
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that an interrupted training made after its last checkpoint."""
-        kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
-        self.metrics.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        kept = [record for record in read_json_lines(self.metrics) if record["step"] <= step]
+        self.metrics.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
 
     def draw_rewards(self) -> None:
         """Plot the terms of the reward over the steps, one line per source."""
         curves: dict[str, Curves] = {label: {} for label in PLOTTED.values()}
-        for record in self._records():
+        for record in read_json_lines(self.metrics):
             for name, value in record.items():
                 kind, _, rest = name.partition("/")
                 source, _, term = rest.rpartition("/")
@@ -117,7 +112,7 @@ class RunFolder:
     def draw_losses(self) -> None:
         """Plot the loss over the steps, and the share of tokens that were the likeliest ones."""
         curves: dict[str, Curves] = {label: {} for label in LOSSES.values()}
-        for record in self._records():
+        for record in read_json_lines(self.metrics):
             for name, label in LOSSES.items():
                 if name in record:
                     curves[label].setdefault("training", []).append((record["step"], record[name]))
@@ -136,15 +131,6 @@ class RunFolder:
             if lines:
                 axes.legend(fontsize="small")
         figure.savefig(file, dpi=110)
-
-    def _records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._lines()]
-
-    def _lines(self) -> list[str]:
-        if not self.metrics.is_file():
-            return []
-        # An interruption may have cut the last line short.
-        return [line for line in self.metrics.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
 
 
 def circumstances() -> dict[str, Any]:
@@ -201,8 +187,3 @@ class Journal(TrainerCallback):
 def last_step(folder: RunFolder) -> int:
     """The step of the newest whole checkpoint; 0 without one."""
     return checkpoint_step(folder.checkpoint) if folder.checkpoint else 0
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file's content."""
-    return json.loads(path.read_text(encoding="utf-8"))

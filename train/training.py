@@ -20,13 +20,14 @@ from transformers import PrinterCallback, Trainer
 
 from segr1_app.config import Settings, add_home_argument
 from segr1_app.domain import SegR1Error, SettingsError
+from segr1_app.jsonfiles import read_json, write_json
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
 from train.checkpoints import export_policy, load_trained
 from train.data import Collected, Plan, select_held_out, split
 from train.feedback import feedback_rows
 from train.heldout import comparison, read_scores, score_held_out
-from train.run_folder import Journal, RunFolder, circumstances, last_step, read_json
+from train.run_folder import Journal, RunFolder, circumstances, last_step
 from train.setup import TrainingSetup
 from train.trl_reward import Answerer
 
@@ -91,7 +92,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
         )
     if main_process:
         if not before:
-            folder.write(folder.config, record | {"corrections": plan.corrections} | circumstances())
+            write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())
         _tell(f"Training for {config.max_steps} steps on {len(plan.train)} rows, in {folder.path}")
     config.distributed_state.wait_for_everyone()
     result = train_policy(method, setup, config, plan, folder)
@@ -123,7 +124,7 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
             folder.keep_pictures(held_out)
         found = scores(VlmPolicy.load(setup.policy, **options))
         if main:
-            folder.write(folder.before, found)
+            write_json(folder.before, found)
     if last_step(folder) < config.max_steps:
         if checkpoint is not None and setup.lora is None:
             policy = load_trained(checkpoint, setup.policy, **options)
@@ -148,8 +149,8 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
     old_scores, new_scores = read_json(folder.before)["scores"], after["scores"]
     if main:
         method.draw_curves(folder)
-        folder.write(folder.after, after)
-        folder.write(folder.result, {"steps": config.max_steps, "before": old_scores, "after": new_scores})
+        write_json(folder.after, after)
+        write_json(folder.result, {"steps": config.max_steps, "before": old_scores, "after": new_scores})
     return comparison(read_scores(old_scores), read_scores(new_scores))
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from segr1_app.domain import DatasetError
+from segr1_app.jsonfiles import read_json_lines
 
 PROTOCOL = "protocol"
 
@@ -35,7 +36,7 @@ class AnswerLog:
         Raises:
             DatasetError: when the file is of another protocol, whose answers must not be mixed with these.
         """
-        lines = self._lines(self._path)
+        lines = read_json_lines(self._path)
         if lines:
             before = lines[0].get(PROTOCOL)
             if before is None:
@@ -50,7 +51,7 @@ class AnswerLog:
 
     def records(self) -> dict[str, dict[str, Any]]:
         """All answers so far, by their questions."""
-        return {record["id"]: record for record in self._lines(self._path)[1:]}
+        return {record["id"]: record for record in read_json_lines(self._path)[1:]}
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Write an answer, at once, to this process's part."""
@@ -61,7 +62,7 @@ class AnswerLog:
 
     def end(self) -> None:
         """Unite the parts; by one process, after the others wrote their last."""
-        self._unite(self._lines(self._path))
+        self._unite(read_json_lines(self._path))
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +77,7 @@ class AnswerLog:
         parts = sorted(self._path.parent.glob(f"{self._path.name}.part*"))
         known = {record["id"] for record in lines[1:]}
         for part in parts:
-            for record in self._lines(part):
+            for record in read_json_lines(part):
                 if record["id"] not in known:
                     known.add(record["id"])
                     lines.append(record)
@@ -86,11 +87,3 @@ class AnswerLog:
         whole.replace(self._path)
         for part in parts:
             part.unlink()
-
-    @staticmethod
-    def _lines(path: Path) -> list[dict[str, Any]]:
-        if not path.is_file():
-            return []
-        text = path.read_text(encoding="utf-8")
-        # An interruption may have cut the last line short: what ends without a line feed was not written to its end.
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].split("\n") if line]

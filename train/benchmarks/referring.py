@@ -6,7 +6,6 @@ gRefCOCO ``grefs(unc).json``. The pictures are COCO's train2014. A referent has 
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
+from segr1_app.jsonfiles import read_json
 from train.benchmarks.question import Question, QuestionSet, Target
 
 SPLITS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -129,7 +129,7 @@ def read_pickle(path: Path) -> Any:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError as error:
         raise DatasetError(f"There is no file '{path}'.") from error
     except (OSError, ValueError) as error:

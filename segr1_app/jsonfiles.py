@@ -1,0 +1,33 @@
+"""JSON files: written whole or not at all, and read back, also while they grow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read_json(path: Path) -> Any:
+    """A file's content.
+
+    Raises:
+        OSError, ValueError: when it cannot be read, or is no JSON.
+    """
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file all at once, so that nobody reads half of it; its folder is made when there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file with one in each line, which may still be written to; none where there is no file."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    # An interruption may have cut the last line short: what ends without a line feed was not written to its end.
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].split("\n") if line]
