@@ -2,6 +2,9 @@
 
 Every function takes bool arrays of one shape (height, width) and is defined for every pair of them: empty, tiny, full
 and border-only masks included, never NaN. An empty prediction of an empty truth is right.
+
+``pysodmetrics`` brings scikit-learn along, which takes most of a second: it is imported where it computes, so that the
+page, which needs only IoU and S-measure, need not wait for it.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
-from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, WeightedFmeasure
 
 from segr1_app.domain import Mask
 
@@ -109,6 +111,8 @@ def weighted_f(pred: Mask, gt: Mask) -> float:
     _check(pred, gt)
     if not gt.any():
         return float(not pred.any())
+    from py_sod_metrics import WeightedFmeasure  # noqa: PLC0415 - see the module
+
     return float(WeightedFmeasure().cal_wfm(pred.astype(np.float64), gt))
 
 
@@ -127,6 +131,8 @@ def e_measure(pred: Mask, gt: Mask) -> float:
 def e_curve(pred: Mask, gt: Mask) -> Curve:
     """Enhanced-alignment measure over all thresholds, by ``pysodmetrics``; a perfect mask's is a little above 1."""
     _check(pred, gt)
+    from py_sod_metrics import Emeasure  # noqa: PLC0415 - see the module
+
     measure = Emeasure()
     # What `step` sets; it would also try all thresholds, most of which are one for a mask.
     measure.gt_fg_numel, measure.gt_size = int(np.count_nonzero(gt)), gt.size
@@ -148,6 +154,8 @@ def max_of_curves(curves: Sequence[Curve]) -> float:
 def mae(pred: Mask, gt: Mask) -> float:
     """Mean absolute error: the share of pixels that are wrong, by ``pysodmetrics``."""
     _check(pred, gt)
+    from py_sod_metrics import MAE  # noqa: PLC0415 - see the module
+
     return float(MAE().cal_mae(pred.astype(np.float64), gt))
 
 
@@ -163,6 +171,8 @@ def _f_measure(found: Mask, gt: Mask) -> float:
     objects = int(np.count_nonzero(gt))
     if not objects:
         return float(not found.any())
+    from py_sod_metrics import FmeasureHandler, FmeasureV2  # noqa: PLC0415 - see the module
+
     measure = FmeasureHandler(with_dynamic=False, with_adaptive=False, beta=BETA_SQUARED)
     return float(measure(**FmeasureV2.get_statistics(found, gt, objects, gt.size - objects)))
 

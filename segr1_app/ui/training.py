@@ -18,7 +18,6 @@ from segr1_app.config import DEFAULT_POLICY
 from segr1_app.domain import Mask, ObjectMask, ObjectPrompt
 from segr1_app.geometry import Rle, decode_rle
 from segr1_app.promotion import go_back, promote, promoted_policy
-from segr1_app.render import draw_overlay
 from segr1_app.trainings import Change, Trainings
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.views import ViewValue, address_of
@@ -161,6 +160,8 @@ class TrainingHandlers:
 
     def _overlay(self, change: Change, mask: Rle) -> str:
         """The address of a picture with a mask on it, drawn once."""
+        from segr1_app.render import draw_overlay  # noqa: PLC0415 - supervision takes a third of a second
+
         key = hashlib.sha256(f"{change.picture}:{mask['counts']}".encode()).hexdigest()
         file = self._cache / f"change-{key}.jpg"
         if not file.exists():
