@@ -29,7 +29,7 @@ from tqdm import tqdm
 from segr1_app import metrics
 from segr1_app.codec import PRESETS
 from segr1_app.config import Settings, add_model_arguments
-from segr1_app.domain import Mask, SegR1Error, SettingsError
+from segr1_app.domain import Mask, SettingsError
 from segr1_app.images import load_picture
 from segr1_app.pipeline import load_models
 from segr1_app.policy import Policy, VlmPolicy
@@ -37,6 +37,7 @@ from segr1_app.segmenter import Sam2Segmenter, Segmenter
 from train.answering import Answer, find_answer
 from train.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchmark
 from train.benchmarks.run import run_benchmark
+from train.command import told
 from train.drawing import draw
 from train.pairs import Pair, find_pairs, read_mask
 
@@ -120,24 +121,18 @@ def evaluate(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 when data or models are at fault."""
-    given = _parse(arguments)
-    logging.basicConfig(format="%(message)s")
-    try:
-        _run(given)
-    except SegR1Error as error:
-        logger.error("%s", error)
-        return 1
-    return 0
+    return told(_run, _parse(arguments))
 
 
-def _run(given: argparse.Namespace) -> None:
+def _run(given: argparse.Namespace) -> int:
     result = _score_pairs(given) if given.benchmark is None else _score_benchmark(given)
     if result is None:
-        return
+        return 0
     text = json.dumps(result, indent=2)
     given.json.parent.mkdir(parents=True, exist_ok=True)
     given.json.write_text(text + "\n", encoding="utf-8")
     print(text)  # noqa: T201
+    return 0
 
 
 def _score_pairs(given: argparse.Namespace) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
 from train.checkpoints import WholeCheckpoints
+from train.command import told
 from train.data import Collected, Plan, pair_rows, scene_rows
 from train.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
 from train.mixing import draw_order
 from train.run_folder import RunFolder
 from train.setup import CONFIGS
-from train.training import Method, add_training_arguments, read_setup, run_training, told
+from train.training import Method, add_training_arguments, read_setup, run_training
 from train.trl_reward import Answerer, SegR1Reward
 from train.trl_rows import ExampleReader, PromptMaker, training_dataset
 

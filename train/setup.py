@@ -7,6 +7,7 @@ Hyperparameters of the optimiser are trl's own and go to its configuration under
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ OWN = frozenset({"output_dir", "seed", "max_steps", "save_steps", "save_strategy
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSetup:
+class TrainingSetup(ABC):
     """A training.
 
     Attributes:
@@ -155,9 +156,9 @@ class TrainingSetup:
         """This setup, but for those arguments that are not None."""
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
+    @abstractmethod
     def _length(self, config: Any, rows: int) -> tuple[int, int]:
         """Optimiser steps of the whole training, and between checkpoints."""
-        raise NotImplementedError
 
 
 def _value(name: str, value: Any) -> Any:

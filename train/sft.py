@@ -20,13 +20,14 @@ from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import RejectReason
 from train.checkpoints import WholeCheckpoints
+from train.command import told
 from train.data import Collected, LeftOut, Plan, pair_rows, scene_rows
 from train.fcot import fcot_rows
 from train.mixing import draw_order
 from train.run_folder import RunFolder
 from train.setup import CONFIGS
 from train.sft_setup import DEFAULT_CONFIG, SftSetup, rows_per_step
-from train.training import Method, add_training_arguments, read_setup, run_training, told
+from train.training import Method, add_training_arguments, read_setup, run_training
 from train.trl_rows import ExampleReader, training_dataset
 from train.trl_traces import AnswerCollator, TraceMaker
 

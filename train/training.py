@@ -7,7 +7,6 @@ Nothing is promoted by itself: the new policy lies in the run's folder until som
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import torch
 from transformers import PrinterCallback, Trainer
 
 from segr1_app.config import Settings, add_home_argument
-from segr1_app.domain import SegR1Error, SettingsError
+from segr1_app.domain import SettingsError
 from segr1_app.jsonfiles import read_json, write_json
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
@@ -30,8 +29,6 @@ from train.heldout import comparison, read_scores, score_held_out
 from train.run_folder import Journal, RunFolder, circumstances, last_step
 from train.setup import TrainingSetup
 from train.trl_reward import Answerer
-
-logger = logging.getLogger(__name__)
 
 Setup = TypeVar("Setup", bound=TrainingSetup)
 
@@ -152,16 +149,6 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
         write_json(folder.after, after)
         write_json(folder.result, {"steps": config.max_steps, "before": old_scores, "after": new_scores})
     return comparison(read_scores(old_scores), read_scores(new_scores))
-
-
-def told(command: Callable[[argparse.Namespace], int], given: argparse.Namespace) -> int:
-    """Run a command; an error of this project's becomes one line and the status 1."""
-    logging.basicConfig(format="%(message)s")
-    try:
-        return command(given)
-    except SegR1Error as error:
-        logger.error("%s", error)
-        return 1
 
 
 def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) -> Setup:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from sqlite_utils import Database
 
 from segr1_app.store.rows import read_task
-from segr1_app.store.values import Choice, DecidedTask, Verdict
+from segr1_app.store.values import Task, Verdict
 
 _COLUMNS = """
     tasks.*, pictures.name, pictures.width, pictures.height, shown.id AS revision, shown.annotator, shown.verdict,
@@ -16,6 +17,35 @@ _COLUMNS = """
     (SELECT count(*) FROM heads AS people WHERE people.task = tasks.id) AS people,
     (SELECT avg(iou) FROM agreements WHERE agreements.task = tasks.id) AS agreement
 """
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedTask:
+    """A task with a decision, as a list of them tells it.
+
+    Attributes:
+        task: the task.
+        revision_id, annotator, verdict, saved_at: of the revision that is shown for it.
+        people: how many have a last word in it.
+        agreement: mean pairwise IoU of their masks; None unless two people made one.
+    """
+
+    task: Task
+    revision_id: int
+    annotator: str
+    verdict: Verdict
+    saved_at: float
+    people: int
+    agreement: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A reviewer's word that a revision counts."""
+
+    revision_id: int
+    reviewer: str
+    created_at: float
 
 
 def decided(

@@ -21,13 +21,12 @@ from segr1_app.store.connection import Connection, connect, told
 from segr1_app.store.feedback import feedback_page
 from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.records import Numbers
+from segr1_app.store.reviews import Choice, DecidedTask
 from segr1_app.store.revisions import Links
 from segr1_app.store.rows import one, read_prediction, read_samples, read_task, storable
 from segr1_app.store.values import (
     Agreement,
-    Choice,
     Correction,
-    DecidedTask,
     Draft,
     Feedback,
     QueueOrder,

@@ -248,35 +248,6 @@ class Revision:
     content_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class DecidedTask:
-    """A task with a decision, as a list of them tells it.
-
-    Attributes:
-        task: the task.
-        revision_id, annotator, verdict, saved_at: of the revision that is shown for it.
-        people: how many have a last word in it.
-        agreement: mean pairwise IoU of their masks; None unless two people made one.
-    """
-
-    task: Task
-    revision_id: int
-    annotator: str
-    verdict: Verdict
-    saved_at: float
-    people: int
-    agreement: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A reviewer's word that a revision counts."""
-
-    revision_id: int
-    reviewer: str
-    created_at: float
-
-
 class StaleRevisionError(StoreError):
     """A save on a revision that is no longer the annotator's newest; nothing was stored.
 
