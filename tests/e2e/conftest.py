@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,6 +121,9 @@ class ScriptedApp:
     store: AnnotationStore
 
 
+UNDERSTANDS = "Whatever a test says."
+
+
 @contextmanager
 def studio(home: Path, policy: ScriptedPolicy, segmenter: Sam2Segmenter) -> Iterator[ScriptedApp]:
     """The page over a store of its own in ``home``; GRADIO_TEMP_DIR, which the app sets, is the caller's to undo."""
@@ -131,7 +134,9 @@ def studio(home: Path, policy: ScriptedPolicy, segmenter: Sam2Segmenter) -> Iter
     from segr1_app.ui import ModelHost, build_app, launch_options
     from segr1_app.ui.models import LoadedModels
 
-    models = ModelHost(Settings(home=cache.parent), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", ""))
+    models = ModelHost(
+        Settings(home=cache.parent), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", UNDERSTANDS)
+    )
     models.start()
     with AnnotationStore.open(home) as store:
         page = build_app(models, cache, store)
@@ -141,29 +146,27 @@ def studio(home: Path, policy: ScriptedPolicy, segmenter: Sam2Segmenter) -> Iter
         page.close()
 
 
+@pytest.fixture
+def open_studio(
+    browser: Browser,  # noqa: ARG001 - worth starting only where there is one
+    segmenter: Sam2Segmenter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[ScriptedPolicy], ScriptedApp]]:
+    """Opens the page over an empty store of the test's own."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # what the app sets is undone after the test
+    with ExitStack() as opened:
+        yield lambda policy: opened.enter_context(studio(tmp_path / "home", policy, segmenter))
+
+
 @pytest.fixture(scope="session")
 def _scripted_server(
     browser: Browser,  # noqa: ARG001
     segmenter: Sam2Segmenter,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ScriptedApp]:
-    from app import prepare_cache
-
-    cache = prepare_cache(tmp_path_factory.mktemp("scripted"))
-
-    from segr1_app.ui import ModelHost, build_app, launch_options
-    from segr1_app.ui.models import LoadedModels
-
-    policy = ScriptedPolicy()
-    models = ModelHost(Settings(), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", "Whatever a test says."))
-    models.start()
-    store = AnnotationStore.open(cache.parent)
-    page = build_app(models, cache, store)
-    port = free_port()
-    page.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
-    yield ScriptedApp(f"http://127.0.0.1:{port}/", policy, store)
-    page.close()
-    store.close()
+    with studio(tmp_path_factory.mktemp("scripted"), ScriptedPolicy(), segmenter) as app:
+        yield app
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,13 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from segr1_app.domain import Box, ObjectPrompt, Point
 from segr1_app.geometry import decode_rle
-from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import AnnotationStore, RejectReason, Verdict
 from tests.e2e.canvas_page import CanvasPage
-from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, studio, switch_scheme
+from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, switch_scheme
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
 from tests.scenes import ellipse_scene
 
@@ -37,17 +36,10 @@ ROOT = "#annotate"
 
 
 @pytest.fixture
-def annotate_app(
-    browser: Browser,  # noqa: ARG001 - worth starting only where there is one
-    segmenter: Sam2Segmenter,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[ScriptedApp]:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # what the app sets is undone after the test
+def annotate_app(open_studio: Callable[[ScriptedPolicy], ScriptedApp]) -> ScriptedApp:
     policy = ScriptedPolicy([SAID])
     policy.go.set()
-    with studio(tmp_path / "home", policy, segmenter) as app:
-        yield app
+    return open_studio(policy)
 
 
 @pytest.fixture

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction
 from segr1_app.metrics import iou
-from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
 from segr1_app.ui.reviews import LISTED
 from tests.e2e.canvas_page import CanvasPage
-from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, studio, switch_scheme
+from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, switch_scheme
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
 from tests.scenes import ellipse_scene
 
@@ -69,16 +67,10 @@ def fill(store: AnnotationStore) -> None:
 
 
 @pytest.fixture
-def review_app(
-    browser: Browser,  # noqa: ARG001 - worth starting only where there is one
-    segmenter: Sam2Segmenter,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[ScriptedApp]:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # what the app sets is undone after the test
-    with studio(tmp_path / "home", ScriptedPolicy(), segmenter) as app:
-        fill(app.store)
-        yield app
+def review_app(open_studio: Callable[[ScriptedPolicy], ScriptedApp]) -> ScriptedApp:
+    app = open_studio(ScriptedPolicy())
+    fill(app.store)
+    return app
 
 
 def open_tab(visit: Callable[..., Page], url: str, tab: str = "Review") -> Page:

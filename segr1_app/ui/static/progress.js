@@ -1,4 +1,4 @@
-import { answer } from "./canvas/live.js";
+import { Asking } from "./asking.js";
 import { button, whenSeen } from "./controls.js";
 import { h } from "./dom.js";
 import { dayChart, verdictBar, verdictLegend, verdictParts } from "./progress/charts.js";
@@ -9,9 +9,10 @@ import { counted, figure } from "./words.js";
  * @typedef {import("./progress/figures.js").Tally} Tally
  * @typedef {{tasks: number, open: number, total: Tally, annotators: (Tally & {name: string})[],
  *   checkpoints: (Tally & {policy: string, checkpoint: string})[], days: import("./progress/figures.js").Day[],
- *   pairs: {annotators: [string, string], iou: number}[], failure?: string}} Report see statistics in reviews.py
+ *   pairs: {annotators: [string, string], iou: number}[]}} Report see statistics in reviews.py
  */
 
+const GONE = "The server did not answer. Try again in a moment.";
 const [FEWEST_DAYS, MOST_DAYS] = [14, 30];
 
 /** The columns of the table: what stands above them, and what a tally has to say. */
@@ -30,16 +31,13 @@ const COLUMNS = /** @type {[string, (tally: Tally) => Node | string][]} */ ([
  * @param {import("./dom.js").Host} host
  */
 export function mount({ element, server }) {
-  const notice = h("div", { class: "notice", role: "alert" });
+  const asking = new Asking(server, GONE);
   const body = h("div", { class: "progress-body" });
-  notice.hidden = true;
-  element.replaceChildren(notice, body);
+  element.replaceChildren(asking.notice, body);
   const refresh = async () => {
-    /** @type {Report | undefined} */
-    const report = await answer(() => server.statistics({}));
-    notice.textContent = report ? (report.failure ?? "") : "The server did not answer. Try again in a moment.";
-    notice.hidden = !notice.textContent;
-    if (report && !report.failure) body.replaceChildren(...shown(report, refresh));
+    /** @type {Report | null} */
+    const report = await asking.ask("statistics", {});
+    if (report) body.replaceChildren(...shown(report, refresh));
   };
   whenSeen(element, refresh);
 }

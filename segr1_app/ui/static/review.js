@@ -1,7 +1,7 @@
+import { Asking } from "./asking.js";
 import { choiceDialog } from "./annotate/dialogs.js";
 import { NAME_KEY } from "./annotate/keys.js";
 import { askFor } from "./annotate/reopening.js";
-import { answer } from "./canvas/live.js";
 import { button, field, whenSeen } from "./controls.js";
 import { h } from "./dom.js";
 import { historyList } from "./review/history.js";
@@ -42,7 +42,7 @@ class Review {
    * @param {import("./dom.js").Host["server"]} server
    */
   constructor(element, server) {
-    this.server = server;
+    this.asking = new Asking(server, GONE);
     this.name = h("input", { type: "text", id: "reviewer-name", maxlength: "200", autocomplete: "username",
       placeholder: "Your name", spellcheck: "false" });
     this.annotator = h("select", { id: "review-annotator" }, h("option", { value: "" }, "Everybody"));
@@ -50,7 +50,6 @@ class Review {
       ...Object.entries(VERDICTS).map(([value, text]) => h("option", { value }, text)));
     for (const filter of [this.annotator, this.verdict]) filter.addEventListener("change", () => this.list());
     this.count = h("p", { class: "job-count" });
-    this.notice = h("div", { class: "notice", role: "alert" });
     this.tasks = taskList((task) => this.open(task));
     this.more = button("More tasks", "more-tasks", () => this.list(this.listed.at(-1)?.revision));
     this.panes = new Panes();
@@ -89,7 +88,7 @@ class Review {
       h("div", { class: "job-top" },
         field("Reviewer", this.name), field("Annotator", this.annotator), field("Decision", this.verdict),
         button("Refresh", "refresh", () => this.refresh()), h("div", { class: "review-count" }, this.count)),
-      this.notice,
+      this.asking.notice,
       this.empty,
       h("div", { class: "review-bench" },
         h("div", { class: "review-side" }, this.tasks.element, this.more), this.detail),
@@ -99,7 +98,6 @@ class Review {
       { value: "mine", name: "Restore on top of it" },
     ], (choice) => this.settle(choice));
     element.append(this.stale.element);
-    this.tell("");
     this.render();
     whenSeen(element, () => {
       this.name.value = localStorage.getItem(NAME_KEY) ?? "";
@@ -119,7 +117,7 @@ class Review {
    */
   async list(before) {
     const asked = ++this.asked.list;
-    const reply = await this.ask("decided_tasks", { annotator: this.annotator.value, verdict: this.verdict.value,
+    const reply = await this.asking.ask("decided_tasks", { annotator: this.annotator.value, verdict: this.verdict.value,
       before: before ?? null });
     if (!reply || asked !== this.asked.list) return;
     this.listed = before ? [...this.listed, ...reply.tasks] : reply.tasks;
@@ -144,7 +142,7 @@ class Review {
   async open(number, compared) {
     const asked = ++this.asked.task;
     /** @type {Task | null} */
-    const task = await this.ask("review_task", { task: number });
+    const task = await this.asking.ask("review_task", { task: number });
     if (!task || asked !== this.asked.task) return;
     const another = task.task !== this.task?.task;
     this.task = task;
@@ -164,7 +162,7 @@ class Review {
     this.compared = compared;
     this.history.render(task, compared);
     const asked = ++this.asked.compare;
-    const reply = await this.ask("compare", { task: task.task, ...compared });
+    const reply = await this.asking.ask("compare", { task: task.task, ...compared });
     if (!reply || asked !== this.asked.compare) return;
     this.panes.compare(reply.first, reply.second);
     for (const [side, letter] of /** @type {const} */ ([["first", "A"], ["second", "B"]])) {
@@ -190,7 +188,7 @@ class Review {
   async choose(revision) {
     const reviewer = this.reviewer();
     if (!reviewer || !this.task) return;
-    const reply = await this.ask("make_current", { reviewer, task: this.task.task, revision });
+    const reply = await this.asking.ask("make_current", { reviewer, task: this.task.task, revision });
     if (!reply) return;
     await this.refresh();
     this.status.textContent = revision === null
@@ -206,7 +204,7 @@ class Review {
     const reviewer = this.reviewer();
     if (!reviewer || !this.task) return;
     const own = this.task.revisions.find(({ annotator }) => annotator === reviewer)?.revision ?? null;
-    const reply = await this.ask("restore", { reviewer, revision, parent: parent ?? own });
+    const reply = await this.asking.ask("restore", { reviewer, revision, parent: parent ?? own });
     if (!reply) return;
     if ("stale" in reply) {
       this.pending = { revision, parent: reply.stale };
@@ -237,7 +235,7 @@ class Review {
     const name = this.name.value.trim().split(/\s+/).join(" ");
     if (name) localStorage.setItem(NAME_KEY, name);
     else {
-      this.tell("Say who you are first.");
+      this.asking.tell("Say who you are first.");
       this.name.focus();
     }
     return name;
@@ -247,24 +245,6 @@ class Review {
     this.panes.marks = !this.panes.marks;
     this.prompts.setAttribute("aria-pressed", String(this.panes.marks));
     this.panes.draw();
-  }
-
-  /**
-   * Ask the server; a failure is told, and nothing comes back.
-   * @param {string} what
-   * @param {object} question
-   * @returns {Promise<any>}
-   */
-  async ask(what, question) {
-    const reply = await answer(() => this.server[what](question));
-    this.tell(reply ? (reply.failure ?? "") : GONE);
-    return reply && !reply.failure ? reply : null;
-  }
-
-  /** @param {string} text */
-  tell(text) {
-    this.notice.hidden = !text;
-    this.notice.textContent = text;
   }
 
   render() {

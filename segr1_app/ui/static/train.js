@@ -1,4 +1,4 @@
-import { answer } from "./canvas/live.js";
+import { Asking } from "./asking.js";
 import { button, field, whenSeen } from "./controls.js";
 import { h } from "./dom.js";
 import { rewardChart } from "./train/chart.js";
@@ -44,7 +44,7 @@ class Train {
    */
   constructor(element, steps, server, policyChanged) {
     this.element = element;
-    this.server = server;
+    this.asking = new Asking(server, GONE);
     this.policyChanged = policyChanged;
     this.steps = h("input", { type: "number", id: "train-steps", min: "1", max: "100000", value: String(steps) });
     this.feedback = h("input", { type: "checkbox", id: "train-feedback", checked: "" });
@@ -52,7 +52,6 @@ class Train {
     this.stopper = button("Stop", "stop-training", () => this.act("stop_training", {}));
     this.planner = button("Show what it would learn from", "plan", () => this.showPlan());
     this.plan = h("pre", { class: "train-plan", tabindex: "0", "aria-label": "What would be trained on" });
-    this.notice = h("div", { class: "notice", role: "alert" });
     this.runs = h("select", { id: "train-run" });
     this.runs.addEventListener("change", () => this.look(this.runs.value));
     this.state = h("p", { class: "train-state", role: "status" });
@@ -77,8 +76,7 @@ class Train {
       h("div", { class: "job-top" }, field("Steps", this.steps),
         h("label", { class: "train-check", for: "train-feedback" }, this.feedback, "Learn from corrections"),
         this.starter, this.stopper, this.planner, this.returner),
-      this.notice, this.plan, this.empty, this.outcome);
-    this.tell("");
+      this.asking.notice, this.plan, this.empty, this.outcome);
     this.plan.hidden = true;
     this.render();
     whenSeen(element, () => this.refresh());
@@ -113,7 +111,7 @@ class Train {
    * @param {object} question
    */
   async act(what, question) {
-    const reply = /** @type {Status | null} */ (await this.ask(what, question));
+    const reply = /** @type {Status | null} */ (await this.asking.ask(what, question));
     if (!reply) return false;
     this.status = reply;
     this.render();
@@ -135,7 +133,7 @@ class Train {
     this.planner.disabled = true;
     this.plan.hidden = false;
     this.plan.textContent = "Counting …";
-    const reply = await this.ask("training_plan", {});
+    const reply = await this.asking.ask("training_plan", {});
     this.plan.textContent = reply ? reply.plan : "";
     this.plan.hidden = !reply;
     this.planner.disabled = false;
@@ -149,25 +147,8 @@ class Train {
     this.compared = name;
     this.changes.replaceChildren();
     if (!name) return;
-    const reply = await this.ask("training_changes", { run: name });
+    const reply = await this.asking.ask("training_changes", { run: name });
     if (reply && this.compared === name) this.changes.replaceChildren(...changeList(reply.changes));
-  }
-
-  /**
-   * @param {string} what
-   * @param {object} question
-   * @returns {Promise<any>}
-   */
-  async ask(what, question) {
-    const reply = await answer(() => this.server[what](question));
-    this.tell(reply ? (reply.failure ?? "") : GONE);
-    return reply && !reply.failure ? reply : null;
-  }
-
-  /** @param {string} text */
-  tell(text) {
-    this.notice.hidden = !text;
-    this.notice.textContent = text;
   }
 
   render() {
