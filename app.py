@@ -10,6 +10,9 @@ from pathlib import Path
 from segr1_app.config import Settings, add_home_argument, add_model_arguments, add_server_arguments
 from segr1_app.domain import SettingsError, StoreError
 
+LOADING_DELAY = 5.0
+"""Seconds that the first page gets ahead of the models: loading them takes all of a small machine."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of the page."""
@@ -65,7 +68,7 @@ def serve(settings: Settings) -> None:
             "choose another --port."
         ) from error
     print(f"Seg-R1 is at {address}{f' and {public}' if public else ''}  (Ctrl+C ends it)", flush=True)  # noqa: T201
-    models.start()
+    models.start(after=LOADING_DELAY)
     page.block_thread()
 
 

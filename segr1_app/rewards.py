@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from segr1_app import metrics
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, Prediction, SettingsError
 from segr1_app.geometry import box_iou
+from segr1_app.matching import match
 
 IOU_WEIGHT, S_MEASURE_WEIGHT = 0.7, 0.3
 """Shares of the two halves of the mask reward, as in Seg-R1."""
@@ -217,7 +217,7 @@ def _assigned(gains: npt.NDArray[np.float64], rows: int, columns: int) -> float:
     """The greatest sum of one-to-one gains, float (rows, columns), over the larger number; 1 for nothing of nothing."""
     if not rows or not columns:
         return float(rows == columns)
-    return float(gains[linear_sum_assignment(gains, maximize=True)].sum()) / max(rows, columns)
+    return float(gains[match(gains, maximize=True)].sum()) / max(rows, columns)
 
 
 def _boxes(objects: Sequence[ObjectPrompt]) -> list[Box]:

@@ -97,6 +97,22 @@ def test_models_load_behind_the_page() -> None:
     assert (models.status.state, models.status.policy, models.status.device) == ("ready", "p", "cpu")
 
 
+def test_models_are_loaded_once_by_whoever_needs_them_first() -> None:
+    loads: list[Settings] = []
+
+    def load(settings: Settings) -> LoadedModels:
+        loads.append(settings)
+        return LoadedModels(Pipeline(policy=_Named("p"), segmenter=_Named("s")), "cpu", "")  # type: ignore[arg-type]
+
+    models = ModelHost(Settings(), load)
+    models.start(after=600)
+    assert not models.wait(seconds=0.05)
+    models.pipeline()
+    models.start()
+    models.pipeline()
+    assert len(loads) == 1
+
+
 def test_models_that_cannot_be_loaded_say_why(tmp_path: Path) -> None:
     models = ModelHost(Settings(policy=str(tmp_path / "nothing-here")))
     models.start()

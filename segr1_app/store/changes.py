@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from segr1_app.domain import Box, ObjectPrompt, Point
 from segr1_app.geometry import box_iou
+from segr1_app.matching import match
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def difference(before: Sequence[ObjectPrompt], after: Sequence[ObjectPrompt]) ->
     """What was done to ``before`` to get ``after``; class names are no part of it."""
     # Which object became which is not recorded (objects have no identity): the pairing that needs the fewest edits.
     cost = np.array([[_cost(old, new) for new in after] for old in before]).reshape(len(before), len(after))
-    old_indices, new_indices = linear_sum_assignment(cost)
+    old_indices, new_indices = match(cost)
     pairs = [(before[i], after[j]) for i, j in zip(old_indices, new_indices, strict=True)]
     gone = [prompt for index, prompt in enumerate(before) if index not in set(old_indices)]
     come = [prompt for index, prompt in enumerate(after) if index not in set(new_indices)]
@@ -92,7 +92,7 @@ def _object_change(old: ObjectPrompt, new: ObjectPrompt) -> PromptChange:
         starts = [point for point in removed if point.label == label]
         ends = [point for point in added if point.label == label]
         distances = np.array([[math.dist((a.x, a.y), (b.x, b.y)) for b in ends] for a in starts])
-        rows, columns = linear_sum_assignment(distances.reshape(len(starts), len(ends)))
+        rows, columns = match(distances.reshape(len(starts), len(ends)))
         moved += [(starts[i], ends[j]) for i, j in zip(rows, columns, strict=True)]
     for start, end in moved:
         removed.remove(start)

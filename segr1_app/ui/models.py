@@ -60,6 +60,8 @@ class ModelHost:
         self._loaded: LoadedModels | None = None
         self._checkpoint: tuple[str, str] | None = None
         self._settled = threading.Event()
+        self._begun = False
+        self._beginning = threading.Lock()
         # A plain lock: a run that the user leaves may be ended by another thread than the one that began it.
         self.turn = threading.Lock()
 
@@ -86,9 +88,11 @@ class ModelHost:
         The old one is let go first: two large ones would not fit beside each other.
         """
         with self.turn:
+            if self._begun:
+                self._settled.wait()
             self._settled.clear()
             self._settings = replace(self._settings, policy=policy)
-            self._loaded = None
+            self._loaded, self._begun = None, False
             self._status = ModelStatus("loading", _named(policy), _named(self._settings.segmenter))
         self.start()
 
@@ -96,8 +100,21 @@ class ModelHost:
     def status(self) -> ModelStatus:
         return self._status
 
-    def start(self) -> None:
-        """Begin to load; returns at once."""
+    def start(self, after: float = 0.0) -> None:
+        """Begin to load, unless that has begun; returns at once.
+
+        Args:
+            after: seconds to leave the processor to others first. Whoever needs the models earlier begins at once.
+        """
+        if after:
+            timer = threading.Timer(after, self.start)
+            timer.daemon = True
+            timer.start()
+            return
+        with self._beginning:
+            if self._begun:
+                return
+            self._begun = True
         threading.Thread(target=self._work, name="load-models", daemon=True).start()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -105,11 +122,12 @@ class ModelHost:
         return self._settled.wait(seconds)
 
     def pipeline(self) -> Pipeline:
-        """The loaded pipeline; waits for it.
+        """The loaded pipeline; begins to load it if nobody has, and waits for it.
 
         Raises:
             ModelError: when the models could not be loaded; its text is that of ``status.failure``.
         """
+        self.start()
         self._settled.wait()
         loaded = self._loaded
         if loaded is None:

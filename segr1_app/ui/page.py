@@ -43,7 +43,8 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
     gr.set_static_paths([STATIC])
 
     def follow_models() -> Iterator[ViewValue]:
-        """Which models run and how far they are; ends when they are loaded, or cannot be."""
+        """Which models run and how far they are, now that a page stands; ends when they are loaded, or cannot be."""
+        models.start()
         if not models.wait(seconds=0):
             yield header_value(models.status)
             models.wait()

@@ -84,14 +84,14 @@ def policy_overhead(policy: VlmPolicy, rounds: int) -> dict[str, float]:
         worker.start()
         worker.join()
 
-    ours, alone = alternate(lambda _: "".join(policy.stream(picture, INSTRUCTION)), bare, rounds)
+    ours, alone = alternate(lambda _: "".join(policy.stream(picture, INSTRUCTION)), bare, 3 * rounds)
     return {"policy, s": ours, "bare generate, s": alone, "policy / bare generate": ours / alone}
 
 
 def segmenter_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float]:
     """Encode and decode over a bare `SAM2ImagePredictor` with the same picture and prompt."""
     prompt: Sequence[ObjectPrompt] = (ObjectPrompt(Box(200, 120, 440, 360), (Point(320, 240, 1),)),)
-    pictures = [scene(640, 480, seed=seed) for seed in range(rounds + 1)]
+    pictures = [scene(640, 480, seed=seed) for seed in range(5 * rounds + 1)]
     bare_predictor = SAM2ImagePredictor(segmenter.model)
     bare_predictor._bb_feat_sizes = [(segmenter.model.image_size // stride,) * 2 for stride in (4, 8, 16)]
 
@@ -108,5 +108,6 @@ def segmenter_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float
                 multimask_output=False,
             )
 
-    with_us, alone = alternate(ours, bare, rounds)
+    # So short a call varies by a tenth from one to the next: the median of a few would tell nothing about a twentieth.
+    with_us, alone = alternate(ours, bare, 5 * rounds)
     return {"segmenter, s": with_us, "bare predictor, s": alone, "segmenter / bare predictor": with_us / alone}
