@@ -31,12 +31,15 @@ from train.policy_batch import (
     patchify,
 )
 from train.policy_model import (
+    EMBEDDING,
     MAX_NUMBER,
     PolicyShape,
     build_model,
     build_processor,
     build_tokenizer,
+    learn_words,
     ordinal_embeddings,
+    token_id,
 )
 from train.run import Budget, Rates
 from train.traces import vocabulary
@@ -103,6 +106,19 @@ class TestTokenizer:
         assert (likeness.diagonal(1) > 0.9).all()
         assert (likeness.diagonal(1) > likeness.diagonal(20).mean()).all()
 
+    def test_a_larger_vocabulary_keeps_what_was_learned_of_the_smaller(self) -> None:
+        small, large = build_tokenizer(["it", "small"]), build_tokenizer(["apart", "it", "largest", "small"])
+        trained, fresh = build_model(small, TINY), build_model(large, TINY).get_parameter(EMBEDDING).detach()
+        learned = trained.get_parameter(EMBEDDING).detach().clone()
+        learn_words(trained, small, large, fresh)
+        now = trained.get_parameter(EMBEDDING)
+        assert len(now) == len(large)
+        for piece in (" it", "small", "400", "</think>"):
+            assert torch.equal(now[token_id(large, piece)], learned[token_id(small, piece)])
+        for piece in (" apart", "largest"):
+            assert torch.equal(now[token_id(large, piece)], fresh[token_id(large, piece)])
+        assert trained.lm_head.weight is now
+
 
 class TestBatch:
     def test_patches_and_prompt_are_what_the_processor_makes(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
@@ -112,9 +128,8 @@ class TestBatch:
         inputs = prompted.model_inputs(picture, "Segment the main object.")
         assert torch.allclose(patchify(picture.pixels, TINY.patch), inputs["pixel_values"], atol=1e-5)
         maker = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, CPU)
-        prompt, completion = maker.row(
-            Sample(picture.pixels, mask), "segment the main object.", np.random.default_rng(0)
-        )
+        sample = Sample(picture.pixels, mask, instruction="segment the main object.", asked=mask)
+        prompt, completion = maker.row(sample, np.random.default_rng(0))
         assert prompt == inputs["input_ids"][0].tolist()
         assert completion[-1] == processor.tokenizer.eos_token_id
 

@@ -31,9 +31,18 @@ from segr1_app.loading import resolve_device
 from segr1_app.policy import PolicyCard, VlmPolicy
 from train.pairs import PackedPairs
 from train.policy_batch import IGNORED, NO_COORDINATE, SUB_CELLS, BatchMaker, PolicyBatch
-from train.policy_model import MAX_NUMBER, PolicyShape, build_model, build_processor, build_tokenizer, save_policy
+from train.policy_model import (
+    EMBEDDING,
+    MAX_NUMBER,
+    PolicyShape,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    learn_words,
+    save_policy,
+)
 from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
-from train.traces import INSTRUCTIONS, vocabulary
+from train.traces import COLOURS, INSTRUCTIONS, WHICH, WORDINGS, vocabulary
 
 PACKED_SIDE = 256
 NUMBER_SIGMA = 4.0
@@ -45,10 +54,18 @@ PLACES, PLACE_WEIGHT = 6, 0.3
 WARM_UP = 0.015
 """Share of the budget over which each phase warms up."""
 CARD = PolicyCard(
-    instructions=tuple(text.capitalize() for text in INSTRUCTIONS["salient"] + INSTRUCTIONS["camouflaged"]),
+    instructions=tuple(
+        text.capitalize()
+        for text in (
+            *INSTRUCTIONS["salient"],
+            *INSTRUCTIONS["camouflaged"],
+            *(WORDINGS[0].format(which=which) for which in (*WHICH, *COLOURS)),
+        )
+    ),
     understands=(
-        "This small policy understands two requests: the primary (most salient) objects, and the camouflaged object. "
-        "It takes anything else, a referring expression or a question, for the first of them."
+        "This small policy understands three requests: the primary (most salient) objects; the camouflaged object; and "
+        "one of several objects by its place (left, right, top, bottom), size (largest, smallest) or colour, as in "
+        "'Segment the red object.' It takes anything else for the first of them."
     ),
 )
 
@@ -189,7 +206,9 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     torch.manual_seed(config.seed)
     policy, phases = build_model(tokenizer, config.shape), config.phases
     if config.start:
-        take_over(policy, VlmPolicy.load(config.start, device="cpu", dtype="float32").model, config.start)
+        trained = VlmPolicy.load(config.start, device="cpu", dtype="float32")
+        learn_words(trained.model, trained.processor.tokenizer, tokenizer, policy.get_parameter(EMBEDDING).detach())
+        take_over(policy, trained.model, config.start)
         # Its eyes are open: what is left is to learn what to say.
         phases = tuple(phase for phase in phases if phase.traces)
     model = PolicyInTraining(policy, config.shape.text_width).to(device)

@@ -18,9 +18,10 @@ from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixel
 from segr1_app.geometry import assign_points, deepest_point, mask_box, policy_frame
 from segr1_app.policy import resize_to_frame
 from train.augment import augment
+from train.composing import OWN_SHARE, compose, meanings
 from train.pairs import PackedPairs
 from train.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, min_area, token_id
-from train.traces import INSTRUCTIONS, separate_objects, write_trace
+from train.traces import INSTRUCTIONS, WORDINGS, separate_objects, write_trace
 
 NO_COORDINATE = -1
 IGNORED = -100
@@ -35,13 +36,25 @@ STRETCHED, STRETCH = 0.3, 0.6
 logarithm): few photographs are square or long, and the policy has to know where every frame ends."""
 OTHER_KIND = 0.25
 """How often a picture is asked about with the words for the other kind."""
+COMPOSED, REFERRED = 0.8, 0.7
+"""How often objects are pasted beside a single one that leaves place for them, and how often one object is asked for
+where there are several."""
 
 
 class Sample(NamedTuple):
-    """An augmented picture in the policy's frame: uint8 (H, W, 3) RGB and bool (H, W)."""
+    """An augmented picture in the policy's frame, and what is asked of it.
+
+    Attributes:
+        pixels: uint8 (H, W, 3) RGB.
+        mask: bool (H, W), all that is foreground.
+        instruction: what to find.
+        asked: bool (H, W), what of the foreground that means.
+    """
 
     pixels: RgbPixels
     mask: Mask
+    instruction: str
+    asked: Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,11 +115,7 @@ class BatchMaker:
         """A batch of random pictures of at most ``cells`` vision tokens each, with ``traces`` texts for each."""
         drawn = rng.choice(len(self._pairs), pictures, p=chances)
         samples = [self.sample(int(index), cells, rng) for index in drawn]
-        rows = [
-            self.row(sample, self._instruction(int(index), rng), rng)
-            for index, sample in zip(drawn, samples, strict=True)
-            for _ in range(traces)
-        ]
+        rows = [self.row(sample, rng) for sample in samples for _ in range(traces)]
         return self._batch(samples, rows)
 
     def sample(self, index: int, cells: int, rng: np.random.Generator) -> Sample:
@@ -119,14 +128,26 @@ class BatchMaker:
         frame = policy_frame(
             ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
         )
-        return Sample(resize_to_frame(pixels, frame), mask_in_frame(mask, frame))
+        objects = separate_objects(mask)
+        if len(objects) == 1 and mask.mean() < OWN_SHARE and rng.random() < COMPOSED:
+            others = rng.choice(len(self._pairs), 2)
+            pasted = [(self._pairs.images[i], self._pairs.masks[i]) for i in others]
+            pixels, objects = compose(pixels, mask, pasted, rng)
+        pixels, objects = resize_to_frame(pixels, frame), [mask_in_frame(part, frame) for part in objects]
+        whole: Mask = np.any(objects, axis=0)
+        means = meanings(pixels, objects) if len(objects) > 1 and rng.random() < REFERRED else {}
+        if not means:
+            return Sample(pixels, whole, self._instruction(index, rng), whole)
+        which = list(means)[rng.integers(len(means))]
+        wording = WORDINGS[rng.integers(len(WORDINGS))]
+        return Sample(pixels, whole, wording.format(which=which), objects[means[which]])
 
-    def row(self, sample: Sample, instruction: str, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    def row(self, sample: Sample, rng: np.random.Generator) -> tuple[list[int], list[int]]:
         """Prompt and completion as tokens, laid out as the processor and the chat template lay them out."""
         height, width = sample.mask.shape
         cells = height * width // (2 * self._shape.patch) ** 2
         special = self._special
-        text = user_text(instruction, ImageSize(width, height))
+        text = user_text(sample.instruction, ImageSize(width, height))
         prompt = [
             special["im_start"],
             special["vision_start"],
@@ -135,7 +156,7 @@ class BatchMaker:
             *self._tokenizer(" ".join(text.split("\n")[:2]).lower())["input_ids"],
             special["im_end"],
         ]
-        trace = write_trace(sample.pixels, sample.mask, rng)
+        trace = write_trace(sample.pixels, sample.asked, rng)
         completion = format_completion(
             trace.reasoning, [in_whole_pixels(found, ImageSize(width, height)) for found in trace.objects]
         )

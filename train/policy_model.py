@@ -60,6 +60,8 @@ FRAMES = (
 TAGS = ("<think>", "</think>", "<bbox>", "</bbox>", "<points>", "</points>", "<labels>", "</labels>")
 CHARACTERS = tuple("[](),.;:?!'\"-%/ \n")
 MAX_NEW_TOKENS = 256
+EMBEDDING = "model.language_model.embed_tokens.weight"
+"""The tokens' embeddings, which are the output's weights, too: float (pieces, width)."""
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """The normalisation of Qwen2.5-VL's image processor."""
 
@@ -209,9 +211,30 @@ def build_model(tokenizer: PreTrainedTokenizerFast, shape: PolicyShape) -> Qwen2
     )
     first = token_id(tokenizer, "0")
     with torch.no_grad():
-        embedding = model.get_parameter("model.language_model.embed_tokens.weight")
+        embedding = model.get_parameter(EMBEDDING)
         embedding[first : first + MAX_NUMBER + 1] = ordinal_embeddings(MAX_NUMBER + 1, shape.text_width) * 0.02 * 2**0.5
     return model
+
+
+def learn_words(
+    trained: PreTrainedModel, known: PreTrainedTokenizerFast, wanted: PreTrainedTokenizerFast, fresh: Tensor
+) -> None:
+    """Give a trained policy another tokenizer's vocabulary.
+
+    Args:
+        trained: the policy, changed in place.
+        known: its tokenizer.
+        wanted: the tokenizer it is to have; pieces both know keep what was learned of them.
+        fresh: float (pieces, width), where the pieces that only ``wanted`` knows begin.
+    """
+    learned = trained.get_parameter(EMBEDDING).detach().clone()
+    embeddings, old = fresh.clone(), known.get_vocab()
+    for piece, index in wanted.get_vocab().items():
+        if piece in old:
+            embeddings[index] = learned[old[piece]]
+    trained.resize_token_embeddings(len(wanted), mean_resizing=False)
+    with torch.no_grad():
+        trained.get_parameter(EMBEDDING).copy_(embeddings)
 
 
 def ordinal_embeddings(count: int, width: int) -> Tensor:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import Box, Mask, ObjectPrompt, Point, RgbPixels
-from segr1_app.geometry import deepest_point, mask_box
+from segr1_app.geometry import box_iou, deepest_point, mask_box
+
+Lab: TypeAlias = npt.NDArray[np.float64]
+"""Colours or distances in CIELAB."""
 
 MAX_OBJECTS = 3
 PART_SHARE = 0.2
@@ -57,6 +61,10 @@ INSTRUCTIONS = {
     ),
 }
 """What the policy is asked, by the kind of picture it is asked of most often."""
+WORDINGS = ("segment the {which} object.", "segment the {which} one.", "find and segment the {which} object.")
+"""How it is asked for one of several objects."""
+WHICH = ("left", "right", "top", "bottom", "largest", "smallest")
+"""Which one that is, beside the names of `COLOURS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,28 @@ class Traits:
     colour: str
     ground: str
     contrast: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measures:
+    """The amounts behind the traits of a foreground.
+
+    Attributes:
+        x, y: its centroid, as shares of the picture's width and height.
+        share: of the picture that it covers.
+        colour, ground: its mean colour and its surroundings', in CIELAB.
+    """
+
+    x: float
+    y: float
+    share: float
+    colour: Lab
+    ground: Lab
+
+    @property
+    def contrast(self) -> float:
+        """The distance in CIELAB between foreground and surroundings."""
+        return float(np.linalg.norm(self.colour - self.ground))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +142,7 @@ def separate_objects(mask: Mask) -> list[Mask]:
     areas = stats[1:, cv2.CC_STAT_AREA]
     large = 1 + np.flatnonzero(areas >= PART_SHARE * areas.max())
     boxes = [_stat_box(stats[index]) for index in large]
-    if len(large) > MAX_OBJECTS or any(_overlap(a, b) for i, a in enumerate(boxes) for b in boxes[:i]):
+    if len(large) > MAX_OBJECTS or any(box_iou(a, b) for i, a in enumerate(boxes) for b in boxes[:i]):
         return [mask]
     if len(large) == 1:
         return [mask]
@@ -121,30 +151,66 @@ def separate_objects(mask: Mask) -> list[Mask]:
 
 def describe(pixels: RgbPixels, mask: Mask, count: int) -> Traits:
     """The traits of a foreground of ``count`` objects."""
-    height, width = mask.shape
-    rows, columns = np.nonzero(mask)
-    vertical = ("top", "", "bottom")[min(int(3 * (rows.mean() + 0.5) / height), 2)]
-    horizontal = ("left", "", "right")[min(int(3 * (columns.mean() + 0.5) / width), 2)]
-    share = mask.mean()
-    around = _surroundings(mask)
-    colour = pixels[mask].mean(axis=0)
-    ground = pixels[around].mean(axis=0) if around.any() else colour
-    distance = float(np.linalg.norm(_lab(colour) - _lab(ground)))
+    found = measure(pixels, mask)
     return Traits(
         count=COUNTS[count],
-        place=" ".join(part for part in (vertical, horizontal) if part) or "centre",
-        size="small" if share < SMALL else "large" if share > LARGE else "medium",
-        colour=_colour_name(colour),
-        ground=_colour_name(ground),
-        contrast="blends into" if distance < BLENDS else "stands out from" if distance > STANDS_OUT else "differs from",
+        place=place_word(found.x, found.y),
+        size=size_word(found.share),
+        colour=colour_word(found.colour),
+        ground=colour_word(found.ground),
+        contrast=contrast_word(found.contrast),
     )
+
+
+def measure(pixels: RgbPixels, mask: Mask) -> Measures:
+    """The amounts of a non-empty foreground."""
+    height, width = mask.shape
+    rows, columns = np.nonzero(mask)
+    around = _surroundings(mask)
+    colour = pixels[mask].mean(axis=0)
+    return Measures(
+        x=float(columns.mean() + 0.5) / width,
+        y=float(rows.mean() + 0.5) / height,
+        share=float(mask.mean()),
+        colour=to_lab(colour),
+        ground=to_lab(pixels[around].mean(axis=0) if around.any() else colour),
+    )
+
+
+def place_word(x: float, y: float) -> str:
+    """Where a centroid lies, given as shares of the picture's width and height."""
+    vertical = ("top", "", "bottom")[min(int(3 * y), 2)]
+    horizontal = ("left", "", "right")[min(int(3 * x), 2)]
+    return " ".join(part for part in (vertical, horizontal) if part) or "centre"
+
+
+def size_word(share: float) -> str:
+    """How large a share of the picture is."""
+    return "small" if share < SMALL else "large" if share > LARGE else "medium"
+
+
+def contrast_word(distance: float) -> str:
+    """What a distance in CIELAB does."""
+    return "blends into" if distance < BLENDS else "stands out from" if distance > STANDS_OUT else "differs from"
+
+
+def colour_word(lab: Lab) -> str:
+    """The name of the nearest of `COLOURS`."""
+    return list(COLOURS)[int(colour_distances(lab).argmin())]
+
+
+def colour_distances(lab: Lab) -> Lab:
+    """How far a colour is from each of `COLOURS`, in their order."""
+    distances: Lab = np.linalg.norm(_NAMED - lab, axis=1)
+    return distances
 
 
 def vocabulary() -> tuple[str, ...]:
     """Every word of traces and instructions, sorted."""
     texts = [*COUNTS.values(), *COLOURS, *(text for group in INSTRUCTIONS.values() for text in group)]
+    texts += [*WHICH, *(_without_fields(wording) for wording in WORDINGS)]
     texts += ["top left right bottom centre small medium large blends into stands out differs from are"]
-    texts += [_without_fields(template) for group in (_OPENINGS, _LOOKS, _SIZES) for template in group]
+    texts += [_without_fields(template) for template in TEMPLATES]
     letters = "".join(c if c.isalpha() else " " for c in " ".join(texts))
     return tuple(sorted(set(letters.split())))
 
@@ -161,6 +227,8 @@ _LOOKS = (
     "the {colour} region {contrast} its {ground} surroundings.",
 )
 _SIZES = ("it is {size}.", "its size is {size}.", "it covers a {size} part of the picture.")
+TEMPLATES = (*_OPENINGS, *_LOOKS, *_SIZES)
+"""Every sentence there is, in an order in which a sentence is of the first form that it matches."""
 
 
 def _reasoning(traits: Traits, rng: np.random.Generator) -> str:
@@ -207,27 +275,19 @@ def _surroundings(mask: Mask) -> Mask:
     return ring
 
 
-def _lab(rgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """An RGB colour, 0 to 255, in CIELAB."""
+def to_lab(rgb: npt.ArrayLike) -> Lab:
+    """An RGB colour, 0 to 255, in CIELAB: float (3,)."""
     pixel = (np.asarray(rgb, np.float32) / 255).reshape(1, 1, 3)
-    lab: npt.NDArray[np.float64] = cv2.cvtColor(pixel, cv2.COLOR_RGB2LAB).reshape(3).astype(np.float64)
+    lab: Lab = cv2.cvtColor(pixel, cv2.COLOR_RGB2LAB).reshape(3).astype(np.float64)
     return lab
 
 
-_NAMED = np.stack([_lab(np.array(value, np.float64)) for value in COLOURS.values()])
-
-
-def _colour_name(rgb: npt.NDArray[np.float64]) -> str:
-    return list(COLOURS)[int(np.linalg.norm(_NAMED - _lab(rgb), axis=1).argmin())]
+_NAMED = np.stack([to_lab(value) for value in COLOURS.values()])
 
 
 def _stat_box(stat: Sequence[int]) -> Box:
     left, top, width, height = (float(value) for value in list(stat)[:4])
     return Box(left, top, left + width, top + height)
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return min(a.x2, b.x2) > max(a.x1, b.x1) and min(a.y2, b.y2) > max(a.y1, b.y1)
 
 
 def _without_fields(template: str) -> str:

@@ -37,8 +37,8 @@ SETS = ("camo_test", "duts_te", "ecssd", "sod")
 """The report sets: none of them is ever trained on."""
 SHARES = (0.5, 0.6, 0.7, 0.8)
 """Sides of the centred box as shares of the picture's."""
-PAGES = (ROOT / "README.md", ROOT / "assets" / "models" / "README.md")
-BEGIN, END = "<!-- quality-table -->", "<!-- /quality-table -->"
+CARD_PAGE = ROOT / "assets" / "models" / "README.md"
+MARK = "quality-table"
 
 
 class Score(NamedTuple):
@@ -125,15 +125,17 @@ def table(results: dict[str, dict[str, Score]]) -> str:
     return "\n".join(lines)
 
 
-def write(text: str) -> None:
-    """Put the table where README and model card have it."""
-    for page in PAGES:
-        old = page.read_text(encoding="utf-8")
-        new, count = re.subn(
-            f"{re.escape(BEGIN)}.*?{re.escape(END)}", f"{BEGIN}\n\n{text}\n\n{END}", old, flags=re.DOTALL
-        )
-        assert count == 1, f"{page} has no place for the table"
-        page.write_text(new, encoding="utf-8")
+def put_between(page: Path, mark: str, text: str) -> None:
+    """Put a text where a page has it, between the comments ``<!-- mark -->`` and ``<!-- /mark -->``."""
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    new, count = re.subn(
+        f"{re.escape(begin)}.*?{re.escape(end)}",
+        lambda _: f"{begin}\n\n{text}\n\n{end}",
+        page.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+    assert count == 1, f"{page} has no place for {mark}"
+    page.write_text(new, encoding="utf-8")
 
 
 def main() -> None:
@@ -147,7 +149,8 @@ def main() -> None:
     text = table({name: score_set(given.data / name, policy, segmenter) for name in SETS})
     print(text)
     if given.write:
-        write(text)
+        for page in (ROOT / "README.md", CARD_PAGE):
+            put_between(page, MARK, text)
 
 
 if __name__ == "__main__":
