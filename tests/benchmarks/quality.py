@@ -39,14 +39,25 @@ SHARES = (0.5, 0.6, 0.7, 0.8)
 """Sides of the centred box as shares of the picture's."""
 CARD_PAGE = ROOT / "assets" / "models" / "README.md"
 MARK = "quality-table"
+COLD_START = ROOT / "assets" / "models" / "cold-start"
+"""The policy as it was before GRPO."""
+CLICKS = ((1, "click"), (2, "clicks"), (3, "clicks"))
+PAIR, ORACLE = "**the embedded pair**", "its segmenter, **oracle** prompts"
 
 
 class Score(NamedTuple):
-    """Means over a set; the format rate is None where no policy was asked."""
+    """Means over a set.
+
+    Attributes:
+        iou, s_measure: of the masks.
+        format_rate: None where no policy was asked.
+        confidence_rank: how the segmenter's confidence orders its masks by their IoU; None where it was not asked.
+    """
 
     iou: float
     s_measure: float
     format_rate: float | None = None
+    confidence_rank: float | None = None
 
 
 def centred_box(image_wh: ImageSize, share: float) -> Box:
@@ -73,22 +84,45 @@ def scored(pairs: Sequence[Pair], answer: Callable[[Picture, Mask], Mask]) -> Sc
     return Score(*(statistics.fmean(part) for part in zip(*scores, strict=True)))
 
 
-def oracle_box(picture: Picture, truth: Mask) -> Mask:
-    """The box around the truth, filled."""
-    box = mask_box(truth)
-    return filled(box, picture.size) if box else np.zeros_like(truth)
+def ellipse(box: Box, image_wh: ImageSize) -> Mask:
+    """The ellipse that touches a box's sides, filled: bool (height, width)."""
+    y, x = np.mgrid[: image_wh.height, : image_wh.width] + 0.5
+    width, height = box.x2 - box.x1, box.y2 - box.y1
+    mask: Mask = ((x - box.x1) / width - 0.5) ** 2 + ((y - box.y1) / height - 0.5) ** 2 <= 0.25
+    return mask
 
 
-def score_set(folder: Path, policy: VlmPolicy, segmenter: Sam2Segmenter) -> dict[str, Score]:
+def from_truth(draw: Callable[[Box, Picture], Mask]) -> Callable[[Picture, Mask], Mask]:
+    """What is drawn from the box around the truth."""
+
+    def answer(picture: Picture, truth: Mask) -> Mask:
+        box = mask_box(truth)
+        return draw(box, picture) if box else np.zeros_like(truth)
+
+    return answer
+
+
+def from_middle(draw: Callable[[Box, Picture], Mask], share: float) -> Callable[[Picture, Mask], Mask]:
+    """What is drawn from a box of ``share`` of both sides in the middle of the picture."""
+    return lambda picture, _: draw(centred_box(picture.size, share), picture)
+
+
+def score_set(folder: Path, policy: VlmPolicy, cold_start: VlmPolicy, segmenter: Sam2Segmenter) -> dict[str, Score]:
     """All rows of the table for one set."""
     pairs = find_pairs(folder / "images", folder / "masks").pairs
     instruction = PRESETS["camo" in folder.name].text
 
-    def segmented(share: float) -> Callable[[Picture, Mask], Mask]:
-        def answer(picture: Picture, _: Mask) -> Mask:
-            return segmenter.decode(segmenter.encode(picture), [ObjectPrompt(centred_box(picture.size, share))])[0].mask
+    def segmented(box: Box, picture: Picture) -> Mask:
+        return segmenter.decode(segmenter.encode(picture), [ObjectPrompt(box)])[0].mask
 
-        return answer
+    def fill(box: Box, picture: Picture) -> Mask:
+        return filled(box, picture.size)
+
+    def round_off(box: Box, picture: Picture) -> Mask:
+        return ellipse(box, picture.size)
+
+    def middle(draw: Callable[[Box, Picture], Mask]) -> Score:
+        return max(scored(pairs, from_middle(draw, share)) for share in SHARES)
 
     def pipeline(policy: VlmPolicy | None, clicks: int) -> Score:
         found = evaluate(
@@ -98,30 +132,31 @@ def score_set(folder: Path, policy: VlmPolicy, segmenter: Sam2Segmenter) -> dict
             instruction=instruction,
             clicks=clicks,
         )
-        return Score(found["iou"], found["s_measure"], found["format_rate"])
+        return Score(found["iou"], found["s_measure"], found["format_rate"], found["confidence_rank"])
 
     return {
-        "a centred box, filled": max(
-            scored(pairs, lambda picture, _, share=share: filled(centred_box(picture.size, share), picture.size))
-            for share in SHARES
-        ),
-        "a centred box, segmented": max(scored(pairs, segmented(share)) for share in SHARES),
-        "the **oracle** box, filled": scored(pairs, oracle_box),
-        "**the embedded pair**": pipeline(policy, 0),
-        "its segmenter, **oracle** prompts": pipeline(None, 0),
-        "the same and three corrective clicks": pipeline(None, 3),
+        "a centred box, filled": middle(fill),
+        "a centred ellipse": middle(round_off),
+        "a centred box, segmented": middle(segmented),
+        "the **oracle** box, filled": scored(pairs, from_truth(fill)),
+        "the **oracle** ellipse": scored(pairs, from_truth(round_off)),
+        PAIR: pipeline(policy, 0),
+        "the same before GRPO": pipeline(cold_start, 0),
+        ORACLE: pipeline(None, 0),
+        **{f"the same and {count} corrective {noun}": pipeline(None, count) for count, noun in CLICKS},
     }
 
 
 def table(results: dict[str, dict[str, Score]]) -> str:
-    """The results in Markdown: a row per predictor, a column per set, and the policy's format rates below."""
-    names = list(results)
-    lines = [f"| IoU / S-measure | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    """The results in Markdown: a row per predictor, a column per set; below, format rates and rank correlations."""
+    lines = [f"| IoU / S-measure | {' | '.join(results)} |", f"|---|{'---|' * len(results)}"]
     for row in next(iter(results.values())):
-        cells = [f"{score.iou:.3f} / {score.s_measure:.3f}" for score in (results[name][row] for name in names)]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
-    rates = [score.format_rate for name in names for score in results[name].values() if score.format_rate is not None]
+        scores = (found[row] for found in results.values())
+        lines.append(f"| {row} | {' | '.join(f'{score.iou:.3f} / {score.s_measure:.3f}' for score in scores)} |")
+    rates = (found[PAIR].format_rate for found in results.values())
     lines.append(f"| format rate of its policy | {' | '.join(f'{rate:.3f}' for rate in rates)} |")
+    ranks = (found[ORACLE].confidence_rank for found in results.values())
+    lines.append(f"| rank correlation of its confidence with the IoU | {' | '.join(f'{rank:.2f}' for rank in ranks)} |")
     return "\n".join(lines)
 
 
@@ -146,7 +181,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into the README and the model card")
     given = parser.parse_args()
     policy, segmenter = load_models(Settings(device="cpu"))
-    text = table({name: score_set(given.data / name, policy, segmenter) for name in SETS})
+    cold_start = VlmPolicy.load(COLD_START, device="cpu")
+    text = table({name: score_set(given.data / name, policy, cold_start, segmenter) for name in SETS})
     print(text)
     if given.write:
         for page in (ROOT / "README.md", CARD_PAGE):
