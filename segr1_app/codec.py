@@ -67,7 +67,7 @@ class InstructionPreset:
 PRESETS: Final = (
     InstructionPreset("Primary objects", "Identify and segment all the primary objects."),
     InstructionPreset("Camouflaged object", "Identify and segment the camouflaged object."),
-    InstructionPreset("Referring expression", "Identify and segment the person on the left."),
+    InstructionPreset("Referring expression", "Find and segment the left object."),
     InstructionPreset("Reasoning question", "Which animal here could outrun a car? Identify and segment it."),
 )
 
