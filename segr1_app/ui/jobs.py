@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -25,7 +24,6 @@ from segr1_app.store import (
     Task,
     Verdict,
 )
-from segr1_app.store.exchange.pictures import find_sources, import_pictures
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.endpoints import one_of
 from segr1_app.ui.models import ModelHost
@@ -66,24 +64,6 @@ class JobHandlers:
         self._sittings = sittings
         self._canvas = canvas
         self._predicting = threading.Lock()
-
-    def add_pictures(self, files: list[str], instruction: str) -> dict[str, Any]:
-        """Make a task of each picture.
-
-        Args:
-            files: uploaded pictures and ZIP archives of pictures; with gradio_client, ``handle_file("photo.jpg")``.
-            instruction: what to segment in them.
-
-        Returns:
-            {"added": how many, "problems": a sentence for each that could not be taken}.
-        """
-        paths = [self._uploaded(file) for file in files or []]
-        outcomes = list(import_pictures(self._store, find_sources(paths), instruction, {}))
-        problems = [outcome for outcome in outcomes if outcome is not None]
-        for path in paths:
-            # Where the server keeps an upload is no concern of who sent it.
-            problems = [problem.replace(f"{path.parent}{os.sep}", "") for problem in problems]
-        return {"added": len(outcomes) - len(problems), "problems": problems}
 
     def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
         """Hold the next open task for somebody, or the one that they hold already.
@@ -357,12 +337,6 @@ class JobHandlers:
             masks=prediction.masks if prediction else (),
         )
         return addressed(value)
-
-    def _uploaded(self, file: str) -> Path:
-        path = Path(file).resolve()
-        if not path.is_relative_to(self._cache):
-            raise StoreError("A picture is not an upload: with gradio_client, send it by handle_file().")
-        return path
 
 
 def _order(text: str) -> QueueOrder:

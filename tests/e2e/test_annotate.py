@@ -95,7 +95,7 @@ def shown(canvas: CanvasPage, task: int) -> CanvasPage:
 def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]) -> None:
     page = open_tab(visit, annotate_app.url)
     told = bring_in(page, uploads)
-    assert told.startswith("3 pictures taken.")
+    assert told.startswith("3 entries taken.")
     assert "text.png" in told
     assert str(uploads[0].parent.parent) not in told
 
@@ -291,7 +291,7 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
     with pytest.raises(AppError, match="not in the list"):
         client.predict("paper", api_name="/export")
     told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
-    assert told == "3 pictures taken."
+    assert told == "3 entries taken."
     task = client.predict("Ada", "imported", api_name="/next_task")
     assert task["task"] == 1
     blank = {"box": [10, 10, 90, 90], "points": [], "name": "egg", "strokes": [], "start": None}
