@@ -47,7 +47,6 @@ def import_paths(
     with ExitStack() as opened:
         truths = find_masks([_opened(path, opened) for path in masks])
         used: set[str] = set()
-        loose: list[Path] = []
         for path in paths:
             try:
                 if path.is_dir() or _is_archive(path):
@@ -56,12 +55,10 @@ def import_paths(
                 elif path.suffix.lower() in _SPEAKING:
                     yield from _import_file(store, FolderFiles(path.parent), PurePosixPath(path.name), instruction)
                 else:
-                    loose.append(path)
+                    source = Source(Entry(LooseFiles([path]), PurePosixPath(path.as_posix())))
+                    yield from import_pictures(store, [source], instruction, truths, used)
             except DatasetError as error:
                 yield str(error)
-        files = LooseFiles(loose)
-        sources = (Source(Entry(files, name)) for name in files.names())
-        yield from import_pictures(store, sources, instruction, truths, used)
         yield from without_pictures(truths, used)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -63,7 +63,7 @@ def find_masks(sources: Sequence[Files]) -> dict[str, Entry]:
 
 def import_pictures(
     store: AnnotationStore,
-    sources: Iterator[Source | str],
+    sources: Iterable[Source | str],
     instruction: str,
     masks: Mapping[str, Entry],
     used: set[str],
