@@ -21,6 +21,8 @@ back in as well, and so does any COCO file that is in one archive with its pictu
 
 **True masks**, if you have some: a file for each picture with the picture's name (`nest.png` for `nest.jpg`), or an
 archive of them. What is brighter than half is the object. Beside the canvas, answers are scored against these masks.
+
+**A dataset** needs a column `image`; its columns `mask` and `instruction` are taken too, if it has them.
 """
 
 
@@ -44,9 +46,9 @@ def build_import_panel(imports: ImportHandlers) -> None:
                     PRESETS[0].text, label="Instruction for these pictures", lines=2, elem_id="import-instruction"
                 )
                 start = gr.Button("Import", variant="primary", elem_id="import-button")
-        with gr.Row(equal_height=True):
+        with gr.Row(elem_id="import-hub"):
             dataset = gr.Textbox(
-                label="Or a dataset of the Hugging Face hub, with the columns image and perhaps mask and instruction",
+                label="Or a dataset of the Hugging Face hub",
                 placeholder="owner/name",
                 scale=3,
                 elem_id="import-dataset",
