@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
@@ -20,7 +19,6 @@ from segr1_app.geometry import check_rle, decode_rle
 from segr1_app.images import load_picture
 from segr1_app.store.exchange.files import Entry, Files, reading
 from segr1_app.store.exchange.pictures import PICTURES_FOLDER
-from segr1_app.store.rows import unite
 from segr1_app.store.store import AnnotationStore
 
 LISTS: Final = frozenset({"categories", "images", "annotations"})
@@ -42,8 +40,8 @@ def import_coco(store: AnnotationStore, files: Files, name: PurePosixPath) -> It
     Annotations of one picture and one "instruction" (as our own export writes it), else of one category, are united
     into one ground truth.
 
-    The file is read as a stream. In memory are the names of the categories, and one picture with its annotations and
-    masks at a time; the others wait in a temporary database, which SQLite keeps on disk.
+    The file is read as a stream. In memory are the names of the categories, and one picture at a time with one mask per
+    instruction; the other annotations wait in a temporary database, which SQLite keeps on disk.
 
     Args:
         store: where to.
@@ -76,6 +74,8 @@ def _spool(db: sqlite3.Connection, files: Files, name: PurePosixPath) -> Mapping
             raise ValueError(f"none of {', '.join(sorted(LISTS))} is in it")
     db.execute("CREATE TABLE images (id TEXT, content TEXT)")
     db.execute("CREATE TABLE annotations (image TEXT, content TEXT)")
+    # One transaction, never to be ended: each row of its own would take as long as all of them.
+    db.execute("BEGIN")
     db.executemany(
         "INSERT INTO images VALUES (?, ?)",
         (
@@ -116,17 +116,18 @@ def _take(
     except SegR1Error as error:
         yield f"{file_name}: {error}"
         return
-    masks: dict[str, list[Mask]] = defaultdict(list)
+    masks: dict[str, Mask] = {}
     for annotation in annotations:
         try:
             instruction = _instruction(annotation, categories)
-            masks[instruction].append(_mask(annotation["segmentation"], picture.size))
+            part = _mask(annotation["segmentation"], picture.size)
+            masks[instruction] = masks[instruction] | part if instruction in masks else part
         except (ValueError, KeyError, TypeError) as error:
             yield f"{file_name}: an annotation cannot be read ({error})."
     sha256 = store.add_picture(picture, str(image.get("name", PurePosixPath(file_name).name)))
-    for instruction, parts in masks.items():
+    for instruction, mask in masks.items():
         try:
-            store.add_task(sha256, instruction, unite(parts, picture.size))
+            store.add_task(sha256, instruction, mask)
         except SegR1Error as error:
             yield f"{file_name}: {error}"
         else:

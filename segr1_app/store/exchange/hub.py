@@ -14,6 +14,8 @@ from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
+    HfUriError,
+    HFValidationError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -23,7 +25,7 @@ from segr1_app.domain import DatasetError
 
 DEFAULT_ROWS: Final = 200
 """How many rows of a dataset are taken unless somebody asks for more."""
-_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _CONVERTED: Final = "refs/convert/parquet"
 """Where the hub itself puts datasets of any other form as Parquet files."""
 
@@ -46,7 +48,8 @@ class HubFiles:
             raise DatasetError(f"{dataset[:200]!r} is no dataset's id: those read owner/name.")
         self._dataset = dataset
         self._api = HfApi(endpoint, token)
-        self._files = HfFileSystem(endpoint=endpoint, token=token)
+        # Its own: one that others share would remember what is there, and what was not, for as long as the app runs.
+        self._files = HfFileSystem(endpoint=endpoint, token=token, skip_instance_cache=True)
         self._revision, self._names = self._find()
 
     def names(self) -> Sequence[PurePosixPath]:
@@ -88,6 +91,8 @@ def hub_errors_told(dataset: str) -> Iterator[None]:
             f"The dataset '{dataset}' is gated: ask for access on its page, log in with `hf auth login` where this app "
             "runs, and import it by the command."
         ) from error
+    except (HFValidationError, HfUriError) as error:
+        raise DatasetError(f"{dataset!r} is no dataset's id: those read owner/name.") from error
     except RepositoryNotFoundError as error:
         raise DatasetError(f"The hub knows no dataset '{dataset}', or it is private: check the id.") from error
     except OfflineModeIsEnabled as error:
