@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, SegR1Error
-from segr1_app.geometry import Rle, decode_rle
+from segr1_app.geometry import Rle, check_rle, decode_rle, sample
 
 MAX_OBJECTS, MAX_POINTS, MAX_STROKES, MAX_PLACES = 64, 256, 2000, 20_000
 """Most objects of a picture, points and strokes of an object, and places of a stroke."""
@@ -52,30 +52,41 @@ class EditedObject:
         prompt: its box, points and class name.
         strokes: what was painted on top of the prompts' mask, in order.
         start: the mask that the prompts refine, as RLE of any size; None for none.
+        painted, erased: what an earlier revision had painted and erased, beneath the strokes, as RLE of any size.
     """
 
     prompt: ObjectPrompt
     strokes: tuple[Stroke, ...] = ()
-    start: tuple[int, int, str] | None = None
+    start: Rle | None = None
+    painted: Rle | None = None
+    erased: Rle | None = None
 
     @property
     def blank(self) -> bool:
         """Whether there is nothing in it that a mask could come from."""
-        return self.prompt.box is None and not self.prompt.points and not self.strokes and self.start is None
+        return self.prompt.box is None and not self.prompt.points and not self.brushed and self.start is None
+
+    @property
+    def brushed(self) -> bool:
+        """Whether anything is painted or erased."""
+        return bool(self.strokes) or self.painted is not None or self.erased is not None
 
     def start_mask(self) -> Mask | None:
         """``start`` as a bool array of its own size."""
-        if self.start is None:
-            return None
-        height, width, counts = self.start
-        return decode_rle(Rle(size=[height, width], counts=counts))
+        return None if self.start is None else decode_rle(self.start)
+
+    def layers(self, size: ImageSize, image_wh: ImageSize) -> tuple[Mask | None, Mask | None]:
+        """What is painted and what is erased in the end; see the function `layers`."""
+        beneath = [None if rle is None else sample(decode_rle(rle), size) for rle in (self.painted, self.erased)]
+        return layers(self.strokes, size, image_wh, painted=beneath[0], erased=beneath[1])
 
 
 def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]:
     """The objects of a canvas's state.
 
     Args:
-        value: a list of ``{"box", "points", "name", "strokes", "start"}`` as in ``static/canvas/types.js``.
+        value: a list of ``{"box", "points", "name", "strokes", "start", "painted", "erased"}`` as in
+            ``static/canvas/types.js``; the last two may be missing.
         image_wh: size of the picture.
 
     Raises:
@@ -87,26 +98,37 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
         raise EditError("What the page sent is no state of its canvas: reload the page.") from error
 
 
-def layers(strokes: Sequence[Stroke], size: ImageSize, image_wh: ImageSize) -> tuple[Mask | None, Mask | None]:
+def layers(
+    strokes: Sequence[Stroke],
+    size: ImageSize,
+    image_wh: ImageSize,
+    *,
+    painted: Mask | None = None,
+    erased: Mask | None = None,
+) -> tuple[Mask | None, Mask | None]:
     """What strokes add to a mask and what they take away; a pixel is in one of the two, by the last stroke over it.
 
     Args:
         strokes: in pixels of the frame ``image_wh``.
         size: of the masks, which may be smaller than the picture.
         image_wh: the picture's size.
+        painted, erased: what they are drawn upon, bool (height, width) of ``size``.
 
     Returns:
         (painted, erased), each bool (height, width) of ``size``, or None where there is nothing in it.
     """
-    if not strokes:
+    if not strokes and painted is None and erased is None:
         return None, None
-    shape = (size.height, size.width)
-    state = np.zeros(shape, dtype=np.uint8)
+    state = np.zeros((size.height, size.width), dtype=np.uint8)
+    if erased is not None:
+        state[erased] = 2
+    if painted is not None:
+        state[painted] = 1
     scale = (image_wh.width / size.width, image_wh.height / size.height)
     for stroke in strokes:
         _draw(state, stroke, scale, 2 if stroke.erase else 1)
-    painted, erased = state == 1, state == 2
-    return (painted if painted.any() else None), (erased if erased.any() else None)
+    added, taken = state == 1, state == 2
+    return (added if added.any() else None), (taken if taken.any() else None)
 
 
 def lay(segmented: Mask, painted: Mask | None, erased: Mask | None) -> Mask:
@@ -151,7 +173,8 @@ def _object(entry: Any, image_wh: ImageSize) -> EditedObject:
     if not isinstance(name, str) or len(name) > MAX_NAME:
         raise ValueError("no name")
     box = None if entry["box"] is None else _box(entry["box"], image_wh)
-    return EditedObject(ObjectPrompt(box, points, name.strip() or None), strokes, _start(entry["start"], image_wh))
+    masks = (_rle(value, image_wh) for value in (entry["start"], entry.get("painted"), entry.get("erased")))
+    return EditedObject(ObjectPrompt(box, points, name.strip() or None), strokes, *masks)
 
 
 def _box(value: Any, image_wh: ImageSize) -> Box:
@@ -176,43 +199,19 @@ def _stroke(value: Any, image_wh: ImageSize) -> Stroke:
     return Stroke(value["erase"], radius, path)
 
 
-def _start(value: Any, image_wh: ImageSize) -> tuple[int, int, str] | None:
+def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
+    """A mask no larger than the picture, as run lengths that can be decoded."""
     if value is None:
         return None
     height, width = (int(_number(side)) for side in _listed(value["size"], 2))
     counts = value["counts"]
     if not (0 < height <= image_wh.height and 0 < width <= image_wh.width):
         raise ValueError("a mask larger than the picture")
-    if not isinstance(counts, str) or len(counts) > MAX_RLE or _length(counts) != height * width:
+    if not isinstance(counts, str) or len(counts) > MAX_RLE:
         raise ValueError("no run lengths")
-    return height, width, counts
-
-
-def _length(counts: str) -> int:
-    """How many pixels compressed run lengths cover; pycocotools itself would read and write beyond a wrong one.
-
-    Raises:
-        ValueError: when they are no run lengths.
-    """
-    runs: list[int] = []
-    value, shift = 0, 0
-    for sign in counts:
-        group = ord(sign) - 48
-        if not 0 <= group < 64 or shift > 30:
-            raise ValueError("no run lengths")
-        value |= (group & 0x1F) << shift
-        shift += 5
-        if group & 0x20:
-            continue
-        if group & 0x10:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        if runs[-1] < 0:
-            raise ValueError("a negative run length")
-        value, shift = 0, 0
-    if shift:
-        raise ValueError("a run length without an end")
-    return sum(runs)
+    rle = Rle(size=[height, width], counts=counts)
+    check_rle(rle)
+    return rle
 
 
 def _listed(value: Any, most: int) -> Sequence[Any]:

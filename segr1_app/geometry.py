@@ -151,6 +151,15 @@ def check_rle(rle: Rle) -> None:
         raise ValueError(f"the run lengths do not add up to {width} x {height} pixels")
 
 
+def sample(mask: Mask, size: ImageSize) -> Mask:
+    """A mask at another size: each pixel takes the one under its centre."""
+    height, width = mask.shape
+    rows = ((np.arange(size.height) + 0.5) * height / size.height).astype(np.intp)
+    columns = ((np.arange(size.width) + 0.5) * width / size.width).astype(np.intp)
+    sampled: Mask = mask[np.ix_(rows, columns)]
+    return sampled
+
+
 def box_iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes of one frame, in [0, 1]."""
     width, height = min(a.x2, b.x2) - max(a.x1, b.x1), min(a.y2, b.y2) - max(a.y1, b.y1)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from segr1_app.config import Settings
 from segr1_app.domain import Box, ObjectPrompt, PictureError, Point
-from segr1_app.geometry import decode_rle
+from segr1_app.geometry import decode_rle, sample
 from segr1_app.images import picture_from_array
 from segr1_app.metrics import iou
 from segr1_app.pipeline import Pipeline
@@ -21,7 +21,6 @@ from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.keeping import RunKeeper
 from segr1_app.ui.models import LoadedModels, ModelHost
-from segr1_app.ui.scoring import sample
 from segr1_app.ui.sittings import Sitting, Sittings
 from tests.scenes import ellipse_scene
 

@@ -125,6 +125,29 @@ def test_the_last_stroke_over_a_pixel_decides() -> None:
     assert layers([line], SIZE, SIZE)[1] is None
 
 
+def test_strokes_go_on_top_of_what_an_earlier_revision_painted() -> None:
+    painted, erased = np.zeros((2, SIZE[1], SIZE[0]), dtype=bool)
+    painted[:40], erased[40:80] = True, True
+    value = {**ENTRY, "painted": dict(encode_rle(painted)), "erased": dict(encode_rle(erased))}
+    (same,) = read_objects([value], SIZE)
+    assert [np.array_equal(*pair) for pair in zip(same.layers(SIZE, SIZE), (painted, erased), strict=True)] == [
+        True
+    ] * 2
+    stroke = {"erase": True, "radius": 4, "path": [[50, 20]]}
+    (edited,) = read_objects([{**value, "strokes": [stroke, {**stroke, "erase": False, "path": [[50, 60]]}]}], SIZE)
+    added, taken = edited.layers(SIZE, SIZE)
+    assert added is not None
+    assert taken is not None
+    assert (added[20, 50], taken[20, 50], added[20, 60]) == (False, True, True)
+    assert (added[60, 50], taken[60, 50], taken[60, 60]) == (True, False, True)
+    half = ImageSize(SIZE[0] // 2, SIZE[1] // 2)
+    assert [layer is not None and layer.shape for layer in edited.layers(half, SIZE)] == [(half[1], half[0])] * 2
+    assert edited.brushed
+    assert not edited.blank
+    with pytest.raises(EditError):
+        read_objects([{**ENTRY, "painted": {"size": [10, 10], "counts": "1"}}], SIZE)
+
+
 def test_a_final_mask_is_segmented_less_erased_plus_painted() -> None:
     segmented, painted, erased = np.zeros((3, 1, 3), dtype=bool)
     segmented[0, :2] = erased[0, 0] = painted[0, 2] = True

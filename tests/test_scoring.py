@@ -7,10 +7,11 @@ import pytest
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction
 from segr1_app.edits import EditedObject, Stroke
+from segr1_app.geometry import sample
 from segr1_app.images import picture_from_array
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.ui import scoring
-from segr1_app.ui.scoring import live_reward, sample, sayable
+from segr1_app.ui.scoring import live_reward, sayable
 from segr1_app.ui.sittings import Sitting
 
 SIZE = ImageSize(40, 30)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from segr1_app.codec import PRESETS, check_instruction
+from segr1_app.codec import PRESETS
 from segr1_app.config import Settings, add_home_argument
+from segr1_app.domain import SettingsError
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.coco_import import import_coco
-from segr1_app.store.exchange.hf_import import import_hf
-from segr1_app.store.exchange.jsonl import import_jsonl
-from segr1_app.store.exchange.pictures import find_masks, find_sources, import_pictures
+from segr1_app.store.exchange.hub import DEFAULT_ROWS
+from segr1_app.store.exchange.importing import import_hub, import_paths
 
 
 def add_command(commands: Any) -> None:
@@ -30,9 +29,20 @@ def add_command(commands: Any) -> None:
         "coming in; the exit status is then 1.",
     )
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="picture, folder of pictures or ZIP archive"
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="picture; COCO, JSONL or Parquet file; folder or ZIP archive of any of these. In images/ and masks/, a "
+        "picture and its true mask have one name",
     )
-    parser.add_argument("--masks", type=Path, metavar="DIR", help="folder of true masks with the pictures' stems")
+    parser.add_argument(
+        "--masks", type=Path, metavar="PATH", help="true masks with the pictures' names: a file, folder or ZIP archive"
+    )
+    parser.add_argument("--hub", metavar="OWNER/NAME", help="a dataset of the Hugging Face hub with a column image")
+    parser.add_argument(
+        "--rows", type=int, default=DEFAULT_ROWS, metavar="N", help="most rows of that dataset (default: %(default)s)"
+    )
     parser.add_argument(
         "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what to segment (default: %(default)s)"
     )
@@ -47,11 +57,13 @@ def run(arguments: argparse.Namespace) -> int:
         SegR1Error: when nothing at all can be done.
     """
     settings = Settings.from_arguments(arguments)
-    check_instruction(arguments.instruction)
-    masks = find_masks(arguments.masks) if arguments.masks else {}
+    if not arguments.paths and not arguments.hub:
+        raise SettingsError("Say what to import: files, folders, ZIP archives, or a dataset with --hub.")
+    if arguments.rows < 1:
+        raise SettingsError("--rows is a number of rows, 1 or more.")
     done, failures = 0, []
     with AnnotationStore.open(settings.home) as store:
-        for failure in tqdm(_import_all(store, arguments.paths, arguments.instruction, masks), unit="record"):
+        for failure in tqdm(_import_all(store, arguments), unit="record"):
             if failure is None:
                 done += 1
             else:
@@ -62,18 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failures or not done else 0
 
 
-def _import_all(
-    store: AnnotationStore, paths: Sequence[Path], instruction: str, masks: Mapping[str, Path]
-) -> Iterator[str | None]:
-    pictures = []
-    for path in paths:
-        if path.suffix.lower() == ".json":
-            yield from import_coco(store, path)
-        elif path.suffix.lower() == ".jsonl":
-            yield from import_jsonl(store, path)
-        elif path.is_dir() and any(path.rglob("*.parquet")):
-            yield from import_hf(store, path, instruction)
-        else:
-            pictures.append(path)
-    if pictures:
-        yield from import_pictures(store, find_sources(pictures), instruction, masks)
+def _import_all(store: AnnotationStore, arguments: argparse.Namespace) -> Iterator[str | None]:
+    masks = [arguments.masks] if arguments.masks else []
+    yield from import_paths(store, arguments.paths, arguments.instruction, masks)
+    if arguments.hub:
+        yield from import_hub(store, arguments.hub, arguments.instruction, rows=arguments.rows)

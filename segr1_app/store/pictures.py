@@ -13,6 +13,17 @@ from segr1_app.images import Picture, load_picture
 from segr1_app.store.connection import told
 
 
+def file_name(sha256: str) -> str:
+    """The name of a picture's file.
+
+    Raises:
+        ValueError: for anything but the digest of a `Picture`.
+    """
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise ValueError(f"a picture is named by its SHA-256 in hex, not by {sha256!r}")
+    return f"{sha256}.png"
+
+
 class PictureFolder:
     """A folder of PNG files that are written once and never changed.
 
@@ -29,9 +40,7 @@ class PictureFolder:
         Raises:
             ValueError: for anything but the digest of a `Picture`.
         """
-        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-            raise ValueError(f"a picture is named by its SHA-256 in hex, not by {sha256!r}")
-        return self.folder / f"{sha256}.png"
+        return self.folder / file_name(sha256)
 
     def put(self, picture: Picture) -> None:
         """Keep a picture; nothing is done when it is there already.

@@ -7,10 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from segr1_app.codec import PRESETS
 from segr1_app.domain import SegR1Error
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.endpoints import failures_told, publish
+from segr1_app.ui.import_panel import build_import_panel
+from segr1_app.ui.imports import ImportHandlers
 from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.views import view
 
@@ -24,11 +25,9 @@ EXPORTS = [
     ("JSONL of everything", "jsonl"),
     ("Traces for training", "sft"),
 ]
-MOST_TOLD = 20
-"""Most pictures that could not be taken and are told one by one."""
 
 
-def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
+def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers, imports: ImportHandlers) -> None:
     """Lay out the tab in the current ``gr.Blocks`` and wire its events."""
     page_calls: list[Callable[..., Any]] = [
         jobs.next_task,
@@ -45,22 +44,7 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
         elem_id="annotate",
         functions=[canvas.decode, *(failures_told(method) for method in page_calls)],
     )
-    with gr.Accordion("Import pictures", open=False, elem_id="import"):
-        with gr.Row():
-            files = gr.File(
-                label="Pictures or ZIP archives of pictures",
-                file_count="multiple",
-                type="filepath",
-                height=140,
-                elem_id="import-files",
-            )
-            with gr.Column():
-                instruction = gr.Textbox(
-                    PRESETS[0].text, label="Instruction for these pictures", lines=2, elem_id="import-instruction"
-                )
-                start = gr.Button("Import", variant="primary", elem_id="import-button")
-        outcome = gr.Textbox(label="Result", interactive=False, lines=2, max_lines=8, elem_id="import-result")
-
+    build_import_panel(imports)
     with gr.Accordion("Export annotations", open=False, elem_id="export"), gr.Row():
         with gr.Column():
             form = gr.Dropdown(EXPORTS, value="coco", label="Format", elem_id="export-format")
@@ -68,18 +52,6 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
         with gr.Column():
             archive = gr.File(label="Archive", interactive=False, height=90, elem_id="export-file")
             notes = gr.Textbox(label="What to know of it", interactive=False, lines=2, max_lines=8)
-
-    def add_pictures(files: list[str] | None, instruction: str) -> str:
-        """Make a task of each picture; returns what was taken, and a line for each file that was not."""
-        try:
-            done = jobs.add_pictures(files or [], instruction)
-        except SegR1Error as error:
-            return str(error)
-        added, problems = done["added"], done["problems"]
-        lines = [f"{added} {'picture' if added == 1 else 'pictures'} taken.", *problems[:MOST_TOLD]]
-        if len(problems) > MOST_TOLD:
-            lines.append(f"And {len(problems) - MOST_TOLD} more that could not be taken.")
-        return "\n".join(lines)
 
     def export(form: str) -> tuple[str, str]:
         """Write the annotations that count in another tool's format; returns a ZIP archive and what it cannot hold."""
@@ -90,6 +62,5 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
         return str(made), "\n".join(told)
 
     make.click(export, form, [archive, notes], api_name="export")
-    start.click(add_pictures, [files, instruction], outcome, api_name="add_pictures")
     for method in (*page_calls, jobs.progress):
         publish(method)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, SegR1Error
-from segr1_app.edits import MAX_NAME, EditedObject, lay, layers, read_objects
-from segr1_app.geometry import encode_rle
+from segr1_app.edits import MAX_NAME, EditedObject, lay, read_objects
+from segr1_app.geometry import encode_rle, sample
 from segr1_app.images import Picture
 from segr1_app.ui.keeping import Corrected, RunKeeper
 from segr1_app.ui.models import ModelHost
-from segr1_app.ui.scoring import live_reward, sample
+from segr1_app.ui.scoring import live_reward
 from segr1_app.ui.sittings import Sittings
 from segr1_app.ui.views import live_size
 
@@ -111,7 +111,7 @@ class CanvasHandlers:
         starts = tuple(None if (mask := edited.start_mask()) is None else sample(mask, picture.size) for edited in kept)
         segmented = self._segment(picture, kept, picture.size, starts)
         final = tuple(
-            ObjectMask(lay(found.mask, *layers(edited.strokes, picture.size, picture.size)), found.confidence)
+            ObjectMask(lay(found.mask, *edited.layers(picture.size, picture.size)), found.confidence)
             for edited, found in zip(kept, segmented, strict=True)
         )
         return Corrected(kept, starts, segmented, final)
@@ -131,6 +131,8 @@ def _record(corrected: Corrected) -> list[Mapping[str, Any]]:
             "name": edited.prompt.name,
             "segmented": encode_rle(found.mask),
             "refined_from": None if start is None else encode_rle(start),
+            "painted": edited.painted,
+            "erased": edited.erased,
             "strokes": [
                 {"erase": stroke.erase, "radius": stroke.radius, "path": [list(place) for place in stroke.path]}
                 for stroke in edited.strokes

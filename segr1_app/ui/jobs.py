@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -18,20 +17,21 @@ from segr1_app.images import Picture
 from segr1_app.store import (
     AnnotationStore,
     Correction,
+    Draft,
     QueueOrder,
     RejectReason,
+    Revision,
     StaleRevisionError,
     StoredPrediction,
     Task,
     Verdict,
 )
-from segr1_app.store.exchange.pictures import find_sources, import_pictures
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.endpoints import one_of
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.pictures import preview_of
 from segr1_app.ui.sittings import Sitting, Sittings
-from segr1_app.ui.views import ViewValue, addressed, canvas_value
+from segr1_app.ui.views import ViewValue, addressed, canvas_value, revision_value
 
 MAX_DRAFT = 4_000_000
 """Longest draft, in characters."""
@@ -66,24 +66,7 @@ class JobHandlers:
         self._sittings = sittings
         self._canvas = canvas
         self._predicting = threading.Lock()
-
-    def add_pictures(self, files: list[str], instruction: str) -> dict[str, Any]:
-        """Make a task of each picture.
-
-        Args:
-            files: uploaded pictures and ZIP archives of pictures; with gradio_client, ``handle_file("photo.jpg")``.
-            instruction: what to segment in them.
-
-        Returns:
-            {"added": how many, "problems": a sentence for each that could not be taken}.
-        """
-        paths = [self._uploaded(file) for file in files or []]
-        outcomes = list(import_pictures(self._store, find_sources(paths), instruction, {}))
-        problems = [outcome for outcome in outcomes if outcome is not None]
-        for path in paths:
-            # Where the server keeps an upload is no concern of who sent it.
-            problems = [problem.replace(f"{path.parent}{os.sep}", "") for problem in problems]
-        return {"added": len(outcomes) - len(problems), "problems": problems}
+        self._drafting = threading.Lock()
 
     def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
         """Hold the next open task for somebody, or the one that they hold already.
@@ -96,6 +79,7 @@ class JobHandlers:
             {"task": its number, or None when nothing is left, "canvas": what the canvas shows, "instruction",
             "picture_name", "reasoning", "prediction": its number or None, "parent": the number of the annotator's own
             revision of it or None, "draft": what `put_draft` kept or None, "decided": whether somebody decided it,
+            "saved": what counts of it and is gone on from, {"revision", "verdict", "comment", "objects"}, or None,
             "progress": as of `progress`}.
         """
         task = self._store.lease_next(annotator, _order(order))
@@ -106,7 +90,7 @@ class JobHandlers:
         return handed
 
     def open_task(self, annotator: str, task: int) -> dict[str, Any]:
-        """Hold one certain task, also a decided one, which then gets a further revision; the one held before is free.
+        """Hold one certain task, also a decided one, to go on from what was saved; the one held before is free.
 
         Args:
             annotator: who works.
@@ -160,6 +144,7 @@ class JobHandlers:
         clicks: int = 0,
         prediction: int | None = None,
         parent: int | None = None,
+        origin: int | None = None,
     ) -> dict[str, Any]:
         """Keep a decision about a task; the lease and the draft end.
 
@@ -176,6 +161,7 @@ class JobHandlers:
             clicks: edits it took.
             prediction: the number of the prediction that was corrected; None for none.
             parent: the annotator's own revision that this one follows, as `next_task` gave it.
+            origin: the revision that it was started from, as `next_task` gave it as "saved"; None for none.
 
         Returns:
             {"revision": its number, "verdict", "progress"}; or {"stale": number of the newer revision, "message"} when
@@ -202,6 +188,7 @@ class JobHandlers:
                 ),
                 parent_id=parent,
                 prediction_id=prediction,
+                origin_id=None if origin == parent else self._revision_of(held, origin),
             )
         except StaleRevisionError as error:
             return {"stale": error.newest.id, "message": str(error)}
@@ -217,7 +204,8 @@ class JobHandlers:
         Args:
             annotator: who works.
             task: its number.
-            content: whatever the page needs to go on.
+            content: whatever the page needs to go on. Of two with the same "page", the one with the higher "edit" is
+                the later one, whichever arrives first.
 
         Returns:
             {"kept": True, "held": whether the task is still held for this person}.
@@ -225,7 +213,9 @@ class JobHandlers:
         text = json.dumps(content, ensure_ascii=False)
         if len(text) > MAX_DRAFT:
             raise StoreError("This draft is too large to be kept: save the task, or paint with fewer strokes.")
-        self._store.put_draft(int(task), annotator, text)
+        with self._drafting:
+            if _follows(content, self._store.get_draft(int(task), annotator)):
+                self._store.put_draft(int(task), annotator, text)
         try:
             self._store.renew(int(task), annotator)
         except LeaseLostError:
@@ -302,10 +292,17 @@ class JobHandlers:
         why = one_of(RejectReason, reason, "A reject needs a reason:") if verdict is Verdict.REJECT else None
         return Correction(verdict, corrected.annotated(picture.size), why, comment)
 
+    def _revision_of(self, task: Task, number: int | None) -> int | None:
+        """A revision's number, if it is one of this task's."""
+        if number is not None and self._store.revision(number).task_id != task.id:
+            raise StoreError(f"Revision {number} is one of another task: nothing was saved.")
+        return number
+
     def _handed_out(self, task: Task, annotator: str) -> dict[str, Any]:
         picture, prediction = self._prepare(task)
         draft = self._store.get_draft(task.id, annotator)
         own = self._store.heads(task.id).get(" ".join(annotator.split()))
+        current = self._store.current(task.id)
         return {
             "task": task.id,
             "canvas": self._canvas_value(task, picture, prediction),
@@ -316,6 +313,7 @@ class JobHandlers:
             "parent": own.id if own else None,
             "draft": json.loads(draft.content) if draft else None,
             "decided": not task.open,
+            "saved": _saved(current, own),
             "progress": self.progress(annotator),
         }
 
@@ -358,11 +356,31 @@ class JobHandlers:
         )
         return addressed(value)
 
-    def _uploaded(self, file: str) -> Path:
-        path = Path(file).resolve()
-        if not path.is_relative_to(self._cache):
-            raise StoreError("A picture is not an upload: with gradio_client, send it by handle_file().")
-        return path
+
+def _follows(content: object, kept: Draft | None) -> bool:
+    """Whether a draft is to take the place of the one that is kept."""
+    new, old = _edit_of(content), _edit_of(json.loads(kept.content)) if kept else None
+    return new is None or old is None or new[0] != old[0] or new[1] > old[1]
+
+
+def _edit_of(content: object) -> tuple[object, int] | None:
+    """The page that a draft is from and the number of the edit there, if it says so."""
+    match content:
+        case {"page": page, "edit": int(edit)}:
+            return page, edit
+    return None
+
+
+def _saved(current: Revision | None, own: Revision | None) -> dict[str, Any] | None:
+    """What counts of a task, to go on from, if anything is in it; the comment only with whoever wrote it."""
+    if current is None or (current.correction.verdict is Verdict.REJECT and not current.correction.objects):
+        return None
+    return {
+        "revision": current.id,
+        "verdict": current.correction.verdict.value,
+        "comment": current.correction.comment if own and own.id == current.id else "",
+        "objects": revision_value(current),
+    }
 
 
 def _order(text: str) -> QueueOrder:

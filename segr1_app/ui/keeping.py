@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
-from segr1_app.edits import EditedObject, layers
+from segr1_app.edits import EditedObject
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Revision, Verdict
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.scoring import same_prompts
@@ -41,14 +41,14 @@ class Corrected:
     def annotated(self, image_wh: ImageSize) -> tuple[AnnotatedObject, ...]:
         """The objects with every layer of their masks."""
         return tuple(
-            AnnotatedObject(edited.prompt, found.mask, *layers(edited.strokes, image_wh, image_wh), start)
+            AnnotatedObject(edited.prompt, found.mask, *edited.layers(image_wh, image_wh), start)
             for edited, found, start in zip(self.objects, self.segmented, self.starts, strict=True)
         )
 
     def changes(self, prediction: Prediction | None) -> bool:
         """Whether anything differs from what the policy and the segmenter made by themselves."""
         before = prediction.objects if prediction else ()
-        return any(each.strokes or each.start for each in self.objects) or not same_prompts(self.prompts, before)
+        return any(each.brushed or each.start for each in self.objects) or not same_prompts(self.prompts, before)
 
 
 class RunKeeper:

@@ -14,6 +14,7 @@ from segr1_app.trainings import Trainings
 from segr1_app.ui.annotate_tab import build_annotate_tab
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.guide_tab import build_guide_tab
+from segr1_app.ui.imports import ImportHandlers
 from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.keeping import RunKeeper
 from segr1_app.ui.models import ModelHost
@@ -53,6 +54,8 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
     sittings = Sittings()
     canvas = CanvasHandlers(models, cache, sittings, RunKeeper(store, models))
     jobs = JobHandlers(store, models, cache=cache, sittings=sittings, canvas=canvas)
+    # Whoever is logged in to the hub here lends that to nobody who only visits the page.
+    imports = ImportHandlers(store, cache, hub_token=None if models.settings.offers_training else False)
     reviews = ReviewHandlers(store, cache)
     page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
@@ -61,7 +64,7 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
             with gr.Tab("Run", id="run"):
                 build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples())
             with gr.Tab("Annotate", id="annotate-tab"):
-                build_annotate_tab(jobs, canvas)
+                build_annotate_tab(jobs, canvas, imports)
             with gr.Tab("Review", id="review-tab"):
                 build_review_tab(reviews)
             with gr.Tab("Progress", id="progress-tab"):

@@ -9,7 +9,8 @@ import numpy as np
 
 from segr1_app.codec import format_completion, parse_completion
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt
-from segr1_app.edits import EditedObject, lay, layers
+from segr1_app.edits import EditedObject, lay
+from segr1_app.geometry import sample
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.ui.sittings import Sitting
 
@@ -45,12 +46,12 @@ def live_reward(sitting: Sitting, objects: Sequence[EditedObject], masks: Sequen
         return _terms(answer, sample(sitting.truth, size), TRUTH)
     final = _unite(
         [
-            lay(found.mask, *layers(edited.strokes, size, sitting.picture.size))
+            lay(found.mask, *edited.layers(size, sitting.picture.size))
             for edited, found in zip(objects, masks, strict=True)
         ],
         size,
     )
-    if any(edited.strokes for edited in objects):
+    if any(edited.brushed for edited in objects):
         return _terms(answer, final, PAINTED)
     if prediction is None:
         return _terms(answer, None, NOTHING)
@@ -71,15 +72,6 @@ def sayable(objects: Sequence[ObjectPrompt], image_wh: ImageSize) -> bool:
     except ValueError:
         return False
     return parse_completion(completion, image_wh).well_formed
-
-
-def sample(mask: Mask, size: ImageSize) -> Mask:
-    """A mask at another size: each pixel takes the one under its centre."""
-    height, width = mask.shape
-    rows = ((np.arange(size.height) + 0.5) * height / size.height).astype(np.intp)
-    columns = ((np.arange(size.width) + 0.5) * width / size.width).astype(np.intp)
-    sampled: Mask = mask[np.ix_(rows, columns)]
-    return sampled
 
 
 def _terms(answer: Answer, target: Mask | None, text: str) -> dict[str, Any]:

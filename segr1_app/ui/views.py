@@ -17,6 +17,8 @@ import gradio as gr
 from segr1_app.domain import ImageSize, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.geometry import encode_rle
 from segr1_app.palette import CASING, OBJECT_COLOURS, object_colour
+from segr1_app.store import Revision
+from segr1_app.store.rows import optional_rle
 from segr1_app.ui.models import ModelStatus
 
 STATIC = Path(__file__).parent / "static"
@@ -113,6 +115,22 @@ def prompt_value(prompt: ObjectPrompt) -> ViewValue:
         "box": list(prompt.box.xyxy) if prompt.box else None,
         "points": [asdict(point) for point in prompt.points],
     }
+
+
+def revision_value(revision: Revision) -> list[ViewValue]:
+    """The objects of a revision as a canvas goes on from them, each with the "mask" that the segmenter made."""
+    return [
+        {
+            **prompt_value(made.prompt),
+            "name": made.prompt.name or "",
+            "strokes": [],
+            "start": optional_rle(made.refined_from),
+            "painted": optional_rle(made.painted),
+            "erased": optional_rle(made.erased),
+            "mask": encode_rle(made.segmented) if made.segmented.any() else None,
+        }
+        for made in revision.correction.objects
+    ]
 
 
 def addressed(canvas: ViewValue) -> ViewValue:

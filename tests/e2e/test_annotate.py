@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import zipfile
@@ -44,7 +45,7 @@ def annotate_app(open_studio: Callable[[ScriptedPolicy], ScriptedApp]) -> Script
 
 @pytest.fixture
 def uploads(tmp_path: Path) -> list[Path]:
-    """A picture, an archive of two more with names that would like to be elsewhere, and what is no picture."""
+    """A picture, an archive of two more, one with a name like markup and one with its mask, and what is no picture."""
     folder = tmp_path / "uploads"
     folder.mkdir()
     pictures = []
@@ -53,12 +54,20 @@ def uploads(tmp_path: Path) -> list[Path]:
         Image.fromarray(ellipse_scene(*SIZE, centre, (0.18, 0.22), seed=index)[0].pixels).save(pictures[-1])
     archive = folder / "more.zip"
     with zipfile.ZipFile(archive, "w") as more:
-        more.write(pictures[1], "../../escape<b>.png")
-        more.write(pictures[2], "/etc/egg.png")
+        more.write(pictures[1], "escape<b>.png")
+        more.write(pictures[2], "images/egg.png")
+        more.writestr("masks/egg.png", mask_file())
         more.writestr("readme.txt", "no picture")
     text = folder / "text.png"
     text.write_text("no picture either")
     return [pictures[0], archive, text]
+
+
+def mask_file() -> bytes:
+    """The true mask of any of the pictures, more or less: the middle one's."""
+    file = io.BytesIO()
+    Image.fromarray(ellipse_scene(*SIZE, (0.5, 0.5), (0.18, 0.22))[1]).save(file, format="PNG")
+    return file.getvalue()
 
 
 def open_tab(visit: Callable[..., Page], url: str) -> Page:
@@ -95,7 +104,7 @@ def shown(canvas: CanvasPage, task: int) -> CanvasPage:
 def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]) -> None:
     page = open_tab(visit, annotate_app.url)
     told = bring_in(page, uploads)
-    assert told.startswith("3 pictures taken.")
+    assert told.startswith("3 entries taken.")
     assert "text.png" in told
     assert str(uploads[0].parent.parent) not in told
 
@@ -121,6 +130,7 @@ def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], 
     page.get_by_role("dialog", name="Why is it rejected?").wait_for()
     page.keyboard.press("4")
     shown(canvas, 3)
+    expect(page.locator(f"{ROOT} .stage-reward")).to_contain_text("against the imported mask")
     slack = 1 / canvas.scale() + 0.02
     canvas.press("Enter")
     expect(page.locator(f"{ROOT} .notice")).to_contain_text("Nothing is left for you")
@@ -198,6 +208,29 @@ def test_a_draft_survives_a_reload_and_a_skip_goes_on(
     assert annotate_app.store.task(1).open
     assert annotate_app.store.heads(1)["Ada"].correction.verdict is Verdict.SKIP
     assert annotate_app.store.get_draft(1, "Ada") is None
+
+
+def test_the_last_edit_before_the_page_is_left_is_in_the_draft(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads[:1])
+    canvas = begin(page, "Ada")
+    before = canvas.object["points"]
+    # In one go: no timer of the page comes to its turn between the edit and the leaving.
+    with page.expect_navigation():
+        page.evaluate(
+            """(root) => {
+                const frame = document.querySelector(`${root} .stage-frame`);
+                frame.dispatchEvent(new KeyboardEvent("keydown", { key: "p", bubbles: true }));
+                location.reload();
+            }""",
+            ROOT,
+        )
+    page.get_by_role("tab", name="Annotate").click()
+    shown(canvas, 1)
+    assert len(canvas.object["points"]) == len(before) + 1
+    assert annotate_app.store.get_draft(1, "Ada") is not None
 
 
 def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choice(
@@ -286,14 +319,21 @@ def test_the_instruction_is_edited_and_a_picture_gets_a_further_task(
     assert page.evaluate("window.hacked") is None
 
 
-def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list[Path]) -> None:
+def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list[Path], tmp_path: Path) -> None:
+    mask = tmp_path / uploads[0].name
+    mask.write_bytes(mask_file())
     client = Client(annotate_app.url, verbose=False)
     with pytest.raises(AppError, match="not in the list"):
         client.predict("paper", api_name="/export")
     told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
-    assert told == "3 pictures taken."
+    assert told == "3 entries taken."
     task = client.predict("Ada", "imported", api_name="/next_task")
     assert task["task"] == 1
+    masked = [handle_file(str(uploads[0]))], INSTRUCTION, [handle_file(str(mask))]
+    assert client.predict(*masked, api_name="/add_pictures") == "1 entry taken."
+    assert annotate_app.store.ground_truth(annotate_app.store.task(1).sha256, INSTRUCTION) is not None
+    told = client.predict("ada/nests", INSTRUCTION, 10, api_name="/add_dataset")
+    assert "works offline" in told, "as the tests do"
     blank = {"box": [10, 10, 90, 90], "points": [], "name": "egg", "strokes": [], "start": None}
     client.predict("Ada", 1, {"objects": [blank]}, api_name="/put_draft")
     assert client.predict("Ada", "imported", api_name="/next_task")["draft"] == {"objects": [blank]}

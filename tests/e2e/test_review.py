@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -205,8 +206,12 @@ def test_a_stale_restore_is_refused_with_a_choice(review_app: ScriptedApp, visit
 
 def test_a_decided_task_is_corrected_anew(review_app: ScriptedApp, visit: Callable[..., Page]) -> None:
     store = review_app.store
+    spot = np.zeros_like(BEN)
+    spot[300:340, 20:60] = True
+    brushed = Correction(Verdict.FIX, (AnnotatedObject(PROMPT, BEN, painted=spot),), comment="a spot")
+    saved = store.save(1, "Cat", brushed, prediction_id=1)
     page = open_tab(visit, review_app.url)
-    compared(page, "Policy", "revision 3", iou(POLICY, BEN))
+    compared(page, "Policy", f"revision {saved.id}", iou(POLICY, BEN | spot))
     page.fill("#reviewer-name", "Rea")
     page.get_by_role("button", name="Open in Annotate").click()
     expect(page.locator("#annotate .notice")).to_contain_text("is decided already", timeout=20_000)
@@ -214,11 +219,16 @@ def test_a_decided_task_is_corrected_anew(review_app: ScriptedApp, visit: Callab
     assert store.holder(1) == "Rea"
     canvas = CanvasPage(page, SIZE, "#annotate")
     canvas.settle()
+    assert canvas.object["painted"] is not None
     canvas.click((200, 150))
     canvas.press("a")
     expect(page.locator("#annotate .notice")).to_contain_text("Nothing is left for you", timeout=20_000)
     made = store.heads(1)["Rea"]
     assert (made.correction.verdict, len(made.correction.prompts[0].points)) == (Verdict.FIX, 3)
+    assert (made.parent_id, made.origin_id) == (None, saved.id)
+    painted = made.correction.objects[0].painted
+    assert painted is not None
+    assert np.array_equal(painted, spot)
     page.get_by_role("tab", name="Review").click()
     expect(revision(page, made.id).locator(".badge")).to_have_text("Current")
 

@@ -16,18 +16,16 @@ from datasets import load_dataset
 from PIL import Image
 
 from segr1_app.codec import parse_completion
-from segr1_app.domain import Box, DatasetError, Mask, ObjectPrompt, Point, StoreError
+from segr1_app.domain import Box, Mask, ObjectPrompt, Point, StoreError
 from segr1_app.images import load_mask, load_picture
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Verdict
 from segr1_app.store.connection import connect
 from segr1_app.store.exchange.coco_export import export_coco
-from segr1_app.store.exchange.coco_import import import_coco
 from segr1_app.store.exchange.hf_export import export_hf
-from segr1_app.store.exchange.hf_import import import_hf
-from segr1_app.store.exchange.jsonl import export_jsonl, import_jsonl
+from segr1_app.store.exchange.importing import import_paths
+from segr1_app.store.exchange.jsonl import export_jsonl
 from segr1_app.store.exchange.mask_export import export_masks, safe_cell
-from segr1_app.store.exchange.pictures import find_masks, find_sources, import_pictures
 from segr1_app.store.exchange.sft_export import export_traces
 from segr1_app.store.exchange.voc_export import export_voc
 from segr1_app.store.exchange.yolo_export import export_yolo
@@ -80,7 +78,7 @@ def test_coco_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_pa
     assert {annotation["iscrowd"] for annotation in content["annotations"]} == {0}
     for image in content["images"]:
         assert load_picture(tmp_path / "out" / "images" / image["file_name"]).sha256 == image["sha256"]
-    assert [outcome for outcome in import_coco(empty, tmp_path / "out" / "annotations.json") if outcome] == []
+    assert [outcome for outcome in import_paths(empty, [tmp_path / "out" / "annotations.json"], "it") if outcome] == []
     back = truths(empty)
     for instruction, mask in hard_masks().items():
         assert iou(back[instruction], mask) >= (0.98 if polygons else 1.0)
@@ -121,15 +119,15 @@ def test_coco_of_others_makes_a_task_per_category(empty: AnnotationStore, tmp_pa
         ],
     }
     (tmp_path / "coco.json").write_text(json.dumps(content))
-    told = [outcome for outcome in import_coco(empty, tmp_path / "coco.json") if outcome]
+    told = [outcome for outcome in import_paths(empty, [tmp_path / "coco.json"], "it") if outcome]
     assert len(told) == 3
     assert "secret.png: there is no such picture" in told[2]
     back = truths(empty)
     assert np.array_equal(back["Identify and segment the dog."], rectangle(0, 0, 1, 30) | rectangle(10, 0, 20, 10))
     assert back["Identify and segment the cat."].all()
     (tmp_path / "bad.json").write_text("[]")
-    with pytest.raises(DatasetError, match="no COCO file"):
-        list(import_coco(empty, tmp_path / "bad.json"))
+    (told_bad,) = import_paths(empty, [tmp_path / "bad.json"], "it")
+    assert "no COCO file" in str(told_bad)
 
 
 def test_masks_come_back_and_the_index_starts_no_formula(
@@ -137,8 +135,7 @@ def test_masks_come_back_and_the_index_starts_no_formula(
 ) -> None:
     out = tmp_path / "out"
     assert "Prompts, class names and reasoning are left out (4 times)" in export_masks(filled, out).warnings
-    masks = find_masks(out / "masks")
-    assert [told for told in import_pictures(empty, find_sources([out / "images"]), "it", masks) if told] == []
+    assert [told for told in import_paths(empty, [out], "it") if told] == []
     found = [empty.ground_truth(task.sha256, "it") for task in empty.tasks()]
     for mask in hard_masks().values():
         assert any(back is not None and np.array_equal(back, mask) for back in found)
@@ -156,7 +153,7 @@ def test_no_cell_is_a_formula(text: str) -> None:
 
 def test_a_hugging_face_dataset_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path) -> None:
     assert export_hf(filled, tmp_path / "out").written == 4
-    assert [told for told in import_hf(empty, tmp_path / "out", "unused") if told] == []
+    assert [told for told in import_paths(empty, [tmp_path / "out"], "unused") if told] == []
     assert {name: mask.tobytes() for name, mask in truths(empty).items()} == {
         name: mask.tobytes() for name, mask in hard_masks().items()
     }
@@ -180,7 +177,7 @@ def test_jsonl_brings_everything_to_another_store(
     # Tasks that are there already, so that numbers differ.
     empty.add_task(empty.add_picture(picture(99), "p"), "the cat")
     for _ in range(2):
-        assert [told for told in import_jsonl(empty, tmp_path / "out" / "store.jsonl") if told] == []
+        assert [told for told in import_paths(empty, [tmp_path / "out" / "store.jsonl"], "unused") if told] == []
     assert list(empty.verify()) == []
     assert [entry.content_hash for entry in empty.feedback()] == [entry.content_hash for entry in filled.feedback()]
     assert empty.statistics().by_annotator == filled.statistics().by_annotator
@@ -200,7 +197,7 @@ def test_jsonl_puts_what_comes_on_top_of_what_is_there(
     export_jsonl(filled, tmp_path / "out")
     task = empty.add_task(empty.add_picture(picture(0), "p"), "holes")
     own = empty.save(task.id, "ann", corrected(rectangle(0, 0, 2, 2)))
-    assert [told for told in import_jsonl(empty, tmp_path / "out" / "store.jsonl") if told] == []
+    assert [told for told in import_paths(empty, [tmp_path / "out" / "store.jsonl"], "unused") if told] == []
     assert [revision.parent_id for revision in empty.history(task.id)] == [None, own.id]
     assert list(empty.verify()) == []
 
@@ -215,7 +212,7 @@ def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: Annotati
         if record["table"] == "pictures" and record["sha256"] == picture(11).sha256:
             record["sha256"] = "../../segr1"
     file.write_text("\n".join([*map(json.dumps, lines), '{"table": "leases"}', "[]", "no json", '{"table": "tasks"}']))
-    told = "\n".join(outcome for outcome in import_jsonl(empty, file) if outcome)
+    told = "\n".join(outcome for outcome in import_paths(empty, [file], "unused") if outcome)
     for expected in (
         "was changed since a store wrote it",
         "named by its SHA-256",

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+import sqlite3
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any
+from contextlib import closing
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import IO, Any, Final
 
+import ijson
 import numpy as np
 from pycocotools import mask as coco
 
 from segr1_app.domain import DatasetError, ImageSize, Mask, SegR1Error
 from segr1_app.geometry import check_rle, decode_rle
 from segr1_app.images import load_picture
-from segr1_app.store.rows import unite
+from segr1_app.store.exchange.files import Entry, Files, reading
+from segr1_app.store.exchange.pictures import PICTURES_FOLDER
 from segr1_app.store.store import AnnotationStore
 
+LISTS: Final = frozenset({"categories", "images", "annotations"})
+SNIFFED: Final = 10_000
+"""How many values of a JSON file are looked at for one of the `LISTS`."""
 
-def import_coco(store: AnnotationStore, path: Path) -> Iterator[str | None]:
+
+def is_coco(file: IO[bytes]) -> bool:
+    """Whether a file begins like a COCO file."""
+    try:
+        return any(path in LISTS and kind == "start_array" for path, kind, _ in islice(ijson.parse(file), SNIFFED))
+    except (ijson.JSONError, UnicodeDecodeError):
+        return False
+
+
+def import_coco(store: AnnotationStore, files: Files, name: PurePosixPath) -> Iterator[str | None]:
     """Take in a COCO file with the pictures beside it or in ``images/``.
 
     Annotations of one picture and one "instruction" (as our own export writes it), else of one category, are united
     into one ground truth.
+
+    The file is read as a stream. In memory are the names of the categories, and one picture at a time with one mask per
+    instruction; the other annotations wait in a temporary database, which SQLite keeps on disk.
+
+    Args:
+        store: where to.
+        files: where the annotations and the pictures lie.
+        name: the COCO file among them.
 
     Yields:
         None for each task, a sentence for each picture or annotation that could not be taken.
@@ -30,45 +54,93 @@ def import_coco(store: AnnotationStore, path: Path) -> Iterator[str | None]:
     Raises:
         DatasetError: when the file is no COCO file.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        names = {category["id"]: str(category["name"]) for category in content["categories"]}
-        by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-        for annotation in content["annotations"]:
-            by_image[annotation["image_id"]].append(annotation)
-        images = [(image["id"], str(image["file_name"]), image) for image in content["images"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"'{path}' is no COCO file: {error!r}") from error
-    for number, file_name, image in images:
+    # An empty name is SQLite's for a database on disk that nobody else sees and that goes with its connection.
+    with closing(sqlite3.connect("", isolation_level=None)) as db:
         try:
-            picture = load_picture(_find(path.parent, file_name))
+            with reading(f"'{files.told(name)}'"):
+                categories = _spool(db, files, name)
+        except (sqlite3.Error, ijson.JSONError, ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"'{files.told(name)}' is no COCO file: {error!r}") from error
+        for number, text in db.execute("SELECT id, content FROM images ORDER BY rowid"):
+            annotations = db.execute("SELECT content FROM annotations WHERE image = ? ORDER BY rowid", [number])
+            image, parts = json.loads(text), (json.loads(part) for (part,) in annotations)
+            yield from _take(store, _find(files, name.parent, image["file_name"]), image, parts, categories)
+
+
+def _spool(db: sqlite3.Connection, files: Files, name: PurePosixPath) -> Mapping[Any, str]:
+    """Put images and annotations where they are found by picture; returns the categories' names."""
+    with files.open(name) as file:
+        if not is_coco(file):
+            raise ValueError(f"none of {', '.join(sorted(LISTS))} is in it")
+    db.execute("CREATE TABLE images (id TEXT, content TEXT)")
+    db.execute("CREATE TABLE annotations (image TEXT, content TEXT)")
+    # One transaction, never to be ended: each row of its own would take as long as all of them.
+    db.execute("BEGIN")
+    db.executemany(
+        "INSERT INTO images VALUES (?, ?)",
+        (
+            (json.dumps(image["id"]), json.dumps({**image, "file_name": str(image["file_name"])}))
+            for image in _items(files, name, "images")
+        ),
+    )
+    db.executemany(
+        "INSERT INTO annotations VALUES (?, ?)",
+        ((json.dumps(each["image_id"]), json.dumps(each)) for each in _items(files, name, "annotations")),
+    )
+    db.execute("CREATE INDEX annotations_image ON annotations (image)")
+    return {category["id"]: str(category["name"]) for category in _items(files, name, "categories")}
+
+
+def _items(files: Files, name: PurePosixPath, key: str) -> Iterator[dict[str, Any]]:
+    """The members of one of a file's `LISTS`, one at a time."""
+    with files.open(name) as file:
+        yield from ijson.items(file, f"{key}.item", use_float=True)
+
+
+def _take(
+    store: AnnotationStore,
+    entry: Entry | None,
+    image: Mapping[str, Any],
+    annotations: Iterator[Mapping[str, Any]],
+    categories: Mapping[Any, str],
+) -> Iterator[str | None]:
+    """The tasks of one picture."""
+    file_name = image["file_name"]
+    try:
+        if entry is None:
+            raise DatasetError(
+                "there is no such picture beside the annotations or in their images folder (on the page, put all of it "
+                "into one ZIP archive)."
+            )
+        picture = load_picture(entry.read())
+    except SegR1Error as error:
+        yield f"{file_name}: {error}"
+        return
+    masks: dict[str, Mask] = {}
+    for annotation in annotations:
+        try:
+            instruction = _instruction(annotation, categories)
+            part = _mask(annotation["segmentation"], picture.size)
+            masks[instruction] = masks[instruction] | part if instruction in masks else part
+        except (ValueError, KeyError, TypeError) as error:
+            yield f"{file_name}: an annotation cannot be read ({error})."
+    sha256 = store.add_picture(picture, str(image.get("name", PurePosixPath(file_name).name)))
+    for instruction, mask in masks.items():
+        try:
+            store.add_task(sha256, instruction, mask)
         except SegR1Error as error:
             yield f"{file_name}: {error}"
-            continue
-        masks: dict[str, list[Mask]] = defaultdict(list)
-        for annotation in by_image[number]:
-            try:
-                instruction = _instruction(annotation, names)
-                masks[instruction].append(_mask(annotation["segmentation"], picture.size))
-            except (ValueError, KeyError, TypeError) as error:
-                yield f"{file_name}: an annotation cannot be read ({error})."
-        sha256 = store.add_picture(picture, str(image.get("name", PurePosixPath(file_name).name)))
-        for instruction, parts in masks.items():
-            try:
-                store.add_task(sha256, instruction, unite(parts, picture.size))
-            except SegR1Error as error:
-                yield f"{file_name}: {error}"
-            else:
-                yield None
+        else:
+            yield None
 
 
-def _find(folder: Path, file_name: str) -> Path:
+def _find(files: Files, folder: PurePosixPath, file_name: str) -> Entry | None:
     """The file of a picture; never one outside the annotations' own folder."""
-    for base in (folder, folder / "images"):
-        found = (base / file_name).resolve()
-        if found.is_relative_to(folder.resolve()) and found.is_file():
-            return found
-    raise DatasetError("there is no such picture beside the annotations or in their images folder.")
+    inside = PurePosixPath(file_name)
+    if ".." in inside.parts or inside.is_absolute():
+        return None
+    places = (folder / inside, folder / PICTURES_FOLDER / inside)
+    return next((Entry(files, place) for place in places if files.holds(place)), None)
 
 
 def _instruction(annotation: Mapping[str, Any], names: Mapping[Any, str]) -> str:

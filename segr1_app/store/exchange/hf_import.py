@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from pathlib import PurePosixPath
+from typing import IO, Any, Final
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from segr1_app.domain import DatasetError, SegR1Error
 from segr1_app.images import load_mask, load_picture
+from segr1_app.store.exchange.files import Files, reading
 from segr1_app.store.store import AnnotationStore
 
-ROWS_AT_A_TIME = 16
+ROWS_AT_A_TIME: Final = 16
+COLUMNS: Final = ("image", "mask", "instruction", "name")
 
 
-def import_hf(store: AnnotationStore, folder: Path, instruction: str) -> Iterator[str | None]:
-    """Take in the Parquet files in a folder and below.
+def import_hf(store: AnnotationStore, files: Files, name: PurePosixPath, instruction: str) -> Iterator[str | None]:
+    """Take in a Parquet file, of which a few rows at a time are in memory.
 
     Args:
         store: where to.
-        folder: what `export_hf` wrote, or a dataset of the hub as it was downloaded.
+        files: what `export_hf` wrote, or a dataset of the hub.
+        name: a Parquet file among them.
         instruction: what to segment in rows that do not say so.
 
     Yields:
         None for each task, a sentence for each row that could not be taken.
 
     Raises:
-        DatasetError: when a file cannot be read or has no column "image".
+        DatasetError: when it cannot be read or has no column "image".
     """
-    for path in sorted(folder.rglob("*.parquet")):
-        try:
-            with parquet.ParquetFile(path) as file:
-                if "image" not in file.schema_arrow.names:
-                    raise DatasetError(f"'{path}' has no column image, only {', '.join(file.schema_arrow.names)}.")
-                number = 0
-                for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME):
-                    for row in batch.to_pylist():
-                        number += 1
-                        yield _take(store, row, f"{path} row {number}", instruction)
-        except (OSError, pa.ArrowException) as error:
-            raise DatasetError(f"'{path}' is no Parquet file that can be read: {error}") from error
+    where = files.told(name)
+    with reading(f"'{where}'"), files.open(name) as content:
+        for number, row in enumerate(_rows(content, where), start=1):
+            yield _take(store, row, f"{where} row {number}", instruction)
+
+
+def _rows(content: IO[bytes], where: str) -> Iterator[dict[str, Any]]:
+    try:
+        with parquet.ParquetFile(content) as file:
+            found = file.schema_arrow.names
+            if "image" not in found:
+                raise DatasetError(f"'{where}' has no column image, only {', '.join(found)}.")
+            for batch in file.iter_batches(ROWS_AT_A_TIME, columns=[name for name in COLUMNS if name in found]):
+                yield from batch.to_pylist()
+    except pa.ArrowException as error:
+        raise DatasetError(f"'{where}' is no Parquet file that can be read: {error}") from error
 
 
 def _take(store: AnnotationStore, row: dict[str, Any], where: str, instruction: str) -> str | None:

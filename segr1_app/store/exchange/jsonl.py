@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from segr1_app.domain import DatasetError, StoreError
+from segr1_app.domain import DatasetError, SegR1Error
+from segr1_app.images import Picture, load_picture
 from segr1_app.store.connection import told
 from segr1_app.store.exchange.exporting import Report, new_folder
-from segr1_app.store.pictures import PictureFolder
+from segr1_app.store.exchange.files import Entry, Files, reading
+from segr1_app.store.pictures import file_name
 from segr1_app.store.records import Numbers
 from segr1_app.store.store import AnnotationStore
 
@@ -36,28 +39,46 @@ def export_jsonl(store: AnnotationStore, out: Path) -> Report:
     return report
 
 
-def import_jsonl(store: AnnotationStore, path: Path) -> Iterator[str | None]:
+def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath) -> Iterator[str | None]:
     """Take in what `export_jsonl` wrote; a sentence for each record that could not be taken, None for each that was.
 
-    What is there already is not taken twice.
+    What is there already is not taken twice. A record at a time is in memory, and which number each got.
+
+    Args:
+        store: where to.
+        files: the export.
+        name: its ``store.jsonl``.
 
     Raises:
         DatasetError: when the file cannot be read.
     """
-    pictures, numbers = PictureFolder(path.parent / PICTURES_NAME), Numbers()
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    record = json.loads(line)
-                    if record["table"] == "pictures":
-                        store.add_picture(pictures.get(record["sha256"]), record["name"])
-                    store.absorb(record, numbers)
-                except (ValueError, TypeError, KeyError) as error:
-                    yield f"{path}:{number}: this line is no record of a store ({error!r})."
-                except StoreError as error:
-                    yield f"{path}:{number}: {error}"
-                else:
-                    yield None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"The file '{path}' cannot be read: {error}") from error
+    where, numbers = files.told(name), Numbers()
+    with reading(f"The file '{where}'"), files.open(name) as file:
+        for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8"), start=1):
+            try:
+                record = json.loads(line)
+                if record["table"] == "pictures":
+                    store.add_picture(_picture(files, name.parent, record["sha256"]), record["name"])
+                store.absorb(record, numbers)
+            except (ValueError, TypeError, KeyError) as error:
+                yield f"{where}:{number}: this line is no record of a store ({error!r})."
+            except SegR1Error as error:
+                yield f"{where}:{number}: {error}"
+            else:
+                yield None
+
+
+def _picture(files: Files, folder: PurePosixPath, sha256: str) -> Picture:
+    """A picture of an export by its digest.
+
+    Raises:
+        ValueError: for anything but a digest.
+        SegR1Error: when there is none, or it is another picture.
+    """
+    place = folder / PICTURES_NAME / file_name(sha256)
+    if not files.holds(place):
+        raise DatasetError(f"The picture {sha256[:12]} is missing.")
+    picture = load_picture(Entry(files, place).read())
+    if picture.sha256 != sha256:
+        raise DatasetError(f"The picture {sha256[:12]} is not the one that was exported.")
+    return picture

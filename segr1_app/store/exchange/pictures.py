@@ -1,132 +1,108 @@
-"""Pictures from files, folders and ZIP archives, with masks of the same stem as ground truth."""
+"""Pictures with masks of the same name as ground truth."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Final
 
-from segr1_app.domain import DatasetError, SegR1Error, SettingsError
-from segr1_app.images import IMAGE_SUFFIXES, load_mask, load_picture
+from segr1_app.domain import DatasetError, SegR1Error
+from segr1_app.images import load_mask, load_picture
+from segr1_app.store.exchange.files import Entry, Files, is_picture
 from segr1_app.store.store import AnnotationStore
 
-MAX_FILE_BYTES: Final = 512 * 2**20
-"""Largest file that is taken out of an archive; more is no picture of 64 megapixels."""
-MAX_ENTRIES: Final = 200_000
-"""Most files that are taken out of one archive."""
+PICTURES_FOLDER, MASKS_FOLDER = "images", "masks"
+_PAIRED: Final = frozenset({PICTURES_FOLDER, MASKS_FOLDER})
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A picture that is to be imported.
+    """A picture that is to be imported, and its true mask if one lies beside it."""
 
-    Attributes:
-        name: what to call it in messages.
-        stem: what its mask is found by.
-        content: its file, or the file's content once it was taken out of an archive.
+    picture: Entry
+    mask: Entry | None = None
+
+
+def find_pictures(files: Files) -> Iterator[Source | str]:
+    """The pictures among some files, in order, or a sentence for each mask that has none.
+
+    What lies in a folder called ``masks`` is a mask: ``masks/a.png`` is that of ``a.jpg`` and of ``images/a.jpg``, and
+    ``train/masks/a.png`` that of ``train/images/a.jpg``.
     """
+    pictures: list[PurePosixPath] = []
+    masks: dict[tuple[str, ...], Entry] = {}
+    for name in filter(is_picture, files.names()):
+        if MASKS_FOLDER not in name.parts[:-1]:
+            pictures.append(name)
+        elif _pair(name) in masks:
+            yield f"{files.told(name)}: there is another mask of this name already."
+        else:
+            masks[_pair(name)] = Entry(files, name)
+    for name in pictures:
+        yield Source(Entry(files, name), masks.get(_pair(name)))
+    taken = {_pair(name) for name in pictures}
+    yield from (_lonely(mask) for key, mask in masks.items() if key not in taken)
 
-    name: str
-    stem: str
-    content: Path | bytes
 
-
-def find_sources(paths: Sequence[Path]) -> Iterator[Source | str]:
-    """The pictures in files, folders (with all below them) and ZIP archives, or a sentence for each that is none.
-
-    Nothing is ever written by the name that an archive gives, and no more of a file is unpacked than may be in it.
+def find_masks(sources: Sequence[Files]) -> dict[str, Entry]:
+    """The mask files among some files, by stem.
 
     Raises:
-        SettingsError: when a path does not exist.
+        DatasetError: when two of them share a stem.
     """
-    for path in paths:
-        if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file():
-                    yield Source(str(file), file.stem, file)
-        elif not path.exists():
-            raise SettingsError(f"There is no file or folder '{path}'.")
-        elif path.suffix.lower() == ".zip":
-            yield from _archive(path)
-        else:
-            yield Source(str(path), path.stem, path)
+    found: dict[str, Entry] = {}
+    for entry in (Entry(files, name) for files in sources for name in files.names()):
+        if not is_picture(entry.name):
+            continue
+        if entry.name.stem in found:
+            raise DatasetError(f"'{entry}' and '{found[entry.name.stem]}' share one name: which is the picture's mask?")
+        found[entry.name.stem] = entry
+    return found
 
 
 def import_pictures(
-    store: AnnotationStore, sources: Iterator[Source | str], instruction: str, masks: Mapping[str, Path]
+    store: AnnotationStore,
+    sources: Iterable[Source | str],
+    instruction: str,
+    masks: Mapping[str, Entry],
+    used: set[str],
 ) -> Iterator[str | None]:
     """Make a task of each picture; a sentence for each that could not be taken, None for each that was.
 
     Args:
         store: where to.
-        sources: from `find_sources`.
+        sources: from `find_pictures`.
         instruction: what to segment in them.
-        masks: files of true masks for this instruction, by stem.
+        masks: true masks for this instruction, by stem; they come before those that lie beside the pictures.
+        used: gets the stems of the masks that were taken.
     """
-    used: set[str] = set()
     for source in sources:
         if isinstance(source, str):
             yield source
             continue
         try:
-            picture = load_picture(source.content)
-            mask = masks.get(source.stem)
-            truth = load_mask(mask) if mask else None
-            store.add_task(store.add_picture(picture, PurePosixPath(source.name).name), instruction, truth)
+            stem = source.picture.name.stem
+            picture = load_picture(source.picture.read())
+            mask = masks.get(stem, source.mask)
+            truth = load_mask(mask.read()) if mask else None
+            store.add_task(store.add_picture(picture, source.picture.name.name), instruction, truth)
         except SegR1Error as error:
-            yield f"{source.name}: {error}"
+            yield f"{source.picture}: {error}"
             continue
-        used.add(source.stem)
+        used.add(stem)
         yield None
-    yield from (f"{path}: there is no picture called {stem}." for stem, path in masks.items() if stem not in used)
 
 
-def find_masks(folder: Path) -> dict[str, Path]:
-    """The mask files directly in a folder, by stem.
-
-    Raises:
-        DatasetError: when there is no such folder or two files share a stem.
-    """
-    if not folder.is_dir():
-        raise DatasetError(f"There is no folder '{folder}'.")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-            if path.stem in found:
-                raise DatasetError(f"'{path}' and '{found[path.stem]}' share one name: which is the picture's mask?")
-            found[path.stem] = path
-    return found
+def without_pictures(masks: Mapping[str, Entry], used: Collection[str]) -> Iterator[str]:
+    """A sentence for each mask that no picture took."""
+    yield from (_lonely(mask) for stem, mask in masks.items() if stem not in used)
 
 
-def _archive(path: Path) -> Iterator[Source | str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if _is_picture(entry)]
-            if len(entries) > MAX_ENTRIES:
-                yield f"{path}: it holds more than {MAX_ENTRIES} pictures; the others are left out."
-            for entry in entries[:MAX_ENTRIES]:
-                yield _unpack(archive, entry, f"{path}:{entry.filename}")
-    except (zipfile.BadZipFile, OSError) as error:
-        yield f"{path}: it is no ZIP archive that can be read ({error})."
+def _lonely(mask: Entry) -> str:
+    return f"{mask}: there is no picture called {mask.name.stem}."
 
 
-def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Source | str:
-    """One file of an archive, in memory; what its header says of its size is not believed."""
-    try:
-        with archive.open(entry) as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        # zipfile raises a RuntimeError for what needs a password.
-        return f"{name}: it cannot be unpacked ({error})."
-    if len(content) > MAX_FILE_BYTES:
-        return f"{name}: it unpacks to more than {MAX_FILE_BYTES // 2**20} MiB, which no picture needs."
-    return Source(name, PurePosixPath(entry.filename).stem, content)
-
-
-def _is_picture(entry: zipfile.ZipInfo) -> bool:
-    name = PurePosixPath(entry.filename)
-    # What macOS adds to its archives looks like pictures and is none.
-    return not entry.is_dir() and name.suffix.lower() in IMAGE_SUFFIXES and "__MACOSX" not in name.parts
+def _pair(name: PurePosixPath) -> tuple[str, ...]:
+    """What a picture and its mask have in common."""
+    return (*(part for part in name.parts[:-1] if part not in _PAIRED), name.stem)

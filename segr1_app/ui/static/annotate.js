@@ -2,6 +2,7 @@ import { button, field } from "./controls.js";
 import { h } from "./dom.js";
 import { choiceDialog } from "./annotate/dialogs.js";
 import { Clock } from "./annotate/clock.js";
+import { Drafts } from "./annotate/drafts.js";
 import { instructionDialog } from "./annotate/instruction.js";
 import { DECISIONS, NAME_KEY, REASONS } from "./annotate/keys.js";
 import { openBy } from "./annotate/reopening.js";
@@ -10,18 +11,18 @@ import { Canvas } from "./canvas/view.js";
 
 /**
  * @typedef {{tasks: number, open: number, done: number, own: number}} Progress
- * @typedef {{objects: object[], comment: string, seconds: number, clicks: number}} Draft
+ * @typedef {{objects: object[], comment: string, seconds: number, clicks: number, origin?: number | null}} Draft
+ * @typedef {{objects: object[], comment: string, verdict: string, revision: number}} Saved
  *
  * See next_task in jobs.py.
  * @typedef {{task: number | null, canvas: import("./canvas/view.js").Value, instruction: string, picture_name: string,
  *   reasoning: string, prediction: number | null, parent: number | null, draft: Draft | null, decided: boolean,
- *   progress: Progress}} Task
+ *   saved: Saved | null, progress: Progress}} Task
  */
 
 const ORDER_KEY = "segr1-order";
-const DRAFT_MS = 250;
 const PATIENCE_MS = 1500;
-const DECIDED = "This task is decided already: what you save is a further revision, beside the ones that are there.";
+const DECIDED = "This task is decided already: you go on from what counts, and what you save is a further revision.";
 const GONE = "The server did not answer. What you did is still here: try again.";
 
 /**
@@ -38,9 +39,6 @@ class Annotate {
   clicks = 0;
   clock = new Clock();
   busy = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  saving = undefined;
-
   /**
    * @param {HTMLElement} element
    * @param {import("./dom.js").Host["server"]} server
@@ -85,6 +83,7 @@ class Annotate {
       act: (action) => this.act(action),
       edited: () => this.edited(),
     });
+    this.drafts = new Drafts("annotate", () => this.draft(), (question) => this.putDraft(question));
     this.rejection = choiceDialog("Why is it rejected?", REASONS, (reason) => this.decide("reject", reason));
     this.stale = choiceDialog("Saved in the meantime", [
       { value: "keep", name: "Keep that version, and go on" },
@@ -134,9 +133,9 @@ class Annotate {
    * @param {string} [annotator] who works from now on
    */
   async take(what, question, annotator = this.annotator) {
-    clearTimeout(this.saving);
+    await this.drafts.settle();
     // What is under way is that of whoever worked until now.
-    if (this.changed || this.comment.value) await this.putDraft();
+    if (this.changed || this.comment.value) await this.drafts.now();
     this.name.value = annotator;
     const reply = await this.ask(what, { annotator, ...question });
     if (reply) this.open(reply);
@@ -162,12 +161,15 @@ class Annotate {
   open(task) {
     this.task = task.task === null ? null : task;
     const draft = this.task?.draft ?? null;
+    const saved = this.task?.saved ?? null;
+    const begun = draft ?? saved;
+    this.origin = draft ? (draft.origin ?? null) : (saved?.revision ?? null);
     this.clicks = draft?.clicks ?? 0;
     this.clock.start(draft?.seconds ?? 0);
-    this.comment.value = draft?.comment ?? "";
+    this.comment.value = begun?.comment ?? "";
     this.canvas.show(this.task ? task.canvas : null);
-    if (draft) this.canvas.restore(draft.objects);
-    this.changed = Boolean(draft?.objects);
+    if (begun) this.canvas.restore(begun.objects);
+    this.changed = draft ? Boolean(draft.objects) : saved?.verdict === "fix";
     this.tell(this.task ? (task.decided ? DECIDED : "") : task.progress.tasks
       ? "Nothing is left for you to do: every open task is decided, held by somebody or skipped by you."
       : "There are no tasks yet: import pictures below.");
@@ -182,19 +184,22 @@ class Annotate {
     this.render();
   }
 
-  /** Keep a draft, soon. */
   keep() {
-    clearTimeout(this.saving);
-    this.saving = setTimeout(() => this.putDraft(), DRAFT_MS);
+    this.drafts.soon();
   }
 
-  async putDraft() {
-    if (!this.task || this.busy) return;
-    const { task } = this.task;
+  /** @returns {import("./annotate/drafts.js").Question | null} */
+  draft() {
+    if (this.task?.task == null || this.busy) return null;
     const content = { objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds,
-      clicks: this.clicks };
-    const reply = await answer(() => this.server.put_draft({ annotator: this.annotator, task, content }));
-    if (this.task?.task !== task) return;
+      clicks: this.clicks, origin: this.origin };
+    return { annotator: this.annotator, task: this.task.task, content };
+  }
+
+  /** @param {import("./annotate/drafts.js").Question} question */
+  async putDraft(question) {
+    const reply = await answer(() => this.server.put_draft(question));
+    if (this.task?.task !== question.task) return;
     const trouble = !reply || reply.failure ? `The draft is not kept yet. ${reply?.failure ?? GONE}` :
       reply.held ? "" : "Your hold on this task ended; what you save is kept beside anyone else's.";
     // What a save has told stays until the next one.
@@ -217,10 +222,12 @@ class Annotate {
    */
   async decide(verdict, reason, parent = this.task?.parent ?? null) {
     if (!this.task || this.busy) return;
-    clearTimeout(this.saving);
+    this.busy = true;
+    await this.drafts.settle();
     const { task, prediction } = this.task;
     const reply = await this.ask("save_decision", { annotator: this.annotator, task, verdict, reason, parent, prediction,
-      objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds, clicks: this.clicks });
+      origin: this.origin, objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds,
+      clicks: this.clicks });
     if (!reply) return this.keep();
     if ("stale" in reply) {
       this.pending = { verdict, reason, parent: reply.stale };
@@ -284,6 +291,8 @@ class Annotate {
   }
 
   changed = false;
+  /** The revision that the work at hand was started from. @type {number | null} */
+  origin = null;
   /** Whether the notice is about a draft. */
   troubled = false;
   /** @type {{verdict: string, reason: string | null, parent: number} | null} */

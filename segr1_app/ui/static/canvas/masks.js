@@ -1,5 +1,5 @@
 import { maskAt } from "../rle.js";
-import { painted } from "./paint.js";
+import { laid, painted } from "./paint.js";
 import { drawShape, onScreen, pathOf } from "./shapes.js";
 
 /**
@@ -75,11 +75,11 @@ export class Masks {
   /** @param {Prompt} object */
   #shape(object) {
     const under = this.#under(object);
-    if (!under && !object.strokes.length) return null;
+    if (!under && !object.strokes.length && !object.painted) return null;
     const known = this.#shapes.get(object);
     if (known?.under === under) return known;
     const bottom = under ? maskAt(under, ...this.size) : new Uint8Array(this.size[0] * this.size[1]);
-    const mask = painted(bottom, this.size, object.strokes, this.picture);
+    const mask = painted(laid(bottom, this.size, object), this.size, object.strokes, this.picture);
     const shape = { under, path: pathOf(mask, this.size), mask };
     this.#shapes.delete(object);
     this.#shapes.set(object, shape);

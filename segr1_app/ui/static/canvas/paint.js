@@ -1,5 +1,7 @@
+import { maskAt } from "../rle.js";
+
 /**
- * Strokes on a mask. A mask here is a Uint8Array, 1 inside and 0 outside, row by row, at a size of its own that may be
+ * What is painted on a mask. A mask here is a Uint8Array, 1 inside and 0 outside, row by row, at a size of its own that may be
  * smaller than the picture's.
  * @typedef {import("./types.js").Stroke} Stroke
  * @typedef {import("./types.js").Size} Size
@@ -18,6 +20,22 @@ export function painted(mask, size, strokes, picture) {
   const result = mask.slice();
   for (const { erase, radius, path } of strokes)
     path.forEach((place, index) => capsule(result, size, path[Math.max(0, index - 1)], place, radius, +!erase, picture));
+  return result;
+}
+
+/**
+ * A mask with layers laid on it; the given mask stays as it is.
+ * @param {Uint8Array} mask
+ * @param {Size} size of the mask
+ * @param {{painted: import("./types.js").Rle | null, erased: import("./types.js").Rle | null}} layers of any size
+ * @returns {Uint8Array}
+ */
+export function laid(mask, size, { painted, erased }) {
+  const over = [[erased, 0], [painted, 1]].filter(([rle]) => rle);
+  if (!over.length) return mask;
+  const result = mask.slice();
+  for (const [rle, value] of /** @type {[import("./types.js").Rle, number][]} */ (over))
+    maskAt(rle, ...size).forEach((inside, index) => inside && (result[index] = value));
   return result;
 }
 

@@ -11,13 +11,15 @@ const LEAST_SIDE = 1; // of a box, in picture pixels
 /**
  * The state for prompts that come from outside; without any, one empty object to begin with.
  * @param {{box: import("./types.js").Box | null, points: import("./types.js").Point[], name?: string,
- *   strokes?: import("./types.js").Stroke[], start?: import("./types.js").Rle | null}[]} objects
+ *   strokes?: import("./types.js").Stroke[], start?: import("./types.js").Rle | null,
+ *   painted?: import("./types.js").Rle | null, erased?: import("./types.js").Rle | null}[]} objects
  * @returns {Prompts}
  */
 export function promptsOf(objects) {
-  const given = objects.map(({ box, points, name = "", strokes = [], start = null }, id) => ({
-    id, name, box, points, strokes, start,
-  }));
+  const given = objects.map(
+    ({ box, points, name = "", strokes = [], start = null, painted = null, erased = null }, id) => ({
+      id, name, box, points, strokes, start, painted, erased,
+    }));
   return { objects: given.length ? given : [blank(0)], active: 0, mark: null };
 }
 
@@ -33,8 +35,8 @@ export function activeObject(prompts) {
  * Whether there is nothing in an object that a mask could come from.
  * @param {Prompt} object
  */
-export function isBlank({ box, points, strokes, start }) {
-  return !box && !points.length && !strokes.length && !start;
+export function isBlank({ box, points, strokes, start, painted, erased }) {
+  return !box && !points.length && !strokes.length && !start && !painted && !erased;
 }
 
 /**
@@ -206,13 +208,13 @@ export function addStroke(prompts, stroke) {
 }
 
 /**
- * Let the segmenter refine from a mask. The strokes are part of that mask from here on.
+ * Let the segmenter refine from a mask. What was painted is part of that mask from here on.
  * @param {Prompts} prompts
  * @param {import("./types.js").Rle} start
  * @returns {Prompts}
  */
 export function refineFrom(prompts, start) {
-  return change(prompts, { start, strokes: [] });
+  return change(prompts, { start, strokes: [], painted: null, erased: null });
 }
 
 /**
@@ -279,7 +281,7 @@ function settled(value, limit) {
  * @returns {Prompt}
  */
 function blank(id) {
-  return { id, name: "", box: null, points: [], strokes: [], start: null };
+  return { id, name: "", box: null, points: [], strokes: [], start: null, painted: null, erased: null };
 }
 
 /** @param {Prompts} prompts */

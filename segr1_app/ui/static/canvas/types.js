@@ -9,9 +9,11 @@
  * @typedef {{erase: boolean, radius: number, path: Place[]}} Stroke a disc of that radius drawn along the path
  * @typedef {{size: [number, number], counts: string}} Rle COCO's compressed run lengths; size is height before width
  *
- * One object: its prompts, the strokes painted on top of their mask, and the mask that the prompts refine, if any. The
- * id stays with the object through every edit; a value with the same id is a later or earlier state of the same object.
- * @typedef {{id: number, name: string, box: Box | null, points: Point[], strokes: Stroke[], start: Rle | null}} Prompt
+ * One object: its prompts, the strokes painted on top of their mask, and the mask that the prompts refine, if any; and
+ * what an earlier revision had painted and erased, beneath the strokes. The id stays with the object through every edit;
+ * a value with the same id is a later or earlier state of the same object.
+ * @typedef {{id: number, name: string, box: Box | null, points: Point[], strokes: Stroke[], start: Rle | null,
+ *   painted: Rle | null, erased: Rle | null}} Prompt
  *
  * What Delete, F and the arrows act on, within the active object.
  * @typedef {{kind: "box"} | {kind: "point", index: number}} Mark

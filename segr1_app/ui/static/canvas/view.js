@@ -139,10 +139,11 @@ export class Canvas {
 
   /**
    * Go on from a state that was kept; what was given stays one step of undo away.
-   * @param {any[]} objects as `objects` had them
+   * @param {any[]} objects as `objects` had them, each with its "mask" if that is known
    */
   restore(objects) {
     this.history.commit(edit.promptsOf(objects));
+    objects.forEach(({ mask }, index) => mask !== undefined && this.masks.put(this.prompts.objects[index], mask));
     this.send(false);
     this.draw();
   }
@@ -358,7 +359,8 @@ export class Canvas {
 
 /** What of a state the server gets. @param {Prompts} prompts */
 function sent({ objects }) {
-  return objects.map(({ box, points, name, strokes, start }) => ({ box, points, name, strokes, start }));
+  return objects.map(({ box, points, name, strokes, start, painted, erased }) =>
+    ({ box, points, name, strokes, start, painted, erased }));
 }
 
 /**

@@ -1,0 +1,111 @@
+"""A dataset of the Hugging Face hub: its files are read over the network as they are asked for, its code never runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import IO, Final
+
+import httpx2
+from huggingface_hub import HfApi, HfFileSystem
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HfUriError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from segr1_app.domain import DatasetError
+
+DEFAULT_ROWS: Final = 200
+"""How many rows of a dataset are taken unless somebody asks for more."""
+_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_CONVERTED: Final = "refs/convert/parquet"
+"""Where the hub itself puts datasets of any other form as Parquet files."""
+
+
+class HubFiles:
+    """The files of a dataset: its own if there are Parquet files among them, else what the hub itself made of them.
+
+    Args:
+        dataset: its id, "owner/name".
+        token: None to ask as whoever is logged in on this machine, False to ask as nobody.
+        endpoint: address of the hub; None for the usual one.
+
+    Raises:
+        DatasetError: when it is no id.
+        httpx2.HTTPError, OSError: as `hub_errors_told` tells them.
+    """
+
+    def __init__(self, dataset: str, *, token: bool | None = None, endpoint: str | None = None) -> None:
+        if not _ID.fullmatch(dataset):
+            raise DatasetError(f"{dataset[:200]!r} is no dataset's id: those read owner/name.")
+        self._dataset = dataset
+        self._api = HfApi(endpoint, token)
+        # Its own: one that others share would remember what is there, and what was not, for as long as the app runs.
+        self._files = HfFileSystem(endpoint=endpoint, token=token, skip_instance_cache=True)
+        self._revision, self._names = self._find()
+
+    def names(self) -> Sequence[PurePosixPath]:
+        return self._names
+
+    def holds(self, name: PurePosixPath) -> bool:
+        return name in self._names
+
+    def open(self, name: PurePosixPath) -> IO[bytes]:
+        opened: IO[bytes] = self._files.open(f"datasets/{self._dataset}/{name}", "rb", revision=self._revision)
+        return opened
+
+    def told(self, name: PurePosixPath) -> str:
+        return f"{self._dataset}/{name}"
+
+    def _find(self) -> tuple[str, list[PurePosixPath]]:
+        names = self._listed("main")
+        if any(name.suffix == ".parquet" for name in names):
+            return "main", names
+        try:
+            return _CONVERTED, self._listed(_CONVERTED)
+        except RevisionNotFoundError:
+            return "main", names
+
+    def _listed(self, revision: str) -> list[PurePosixPath]:
+        return sorted(
+            PurePosixPath(name)
+            for name in self._api.list_repo_files(self._dataset, repo_type="dataset", revision=revision)
+        )
+
+
+@contextmanager
+def hub_errors_told(dataset: str) -> Iterator[None]:
+    """Turn what can go wrong with the hub into a `DatasetError` that says what to do."""
+    try:
+        yield
+    except GatedRepoError as error:
+        raise DatasetError(
+            f"The dataset '{dataset}' is gated: ask for access on its page, log in with `hf auth login` where this app "
+            "runs, and import it by the command."
+        ) from error
+    except (HFValidationError, HfUriError) as error:
+        raise DatasetError(f"{dataset!r} is no dataset's id: those read owner/name.") from error
+    except RepositoryNotFoundError as error:
+        raise DatasetError(f"The hub knows no dataset '{dataset}', or it is private: check the id.") from error
+    except OfflineModeIsEnabled as error:
+        raise DatasetError(
+            "This app works offline (HF_HUB_OFFLINE is set): start it without, to use the hub."
+        ) from error
+    except (EntryNotFoundError, RevisionNotFoundError) as error:
+        raise DatasetError(f"The dataset '{dataset}' was changed while it was read: try again.") from error
+    except HfHubHTTPError as error:
+        raise DatasetError(f"The hub refused to give out '{dataset}': {_first_line(error)}") from error
+    except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
+        raise DatasetError("The hub cannot be reached: check this machine's network and try again.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else "it did not say why."

@@ -1,0 +1,96 @@
+"""Pictures and annotations come in through the page, by the same way as through the command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from segr1_app.domain import StoreError
+from segr1_app.store import AnnotationStore
+
+MAX_ROWS = 100_000
+"""Most rows of a dataset that the page takes at once."""
+Told = Callable[[int], None]
+"""Is told, while it goes on, how many records were looked at."""
+
+
+class ImportHandlers:
+    """Takes in what people hand over; each method raises `SegR1Error` with a sentence for the person who asked.
+
+    Args:
+        store: where to.
+        cache: the folder in which gradio keeps uploads.
+        hub_token: None to ask the hub as whoever is logged in on this machine, False to ask as nobody.
+        hub: address of the hub; None for the usual one.
+    """
+
+    def __init__(
+        self, store: AnnotationStore, cache: Path, *, hub_token: bool | None = False, hub: str | None = None
+    ) -> None:
+        self._store = store
+        self._cache = cache.resolve()
+        self._token = hub_token
+        self._hub = hub
+
+    def add_pictures(
+        self, files: Sequence[str], instruction: str, masks: Sequence[str] = (), *, tell: Told = lambda _: None
+    ) -> dict[str, Any]:
+        """Make tasks of pictures and of other tools' annotations.
+
+        Args:
+            files: uploads as `import_paths` takes them.
+            instruction: what to segment in them.
+            masks: uploaded true masks with the pictures' names.
+            tell: see `Told`.
+
+        Returns:
+            {"added": how many, "problems": a sentence for each that could not be taken}.
+        """
+        from segr1_app.store.exchange.importing import import_paths  # noqa: PLC0415 - the first page need not wait
+
+        paths, truths = ([self._uploaded(file) for file in those] for those in (files, masks))
+        found = _counted(import_paths(self._store, paths, instruction, truths), tell)
+        for path in (*paths, *truths):
+            # Where the server keeps an upload is no concern of who sent it.
+            found["problems"] = [problem.replace(f"{path.parent}{os.sep}", "") for problem in found["problems"]]
+        return found
+
+    def add_dataset(self, dataset: str, instruction: str, rows: int, *, tell: Told = lambda _: None) -> dict[str, Any]:
+        """Make tasks of a dataset of the Hugging Face hub.
+
+        Args:
+            dataset: its id, "owner/name".
+            instruction: what to segment in rows that do not say so.
+            rows: how many at most.
+            tell: see `Told`.
+
+        Returns:
+            As of `add_pictures`.
+        """
+        from segr1_app.store.exchange.importing import import_hub  # noqa: PLC0415 - as above
+
+        if not 1 <= rows <= MAX_ROWS:
+            raise StoreError(f"Take 1 to {MAX_ROWS} rows at once.")
+        name = dataset.strip()
+        taken = import_hub(self._store, name, instruction, rows=rows, token=self._token, endpoint=self._hub)
+        return _counted(taken, tell)
+
+    def _uploaded(self, file: str) -> Path:
+        path = Path(file).resolve()
+        if not path.is_relative_to(self._cache):
+            raise StoreError("A picture is not an upload: with gradio_client, send it by handle_file().")
+        return path
+
+
+def _counted(outcomes: Iterator[str | None], tell: Told) -> dict[str, Any]:
+    problems: list[str] = []
+    added = 0
+    for outcome in outcomes:
+        if outcome is None:
+            added += 1
+        else:
+            problems.append(outcome)
+        tell(added + len(problems))
+    return {"added": added, "problems": problems}

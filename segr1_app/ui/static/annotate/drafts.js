@@ -1,0 +1,71 @@
+const DRAFT_MS = 250;
+const MOST_KEPT = 60_000; // characters; a browser lets go of a longer request together with its page
+const PAGE = Math.random().toString(36).slice(2);
+
+/**
+ * @typedef {{annotator: string, task: number, content: object}} Question
+ */
+
+/** Keeps unfinished work on the server: soon after each edit, and at once when the page is left or out of sight. */
+export class Drafts {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer = undefined;
+  #pending = false;
+  #edit = 0;
+  /** @type {Promise<void>} */
+  #sending = Promise.resolve();
+
+  /**
+   * @param {string} view which component of the page may keep drafts
+   * @param {() => Question | null} compose what to keep, or nothing
+   * @param {(question: Question) => Promise<void>} put
+   */
+  constructor(view, compose, put) {
+    this.view = view;
+    this.compose = compose;
+    this.put = put;
+    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.#leave());
+    window.addEventListener("pagehide", () => this.#leave());
+  }
+
+  soon() {
+    clearTimeout(this.#timer);
+    this.#pending = true;
+    this.#timer = setTimeout(() => this.now(), DRAFT_MS);
+  }
+
+  /** Keep no draft of what was done until now, and wait for one that is on its way: it must not arrive after a save. */
+  async settle() {
+    this.#forget();
+    await this.#sending;
+  }
+
+  async now() {
+    this.#forget();
+    const question = this.#question();
+    if (question) await (this.#sending = this.put(question));
+  }
+
+  #forget() {
+    clearTimeout(this.#timer);
+    this.#pending = false;
+  }
+
+  /** Numbered, so that the server keeps the latest whichever arrives first. */
+  #question() {
+    const question = this.compose();
+    return question && { ...question, content: { ...question.content, page: PAGE, edit: ++this.#edit } };
+  }
+
+  /** What gradio's own call sends, but as a request that outlives the page. */
+  #leave() {
+    const question = this.#pending && this.#question();
+    this.#forget();
+    const component = /** @type {any} */ (window).gradio_config?.components
+      .find((/** @type {any} */ each) => each.props?.elem_id === this.view);
+    if (!question || !component) return;
+    const body = JSON.stringify({ data: question, fn_name: "put_draft", component_id: component.id, session_hash: PAGE });
+    fetch(new URL("gradio_api/component_server/", document.baseURI), { method: "POST", body,
+      headers: { "Content-Type": "application/json" }, keepalive: body.length < MOST_KEPT }).catch(console.warn);
+  }
+}

@@ -1,0 +1,118 @@
+"""The annotators' job without a page: a real store, the embedded segmenter."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segr1_app.config import Settings
+from segr1_app.domain import StoreError
+from segr1_app.pipeline import Pipeline
+from segr1_app.store import AnnotationStore, Verdict
+from segr1_app.ui.corrections import CanvasHandlers
+from segr1_app.ui.jobs import JobHandlers
+from segr1_app.ui.keeping import RunKeeper
+from segr1_app.ui.models import LoadedModels, ModelHost
+from segr1_app.ui.sittings import Sittings
+from tests.scenes import ellipse_scene
+
+PICTURE, _ = ellipse_scene(320, 240, (0.4, 0.5), (0.2, 0.3))
+OBJECT: dict[str, Any] = {
+    "box": [60, 50, 200, 200],
+    "points": [{"x": 128, "y": 120, "label": 1}],
+    "name": "egg",
+    "strokes": [
+        {"erase": False, "radius": 9, "path": [[20, 20], [60, 20]]},
+        {"erase": True, "radius": 9, "path": [[128, 120]]},
+    ],
+    "start": None,
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AnnotationStore]:
+    with AnnotationStore.open(tmp_path / "home") as store:
+        store.add_task(store.add_picture(PICTURE, "egg.png"), "Identify and segment the egg.")
+        yield store
+
+
+@pytest.fixture
+def jobs(pipeline: Pipeline, store: AnnotationStore, tmp_path: Path) -> JobHandlers:
+    models = ModelHost(Settings(), lambda _: LoadedModels(pipeline, "cpu", ""))
+    models.start()
+    sittings = Sittings()
+    canvas = CanvasHandlers(models, tmp_path, sittings, RunKeeper(store, models))
+    return JobHandlers(store, models, cache=tmp_path, sittings=sittings, canvas=canvas)
+
+
+def test_a_decided_task_goes_on_from_what_was_saved(jobs: JobHandlers, store: AnnotationStore) -> None:
+    given = jobs.next_task("Ada")
+    assert given["saved"] is None
+    start = given["canvas"]["objects"][0]["mask"]
+    objects = [{**OBJECT, "start": start}]
+    saved = jobs.save_decision("Ada", 1, "fix", objects, comment="mine", prediction=given["prediction"])
+
+    own = jobs.open_task("Ada", 1)
+    assert (own["decided"], own["parent"], own["saved"]["comment"]) == (True, saved["revision"], "mine")
+    store.release(1, "Ada")
+    other = jobs.open_task("Ben", 1)
+    assert (other["parent"], other["saved"]["revision"], other["saved"]["comment"]) == (None, saved["revision"], "")
+    (back,) = other["saved"]["objects"]
+    assert (back["box"], back["points"], back["name"]) == (OBJECT["box"], OBJECT["points"], "egg")
+    assert back["start"] is not None
+
+    # Saved again as it came, it is the same to the pixel; with one more stroke, only that is new.
+    stroke = {"erase": False, "radius": 5, "path": [[300, 200]]}
+    origin, prediction = other["saved"]["revision"], other["prediction"]
+    again = jobs.save_decision("Ben", 1, "accept", [back], prediction=prediction, origin=origin)
+    more = [{**back, "strokes": [stroke]}]
+    jobs.save_decision("Ben", 1, "fix", more, prediction=prediction, parent=again["revision"], origin=origin)
+    first, second, third = store.history(1)
+    assert [each.origin_id for each in (first, second, third)] == [None, first.id, first.id]
+    assert (second.correction.verdict, third.parent_id) == (Verdict.FIX, second.id)
+    for layer in ("segmented", "painted", "erased", "refined_from"):
+        old, new = (getattr(each.correction.objects[0], layer) for each in (first, second))
+        assert np.array_equal(old, new), layer
+    assert third.mask[200, 300]
+    assert not first.mask[200, 300]
+    assert np.array_equal(third.mask[:180], first.mask[:180])
+    assert list(store.verify()) == []
+
+
+def test_a_rejected_task_without_objects_goes_on_from_the_prediction(jobs: JobHandlers) -> None:
+    jobs.next_task("Ada")
+    jobs.save_decision("Ada", 1, "reject", [], reason="no-object")
+    told = jobs.open_task("Ada", 1)
+    assert (told["decided"], told["saved"]) == (True, None)
+    assert told["canvas"]["objects"]
+
+
+def test_what_it_was_started_from_is_a_revision_of_the_task(jobs: JobHandlers, store: AnnotationStore) -> None:
+    saved = jobs.save_decision("Ada", 1, "fix", [OBJECT])
+    other = store.add_task(PICTURE.sha256, "the nest")
+    with pytest.raises(StoreError, match="of another task"):
+        jobs.save_decision("Ada", other.id, "fix", [OBJECT], origin=saved["revision"])
+    assert store.history(other.id) == []
+
+
+def test_a_draft_that_arrives_late_takes_no_newer_ones_place(jobs: JobHandlers, store: AnnotationStore) -> None:
+    def kept() -> str:
+        draft = store.get_draft(1, "Ada")
+        return draft.content if draft else ""
+
+    sent = [threading.Thread(target=jobs.put_draft, args=("Ada", 1, {"page": "p", "edit": edit})) for edit in range(20)]
+    for thread in reversed(sent):
+        thread.start()
+    for thread in sent:
+        thread.join()
+    assert '"edit": 19' in kept()
+    jobs.put_draft("Ada", 1, {"page": "another", "edit": 1})
+    assert '"another"' in kept()
+    jobs.put_draft("Ada", 1, {"objects": []})
+    jobs.put_draft("Ada", 1, {"page": "another", "edit": 0})
+    assert '"edit": 0' in kept()
