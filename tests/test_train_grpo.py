@@ -172,9 +172,10 @@ class TestSetup:
         assert (lora is None) == (setup.lora is None)
 
     def test_a_setup_is_known_again_from_json(self, tmp_path: Path) -> None:
-        (tmp_path / "c.yaml").write_text("reward: {soft_length: [400, 50]}\ndata: [a, b]")
+        (tmp_path / "c.yaml").write_text("reward: {soft_length: [400, 50]}\ndata: [a, b]\nembedding_cache: c")
         record = GrpoSetup.read(tmp_path / "c.yaml").record()
         assert record["reward"]["soft_length"] == [400, 50]
+        assert (record["data"], record["embedding_cache"]) == (["a", "b"], "c")
         assert record == json.loads(json.dumps(record))
 
     def test_checkpoints_fall_where_a_generation_is_used_up(self, tmp_path: Path) -> None:
@@ -248,7 +249,9 @@ class TestCommand:
         config = write_config(tmp_path, tiny, max_steps=1)
         out = tmp_path / "out"
         arguments = ["--config", str(config), "--home", str(tmp_path / "home"), "--device", "cpu", "--lora"]
+        arguments += ["--embedding-cache", str(tmp_path / "embeddings")]
         assert grpo.main([*arguments, "--include-feedback", "--output-dir", str(out)]) == 0
+        assert list((tmp_path / "embeddings").glob("*/*.embedding.safetensors"))
         assert "There are no corrections" in capsys.readouterr().out
         names = load_file(out / "policy" / "model.safetensors")
         assert not any("lora" in name for name in names)

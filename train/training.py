@@ -19,6 +19,7 @@ from transformers import PrinterCallback, Trainer
 
 from segr1_app.config import Settings, add_home_argument
 from segr1_app.domain import SettingsError
+from segr1_app.embeddings import EmbeddingFolder
 from segr1_app.jsonfiles import read_json, write_json
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
@@ -107,7 +108,8 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
     """
     main, device = config.process_index == 0, str(config.device)
     options = {"device": device, "dtype": setup.dtype, "attention": setup.attention}
-    segmenter = Sam2Segmenter.load(setup.segmenter, device=device)
+    embeddings = EmbeddingFolder(setup.embedding_cache) if setup.embedding_cache else None
+    segmenter = Sam2Segmenter.load(setup.segmenter, device=device, embeddings=embeddings)
     held_out = select_held_out(plan.held_out, setup.held_out_rows)
     checkpoint = folder.checkpoint
 
@@ -173,6 +175,7 @@ def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) 
             segmenter=given.segmenter,
             data=tuple(given.data) if given.data else None,
             max_steps=given.max_steps,
+            embedding_cache=given.embedding_cache,
         ),
         mixing=replace(setup.mixing, **{name: value for name, value in mixing.items() if value is not None}),
         lora=lora,
@@ -208,6 +211,13 @@ def add_training_arguments(
     how.add_argument("--policy", default=os.environ.get("SEGR1_POLICY"), metavar="ID|DIR", help="where to start from")
     how.add_argument(
         "--segmenter", default=os.environ.get("SEGR1_SEGMENTER"), metavar="ID|DIR", help="what makes the masks"
+    )
+    how.add_argument(
+        "--embedding-cache",
+        type=Path,
+        metavar="DIR",
+        help="keep the segmenter's embeddings in this folder, in half precision, up to 32 GiB: a picture is then "
+        "encoded once for all trainings (default: of the config, else only the last ones are kept, in memory)",
     )
     how.add_argument(
         "--lora", action=argparse.BooleanOptionalAction, help="train adapters, or all weights (default: of the config)"
