@@ -42,7 +42,8 @@ class TrainingSetup(ABC):
         epochs: passes over as many rows as are trained on.
         save_steps: steps between checkpoints.
         held_out_share: the share of pictures held out.
-        held_out_rows: how many of them are scored, of pairs and of corrections each.
+        held_out_rows: how many of them are scored, of pairs and of corrections each; of photographs without a truth, up
+            to as many are answered, to be looked at.
         mixing: how corrections are mixed in.
         reward: what held-out rows are scored by, beside the reward of Seg-R1.
         lora: arguments of peft's ``LoraConfig``; None trains all weights.

@@ -24,7 +24,7 @@ from segr1_app.jsonfiles import read_json, write_json
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
 from train.checkpoints import export_policy, load_trained
-from train.data import Collected, Plan, select_held_out, split
+from train.data import Collected, Plan, photograph_rows, select_held_out, split
 from train.feedback import feedback_rows
 from train.heldout import comparison, read_scores, score_held_out
 from train.run_folder import Journal, RunFolder, circumstances, last_step
@@ -108,9 +108,8 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
     """
     main, device = config.process_index == 0, str(config.device)
     options = {"device": device, "dtype": setup.dtype, "attention": setup.attention}
-    embeddings = EmbeddingFolder(setup.embedding_cache) if setup.embedding_cache else None
-    segmenter = Sam2Segmenter.load(setup.segmenter, device=device, embeddings=embeddings)
-    held_out = select_held_out(plan.held_out, setup.held_out_rows)
+    segmenter = load_segmenter(setup, device)
+    held_out = select_held_out(plan.held_out, setup.held_out_rows) + photograph_rows(plan, setup.held_out_rows)
     checkpoint = folder.checkpoint
 
     def scores(policy: VlmPolicy) -> dict[str, Any]:
@@ -151,6 +150,16 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
         write_json(folder.after, after)
         write_json(folder.result, {"steps": config.max_steps, "before": old_scores, "after": new_scores})
     return comparison(read_scores(old_scores), read_scores(new_scores))
+
+
+def load_segmenter(setup: TrainingSetup, device: str) -> Sam2Segmenter:
+    """The segmenter of a setup, with a folder for its embeddings where one is asked for.
+
+    Raises:
+        ModelError: when it cannot be loaded.
+    """
+    embeddings = EmbeddingFolder(setup.embedding_cache) if setup.embedding_cache else None
+    return Sam2Segmenter.load(setup.segmenter, device=device, embeddings=embeddings)
 
 
 def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) -> Setup:
