@@ -7,7 +7,8 @@ the other side's reward gave; so both write the same completions and end with th
 A step is the time from the end of one to the end of the next. What is compared with the bare one is ours without the
 seconds in which completions were segmented and scored, as the bare one's rewards come for nothing: what is left over is
 drawing rows, reading and resizing pictures, the reward's own bookkeeping, and the journal. Beside it stands the ratio
-with everything, encoding of new pictures included, which tells what the reward costs. Neither side's step contains the saving of a checkpoint.
+with everything, encoding of new pictures included, which tells what the reward costs. Neither side's step contains the
+saving of a checkpoint.
 """
 
 from __future__ import annotations
