@@ -63,11 +63,10 @@ export function changeList(changes) {
   if (!unknown.length) return list;
   return [...list,
     h("h2", {}, "Before and after where no right mask is known"),
-    h("p", { class: "train-note" }, `${counted(unknown.length, "picture")}, real photographs among them. Nobody drew what `
-      + "would be right: judge for yourself. The IoU is that of the two masks, and says how little changed; what changed "
-      + "most comes first."),
+    h("p", { class: "train-note" }, `${counted(unknown.length, "picture")}, such as real photographs, of which nobody drew `
+      + "the right mask: judge for yourself. The IoU is that of the two masks; what changed most comes first."),
     h("ul", {}, ...unknown.map((change) => item(change,
-      "Before and after agree with IoU ", h("strong", {}, figure(change.agreement, 2))))),
+      "IoU of both masks ", h("strong", {}, figure(change.agreement, 2))))),
   ];
 }
 
