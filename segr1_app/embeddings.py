@@ -133,12 +133,12 @@ class EmbeddingFolder:
             with suppress(FileNotFoundError):
                 status = path.stat()
                 files.append((status.st_mtime_ns, status.st_size, path))
-        taken = sum(bytes_ for _, bytes_, _ in files)
-        for _, bytes_, path in sorted(files):
+        taken = sum(length for _, length, _ in files)
+        for _, length, path in sorted(files):
             if taken + wanted <= self._most:
                 break
             path.unlink(missing_ok=True)
-            taken -= bytes_
+            taken -= length
         return wanted
 
     def _unusable(self, error: Exception) -> SegR1Error:

@@ -4,7 +4,7 @@ import { counted, figure } from "../words.js";
 /**
  * @typedef {import("../train.js").Groups} Groups
  * @typedef {{source: string, instruction: string, old: string, new: string, old_iou: number | null,
- *   new_iou: number | null, gain: number | null, agreement: number}} Change see training_changes in training.py
+ *   new_iou: number | null, gain: number | null, agreement: number | null}} Change see training_changes in training.py
  * @typedef {Change & {gain: number}} KnownChange
  */
 
