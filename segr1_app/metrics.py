@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from segr1_app.domain import Mask
@@ -90,16 +91,16 @@ def s_measure(pred: Mask, gt: Mask) -> float:
         return 1 - found / size
     if objects == size:
         return found / size
-    hit = int(np.count_nonzero(pred & gt))
+    both = pred & gt
+    hit = int(np.count_nonzero(both))
     share = objects / size
     background = size - objects
     missed_ground = background - (found - hit)
     object_score = share * _object_score(hit, objects) + (1 - share) * _object_score(missed_ground, background)
 
-    rows, columns = np.nonzero(gt)
-    cy, cx = int(rows.mean().round()) + 1, int(columns.mean().round()) + 1
+    cy, cx = (round(_mean_index(gt, axis)) + 1 for axis in (0, 1))
     region_score = sum(
-        _region_score(pred[part], gt[part]) * gt[part].size / size
+        _region_score(pred[part], gt[part], both[part]) * gt[part].size / size
         for part in (np.s_[:cy, :cx], np.s_[:cy, cx:], np.s_[cy:, :cx], np.s_[cy:, cx:])
         if gt[part].size
     )
@@ -181,6 +182,12 @@ def _mean_curve(curves: Sequence[Curve]) -> Curve:
     return Curve(fmean(curve.mask for curve in curves), fmean(curve.whole for curve in curves))
 
 
+def _mean_index(mask: Mask, axis: int) -> float:
+    """The mean index along ``axis`` of a mask's pixels, by counts per index: coordinates would be as many as pixels."""
+    counts = cv2.reduce(mask.view(np.uint8), 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel().astype(np.int64)
+    return int(counts @ np.arange(counts.size)) / int(counts.sum())
+
+
 def _object_score(ones: int, count: int) -> float:
     """The object-aware score of ``count`` binary values of which ``ones`` are 1."""
     mean = ones / count
@@ -188,10 +195,10 @@ def _object_score(ones: int, count: int) -> float:
     return 2 * mean / (mean**2 + 1 + deviation)
 
 
-def _region_score(pred: Mask, gt: Mask) -> float:
-    """The structural similarity of one quadrant."""
+def _region_score(pred: Mask, gt: Mask, both: Mask) -> float:
+    """The structural similarity of one quadrant; ``both`` is where prediction and truth are foreground."""
     n = gt.size
-    found, objects, hit = (int(np.count_nonzero(part)) for part in (pred, gt, pred & gt))
+    found, objects, hit = (int(np.count_nonzero(part)) for part in (pred, gt, both))
     x, y = found / n, objects / n
     # Sums of squares and of products about the means, as integers over n: exactly zero where they should be.
     scale = n * max(n - 1, 1)

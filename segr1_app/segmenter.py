@@ -7,12 +7,12 @@ prompt: nothing is carried over from an earlier call.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2_hf
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
+from segr1_app.embeddings import Embedding, EmbeddingFolder
 from segr1_app.geometry import rescale_objects
 from segr1_app.images import Picture
 from segr1_app.loading import model_name, resolve_device
@@ -40,25 +41,6 @@ START_LOGIT = 10.0
 """How sure a mask that is to be refined is of itself; about as sure as SAM2 is of its own masks."""
 CACHE_BYTES = 256 * 2**20
 """Memory the embeddings of recent pictures may take; about 16 pictures of sam2.1-large, 300 of the embedded one."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Embedding:
-    """A picture as the segmenter's encoder sees it.
-
-    Attributes:
-        image_embed: float (1, C, S/16, S/16), S being the model's square input side in pixels.
-        high_res: the finer maps, float (1, C/8, S/4, S/4) and (1, C/4, S/8, S/8).
-        image_size: the original picture's size, the frame of prompts and masks.
-    """
-
-    image_embed: torch.Tensor
-    high_res: tuple[torch.Tensor, ...]
-    image_size: ImageSize
-
-    @property
-    def nbytes(self) -> int:
-        return self.image_embed.nbytes + sum(level.nbytes for level in self.high_res)
 
 
 class Segmenter(Protocol):
@@ -90,9 +72,17 @@ class Sam2Segmenter:
         model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode.
         model_id: the name shown to the user.
         cache_bytes: how much memory cached embeddings may take.
+        embeddings: keeps them on disk, in half precision, when it is given.
     """
 
-    def __init__(self, model: torch.nn.Module, model_id: str, *, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        model_id: str,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        embeddings: EmbeddingFolder | None = None,
+    ) -> None:
         with warnings.catch_warnings():
             # sam2 scripts its transforms, of which torch warns whoever runs the app.
             warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
@@ -102,23 +92,31 @@ class Sam2Segmenter:
         self._predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]
         self._model_id = model_id
         self._cache: LRUCache[str, Embedding] = LRUCache(cache_bytes, getsizeof=lambda embedding: embedding.nbytes)
+        self._folder = embeddings
+        self._identity = _identity(model) if embeddings else ""
         # The predictor holds the current picture: one caller at a time.
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, source: str | Path, *, device: str = "auto") -> Sam2Segmenter:
+    def load(
+        cls, source: str | Path, *, device: str = "auto", embeddings: EmbeddingFolder | None = None
+    ) -> Sam2Segmenter:
         """Load a folder holding ``config.yaml`` and ``model.safetensors``, or a ``facebook/sam2*`` hub id.
+
+        Args:
+            source: the folder or the id.
+            device: as `resolve_device` understands it.
+            embeddings: keeps them on disk, in half precision, when it is given.
 
         Raises:
             ModelError: when there is no such model, its files are damaged or cannot be fetched.
         """
         target = resolve_device(device)
-        folder = Path(source)
-        if folder.is_dir():
-            model = _model_from_folder(folder).to(target).eval()
-            return cls(model, model_name(folder))
+        if Path(source).is_dir():
+            model = _model_from_folder(Path(source)).to(target).eval()
+            return cls(model, model_name(Path(source)), embeddings=embeddings)
         if str(source) in HF_MODEL_ID_TO_FILENAMES:
-            return cls(_model_from_hub(str(source), target), str(source))
+            return cls(_model_from_hub(str(source), target), str(source), embeddings=embeddings)
         known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
         raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
 
@@ -147,24 +145,31 @@ class Sam2Segmenter:
         return torch.device(self._predictor.device)
 
     def encode(self, picture: Picture) -> Embedding:
-        """The picture's embedding, from the cache when it was encoded recently.
+        """The picture's embedding, from the cache when it was encoded recently, or from the folder when there is one.
 
         Raises:
             ModelError: when the device runs out of memory.
+            SegR1Error: when the folder of embeddings cannot be used.
         """
         with self._lock:
-            cached = self._cache.get(picture.sha256)
-            if cached is not None:
-                return cached
-            with _inference(self.device):
-                # A copy, because torch warns of arrays that must not be written to.
-                self._predictor.set_image(picture.pixels.copy())
-            features = self._predictor._features
-            self._predictor.reset_predictor()
-            embedding = Embedding(features["image_embed"], tuple(features["high_res_feats"]), picture.size)
-            if embedding.nbytes <= self._cache.maxsize:
-                self._cache[picture.sha256] = embedding
+            embedding = self._cache.get(picture.sha256)
+            if embedding is None:
+                embedding = self._from_folder(picture, self._folder) if self._folder else self._encode(picture)
+                if embedding.nbytes <= self._cache.maxsize:
+                    self._cache[picture.sha256] = embedding
             return embedding
+
+    def _from_folder(self, picture: Picture, folder: EmbeddingFolder) -> Embedding:
+        kept = folder.read(self._identity, picture, self.device)
+        return kept or folder.keep(self._identity, picture, self._encode(picture))
+
+    def _encode(self, picture: Picture) -> Embedding:
+        with _inference(self.device):
+            # A copy, because torch warns of arrays that must not be written to.
+            self._predictor.set_image(picture.pixels.copy())
+        features = self._predictor._features
+        self._predictor.reset_predictor()
+        return Embedding(features["image_embed"], tuple(features["high_res_feats"]), picture.size)
 
     def decode(
         self,
@@ -259,6 +264,18 @@ def _model_from_hub(repo_id: str, device: torch.device) -> torch.nn.Module:
             f"The downloaded weights of {repo_id} cannot be read ({error}): delete them and retry."
         ) from error
     return model
+
+
+def _identity(model: torch.nn.Module) -> str:
+    """What tells a segmenter's embeddings from every other one's: SHA-256, in hex, of its weights as they are in
+    memory (a hub id does not tell which revision they are), its input side, and the kind of device, whose number format
+    they are made in.
+    """
+    digest = hashlib.sha256(f"{model.image_size}:{next(model.parameters()).device.type}".encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -18,8 +18,9 @@ import psutil
 
 from segr1_app.config import Settings
 from segr1_app.domain import SettingsError
-from segr1_app.geometry import Rle
+from segr1_app.geometry import Rle, decode_rle
 from segr1_app.jsonfiles import read_json, read_json_lines, write_json
+from segr1_app.metrics import iou
 
 ROOT = Path(__file__).resolve().parents[1]
 """Where ``train`` lies, too."""
@@ -76,9 +77,14 @@ class Change:
     new_iou: float | None
 
     @property
-    def gain(self) -> float:
-        """Change of the IoU; 0 where no true mask is known."""
-        return (self.new_iou or 0.0) - (self.old_iou or 0.0)
+    def gain(self) -> float | None:
+        """Change of the IoU with the true mask; None where none is known."""
+        return None if self.old_iou is None or self.new_iou is None else self.new_iou - self.old_iou
+
+    @property
+    def agreement(self) -> float:
+        """IoU of the old mask and the new one: how little changed, for better or worse."""
+        return iou(decode_rle(self.old), decode_rle(self.new))
 
 
 class Trainings:
@@ -181,7 +187,8 @@ class Trainings:
         )
 
     def changes(self, name: str) -> list[Change]:
-        """What a training changed on held-out pictures, what became worse first.
+        """What a training changed on held-out pictures: what became worse first, then, of those whose true mask nobody
+        knows, what changed most.
 
         Raises:
             SettingsError: when there is no such training, or it is not done.
@@ -190,7 +197,7 @@ class Trainings:
         if not (folder / AFTER).is_file():
             raise SettingsError(f"The training {name} is not done.")
         old, new = (read_json(folder / file)["answers"] for file in (BEFORE, AFTER))
-        later = {(answer["image_id"], answer["instruction"]): answer for answer in new}
+        later = {_row(answer): answer for answer in new}
         changes = [
             Change(
                 picture=folder / PICTURES / f"{answer['image_id']}.jpg",
@@ -202,9 +209,9 @@ class Trainings:
                 new_iou=again["iou"],
             )
             for answer in old
-            if (again := later.get((answer["image_id"], answer["instruction"])))
+            if (again := later.get(_row(answer)))
         ]
-        return sorted(changes, key=lambda change: change.gain)
+        return sorted(changes, key=lambda c: (c.gain is None, c.agreement if c.gain is None else c.gain))
 
     def policy(self, name: str) -> Path:
         """The folder of the policy that a training made.
@@ -259,6 +266,13 @@ def _alive(folder: Path) -> bool:
         return bool(process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def _row(answer: dict[str, Any]) -> tuple[str, ...]:
+    """What tells a held-out row from every other one: a picture may be asked about in several ways, and a correction
+    ask what a pair asks.
+    """
+    return tuple(answer[name] for name in ("image_id", "source", "instruction", "content_hash"))
 
 
 def _absolute(source: str) -> str:

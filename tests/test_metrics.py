@@ -69,6 +69,13 @@ def test_s_measure_equals_the_library_on_tiny_masks_or_has_a_value_where_it_has_
         assert value == pytest.approx(reference(pred, gt), abs=1e-9)
 
 
+def test_a_view_of_a_mask_counts_like_the_mask() -> None:
+    rng = np.random.default_rng(2)
+    pred, gt = blob(rng, 40, 50), blob(rng, 40, 50)
+    for view in (lambda mask: mask.T, lambda mask: mask[::-1, ::-1], lambda mask: mask[1::2, 3:-5]):
+        assert s_measure(view(pred), view(gt)) == s_measure(view(pred).copy(), view(gt).copy())
+
+
 def shapes() -> dict[str, Mask]:
     def empty() -> Mask:
         return np.zeros((12, 16), dtype=bool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from segr1_app.domain import DatasetError, ImageSize, Mask, ObjectMask, Prediction, SettingsError
 from segr1_app.images import Picture
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
-from train.data import Collected, Example, Row, pair_rows, scene_rows, select_held_out, split
+from train.data import Collected, Example, Row, pair_rows, photograph_rows, scene_rows, select_held_out, split
 from train.feedback import feedback_rows
 from train.layouts import LAYOUTS, find_pair_folder
 from train.mixing import Mixing, draw_order
@@ -186,6 +187,17 @@ class TestSplit:
     def test_scored_rows_are_shared_among_sources(self) -> None:
         chosen = select_held_out([row(n) for n in range(50)] + [row(n, feedback=True) for n in range(3)], 10)
         assert Counter(r.is_feedback for r in chosen) == {False: 10, True: 3}
+
+    def test_what_is_asked_twice_of_one_picture_is_scored_once(self) -> None:
+        rows = [row(1), row(1), row(1, feedback=True), replace(row(1), instruction="another")]
+        assert len(select_held_out(rows, 10)) == 3
+
+    def test_photographs_are_those_that_nobody_plans_with(self) -> None:
+        plan = split(Collected(tuple(map(row, range(9)))), 0.2)
+        photographs = photograph_rows(plan, 3)
+        assert [r.load().truth.mask for r in photographs] == [None] * 3
+        known = split(Collected((*plan.train, replace(photographs[0], source="mine"))), 0.2)
+        assert [r.image_id for r in photograph_rows(known, 2)] == [r.image_id for r in photographs[1:]]
 
 
 class TestMixing:

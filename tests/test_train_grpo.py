@@ -39,6 +39,7 @@ from train.prompting import oracle_prompt
 from train.scenes import draw_scene
 from train.setup import CONFIGS
 from train.traces import vocabulary
+from train.training import load_segmenter, read_setup
 from train.trl_reward import Answerer, SegR1Reward
 from train.trl_rows import ExampleReader
 
@@ -171,10 +172,18 @@ class TestSetup:
         lora = setup.lora_config()
         assert (lora is None) == (setup.lora is None)
 
+    def test_embeddings_are_kept_where_it_is_asked_for(self, tmp_path: Path) -> None:
+        given = grpo._parser().parse_args(["--embedding-cache", str(tmp_path)])
+        setup = read_setup(GrpoSetup, given, grpo.LORA_CONFIG)
+        picture = draw_scene("salient", 3).picture
+        load_segmenter(setup, "cpu").encode(picture)
+        assert [path.name.partition(".")[0] for path in tmp_path.glob("*/*.safetensors")] == [picture.sha256]
+
     def test_a_setup_is_known_again_from_json(self, tmp_path: Path) -> None:
-        (tmp_path / "c.yaml").write_text("reward: {soft_length: [400, 50]}\ndata: [a, b]")
+        (tmp_path / "c.yaml").write_text("reward: {soft_length: [400, 50]}\ndata: [a, b]\nembedding_cache: c")
         record = GrpoSetup.read(tmp_path / "c.yaml").record()
         assert record["reward"]["soft_length"] == [400, 50]
+        assert (record["data"], record["embedding_cache"]) == (["a", "b"], "c")
         assert record == json.loads(json.dumps(record))
 
     def test_checkpoints_fall_where_a_generation_is_used_up(self, tmp_path: Path) -> None:
@@ -232,6 +241,8 @@ class TestCommand:
         assert result["after"]["pairs"]["count"] == 2
         before, after = (json.loads((run / file).read_text())["answers"] for file in ("before.json", "after.json"))
         assert [answer["image_id"] for answer in before] == [answer["image_id"] for answer in after]
+        photographs = [answer for answer in before if answer["source"] == "photographs"]
+        assert [answer["reward"] for answer in photographs] == [None, None]
         assert all((run / "held-out" / f"{answer['image_id']}.jpg").is_file() for answer in before)
         assert (run / "rewards.png").stat().st_size > 1000
         trained = VlmPolicy.load(run / "policy", device="cpu")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from segr1_app.config import DEFAULT_POLICY, Settings
-from segr1_app.domain import SettingsError
+from segr1_app.domain import Mask, SettingsError
+from segr1_app.geometry import encode_rle
+from segr1_app.jsonfiles import write_json
 from segr1_app.policy import VlmPolicy
-from segr1_app.trainings import Trainings
+from segr1_app.samples import find_samples
+from segr1_app.trainings import AFTER, BEFORE, PROCESS, Trainings
 
 PATIENCE_SECONDS = 600
 
@@ -30,6 +36,41 @@ def test_without_trainings_everything_says_so(tmp_path: Path) -> None:
             wrong()
     with pytest.raises(SettingsError, match="steps"):
         trainings.start(str(DEFAULT_POLICY), 0, include_feedback=True)
+
+
+ROWS = {
+    "pair": ("p", "scenes", ""),
+    "correction": ("p", "feedback", "c1"),
+    "another correction": ("p", "feedback", "c2"),
+    "photograph": ("q", "photographs", ""),
+    "changed photograph": ("r", "photographs", ""),
+}
+"""Pictures, sources and content hashes of held-out rows; all ask the same, the first three of the same picture."""
+
+
+def answers(mask: Mask, ious: Mapping[str, float], **others: Mask) -> dict[str, Any]:
+    """Held-out answers as a training writes them: to every row of the same mask, but for ``others``."""
+    fields = ("image_id", "source", "content_hash")
+    return {
+        "answers": [
+            dict(zip(fields, row, strict=True))
+            | {"instruction": "Segment it.", "iou": ious.get(name), "mask": encode_rle(others.get(name, mask))}
+            for name, row in ROWS.items()
+        ]
+    }
+
+
+def test_changes_are_told_row_by_row_what_became_worse_first_and_what_cannot_be_judged_last(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "20260101-000000"
+    mask: Mask = np.eye(4, dtype=bool)
+    write_json(folder / PROCESS, {"pid": 2**22 + 1, "started": 0.0, "command": []})
+    write_json(folder / BEFORE, answers(mask, {"pair": 0.5, "correction": 0.5, "another correction": 0.5}))
+    better_and_worse = {"pair": 0.6, "correction": 0.25, "another correction": 0.5}
+    write_json(folder / AFTER, answers(mask, better_and_worse, **{"changed photograph": ~mask}))
+    changes = Trainings(Settings(home=tmp_path, device="cpu")).changes(folder.name)
+    assert [change.source for change in changes] == ["feedback", "feedback", "scenes", "photographs", "photographs"]
+    assert [change.gain for change in changes] == [-0.25, 0.0, pytest.approx(0.1), None, None]
+    assert [change.agreement for change in changes] == [1, 1, 1, 0, 1]
 
 
 @pytest.mark.slow
@@ -59,8 +100,9 @@ def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) 
     assert run.before is not None
     assert run.after is not None
     changes = later.changes(name)
-    assert len(changes) == run.after["pairs"]["count"] > 0
-    assert [change.gain for change in changes] == sorted(change.gain for change in changes)
+    scored = [change for change in changes if change.gain is not None]
+    assert len(scored) == run.after["pairs"]["count"] > 0
+    assert [change.source for change in changes[len(scored) :]] == ["photographs"] * len(find_samples())
     assert all(change.picture.is_file() for change in changes)
     VlmPolicy.load(later.policy(name), device="cpu")
     with pytest.raises(SettingsError, match="is done"):

@@ -19,13 +19,16 @@ from tqdm import tqdm
 from segr1_app.domain import DatasetError
 from segr1_app.images import Picture, load_picture
 from segr1_app.rewards import Truth
+from segr1_app.samples import find_samples
 from train.layouts import find_pair_folder
 from train.pairs import Pair, read_mask
 from train.scenes import INSTRUCTIONS, Kind, draw_scene
 from train.traces import separate_objects
 
-PAIR, SCENE, TRACE = "pair", "scene", "trace"
+PAIR, SCENE, TRACE, PHOTOGRAPH = "pair", "scene", "trace", "photograph"
 """Verdicts of rows that nobody had to judge."""
+PHOTOGRAPHS = "photographs"
+"""The source of photographs without a truth."""
 SCENES = 80
 """Generated scenes that stand in for a data set."""
 _READERS = 4
@@ -53,7 +56,7 @@ class Row:
     Attributes:
         image_id: the picture's sha256.
         source: the data set it comes from; "feedback" for corrections.
-        verdict: "pair", "scene", "trace", or what an annotator decided.
+        verdict: "pair", "scene", "trace", "photograph", or what an annotator decided.
         instruction: what the policy is asked.
         load: reads it; raises a DatasetError, PictureError or StoreError when it is not what it was.
         content_hash: of the correction; empty for anything else.
@@ -204,18 +207,32 @@ def select_held_out(rows: Iterable[Row], limit: int) -> tuple[Row, ...]:
     """The held-out rows that are scored: of pairs and of corrections each up to ``limit``, by hash.
 
     Sources take turns in the order of their names, so that none crowds out another. Traces are left out: they have no
-    mask to be scored by.
+    mask to be scored by. Of rows that ask the same of the same picture, one is enough.
     """
     chosen: list[Row] = []
+    distinct = {(row.source, row.image_id, row.instruction, row.content_hash): row for row in rows}
     for feedback in (False, True):
         by_source: dict[str, list[Row]] = {}
-        for row in sorted(rows, key=lambda row: (row.source, row.image_id, row.instruction)):
+        for _, row in sorted(distinct.items()):
             if row.is_feedback is feedback and row.verdict != TRACE:
                 by_source.setdefault(row.source, []).append(row)
         longest = max(map(len, by_source.values()), default=0)
         turns = [group[turn] for turn in range(longest) for group in by_source.values() if turn < len(group)]
         chosen += turns[:limit]
     return tuple(chosen)
+
+
+def photograph_rows(plan: Plan, limit: int) -> tuple[Row, ...]:
+    """Up to ``limit`` photographs of the gallery that are on neither side of a plan.
+
+    Nobody drew their masks: they show what becomes of real pictures, and cannot be scored.
+    """
+    planned = {row.image_id for row in plan.train + plan.held_out}
+    rows = []
+    for sample in find_samples():
+        load = partial(_load_photograph, sample.path)
+        rows.append(Row(load().picture.sha256, PHOTOGRAPHS, PHOTOGRAPH, INSTRUCTIONS["salient"], load))
+    return tuple(row for row in rows if row.image_id not in planned)[:limit]
 
 
 def _pair_row(source: str, instruction: str, pair: Pair) -> Row | LeftOut:
@@ -230,6 +247,10 @@ def _load_pair(pair: Pair) -> Example:
     picture = load_picture(pair.image)
     mask = read_mask(pair, picture.size)
     return Example(picture, Truth(mask, objects=tuple(separate_objects(mask)) if mask.any() else ()))
+
+
+def _load_photograph(path: Path) -> Example:
+    return Example(load_picture(path), Truth())
 
 
 def _load_scene(kind: Kind, seed: int) -> Example:

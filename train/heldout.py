@@ -52,22 +52,25 @@ class HeldOutScores:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutAnswer:
-    """What a policy answered to one held-out row, ready for JSON.
+    """What a policy answered to one held-out row, ready for JSON. The first four attributes tell the row.
 
     Attributes:
         image_id: the picture's sha256.
         source: the data set it comes from; "feedback" for corrections.
         instruction: what was asked.
+        content_hash: of the correction; empty for anything else.
         completion: what the policy wrote.
-        reward, iou: of the answer; the latter None where no true mask is known.
+        reward: of the answer; None where it cannot be scored.
+        iou: with the true mask; None where none is known.
         mask, truth: the united mask and the true one, in the picture's own pixels.
     """
 
     image_id: str
     source: str
     instruction: str
+    content_hash: str
     completion: str
-    reward: float
+    reward: float | None
     iou: float | None
     mask: Rle
     truth: Rle | None
@@ -92,11 +95,11 @@ def score_held_out(
 
     Args:
         answerer: policy and segmenter.
-        rows: held-out rows.
+        rows: held-out rows; those that cannot be scored are answered all the same.
         options: of the reward.
         rank, ranks: which of how many processes this is; each scores its share and all get the whole result.
     """
-    found: list[tuple[bool, RewardTerms, HeldOutAnswer]] = []
+    found: list[tuple[bool, RewardTerms | None, HeldOutAnswer]] = []
     for row in tqdm(rows[rank::ranks], desc="scoring held-out rows", unit="row", leave=False, disable=rank > 0):
         example = row.load()
         # Scoring asks for what training asks for, which need not be what the app asks for.
@@ -105,15 +108,14 @@ def score_held_out(
         )[0]
         answer, truth = answerer.answer(example.picture, completion), example.truth
         terms = score(answer, truth, options)
-        if terms is None:
-            continue
         told = HeldOutAnswer(
             row.image_id,
             row.source,
             row.instruction,
+            row.content_hash,
             completion,
-            terms.total,
-            terms.iou,
+            terms.total if terms else None,
+            terms.iou if terms else None,
             encode_rle(answer.mask),
             encode_rle(truth.mask) if truth.mask is not None else None,
         )
@@ -121,7 +123,7 @@ def score_held_out(
     if ranks > 1:
         found = gather_object(found)
     scores = {
-        group: HeldOutScores.of([terms for feedback, terms, _ in found if feedback is (group == "feedback")])
+        group: HeldOutScores.of([terms for feedback, terms, _ in found if terms and feedback is (group == "feedback")])
         for group in GROUPS
     }
     return HeldOut(scores, tuple(told for *_, told in found))

@@ -88,7 +88,7 @@ class RunFolder:
     def keep_pictures(self, rows: Sequence[Row]) -> None:
         """Keep small copies of the rows' pictures, for a look at what changed."""
         self.pictures.mkdir(parents=True, exist_ok=True)
-        for row in rows:
+        for row in {row.image_id: row for row in rows}.values():
             picture = Image.fromarray(row.load().picture.pixels)
             picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
             picture.save(self.pictures / f"{row.image_id}.jpg", quality=88)

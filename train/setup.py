@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -42,12 +42,15 @@ class TrainingSetup(ABC):
         epochs: passes over as many rows as are trained on.
         save_steps: steps between checkpoints.
         held_out_share: the share of pictures held out.
-        held_out_rows: how many of them are scored, of pairs and of corrections each.
+        held_out_rows: how many of them are scored, of pairs and of corrections each; of photographs without a truth, up
+            to as many are answered, to be looked at.
         mixing: how corrections are mixed in.
         reward: what held-out rows are scored by, beside the reward of Seg-R1.
         lora: arguments of peft's ``LoraConfig``; None trains all weights.
         trainer: arguments of trl's configuration.
         dtype, attention: of the policy.
+        embedding_cache: a folder that keeps the segmenter's embeddings, in half precision, for this and other
+            trainings; None keeps those of the last pictures in memory.
     """
 
     policy: str = str(DEFAULT_POLICY)
@@ -65,6 +68,7 @@ class TrainingSetup(ABC):
     trainer: Mapping[str, Any] = field(default_factory=dict)
     dtype: str = "auto"
     attention: str = "auto"
+    embedding_cache: Path | None = None
 
     TRAINER: ClassVar[Any]
     """trl's configuration of the method."""
@@ -109,8 +113,8 @@ class TrainingSetup(ABC):
 
     def record(self) -> dict[str, Any]:
         """Everything, as it comes back from JSON, so that it can be compared with what a training was started with."""
-        record = asdict(self) | {"data": [str(folder) for folder in self.data], "grammar": self.grammar.value}
-        written: dict[str, Any] = json.loads(json.dumps(record))
+        record = asdict(self) | {"grammar": self.grammar.value}
+        written: dict[str, Any] = json.loads(json.dumps(record, default=str))
         return written
 
     def lora_config(self) -> LoraConfig | None:
@@ -162,19 +166,24 @@ class TrainingSetup(ABC):
 
 
 def _value(name: str, value: Any) -> Any:
-    if name == "data":
-        return tuple(Path(folder) for folder in value)
-    if name == "traces":
-        return tuple(str(source) for source in value)
-    if name == "grammar":
-        return Grammar(value)
-    if name == "mixing":
-        return Mixing(**value)
-    if name == "reward":
-        if "soft_length" in value:
-            value = value | {"soft_length": tuple(value["soft_length"])}
-        return replace(FEEDBACK_REWARD, **value)
-    return value
+    return _READ[name](value) if name in _READ else value
+
+
+def _reward(given: dict[str, Any]) -> RewardOptions:
+    if "soft_length" in given:
+        given = given | {"soft_length": tuple(given["soft_length"])}
+    return replace(FEEDBACK_REWARD, **given)
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "data": lambda folders: tuple(Path(folder) for folder in folders),
+    "traces": lambda sources: tuple(str(source) for source in sources),
+    "grammar": Grammar,
+    "mixing": lambda given: Mixing(**given),
+    "reward": _reward,
+    "embedding_cache": lambda folder: Path(folder) if folder else None,
+}
+"""How settings that YAML has no type for are read."""
 
 
 def _checked(kind: Any, given: Mapping[str, Any], where: str) -> None:

@@ -19,11 +19,12 @@ from transformers import PrinterCallback, Trainer
 
 from segr1_app.config import Settings, add_home_argument
 from segr1_app.domain import SettingsError
+from segr1_app.embeddings import EmbeddingFolder
 from segr1_app.jsonfiles import read_json, write_json
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
 from train.checkpoints import export_policy, load_trained
-from train.data import Collected, Plan, select_held_out, split
+from train.data import Collected, Plan, photograph_rows, select_held_out, split
 from train.feedback import feedback_rows
 from train.heldout import comparison, read_scores, score_held_out
 from train.run_folder import Journal, RunFolder, circumstances, last_step
@@ -107,8 +108,8 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
     """
     main, device = config.process_index == 0, str(config.device)
     options = {"device": device, "dtype": setup.dtype, "attention": setup.attention}
-    segmenter = Sam2Segmenter.load(setup.segmenter, device=device)
-    held_out = select_held_out(plan.held_out, setup.held_out_rows)
+    segmenter = load_segmenter(setup, device)
+    held_out = select_held_out(plan.held_out, setup.held_out_rows) + photograph_rows(plan, setup.held_out_rows)
     checkpoint = folder.checkpoint
 
     def scores(policy: VlmPolicy) -> dict[str, Any]:
@@ -151,6 +152,16 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
     return comparison(read_scores(old_scores), read_scores(new_scores))
 
 
+def load_segmenter(setup: TrainingSetup, device: str) -> Sam2Segmenter:
+    """The segmenter of a setup, with a folder for its embeddings where one is asked for.
+
+    Raises:
+        ModelError: when it cannot be loaded.
+    """
+    embeddings = EmbeddingFolder(setup.embedding_cache) if setup.embedding_cache else None
+    return Sam2Segmenter.load(setup.segmenter, device=device, embeddings=embeddings)
+
+
 def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) -> Setup:
     """The config that is asked for, under the arguments of `add_training_arguments`.
 
@@ -173,6 +184,7 @@ def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) 
             segmenter=given.segmenter,
             data=tuple(given.data) if given.data else None,
             max_steps=given.max_steps,
+            embedding_cache=given.embedding_cache,
         ),
         mixing=replace(setup.mixing, **{name: value for name, value in mixing.items() if value is not None}),
         lora=lora,
@@ -208,6 +220,13 @@ def add_training_arguments(
     how.add_argument("--policy", default=os.environ.get("SEGR1_POLICY"), metavar="ID|DIR", help="where to start from")
     how.add_argument(
         "--segmenter", default=os.environ.get("SEGR1_SEGMENTER"), metavar="ID|DIR", help="what makes the masks"
+    )
+    how.add_argument(
+        "--embedding-cache",
+        type=Path,
+        metavar="DIR",
+        help="keep the segmenter's embeddings in this folder, in half precision, up to 32 GiB: a picture is then "
+        "encoded once for all trainings (default: of the config, else only the last ones are kept, in memory)",
     )
     how.add_argument(
         "--lora", action=argparse.BooleanOptionalAction, help="train adapters, or all weights (default: of the config)"

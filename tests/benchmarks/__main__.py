@@ -19,13 +19,16 @@ from tests.benchmarks.canvas import click_milliseconds
 from tests.benchmarks.models import policy_overhead, run_to_mask, segmenter_overhead
 from tests.benchmarks.page import page_seconds
 from tests.benchmarks.store import store_speed
+from tests.benchmarks.training import training_overhead
 from tests.e2e.serving import find_chromium
 
+PARTS = ("models", "page", "canvas", "store", "trl")
 GOALS = {
     "run to mask, 640x480, s": 3.0,
     "run to first text, s": 1.0,
     "policy / bare generate": 1.05,
     "segmenter / bare predictor": 1.10,
+    "training, but scoring / bare trl": 1.03,
     "first page in a browser, s": 8.0,
     "resident memory of the app, MiB": 2048.0,
     **{f"click to mask in the browser, {size}, ms": 80.0 for size in ("640x480", "4000x3000")},
@@ -39,7 +42,9 @@ GOALS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="runs of each (default: %(default)s)")
-    parser.add_argument("--only", choices=("models", "page", "canvas", "store"), help="measure one part (default: all)")
+    parser.add_argument(
+        "--only", choices=("models", "page", "canvas", "store", "trl"), help="measure one part (default: all)"
+    )
     given = parser.parse_args()
     rounds = given.rounds
     policy, segmenter = load_models(Settings(device="cpu"))
@@ -52,6 +57,8 @@ def main() -> None:
         "page": [lambda: page_seconds(rounds)],
         "canvas": [lambda: click_milliseconds(4 * rounds)],
         "store": [lambda: store_speed(rounds)],
+        # A round is two trainings of some steps, each of which takes seconds.
+        "trl": [lambda: training_overhead(segmenter, max(1, rounds // 3))],
     }
     if find_chromium() is None:
         print("No Chromium on this machine: page and canvas are left out.")

@@ -47,6 +47,7 @@ def test_a_training_is_started_stopped_resumed_promoted_and_taken_back(
     expect(page.locator(".train-table")).to_contain_text("Original pairs")
     pictures = page.locator(".train-changes img")
     expect(pictures.first).to_be_visible()
+    expect(page.locator(".train-changes")).to_contain_text("such as real photographs")
     pictures.last.scroll_into_view_if_needed()
     page.wait_for_function("[...document.querySelectorAll('.train-changes img')].every((image) => image.naturalWidth)")
     for width in (390, 1280, 1920):

@@ -4,7 +4,8 @@ import { counted, figure } from "../words.js";
 /**
  * @typedef {import("../train.js").Groups} Groups
  * @typedef {{source: string, instruction: string, old: string, new: string, old_iou: number | null,
- *   new_iou: number | null, gain: number}} Change see training_changes in training.py
+ *   new_iou: number | null, gain: number | null, agreement: number | null}} Change see training_changes in training.py
+ * @typedef {Change & {gain: number}} KnownChange
  */
 
 const GROUPS = { pairs: "Original pairs", feedback: "Corrections" };
@@ -44,21 +45,38 @@ function changed(old, now) {
 }
 
 /**
- * Every held-out picture under the old and the new policy.
+ * Every held-out picture under the old and the new policy: those with a known mask, then the others.
  * @param {Change[]} changes what became worse first
  */
 export function changeList(changes) {
-  const worse = changes.filter(({ gain }) => gain < -0.005).length;
-  const better = changes.filter(({ gain }) => gain > 0.005).length;
-  return [
+  const known = /** @type {KnownChange[]} */ (changes.filter(({ gain }) => gain !== null));
+  const unknown = changes.filter(({ gain }) => gain === null);
+  const worse = known.filter(({ gain }) => gain < -0.005).length;
+  const better = known.filter(({ gain }) => gain > 0.005).length;
+  const list = [
     h("h2", {}, "Before and after"),
-    h("p", { class: "train-note" }, `${counted(changes.length, "held-out picture")}, the worst change first: ${worse} `
-      + `worse, ${better} better, ${changes.length - worse - better} as before.`),
-    h("ul", {}, ...changes.map((change) => h("li", {},
-      picture(change.old, "Before", change.old_iou), picture(change.new, "After", change.new_iou),
-      h("p", {}, h("strong", { class: tone(change.gain) }, signed(change.gain)), " IoU · ", h("bdi", {}, change.source),
-        " · ", h("bdi", {}, change.instruction))))),
+    h("p", { class: "train-note" }, `${counted(known.length, "held-out picture")}, the worst change first: ${worse} `
+      + `worse, ${better} better, ${known.length - worse - better} as before.`),
+    h("ul", {}, ...known.map((change) => item(change,
+      h("strong", { class: tone(change.gain) }, signed(change.gain)), " IoU"))),
   ];
+  if (!unknown.length) return list;
+  return [...list,
+    h("h2", {}, "Before and after where no right mask is known"),
+    h("p", { class: "train-note" }, `${counted(unknown.length, "picture")}, such as real photographs, of which nobody drew `
+      + "the right mask: judge for yourself. The IoU is that of the two masks; what changed most comes first."),
+    h("ul", {}, ...unknown.map((change) => item(change,
+      "IoU of both masks ", h("strong", {}, figure(change.agreement, 2))))),
+  ];
+}
+
+/**
+ * @param {Change} change
+ * @param {...(string | Node)} said what it comes to
+ */
+function item(change, ...said) {
+  return h("li", {}, picture(change.old, "Before", change.old_iou), picture(change.new, "After", change.new_iou),
+    h("p", {}, ...said, " · ", h("bdi", {}, change.source), " · ", h("bdi", {}, change.instruction)));
 }
 
 /**
@@ -67,7 +85,7 @@ export function changeList(changes) {
  * @param {number | null} iou
  */
 function picture(address, name, iou) {
-  const said = `${name}, IoU ${figure(iou, 2)}`;
+  const said = iou === null ? name : `${name}, IoU ${figure(iou, 2)}`;
   return h("figure", {}, h("img", { src: address, alt: `Mask ${said}`, loading: "lazy" }), h("figcaption", {}, said));
 }
 

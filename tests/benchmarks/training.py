@@ -1,0 +1,169 @@
+"""Training by GRPO against a bare ``trl.GRPOTrainer``: what this project's own classes cost of a step.
+
+Both sides train the embedded policy by the same configuration from the same seed, on the same rows in the same order.
+The bare one reads prompts and pictures from a plain data set in memory, and its rewards from a list, which holds what
+the other side's reward gave; so both write the same completions and end with the same weights, which is checked.
+
+A step is the time from the end of one to the end of the next. What is compared with the bare one is ours without the
+seconds in which completions were segmented and scored, as the bare one's rewards come for nothing: what is left over is
+drawing rows, reading and resizing pictures, the reward's own bookkeeping, and the journal. Beside it stands the ratio
+with everything, encoding of new pictures included, which tells what the reward costs. Neither side's step contains the
+saving of a checkpoint.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, Trainer, TrainerCallback
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from segr1_app.policy import VlmPolicy
+from segr1_app.segmenter import Sam2Segmenter
+from train.data import Plan, scene_rows, split
+from train.grpo import make_trainer
+from train.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
+from train.mixing import draw_order
+from train.run_folder import Journal, RunFolder
+from train.trl_reward import SegR1Reward
+from train.trl_rows import ExampleReader, PromptMaker
+
+STEPS = 3
+"""Steps of a round that are measured; one more goes before them."""
+
+
+@dataclass
+class Course:
+    """One training, as far as it was watched.
+
+    Attributes:
+        steps: seconds of each measured step.
+        scoring: the part of them in which completions were segmented and scored.
+        rewards: what each call of the reward gave.
+        weights: of the policy at the end.
+    """
+
+    steps: list[float] = field(default_factory=list)
+    scoring: list[float] = field(default_factory=list)
+    rewards: list[list[float | None]] = field(default_factory=list)
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class StepClock(TrainerCallback):
+    """Notes when each step ended, and how long had been scored until then."""
+
+    def __init__(self, scored: Callable[[], float]) -> None:
+        self._scored = scored
+        self.ends: list[tuple[float, float]] = []
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.ends.append((time.perf_counter(), self._scored()))
+
+
+class WatchedReward:
+    """The reward of a training; notes what it gives, and how long segmenting and scoring take."""
+
+    __name__ = SegR1Reward.__name__
+
+    def __init__(self, reward: SegR1Reward) -> None:
+        self._reward, self._score = reward, reward.terms
+        self.given: list[list[float | None]] = []
+        self.seconds = 0.0
+        reward.terms = self._timed  # type: ignore[method-assign]
+
+    def __call__(self, **columns: Any) -> list[float | None]:
+        self.given.append(self._reward(**columns))
+        return self.given[-1]
+
+    def _timed(self, *arguments: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return self._score(*arguments)
+        finally:
+            self.seconds += time.perf_counter() - started
+
+
+def training_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float]:
+    """A step of `train.grpo` over one of a bare ``GRPOTrainer``; the sides take turns at going first."""
+    setup = replace(GrpoSetup.read(DEFAULT_CONFIG), max_steps=STEPS + 1)
+    plan = split(scene_rows(24), setup.held_out_share)
+    # What the bare side is paid is known only when the other one was trained once.
+    rewards = _ours(setup, plan, segmenter).rewards
+    courses: tuple[list[Course], list[Course]] = ([], [])
+    for round_ in range(rounds):
+        for which in (0, 1) if round_ % 2 else (1, 0):
+            courses[which].append(_bare(setup, plan, rewards) if which else _ours(setup, plan, segmenter))
+        _check_same_work(courses[0][-1], courses[1][-1])
+    ours, bare = ([step for course in side for step in course.steps] for side in courses)
+    scoring = [step for course in courses[0] for step in course.scoring]
+    return {
+        "training step, s": statistics.median(ours),
+        "bare trl step, s": statistics.median(bare),
+        "training, but scoring / bare trl": statistics.median(
+            (whole - scored) / alone for whole, scored, alone in zip(ours, scoring, bare, strict=True)
+        ),
+        "training / bare trl": statistics.median(whole / alone for whole, alone in zip(ours, bare, strict=True)),
+    }
+
+
+def _ours(setup: GrpoSetup, plan: Plan, segmenter: Sam2Segmenter) -> Course:
+    policy = VlmPolicy.load(setup.policy, device="cpu")
+    # With nothing in memory, so that every picture is encoded in every round.
+    segmenter = Sam2Segmenter(segmenter.model, segmenter.model_id)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = make_trainer(setup, _config(setup, plan, folder), plan, policy, segmenter)
+        reward = WatchedReward(trainer.reward_funcs[0])
+        trainer.reward_funcs[0] = reward
+        trainer.add_callback(Journal(RunFolder(Path(folder))))
+        return replace(_course(trainer, policy, lambda: reward.seconds), rewards=reward.given)
+
+
+def _bare(setup: GrpoSetup, plan: Plan, rewards: list[list[float | None]]) -> Course:
+    policy = VlmPolicy.load(setup.policy, device="cpu")
+    paid: Iterator[list[float | None]] = iter(rewards)
+    with tempfile.TemporaryDirectory() as folder:
+        config = _config(setup, plan, folder)
+        order = draw_order(plan.train, prompts_needed(config), setup.mixing, config.seed)
+        rows = PromptMaker(ExampleReader(plan.train), policy, setup.grammar)({"index": order})
+        trainer = GRPOTrainer(
+            model=policy.model,
+            reward_funcs=lambda **_: next(paid),
+            args=config,
+            train_dataset=Dataset.from_dict({"prompt": rows["prompt"], "image": rows["image"]}),
+            processing_class=policy.processor,
+        )
+        return _course(trainer, policy, lambda: 0.0)
+
+
+def _config(setup: GrpoSetup, plan: Plan, folder: str) -> Any:
+    return setup.trainer_config(Path(folder), rows=len(plan.train), seed=0, device="cpu", report_to="none")
+
+
+def _course(trainer: Trainer, policy: VlmPolicy, scored: Callable[[], float]) -> Course:
+    clock = StepClock(scored)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(clock)
+    trainer.train()
+    pairs = list(zip(clock.ends, clock.ends[1:], strict=False))
+    return Course(
+        steps=[later[0] - earlier[0] for earlier, later in pairs],
+        scoring=[later[1] - earlier[1] for earlier, later in pairs],
+        weights={name: value.detach().clone() for name, value in policy.model.state_dict().items()},
+    )
+
+
+def _check_same_work(ours: Course, bare: Course) -> None:
+    """Times of different completions could not be compared.
+
+    Raises:
+        AssertionError: when the two policies ended with different weights.
+    """
+    assert all(torch.equal(value, bare.weights[name]) for name, value in ours.weights.items())
