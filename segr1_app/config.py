@@ -14,12 +14,15 @@ from segr1_app.promotion import promoted_policy
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 DEFAULT_POLICY = ASSETS / "models" / "policy"
 DEFAULT_SEGMENTER = ASSETS / "models" / "segmenter"
+FULL_POLICY = "geshang/Seg-R1-3B"
+FULL_SEGMENTER = "facebook/sam2.1-hiera-large"
 DEFAULT_HOME = Path(".segr1")
 DEFAULT_PORT = 7860
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ATTENTIONS = ("auto", "sdpa", "flash_attention_2", "eager")
+DIALECTS = ("auto", "segr1", "qwen2.5-vl", "qwen3-vl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Settings:
         device: a torch device such as "cpu" or "cuda:1", or "auto": the GPU when there is one.
         dtype: the policy's number format, or "auto": bfloat16 on a GPU, float32 elsewhere.
         attention: the policy's attention kernel, or "auto": flash-attention when installed on a GPU, else SDPA.
+        dialect: what the policy speaks, a name of `segr1_app.dialects.DIALECTS`, or "auto": what it was taught.
         host, port, share: where the page is served, and whether gradio opens a public link to it.
         admin: whether whoever opens the page may train and change its models, wherever they are.
     """
@@ -43,6 +47,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     attention: str = "auto"
+    dialect: str = "auto"
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     share: bool = False
@@ -67,7 +72,7 @@ class Settings:
         settings = cls(**given)
         if not 0 <= settings.port <= 65535:
             raise SettingsError(f"--port {settings.port} is not a port; choose a number from 0 to 65535.")
-        for name, known in (("dtype", DTYPES), ("attention", ATTENTIONS)):
+        for name, known in (("dtype", DTYPES), ("attention", ATTENTIONS), ("dialect", DIALECTS)):
             # argparse checks what is given as an argument, but not what comes from the environment.
             if getattr(settings, name) not in known:
                 raise SettingsError(f"--{name} {getattr(settings, name)} is none of {', '.join(known)}.")
@@ -120,6 +125,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         choices=ATTENTIONS,
         default=environ.get("SEGR1_ATTENTION", "auto"),
         help="attention of the policy (SEGR1_ATTENTION; default: flash-attention when installed, else sdpa)",
+    )
+    group.add_argument(
+        "--dialect",
+        choices=DIALECTS,
+        default=environ.get("SEGR1_DIALECT", "auto"),
+        help="how the policy is asked and its answer read (SEGR1_DIALECT; default: as its own configuration says)",
     )
 
 

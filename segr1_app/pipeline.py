@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segr1_app.codec import parse_completion
 from segr1_app.config import Settings
 from segr1_app.domain import ImageSize, Mask, ObjectMask, Prediction
 from segr1_app.geometry import rescale_objects
@@ -46,7 +45,7 @@ class Pipeline:
         spoken = time.perf_counter()
         completion = "".join(pieces)
         policy_wh = self.policy.frame(picture.size)
-        parsed = parse_completion(completion, policy_wh)
+        parsed = self.policy.dialect.parse(completion, policy_wh)
         objects = rescale_objects(parsed.objects, from_wh=policy_wh, to_wh=picture.size)
         embedding = self.segmenter.encode(picture)
         encoded = time.perf_counter()
@@ -95,5 +94,11 @@ def load_models(settings: Settings) -> tuple[VlmPolicy, Sam2Segmenter]:
     Raises:
         ModelError: when one of them cannot be loaded.
     """
-    policy = VlmPolicy.load(settings.policy, device=settings.device, dtype=settings.dtype, attention=settings.attention)
+    policy = VlmPolicy.load(
+        settings.policy,
+        device=settings.device,
+        dtype=settings.dtype,
+        attention=settings.attention,
+        dialect=settings.dialect,
+    )
     return policy, Sam2Segmenter.load(settings.segmenter, device=settings.device)

@@ -21,16 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from cachetools import LRUCache
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2_hf
+from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
 from segr1_app.geometry import rescale_objects
+from segr1_app.hub import segmenter_on_hub
 from segr1_app.images import Picture
 from segr1_app.loading import model_name, resolve_device
 
@@ -107,7 +107,9 @@ class Sam2Segmenter:
 
     @classmethod
     def load(cls, source: str | Path, *, device: str = "auto") -> Sam2Segmenter:
-        """Load a folder holding ``config.yaml`` and ``model.safetensors``, or a ``facebook/sam2*`` hub id.
+        """Load a folder or a ``facebook/sam2*`` hub id, which is downloaded unless it is here.
+
+        A folder holds ``config.yaml`` and ``model.safetensors``, or a ``.pt`` file as SAM2's authors name it.
 
         Raises:
             ModelError: when there is no such model, its files are damaged or cannot be fetched.
@@ -115,8 +117,7 @@ class Sam2Segmenter:
         target = resolve_device(device)
         folder = Path(source)
         if folder.is_dir():
-            model = _model_from_folder(folder).to(target).eval()
-            return cls(model, model_name(folder))
+            return cls(_model_from_folder(folder, target), model_name(folder))
         if str(source) in HF_MODEL_ID_TO_FILENAMES:
             return cls(_model_from_hub(str(source), target), str(source))
         known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
@@ -228,12 +229,15 @@ class Sam2Segmenter:
         return ((2 * covered - 1) * START_LOGIT)[np.newaxis]
 
 
-def _model_from_folder(folder: Path) -> torch.nn.Module:
+def _model_from_folder(folder: Path, device: torch.device) -> torch.nn.Module:
+    for config_name, weights in HF_MODEL_ID_TO_FILENAMES.values():
+        if (folder / weights).is_file():
+            return _model_from_checkpoint(config_name, folder / weights, device)
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
     if missing:
         raise ModelError(
             f"'{folder}' holds no segmenter: {' and '.join(missing)} missing. A segmenter folder holds {CONFIG_FILE} "
-            f"and {WEIGHTS_FILE}, as train.segmenter writes them."
+            f"and {WEIGHTS_FILE}, as train.segmenter writes them, or a .pt file of SAM2 under its own name."
         )
     config = OmegaConf.load(folder / CONFIG_FILE)
     model: torch.nn.Module = instantiate(config.model, _recursive_=True)
@@ -243,21 +247,28 @@ def _model_from_folder(folder: Path) -> torch.nn.Module:
         raise ModelError(
             f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}"
         ) from error
-    return model
+    return model.to(device).eval()
 
 
 def _model_from_hub(repo_id: str, device: torch.device) -> torch.nn.Module:
+    config_name, weights = HF_MODEL_ID_TO_FILENAMES[repo_id]
+    file = segmenter_on_hub(repo_id).fetch() / weights
+    if not file.is_file():
+        raise ModelError(
+            f"The repository {repo_id} holds no {weights}: give --segmenter another name or a model folder."
+        )
+    return _model_from_checkpoint(config_name, file, device)
+
+
+def _model_from_checkpoint(config_name: str, file: Path, device: torch.device) -> torch.nn.Module:
+    """A model of one of the sam2 package's own configurations, with weights as its authors give them out."""
     try:
-        model: torch.nn.Module = build_sam2_hf(repo_id, device=str(device))
-    except (LocalEntryNotFoundError, HfHubHTTPError) as error:
-        raise ModelError(
-            f"The segmenter {repo_id} is not on this machine and could not be downloaded: check the network, or give "
-            f"--segmenter a model folder."
-        ) from error
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        raise ModelError(
-            f"The downloaded weights of {repo_id} cannot be read ({error}): delete them and retry."
-        ) from error
+        # Reads with weights_only=True, so that no file can bring code along.
+        model: torch.nn.Module = build_sam2(config_name, str(file), device=str(device))
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"{file.name} does not fit into the memory of {device}: use a smaller --segmenter.") from error
+    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
+        raise ModelError(f"The weights in '{file}' are damaged: delete them and start again.") from error
     return model
 
 

@@ -33,7 +33,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from segr1_app.policy import CARD_FILE, PolicyCard
+from segr1_app.policy_files import CARD_FILE, PolicyCard
 
 MAX_NUMBER = 999
 """Numbers from 0 to this one are tokens."""

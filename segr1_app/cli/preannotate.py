@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.codec import parse_completion
 from segr1_app.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.domain import Mask, SettingsError, StoreDamagedError
 from segr1_app.geometry import rescale_objects
@@ -133,7 +132,7 @@ def draw_samples(
     frame, embedding = policy.frame(picture.size), segmenter.encode(picture)
     drawn = []
     for completion in policy.sample(picture, task.instruction, samples, seed=task.id):
-        parsed = parse_completion(completion, frame)
+        parsed = policy.dialect.parse(completion, frame)
         masks = segmenter.decode(embedding, rescale_objects(parsed.objects, from_wh=frame, to_wh=picture.size))
         mask = unite(masks, picture.size)
         terms = score(Answer(parsed.well_formed, mask), Truth(mask=truth))
