@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice, pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -114,38 +114,6 @@ def check_instruction(instruction: str) -> str:
     if len(words) > MAX_INSTRUCTION:
         raise SegR1Error(f"The instruction has {len(words)} characters; {MAX_INSTRUCTION} are the most that is taken.")
     return words
-
-
-def user_text(instruction: str, policy_wh: ImageSize, grammar: Grammar = Grammar.FULL) -> str:
-    """What a policy is told beside the picture, in three lines: what to segment, its frame, and the form of the answer.
-
-    Args:
-        instruction: what to segment.
-        policy_wh: the size of the picture as the policy sees it, in whose pixels the completion is to speak.
-        grammar: the form of the answer, one of `FORMAT_PROMPTS`.
-
-    Raises:
-        SegR1Error: as `check_instruction`.
-    """
-    frame = f"The picture is {policy_wh[0]} x {policy_wh[1]} pixels."
-    return "\n".join((check_instruction(instruction), frame, FORMAT_PROMPTS[grammar]))
-
-
-def chat_messages(instruction: str, policy_wh: ImageSize, grammar: Grammar = Grammar.FULL) -> list[dict[str, Any]]:
-    """The conversation that asks a policy: the system prompt, then picture and `user_text`, whose arguments it takes.
-
-    Raises:
-        SegR1Error: as `check_instruction`.
-    """
-    return conversation(SYSTEM_PROMPT, user_text(instruction, policy_wh, grammar))
-
-
-def conversation(system: str, user: str) -> list[dict[str, Any]]:
-    """A system prompt, then a picture and a text of the user, as chat templates take them."""
-    return [
-        {"role": "system", "content": [{"type": "text", "text": system}]},
-        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": user}]},
-    ]
 
 
 def can_be_reasoning(text: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from segr1_app import codec
-from segr1_app.codec import FORMAT_PROMPTS, Grammar, ParsedCompletion, check_instruction, conversation
+from segr1_app.codec import FORMAT_PROMPTS, Grammar, ParsedCompletion, check_instruction
 from segr1_app.domain import ImageSize, SettingsError
 from segr1_app.geometry import rescale_objects
 from segr1_app.json_prompts import parse_json_prompts
@@ -48,12 +48,16 @@ class Dialect:
         return "\n".join((check_instruction(instruction), frame, self.format_prompts[grammar]))
 
     def messages(self, instruction: str, policy_wh: ImageSize, grammar: Grammar = Grammar.FULL) -> list[dict[str, Any]]:
-        """The conversation that asks a policy.
+        """The conversation that asks a policy, as chat templates take it: system prompt, then picture and `user_text`.
 
         Raises:
             SegR1Error: as `check_instruction`.
         """
-        return conversation(self.system_prompt, self.user_text(instruction, policy_wh, grammar))
+        text = self.user_text(instruction, policy_wh, grammar)
+        return [
+            {"role": "system", "content": [{"type": "text", "text": self.system_prompt}]},
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]},
+        ]
 
     def parse(self, text: str, policy_wh: ImageSize, grammar: Grammar = Grammar.FULL) -> ParsedCompletion:
         """What can be read of a completion, its prompts in pixels of the policy's frame; never raises on any text."""

@@ -8,7 +8,7 @@ constrained decoding and without rewriting.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +60,10 @@ class Policy(Protocol):
 
     def stream(self, picture: Picture, instruction: str) -> Iterator[str]:
         """The greedy completion, piece by piece; the pieces joined are the completion."""
+        ...
+
+    def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
+        """The greedy completions for pictures and their instructions, made together."""
         ...
 
 
@@ -224,6 +228,17 @@ class VlmPolicy:
             if failures:
                 raise failures[0]
 
+    def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
+        """The greedy completions for pictures and their instructions, generated as one batch, which keeps a GPU busy.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+        """
+        with self._lock, _inference():
+            inputs = self._batch(asked)
+            sequences = self._model.generate(**inputs, **self._generation(temperature=0.0))
+            return self._decoded(sequences[:, inputs["input_ids"].shape[1] :])
+
     def sample(
         self,
         picture: Picture,
@@ -265,22 +280,34 @@ class VlmPolicy:
                 cache=cache,
                 **self._generation(temperature=temperature),
             )
-            completions: list[str] = self._processor.batch_decode(
-                sequences[:, prompt.shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            return completions
+            return self._decoded(sequences[:, prompt.shape[1] :])
 
     def model_inputs(self, picture: Picture, instruction: str, grammar: Grammar = Grammar.FULL) -> Any:
         """The model's inputs, on its device.
 
         The picture is resized here and not by the processor, because the frame in which the model speaks must be known.
         """
-        frame = self.frame(picture.size)
-        pixels = resize_to_frame(picture.pixels, frame)
-        text = self._processor.apply_chat_template(
-            self.dialect.messages(instruction, frame, grammar), tokenize=False, add_generation_prompt=True
+        return self._batch([(picture, instruction)], grammar)
+
+    def _batch(self, asked: Sequence[tuple[Picture, str]], grammar: Grammar = Grammar.FULL) -> Any:
+        """`model_inputs` of several questions, filled up to the longest at the left, where no answer begins."""
+        frames = [self.frame(picture.size) for picture, _ in asked]
+        texts = [
+            self._processor.apply_chat_template(
+                self.dialect.messages(instruction, frame, grammar), tokenize=False, add_generation_prompt=True
+            )
+            for (_, instruction), frame in zip(asked, frames, strict=True)
+        ]
+        pixels = [resize_to_frame(picture.pixels, frame) for (picture, _), frame in zip(asked, frames, strict=True)]
+        options = {"padding": True, "padding_side": "left", "do_resize": False, "return_tensors": "pt"}
+        return self._processor(images=pixels, text=texts, **options).to(self.device)
+
+    def _decoded(self, tokens: torch.Tensor) -> list[str]:
+        """The texts of completions' tokens, int (N, L)."""
+        texts: list[str] = self._processor.batch_decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        return self._processor(images=[pixels], text=[text], do_resize=False, return_tensors="pt").to(self.device)
+        return texts
 
     def _generation(self, temperature: float) -> dict[str, Any]:
         """Arguments of ``generate``; sampling is from the whole distribution, as in GRPO, without top-k or top-p."""

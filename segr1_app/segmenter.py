@@ -104,6 +104,8 @@ class Sam2Segmenter:
         self._cache: LRUCache[str, Embedding] = LRUCache(cache_bytes, getsizeof=lambda embedding: embedding.nbytes)
         # The predictor holds the current picture: one caller at a time.
         self._lock = threading.Lock()
+        # On a GPU encoding has a stream of its own, so that it runs beside a policy that writes.
+        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     @classmethod
     def load(cls, source: str | Path, *, device: str = "auto") -> Sam2Segmenter:
@@ -157,7 +159,7 @@ class Sam2Segmenter:
             cached = self._cache.get(picture.sha256)
             if cached is not None:
                 return cached
-            with _inference(self.device):
+            with _inference(self.device), self._own_stream():
                 # A copy, because torch warns of arrays that must not be written to.
                 self._predictor.set_image(picture.pixels.copy())
             features = self._predictor._features
@@ -208,6 +210,17 @@ class Sam2Segmenter:
                     )
             finally:
                 predictor.reset_predictor()
+
+    @contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        """The stream of encoding; what was made on it can be used on any other afterwards."""
+        if self._stream is None:
+            yield
+            return
+        self._stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self._stream):
+            yield
+        self._stream.synchronize()
 
     def _decode_one(self, prompt: ObjectPrompt, start: Mask | None, frame: ImageSize) -> ObjectMask:
         if prompt.box is None and not prompt.points and start is None:

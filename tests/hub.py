@@ -62,7 +62,10 @@ def use_hub(monkeypatch: pytest.MonkeyPatch, cache: Path, address: str | None) -
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", address is None)
     if address is not None:
+        # Made of the endpoint when the module is imported; a process that is started with HF_ENDPOINT has both.
         monkeypatch.setattr(constants, "ENDPOINT", address)
+        template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 def put_in_cache(cache: Path, repo_id: str, files: Mapping[str, Path]) -> Path:

@@ -81,7 +81,7 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|im_end|>{%- endif -%}
 """
-"""Picture and the first two lines of `user_text`: a model that knows one form need not be told about it."""
+"""Picture and the first two lines of `Dialect.user_text`: a model that knows one form need not be told about it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def test_masks_are_decoded_in_the_browser_as_they_were_encoded(
     assert np.array_equal(np.array(pixels, dtype=bool).reshape(height, width), mask[np.ix_(rows, columns)])
 
 
-def test_models_that_cannot_be_loaded_are_named_and_the_page_stays(
+def test_models_that_cannot_be_loaded_are_named_and_the_embedded_ones_answer(
     visit: Callable[..., Page],
     scripted_app: ScriptedApp,  # which has set where gradio keeps its files
     tmp_path: Path,
@@ -149,7 +149,7 @@ def test_models_that_cannot_be_loaded_are_named_and_the_page_stays(
     page_server.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
     try:
         page = visit(f"http://127.0.0.1:{port}/")
-        page.wait_for_selector(".lamp.is-failed")
+        page.wait_for_selector(".lamp.is-ready")
         expect(page.locator("#header .notice")).to_contain_text("nothing-here")
     finally:
         page_server.close()
