@@ -72,6 +72,6 @@ def load_failure(source: str, error: Exception) -> str:
     if "trust_remote_code" in str(error):
         return f"{source} needs code of its own, and code from a model is never run here: choose another --policy."
     if isinstance(error, SafetensorError):
-        return f"The weights of {source} are damaged ({error}): copy or download them anew."
+        return f"The policy in '{source}' cannot be loaded, its weights are damaged: get them anew. ({error})"
     reason = " ".join(str(error).split())
     return f"The policy in '{source}' cannot be loaded: {reason}"
