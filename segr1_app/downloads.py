@@ -77,14 +77,14 @@ class Download:
             for model in self._models:
                 model.fetch(_counter(lambda done: self._tell(done=self._before + done)))
                 self._before = self._state.done
+            # Before it is told to be done, so that whoever reads that finds the models in use.
+            self._finished()
             ending = DownloadState("done", self._state.total, self._state.total, time.monotonic() - self._began)
         except ModelError as error:
             ending = DownloadState("failed", self._state.done, self._state.total, failure=str(error))
         finally:
             # Anything unforeseen goes on to the thread's own traceback.
             self._state = ending
-        if ending.state == "done":
-            self._finished()
 
     def _tell(self, *, done: int | None = None, total: int | None = None) -> None:
         state = self._state

@@ -15,8 +15,10 @@ from typing import Any
 import httpx2
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
+    DryRunError,
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -50,7 +52,7 @@ class HubModel:
         """The folder of its files on this machine, when all of them are there; asks no network."""
         try:
             folder = Path(snapshot_download(self.repo_id, allow_patterns=self._patterns, local_files_only=True))
-        except LocalEntryNotFoundError:
+        except (LocalEntryNotFoundError, HFValidationError):
             return None
         return folder if self._is_whole(folder) else None
 
@@ -68,7 +70,7 @@ class HubModel:
             return folder
         try:
             folder = Path(snapshot_download(self.repo_id, allow_patterns=self._patterns, tqdm_class=progress))
-        except (OSError, httpx2.HTTPError) as error:
+        except (OSError, httpx2.HTTPError, HFValidationError) as error:
             raise ModelError(self._failure(error)) from error
         if not self._is_whole(folder):
             raise ModelError(
@@ -84,7 +86,7 @@ class HubModel:
         """
         try:
             files = snapshot_download(self.repo_id, allow_patterns=self._patterns, dry_run=True)
-        except (OSError, httpx2.HTTPError) as error:
+        except (OSError, httpx2.HTTPError, HFValidationError) as error:
             raise ModelError(self._failure(error)) from error
         return sum(file.file_size or 0 for file in files if file.will_download)
 
@@ -105,13 +107,13 @@ class HubModel:
 
     def _failure(self, error: Exception) -> str:
         """One sentence on why the files could not be had, and what to change."""
-        # The hub's client wraps most of what happens to it into "not found here either".
-        cause = (isinstance(error, LocalEntryNotFoundError) and error.__cause__) or error
+        # The hub's client wraps most of what happens to it into "not found here either" or "cannot be tried".
+        cause = (isinstance(error, LocalEntryNotFoundError | DryRunError) and error.__cause__) or error
         number = cause.errno if isinstance(cause, OSError) else None
         name, cache, folder_instead = self.repo_id, constants.HF_HUB_CACHE, f"give {self.option} a model folder"
         if isinstance(cause, GatedRepoError):
             why = f"the owners of {name} have to let you in: ask for it at {constants.ENDPOINT}/{name}, then {LOGIN}"
-        elif isinstance(cause, RepositoryNotFoundError):
+        elif isinstance(cause, RepositoryNotFoundError | HFValidationError):
             why = f"the hub has no {name}, or it is private: check the name given to {self.option}, or {LOGIN}"
         elif isinstance(cause, OfflineModeIsEnabled):
             why = f"HF_HUB_OFFLINE forbids to download {name}, which is not here: unset that, or {folder_instead}"

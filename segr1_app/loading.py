@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 def free_memory(device: torch.device) -> int:
     """Bytes that can be had on a device now."""
     if device.type == "cuda":
+        # What torch keeps of models that were let go counts as free.
+        gc.collect()
+        torch.cuda.empty_cache()
         free: int = torch.cuda.mem_get_info(device)[0]
         return free
     available: int = psutil.virtual_memory().available

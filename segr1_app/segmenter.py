@@ -118,10 +118,15 @@ class Sam2Segmenter:
         """
         target = resolve_device(device)
         folder = Path(source)
-        if folder.is_dir():
-            return cls(_model_from_folder(folder, target), model_name(folder))
-        if str(source) in HF_MODEL_ID_TO_FILENAMES:
-            return cls(_model_from_hub(str(source), target), str(source))
+        try:
+            if folder.is_dir():
+                return cls(_model_from_folder(folder, target), model_name(folder))
+            if str(source) in HF_MODEL_ID_TO_FILENAMES:
+                return cls(_model_from_hub(str(source), target), str(source))
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{source} does not fit into the memory of {target}: use a smaller --segmenter."
+            ) from error
         known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
         raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
 
@@ -278,8 +283,8 @@ def _model_from_checkpoint(config_name: str, file: Path, device: torch.device) -
     try:
         # Reads with weights_only=True, so that no file can bring code along.
         model: torch.nn.Module = build_sam2(config_name, str(file), device=str(device))
-    except torch.OutOfMemoryError as error:
-        raise ModelError(f"{file.name} does not fit into the memory of {device}: use a smaller --segmenter.") from error
+    except torch.OutOfMemoryError:
+        raise
     except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
         raise ModelError(f"The weights in '{file}' are damaged: delete them and start again.") from error
     return model

@@ -136,10 +136,17 @@ def test_what_the_hub_refuses_is_told_in_one_sentence(hub: Hub, tmp_path: Path, 
         VlmPolicy.load(POLICY, device="cpu")
 
 
+def test_a_name_that_the_hub_cannot_have_is_told(hub: Hub) -> None:
+    with pytest.raises(ModelError, match=r"hub has no a/b\.\.c"):
+        VlmPolicy.load("a/b..c", device="cpu")
+    assert not hub.asked
+
+
 def test_without_a_network_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     use_hub(monkeypatch, tmp_path, "http://127.0.0.1:9")  # where nobody listens
-    with pytest.raises(ModelError, match="hub cannot be reached: check the network, or give --policy a model folder"):
-        VlmPolicy.load(POLICY, device="cpu")
+    for ask in (lambda: VlmPolicy.load(POLICY, device="cpu"), policy_on_hub(POLICY).bytes_to_fetch):
+        with pytest.raises(ModelError, match="hub cannot be reached: check the network, or give --policy a model"):
+            ask()
     use_hub(monkeypatch, tmp_path, None)
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids"):
         VlmPolicy.load(POLICY, device="cpu")

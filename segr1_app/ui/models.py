@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DOWNLOAD_COMMAND = "python -m segr1_app download"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
@@ -173,6 +175,8 @@ class ModelHost:
             if self._choice.missing:
                 lack = gpu_lack(self._settings.device)
                 status = replace(status, reason=f"{EMBEDDED} {lack}." if lack else status.reason, offered=not lack)
+            if status.offered:
+                logger.warning("%s The page offers to fetch them, and so does: %s", status.reason, DOWNLOAD_COMMAND)
         except SegR1Error as error:
             status = replace(status, state="failed", failure=str(error))
         finally:

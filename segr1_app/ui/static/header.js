@@ -13,8 +13,8 @@ import { h } from "./dom.js";
 export function mount({ element, props, watch, server, trigger }) {
   const models = h("p", { class: "header-models", role: "status" });
   const note = h("p", { class: "header-note" });
-  const failure = h("p", { class: "notice", role: "alert" });
-  const reason = h("p", { class: "header-note header-reason" });
+  const failure = h("p", { class: "notice header-failure", role: "alert" });
+  const reason = h("p", { class: "header-reason" });
   // Only an admin's page has these functions.
   const offer = server?.download_state ? new Offer(server, () => trigger("change")) : null;
   element.replaceChildren(
