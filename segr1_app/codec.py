@@ -1,4 +1,4 @@
-"""The text a policy reads and writes: the one place that knows how mask prompts are spelled.
+"""The text that Seg-R1 reads and writes; `segr1_app.dialects` sets it beside those of other models.
 
 A completion of Seg-R1 (arXiv 2506.22624, section 3) reads::
 
@@ -11,11 +11,11 @@ linear in its length.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice, pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -116,34 +116,6 @@ def check_instruction(instruction: str) -> str:
     return words
 
 
-def user_text(instruction: str, policy_wh: ImageSize, grammar: Grammar = Grammar.FULL) -> str:
-    """What a policy is told beside the picture, in three lines: what to segment, its frame, and the form of the answer.
-
-    Args:
-        instruction: what to segment.
-        policy_wh: the size of the picture as the policy sees it, in whose pixels the completion is to speak.
-        grammar: the form of the answer, one of `FORMAT_PROMPTS`.
-
-    Raises:
-        SegR1Error: as `check_instruction`.
-    """
-    frame = f"The picture is {policy_wh[0]} x {policy_wh[1]} pixels."
-    return "\n".join((check_instruction(instruction), frame, FORMAT_PROMPTS[grammar]))
-
-
-def chat_messages(instruction: str, policy_wh: ImageSize, grammar: Grammar = Grammar.FULL) -> list[dict[str, Any]]:
-    """The conversation that asks a policy: the system prompt, then picture and `user_text`, whose arguments it takes.
-
-    Raises:
-        SegR1Error: as `check_instruction`.
-    """
-    text = user_text(instruction, policy_wh, grammar)
-    return [
-        {"role": "system", "content": [{"type": "text", "text": SYSTEM_PROMPT}]},
-        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]},
-    ]
-
-
 def can_be_reasoning(text: str) -> bool:
     """Whether a text can stand between ``<think>`` and ``</think>``: it is not empty and holds none of the tags."""
     return bool(text.strip()) and _TAG.search(text) is None
@@ -196,10 +168,47 @@ def parse_completion(
     """
     reader = _Reader(ImageSize(*image_size), grammar)
     reader.read(text)
-    problems = tuple(reader.problems)
-    if len(problems) > MAX_PROBLEMS:
-        problems = (*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more problems")
-    return ParsedCompletion(reader.reasoning, reader.objects, problems, well_formed=not problems)
+    return ParsedCompletion(
+        reader.reasoning, reader.objects, told_problems(reader.problems), well_formed=not reader.problems
+    )
+
+
+def told_problems(problems: Iterable[str]) -> tuple[str, ...]:
+    """As many problems as are told, and how many more there are."""
+    every = tuple(problems)
+    left_out = len(every) - MAX_PROBLEMS
+    return (*every[:MAX_PROBLEMS], f"and {left_out} more problems") if left_out > 0 else every
+
+
+def box_inside(xyxy: tuple[float, ...], frame: ImageSize, spelled: str) -> tuple[Box | None, tuple[str, ...]]:
+    """The part of a box inside a frame.
+
+    Args:
+        xyxy: four finite numbers.
+        frame: width and height over which they run.
+        spelled: the box as it was written.
+
+    Returns:
+        The part, None when it has no area; and what is wrong with the box, in words.
+    """
+    x1, y1, x2, y2 = xyxy
+    width, height = frame
+    inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+    problems = []
+    if inside != (x1, y1, x2, y2):
+        problems.append(f"the box {spelled} leaves the picture of {width} x {height}")
+    if inside[0] < inside[2] and inside[1] < inside[3]:
+        return Box(*inside), tuple(problems)
+    problems.append(f"the box {spelled} has no area in the picture: it is left out")
+    return None, tuple(problems)
+
+
+def point_outside(x: float, y: float, frame: ImageSize) -> str | None:
+    """What is wrong with a point that lies outside a frame of this width and height; None when it lies inside."""
+    width, height = frame
+    if 0 <= x <= width and 0 <= y <= height:
+        return None
+    return f"the point ({_spell(x)}, {_spell(y)}) is outside {width} x {height}: it is left out"
 
 
 @dataclass(slots=True)
@@ -260,7 +269,7 @@ class _Reader:
     def _check_between(self, between: str, *, comma: bool) -> None:
         left_over = between.strip()
         if left_over and not (comma and left_over == ","):
-            self._problem(f"text outside the tags: {_quote(left_over)}")
+            self._problem(f"text outside the tags: {quote(left_over)}")
 
     def _check_order(self, names: Sequence[str]) -> None:
         wanted = [name for name in _TAGS if not (name == "bbox" and self.grammar is Grammar.PRE_RL)]
@@ -279,23 +288,20 @@ class _Reader:
         if self.grammar is Grammar.ABSTENTION:
             pattern, form = _EMPTY_LIST, "[]"
         if not pattern.fullmatch(content):
-            self._problem(f"<{name}> should read {form}, not {_quote(content)}")
+            self._problem(f"<{name}> should read {form}, not {quote(content)}")
 
     def _boxes(self, contents: Sequence[str]) -> list[Box]:
-        width, height = self.frame
         boxes = []
         if len(contents) > MAX_BOXES:
             self._problem(f"there are more than {MAX_BOXES} boxes: the others are left out")
         for content in contents[:MAX_BOXES]:
             self._check_list("bbox", content, _BOX_LIST, "[x1,y1,x2,y2]")
-            for x1, y1, x2, y2 in _tuples(_numbers(content, 4 * MAX_BOXES), 4):
-                inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
-                if inside != (x1, y1, x2, y2):
-                    self._problem(f"the box {_quote(content)} leaves the picture of {width} x {height}")
-                if inside[0] < inside[2] and inside[1] < inside[3]:
-                    boxes.append(Box(*inside))
-                else:
-                    self._problem(f"the box {_quote(content)} has no area in the picture: it is left out")
+            for numbers in _tuples(_numbers(content, 4 * MAX_BOXES), 4):
+                box, problems = box_inside(numbers, self.frame, quote(content))
+                for problem in problems:
+                    self._problem(problem)
+                if box is not None:
+                    boxes.append(box)
         return boxes[:MAX_BOXES]
 
     def _points(self, points: str | None, labels: str | None) -> list[Point]:
@@ -309,13 +315,12 @@ class _Reader:
             self._problem(f"there are more than {MAX_POINTS} points: the others are left out")
         elif len(places) != len(values):
             self._problem(f"{len(places)} points have {len(values)} labels: what has no partner is left out")
-        width, height = self.frame
         found = []
         for (x, y), value in list(zip(places, values, strict=False))[:MAX_POINTS]:
             if value not in (0, 1):
                 self._problem(f"the label {_spell(value)} is neither 1 nor 0: its point is left out")
-            elif not (0 <= x <= width and 0 <= y <= height):
-                self._problem(f"the point ({_spell(x)}, {_spell(y)}) is outside {width} x {height}: it is left out")
+            elif problem := point_outside(x, y, self.frame):
+                self._problem(problem)
             else:
                 found.append(Point(x, y, int(value)))
         return found
@@ -336,6 +341,7 @@ def _spell(value: float) -> str:
     return np.format_float_positional(value, trim="-")
 
 
-def _quote(text: str, limit: int = 40) -> str:
+def quote(text: str, limit: int = 40) -> str:
+    """The beginning of a text between quotes, for a message."""
     shown = text.strip()
     return f"'{shown}'" if len(shown) <= limit else f"'{shown[:limit]}...'"

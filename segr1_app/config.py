@@ -14,12 +14,17 @@ from segr1_app.promotion import promoted_policy
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 DEFAULT_POLICY = ASSETS / "models" / "policy"
 DEFAULT_SEGMENTER = ASSETS / "models" / "segmenter"
+FULL_POLICY = "geshang/Seg-R1-3B"
+FULL_SEGMENTER = "facebook/sam2.1-hiera-large"
 DEFAULT_HOME = Path(".segr1")
 DEFAULT_PORT = 7860
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
+AUTO = "auto"
+MODELS = ("auto", "embedded", "full")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ATTENTIONS = ("auto", "sdpa", "flash_attention_2", "eager")
+DIALECTS = ("auto", "segr1", "qwen2.5-vl", "qwen3-vl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +33,26 @@ class Settings:
 
     Attributes:
         home: the one data folder: database, pictures and runs.
-        policy: a folder or a hub id of a transformers image-text-to-text model.
-        segmenter: a folder or a hub id of a sam2 model.
+        models: the pair that is used where policy or segmenter are "auto": "embedded", "full", or "auto", the full one
+            where it can run at once.
+        policy: a folder or a hub id of a transformers image-text-to-text model, or "auto": that of the pair.
+        segmenter: a folder or a hub id of a sam2 model, or "auto": that of the pair.
         device: a torch device such as "cpu" or "cuda:1", or "auto": the GPU when there is one.
         dtype: the policy's number format, or "auto": bfloat16 on a GPU, float32 elsewhere.
         attention: the policy's attention kernel, or "auto": flash-attention when installed on a GPU, else SDPA.
+        dialect: what the policy speaks, a name of `segr1_app.dialects.DIALECTS`, or "auto": what it was taught.
         host, port, share: where the page is served, and whether gradio opens a public link to it.
         admin: whether whoever opens the page may train and change its models, wherever they are.
     """
 
     home: Path = DEFAULT_HOME
-    policy: str = str(DEFAULT_POLICY)
-    segmenter: str = str(DEFAULT_SEGMENTER)
+    models: str = AUTO
+    policy: str = AUTO
+    segmenter: str = AUTO
     device: str = "auto"
     dtype: str = "auto"
     attention: str = "auto"
+    dialect: str = "auto"
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     share: bool = False
@@ -63,11 +73,11 @@ class Settings:
         """
         given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
         if "policy" in given and given["policy"] is None:
-            given["policy"] = ("home" in given and promoted_policy(given["home"])) or str(DEFAULT_POLICY)
+            given["policy"] = ("home" in given and promoted_policy(given["home"])) or AUTO
         settings = cls(**given)
         if not 0 <= settings.port <= 65535:
             raise SettingsError(f"--port {settings.port} is not a port; choose a number from 0 to 65535.")
-        for name, known in (("dtype", DTYPES), ("attention", ATTENTIONS)):
+        for name, known in (("models", MODELS), ("dtype", DTYPES), ("attention", ATTENTIONS), ("dialect", DIALECTS)):
             # argparse checks what is given as an argument, but not what comes from the environment.
             if getattr(settings, name) not in known:
                 raise SettingsError(f"--{name} {getattr(settings, name)} is none of {', '.join(known)}.")
@@ -91,18 +101,25 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
     """Declare what every command that runs models takes: which models, and how to run them."""
     group = parser.add_argument_group("models")
     group.add_argument(
+        "--models",
+        choices=MODELS,
+        default=environ.get("SEGR1_MODELS", AUTO),
+        help=f"the pair to use where none is named: embedded, full ({FULL_POLICY} and {FULL_SEGMENTER}), or auto, the "
+        "full one when it is downloaded and there is a GPU for it (SEGR1_MODELS; default: %(default)s)",
+    )
+    group.add_argument(
         "--policy",
         metavar="ID|DIR",
         default=environ.get("SEGR1_POLICY"),
         help="policy: a model folder or a hub id such as geshang/Seg-R1-3B (SEGR1_POLICY; default: the one that was "
-        "promoted in --home, else the embedded one)",
+        "promoted in --home, else that of --models)",
     )
     group.add_argument(
         "--segmenter",
         metavar="ID|DIR",
-        default=environ.get("SEGR1_SEGMENTER", str(DEFAULT_SEGMENTER)),
+        default=environ.get("SEGR1_SEGMENTER", AUTO),
         help="segmenter: a model folder or a hub id such as facebook/sam2.1-hiera-large "
-        "(SEGR1_SEGMENTER; default: the embedded one)",
+        "(SEGR1_SEGMENTER; default: that of --models)",
     )
     group.add_argument(
         "--device",
@@ -120,6 +137,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         choices=ATTENTIONS,
         default=environ.get("SEGR1_ATTENTION", "auto"),
         help="attention of the policy (SEGR1_ATTENTION; default: flash-attention when installed, else sdpa)",
+    )
+    group.add_argument(
+        "--dialect",
+        choices=DIALECTS,
+        default=environ.get("SEGR1_DIALECT", "auto"),
+        help="how the policy is asked and its answer read (SEGR1_DIALECT; default: as its own configuration says)",
     )
 
 

@@ -1,10 +1,14 @@
-"""What both models need to load: a device, a number format and a name to show."""
+"""What both models need to load: a device, memory on it, a number format and a name to show."""
 
 from __future__ import annotations
 
+import gc
+import math
 from pathlib import Path
 
+import psutil
 import torch
+from safetensors import safe_open
 
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
 from segr1_app.domain import ModelError
@@ -33,6 +37,49 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be had on a device now."""
+    if device.type == "cuda":
+        # What torch keeps of models that were let go counts as free.
+        gc.collect()
+        torch.cuda.empty_cache()
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    available: int = psutil.virtual_memory().available
+    return available
+
+
+def parameter_count(folder: Path) -> int:
+    """How many numbers the safetensors files of a folder hold; reads their headers only.
+
+    Raises:
+        OSError, SafetensorError: when one cannot be read.
+    """
+    count = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as weights:
+            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return count
+
+
+def check_memory(folder: Path, dtype: torch.dtype, device: torch.device, advice: str) -> None:
+    """Refuse weights that cannot fit before their loading takes the machine down.
+
+    Args:
+        folder: holds the weights as safetensors.
+        dtype: the number format they are loaded in.
+        device: where to.
+        advice: what to say first; the figures follow it.
+
+    Raises:
+        ModelError: when the weights alone need more memory than is free.
+        OSError, SafetensorError: when they cannot be read.
+    """
+    needed, free = parameter_count(folder) * dtype.itemsize, free_memory(device)
+    if needed > free:
+        raise ModelError(f"{advice} (It needs {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free on {device}.)")
 
 
 def model_name(folder: Path) -> str:

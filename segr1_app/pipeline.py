@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from segr1_app.codec import parse_completion
+from segr1_app.choosing import choose_models
 from segr1_app.config import Settings
 from segr1_app.domain import ImageSize, Mask, ObjectMask, Prediction
+from segr1_app.embeddings import Embedding
 from segr1_app.geometry import rescale_objects
 from segr1_app.images import Picture
 from segr1_app.policy import Policy, VlmPolicy
@@ -26,10 +29,17 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A policy and a segmenter that work together."""
+    """A policy and a segmenter that work together.
+
+    Attributes:
+        policy, segmenter: the models.
+        overlaps: whether a picture is encoded while the policy writes. A policy that writes token by token leaves most
+            of a GPU idle; of a CPU it leaves nothing.
+    """
 
     policy: Policy
     segmenter: Segmenter
+    overlaps: bool = False
 
     def stream(self, picture: Picture, instruction: str) -> Iterator[TextDelta | Prediction]:
         """Run and yield the policy's text as it comes, then, last, the prediction.
@@ -40,19 +50,70 @@ class Pipeline:
         """
         started = time.perf_counter()
         pieces = []
-        for piece in self.policy.stream(picture, instruction):
-            pieces.append(piece)
-            yield TextDelta(piece)
-        spoken = time.perf_counter()
-        completion = "".join(pieces)
+        with self._encoding([picture]) as encoded:
+            for piece in self.policy.stream(picture, instruction):
+                pieces.append(piece)
+                yield TextDelta(piece)
+            spoken = time.perf_counter()
+            (embedding,) = encoded()
+        seconds = {"policy": spoken - started, "encode": time.perf_counter() - spoken}
+        yield self._prediction(picture, instruction, "".join(pieces), embedding, seconds)
+
+    def run(self, picture: Picture, instruction: str) -> Prediction:
+        """The prediction for ``picture``; see `stream`."""
+        for event in self.stream(picture, instruction):
+            if isinstance(event, Prediction):
+                return event
+        raise AssertionError("a stream ends with its prediction")
+
+    def run_together(self, asked: Sequence[tuple[Picture, str]]) -> list[Prediction]:
+        """Predictions for several pictures and their instructions, of which the policy writes all answers at once.
+
+        Their times are equal shares of what all took.
+
+        Raises:
+            ModelError, SegR1Error: as `stream`.
+        """
+        started = time.perf_counter()
+        with self._encoding([picture for picture, _ in asked]) as encoded:
+            completions = self.policy.complete(asked)
+            spoken = time.perf_counter()
+            embeddings = encoded()
+        seconds = {"policy": (spoken - started) / len(asked), "encode": (time.perf_counter() - spoken) / len(asked)}
+        return [
+            self._prediction(picture, instruction, completion, embedding, seconds)
+            for (picture, instruction), completion, embedding in zip(asked, completions, embeddings, strict=True)
+        ]
+
+    @contextmanager
+    def _encoding(self, pictures: Sequence[Picture]) -> Iterator[Callable[[], list[Embedding]]]:
+        """What gives the pictures' embeddings, made in the meantime where that pays, else when they are asked for."""
+
+        def encode() -> list[Embedding]:
+            return [self.segmenter.encode(picture) for picture in pictures]
+
+        if not self.overlaps:
+            yield encode
+            return
+        with ThreadPoolExecutor(1, "encode") as beside:
+            yield beside.submit(encode).result
+
+    def _prediction(
+        self,
+        picture: Picture,
+        instruction: str,
+        completion: str,
+        embedding: Embedding,
+        seconds: Mapping[str, float],
+    ) -> Prediction:
+        """What becomes of a completion; ``seconds`` are those of the stages before."""
+        begun = time.perf_counter()
         policy_wh = self.policy.frame(picture.size)
-        parsed = parse_completion(completion, policy_wh)
+        parsed = self.policy.dialect.parse(completion, policy_wh)
         objects = rescale_objects(parsed.objects, from_wh=policy_wh, to_wh=picture.size)
-        embedding = self.segmenter.encode(picture)
-        encoded = time.perf_counter()
         masks = self.segmenter.decode(embedding, objects)
-        decoded = time.perf_counter()
-        yield Prediction(
+        stages = {**seconds, "decode": time.perf_counter() - begun}
+        return Prediction(
             image_size=picture.size,
             instruction=instruction,
             completion=completion,
@@ -63,22 +124,10 @@ class Pipeline:
             well_formed=parsed.well_formed,
             masks=masks,
             mask=unite(masks, picture.size),
-            seconds={
-                "policy": spoken - started,
-                "encode": encoded - spoken,
-                "decode": decoded - encoded,
-                "total": decoded - started,
-            },
+            seconds={**stages, "total": sum(stages.values())},
             policy_id=self.policy.model_id,
             segmenter_id=self.segmenter.model_id,
         )
-
-    def run(self, picture: Picture, instruction: str) -> Prediction:
-        """The prediction for ``picture``; see `stream`."""
-        for event in self.stream(picture, instruction):
-            if isinstance(event, Prediction):
-                return event
-        raise AssertionError("a stream ends with its prediction")
 
 
 def unite(masks: tuple[ObjectMask, ...], image_wh: ImageSize) -> Mask:
@@ -90,10 +139,22 @@ def unite(masks: tuple[ObjectMask, ...], image_wh: ImageSize) -> Mask:
 
 
 def load_models(settings: Settings) -> tuple[VlmPolicy, Sam2Segmenter]:
-    """Load both models as ``settings`` say.
+    """Load both models as ``settings`` say; those that they leave open are chosen.
 
     Raises:
         ModelError: when one of them cannot be loaded.
     """
-    policy = VlmPolicy.load(settings.policy, device=settings.device, dtype=settings.dtype, attention=settings.attention)
+    settings = choose_models(settings).settings
+    policy = VlmPolicy.load(
+        settings.policy,
+        device=settings.device,
+        dtype=settings.dtype,
+        attention=settings.attention,
+        dialect=settings.dialect,
+    )
     return policy, Sam2Segmenter.load(settings.segmenter, device=settings.device)
+
+
+def working_together(policy: VlmPolicy, segmenter: Sam2Segmenter) -> Pipeline:
+    """The pipeline of two loaded models, which overlap where they run on a GPU."""
+    return Pipeline(policy, segmenter, overlaps=segmenter.device.type == "cuda")

@@ -7,11 +7,9 @@ constrained decoding and without rewriting.
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,30 +29,18 @@ from transformers import (
 from transformers.utils.import_utils import is_flash_attn_2_available
 from transformers.utils.logging import disable_progress_bar
 
-from segr1_app.codec import Grammar, chat_messages
+from segr1_app.codec import Grammar
+from segr1_app.dialects import SEGR1, Dialect, native_dialect
 from segr1_app.domain import ImageSize, ModelError, RgbPixels
 from segr1_app.geometry import policy_frame
 from segr1_app.images import Picture
-from segr1_app.loading import model_name, resolve_device, resolve_dtype
+from segr1_app.loading import check_memory, model_name, resolve_device, resolve_dtype
+from segr1_app.policy_files import PolicyCard, load_failure, policy_folder, read_card
 
-CARD_FILE = "segr1.json"
 MAX_PIXELS = 840 * 840
 """Upper bound of a policy's picture in pixels, where its processor would take more (Qwen2.5-VL: 12.8 million)."""
 MAX_NEW_TOKENS = 512
 """Length of a completion where the model's own generation config names none; the paper trains with 400."""
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyCard:
-    """What a small policy says of itself in ``segr1.json``.
-
-    Attributes:
-        instructions: the instructions it was trained on.
-        understands: one plain sentence for the page about what it can be asked.
-    """
-
-    instructions: tuple[str, ...]
-    understands: str
 
 
 class Policy(Protocol):
@@ -63,12 +49,21 @@ class Policy(Protocol):
     @property
     def model_id(self) -> str: ...
 
+    @property
+    def dialect(self) -> Dialect:
+        """How it is asked, and how its completions are read."""
+        ...
+
     def frame(self, image_wh: ImageSize) -> ImageSize:
-        """The frame in which the policy speaks of a picture of size ``image_wh``."""
+        """The frame in whose pixels the policy sees a picture of size ``image_wh``."""
         ...
 
     def stream(self, picture: Picture, instruction: str) -> Iterator[str]:
         """The greedy completion, piece by piece; the pieces joined are the completion."""
+        ...
+
+    def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
+        """The greedy completions for pictures and their instructions, made together."""
         ...
 
 
@@ -79,57 +74,78 @@ class VlmPolicy:
         model: the model, on its device, in eval mode.
         processor: its processor; its image processor names the patch grid and the range of picture areas.
         model_id: the name shown to the user.
-        card: what a small model says of itself, or None for one that takes any instruction.
+        card: what a model says of itself, or None for one that says nothing.
+        dialect: how it is asked, and how its completions are read.
     """
 
     def __init__(
-        self, model: PreTrainedModel, processor: ProcessorMixin, model_id: str, card: PolicyCard | None = None
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
+        model_id: str,
+        card: PolicyCard | None = None,
+        dialect: Dialect = SEGR1,
     ) -> None:
         # Any, because both are callable in ways their annotations do not tell.
         self._model: Any = model
         self._processor: Any = processor
         self._model_id = model_id
         self.card = card
+        self.dialect = dialect
         # Generation keeps the position offsets of the current picture in the model: one caller at a time. A plain lock,
         # because a streaming generator may be finished by another thread than the one that started it.
         self._lock = threading.Lock()
 
     @classmethod
     def load(
-        cls, source: str | Path, *, device: str = "auto", dtype: str = "auto", attention: str = "auto"
+        cls,
+        source: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        attention: str = "auto",
+        dialect: str = "auto",
     ) -> VlmPolicy:
-        """Load a model folder or a hub id; no remote code, safetensors only.
+        """Load a model folder or a hub id, which is downloaded unless it is here; no remote code, safetensors only.
 
         Args:
             source: an existing folder, or the id of a repository on the model hub.
             device: a torch device, or "auto" for the GPU when there is one.
             dtype: "float32", "bfloat16", "float16", or "auto" for bfloat16 on a GPU and float32 elsewhere.
             attention: an attention of transformers, or "auto" for flash-attention when installed, else SDPA.
+            dialect: a name of `segr1_app.dialects.DIALECTS`, or "auto" for the one that the model was taught.
 
         Raises:
+            SettingsError: when there is no such dialect.
             ModelError: when there is no such model, it is of another kind, or it does not fit into memory.
         """
-        target = resolve_device(device)
-        folder = Path(source)
+        target, number = resolve_device(device), resolve_dtype(dtype, resolve_device(device))
+        folder = policy_folder(str(source))
         # A bar per file read tells nobody anything; downloads have bars of their own, which stay.
         disable_progress_bar()
         if attention == "auto":
-            attention = "flash_attention_2" if target.type == "cuda" and is_flash_attn_2_available() else "sdpa"
+            halved = target.type == "cuda" and number.itemsize == 2  # flash-attention computes in nothing wider
+            attention = "flash_attention_2" if halved and is_flash_attn_2_available() else "sdpa"
+        options = {"local_files_only": True, "trust_remote_code": False}
         try:
-            processor = AutoProcessor.from_pretrained(str(source))
+            check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
+            processor = AutoProcessor.from_pretrained(str(folder), **options)
             model = AutoModelForImageTextToText.from_pretrained(
-                str(source),
-                dtype=resolve_dtype(dtype, target),
+                str(folder),
+                dtype=number,
                 attn_implementation=attention,
                 device_map=str(target),
                 use_safetensors=True,
+                **options,
             )
         except torch.OutOfMemoryError as error:
             raise ModelError(f"{source} does not fit into the memory of {target}: use a smaller --policy.") from error
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-            raise ModelError(_load_failure(str(source), error)) from error
-        name = model_name(folder) if folder.is_dir() else str(source)
-        return cls(model.eval(), processor, name, read_card(folder))
+            raise ModelError(load_failure(str(source), error)) from error
+        name = model_name(folder) if Path(source).is_dir() else str(source)
+        card = read_card(folder)
+        told = dialect if dialect != "auto" else card.dialect if card else None
+        return cls(model.eval(), processor, name, card, native_dialect(model.config.model_type, str(source), told))
 
     @property
     def model_id(self) -> str:
@@ -213,6 +229,17 @@ class VlmPolicy:
             if failures:
                 raise failures[0]
 
+    def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
+        """The greedy completions for pictures and their instructions, generated as one batch, which keeps a GPU busy.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+        """
+        with self._lock, _inference():
+            inputs = self._batch(asked)
+            sequences = self._model.generate(**inputs, **self._generation(temperature=0.0))
+            return self._decoded(sequences[:, inputs["input_ids"].shape[1] :])
+
     def sample(
         self,
         picture: Picture,
@@ -254,22 +281,34 @@ class VlmPolicy:
                 cache=cache,
                 **self._generation(temperature=temperature),
             )
-            completions: list[str] = self._processor.batch_decode(
-                sequences[:, prompt.shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            return completions
+            return self._decoded(sequences[:, prompt.shape[1] :])
 
     def model_inputs(self, picture: Picture, instruction: str, grammar: Grammar = Grammar.FULL) -> Any:
         """The model's inputs, on its device.
 
         The picture is resized here and not by the processor, because the frame in which the model speaks must be known.
         """
-        frame = self.frame(picture.size)
-        pixels = resize_to_frame(picture.pixels, frame)
-        text = self._processor.apply_chat_template(
-            chat_messages(instruction, frame, grammar), tokenize=False, add_generation_prompt=True
+        return self._batch([(picture, instruction)], grammar)
+
+    def _batch(self, asked: Sequence[tuple[Picture, str]], grammar: Grammar = Grammar.FULL) -> Any:
+        """`model_inputs` of several questions, filled up to the longest at the left, where no answer begins."""
+        frames = [self.frame(picture.size) for picture, _ in asked]
+        texts = [
+            self._processor.apply_chat_template(
+                self.dialect.messages(instruction, frame, grammar), tokenize=False, add_generation_prompt=True
+            )
+            for (_, instruction), frame in zip(asked, frames, strict=True)
+        ]
+        pixels = [resize_to_frame(picture.pixels, frame) for (picture, _), frame in zip(asked, frames, strict=True)]
+        options = {"padding": True, "padding_side": "left", "do_resize": False, "return_tensors": "pt"}
+        return self._processor(images=pixels, text=texts, **options).to(self.device)
+
+    def _decoded(self, tokens: torch.Tensor) -> list[str]:
+        """The texts of completions' tokens, int (N, L)."""
+        texts: list[str] = self._processor.batch_decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        return self._processor(images=[pixels], text=[text], do_resize=False, return_tensors="pt").to(self.device)
+        return texts
 
     def _generation(self, temperature: float) -> dict[str, Any]:
         """Arguments of ``generate``; sampling is from the whole distribution, as in GRPO, without top-k or top-p."""
@@ -305,34 +344,3 @@ def _inference() -> Iterator[None]:
             yield
     except torch.OutOfMemoryError as error:
         raise ModelError("The policy ran out of GPU memory: use a smaller --policy or --device cpu.") from error
-
-
-def read_card(folder: Path) -> PolicyCard | None:
-    """The card in a policy's folder; None where there is none, as for every large model.
-
-    Raises:
-        ModelError: when there is one that cannot be read.
-    """
-    path = folder / CARD_FILE
-    if not path.is_file():
-        return None
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        return PolicyCard(tuple(card["instructions"]), str(card["understands"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"'{path}' is not a policy card: it needs 'instructions' and 'understands'.") from error
-
-
-def _load_failure(source: str, error: Exception) -> str:
-    """One sentence that names what to change when ``source`` cannot be loaded."""
-    folder = Path(source)
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        return f"'{source}' holds no policy: config.json is missing. Give --policy a folder saved by transformers."
-    if folder.is_dir():
-        return f"The policy in '{source}' cannot be loaded: {error}"
-    if folder.is_absolute() or source.startswith(".") or source.count("/") != 1:
-        return f"There is no folder '{source}': give --policy an existing folder or a hub id such as geshang/Seg-R1-3B."
-    return (
-        f"The policy '{source}' is neither a folder here nor could it be fetched from the model hub: check the name "
-        f"and the network. ({type(error).__name__})"
-    )

@@ -21,17 +21,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from cachetools import LRUCache
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2_hf
+from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
 from segr1_app.embeddings import Embedding, EmbeddingFolder
 from segr1_app.geometry import rescale_objects
+from segr1_app.hub import segmenter_on_hub
 from segr1_app.images import Picture
 from segr1_app.loading import model_name, resolve_device
 
@@ -96,12 +96,16 @@ class Sam2Segmenter:
         self._identity = _identity(model) if embeddings else ""
         # The predictor holds the current picture: one caller at a time.
         self._lock = threading.Lock()
+        # On a GPU encoding has a stream of its own, so that it runs beside a policy that writes.
+        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     @classmethod
     def load(
         cls, source: str | Path, *, device: str = "auto", embeddings: EmbeddingFolder | None = None
     ) -> Sam2Segmenter:
-        """Load a folder holding ``config.yaml`` and ``model.safetensors``, or a ``facebook/sam2*`` hub id.
+        """Load a folder or a ``facebook/sam2*`` hub id, which is downloaded unless it is here.
+
+        A folder holds ``config.yaml`` and ``model.safetensors``, or a ``.pt`` file as SAM2's authors name it.
 
         Args:
             source: the folder or the id.
@@ -112,11 +116,16 @@ class Sam2Segmenter:
             ModelError: when there is no such model, its files are damaged or cannot be fetched.
         """
         target = resolve_device(device)
-        if Path(source).is_dir():
-            model = _model_from_folder(Path(source)).to(target).eval()
-            return cls(model, model_name(Path(source)), embeddings=embeddings)
-        if str(source) in HF_MODEL_ID_TO_FILENAMES:
-            return cls(_model_from_hub(str(source), target), str(source), embeddings=embeddings)
+        folder = Path(source)
+        try:
+            if folder.is_dir():
+                return cls(_model_from_folder(folder, target), model_name(folder), embeddings=embeddings)
+            if str(source) in HF_MODEL_ID_TO_FILENAMES:
+                return cls(_model_from_hub(str(source), target), str(source), embeddings=embeddings)
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{source} does not fit into the memory of {target}: use a smaller --segmenter."
+            ) from error
         known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
         raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
 
@@ -164,7 +173,7 @@ class Sam2Segmenter:
         return kept or folder.keep(self._identity, picture, self._encode(picture))
 
     def _encode(self, picture: Picture) -> Embedding:
-        with _inference(self.device):
+        with _inference(self.device), self._own_stream():
             # A copy, because torch warns of arrays that must not be written to.
             self._predictor.set_image(picture.pixels.copy())
         features = self._predictor._features
@@ -213,6 +222,17 @@ class Sam2Segmenter:
             finally:
                 predictor.reset_predictor()
 
+    @contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        """The stream of encoding; what was made on it can be used on any other afterwards."""
+        if self._stream is None:
+            yield
+            return
+        self._stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self._stream):
+            yield
+        self._stream.synchronize()
+
     def _decode_one(self, prompt: ObjectPrompt, start: Mask | None, frame: ImageSize) -> ObjectMask:
         if prompt.box is None and not prompt.points and start is None:
             return ObjectMask(np.zeros((frame.height, frame.width), dtype=bool), 0.0)
@@ -233,12 +253,15 @@ class Sam2Segmenter:
         return ((2 * covered - 1) * START_LOGIT)[np.newaxis]
 
 
-def _model_from_folder(folder: Path) -> torch.nn.Module:
+def _model_from_folder(folder: Path, device: torch.device) -> torch.nn.Module:
+    for config_name, weights in HF_MODEL_ID_TO_FILENAMES.values():
+        if (folder / weights).is_file():
+            return _model_from_checkpoint(config_name, folder / weights, device)
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
     if missing:
         raise ModelError(
             f"'{folder}' holds no segmenter: {' and '.join(missing)} missing. A segmenter folder holds {CONFIG_FILE} "
-            f"and {WEIGHTS_FILE}, as train.segmenter writes them."
+            f"and {WEIGHTS_FILE}, as train.segmenter writes them, or a .pt file of SAM2 under its own name."
         )
     config = OmegaConf.load(folder / CONFIG_FILE)
     model: torch.nn.Module = instantiate(config.model, _recursive_=True)
@@ -248,21 +271,28 @@ def _model_from_folder(folder: Path) -> torch.nn.Module:
         raise ModelError(
             f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}"
         ) from error
-    return model
+    return model.to(device).eval()
 
 
 def _model_from_hub(repo_id: str, device: torch.device) -> torch.nn.Module:
+    config_name, weights = HF_MODEL_ID_TO_FILENAMES[repo_id]
+    file = segmenter_on_hub(repo_id).fetch() / weights
+    if not file.is_file():
+        raise ModelError(
+            f"The repository {repo_id} holds no {weights}: give --segmenter another name or a model folder."
+        )
+    return _model_from_checkpoint(config_name, file, device)
+
+
+def _model_from_checkpoint(config_name: str, file: Path, device: torch.device) -> torch.nn.Module:
+    """A model of one of the sam2 package's own configurations, with weights as its authors give them out."""
     try:
-        model: torch.nn.Module = build_sam2_hf(repo_id, device=str(device))
-    except (LocalEntryNotFoundError, HfHubHTTPError) as error:
-        raise ModelError(
-            f"The segmenter {repo_id} is not on this machine and could not be downloaded: check the network, or give "
-            f"--segmenter a model folder."
-        ) from error
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        raise ModelError(
-            f"The downloaded weights of {repo_id} cannot be read ({error}): delete them and retry."
-        ) from error
+        # Reads with weights_only=True, so that no file can bring code along.
+        model: torch.nn.Module = build_sam2(config_name, str(file), device=str(device))
+    except torch.OutOfMemoryError:
+        raise
+    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
+        raise ModelError(f"The weights in '{file}' are damaged: delete them and start again.") from error
     return model
 
 

@@ -113,14 +113,6 @@ def test_models_are_loaded_once_by_whoever_needs_them_first() -> None:
     assert len(loads) == 1
 
 
-def test_models_that_cannot_be_loaded_say_why(tmp_path: Path) -> None:
-    models = ModelHost(Settings(policy=str(tmp_path / "nothing-here")))
-    models.start()
-    with pytest.raises(ModelError, match="nothing-here"):
-        models.pipeline()
-    assert models.status.state == "failed"
-
-
 def test_an_unforeseen_fault_while_loading_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", told.append)

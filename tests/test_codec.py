@@ -12,7 +12,6 @@ from segr1_app.codec import (
     MAX_INSTRUCTION,
     PRESETS,
     Grammar,
-    chat_messages,
     check_instruction,
     format_completion,
     parse_completion,
@@ -217,15 +216,6 @@ def test_objects_that_do_not_suit_the_grammar_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=grammar.value):
             format_completion("why", objects, grammar)
-
-
-def test_the_conversation_holds_picture_and_instruction() -> None:
-    system, user = chat_messages("  the cat\non the left ", ImageSize(280, 196))
-    assert system["role"] == "system"
-    picture, text = user["content"]
-    assert picture == {"type": "image"}
-    assert text["text"].splitlines()[:2] == ["the cat on the left", "The picture is 280 x 196 pixels."]
-    assert "<bbox>[x1,y1,x2,y2]</bbox>" in text["text"]
 
 
 @pytest.mark.parametrize("instruction", ["", " \n ", "x" * (MAX_INSTRUCTION + 1)])

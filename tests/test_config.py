@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segr1_app.config import DEFAULT_POLICY, Settings, add_home_argument, add_model_arguments, add_server_arguments
+from segr1_app.config import Settings, add_home_argument, add_model_arguments, add_server_arguments
 from segr1_app.domain import SettingsError
 
 
@@ -23,7 +23,7 @@ def test_defaults_are_the_embedded_pair_on_this_machine_only() -> None:
     settings = parse()
     assert settings == Settings()
     assert (settings.host, settings.port, settings.share) == ("127.0.0.1", 7860, False)
-    assert settings.policy == str(DEFAULT_POLICY)
+    assert (settings.models, settings.policy, settings.segmenter) == ("auto", "auto", "auto")
     assert settings.home == Path(".segr1")
 
 
@@ -39,6 +39,10 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
         parse("--port", "70000")
     with pytest.raises(SettingsError, match="float31 is none of auto"):
         parse(SEGR1_DTYPE="float31")
+    with pytest.raises(SettingsError, match="huge is none of auto, embedded, full"):
+        parse(SEGR1_MODELS="huge")
+    with pytest.raises(SettingsError, match="klingon is none of auto, segr1"):
+        parse(SEGR1_DIALECT="klingon")
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="is a file"):
         parse("--home", str(tmp_path / "file"))

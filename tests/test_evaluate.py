@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from segr1_app import metrics
+from segr1_app.dialects import SEGR1
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 from segr1_app.pipeline import Pipeline
 from segr1_app.segmenter import Sam2Segmenter
@@ -77,6 +78,7 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
 def test_an_unreadable_completion_is_scored_as_the_empty_mask(data: Path, segmenter: Sam2Segmenter) -> None:
     class Mute:
         model_id = "mute"
+        dialect = SEGR1
 
         def frame(self, image_wh: ImageSize) -> ImageSize:
             return image_wh

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 
 import numpy as np
 import pytest
 
 from segr1_app.codec import parse_completion
+from segr1_app.config import DEFAULT_SEGMENTER
 from segr1_app.domain import ObjectMask, Prediction
+from segr1_app.images import Picture
 from segr1_app.metrics import iou
 from segr1_app.pipeline import Pipeline, TextDelta, unite
+from segr1_app.policy import VlmPolicy
+from segr1_app.segmenter import Embedding, Sam2Segmenter
 from tests.scenes import ellipse_scene
 
 INSTRUCTION = "Identify and segment all the primary objects."
@@ -68,3 +73,49 @@ def test_a_union_covers_every_object_and_nothing_else() -> None:
     union = unite((ObjectMask(left, 0.9), ObjectMask(right, 0.8)), ellipse_scene(6, 4, (0.5, 0.5), (0.1, 0.1))[0].size)
     assert np.array_equal(union, left | right)
     assert not unite((), ellipse_scene(6, 4, (0.5, 0.5), (0.1, 0.1))[0].size).any()
+
+
+def scenes() -> list[Picture]:
+    return [
+        ellipse_scene(*size, (0.4, 0.5), (0.2, 0.3), seed=size[0])[0] for size in [(320, 160), (160, 320), (90, 90)]
+    ]
+
+
+@pytest.mark.slow
+def test_encoding_beside_the_policy_changes_nothing(policy: VlmPolicy) -> None:
+    """On threads of its own, whether it is done before the policy or after it."""
+    encoders: list[str] = []
+
+    class Watched(Sam2Segmenter):
+        def encode(self, picture: Picture) -> Embedding:
+            encoders.append(threading.current_thread().name)
+            return super().encode(picture)
+
+    segmenter = Watched.load(DEFAULT_SEGMENTER, device="cpu")
+    for picture in scenes():
+        overlapped = Pipeline(policy, segmenter, overlaps=True).run(picture, INSTRUCTION)
+        alone = Pipeline(policy, Sam2Segmenter(segmenter.model, "fresh")).run(picture, INSTRUCTION)
+        assert overlapped.completion == alone.completion
+        assert np.array_equal(overlapped.mask, alone.mask)
+        assert set(overlapped.seconds) == set(alone.seconds)
+    assert len(encoders) == 3
+    assert all(name.startswith("encode") for name in encoders)
+
+
+def test_a_run_that_is_left_leaves_no_thread_behind(policy: VlmPolicy, segmenter: Sam2Segmenter) -> None:
+    stream = Pipeline(policy, segmenter, overlaps=True).stream(scenes()[0], INSTRUCTION)
+    next(stream)
+    stream.close()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("encode", "policy"))]
+
+
+@pytest.mark.slow
+def test_together_is_as_one_by_one(pipeline: Pipeline) -> None:
+    asked = [(picture, instruction) for picture in scenes() for instruction in (INSTRUCTION, "Segment the ellipse.")]
+    for found, (picture, instruction) in zip(pipeline.run_together(asked), asked, strict=True):
+        alone = pipeline.run(picture, instruction)
+        assert (found.completion, found.instruction) == (alone.completion, instruction)
+        assert np.array_equal(found.mask, alone.mask)
+        assert found.seconds["total"] == pytest.approx(
+            sum(found.seconds[stage] for stage in ("policy", "encode", "decode"))
+        )

@@ -1,4 +1,4 @@
-"""Which policy a data folder works with: the named one, else the promoted one, else the embedded one."""
+"""Which policy a data folder works with: the named one, else the promoted one, else none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segr1_app.config import DEFAULT_POLICY, Settings, add_home_argument, add_model_arguments
+from segr1_app.config import AUTO, Settings, add_home_argument, add_model_arguments
 from segr1_app.domain import SettingsError
 from segr1_app.promotion import PROMOTED_FILE, go_back, promote, promoted_policy
 
@@ -21,7 +21,7 @@ def policy_of(home: Path, *arguments: str, environ: dict[str, str] | None = None
 
 def test_the_promoted_policy_is_the_default_until_one_goes_back(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert policy_of(home) == str(DEFAULT_POLICY)
+    assert policy_of(home) == AUTO
     promote(home, "first")
     promote(home, "second")
     assert policy_of(home) == promoted_policy(home) == "second"
@@ -30,7 +30,7 @@ def test_the_promoted_policy_is_the_default_until_one_goes_back(tmp_path: Path) 
     go_back(home)
     assert policy_of(home) == "first"
     go_back(home)
-    assert policy_of(home) == str(DEFAULT_POLICY)
+    assert policy_of(home) == AUTO
     with pytest.raises(SettingsError, match="nothing to go back to"):
         go_back(home)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segr1_app.choosing import embedded_pair
 from segr1_app.config import DEFAULT_POLICY, Settings
 from segr1_app.domain import Mask, SettingsError
 from segr1_app.geometry import encode_rle
@@ -28,7 +29,7 @@ def wait_until_it_ends(trainings: Trainings) -> None:
 
 
 def test_without_trainings_everything_says_so(tmp_path: Path) -> None:
-    trainings = Trainings(Settings(home=tmp_path, device="cpu"))
+    trainings = Trainings(embedded_pair(Settings(home=tmp_path, device="cpu")))
     assert trainings.names() == []
     assert trainings.running() is None
     for wrong in (trainings.stop, lambda: trainings.read("../.."), lambda: trainings.changes("x")):
@@ -75,7 +76,7 @@ def test_changes_are_told_row_by_row_what_became_worse_first_and_what_cannot_be_
 
 @pytest.mark.slow
 def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, device="cpu")
+    settings = embedded_pair(Settings(home=tmp_path, device="cpu"))
     trainings = Trainings(settings)
     name = trainings.start(str(DEFAULT_POLICY), 1, include_feedback=True)
     assert trainings.running() == name
@@ -111,6 +112,6 @@ def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_the_plan_is_the_command_lines(tmp_path: Path) -> None:
-    plan = Trainings(Settings(home=tmp_path, device="cpu")).plan()
+    plan = Trainings(embedded_pair(Settings(home=tmp_path, device="cpu"))).plan()
     assert "held out" in plan
     assert "no corrections" in plan

@@ -7,6 +7,7 @@ checkpoint. Here it is written to a folder beside, and renamed when the last fil
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from peft import PeftModel
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from segr1_app.dialects import SEGR1
 from segr1_app.domain import SettingsError
-from segr1_app.policy import VlmPolicy, read_card
+from segr1_app.policy import VlmPolicy
+from segr1_app.policy_files import PolicyCard, read_card
 from train.policy_model import save_policy
 
 PARTIAL = "partial"
@@ -93,6 +96,8 @@ def load_trained(checkpoint: Path, source: str, *, device: str, dtype: str, atte
 def export_policy(policy: VlmPolicy, folder: Path) -> None:
     """Write a policy as ``app.py --policy`` loads it, in half precision; the folder appears at once.
 
+    Whatever it spoke before, it was trained to speak as Seg-R1 does, and its card says so.
+
     Raises:
         SettingsError: when the folder exists already.
     """
@@ -100,5 +105,6 @@ def export_policy(policy: VlmPolicy, folder: Path) -> None:
         raise SettingsError(f"'{folder}' exists: a trained policy is never written over another.")
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    save_policy(policy.model, policy.processor, policy.card, partial)
+    card = replace(policy.card or PolicyCard(), dialect=SEGR1.name)
+    save_policy(policy.model, policy.processor, card, partial)
     partial.rename(folder)

@@ -27,6 +27,7 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from segr1_app import metrics
+from segr1_app.choosing import choose_models
 from segr1_app.codec import PRESETS
 from segr1_app.config import Settings, add_model_arguments
 from segr1_app.domain import Mask, SettingsError
@@ -136,7 +137,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _score_pairs(given: argparse.Namespace) -> dict[str, Any]:
-    settings = Settings.from_arguments(given)
+    settings = choose_models(Settings.from_arguments(given)).settings
     listing = find_pairs(given.images, given.masks)
     _name_unpaired("images", listing.unpaired_images)
     _name_unpaired("masks", listing.unpaired_masks)
@@ -172,7 +173,7 @@ def _score_benchmark(given: argparse.Namespace) -> dict[str, Any] | None:
         split=benchmark.choose_split(given.split),
         template=benchmark.choose_template(given.instruction),
         data=given.data,
-        settings=Settings.from_arguments(given),
+        settings=choose_models(Settings.from_arguments(given)).settings,
         oracle=given.prompts == "oracle",
         limit=given.limit,
         seed=given.seed,

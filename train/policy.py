@@ -28,7 +28,8 @@ from segr1_app.domain import Box
 from segr1_app.geometry import box_iou, mask_box
 from segr1_app.images import picture_from_array
 from segr1_app.loading import resolve_device
-from segr1_app.policy import PolicyCard, VlmPolicy
+from segr1_app.policy import VlmPolicy
+from segr1_app.policy_files import PolicyCard
 from train.pairs import PackedPairs
 from train.policy_batch import IGNORED, NO_COORDINATE, SUB_CELLS, BatchMaker, PolicyBatch
 from train.policy_model import (

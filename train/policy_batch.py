@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from segr1_app.codec import format_completion, user_text
+from segr1_app.codec import format_completion
+from segr1_app.dialects import SEGR1
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixels
 from segr1_app.geometry import assign_points, deepest_point, mask_box, policy_frame
 from segr1_app.policy import resize_to_frame
@@ -147,7 +148,7 @@ class BatchMaker:
         height, width = sample.mask.shape
         cells = height * width // (2 * self._shape.patch) ** 2
         special = self._special
-        text = user_text(sample.instruction, ImageSize(width, height))
+        text = SEGR1.user_text(sample.instruction, ImageSize(width, height))
         prompt = [
             special["im_start"],
             special["vision_start"],

@@ -33,7 +33,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from segr1_app.policy import CARD_FILE, PolicyCard
+from segr1_app.policy_files import CARD_FILE, PolicyCard
 
 MAX_NUMBER = 999
 """Numbers from 0 to this one are tokens."""
@@ -83,7 +83,7 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|im_end|>{%- endif -%}
 """
-"""Picture and the first two lines of `user_text`: a model that knows one form need not be told about it."""
+"""Picture and the first two lines of `Dialect.user_text`: a model that knows one form need not be told about it."""
 
 
 @dataclass(frozen=True, slots=True)

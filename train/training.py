@@ -18,6 +18,7 @@ import torch
 from transformers import PrinterCallback, Trainer
 
 from segr1_app.config import Settings, add_home_argument
+from segr1_app.dialects import SEGR1
 from segr1_app.domain import SettingsError
 from segr1_app.embeddings import EmbeddingFolder
 from segr1_app.jsonfiles import read_json, write_json
@@ -108,6 +109,8 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
     """
     main, device = config.process_index == 0, str(config.device)
     options = {"device": device, "dtype": setup.dtype, "attention": setup.attention}
+    # Whatever a policy was taught before, here it is asked, rewarded and scored in Seg-R1's own form.
+    asked = {**options, "dialect": SEGR1.name}
     segmenter = load_segmenter(setup, device)
     held_out = select_held_out(plan.held_out, setup.held_out_rows) + photograph_rows(plan, setup.held_out_rows)
     checkpoint = folder.checkpoint
@@ -120,14 +123,14 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
     if not folder.before.exists():
         if main:
             folder.keep_pictures(held_out)
-        found = scores(VlmPolicy.load(setup.policy, **options))
+        found = scores(VlmPolicy.load(setup.policy, **asked))
         if main:
             write_json(folder.before, found)
     if last_step(folder) < config.max_steps:
         if checkpoint is not None and setup.lora is None:
             policy = load_trained(checkpoint, setup.policy, **options)
         else:
-            policy = VlmPolicy.load(setup.policy, **options)
+            policy = VlmPolicy.load(setup.policy, **asked)
         trainer = method.make_trainer(setup, config, plan, policy, segmenter)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Journal(folder))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from segr1_app.codec import Grammar, parse_completion
+from segr1_app.codec import Grammar
 from segr1_app.geometry import rescale_objects
 from segr1_app.images import Picture
 from segr1_app.pipeline import unite
@@ -29,7 +29,7 @@ class Answerer:
     """Turns completions into answers: the codec reads them, the segmenter makes their masks.
 
     Attributes:
-        policy: tells the frame in which completions speak.
+        policy: tells the dialect and the frame in which completions speak.
         segmenter: makes the masks.
         grammar: what the policy is asked to write.
     """
@@ -45,7 +45,7 @@ class Answerer:
             ModelError: when the segmenter runs out of memory.
         """
         policy_wh = self.policy.frame(picture.size)
-        parsed = parse_completion(completion, policy_wh, self.grammar)
+        parsed = self.policy.dialect.parse(completion, policy_wh, self.grammar)
         objects = rescale_objects(parsed.objects, from_wh=policy_wh, to_wh=picture.size)
         masks = self.segmenter.decode(self.segmenter.encode(picture), objects) if objects else ()
         return Answer(
@@ -53,7 +53,7 @@ class Answerer:
             unite(masks, picture.size),
             tuple(found.mask for found in masks),
             objects,
-            abstains=parse_completion(completion, policy_wh, Grammar.ABSTENTION).well_formed,
+            abstains=self.policy.dialect.parse(completion, policy_wh, Grammar.ABSTENTION).well_formed,
             tokens=tokens,
         )
 

@@ -9,7 +9,7 @@ from cachetools import LRUCache
 from datasets import Dataset
 from PIL import Image
 
-from segr1_app.codec import Grammar, chat_messages
+from segr1_app.codec import Grammar
 from segr1_app.domain import SegR1Error
 from segr1_app.policy import VlmPolicy, resize_to_frame
 from train.data import Example, Row
@@ -57,7 +57,8 @@ class PromptMaker:
         frames = [self._policy.frame(picture.size) for picture in pictures]
         return {
             "prompt": [
-                chat_messages(row.instruction, frame, self._grammar) for row, frame in zip(rows, frames, strict=True)
+                self._policy.dialect.messages(row.instruction, frame, self._grammar)
+                for row, frame in zip(rows, frames, strict=True)
             ],
             "image": [
                 Image.fromarray(resize_to_frame(picture.pixels, frame))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.codec import parse_completion
+from segr1_app.choosing import choose_models
 from segr1_app.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.domain import Mask, SettingsError, StoreDamagedError
 from segr1_app.geometry import rescale_objects
@@ -21,6 +22,9 @@ from segr1_app.store import AnnotationStore, Sample, Task
 if TYPE_CHECKING:
     from segr1_app.policy import VlmPolicy
     from segr1_app.segmenter import Sam2Segmenter
+
+GPU_BATCH = 8
+"""Pictures answered at once on a GPU: a 7B's cache for them takes less than its weights."""
 
 
 def add_command(commands: Any) -> None:
@@ -40,6 +44,12 @@ def add_command(commands: Any) -> None:
         help="also draw K completions per task, at least 2, and store how far they are apart (default: none)",
     )
     parser.add_argument(
+        "--batch",
+        type=int,
+        metavar="N",
+        help=f"pictures that the policy answers at once (default: {GPU_BATCH} on a GPU, 1 elsewhere)",
+    )
+    parser.add_argument(
         "--again", action="store_true", help="also where there is a prediction by another checkpoint than this one"
     )
     add_home_argument(parser)
@@ -53,9 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SegR1Error: when models or store cannot be used.
     """
-    settings = Settings.from_arguments(arguments)
+    settings = choose_models(Settings.from_arguments(arguments)).settings
     if arguments.samples < 0 or arguments.samples == 1:
         raise SettingsError("--samples takes 2 or more: one completion cannot disagree with itself.")
+    if arguments.batch is not None and arguments.batch < 1:
+        raise SettingsError("--batch takes 1 or more.")
 
     # Torch takes seconds to import, which --help need not.
     from accelerate import PartialState  # noqa: PLC0415
@@ -65,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     from segr1_app.pipeline import load_models  # noqa: PLC0415
 
     # Left to itself, accelerate sees no processes that share the work where there is no GPU.
-    share = PartialState(cpu=resolve_device(settings.device).type == "cpu")
+    on_gpu = resolve_device(settings.device).type != "cpu"
+    share = PartialState(cpu=not on_gpu)
     if settings.device == "auto" and share.num_processes > 1:
         settings = replace(settings, device=str(share.device))
     checkpoint = checkpoint_hash(settings.policy)
@@ -79,7 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         share.wait_for_everyone()
         mine = waiting[share.process_index :: share.num_processes]
         bar = tqdm(mine, unit="task", disable=not share.is_main_process)
-        failures = predict_tasks(store, load_models(settings), bar, checkpoint, samples=arguments.samples)
+        batch = arguments.batch or (GPU_BATCH if on_gpu else 1)
+        failures = predict_tasks(store, load_models(settings), bar, checkpoint, samples=arguments.samples, batch=batch)
     print(f"{len(mine) - len(failures)} of {len(mine)} tasks predicted")  # noqa: T201
     for failure in failures:
         print(failure, file=sys.stderr)  # noqa: T201
@@ -100,27 +114,34 @@ def predict_tasks(
     checkpoint: str,
     *,
     samples: int,
+    batch: int = 1,
 ) -> list[str]:
-    """Predict for each task and store it at once.
+    """Predict for the tasks, ``batch`` at a time, and store each batch at once.
 
     Returns:
         One sentence for each task whose picture cannot be read any more.
     """
-    from segr1_app.pipeline import Pipeline  # noqa: PLC0415 - brings torch along
+    from segr1_app.pipeline import working_together  # noqa: PLC0415 - brings torch along
 
-    pipeline = Pipeline(*models)
-    failures = []
+    pipeline = working_together(*models)
+    failures: list[str] = []
+    readable = _readable(store, tasks, failures)
+    while together := list(islice(readable, batch)):
+        predictions = pipeline.run_together([(picture, task.instruction) for task, picture in together])
+        for (task, picture), prediction in zip(together, predictions, strict=True):
+            truth = store.ground_truth(task.sha256, task.instruction) if samples else None
+            drawn = draw_samples(models, picture, task, samples, truth) if samples else []
+            store.add_prediction(task.id, prediction, checkpoint, drawn)
+    return failures
+
+
+def _readable(store: AnnotationStore, tasks: Iterable[Task], failures: list[str]) -> Iterator[tuple[Task, Picture]]:
+    """The tasks with their pictures, read when they are wanted; those that cannot be read go to ``failures``."""
     for task in tasks:
         try:
-            picture = store.picture(task.sha256)
+            yield task, store.picture(task.sha256)
         except StoreDamagedError as error:
             failures.append(f"Task {task.id}: {error}")
-            continue
-        truth = store.ground_truth(task.sha256, task.instruction)
-        prediction = pipeline.run(picture, task.instruction)
-        drawn = draw_samples(models, picture, task, samples, truth) if samples else []
-        store.add_prediction(task.id, prediction, checkpoint, drawn)
-    return failures
 
 
 def draw_samples(
@@ -133,7 +154,7 @@ def draw_samples(
     frame, embedding = policy.frame(picture.size), segmenter.encode(picture)
     drawn = []
     for completion in policy.sample(picture, task.instruction, samples, seed=task.id):
-        parsed = parse_completion(completion, frame)
+        parsed = policy.dialect.parse(completion, frame)
         masks = segmenter.decode(embedding, rescale_objects(parsed.objects, from_wh=frame, to_wh=picture.size))
         mask = unite(masks, picture.size)
         terms = score(Answer(parsed.well_formed, mask), Truth(mask=truth))

@@ -53,9 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be made a folder ({error.strerror}).") from error
 
-    from segr1_app.pipeline import Pipeline, load_models  # noqa: PLC0415 - takes seconds, which --help need not
+    from segr1_app.pipeline import load_models, working_together  # noqa: PLC0415 - takes seconds, which --help need not
 
-    failures = predict_all(Pipeline(*load_models(settings)), stems, arguments.instruction, out)
+    failures = predict_all(working_together(*load_models(settings)), stems, arguments.instruction, out)
     done = len(stems) - len(failures)
     print(f"{done} of {len(stems)} pictures done, in {out}")  # noqa: T201
     for failure in failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,11 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from segr1_app.checkpoint import checkpoint_hash
+from segr1_app.choosing import EMBEDDED, choose_models, embedded_pair, gpu_lack
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, Settings
 from segr1_app.domain import ModelError, SegR1Error
 
 if TYPE_CHECKING:
     from segr1_app.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+DOWNLOAD_COMMAND = "python -m segr1_app download"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,9 @@ class ModelStatus:
         policy, segmenter: their names.
         device: where they run; empty until they are loaded.
         understands: what a small policy says it can be asked; empty for one that takes any instruction.
-        failure: why they cannot be used; empty unless ``state`` is "failed".
+        failure: why what was asked for cannot be used; empty when it can.
+        reason: why these were chosen; empty when they were named.
+        offered: whether the full models would run here once they are downloaded.
     """
 
     state: Literal["loading", "ready", "failed"]
@@ -34,6 +42,8 @@ class ModelStatus:
     device: str = ""
     understands: str = ""
     failure: str = ""
+    reason: str = ""
+    offered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +58,17 @@ class LoadedModels:
 class ModelHost:
     """Loads the models in a thread of its own and hands them out, one run at a time.
 
+    Models that cannot be loaded leave their place to the embedded ones, and the status says so.
+
     Args:
-        settings: which models, and how to run them.
+        settings: which models, and how to run them; what they leave open is chosen.
         loader: makes the models from the settings.
     """
 
     def __init__(self, settings: Settings, loader: Callable[[Settings], LoadedModels] | None = None) -> None:
-        self._settings = settings
+        self._asked = settings
         self._load = loader or load
-        self._status = ModelStatus("loading", _named(settings.policy), _named(settings.segmenter))
+        self._choose()
         self._loaded: LoadedModels | None = None
         self._checkpoint: tuple[str, str] | None = None
         self._settled = threading.Event()
@@ -67,7 +79,7 @@ class ModelHost:
 
     @property
     def settings(self) -> Settings:
-        """What the models are loaded from."""
+        """What the models are loaded from; names both."""
         return self._settings
 
     @property
@@ -91,10 +103,21 @@ class ModelHost:
             if self._begun:
                 self._settled.wait()
             self._settled.clear()
-            self._settings = replace(self._settings, policy=policy)
+            self._asked = replace(self._asked, policy=policy)
             self._loaded, self._begun = None, False
-            self._status = ModelStatus("loading", _named(policy), _named(self._settings.segmenter))
+            self._choose()
         self.start()
+
+    def choose_again(self) -> None:
+        """Load what would be chosen now, because more models are there than before."""
+        self.switch(self._asked.policy)
+
+    def _choose(self) -> None:
+        self._choice = choose_models(self._asked)
+        self._settings = settings = self._choice.settings
+        self._status = ModelStatus(
+            "loading", _named(settings.policy), _named(settings.segmenter), reason=self._choice.reason
+        )
 
     @property
     def status(self) -> ModelStatus:
@@ -139,20 +162,48 @@ class ModelHost:
             self._status, state="failed", failure="Loading the models failed; the terminal shows what happened."
         )
         try:
-            self._loaded = self._load(self._settings)
+            self._loaded, failure = self._load_or_fall_back()
             status = ModelStatus(
                 state="ready",
                 policy=self._loaded.pipeline.policy.model_id,
                 segmenter=self._loaded.pipeline.segmenter.model_id,
                 device=self._loaded.device,
                 understands=self._loaded.understands,
+                failure=failure,
+                reason=self._choice.reason,
             )
+            if self._choice.missing:
+                lack = gpu_lack(self._settings.device)
+                status = replace(status, reason=f"{EMBEDDED} {lack}." if lack else status.reason, offered=not lack)
+            if status.offered:
+                logger.warning("%s The page offers to fetch them, and so does: %s", status.reason, DOWNLOAD_COMMAND)
         except SegR1Error as error:
-            status = replace(self._status, state="failed", failure=str(error))
+            status = replace(status, state="failed", failure=str(error))
         finally:
             # Anything unforeseen goes on to the thread's own traceback; nobody is left waiting for it.
             self._status = status
             self._settled.set()
+
+    def _load_or_fall_back(self) -> tuple[LoadedModels, str]:
+        """The models, and why they are not those that were chosen; the latter is empty when they are.
+
+        Raises:
+            SegR1Error: when the embedded ones cannot be loaded either; of the chosen ones.
+        """
+        try:
+            return self._load(self._settings), ""
+        except SegR1Error as error:
+            refusal = error
+            logger.warning("%s", refusal)
+            fallback = embedded_pair(self._settings)
+            if fallback == self._settings:
+                raise
+            try:
+                loaded = self._load(fallback)
+            except SegR1Error:
+                raise refusal from None
+        self._settings = fallback
+        return loaded, f"{refusal} Until then the small embedded models answer."
 
 
 def load(settings: Settings) -> LoadedModels:
@@ -162,11 +213,11 @@ def load(settings: Settings) -> LoadedModels:
         ModelError: when one of them cannot be loaded.
     """
     # Imported here because torch, transformers and sam2 take seconds, for which the page need not wait.
-    from segr1_app.pipeline import Pipeline, load_models  # noqa: PLC0415
+    from segr1_app.pipeline import load_models, working_together  # noqa: PLC0415
 
     policy, segmenter = load_models(settings)
     return LoadedModels(
-        pipeline=Pipeline(policy, segmenter),
+        pipeline=working_together(policy, segmenter),
         device=str(policy.device),
         understands=policy.card.understands if policy.card else "",
     )

@@ -8,11 +8,15 @@ from typing import Any
 
 import gradio as gr
 
+from segr1_app.choosing import FULL_MODELS
+from segr1_app.downloads import Download
 from segr1_app.samples import find_samples
 from segr1_app.store import AnnotationStore
 from segr1_app.trainings import Trainings
 from segr1_app.ui.annotate_tab import build_annotate_tab
 from segr1_app.ui.corrections import CanvasHandlers
+from segr1_app.ui.downloading import DownloadHandlers
+from segr1_app.ui.endpoints import failures_told, publish
 from segr1_app.ui.guide_tab import build_guide_tab
 from segr1_app.ui.imports import ImportHandlers
 from segr1_app.ui.jobs import JobHandlers
@@ -59,7 +63,10 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
     reviews = ReviewHandlers(store, cache)
     page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
-        header = view("header", header_value(models.status), elem_id="header")
+        header = build_header(models, Download(FULL_MODELS, models.choose_again))
+        if models.settings.offers_training:
+            # Other models came: they have to be loaded before anybody can run them.
+            header.select(follow_models, None, header, api_visibility="private", show_progress="hidden")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Run", id="run"):
                 build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples())
@@ -80,6 +87,25 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
                 build_guide_tab()
         page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)
     return page
+
+
+def build_header(models: ModelHost, download: Download) -> gr.HTML:
+    """The line above the tabs; to an admin it offers the download of the full models where they would run.
+
+    Its view fires ``select`` when other models are chosen.
+    """
+    if not models.settings.offers_training:
+        return view("header", header_value(models.status), elem_id="header")
+    handlers = DownloadHandlers(download)
+    calls = (handlers.download_size, handlers.download_models, handlers.download_state)
+    for method in calls:
+        publish(method)
+    return view(
+        "header",
+        header_value(models.status),
+        elem_id="header",
+        functions=[failures_told(method) for method in calls],
+    )
 
 
 def launch_options() -> dict[str, Any]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from segr1_app.config import DEFAULT_POLICY
+from segr1_app.config import AUTO
 from segr1_app.domain import Mask, ObjectMask, ObjectPrompt
 from segr1_app.geometry import Rle, decode_rle
 from segr1_app.promotion import go_back, promote, promoted_policy
@@ -42,7 +42,7 @@ class TrainingHandlers:
         started_with = models.settings.policy
         self._home = models.settings.home
         # What there is to go back to when no promotion is left.
-        self._first = str(DEFAULT_POLICY) if started_with == promoted_policy(self._home) else started_with
+        self._first = AUTO if started_with == promoted_policy(self._home) else started_with
 
     def training_plan(self) -> dict[str, str]:
         """What a training would learn from: counts by source and verdict, and what is left out and why.

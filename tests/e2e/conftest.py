@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from segr1_app.config import Settings
+from segr1_app.dialects import SEGR1, Dialect
 from segr1_app.domain import ImageSize
 from segr1_app.images import Picture
 from segr1_app.pipeline import Pipeline
@@ -103,6 +104,7 @@ class ScriptedPolicy:
     pieces: list[str] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
     model_id: str = "scripted policy"
+    dialect: Dialect = SEGR1
 
     def frame(self, image_wh: ImageSize) -> ImageSize:
         return image_wh

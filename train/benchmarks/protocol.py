@@ -12,7 +12,6 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.file_download import repo_folder_name
 
 from segr1_app.checkpoint import checkpoint_hash
-from segr1_app.codec import SYSTEM_PROMPT, user_text
 from segr1_app.domain import ImageSize
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
@@ -93,7 +92,8 @@ def _describe_policy(policy: VlmPolicy, source: str, template: str) -> dict[str,
         "precision": str(policy.model.dtype).removeprefix("torch."),
         "attention": policy.model.config._attn_implementation,
         "instruction": template,
-        "system_prompt": SYSTEM_PROMPT,
+        "dialect": policy.dialect.name,
+        "system_prompt": policy.dialect.system_prompt,
         "chat_template_sha256": hashlib.sha256(str(policy.processor.chat_template).encode()).hexdigest(),
         "frame": {
             **policy.frame_bounds,
@@ -103,7 +103,7 @@ def _describe_policy(policy: VlmPolicy, source: str, template: str) -> dict[str,
         "example": {
             "picture": list(EXAMPLE),
             "frame": list(frame),
-            "user_prompt": user_text(template, frame),
+            "user_prompt": policy.dialect.user_text(template, frame),
         },
         "decoding": "greedy",
         "max_new_tokens": policy.max_new_tokens,

@@ -29,3 +29,20 @@ export function figure(value, digits) {
 export function counted(number, one, more = `${one}s`) {
   return `${number.toLocaleString()} ${number === 1 ? one : more}`;
 }
+
+/** @param {number} bytes */
+export function gigabytes(bytes) {
+  return `${figure(bytes / 1e9, bytes < 1e8 ? 3 : 1)} GB`;
+}
+
+/**
+ * How far a download is, and when it will end if it goes on as until now.
+ * @param {{done: number, total: number, seconds: number}} progress bytes, and seconds since its start
+ */
+export function progressText({ done, total, seconds }) {
+  if (!total) return "Asking how much there is to download…";
+  const told = `${gigabytes(done)} of ${gigabytes(total)}`;
+  if (!done || seconds < 2) return `${told} are here`;
+  const minutes = Math.ceil(((total - done) * seconds) / done / 60);
+  return `${told} are here; ${counted(minutes, "minute")} to go`;
+}

@@ -1,0 +1,39 @@
+"""``download``: the full models, or others of the model hub, brought to this machine."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from segr1_app.config import FULL_POLICY, FULL_SEGMENTER
+from segr1_app.domain import SettingsError
+from segr1_app.hub import is_repo_id, policy_on_hub, segmenter_on_hub
+
+
+def add_command(commands: Any) -> None:
+    """Declare the command among argparse's ``commands``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "download",
+        help="fetch full-size models from the model hub",
+        description="Fetch a policy and a segmenter into the hub's cache on this machine (HF_HOME), from where the app "
+        "takes them by itself on a GPU. Interrupted and started again, it goes on with what is missing.",
+    )
+    parser.add_argument("--policy", default=FULL_POLICY, metavar="ID", help="(default: %(default)s)")
+    parser.add_argument("--segmenter", default=FULL_SEGMENTER, metavar="ID", help="(default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetch both.
+
+    Raises:
+        SegR1Error: when one of them cannot be had.
+    """
+    for option, repo_id in (("--policy", arguments.policy), ("--segmenter", arguments.segmenter)):
+        if not is_repo_id(repo_id):
+            raise SettingsError(f"{option} {repo_id} is no name on the model hub: give one such as {FULL_POLICY}.")
+    for model in (policy_on_hub(arguments.policy), segmenter_on_hub(arguments.segmenter)):
+        if model.cached() is None:
+            print(f"{model.repo_id}: {model.bytes_to_fetch() / 1e9:.2f} GB to fetch", flush=True)  # noqa: T201
+        print(f"{model.repo_id} is in {model.fetch()}", flush=True)  # noqa: T201
+    return 0

@@ -1,0 +1,30 @@
+"""The GPU benchmark: skips where there is no GPU, and runs to its end with small models."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from tests.benchmarks import gpu
+
+
+def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert gpu.main([]) == 0
+    assert "There is no GPU here" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_its_tiny_form_measures_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main(["--tiny"]) == 0
+    rows = re.findall(r"^\| (.+?) +\| +([-0-9.]+) \|$", capsys.readouterr().out, re.MULTILINE)
+    found = {name.strip(): float(value) for name, value in rows}
+    assert {"policy, tokens/s", "first text, s", "encode / bare predictor", "GRPO step, s", "reward / step"} <= set(
+        found
+    )
+    parts = [found[f"of it {part}, s"] for part in ("generation", "reward", "backward", "other")]
+    assert all(part > 0 for part in parts)
+    assert sum(parts) == pytest.approx(found["GRPO step, s"], abs=0.01)
