@@ -12,11 +12,12 @@ import pytest
 from segr1_app.codec import parse_completion
 from segr1_app.config import DEFAULT_SEGMENTER
 from segr1_app.domain import ObjectMask, Prediction
+from segr1_app.embeddings import Embedding
 from segr1_app.images import Picture
 from segr1_app.metrics import iou
 from segr1_app.pipeline import Pipeline, TextDelta, unite
 from segr1_app.policy import VlmPolicy
-from segr1_app.segmenter import Embedding, Sam2Segmenter
+from segr1_app.segmenter import Sam2Segmenter
 from tests.scenes import ellipse_scene
 
 INSTRUCTION = "Identify and segment all the primary objects."
