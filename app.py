@@ -19,8 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="app.py",
         description="Serve the Seg-R1 page: say what to find in a picture; a model reasons, points, and SAM2 cuts the "
-        "mask. Without arguments it asks no network for anything: it runs the full models where they are downloaded and a "
-        "GPU is there, else the small embedded ones.",
+        "mask. Without arguments it asks no network for anything: it runs the full models where they are downloaded "
+        "and there is a GPU, else the small embedded ones.",
     )
     add_home_argument(parser)
     add_model_arguments(parser)

@@ -85,7 +85,7 @@ class Trainings:
     """The trainings in a data folder; at most one of them runs at a time.
 
     Args:
-        settings: the data folder, and the models to start from.
+        settings: the data folder, and the models to start from, both named.
     """
 
     def __init__(self, settings: Settings) -> None:

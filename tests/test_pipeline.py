@@ -81,6 +81,7 @@ def scenes() -> list[Picture]:
     ]
 
 
+@pytest.mark.slow
 def test_encoding_beside_the_policy_changes_nothing(policy: VlmPolicy) -> None:
     """On threads of its own, whether it is done before the policy or after it."""
     encoders: list[str] = []
@@ -108,6 +109,7 @@ def test_a_run_that_is_left_leaves_no_thread_behind(policy: VlmPolicy, segmenter
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("encode", "policy"))]
 
 
+@pytest.mark.slow
 def test_together_is_as_one_by_one(pipeline: Pipeline) -> None:
     asked = [(picture, instruction) for picture in scenes() for instruction in (INSTRUCTION, "Segment the ellipse.")]
     for found, (picture, instruction) in zip(pipeline.run_together(asked), asked, strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from segr1_app.choosing import embedded_pair
 from segr1_app.config import DEFAULT_POLICY, Settings
 from segr1_app.domain import SettingsError
 from segr1_app.policy import VlmPolicy
@@ -22,7 +23,7 @@ def wait_until_it_ends(trainings: Trainings) -> None:
 
 
 def test_without_trainings_everything_says_so(tmp_path: Path) -> None:
-    trainings = Trainings(Settings(home=tmp_path, device="cpu"))
+    trainings = Trainings(embedded_pair(Settings(home=tmp_path, device="cpu")))
     assert trainings.names() == []
     assert trainings.running() is None
     for wrong in (trainings.stop, lambda: trainings.read("../.."), lambda: trainings.changes("x")):
@@ -34,7 +35,7 @@ def test_without_trainings_everything_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, device="cpu")
+    settings = embedded_pair(Settings(home=tmp_path, device="cpu"))
     trainings = Trainings(settings)
     name = trainings.start(str(DEFAULT_POLICY), 1, include_feedback=True)
     assert trainings.running() == name
@@ -69,6 +70,6 @@ def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_the_plan_is_the_command_lines(tmp_path: Path) -> None:
-    plan = Trainings(Settings(home=tmp_path, device="cpu")).plan()
+    plan = Trainings(embedded_pair(Settings(home=tmp_path, device="cpu"))).plan()
     assert "held out" in plan
     assert "no corrections" in plan
