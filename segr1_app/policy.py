@@ -124,7 +124,8 @@ class VlmPolicy:
         # A bar per file read tells nobody anything; downloads have bars of their own, which stay.
         disable_progress_bar()
         if attention == "auto":
-            attention = "flash_attention_2" if target.type == "cuda" and is_flash_attn_2_available() else "sdpa"
+            halved = target.type == "cuda" and number.itemsize == 2  # flash-attention computes in nothing wider
+            attention = "flash_attention_2" if halved and is_flash_attn_2_available() else "sdpa"
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
             check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")

@@ -63,7 +63,7 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
         header = build_header(models, Download(FULL_MODELS, models.choose_again))
         if models.settings.offers_training:
             # Other models came: they have to be loaded before anybody can run them.
-            header.change(follow_models, None, header, api_visibility="private", show_progress="hidden")
+            header.select(follow_models, None, header, api_visibility="private", show_progress="hidden")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Run", id="run"):
                 build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples())
@@ -89,7 +89,7 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
 def build_header(models: ModelHost, download: Download) -> gr.HTML:
     """The line above the tabs; to an admin it offers the download of the full models where they would run.
 
-    Its view fires ``change`` when other models are chosen.
+    Its view fires ``select`` when other models are chosen.
     """
     if not models.settings.offers_training:
         return view("header", header_value(models.status), elem_id="header")

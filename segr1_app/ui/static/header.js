@@ -16,7 +16,7 @@ export function mount({ element, props, watch, server, trigger }) {
   const failure = h("p", { class: "notice header-failure", role: "alert" });
   const reason = h("p", { class: "header-reason" });
   // Only an admin's page has these functions.
-  const offer = server?.download_state ? new Offer(server, () => trigger("change")) : null;
+  const offer = server?.download_state ? new Offer(server, () => trigger("select")) : null;
   element.replaceChildren(
     h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), h("p", { class: "header-claim" },
       "Say what to find. The model reasons, points, and SAM2 cuts the mask."), models),
