@@ -23,14 +23,14 @@ class DownloadState:
         state: whether it was started, goes on, is done, or broke off.
         done, total: bytes.
         seconds: since it was started.
-        failure: why it broke off; empty unless ``state`` is "failed".
+        trouble: why it broke off; empty unless ``state`` is "failed".
     """
 
     state: Literal["idle", "running", "done", "failed"] = "idle"
     done: int = 0
     total: int = 0
     seconds: float = 0.0
-    failure: str = ""
+    trouble: str = ""
 
 
 class Download:
@@ -71,7 +71,7 @@ class Download:
         threading.Thread(target=self._work, name="download", daemon=True).start()
 
     def _work(self) -> None:
-        ending = DownloadState("failed", failure="The download failed; the terminal shows what happened.")
+        ending = DownloadState("failed", trouble="The download failed; the terminal shows what happened.")
         try:
             self._tell(total=self.size())
             for model in self._models:
@@ -81,7 +81,7 @@ class Download:
             self._finished()
             ending = DownloadState("done", self._state.total, self._state.total, time.monotonic() - self._began)
         except ModelError as error:
-            ending = DownloadState("failed", self._state.done, self._state.total, failure=str(error))
+            ending = DownloadState("failed", self._state.done, self._state.total, trouble=str(error))
         finally:
             # Anything unforeseen goes on to the thread's own traceback.
             self._state = ending

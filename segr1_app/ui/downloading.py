@@ -41,6 +41,6 @@ class DownloadHandlers:
         """How far the download is.
 
         Returns:
-            {"state": "idle", "running", "done" or "failed", "done", "total": bytes, "seconds", "failure"}.
+            {"state": "idle", "running", "done" or "failed", "done", "total": bytes, "seconds", "trouble"}.
         """
         return asdict(self._download.state)

@@ -5,7 +5,7 @@ import { gigabytes, progressText } from "./words.js";
 
 /**
  * @typedef {{state: "idle" | "running" | "done" | "failed", done: number, total: number, seconds: number,
- *   failure: string}} Progress see download_state in downloading.py
+ *   trouble: string}} Progress see download_state in downloading.py
  */
 
 const POLL_MS = 1500;
@@ -56,7 +56,7 @@ export class Offer {
     this.text.textContent = progress?.state === "done" ? "The full models are here." : "";
     if (progress?.state === "done") this.arrived();
     if (progress?.state === "failed") {
-      this.asking.tell(progress.failure);
+      this.asking.tell(progress.trouble);
       this.begin.textContent = "Go on with the download";
       this.begin.hidden = false;
     }
