@@ -17,6 +17,7 @@ from PIL import Image
 from sam2.build_sam import build_sam2
 from tqdm import tqdm
 
+from segr1_app.cli import main
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
 from segr1_app.domain import ModelError
 from segr1_app.hub import HubModel, policy_on_hub, segmenter_on_hub
@@ -263,3 +264,22 @@ def test_a_pair_from_the_cache_answers(
     prediction = Pipeline(VlmPolicy.load(POLICY, device="cpu"), segmenter).run(picture, "Identify the primary objects.")
     assert prediction.policy_id == POLICY
     assert prediction.masks
+
+
+def test_the_download_command_fetches_both_and_says_where(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "sam2.1_hiera_tiny.pt").write_bytes(bytes(10_000_000))
+    hub.repositories[TINY] = folder
+    command = ["download", "--policy", POLICY, "--segmenter", TINY]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert f"{TINY}: 0.01 GB to fetch" in told
+    assert f"{POLICY} is in {policy_on_hub(POLICY).cached()}" in told
+    asked = len(hub.asked)
+    assert main(command) == 0
+    assert len(hub.asked) == asked
+    assert main(["download", "--policy", "./here"]) == 1
+    assert "--policy ./here is no name on the model hub" in capsys.readouterr().err

@@ -147,8 +147,19 @@ def test_predictions_are_made_once_and_again_for_another_checkpoint(
         assert [sample.reward is None for sample in store.samples(first.prediction_id)] == [False, False]
         assert [sample.reward is None for sample in store.samples(second.prediction_id)] == [True, True]
         store.add_prediction(first.id, stored.prediction, "another checkpoint")
-    assert main(["preannotate", "--home", str(home), "--device", "cpu", "--again"]) == 0
+    assert main(["preannotate", "--home", str(home), "--device", "cpu", "--again", "--batch", "2"]) == 0
     assert "1 of 1" in capsys.readouterr().out
+    with AnnotationStore.open(home) as store:
+        for task in store.tasks():
+            store.add_prediction(task.id, stored.prediction, "another checkpoint")
+    assert main(["preannotate", "--home", str(home), "--device", "cpu", "--again", "--batch", "2"]) == 0
+    assert "2 of 2" in capsys.readouterr().out
+    with AnnotationStore.open(home) as store:
+        again = store.prediction(store.tasks()[0].prediction_id or 0)
+        assert again.prediction.completion == stored.prediction.completion
+        assert again.checkpoint_hash == stored.checkpoint_hash
+    assert main(["preannotate", "--home", str(home), "--batch", "0"]) == 1
+    assert "--batch takes 1 or more" in capsys.readouterr().err
     assert main(["preannotate", "--home", str(home), "--samples", "1"]) == 1
     assert "2 or more" in capsys.readouterr().err
 
