@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isfinite
@@ -168,7 +168,8 @@ def _decode(content: str) -> Any:
     return json.loads(content, parse_int=float)
 
 
-def _readable_entries(content: str) -> Any:
+def _readable_entries(content: str) -> Iterator[Any]:
+    """What can be read between braces, in a text that cannot be read as a whole."""
     for match in _ENTRY.finditer(content):
         try:
             yield _decode(match[0])
@@ -186,4 +187,7 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
 
 
 def _spelled(value: Any) -> str:
-    return quote(repr(value) if not isinstance(value, Sequence) else repr(value[:6]))
+    """The beginning of a value for a message, one level deep: what is nested may be nested too deeply to be written."""
+    if isinstance(value, list):
+        return quote(f"[{', '.join('...' if isinstance(each, list | dict) else str(each)[:40] for each in value[:6])}]")
+    return quote("{...}" if isinstance(value, dict) else str(value))

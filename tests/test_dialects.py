@@ -175,6 +175,13 @@ def test_any_json_stays_in_the_frame(value: object, around: str) -> None:
                 assert 0 <= prompt.box.y1 < prompt.box.y2 <= 560.001
 
 
+def test_no_depth_raises() -> None:
+    for depth in (*range(1, 1200, 40), 100_000):
+        deep = "[" * depth + "]" * depth
+        for text in (f'why ```json [{{"bbox_2d": {deep}, "point_2d": {deep}}}] ```', f"why ```json {deep} ```"):
+            assert QWEN3_VL.parse(text, FRAME).objects == ()
+
+
 boxes = st.tuples(st.floats(0, 399), st.floats(0, 279), st.floats(400, 840), st.floats(280, 560))
 
 
