@@ -150,12 +150,12 @@ def test_predictions_are_made_once_and_again_for_another_checkpoint(
     assert main(["preannotate", "--home", str(home), "--device", "cpu", "--again", "--batch", "2"]) == 0
     assert "1 of 1" in capsys.readouterr().out
     with AnnotationStore.open(home) as store:
-        for task in store.tasks():
+        for task in list(store.tasks()):
             store.add_prediction(task.id, stored.prediction, "another checkpoint")
     assert main(["preannotate", "--home", str(home), "--device", "cpu", "--again", "--batch", "2"]) == 0
     assert "2 of 2" in capsys.readouterr().out
     with AnnotationStore.open(home) as store:
-        again = store.prediction(store.tasks()[0].prediction_id or 0)
+        again = store.prediction(next(store.tasks()).prediction_id or 0)
         assert again.prediction.completion == stored.prediction.completion
         assert again.checkpoint_hash == stored.checkpoint_hash
     assert main(["preannotate", "--home", str(home), "--batch", "0"]) == 1
