@@ -104,8 +104,9 @@ class ModelHost:
                 self._settled.wait()
             self._settled.clear()
             self._asked = replace(self._asked, policy=policy)
-            self._loaded, self._begun = None, False
+            self._loaded = None
             self._choose()
+            self._begun = False
         self.start()
 
     def choose_again(self) -> None:
