@@ -60,7 +60,7 @@ def serve(settings: Settings) -> None:
             share=settings.share,
             prevent_thread_lock=True,
             quiet=True,
-            **launch_options(),
+            **launch_options(settings),
         )
     except OSError as error:
         raise SettingsError(

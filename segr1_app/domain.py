@@ -35,6 +35,14 @@ class SettingsError(SegR1Error):
     """An argument or environment variable that makes no sense."""
 
 
+class NotAllowedError(SegR1Error):
+    """Something that is not for whoever asked, or that they ask too often; nothing was done."""
+
+
+class SyncError(SegR1Error):
+    """A remote copy of the annotations that cannot be reached, read or written; what is here is untouched."""
+
+
 class DatasetError(SegR1Error):
     """A folder of images and masks that cannot be paired or read."""
 

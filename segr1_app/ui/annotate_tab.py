@@ -9,8 +9,10 @@ import gradio as gr
 
 from segr1_app.codec import PRESETS
 from segr1_app.domain import SegR1Error
+from segr1_app.roles import Act
+from segr1_app.ui.canvas_calls import canvas_decode
 from segr1_app.ui.corrections import CanvasHandlers
-from segr1_app.ui.endpoints import failures_told, publish
+from segr1_app.ui.endpoints import Gate
 from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.views import view
 
@@ -28,8 +30,8 @@ MOST_TOLD = 20
 """Most pictures that could not be taken and are told one by one."""
 
 
-def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
-    """Lay out the tab in the current ``gr.Blocks`` and wire its events."""
+def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers, gate: Gate) -> list[gr.Accordion]:
+    """Lay out the tab in the current ``gr.Blocks`` and wire its events; returns what only an admin needs to see."""
     page_calls: list[Callable[..., Any]] = [
         jobs.next_task,
         jobs.open_task,
@@ -39,13 +41,18 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
         jobs.put_draft,
         jobs.drop_draft,
     ]
+    # Where people sign in, what they see is decided when it is known who they are.
+    seen = gate.access.sign_in == "none" and gate.access.possible(Act.ADMINISTER)
     view(
         "annotate",
         None,
         elem_id="annotate",
-        functions=[canvas.decode, *(failures_told(method) for method in page_calls)],
+        functions=[
+            canvas_decode(canvas, gate),
+            *(gate.page(method, Act.ANNOTATE) for method in page_calls),
+        ],
     )
-    with gr.Accordion("Import pictures", open=False, elem_id="import"):
+    with gr.Accordion("Import pictures", open=False, elem_id="import", visible=seen) as importing:
         with gr.Row():
             files = gr.File(
                 label="Pictures or ZIP archives of pictures",
@@ -61,7 +68,7 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
                 start = gr.Button("Import", variant="primary", elem_id="import-button")
         outcome = gr.Textbox(label="Result", interactive=False, lines=2, max_lines=8, elem_id="import-result")
 
-    with gr.Accordion("Export annotations", open=False, elem_id="export"), gr.Row():
+    with gr.Accordion("Export annotations", open=False, elem_id="export", visible=seen) as exporting, gr.Row():
         with gr.Column():
             form = gr.Dropdown(EXPORTS, value="coco", label="Format", elem_id="export-format")
             make = gr.Button("Export", variant="primary", elem_id="export-button")
@@ -69,9 +76,12 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
             archive = gr.File(label="Archive", interactive=False, height=90, elem_id="export-file")
             notes = gr.Textbox(label="What to know of it", interactive=False, lines=2, max_lines=8)
 
-    def add_pictures(files: list[str] | None, instruction: str) -> str:
+    def add_pictures(
+        files: list[str] | None, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
+    ) -> str:
         """Make a task of each picture; returns what was taken, and a line for each file that was not."""
         try:
+            gate.admit(Act.ADMINISTER, request, profile)
             done = jobs.add_pictures(files or [], instruction)
         except SegR1Error as error:
             return str(error)
@@ -81,9 +91,10 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
             lines.append(f"And {len(problems) - MOST_TOLD} more that could not be taken.")
         return "\n".join(lines)
 
-    def export(form: str) -> tuple[str, str]:
+    def export(form: str, request: gr.Request, profile: gr.OAuthProfile | None) -> tuple[str, str]:
         """Write the annotations that count in another tool's format; returns a ZIP archive and what it cannot hold."""
         try:
+            gate.admit(Act.ADMINISTER, request, profile)
             made, told = jobs.export(form)
         except SegR1Error as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -91,5 +102,7 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers) -> None:
 
     make.click(export, form, [archive, notes], api_name="export")
     start.click(add_pictures, [files, instruction], outcome, api_name="add_pictures")
-    for method in (*page_calls, jobs.progress):
-        publish(method)
+    for method in page_calls:
+        gate.publish(method, Act.ANNOTATE)
+    gate.publish(jobs.progress, Act.LOOK)
+    return [importing, exporting]

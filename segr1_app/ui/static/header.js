@@ -1,8 +1,9 @@
 import { h } from "./dom.js";
+import { meet } from "./person.js";
 
 /**
  * @typedef {{state: "loading" | "ready" | "failed", policy: string, segmenter: string, device: string,
- *   understands: string, failure: string}} Status see ModelStatus in models.py
+ *   understands: string, failure: string, person: import("./person.js").Person | null}} Status see header_value in views.py
  */
 
 /**
@@ -11,17 +12,18 @@ import { h } from "./dom.js";
  */
 export function mount({ element, props, watch }) {
   const models = h("p", { class: "header-models", role: "status" });
+  const who = h("p", { class: "header-person" });
   const note = h("p", { class: "header-note" });
   const failure = h("p", { class: "notice", role: "alert" });
   element.replaceChildren(
     h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), h("p", { class: "header-claim" },
-      "Say what to find. The model reasons, points, and SAM2 cuts the mask."), models),
+      "Say what to find. The model reasons, points, and SAM2 cuts the mask."), models, who),
     note,
     failure,
   );
 
   const render = () => {
-    const { state, policy, segmenter, device, understands, failure: reason } = /** @type {Status} */ (props.value);
+    const { state, policy, segmenter, device, understands, failure: reason, person } = /** @type {Status} */ (props.value);
     element.dataset.state = state;
     models.replaceChildren(
       h("span", { class: `lamp is-${state}`, "aria-hidden": "true" }),
@@ -36,11 +38,27 @@ export function mount({ element, props, watch }) {
       ready: understands || "These models take any instruction, in your own words.",
       failed: "Restart the app with models that can be loaded.",
     }[state];
+    if (person) {
+      who.replaceChildren(...introduction(person));
+      meet(person);
+    }
     failure.textContent = reason;
     failure.hidden = !reason;
   };
   watch("value", render);
   render();
+}
+
+/**
+ * Who is signed in, where people sign in.
+ * @param {import("./person.js").Person} person
+ * @returns {(Node | string)[]}
+ */
+function introduction({ name, role, sign_in }) {
+  if (sign_in === "none") return [];
+  if (!name) return ["Not signed in"];
+  const leave = sign_in === "password" ? [" · ", h("a", { href: "logout" }, "Sign out")] : [];
+  return [h("bdi", {}, name), ` · ${role}`, ...leave];
 }
 
 // The one shortcut of the page that works from everywhere, also from within the instruction.
