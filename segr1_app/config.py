@@ -191,6 +191,7 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
         default=environ.get("SEGR1_LOG", "json" if space else "text"),
         help="how to log; json writes a line for each event (SEGR1_LOG; default: %(default)s)",
     )
+    add_dataset_argument(group, environ)
     people = parser.add_argument_group("people")
     add_auth_argument(people, environ)
     people.add_argument(
