@@ -42,6 +42,7 @@ class Settings:
         auth: a file of people who sign in with a password; None where nobody needs to.
         anonymous: the role of whoever opens the page from another machine and did not sign in.
         dataset: where the annotations are synced to: OWNER/NAME on the model hub, or a folder; None for nowhere.
+        sync_seconds: from one sync to the next.
         log: how to log: "text" for people, "json" for machines.
     """
 
@@ -58,6 +59,7 @@ class Settings:
     auth: Path | None = None
     anonymous: str = Role.READER.value
     dataset: str | None = None
+    sync_seconds: float = 60.0
     log: str = "text"
 
     @property
@@ -84,6 +86,8 @@ class Settings:
         settings = cls(**given)
         if not 0 <= settings.port <= 65535:
             raise SettingsError(f"--port {settings.port} is not a port; choose a number from 0 to 65535.")
+        if settings.sync_seconds <= 0:
+            raise SettingsError(f"--sync-seconds {settings.sync_seconds} is no time to wait; choose 1 or more.")
         if settings.admin and settings.auth is not None:
             raise SettingsError("--admin lets everybody do everything, --auth asks who they are: give one of them.")
         for name, known in (("dtype", DTYPES), ("attention", ATTENTIONS), ("anonymous", VISITORS), ("log", LOGS)):
@@ -192,6 +196,14 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
         help="how to log; json writes a line for each event (SEGR1_LOG; default: %(default)s)",
     )
     add_dataset_argument(group, environ)
+    group.add_argument(
+        "--sync-seconds",
+        type=float,
+        metavar="S",
+        default=environ.get("SEGR1_SYNC_SECONDS", "60"),
+        help="how often the dataset gets what is new; the hub takes some 120 commits an hour (SEGR1_SYNC_SECONDS; "
+        "default: %(default)s)",
+    )
     people = parser.add_argument_group("people")
     add_auth_argument(people, environ)
     people.add_argument(

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import httpx
+import httpx2
 from huggingface_hub import CommitOperationAdd, HfApi, RepoFile
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -75,5 +75,5 @@ class HubRemote:
                     f"{where} may not be written to: put a token with write access into HF_TOKEN."
                 ) from error
             raise SyncError(f"{where} did not take it (HTTP {status}): it is tried again later.") from error
-        except (httpx.HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, OSError) as error:
+        except (httpx2.HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, OSError) as error:
             raise SyncError(f"{where} cannot be reached: it is tried again later.") from error

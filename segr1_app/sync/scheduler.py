@@ -8,9 +8,6 @@ import threading
 from segr1_app.domain import SegR1Error
 from segr1_app.sync.syncing import Synchroniser
 
-SECONDS = 60.0
-"""Between two tries: what a Space can lose, and well below the commits that the hub takes per hour."""
-
 log = logging.getLogger(__name__)
 
 
@@ -19,10 +16,10 @@ class Scheduler:
 
     Args:
         synchroniser: syncs.
-        seconds: from one try to the next.
+        seconds: from one try to the next: what a machine that dies without warning can lose.
     """
 
-    def __init__(self, synchroniser: Synchroniser, seconds: float = SECONDS) -> None:
+    def __init__(self, synchroniser: Synchroniser, seconds: float) -> None:
         self._synchroniser = synchroniser
         self._seconds = seconds
         self._ending = threading.Event()
@@ -52,4 +49,4 @@ class Scheduler:
             return
         for problem in problems:
             log.warning("a synced record was left out: %s", problem)
-        log.info("synced with %s", self._synchroniser.state.remote)
+        log.debug("synced with %s", self._synchroniser.state.remote)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
+import time
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -19,6 +22,8 @@ from segr1_app.roles import Act, Person
 from segr1_app.ui.rates import RateLimiter
 
 Member = TypeVar("Member", bound=StrEnum)
+
+log = logging.getLogger(__name__)
 
 _SIGNED: Final = {Act.ANNOTATE: "annotator", Act.REVIEW: "reviewer"}
 """In which argument of each act's handlers the name of whoever does it stands."""
@@ -67,7 +72,8 @@ class Gate:
         def call(question: Mapping[str, Any], request: gr.Request, profile: gr.OAuthProfile | None) -> Any:
             try:
                 person = self.admit(act, request, profile)
-                return method(**{**question, **_signature(act, person)})
+                with logged(method.__name__, act, person):
+                    return method(**{**question, **_signature(act, person)})
             except SegR1Error as error:
                 return {"failure": str(error)}
 
@@ -81,9 +87,10 @@ class Gate:
         @functools.wraps(method)
         def call(request: gr.Request, profile: gr.OAuthProfile | None, *arguments: Any) -> Any:
             try:
-                given = parameters.bind(*arguments)
-                given.arguments |= _signature(act, self.admit(act, request, profile))
-                return method(*given.args, **given.kwargs)
+                given, person = parameters.bind(*arguments), self.admit(act, request, profile)
+                given.arguments |= _signature(act, person)
+                with logged(method.__name__, act, person):
+                    return method(*given.args, **given.kwargs)
             except SegR1Error as error:
                 raise gr.Error(str(error), print_exception=False) from error
 
@@ -94,6 +101,22 @@ class Gate:
         # The proxy adds to the end what it saw itself; what stands before that may be anybody's invention.
         forwarded = request.headers.get("x-forwarded-for", "") if self._proxied else ""
         return forwarded.rpartition(",")[2].strip() or (request.client.host if request.client else "")
+
+
+@contextmanager
+def logged(endpoint: str, act: Act, person: Person) -> Iterator[None]:
+    """Log who did what and how long it took, but for what only looks."""
+    started, failure = time.perf_counter(), None
+    try:
+        yield
+    except SegR1Error as error:
+        failure = str(error)
+        raise
+    finally:
+        if act is not Act.LOOK:
+            seconds = round(time.perf_counter() - started, 3)
+            extra = {"act": act, "endpoint": endpoint, "person": person.name, "seconds": seconds, "failure": failure}
+            log.info("%s", endpoint, extra=extra)
 
 
 def _asking(call: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:

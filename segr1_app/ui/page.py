@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 
 from segr1_app.access import access_of
 from segr1_app.config import Settings
+from segr1_app.domain import StoreError
 from segr1_app.people import People
 from segr1_app.roles import Act
 from segr1_app.samples import find_samples
 from segr1_app.space import Space
 from segr1_app.store import AnnotationStore
+from segr1_app.sync import Synchroniser
 from segr1_app.trainings import Trainings
 from segr1_app.ui.annotate_tab import build_annotate_tab
 from segr1_app.ui.corrections import CanvasHandlers
@@ -57,13 +62,16 @@ def sign_in(people: People) -> Callable[[str, str], Awaitable[bool]]:
     return check
 
 
-def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Blocks:
+def build_app(
+    models: ModelHost, cache: Path, store: AnnotationStore, synchroniser: Synchroniser | None = None
+) -> gr.Blocks:
     """Build the page; nothing is loaded and nothing is served yet.
 
     Args:
         models: the models behind the page, loading or loaded.
         cache: an existing folder for previews and downloads; the same that gradio has as ``GRADIO_TEMP_DIR``.
         store: keeps the annotators' work.
+        synchroniser: keeps a copy of it elsewhere, if there is one.
 
     Returns:
         The page, to be launched with `launch_options`.
@@ -91,13 +99,18 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
         visible = gate.whoever(request, profile).may(Act.ADMINISTER)
         return [gr.update(visible=visible) for _ in for_admins]
 
+    def sync_state() -> dict[str, Any]:
+        """How the copy elsewhere stands; "remote" is None where there is none."""
+        return asdict(synchroniser.state) if synchroniser else {"remote": None}
+
     sittings = Sittings()
     canvas = CanvasHandlers(models, cache, sittings, RunKeeper(store, models))
     jobs = JobHandlers(store, models, cache=cache, sittings=sittings, canvas=canvas)
     reviews = ReviewHandlers(store, cache)
     page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
-        header = view("header", header_value(models.status), elem_id="header")
+        calls = [gate.page(sync_state, Act.LOOK)]
+        header = view("header", header_value(models.status), elem_id="header", functions=calls)
         if access.sign_in == "hub":
             gr.LoginButton(size="sm", elem_id="sign-in")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
@@ -124,6 +137,19 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
         page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)
     page.queue(max_size=None if settings.local else MAX_WAITING)
     return page
+
+
+def health_route(models: ModelHost, store: AnnotationStore) -> APIRoute:
+    """``/healthz``, for whoever watches over the server: it needs no signing in and tells nothing about anybody."""
+
+    def healthz() -> JSONResponse:
+        try:
+            tasks = store.statistics().tasks
+        except StoreError as error:
+            return JSONResponse({"status": "failed", "store": str(error)}, status_code=503)
+        return JSONResponse({"status": "ok", "models": models.status.state, "tasks": tasks})
+
+    return APIRoute("/healthz", healthz, include_in_schema=False)
 
 
 def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: B008 - frozen

@@ -42,18 +42,27 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(folder: Path, *arguments: str, **environ: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run ``python app.py --home folder/data`` from within ``folder``, with the embedded models.
+
+    Args:
+        folder: an existing one.
+        arguments: further ones of the app.
+        environ: what its environment has beside this process's.
 
     Yields:
         Its address, as soon as it answers, and its process. Its output goes to ``folder/app.log``.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--home", str(folder / "data")]
+    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--home", str(folder / "data"), *arguments]
     with (folder / "app.log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=log, stderr=subprocess.STDOUT
+            command,
+            cwd=folder,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", **environ},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         try:
             _wait_until_served(url, process)

@@ -1,26 +1,40 @@
+import { answer } from "./canvas/live.js";
 import { h } from "./dom.js";
 import { meet } from "./person.js";
+import { counted, moment } from "./words.js";
 
 /**
  * @typedef {{state: "loading" | "ready" | "failed", policy: string, segmenter: string, device: string,
  *   understands: string, failure: string, person: import("./person.js").Person | null}} Status see header_value in views.py
  */
 
+/** @typedef {{remote: string | null, at: number | null, waiting: number, failure: string}} Copy see SyncState */
+
+const SYNC_MS = 15_000;
+
 /**
  * The line above the tabs.
  * @param {import("./dom.js").Host} host its value is a Status
  */
-export function mount({ element, props, watch }) {
+export function mount({ element, props, watch, server }) {
   const models = h("p", { class: "header-models", role: "status" });
   const who = h("p", { class: "header-person" });
+  const copy = h("p", { class: "header-copy", role: "status" });
   const note = h("p", { class: "header-note" });
   const failure = h("p", { class: "notice", role: "alert" });
   element.replaceChildren(
     h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), h("p", { class: "header-claim" },
       "Say what to find. The model reasons, points, and SAM2 cuts the mask."), models, who),
     note,
+    copy,
     failure,
   );
+  const follow = async () => {
+    const state = /** @type {Copy | undefined} */ (await answer(() => server.sync_state({})));
+    if (state) copy.textContent = told(state);
+    if (state?.remote) setTimeout(follow, SYNC_MS);
+  };
+  follow();
 
   const render = () => {
     const { state, policy, segmenter, device, understands, failure: reason, person } = /** @type {Status} */ (props.value);
@@ -47,6 +61,17 @@ export function mount({ element, props, watch }) {
   };
   watch("value", render);
   render();
+}
+
+/**
+ * How the copy of the annotations elsewhere stands.
+ * @param {Copy} state
+ */
+function told({ remote, at, waiting, failure }) {
+  if (!remote) return "";
+  const last = at === null ? "Nothing is synced yet" : `Last synced ${moment(at)} with ${remote}`;
+  const news = waiting ? `; ${counted(waiting, "change")} since` : "";
+  return `${last}${news}.${failure ? ` ${failure}` : ""}`;
 }
 
 /**
