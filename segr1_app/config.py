@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,12 +101,16 @@ class Settings:
 
 
 def add_home_argument(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Declare the data folder, for every command that keeps something there."""
+    """Declare the data folder, for every command that keeps something there.
+
+    A Space's code may not be written to, and its disk is lost now and then in any case.
+    """
+    usual = Path(tempfile.gettempdir(), "segr1") if Space.from_environ(environ) else DEFAULT_HOME
     parser.add_argument(
         "--home",
         type=Path,
         metavar="DIR",
-        default=Path(environ.get("SEGR1_HOME", DEFAULT_HOME)),
+        default=Path(environ.get("SEGR1_HOME", usual)),
         help="data folder for database, pictures and runs (SEGR1_HOME; default: %(default)s)",
     )
 

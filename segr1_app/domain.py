@@ -39,8 +39,8 @@ class NotAllowedError(SegR1Error):
     """Something that is not for whoever asked, or that they ask too often; nothing was done."""
 
 
-class SyncError(SegR1Error):
-    """A remote copy of the annotations that cannot be reached, read or written; what is here is untouched."""
+class RemoteError(SegR1Error):
+    """What lies on the model hub or in a remote folder cannot be reached, read or written; nothing here is touched."""
 
 
 class DatasetError(SegR1Error):

@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._commit(self.hub.repo(kind, f"{owner}/{name}"), body)
             case ["api", "spaces", owner, name, setting]:
                 self.hub.settings.append((f"{owner}/{name}/{setting}", json.loads(body)))
-                self._json({"stage": "BUILDING", "hardware": {"current": None, "requested": None}, "storage": None})
+                self._json({} if setting == "variables" else {"stage": "BUILDING"})
             case _:
                 self._json({"error": f"POST {self.path}"}, 404)
 

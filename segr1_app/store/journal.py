@@ -125,7 +125,7 @@ class Journal:
 
         Raises:
             StoreError: when the store cannot be written to.
-            SyncError: by ``bring``, when a picture cannot be had.
+            RemoteError: by ``bring``, when a picture cannot be had.
         """
         problems: list[str] = []
         early = self._take_all(iter(found), bring, remote, problems)

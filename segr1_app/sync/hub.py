@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from segr1_app.domain import SyncError
+from segr1_app.domain import RemoteError
 
 FETCHING: Final = 8
 """Files that are fetched at a time."""
@@ -36,6 +36,7 @@ class HubRemote:
 
     def __init__(self, dataset: str, api: HfApi | None = None) -> None:
         self._dataset, self._api = dataset, api or HfApi()
+        self._where = f"The dataset '{dataset}'"
         self._made = False
 
     @property
@@ -43,7 +44,7 @@ class HubRemote:
         return self._dataset
 
     def files(self) -> dict[str, int]:
-        with self._reached():
+        with reached(self._where):
             if not self._made:
                 self._api.create_repo(self._dataset, repo_type="dataset", private=True, exist_ok=True)
                 self._made = True
@@ -52,28 +53,26 @@ class HubRemote:
 
     def fetch(self, names: Sequence[str], folder: Path) -> None:
         get = partial(self._api.hf_hub_download, self._dataset, repo_type="dataset", local_dir=folder)
-        with self._reached(), ThreadPoolExecutor(FETCHING) as pool:
+        with reached(self._where), ThreadPoolExecutor(FETCHING) as pool:
             list(pool.map(get, names))
 
     def add(self, files: Mapping[str, bytes | Path], message: str) -> None:
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-        with self._reached():
+        with reached(self._where):
             self._api.create_commit(self._dataset, operations, commit_message=message, repo_type="dataset")
 
-    @contextmanager
-    def _reached(self) -> Iterator[None]:
-        """Say in one sentence what is wrong, and what to do."""
-        where = f"The dataset '{self._dataset}'"
-        try:
-            yield
-        except RepositoryNotFoundError as error:
-            raise SyncError(f"{where} is not there, or HF_TOKEN may not see it: check both.") from error
-        except HfHubHTTPError as error:
-            status = error.response.status_code
-            if status in (401, 403):
-                raise SyncError(
-                    f"{where} may not be written to: put a token with write access into HF_TOKEN."
-                ) from error
-            raise SyncError(f"{where} did not take it (HTTP {status}): it is tried again later.") from error
-        except (httpx2.HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, OSError) as error:
-            raise SyncError(f"{where} cannot be reached: it is tried again later.") from error
+
+@contextmanager
+def reached(where: str) -> Iterator[None]:
+    """Turn what the hub's client raises into a `RemoteError` that says what to do; ``where`` begins its sentence."""
+    try:
+        yield
+    except RepositoryNotFoundError as error:
+        raise RemoteError(f"{where} is not there, or HF_TOKEN may not see it: check both.") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            raise RemoteError(f"{where} may not be written to: put a token with write access into HF_TOKEN.") from error
+        raise RemoteError(f"{where} did not take it (HTTP {status}): try again later.") from error
+    except (httpx2.HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, OSError) as error:
+        raise RemoteError(f"{where} cannot be reached: check the network, and try again later.") from error

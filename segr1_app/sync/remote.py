@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from segr1_app.domain import SyncError
+from segr1_app.domain import RemoteError
 
 
 class Remote(Protocol):
-    """Files by names such as ``records/a.jsonl``. Every method raises `SyncError` when the remote cannot be used."""
+    """Files by names such as ``records/a.jsonl``. Every method raises `RemoteError` when the remote cannot be used."""
 
     @property
     def name(self) -> str:
@@ -83,4 +83,4 @@ class FolderRemote:
         try:
             yield
         except OSError as error:
-            raise SyncError(f"The folder '{self._folder}' cannot be synced with: {error}.") from error
+            raise RemoteError(f"The folder '{self._folder}' cannot be synced with: {error}.") from error

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from segr1_app.domain import PictureError, SegR1Error, SyncError
+from segr1_app.domain import PictureError, RemoteError, SegR1Error
 from segr1_app.images import Picture, load_picture
 from segr1_app.store import AnnotationStore
 from segr1_app.store.journal import Record
@@ -137,7 +137,7 @@ class Synchroniser:
         try:
             return load_picture(folder / name)
         except PictureError as error:
-            raise SyncError(f"The remote copy of picture {sha256[:12]} cannot be read: {error}") from error
+            raise RemoteError(f"The remote copy of picture {sha256[:12]} cannot be read: {error}") from error
         finally:
             # One at a time: the disk may hold little more than the pictures themselves.
             (folder / name).unlink(missing_ok=True)
@@ -158,7 +158,7 @@ def _records(file: Path, start: int, end: int) -> Iterator[tuple[float, Record]]
     """The records between two places of a file, with a time that never goes back.
 
     Raises:
-        SyncError: when a line is none.
+        RemoteError: when a line is none.
     """
     latest = 0.0
     with file.open("rb") as lines:
@@ -169,5 +169,5 @@ def _records(file: Path, start: int, end: int) -> Iterator[tuple[float, Record]]
                 record: dict[str, Any] = json.loads(line)
                 latest = max(latest, float(record["at"]))
             except (ValueError, TypeError, KeyError) as error:
-                raise SyncError(f"A line of '{file.name}' in the remote is no record ({error!r}).") from error
+                raise RemoteError(f"A line of '{file.name}' in the remote is no record ({error!r}).") from error
             yield latest, record

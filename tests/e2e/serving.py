@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,16 +54,20 @@ def serving(folder: Path, *arguments: str, **environ: str) -> Iterator[tuple[str
         Its address, as soon as it answers, and its process. Its output goes to ``folder/app.log``.
     """
     port = free_port()
+    where = ["--port", str(port), "--home", str(folder / "data")]
+    with serving_as([sys.executable, str(ROOT / "app.py"), *where, *arguments], folder, port, environ) as served:
+        yield served
+
+
+@contextmanager
+def serving_as(
+    command: list[str], folder: Path, port: int, environ: Mapping[str, str]
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run a command that serves the page at a port of this machine; see `serving`."""
     url = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--home", str(folder / "data"), *arguments]
     with (folder / "app.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", **environ},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        variables = {**os.environ, "HF_HUB_OFFLINE": "1", **environ}
+        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_until_served(url, process)
             yield url, process

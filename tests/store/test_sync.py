@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segr1_app.domain import SyncError
+from segr1_app.domain import RemoteError
 from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.store.connection import connect
 from segr1_app.store.migrations import migrations
@@ -176,7 +176,7 @@ def test_a_remote_that_is_away_loses_nothing(
     with open_store("first") as store:
         fill(store, clock)
         away = Synchroniser(store, FolderRemote(tmp_path / "file"), tmp_path)
-        with pytest.raises(SyncError, match="cannot be synced with"):
+        with pytest.raises(RemoteError, match="cannot be synced with"):
             away.sync()
         assert (away.state.at, bool(away.state.failure)) == (None, True)
         assert away.state.waiting == len(content(store))
