@@ -95,6 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
         match parts:
             case ["api", "repos", "create"]:
                 self._create(json.loads(body))
+            case ["api", "validate-yaml"]:
+                self._json({"errors": [], "warnings": []})
             case ["api", _, _, _, "preupload", _]:
                 files = json.loads(body)["files"]
                 answer = [{"path": each["path"], "uploadMode": "regular", "shouldIgnore": False} for each in files]
