@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 
 from segr1_app.config import Settings, add_home_argument, add_model_arguments, add_server_arguments
 from segr1_app.domain import SettingsError, StoreError
+from segr1_app.logs import log_as
 
 LOADING_DELAY = 5.0
 """Seconds that the first page gets ahead of the models: loading them takes all of a small machine."""
@@ -38,39 +44,66 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def serve(settings: Settings) -> None:
-    """Build the page, serve it, and load the models behind it; returns when interrupted.
+    """Build the page, serve it, and load the models behind it; returns when interrupted or told to end.
 
     Raises:
-        SettingsError: when the address cannot be had.
+        SettingsError: when the address, the store or the people's file cannot be had.
     """
     cache = prepare_cache(settings.home)
+    log_as(settings.log)
 
     from segr1_app.store import AnnotationStore  # noqa: PLC0415 - importing this module loads nothing
-    from segr1_app.ui import ModelHost, build_app, launch_options  # noqa: PLC0415 - after the environment is set
+    from segr1_app.sync import Scheduler, Synchroniser, remote_of  # noqa: PLC0415
+    from segr1_app.ui import ModelHost, build_app, health_route, launch_options  # noqa: PLC0415 - after the environment
 
     models = ModelHost(settings)
     try:
         store = AnnotationStore.open(settings.home)
     except StoreError as error:
         raise SettingsError(f"The store in '{settings.home}' cannot be used: {error}") from error
-    page = build_app(models, cache, store)
-    try:
-        _, address, public = page.launch(
-            server_name=settings.host,
-            server_port=settings.port,
-            share=settings.share,
-            prevent_thread_lock=True,
-            quiet=True,
-            **launch_options(),
-        )
-    except OSError as error:
-        raise SettingsError(
-            f"The page cannot be served at {settings.host}:{settings.port}, perhaps because another program is: "
-            "choose another --port."
-        ) from error
-    print(f"Seg-R1 is at {address}{f' and {public}' if public else ''}  (Ctrl+C ends it)", flush=True)  # noqa: T201
-    models.start(after=LOADING_DELAY)
-    page.block_thread()
+    with store, ExitStack() as ending:
+        synchroniser = None
+        if settings.dataset is not None:
+            under_way = Path(ending.enter_context(tempfile.TemporaryDirectory(dir=settings.home, prefix="sync-")))
+            synchroniser = Synchroniser(store, remote_of(settings.dataset), under_way)
+            scheduler = Scheduler(synchroniser, settings.sync_seconds)
+            # Before anybody comes: an empty disk gets back what was synced. At the end: nothing stays behind.
+            scheduler.start()
+            ending.callback(scheduler.stop)
+        page = build_app(models, cache, store, synchroniser)
+        try:
+            _, address, public = page.launch(
+                server_name=settings.host,
+                server_port=settings.port,
+                share=settings.share,
+                prevent_thread_lock=True,
+                quiet=True,
+                app_kwargs={"routes": [health_route(models, store)]},
+                **launch_options(settings),
+            )
+        except OSError as error:
+            raise SettingsError(
+                f"The page cannot be served at {settings.host}:{settings.port}, perhaps because another program is: "
+                "choose another --port."
+            ) from error
+        # Requests under way are finished, and what they save is synced, before the store is closed.
+        ending.callback(page.close, verbose=False)
+        print(f"Seg-R1 is at {address}{f' and {public}' if public else ''}  (Ctrl+C ends it)", flush=True)  # noqa: T201
+        models.start(after=LOADING_DELAY)
+        wait_for_the_end()
+
+
+def wait_for_the_end() -> None:
+    """Return when the process is interrupted or told to end; a second signal ends it at once."""
+    told = threading.Event()
+
+    def end(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        told.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    told.wait()
 
 
 def prepare_cache(home: Path) -> Path:

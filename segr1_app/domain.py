@@ -35,6 +35,14 @@ class SettingsError(SegR1Error):
     """An argument or environment variable that makes no sense."""
 
 
+class NotAllowedError(SegR1Error):
+    """Something that is not for whoever asked, or that they ask too often; nothing was done."""
+
+
+class RemoteError(SegR1Error):
+    """What lies on the model hub or in a remote folder cannot be reached, read or written; nothing here is touched."""
+
+
 class DatasetError(SegR1Error):
     """A folder of images and masks that cannot be paired or read."""
 

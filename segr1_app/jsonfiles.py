@@ -16,10 +16,19 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a file all at once, so that nobody reads half of it; its folder is made when there is none."""
+def write_json(path: Path, content: Any, *, private: bool = False) -> None:
+    """Write a file all at once, so that nobody reads half of it; its folder is made when there is none.
+
+    Args:
+        path: where to.
+        content: JSON values.
+        private: whether nobody but the owner may ever read it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.part")
+    if private:
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
     partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     partial.replace(path)
 

@@ -6,7 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from segr1_app.cli import backup, download, export, importing, preannotate, predict, stats, verify
+from segr1_app.cli import (
+    backup,
+    deploy,
+    download,
+    export,
+    importing,
+    people,
+    preannotate,
+    predict,
+    stats,
+    sync,
+    verify,
+)
 from segr1_app.domain import SegR1Error
 
 
@@ -16,7 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m segr1_app", description="Seg-R1 without the page. The page itself is started by app.py."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (predict, importing, preannotate, stats, export, verify, backup, download):
+    for command in (
+        predict,
+        importing,
+        preannotate,
+        stats,
+        export,
+        verify,
+        backup,
+        download,
+        sync,
+        people,
+        deploy,
+    ):
         command.add_command(commands)
     given = parser.parse_args(arguments)
     try:

@@ -33,6 +33,48 @@ def m002_reviews(db: Database) -> None:
     db.execute("CREATE INDEX heads_annotator ON heads (annotator, revision)")
 
 
+@migrations()
+def m003_journal(db: Database) -> None:
+    """What was added in which order, and how far remote copies of it are; see `journal`."""
+    # AUTOINCREMENT: a number that a remote has seen is never given out again.
+    db.execute(
+        """CREATE TABLE journal (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind TEXT NOT NULL,
+            row INTEGER NOT NULL,
+            was TEXT,
+            at REAL NOT NULL DEFAULT ((julianday('now') - 2440587.5) * 86400.0),
+            origin TEXT
+        ) STRICT"""
+    )
+    db.execute("CREATE INDEX journal_renamed ON journal (number) WHERE was IS NOT NULL")
+    for table in ("predictions", "revisions"):
+        db.execute(f"CREATE INDEX {table}_content ON {table} (content_hash)")
+    db.execute("CREATE TABLE remotes (name TEXT PRIMARY KEY, pushed INTEGER NOT NULL, synced_at REAL) STRICT")
+    db.execute(
+        """CREATE TABLE taken (
+            remote TEXT NOT NULL,
+            file TEXT NOT NULL,
+            bytes INTEGER NOT NULL,
+            PRIMARY KEY (remote, file)
+        ) STRICT, WITHOUT ROWID"""
+    )
+    for table in ("pictures", "ground_truths", "tasks", "predictions", "revisions", "choices"):
+        db.execute(f"INSERT INTO journal (kind, row) SELECT '{table}', rowid FROM {table} ORDER BY rowid")
+        db.execute(
+            f"CREATE TRIGGER {table}_journal AFTER INSERT ON {table} "
+            f"BEGIN INSERT INTO journal (kind, row) VALUES ('{table}', new.rowid); END"
+        )
+    db.execute(
+        "CREATE TRIGGER tasks_renamed AFTER UPDATE OF instruction ON tasks WHEN old.instruction != new.instruction "
+        "BEGIN INSERT INTO journal (kind, row, was) VALUES ('tasks', new.rowid, old.instruction); END"
+    )
+    db.execute(
+        "CREATE TRIGGER ground_truths_replaced AFTER UPDATE OF mask ON ground_truths WHEN old.mask != new.mask "
+        "BEGIN INSERT INTO journal (kind, row) VALUES ('ground_truths', new.rowid); END"
+    )
+
+
 _TABLES = (
     """CREATE TABLE pictures (
         sha256 TEXT PRIMARY KEY,

@@ -19,7 +19,7 @@ from segr1_app.store.verification import prediction_problem, revision_problem
 PAGE: Final = 200
 """Rows read at a time."""
 
-_JSON: Final = {
+JSON_COLUMNS: Final = {
     "pictures": (),
     "ground_truths": ("mask",),
     "tasks": (),
@@ -41,7 +41,7 @@ class Numbers:
 
 def dump(connection: Connection) -> Iterator[dict[str, Any]]:
     """Every row as JSON values, with the name of its table as "table"; what follows from the rows is left out."""
-    for table, columns in _JSON.items():
+    for table, columns in JSON_COLUMNS.items():
         after = 0
         while True:
             with connection.read() as db:
@@ -64,9 +64,9 @@ def absorb(db: Database, record: Mapping[str, Any], numbers: Numbers) -> None:
         StoreError: when the record is not what some store wrote.
     """
     table = record.get("table")
-    if table not in _JSON:
+    if table not in JSON_COLUMNS:
         raise StoreError(f"A record of {str(table)[:40]!r} is none of a store's.")
-    row = {**record, **{name: to_json(record[name]) for name in _JSON[table]}}
+    row = {**record, **{name: to_json(record[name]) for name in JSON_COLUMNS[table]}}
     try:
         _ADD[table](db, row, numbers)
     except (KeyError, ValueError, TypeError, AttributeError) as error:

@@ -19,6 +19,7 @@ from segr1_app.store import queue, records, reports, reviews, revisions, tasks, 
 from segr1_app.store.backup import back_up
 from segr1_app.store.connection import Connection, connect, told
 from segr1_app.store.feedback import feedback_page
+from segr1_app.store.journal import Journal
 from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.records import Numbers
 from segr1_app.store.reviews import Choice, DecidedTask
@@ -431,6 +432,11 @@ class AnnotationStore:
         """
         with self._connection.write() as db:
             records.absorb(db, record, numbers)
+
+    @property
+    def journal(self) -> Journal:
+        """What was added here in which order, for copies elsewhere, and what comes from there."""
+        return Journal(self._connection, self._pictures)
 
     def verify(self) -> Iterator[str]:
         """Read everything again; a sentence for each thing that is not as it was written."""

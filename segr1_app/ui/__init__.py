@@ -1,6 +1,6 @@
 """The page in the browser, made with gradio; nothing else in the project imports gradio."""
 
 from segr1_app.ui.models import ModelHost
-from segr1_app.ui.page import build_app, launch_options
+from segr1_app.ui.page import build_app, health_route, launch_options
 
-__all__ = ["ModelHost", "build_app", "launch_options"]
+__all__ = ["ModelHost", "build_app", "health_route", "launch_options"]

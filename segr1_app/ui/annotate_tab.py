@@ -8,8 +8,10 @@ from typing import Any
 import gradio as gr
 
 from segr1_app.domain import SegR1Error
+from segr1_app.roles import Act
+from segr1_app.ui.canvas_calls import canvas_decode
 from segr1_app.ui.corrections import CanvasHandlers
-from segr1_app.ui.endpoints import failures_told, publish
+from segr1_app.ui.endpoints import Gate
 from segr1_app.ui.import_panel import build_import_panel
 from segr1_app.ui.imports import ImportHandlers
 from segr1_app.ui.jobs import JobHandlers
@@ -27,8 +29,10 @@ EXPORTS = [
 ]
 
 
-def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers, imports: ImportHandlers) -> None:
-    """Lay out the tab in the current ``gr.Blocks`` and wire its events."""
+def build_annotate_tab(
+    jobs: JobHandlers, canvas: CanvasHandlers, imports: ImportHandlers, gate: Gate
+) -> list[gr.Accordion]:
+    """Lay out the tab in the current ``gr.Blocks`` and wire its events; returns what only an admin needs to see."""
     page_calls: list[Callable[..., Any]] = [
         jobs.next_task,
         jobs.open_task,
@@ -38,14 +42,19 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers, imports: Impor
         jobs.put_draft,
         jobs.drop_draft,
     ]
+    # Where people sign in, what they see is decided when it is known who they are.
+    seen = gate.access.sign_in == "none" and gate.access.possible(Act.ADMINISTER)
     view(
         "annotate",
         None,
         elem_id="annotate",
-        functions=[canvas.decode, *(failures_told(method) for method in page_calls)],
+        functions=[
+            canvas_decode(canvas, gate),
+            *(gate.page(method, Act.ANNOTATE) for method in page_calls),
+        ],
     )
-    build_import_panel(imports)
-    with gr.Accordion("Export annotations", open=False, elem_id="export"), gr.Row():
+    importing = build_import_panel(imports, gate, visible=seen)
+    with gr.Accordion("Export annotations", open=False, elem_id="export", visible=seen) as exporting, gr.Row():
         with gr.Column():
             form = gr.Dropdown(EXPORTS, value="coco", label="Format", elem_id="export-format")
             make = gr.Button("Export", variant="primary", elem_id="export-button")
@@ -53,14 +62,17 @@ def build_annotate_tab(jobs: JobHandlers, canvas: CanvasHandlers, imports: Impor
             archive = gr.File(label="Archive", interactive=False, height=90, elem_id="export-file")
             notes = gr.Textbox(label="What to know of it", interactive=False, lines=2, max_lines=8)
 
-    def export(form: str) -> tuple[str, str]:
+    def export(form: str, request: gr.Request, profile: gr.OAuthProfile | None) -> tuple[str, str]:
         """Write the annotations that count in another tool's format; returns a ZIP archive and what it cannot hold."""
         try:
+            gate.admit(Act.ADMINISTER, request, profile)
             made, told = jobs.export(form)
         except SegR1Error as error:
             raise gr.Error(str(error), print_exception=False) from error
         return str(made), "\n".join(told)
 
     make.click(export, form, [archive, notes], api_name="export")
-    for method in (*page_calls, jobs.progress):
-        publish(method)
+    for method in page_calls:
+        gate.publish(method, Act.ANNOTATE)
+    gate.publish(jobs.progress, Act.LOOK)
+    return [importing, exporting]

@@ -63,11 +63,13 @@ class CanvasHandlers:
             "reward": live_reward(sitting, objects, masks),
         }
 
-    def save(self, question: dict[str, Any]) -> dict[str, Any]:
+    def save(self, question: dict[str, Any], *, keep: bool = True, name: str = "") -> dict[str, Any]:
         """Make the full-size masks of a state of the canvas, keep them as an annotation, and make files of them.
 
         Args:
             question: {"picture", "objects", "annotator"}, the annotator being a name or missing.
+            keep: whether they are kept as an annotation, too.
+            name: who saves, in place of what the question says; empty where that is not known.
 
         Returns:
             {"message", "files": [{"label", "path", "name"}]}, or {"failure"}.
@@ -77,9 +79,8 @@ class CanvasHandlers:
         try:
             sitting = self._sittings.get(question.get("picture"))
             corrected = self.correct(sitting.picture, read_objects(question.get("objects"), sitting.picture.size))
-            revision = self._keeper.keep(
-                question["picture"], sitting, corrected, str(question.get("annotator") or "")[:MAX_NAME]
-            )
+            annotator = name or str(question.get("annotator") or "")[:MAX_NAME]
+            revision = self._keeper.keep(question["picture"], sitting, corrected, annotator) if keep else None
             folder = Path(tempfile.mkdtemp(prefix="correction-", dir=self._cache))
             files = save_correction(
                 folder,
@@ -92,8 +93,9 @@ class CanvasHandlers:
         except SegR1Error as error:
             return {"failure": str(error)}
         kept = f" as revision {revision.id} of task {revision.task_id}" if revision else ""
+        message = f"Saved {_counted(len(corrected.objects))}{kept}."
         return {
-            "message": f"Saved {_counted(len(corrected.objects))}{kept}.",
+            "message": message if keep else "The files are ready; only an annotator's work is kept here, too.",
             "files": [
                 {"label": label, "path": files[kind].as_posix(), "name": files[kind].name}
                 for kind, label in (("mask", "Mask"), ("overlay", "Overlay"), ("record", "JSON"))

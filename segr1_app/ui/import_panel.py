@@ -9,7 +9,9 @@ import gradio as gr
 
 from segr1_app.codec import PRESETS
 from segr1_app.domain import SegR1Error
+from segr1_app.roles import Act
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
+from segr1_app.ui.endpoints import Gate
 from segr1_app.ui.imports import ImportHandlers
 
 MOST_TOLD = 20
@@ -26,9 +28,9 @@ archive of them. What is brighter than half is the object. Beside the canvas, an
 """
 
 
-def build_import_panel(imports: ImportHandlers) -> None:
+def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) -> gr.Accordion:
     """Lay out the panel in the current ``gr.Blocks`` and wire its events."""
-    with gr.Accordion("Import pictures", open=False, elem_id="import"):
+    with gr.Accordion("Import pictures", open=False, elem_id="import", visible=visible) as panel:
         gr.Markdown(HELP)
         with gr.Row():
             files = gr.File(
@@ -57,7 +59,9 @@ def build_import_panel(imports: ImportHandlers) -> None:
             fetch = gr.Button("Import dataset", elem_id="import-dataset-button")
         outcome = gr.Textbox(label="Result", interactive=False, lines=2, max_lines=8, elem_id="import-result")
 
-    def add_pictures(
+    def add_pictures(  # noqa: PLR0917 - two of them are filled in by gradio
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
         files: list[str] | None,
         instruction: str,
         masks: list[str] | None = None,
@@ -73,9 +77,16 @@ def build_import_panel(imports: ImportHandlers) -> None:
         Returns:
             What was taken, and a line for each record that was not.
         """
-        return _told(lambda: imports.add_pictures(files or [], instruction, masks or [], tell=_teller(progress)))
 
-    def add_dataset(
+        def work() -> dict[str, Any]:
+            gate.admit(Act.ADMINISTER, request, profile)
+            return imports.add_pictures(files or [], instruction, masks or [], tell=_teller(progress))
+
+        return _told(work)
+
+    def add_dataset(  # noqa: PLR0917 - as above
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
         dataset: str,
         instruction: str,
         rows: int | None = DEFAULT_ROWS,
@@ -91,10 +102,17 @@ def build_import_panel(imports: ImportHandlers) -> None:
         Returns:
             As of add_pictures.
         """
-        return _told(lambda: imports.add_dataset(dataset, instruction, rows or 0, tell=_teller(progress)))
+
+        def work() -> dict[str, Any]:
+            gate.admit(Act.ADMINISTER, request, profile)
+            return imports.add_dataset(dataset, instruction, rows or 0, tell=_teller(progress))
+
+        return _told(work)
 
     start.click(add_pictures, [files, instruction, masks], outcome, api_name="add_pictures")
     fetch.click(add_dataset, [dataset, instruction, rows], outcome, api_name="add_dataset")
+    accordion: gr.Accordion = panel
+    return accordion
 
 
 def _teller(progress: gr.Progress) -> Callable[[int], None]:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 
+from segr1_app.access import access_of
 from segr1_app.choosing import FULL_MODELS
+from segr1_app.config import Settings
+from segr1_app.domain import StoreError
 from segr1_app.downloads import Download
+from segr1_app.people import People
+from segr1_app.roles import Act
 from segr1_app.samples import find_samples
+from segr1_app.space import Space
 from segr1_app.store import AnnotationStore
+from segr1_app.sync import Synchroniser
 from segr1_app.trainings import Trainings
 from segr1_app.ui.annotate_tab import build_annotate_tab
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.downloading import DownloadHandlers
-from segr1_app.ui.endpoints import failures_told, publish
+from segr1_app.ui.endpoints import Gate
 from segr1_app.ui.guide_tab import build_guide_tab
 from segr1_app.ui.imports import ImportHandlers
 from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.keeping import RunKeeper
 from segr1_app.ui.models import ModelHost
+from segr1_app.ui.rates import RateLimiter
 from segr1_app.ui.review_tab import build_progress_tab, build_review_tab
 from segr1_app.ui.reviews import ReviewHandlers
 from segr1_app.ui.run_tab import build_run_tab
@@ -32,14 +44,38 @@ from segr1_app.ui.train_tab import build_train_tab
 from segr1_app.ui.training import TrainingHandlers
 from segr1_app.ui.views import STATIC, STYLES, ViewValue, header_value, view
 
+CALLS_PER_SECOND = 20.0
+"""What one person may ask for in the long run: as many clicks as anybody can make, and half a picture."""
+CALLS_AT_ONCE = 400.0
+MAX_UPLOAD = "512mb"
+"""Largest file from another machine: an archive of some hundred photographs."""
+MAX_WAITING = 200
+"""Most requests in gradio's queue; more are told that it is full."""
+SIGNING_IN = 2
+"""Passwords that are checked at a time: each takes some 32 MiB and a processor."""
 
-def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Blocks:
+
+def sign_in(people: People) -> Callable[[str, str], Awaitable[bool]]:
+    """The check of a name and a password, as gradio calls it; it holds nobody else up."""
+    turn = asyncio.Semaphore(SIGNING_IN)
+
+    async def check(name: str, password: str) -> bool:
+        async with turn:
+            return await asyncio.to_thread(people.check, name, password)
+
+    return check
+
+
+def build_app(
+    models: ModelHost, cache: Path, store: AnnotationStore, synchroniser: Synchroniser | None = None
+) -> gr.Blocks:
     """Build the page; nothing is loaded and nothing is served yet.
 
     Args:
         models: the models behind the page, loading or loaded.
         cache: an existing folder for previews and downloads; the same that gradio has as ``GRADIO_TEMP_DIR``.
         store: keeps the annotators' work.
+        synchroniser: keeps a copy of it elsewhere, if there is one.
 
     Returns:
         The page, to be launched with `launch_options`.
@@ -47,13 +83,25 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
     # The only files served from outside the cache.
     gr.set_static_paths([STATIC])
 
-    def follow_models() -> Iterator[ViewValue]:
+    settings = models.settings
+    access = access_of(settings)
+    # Whoever has the machine for themselves may ask as much of it as they like.
+    limiter = None if settings.local else RateLimiter(CALLS_PER_SECOND, CALLS_AT_ONCE)
+    gate = Gate(access, limiter, proxied=Space.from_environ() is not None)
+
+    def follow_models(request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[ViewValue]:
         """Which models run and how far they are, now that a page stands; ends when they are loaded, or cannot be."""
+        person = gate.whoever(request, profile)
         models.start()
         if not models.wait(seconds=0):
-            yield header_value(models.status)
+            yield header_value(models.status, person, access.sign_in)
             models.wait()
-        yield header_value(models.status)
+        yield header_value(models.status, person, access.sign_in)
+
+    def unlock(request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
+        """Show an admin what is for admins."""
+        visible = gate.whoever(request, profile).may(Act.ADMINISTER)
+        return [gr.update(visible=visible) for _ in for_admins]
 
     sittings = Sittings()
     canvas = CanvasHandlers(models, cache, sittings, RunKeeper(store, models))
@@ -63,54 +111,75 @@ def build_app(models: ModelHost, cache: Path, store: AnnotationStore) -> gr.Bloc
     reviews = ReviewHandlers(store, cache)
     page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
-        header = build_header(models, Download(FULL_MODELS, models.choose_again))
-        if models.settings.offers_training:
-            # Other models came: they have to be loaded before anybody can run them.
-            header.select(follow_models, None, header, api_visibility="private", show_progress="hidden")
+        header = build_header(models, gate, synchroniser)
+        # Other models came: they have to be loaded before anybody can run them.
+        header.select(follow_models, None, header, api_visibility="private", show_progress="hidden")
+        if access.sign_in == "hub":
+            gr.LoginButton(size="sm", elem_id="sign-in")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Run", id="run"):
-                build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples())
+                build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples(), gate)
             with gr.Tab("Annotate", id="annotate-tab"):
-                build_annotate_tab(jobs, canvas, imports)
+                for_admins: list[Any] = [*build_annotate_tab(jobs, canvas, imports, gate)]
             with gr.Tab("Review", id="review-tab"):
-                build_review_tab(reviews)
+                build_review_tab(reviews, gate)
             with gr.Tab("Progress", id="progress-tab"):
-                build_progress_tab(reviews)
-            if models.settings.offers_training:
-                with gr.Tab("Train", id="train-tab"):
-                    training = TrainingHandlers(Trainings(models.settings), models, cache)
+                build_progress_tab(reviews, gate)
+            if access.possible(Act.ADMINISTER):
+                with gr.Tab("Train", id="train-tab", visible=access.sign_in == "none") as train_tab:
+                    for_admins.append(train_tab)
+                    training = TrainingHandlers(Trainings(settings), models, cache)
                     # A policy was chosen: it has to be loaded before anybody can run it.
-                    build_train_tab(training).change(
+                    build_train_tab(training, gate).change(
                         follow_models, None, header, api_visibility="private", show_progress="hidden"
                     )
             with gr.Tab("Guide", id="guide-tab"):
                 build_guide_tab()
+        if access.sign_in != "none":
+            page.load(unlock, None, for_admins, api_visibility="private", show_progress="hidden")
         page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)
+    page.queue(max_size=None if settings.local else MAX_WAITING)
     return page
 
 
-def build_header(models: ModelHost, download: Download) -> gr.HTML:
+def build_header(models: ModelHost, gate: Gate, synchroniser: Synchroniser | None) -> gr.HTML:
     """The line above the tabs; to an admin it offers the download of the full models where they would run.
 
     Its view fires ``select`` when other models are chosen.
     """
-    if not models.settings.offers_training:
-        return view("header", header_value(models.status), elem_id="header")
-    handlers = DownloadHandlers(download)
-    calls = (handlers.download_size, handlers.download_models, handlers.download_state)
-    for method in calls:
-        publish(method)
-    return view(
-        "header",
-        header_value(models.status),
-        elem_id="header",
-        functions=[failures_told(method) for method in calls],
-    )
+
+    def sync_state() -> dict[str, Any]:
+        """How the copy elsewhere stands; "remote" is None where there is none."""
+        return asdict(synchroniser.state) if synchroniser else {"remote": None}
+
+    calls = [gate.page(sync_state, Act.LOOK)]
+    if gate.access.possible(Act.ADMINISTER):
+        handlers = DownloadHandlers(Download(FULL_MODELS, models.choose_again))
+        for method in (handlers.download_size, handlers.download_models, handlers.download_state):
+            gate.publish(method, Act.ADMINISTER)
+            calls.append(gate.page(method, Act.ADMINISTER))
+    return view("header", header_value(models.status), elem_id="header", functions=calls)
 
 
-def launch_options() -> dict[str, Any]:
-    """The arguments of ``launch()`` that belong to the look of the page and keep it from asking other hosts."""
+def health_route(models: ModelHost, store: AnnotationStore) -> APIRoute:
+    """``/healthz``, for whoever watches over the server: it needs no signing in and tells nothing about anybody."""
+
+    def healthz() -> JSONResponse:
+        try:
+            tasks = store.statistics().tasks
+        except StoreError as error:
+            return JSONResponse({"status": "failed", "store": str(error)}, status_code=503)
+        return JSONResponse({"status": "ok", "models": models.status.state, "tasks": tasks})
+
+    return APIRoute("/healthz", healthz, include_in_schema=False)
+
+
+def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """The arguments of ``launch()`` that say who may come in with what, and that belong to the page's look."""
     return {
+        "auth": sign_in(People(settings.auth)) if settings.auth is not None else None,
+        "auth_message": "Sign in with the name and the password that you were given.",
+        "max_file_size": None if settings.local else MAX_UPLOAD,
         "theme": build_theme(),
         "css_paths": list(STYLES),
         "footer_links": ["api"],

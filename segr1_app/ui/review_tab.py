@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from segr1_app.ui.endpoints import failures_told, publish
+from segr1_app.roles import Act
+from segr1_app.ui.endpoints import Gate
 from segr1_app.ui.reviews import ReviewHandlers
 from segr1_app.ui.views import view
 
 
-def build_review_tab(reviews: ReviewHandlers) -> None:
+def build_review_tab(reviews: ReviewHandlers, gate: Gate) -> None:
     """Lay out the Review tab in the current ``gr.Blocks`` and wire its endpoints."""
-    page_calls: list[Callable[..., Any]] = [
-        reviews.decided_tasks,
-        reviews.review_task,
-        reviews.compare,
-        reviews.make_current,
-        reviews.restore,
+    page_calls: list[tuple[Callable[..., Any], Act]] = [
+        (reviews.decided_tasks, Act.LOOK),
+        (reviews.review_task, Act.LOOK),
+        (reviews.compare, Act.LOOK),
+        (reviews.make_current, Act.REVIEW),
+        (reviews.restore, Act.REVIEW),
     ]
-    view("review", None, elem_id="review", functions=[failures_told(method) for method in page_calls])
-    for method in (*page_calls, reviews.history):
-        publish(method)
+    view("review", None, elem_id="review", functions=[gate.page(method, act) for method, act in page_calls])
+    for method, act in (*page_calls, (reviews.history, Act.LOOK)):
+        gate.publish(method, act)
 
 
-def build_progress_tab(reviews: ReviewHandlers) -> None:
+def build_progress_tab(reviews: ReviewHandlers, gate: Gate) -> None:
     """Lay out the Progress tab in the current ``gr.Blocks`` and wire its endpoint."""
-    view("progress", None, elem_id="progress", functions=[failures_told(reviews.statistics)])
-    publish(reviews.statistics)
+    view("progress", None, elem_id="progress", functions=[gate.page(reviews.statistics, Act.LOOK)])
+    gate.publish(reviews.statistics, Act.LOOK)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import gradio as gr
 from gradio.events import api
 from PIL import Image
 
 from segr1_app.codec import PRESETS
+from segr1_app.domain import NotAllowedError, SegR1Error
+from segr1_app.roles import Act
 from segr1_app.samples import Sample
+from segr1_app.ui.canvas_calls import canvas_decode, canvas_save
 from segr1_app.ui.corrections import CanvasHandlers
-from segr1_app.ui.runs import RunHandlers
+from segr1_app.ui.endpoints import RUN_COST, Gate
+from segr1_app.ui.runs import RunHandlers, Upload
 from segr1_app.ui.views import ViewValue, answer_value, view
 
 THUMBNAIL_SIDE = 160
@@ -22,7 +26,7 @@ PARALLEL_RUNS = 8
 """Requests that may stand in line for the models and be told so; any more wait in gradio's own queue."""
 
 
-def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[Sample, ...]) -> None:
+def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[Sample, ...], gate: Gate) -> None:
     """Lay out the tab in the current ``gr.Blocks`` and wire its events to ``handlers``, its canvas to ``canvas``."""
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="ask"):
@@ -49,15 +53,50 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
                 run = gr.Button("Run", variant="primary", elem_id="run-button", min_width=0)
                 stop = gr.Button("Stop", interactive=False, elem_id="stop-button", min_width=0)
         with gr.Column(elem_id="look"):
-            stage = view("canvas", None, elem_id="stage", functions=[canvas.decode, canvas.save])
+            calls = [canvas_decode(canvas, gate), canvas_save(canvas, gate)]
+            stage = view("canvas", None, elem_id="stage", functions=calls)
         with gr.Column(elem_id="told"):
             answer = view("answer", answer_value("idle"), elem_id="answer")
+
+    def run_it(
+        picture: Upload | None, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
+    ) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Find in a picture what the instruction asks for; streams the values of the page's views.
+
+        The views get the reasoning as it is written, then prompts, masks and their confidence, and three downloads.
+        """
+        try:
+            gate.admit(Act.LOOK, request, profile, RUN_COST)
+        except NotAllowedError as error:
+            yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
+            return
+        yield from handlers.run(picture, instruction)
+
+    def predict(
+        picture: gr.FileData, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
+    ) -> dict[str, Any]:
+        """Find in a picture what the instruction asks for.
+
+        Args:
+            picture: an uploaded image file; with gradio_client, ``handle_file("photo.jpg")``.
+            instruction: what to find, in words.
+            request, profile: who asks; gradio fills them in.
+
+        Returns:
+            The record of the prediction: completion, reasoning, prompts, masks as COCO RLE, confidences, times.
+        """
+        try:
+            gate.admit(Act.LOOK, request, profile, RUN_COST)
+            # gradio documents the upload by its class and hands over its JSON.
+            return handlers.predict(cast(Upload, picture), instruction)
+        except SegR1Error as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
     views, buttons = [stage, answer], [run, stop]
     # preprocess=False: gradio would open the uploaded file itself, and so meet damaged and hostile ones where no clear
     # message can be given, and convert some without applying their EXIF rotation. The handlers get the file's path.
     running = run.click(
-        handlers.run,
+        run_it,
         [picture, instruction],
         [*views, *buttons],
         api_name="run",
@@ -87,7 +126,7 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
     strip.select(choose, None, picture, api_visibility="private", show_progress="hidden")
     for button, preset in zip(presets, PRESETS, strict=True):
         button.click(_always(preset.text), None, instruction, api_visibility="private", show_progress="hidden")
-    api(handlers.predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
+    api(predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
 
 
 def _always(text: str) -> Callable[[], str]:

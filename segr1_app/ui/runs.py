@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import gradio as gr
 
@@ -65,10 +65,7 @@ class RunHandlers:
         return gr.update(interactive=True), gr.update(interactive=False)
 
     def run(self, picture: Upload | None, instruction: str) -> Iterator[tuple[Any, Any, Any, Any]]:
-        """Find in a picture what the instruction asks for; streams the values of the page's views.
-
-        The views get the reasoning as it is written, then prompts, masks and their confidence, and three downloads.
-        """
+        """Find in a picture what the instruction asks for; streams the values of stage, answer and buttons."""
         try:
             if picture is None:
                 raise PictureError("There is no picture yet: upload or paste one, or click a sample.")
@@ -98,26 +95,18 @@ class RunHandlers:
                     yield gr.skip(), answer_value("writing", text)
                     shown_at = time.monotonic()
 
-    def predict(self, picture: gr.FileData, instruction: str) -> dict[str, Any]:
-        """Find in a picture what the instruction asks for.
+    def predict(self, picture: Upload, instruction: str) -> dict[str, Any]:
+        """The record of a prediction, as JSON values.
 
-        Args:
-            picture: an uploaded image file; with gradio_client, ``handle_file("photo.jpg")``.
-            instruction: what to find, in words.
-
-        Returns:
-            The record of the prediction: completion, reasoning, prompts, masks as COCO RLE, confidences, times.
+        Raises:
+            SegR1Error: when there can be none.
         """
         from segr1_app.results import prediction_record  # noqa: PLC0415
 
-        try:
-            # gradio documents the upload by its class and hands over its JSON.
-            loaded = self._load(cast(Upload, picture))
-            pipeline = self._models.pipeline()
-            with self._models.turn:
-                return prediction_record(pipeline.run(loaded, instruction))
-        except SegR1Error as error:
-            raise gr.Error(str(error), print_exception=False) from error
+        loaded = self._load(picture)
+        pipeline = self._models.pipeline()
+        with self._models.turn:
+            return prediction_record(pipeline.run(loaded, instruction))
 
     def uploaded_copy(self, file: Path) -> str:
         """A copy of ``file`` among the uploads."""

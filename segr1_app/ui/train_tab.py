@@ -7,12 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from segr1_app.ui.endpoints import failures_told, publish
+from segr1_app.roles import Act
+from segr1_app.ui.endpoints import Gate
 from segr1_app.ui.training import STEPS, TrainingHandlers
 from segr1_app.ui.views import view
 
 
-def build_train_tab(training: TrainingHandlers) -> gr.HTML:
+def build_train_tab(training: TrainingHandlers, gate: Gate) -> gr.HTML:
     """Lay out the tab in the current ``gr.Blocks``; returns its view, which fires ``change`` with another policy."""
     calls: list[Callable[..., Any]] = [
         training.training_plan,
@@ -25,5 +26,6 @@ def build_train_tab(training: TrainingHandlers) -> gr.HTML:
         training.go_back,
     ]
     for method in calls:
-        publish(method)
-    return view("train", {"steps": STEPS}, elem_id="train", functions=[failures_told(method) for method in calls])
+        gate.publish(method, Act.ADMINISTER)
+    functions = [gate.page(method, Act.ADMINISTER) for method in calls]
+    return view("train", {"steps": STEPS}, elem_id="train", functions=functions)

@@ -6,7 +6,6 @@ page as text nodes only: gradio's templates would run ``${...}`` as code.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any, Literal, TypeAlias
 
 import gradio as gr
 
+from segr1_app.access import SignIn
 from segr1_app.domain import ImageSize, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.geometry import encode_rle
 from segr1_app.palette import CASING, OBJECT_COLOURS, object_colour
+from segr1_app.roles import MAY, Person
 from segr1_app.store import Revision
 from segr1_app.store.rows import optional_rle
 from segr1_app.ui.models import ModelStatus
@@ -30,14 +31,14 @@ Phase = Literal["idle", "loading", "waiting", "looking", "writing", "done", "sto
 ViewValue: TypeAlias = dict[str, Any]
 
 
-def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[[Any], Any]] = ()) -> gr.HTML:
+def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[..., Any]] = ()) -> gr.HTML:
     """A component drawn by ``static/<module>.js``, whose ``mount`` gets what ``static/dom.js`` describes as a host.
 
     Args:
         module: which file.
         value: what it shows.
         elem_id: of the component in the page.
-        functions: what its module may call as ``server.<name>(argument)``, outside the queue.
+        functions: what its module may call as ``server.<name>(argument)``, outside the queue; gradio marks them.
     """
     server = ", server" if functions else ""  # gradio defines it for views with functions only
     return gr.HTML(
@@ -50,24 +51,21 @@ def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[
             f".then((module) => module.mount({{ element: root, props, trigger, watch{server} }}));"
         ),
         apply_default_css=False,
-        server_functions=[_function(each) for each in functions] or None,
+        server_functions=list(functions) or None,
         module=f"gradio_api/file={(STATIC / module).with_suffix('.js').as_posix()}",
     )
 
 
-def _function(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A method as a function, which gradio can put its own mark on."""
+def header_value(status: ModelStatus, person: Person | None = None, sign_in: SignIn = "none") -> ViewValue:
+    """The value of the header view.
 
-    @functools.wraps(method)
-    def call(argument: Any) -> Any:
-        return method(argument)
-
-    return call
-
-
-def header_value(status: ModelStatus) -> ViewValue:
-    """The value of the header view."""
-    return asdict(status)
+    Args:
+        status: of the models.
+        person: who looks at the page; None while that is not known.
+        sign_in: how people say who they are.
+    """
+    known = person and {"name": person.name, "role": person.role, "may": sorted(MAY[person.role]), "sign_in": sign_in}
+    return {**asdict(status), "person": known}
 
 
 def live_size(image_wh: ImageSize) -> ImageSize:

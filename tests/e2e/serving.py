@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 def find_chromium() -> str | None:
@@ -42,19 +42,32 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(folder: Path, *arguments: str, **environ: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run ``python app.py --home folder/data`` from within ``folder``, with the embedded models.
+
+    Args:
+        folder: an existing one.
+        arguments: further ones of the app.
+        environ: what its environment has beside this process's.
 
     Yields:
         Its address, as soon as it answers, and its process. Its output goes to ``folder/app.log``.
     """
     port = free_port()
+    where = ["--port", str(port), "--home", str(folder / "data")]
+    with serving_as([sys.executable, str(ROOT / "app.py"), *where, *arguments], folder, port, environ) as served:
+        yield served
+
+
+@contextmanager
+def serving_as(
+    command: list[str], folder: Path, port: int, environ: Mapping[str, str]
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run a command that serves the page at a port of this machine; see `serving`."""
     url = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--home", str(folder / "data")]
     with (folder / "app.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=log, stderr=subprocess.STDOUT
-        )
+        variables = {**os.environ, "HF_HUB_OFFLINE": "1", **environ}
+        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_until_served(url, process)
             yield url, process

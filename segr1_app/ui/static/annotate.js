@@ -8,6 +8,7 @@ import { DECISIONS, NAME_KEY, REASONS } from "./annotate/keys.js";
 import { openBy } from "./annotate/reopening.js";
 import { answer } from "./canvas/live.js";
 import { Canvas } from "./canvas/view.js";
+import { nameIn, refusal, whenMet } from "./person.js";
 
 /**
  * @typedef {{tasks: number, open: number, done: number, own: number}} Progress
@@ -101,7 +102,14 @@ class Annotate {
     this.tell("");
     this.render();
     this.canvas.show(null);
-    if (!openBy((wish) => this.reopen(wish))) this.#resume(element);
+    const asked = openBy((wish) => this.reopen(wish));
+    whenMet((person) => {
+      nameIn(this.name, person);
+      this.allowed = person.may.includes("annotate");
+      if (!this.allowed) this.tell(refusal("annotate", person));
+      else if (!asked) this.#resume(element);
+      this.render();
+    });
   }
 
   /** Whoever was at work when the page was reloaded goes on where they were, once they look at this tab. */
@@ -146,7 +154,7 @@ class Annotate {
   }
 
   async next() {
-    if (this.busy) return;
+    if (this.busy || !this.allowed) return;
     if (!this.annotator) {
       this.tell("Say who you are first.");
       return this.name.focus();
@@ -283,13 +291,15 @@ class Annotate {
     for (const each of this.buttons) each.disabled = !task || this.busy;
     const accept = /** @type {HTMLElement} */ (this.buttons[0].firstElementChild);
     accept.textContent = this.changed ? "Save fix" : "Accept";
-    this.starter.disabled = this.busy;
+    this.starter.disabled = this.busy || !this.allowed;
     if (!progress) return;
     this.meter.max = Math.max(1, progress.tasks);
     this.meter.value = progress.done;
     this.count.textContent = `${progress.done} of ${progress.tasks} decided · ${progress.own} by you`;
   }
 
+  /** Whether whoever is here may annotate; until that is known the server alone decides. */
+  allowed = true;
   changed = false;
   /** The revision that the work at hand was started from. @type {number | null} */
   origin = null;

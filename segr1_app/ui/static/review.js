@@ -4,6 +4,7 @@ import { NAME_KEY } from "./annotate/keys.js";
 import { askFor } from "./annotate/reopening.js";
 import { button, field, whenSeen } from "./controls.js";
 import { h } from "./dom.js";
+import { nameIn, whenMet } from "./person.js";
 import { historyList } from "./review/history.js";
 import { shares } from "./review/overlay.js";
 import { COLOURS, Panes, described } from "./review/panes.js";
@@ -101,6 +102,7 @@ class Review {
     this.render();
     whenSeen(element, () => {
       this.name.value = localStorage.getItem(NAME_KEY) ?? "";
+      whenMet((person) => nameIn(this.name, person));
       this.refresh();
     });
   }

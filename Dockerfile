@@ -1,0 +1,24 @@
+# The page on a server of one's own: docker build -t segr1 . && docker run -p 7860:7860 -v segr1:/data segr1
+# With a GPU add --gpus all, and for the full models -e SEGR1_POLICY=geshang/Seg-R1-3B and so on.
+FROM python:3.11-slim
+
+COPY packages.txt requirements.txt /app/
+RUN apt-get update \
+    && xargs apt-get install -y --no-install-recommends < /app/packages.txt \
+    && rm -rf /var/lib/apt/lists/* \
+    && pip install --no-cache-dir -r /app/requirements.txt
+
+COPY app.py LICENSE README.md /app/
+COPY assets /app/assets
+COPY segr1_app /app/segr1_app
+COPY train /app/train
+
+RUN useradd --create-home segr1 && mkdir /data && chown segr1 /data
+USER segr1
+WORKDIR /app
+ENV SEGR1_HOME=/data SEGR1_HOST=0.0.0.0 SEGR1_LOG=json PYTHONUNBUFFERED=1
+EXPOSE 7860
+HEALTHCHECK --start-period=2m CMD python -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz')"
+# Saves under way are finished, and synced, before it ends.
+STOPSIGNAL SIGTERM
+CMD ["python", "app.py"]

@@ -1,0 +1,37 @@
+"""What the app tells while it runs: sentences for people, or a JSON object a line for machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+FIELDS: Final = ("act", "endpoint", "person", "seconds", "failure")
+"""What an event may say beside its sentence, by ``extra=``."""
+
+
+class JsonFormatter(logging.Formatter):
+    """An event as one line: time, level, logger, sentence, and what else it says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: value for name in FIELDS if (value := getattr(record, name, None)) is not None},
+        }
+        if record.exc_info:
+            event["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(event, ensure_ascii=False)
+
+
+def log_as(form: str) -> None:
+    """Send every event to standard error: all of them as "json", only what went wrong as "text"."""
+    handler = logging.StreamHandler(sys.stderr)
+    if form == "json":
+        handler.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("segr1_app").setLevel(logging.INFO if form == "json" else logging.WARNING)

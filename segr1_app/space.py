@@ -1,0 +1,33 @@
+"""What a process knows when it runs on a Hugging Face Space: the variables that the Space sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A Space, as its own process sees it.
+
+    Attributes:
+        id: its name on the hub, OWNER/NAME.
+        signs_in: whether visitors can sign in with their account on the hub (``hf_oauth`` in its README).
+    """
+
+    id: str
+    signs_in: bool
+
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self.id.partition("/")[0]
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Self | None:
+        """The Space that this process runs on; None anywhere else."""
+        if environ.get("SYSTEM") != "spaces" or not environ.get("SPACE_ID"):
+            return None
+        return cls(environ["SPACE_ID"], signs_in=bool(environ.get("OAUTH_CLIENT_ID")))

@@ -1,0 +1,285 @@
+"""Everything that was added to a store, in order, in a form that any other store can take in.
+
+A record of `records` speaks in its store's own numbers. One of the journal names what it follows from by content: a
+task by its picture and instruction, a prediction and a revision by their digests. So the journals of several stores can
+be mixed, and taking in what is there already changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from sqlite_utils import Database
+
+from segr1_app.domain import StoreDamagedError, StoreError, UnknownRecordError
+from segr1_app.images import Picture
+from segr1_app.store import records, tasks
+from segr1_app.store.connection import Connection
+from segr1_app.store.pictures import PictureFolder
+from segr1_app.store.records import JSON_COLUMNS, Numbers
+from segr1_app.store.rows import storable
+
+PAGE: Final = 200
+"""Entries that are read, or taken in, in one transaction."""
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries of a journal.
+
+    Attributes:
+        records: as JSON values, in an order in which `Journal.take_in` takes them.
+        end: the number of the last one.
+    """
+
+    records: list[dict[str, Any]]
+    end: int
+
+
+class Journal:
+    """The journal of a store, and how far it was handed on to remotes.
+
+    Args:
+        connection: the store's database.
+        pictures: the store's pictures.
+    """
+
+    def __init__(self, connection: Connection, pictures: PictureFolder) -> None:
+        self._connection = connection
+        self.pictures = pictures
+
+    def page(self, remote: str) -> Page | None:
+        """The next entries that a remote has not got: neither from here, nor did they come from it."""
+        with self._connection.read() as db:
+            start, origin = _pushed(db, remote), remote
+            numbers = [row[0] for row in db.execute(f"{_WAITING} ORDER BY number LIMIT {PAGE}", [start, origin])]
+            if not numbers:
+                return None
+            # Everything is named as it is called now, so what was renamed meanwhile must be known by then, too.
+            query = f"SELECT * FROM ({_WAITING}) WHERE number <= ? OR was IS NOT NULL ORDER BY number"
+            entries = list(db.query(query, [start, origin, numbers[-1]]))
+            entries.sort(key=lambda entry: entry["kind"] not in ("pictures", "tasks"))
+            return Page([_portable(db, entry) for entry in entries], numbers[-1])
+
+    def waiting(self, remote: str) -> int:
+        """How many entries a remote has not got yet."""
+        with self._connection.read() as db:
+            (count,) = db.execute(f"SELECT count(*) FROM ({_WAITING})", [_pushed(db, remote), remote]).fetchone()
+        return int(count)
+
+    def pushed(self, remote: str, end: int) -> None:
+        """Note that a remote has got everything up to the entry ``end``."""
+        with self._connection.write() as db:
+            db.execute(
+                "INSERT INTO remotes (name, pushed) VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET pushed = max(pushed, excluded.pushed)",
+                [remote, end],
+            )
+
+    def synced(self, remote: str, at: float) -> None:
+        """Note that at this moment the remote had everything that is here, and the other way round."""
+        with self._connection.write() as db:
+            db.execute(
+                "INSERT INTO remotes (name, pushed, synced_at) VALUES (?, 0, ?) "
+                "ON CONFLICT DO UPDATE SET synced_at = excluded.synced_at",
+                [remote, at],
+            )
+
+    def synced_at(self, remote: str) -> float | None:
+        """When `synced` was noted last, in Unix seconds."""
+        with self._connection.read() as db:
+            found = db.execute("SELECT synced_at FROM remotes WHERE name = ?", [remote]).fetchone()
+        return found[0] if found else None
+
+    def taken(self, remote: str) -> dict[str, int]:
+        """How many bytes of each file of a remote were taken in."""
+        with self._connection.read() as db:
+            return dict(db.execute("SELECT file, bytes FROM taken WHERE remote = ?", [remote]).fetchall())
+
+    def note_taken(self, remote: str, files: Mapping[str, int]) -> None:
+        """Note how many bytes of files of a remote were taken in."""
+        with self._connection.write() as db:
+            for file, size in files.items():
+                db.execute(
+                    "INSERT INTO taken VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = excluded.bytes",
+                    [remote, file, size],
+                )
+
+    def take_in(self, found: Iterable[Record], bring: Callable[[str], Picture], remote: str) -> tuple[list[str], bool]:
+        """Add the records of other journals that are not here yet.
+
+        Args:
+            found: the records; one that follows from another may come before it.
+            bring: gets a picture by its digest, when it is not here.
+            remote: where they come from; they are not pushed there again.
+
+        Returns:
+            A sentence for each that cannot be used, and whether none of them could be used once others are here, too.
+
+        Raises:
+            StoreError: when the store cannot be written to.
+            RemoteError: by ``bring``, when a picture cannot be had.
+        """
+        problems: list[str] = []
+        early = self._take_all(iter(found), bring, remote, problems)
+        while early:
+            left = self._take_all(iter(early), bring, remote, problems)
+            if len(left) == len(early):
+                problems += [f"A record of {record.get('table')} follows from one that is missing." for record in left]
+                return problems, False
+            early = left
+        return problems, True
+
+    def _take_all(
+        self, found: Iterator[Record], bring: Callable[[str], Picture], remote: str, problems: list[str]
+    ) -> list[Record]:
+        """Returns the records that follow from others that have not come yet."""
+        early: list[Record] = []
+        while batch := list(islice(found, PAGE)):
+            self._bring_pictures(batch, bring)
+            with self._connection.write() as db:
+                (last,) = db.execute("SELECT ifnull(max(number), 0) FROM journal").fetchone()
+                for record in batch:
+                    try:
+                        _take(db, record)
+                    except UnknownRecordError:
+                        early.append(record)
+                    except StoreError as error:
+                        problems.append(str(error))
+                db.execute("UPDATE journal SET origin = ? WHERE number > ?", [remote, last])
+        return early
+
+    def _bring_pictures(self, batch: Iterable[Record], bring: Callable[[str], Picture]) -> None:
+        for record in batch:
+            if record.get("table") != "pictures":
+                continue
+            sha256 = str(record.get("sha256"))
+            try:
+                missing = not self.pictures.path(sha256).exists()
+            except ValueError:
+                continue  # no digest: the record is refused below
+            if missing:
+                picture = bring(sha256)
+                if picture.sha256 != sha256:
+                    raise StoreDamagedError(f"The remote copy of picture {sha256[:12]} is not the one that was pushed.")
+                self.pictures.put(picture)
+
+
+_WAITING: Final = "SELECT * FROM journal WHERE number > ? AND origin IS NOT ?"
+
+
+def _pushed(db: Database, remote: str) -> int:
+    found = db.execute("SELECT pushed FROM remotes WHERE name = ?", [remote]).fetchone()
+    return int(found[0]) if found else 0
+
+
+_TASK_NAMED = "(SELECT {} FROM tasks WHERE tasks.id = t.task) AS {}"
+_NAMED: Final = {
+    "pictures": "t.*",
+    "ground_truths": "t.*",
+    "tasks": "t.picture, t.instruction, t.created_at",
+    "predictions": f"t.*, {_TASK_NAMED.format('picture', 'picture')}, {_TASK_NAMED.format('instruction', 'asked')}",
+    "revisions": f"""t.*, {_TASK_NAMED.format("picture", "picture")}, {_TASK_NAMED.format("instruction", "asked")},
+        (SELECT content_hash FROM predictions WHERE id = t.prediction) AS prediction_hash,
+        (SELECT content_hash FROM revisions WHERE id = t.origin) AS origin_hash""",
+    "choices": f"""t.*, {_TASK_NAMED.format("picture", "picture")}, {_TASK_NAMED.format("instruction", "asked")},
+        (SELECT content_hash FROM revisions WHERE id = t.revision) AS revision_hash""",
+}
+"""What is read of each table ``t``: "asked" is what a record's task asks for now."""
+_OWN_NUMBERS: Final = {"id", "task", "parent", "prediction", "origin", "revision"}
+"""Columns that mean something in one store only."""
+
+
+def _portable(db: Database, entry: Mapping[str, Any]) -> dict[str, Any]:
+    table = entry["kind"]
+    row = next(db.query(f"SELECT {_NAMED[table]} FROM {table} AS t WHERE t.rowid = ?", [entry["row"]]))
+    content = {
+        name: json.loads(value) if name in JSON_COLUMNS[table] else value
+        for name, value in row.items()
+        if name not in _OWN_NUMBERS
+    }
+    renamed = {} if entry["was"] is None else {"was": entry["was"]}
+    return {"table": table, "at": entry["at"], **content, **renamed}
+
+
+def _take(db: Database, record: Record) -> None:
+    """Add one record, or nothing of it.
+
+    Raises:
+        UnknownRecordError: when it follows from one that is not here.
+        StoreError: when it is not what some store wrote.
+    """
+    db.execute("SAVEPOINT record")
+    try:
+        _resolve(db, record)
+    except (KeyError, ValueError, TypeError, AttributeError, sqlite3.IntegrityError) as error:
+        db.execute("ROLLBACK TO record")
+        kind = str(record.get("table"))[:40]
+        raise StoreError(f"A record of {kind!r} is not what a store writes ({error!r}).") from error
+    except StoreError:
+        db.execute("ROLLBACK TO record")
+        raise
+    finally:
+        db.execute("RELEASE record")
+
+
+def _resolve(db: Database, record: Record) -> None:
+    table = record["table"]
+    if table == "pictures":
+        db.execute(
+            "INSERT INTO pictures (sha256, name, width, height, added_at) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            [record["sha256"], storable(record["name"]), record["width"], record["height"], record["added_at"]],
+        )
+    elif table == "tasks":
+        _take_task(db, record)
+    elif table == "ground_truths":
+        records.absorb(db, record, Numbers())
+    else:
+        # Somebody may have renamed the task meanwhile, elsewhere: then it is a task beside that one.
+        task = tasks.add_task(db, record["picture"], record["asked"], float(record["at"]))
+        prediction = _number(db, "predictions", task, record.get("prediction_hash"))
+        origin = _number(db, "revisions", task, record.get("origin_hash"))
+        revision = _number(db, "revisions", task, record.get("revision_hash"))
+        here = {"id": 0, "task": task, "parent": None, "prediction": prediction, "origin": origin, "revision": revision}
+        numbers = Numbers({task: task}, _same(prediction), _same(origin) | _same(revision))
+        records.absorb(db, {**record, **here}, numbers)
+
+
+def _take_task(db: Database, record: Record) -> None:
+    """Add a task, or rename the one that it was before, unless there is one of its new name."""
+    query = "SELECT id FROM tasks WHERE picture = ? AND instruction = ?"
+    picture, was = record["picture"], record.get("was")
+    there = db.execute(query, [picture, record["instruction"]]).fetchone()
+    before = db.execute(query, [picture, was]).fetchone()
+    if before and not there:
+        tasks.set_instruction(db, before[0], record["instruction"])
+    else:
+        tasks.add_task(db, picture, record["instruction"], float(record["created_at"]))
+
+
+def _number(db: Database, table: str, task: int, digest: str | None) -> int | None:
+    """The number that a record has here.
+
+    Raises:
+        UnknownRecordError: when it is not here.
+    """
+    if digest is None:
+        return None
+    # One that was made before somebody changed what its task asks for may be filed under another task by now.
+    query = f"SELECT id FROM {table} WHERE content_hash = ? ORDER BY task != ? LIMIT 1"
+    row = db.execute(query, [digest, task]).fetchone()
+    if row is None:
+        raise UnknownRecordError(f"There is no record {digest[:12]} in {table} yet.")
+    return int(row[0])
+
+
+def _same(number: int | None) -> dict[int, int]:
+    return {} if number is None else {number: number}

@@ -1,0 +1,29 @@
+"""A copy of the annotations elsewhere, that several stores write to and any store can be made anew from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segr1_app.domain import SettingsError
+from segr1_app.sync.remote import FolderRemote, Remote
+from segr1_app.sync.scheduler import Scheduler
+from segr1_app.sync.syncing import Synchroniser, SyncState
+
+__all__ = ["FolderRemote", "Remote", "Scheduler", "SyncState", "Synchroniser", "remote_of"]
+
+
+def remote_of(dataset: str) -> Remote:
+    """The remote that ``--dataset`` names: a folder when it begins like a path, else a dataset of the hub.
+
+    Raises:
+        SettingsError: when it is neither.
+    """
+    if dataset.startswith(("/", ".", "~")):
+        return FolderRemote(Path(dataset).expanduser())
+    if dataset.count("/") != 1:
+        raise SettingsError(
+            f"--dataset {dataset} is no OWNER/NAME; a folder begins with / or with a dot, as in ./copy."
+        )
+    from segr1_app.sync.hub import HubRemote  # noqa: PLC0415 - half a second of huggingface_hub
+
+    return HubRemote(dataset)

@@ -1,0 +1,86 @@
+"""Where copies of the annotations lie: what a remote must be able to do, and a plain folder that does it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from segr1_app.domain import RemoteError
+
+
+class Remote(Protocol):
+    """Files by names such as ``records/a.jsonl``. Every method raises `RemoteError` when the remote cannot be used."""
+
+    @property
+    def name(self) -> str:
+        """What to call it: equal for whoever means the same one."""
+
+    def files(self) -> dict[str, int]:
+        """Every file's name and size in bytes."""
+
+    def fetch(self, names: Sequence[str], folder: Path) -> None:
+        """Copy files to ``folder/NAME``."""
+
+    def add(self, files: Mapping[str, bytes | Path], message: str) -> None:
+        """Write files, in place of what they were before; whoever reads sees none of them half written.
+
+        Args:
+            files: content, or the file that holds it, by name. When the last one is there, all of them are.
+            message: what they are, in a few words.
+        """
+
+
+class FolderRemote:
+    """A folder, for instance on a network drive or in a mounted bucket.
+
+    Args:
+        folder: made when missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+
+    @property
+    def name(self) -> str:
+        return str(self._folder)
+
+    def files(self) -> dict[str, int]:
+        with self._reached():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            found = [path for path in self._folder.rglob("*") if path.is_file() and path.suffix != ".part"]
+            return {path.relative_to(self._folder).as_posix(): path.stat().st_size for path in found}
+
+    def fetch(self, names: Sequence[str], folder: Path) -> None:
+        with self._reached():
+            for name in names:
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self._folder / name, target)
+
+    def add(self, files: Mapping[str, bytes | Path], message: str) -> None:  # noqa: ARG002 - a folder has no history
+        with self._reached():
+            for name, content in files.items():
+                target = self._folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                handle, part = tempfile.mkstemp(dir=target.parent, suffix=".part")
+                with os.fdopen(handle, "wb") as file:
+                    if isinstance(content, Path):
+                        with content.open("rb") as source:
+                            shutil.copyfileobj(source, file)
+                    else:
+                        file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(part).replace(target)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RemoteError(f"The folder '{self._folder}' cannot be synced with: {error}.") from error

@@ -1,0 +1,52 @@
+"""Syncing every now and then, and once more at the end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from segr1_app.domain import SegR1Error
+from segr1_app.sync.syncing import Synchroniser
+
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Syncs in a thread of its own.
+
+    Args:
+        synchroniser: syncs.
+        seconds: from one try to the next: what a machine that dies without warning can lose.
+    """
+
+    def __init__(self, synchroniser: Synchroniser, seconds: float) -> None:
+        self._synchroniser = synchroniser
+        self._seconds = seconds
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="sync", daemon=True)
+
+    def start(self) -> None:
+        """Begin, after one try that is waited for: a wiped disk gets back what was synced before anybody comes."""
+        self._try()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Sync once more and end."""
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._try()
+
+    def _work(self) -> None:
+        while not self._ending.wait(self._seconds):
+            self._try()
+
+    def _try(self) -> None:
+        try:
+            problems = self._synchroniser.sync()
+        except SegR1Error as error:
+            log.warning("sync failed: %s", error)
+            return
+        for problem in problems:
+            log.warning("a synced record was left out: %s", problem)
+        log.debug("synced with %s", self._synchroniser.state.remote)
