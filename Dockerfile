@@ -1,5 +1,5 @@
 # The page on a server of one's own: docker build -t segr1 . && docker run -p 7860:7860 -v segr1:/data segr1
-# With a GPU add --gpus all, and for the full models -e SEGR1_POLICY=geshang/Seg-R1-3B and so on.
+# With a GPU add --gpus all, and for the full models -e SEGR1_MODELS=full.
 FROM python:3.11-slim
 
 COPY packages.txt requirements.txt /app/

@@ -272,7 +272,8 @@ def _row(answer: dict[str, Any]) -> tuple[str, ...]:
     """What tells a held-out row from every other one: a picture may be asked about in several ways, and a correction
     ask what a pair asks.
     """
-    return tuple(answer[name] for name in ("image_id", "source", "instruction", "content_hash"))
+    # Folders of earlier versions name no correction.
+    return tuple(answer.get(name, "") for name in ("image_id", "source", "instruction", "content_hash"))
 
 
 def _absolute(source: str) -> str:

@@ -47,7 +47,7 @@ def test_a_space_is_made_of_what_runs(hub: Hub) -> None:
     settings = {(where, content.get("key") or "flavor"): content for where, content in hub.settings}
     assert settings["ada/studio/secrets", "HF_TOKEN"]["value"] == TOKEN
     assert settings["ada/studio/variables", "SEGR1_DATASET"]["value"] == "ada/work"
-    assert settings["ada/studio/variables", "SEGR1_POLICY"]["value"] == "geshang/Seg-R1-3B"
+    assert settings["ada/studio/variables", "SEGR1_MODELS"]["value"] == "full"
     assert settings["ada/studio/hardware", "flavor"]["flavor"] == "t4-small"
     space = hub.repo("spaces", "ada/studio")
     there = {file.relative_to(space) for file in space.rglob("*") if file.is_file()}
@@ -72,6 +72,7 @@ def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None
     assert "may not be written to" in wrong.stderr
     assert "no OWNER/NAME" in deploy("studio").stderr
     assert "is none of cpu-basic" in deploy("ada/studio", "--hardware", "abacus", "--dry-run").stderr
+    assert "cannot use ZeroGPU yet" in deploy("ada/studio", "--hardware", "zero-a10g", "--dry-run").stderr
 
 
 def test_the_front_matter_is_what_a_space_needs() -> None:

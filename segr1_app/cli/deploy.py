@@ -28,7 +28,7 @@ SHIPPED: Final = (
 )
 """What a Space is made of: no tests, and nothing that lies about."""
 LEFT_OUT: Final = ("**/__pycache__/**",)
-FULL_PAIR: Final = {"SEGR1_POLICY": "geshang/Seg-R1-3B", "SEGR1_SEGMENTER": "facebook/sam2.1-hiera-large"}
+FULL_MODELS: Final = {"SEGR1_MODELS": "full"}
 """What runs where there is a GPU."""
 
 
@@ -55,7 +55,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--hardware",
         metavar="NAME",
-        help="what it runs on, such as t4-small, a100-large or zero-a10g; anything but cpu-… gets the full-size models "
+        help="what it runs on, such as t4-small or a100-large; anything but cpu-… gets the full-size models "
         "(default: as it is; cpu-basic for a new one)",
     )
     parser.add_argument("--dataset", metavar="OWNER/NAME", help="private dataset for the annotations (default: none)")
@@ -111,6 +111,8 @@ def plan(
 
     if hardware and hardware not in list(SpaceHardware):
         raise SettingsError(f"--hardware {hardware} is none of {', '.join(SpaceHardware)}.")
+    if hardware and hardware.startswith("zero-"):
+        raise SettingsError("The app cannot use ZeroGPU yet: choose cpu-basic, or a GPU of the Space's own.")
     kind = "private" if private else "public"
     steps = [
         Step(
@@ -120,7 +122,7 @@ def plan(
     ]
     variables: dict[str, str] = {}
     if hardware and not hardware.startswith("cpu-"):
-        variables |= FULL_PAIR
+        variables |= FULL_MODELS
     if dataset:
         variables["SEGR1_DATASET"] = dataset
         steps.append(
