@@ -32,7 +32,13 @@ def test_a_dry_run_says_everything_and_needs_no_network(capsys: pytest.CaptureFi
     arguments = ["ada/studio", "--private", "--dataset", "ada/work", "--hardware", "a100-large", "--dry-run"]
     assert main(["deploy", *arguments]) == 0
     text = capsys.readouterr().out
-    for part in ("private Space ada/studio", "private dataset ada/work", "secret HF_TOKEN", "Seg-R1-3B", "a100-large"):
+    for part in (
+        "private Space ada/studio",
+        "private dataset ada/work",
+        "secret HF_TOKEN",
+        "SEGR1_MODELS to full",
+        "a100-large",
+    ):
         assert part in text
     assert main(["deploy", "ada/studio", "--dry-run"]) == 0
     assert "dataset" not in capsys.readouterr().out
