@@ -155,6 +155,22 @@ class TestBatch:
             assert limits[coordinates].tolist()[:4] == [columns * TINY.patch - EDGE, rows * TINY.patch - EDGE] * 2
             assert (labels[coordinates] - maker.numbers.start <= limits[coordinates]).all()
 
+    def test_one_of_several_objects_is_asked_for(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
+        pairs = pack_pairs([data], 64, data.parent / "cache")
+        plain, composed = (BatchMaker(pairs, processor.tokenizer, TINY, CPU, share) for share in (0.0, 1.0))
+        samples = [composed.sample(i % len(pairs), 16, np.random.default_rng(i)) for i in range(40)]
+        referring = [sample for sample in samples if sample.asked is not sample.mask]
+        assert referring
+        for sample in referring:
+            assert sample.asked.any()
+            assert not (sample.asked & ~sample.mask).any()
+            assert sample.asked.sum() < sample.mask.sum()
+            assert "object" in sample.instruction or "one" in sample.instruction
+        assert all(
+            sample.asked is sample.mask
+            for sample in (plain.sample(i % len(pairs), 16, np.random.default_rng(i)) for i in range(40))
+        )
+
     def test_the_trainers_logits_are_the_models_own(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
         pairs = pack_pairs([data], 64, data.parent / "cache")
         maker = BatchMaker(pairs, processor.tokenizer, TINY, CPU)

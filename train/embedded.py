@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             exported["segmenter"] = train_segmenter(_started(segmenter, given.start), resume=given.resume)
         if given.only in (None, "policy"):
             budget = Budget(given.policy_minutes, given.steps)
-            policy = PolicyConfig(**common, out=out / "policy", budget=budget)
+            policy = PolicyConfig(**common, out=out / "policy", budget=budget, composed=given.composed)
             exported["policy"] = train_policy(_started(policy, given.start), resume=given.resume)
     except SegR1Error as error:
         parser.exit(1, f"{error}\n")
@@ -87,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--policy-minutes", type=float, default=95, metavar="N", help="training time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--composed",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="teach the policy to tell objects apart: paste others into so many of the pictures that leave place for "
+        "them, and ask for one (default: %(default)s; it takes much longer then)",
     )
     parser.add_argument("--steps", type=int, metavar="N", help="train each for N steps, whatever time they take")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")

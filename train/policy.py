@@ -43,7 +43,7 @@ from train.policy_model import (
     save_policy,
 )
 from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
-from train.traces import COLOURS, INSTRUCTIONS, WHICH, WORDINGS, vocabulary
+from train.traces import INSTRUCTIONS, vocabulary
 
 PACKED_SIDE = 256
 NUMBER_SIGMA = 4.0
@@ -55,18 +55,10 @@ PLACES, PLACE_WEIGHT = 6, 0.3
 WARM_UP = 0.015
 """Share of the budget over which each phase warms up."""
 CARD = PolicyCard(
-    instructions=tuple(
-        text.capitalize()
-        for text in (
-            *INSTRUCTIONS["salient"],
-            *INSTRUCTIONS["camouflaged"],
-            *(WORDINGS[0].format(which=which) for which in (*WHICH, *COLOURS)),
-        )
-    ),
+    instructions=tuple(text.capitalize() for text in INSTRUCTIONS["salient"] + INSTRUCTIONS["camouflaged"]),
     understands=(
-        "This small policy understands three requests: the primary (most salient) objects; the camouflaged object; and "
-        "one of several objects by its place (left, right, top, bottom), size (largest, smallest) or colour, as in "
-        "'Segment the red object.' It takes anything else for the first of them."
+        "This small policy understands two requests: the primary (most salient) objects, and the camouflaged object. "
+        "It takes anything else, a referring expression or a question, for the first of them."
     ),
 )
 
@@ -102,6 +94,7 @@ class PolicyConfig(TrainingConfig):
     Attributes:
         phases: in order; when there is a model to start from, only those with texts.
         shape: how large the model is.
+        composed: as of `BatchMaker`. What it takes to learn from it is more than a CPU's hours (LOG.md).
     """
 
     budget: Budget = field(default_factory=lambda: Budget(95))
@@ -110,6 +103,7 @@ class PolicyConfig(TrainingConfig):
     report_minutes: float = 8.0
     phases: tuple[Phase, ...] = PHASES
     shape: PolicyShape = field(default_factory=PolicyShape)
+    composed: float = 0.0
 
 
 class PolicyInTraining(nn.Module):
@@ -203,7 +197,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     device = resolve_device(config.device)
     tokenizer = build_tokenizer(vocabulary())
     processor = build_processor(tokenizer, config.shape)
-    maker = BatchMaker(data.pairs, tokenizer, config.shape, device)
+    maker = BatchMaker(data.pairs, tokenizer, config.shape, device, config.composed)
     torch.manual_seed(config.seed)
     policy, phases = build_model(tokenizer, config.shape), config.phases
     if config.start:

@@ -37,9 +37,6 @@ STRETCHED, STRETCH = 0.3, 0.6
 logarithm): few photographs are square or long, and the policy has to know where every frame ends."""
 OTHER_KIND = 0.25
 """How often a picture is asked about with the words for the other kind."""
-COMPOSED, REFERRED = 0.8, 0.7
-"""How often objects are pasted beside a single one that leaves place for them, and how often one object is asked for
-where there are several."""
 
 
 class Sample(NamedTuple):
@@ -93,12 +90,20 @@ class BatchMaker:
         tokenizer: of the policy.
         shape: of the policy.
         device: where batches are wanted.
+        composed: how often objects are pasted beside a single one that leaves place for them, and how often one is
+            asked for where there are several.
     """
 
     def __init__(
-        self, pairs: PackedPairs, tokenizer: PreTrainedTokenizerFast, shape: PolicyShape, device: torch.device
+        self,
+        pairs: PackedPairs,
+        tokenizer: PreTrainedTokenizerFast,
+        shape: PolicyShape,
+        device: torch.device,
+        composed: float = 0.0,
     ) -> None:
         self._pairs, self._tokenizer, self._shape, self._device = pairs, tokenizer, shape, device
+        self._composed = composed
         number = token_id(tokenizer, "0")
         self.numbers = slice(number, number + MAX_NUMBER + 1)
         self._special = {
@@ -130,13 +135,13 @@ class BatchMaker:
             ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
         )
         objects = separate_objects(mask)
-        if len(objects) == 1 and mask.mean() < OWN_SHARE and rng.random() < COMPOSED:
+        if len(objects) == 1 and mask.mean() < OWN_SHARE and rng.random() < self._composed:
             others = rng.choice(len(self._pairs), 2)
             pasted = [(self._pairs.images[i], self._pairs.masks[i]) for i in others]
             pixels, objects = compose(pixels, mask, pasted, rng)
         pixels, objects = resize_to_frame(pixels, frame), [mask_in_frame(part, frame) for part in objects]
         whole: Mask = np.any(objects, axis=0)
-        means = meanings(pixels, objects) if len(objects) > 1 and rng.random() < REFERRED else {}
+        means = meanings(pixels, objects) if len(objects) > 1 and rng.random() < self._composed else {}
         if not means:
             return Sample(pixels, whole, self._instruction(index, rng), whole)
         which = list(means)[rng.integers(len(means))]
