@@ -160,14 +160,14 @@ def measure_policy(policy: VlmPolicy, size: Size) -> Figures:
             policy.model.generate(**policy.model_inputs(picture, INSTRUCTION), do_sample=False)
         synchronize(policy.device)
 
-    with_us, alone = alternate(ours, bare, size.rounds)
+    found = alternate(ours, bare, size.rounds)
     eight = seconds_of(lambda: policy.sample(picture, INSTRUCTION, size.group, temperature=1.0), policy.device)
     batch = [(scene(size.picture, size.picture, seed), INSTRUCTION) for seed in range(size.group)]
     together = seconds_of(lambda: policy.complete(batch), policy.device)
     return {
-        "policy, tokens/s": size.tokens / with_us,
-        "bare generate, tokens/s": size.tokens / alone,
-        "policy / bare generate, time": with_us / alone,
+        "policy, tokens/s": size.tokens / found.ours,
+        "bare generate, tokens/s": size.tokens / found.bare,
+        "policy / bare generate, time": found.ratio,
         "first text, s": statistics.median(first),
         f"{size.group} samples of one picture, tokens/s": size.group * size.tokens / eight,
         f"{size.group} pictures at once, tokens/s": size.group * size.tokens / together,
@@ -191,7 +191,7 @@ def measure_segmenter(segmenter: Sam2Segmenter, size: Size) -> Figures:
             bare.set_image(pictures[round_].pixels.copy())
         synchronize(device)
 
-    encode, bare_encode = alternate(ours, alone, size.rounds)
+    encoded = alternate(ours, alone, size.rounds)
     embedding = segmenter.encode(pictures[0])
 
     def decode(_: int) -> None:
@@ -201,12 +201,12 @@ def measure_segmenter(segmenter: Sam2Segmenter, size: Size) -> Figures:
         with torch.inference_mode(), half():
             bare.predict(np.array([[320, 240]]), np.array([1]), np.array(PROMPT.box.xyxy), multimask_output=False)
 
-    decoded, bare_decoded = alternate(decode, bare_decode, 4 * size.rounds)
+    decoded = alternate(decode, bare_decode, 4 * size.rounds)
     return {
-        "encode, ms": 1e3 * encode,
-        "encode / bare predictor": encode / bare_encode,
-        "decode, ms": 1e3 * decoded,
-        "decode / bare predictor": decoded / bare_decoded,
+        "encode, ms": 1e3 * encoded.ours,
+        "encode / bare predictor": encoded.ratio,
+        "decode, ms": 1e3 * decoded.ours,
+        "decode / bare predictor": decoded.ratio,
     }
 
 

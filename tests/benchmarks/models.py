@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Thread
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,15 +37,28 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def alternate(ours: Callable[[int], object], bare: Callable[[int], object], rounds: int) -> tuple[float, float]:
-    """Median seconds of both, taking turns (and turns at going first) so that a slow moment hits both alike."""
-    times: tuple[list[float], list[float]] = ([], [])
+class Compared(NamedTuple):
+    """Median seconds of our way and of the bare one, and the median of the ratios of every turn."""
+
+    ours: float
+    bare: float
+    ratio: float
+
+
+def alternate(ours: Callable[[int], object], bare: Callable[[int], object], rounds: int) -> Compared:
+    """Both ways in turn, and in turn at going first, so that a slow moment hits both alike.
+
+    The ratio is taken within a turn: over minutes a machine's speed wanders by more than what is to be seen.
+    """
+    times: list[tuple[float, float]] = []
     for round_ in range(-1, rounds):
-        for which in (0, 1) if round_ % 2 else (1, 0):
-            taken = seconds(lambda which=which, round_=round_: (ours, bare)[which](round_))
-            if round_ >= 0:
-                times[which].append(taken)
-    return statistics.median(times[0]), statistics.median(times[1])
+        turn = ((ours, bare), (bare, ours))[round_ % 2]
+        taken = {way: seconds(partial(way, round_)) for way in turn}
+        if round_ >= 0:
+            times.append((taken[ours], taken[bare]))
+    with_us, alone = zip(*times, strict=True)
+    ratios = (mine / other for mine, other in times)
+    return Compared(statistics.median(with_us), statistics.median(alone), statistics.median(ratios))
 
 
 def run_to_mask(pipeline: Pipeline, rounds: int) -> dict[str, float]:
@@ -84,8 +99,8 @@ def policy_overhead(policy: VlmPolicy, rounds: int) -> dict[str, float]:
         worker.start()
         worker.join()
 
-    ours, alone = alternate(lambda _: "".join(policy.stream(picture, INSTRUCTION)), bare, 3 * rounds)
-    return {"policy, s": ours, "bare generate, s": alone, "policy / bare generate": ours / alone}
+    found = alternate(lambda _: "".join(policy.stream(picture, INSTRUCTION)), bare, 5 * rounds)
+    return {"policy, s": found.ours, "bare generate, s": found.bare, "policy / bare generate": found.ratio}
 
 
 def segmenter_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float]:
@@ -109,5 +124,5 @@ def segmenter_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float
             )
 
     # So short a call varies by a tenth from one to the next: the median of a few would tell nothing about a twentieth.
-    with_us, alone = alternate(ours, bare, 5 * rounds)
-    return {"segmenter, s": with_us, "bare predictor, s": alone, "segmenter / bare predictor": with_us / alone}
+    found = alternate(ours, bare, 5 * rounds)
+    return {"segmenter, s": found.ours, "bare predictor, s": found.bare, "segmenter / bare predictor": found.ratio}
