@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segr1_app.domain import ImageSize
 from train.scenes import Kind, Scene, draw_scene
 
 KINDS: tuple[Kind, Kind] = ("salient", "camouflaged")
@@ -35,3 +36,8 @@ def test_camouflage_shows_less() -> None:
     shown = {kind: np.median([contrast(draw_scene(kind, seed)) for seed in range(12)]) for kind in KINDS}
     assert shown["camouflaged"] < 50
     assert shown["salient"] > 80
+
+
+def test_pictures_have_the_sizes_asked_for() -> None:
+    tall = ImageSize(60, 180)
+    assert {draw_scene("camouflaged", seed, [tall]).picture.size for seed in range(4)} == {tall}

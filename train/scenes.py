@@ -6,6 +6,7 @@ elsewhere and a little lighter or darker: only where the pattern breaks does its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -36,10 +37,16 @@ class Scene:
     mask: Mask
 
 
-def draw_scene(kind: Kind, seed: int) -> Scene:
-    """The scene of a kind that belongs to a seed; the same one on every machine with the same numpy and OpenCV."""
+def draw_scene(kind: Kind, seed: int, sizes: Sequence[ImageSize] = SIZES) -> Scene:
+    """The scene of a kind that belongs to a seed; the same one on every machine with the same numpy and OpenCV.
+
+    Args:
+        kind: how the object differs from its ground.
+        seed: the only source of chance.
+        sizes: one of which the picture has.
+    """
     rng = np.random.default_rng((seed, kind == "camouflaged"))
-    width, height = SIZES[rng.integers(len(SIZES))]
+    width, height = sizes[rng.integers(len(sizes))]
     mask = _blob(width, height, rng)
     # A larger pattern, of which ground and object are two cuttings.
     pattern = _pattern(2 * width, 2 * height, rng)

@@ -2,9 +2,10 @@
 
 **rl**: GRPO from the cold-started policy, on generated scenes, salient and camouflaged; scored on scenes held out.
 
-**feedback**: camouflaged scenes are what the policy is weak at. A simulated annotator corrects 100 of them through the
-API of a running app; two trainings of the same length and seed on photographs (``--data``) follow, one of them with
-``--include-feedback``. Both are scored on other camouflaged scenes and on photographs of another set (``--elsewhere``).
+**feedback**: camouflaged objects in tall pictures are what the policy is weak at. A simulated annotator corrects 100 of
+them through the API of a running app; two trainings of the same length and seed on photographs (``--data``) follow,
+one of them with ``--include-feedback``. Both are scored on other pictures of that kind, and on photographs of another
+set (``--elsewhere``).
 
 A seed that was interrupted goes on where it was, and one that is done is not run again. ``--write`` puts table and plot
 into the README.
@@ -31,7 +32,7 @@ from PIL import Image
 
 from segr1_app.codec import PRESETS
 from segr1_app.config import DEFAULT_SEGMENTER
-from segr1_app.domain import Mask
+from segr1_app.domain import ImageSize, Mask
 from segr1_app.images import load_mask
 from segr1_app.jsonfiles import read_json, read_json_lines, write_json
 from segr1_app.policy import VlmPolicy
@@ -42,14 +43,18 @@ from tests.e2e.serving import ROOT, serving
 from train.evaluate import evaluate
 from train.pairs import find_pairs
 from train.prompting import oracle_prompt
-from train.scenes import INSTRUCTIONS, Kind, draw_scene
+from train.scenes import INSTRUCTIONS, SIZES, Kind, draw_scene
 from train.setup import CONFIGS
 
 CONFIG_FILE = CONFIGS / "embedded-learning.yaml"
-TRAINED_ON, CORRECTED, HELD_OUT = 400, 100, 60
+TRAINED_ON, CORRECTED, HELD_OUT = 1000, 100, 100
 """Scenes for training by GRPO alone, for the annotator, and for scoring."""
 SCORED_FROM = 1_000_000
 """The first seed of the scenes for scoring; those of the others begin at 0."""
+TALL = (ImageSize(120, 360),)
+"""The size of the pictures that the policy is weak at."""
+FRACTION = 0.6
+"""Share of corrections in what is drawn: more than by default, as the demonstration is short."""
 ELSEWHERE = 150
 """Most photographs that are scored."""
 ANNOTATOR = "simulated"
@@ -68,12 +73,14 @@ class Line(NamedTuple):
         return f"| {self.name} | {' | '.join(cells)} | {change.mean():+.3f} ± {_spread(change):.3f} |"
 
 
-def write_scenes(folder: Path, kinds: Sequence[Kind], count: int, first: int) -> Path:
+def write_scenes(
+    folder: Path, kinds: Sequence[Kind], count: int, first: int, sizes: Sequence[ImageSize] = SIZES
+) -> Path:
     """A data set of scenes, ``images/`` and ``masks/``, the kinds in turn; named by their number."""
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for number in range(first, first + count):
-        scene = draw_scene(kinds[number % len(kinds)], number)
+        scene = draw_scene(kinds[number % len(kinds)], number, sizes)
         Image.fromarray(scene.picture.pixels).save(folder / "images" / f"{number}.png")
         Image.fromarray(scene.mask.astype(np.uint8) * 255).save(folder / "masks" / f"{number}.png")
     return folder
@@ -154,16 +161,17 @@ def show_rl(out: Path, seeds: int, given: argparse.Namespace) -> tuple[list[Line
 
 def show_feedback(out: Path, seeds: int, given: argparse.Namespace) -> tuple[list[Line], list[Path]]:
     """S-measure after training without corrections and with them."""
-    weak = write_scenes(out / "weak", ("camouflaged",), CORRECTED, 0)
-    unseen = write_scenes(out / "unseen", ("camouflaged",), HELD_OUT, SCORED_FROM)
+    weak = write_scenes(out / "weak", ("camouflaged",), CORRECTED, 0, TALL)
+    unseen = write_scenes(out / "unseen", ("camouflaged",), HELD_OUT, SCORED_FROM, TALL)
     home = annotate(out / "app", weak)
-    ways = {"without": ["--home", out / "nobody"], "with": ["--home", home, "--include-feedback"]}
+    corrections = ["--home", home, "--include-feedback", "--feedback-fraction", FRACTION]
+    ways: dict[str, list[object]] = {"without": ["--home", out / "nobody"], "with": corrections}
     runs = {way: [out / f"{way}-{seed}" for seed in range(seeds)] for way in ways}
     for way, arguments in ways.items():
         for seed, run in enumerate(runs[way]):
             train(run, [*_length(given), "--data", *given.data, "--seed", seed, *arguments])
     measured = (
-        ("the weak kind: camouflaged scenes", unseen, INSTRUCTIONS["camouflaged"], HELD_OUT),
+        ("the weak kind: camouflaged, in tall pictures", unseen, INSTRUCTIONS["camouflaged"], HELD_OUT),
         (f"photographs elsewhere: {given.elsewhere.name}", given.elsewhere, PRESETS[0].text, ELSEWHERE),
     )
     return [
