@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from segr1_app.store import (
 )
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.endpoints import one_of
+from segr1_app.ui.handing_out import new_downloads
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.pictures import preview_of
 from segr1_app.ui.sittings import Sitting, Sittings
@@ -268,10 +268,10 @@ class JobHandlers:
         """
         if form not in FORMATS:
             raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")
-        folder = Path(tempfile.mkdtemp(prefix="export-", dir=self._cache))
-        report = FORMATS[form](self._store, folder / form)
-        archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
-        shutil.rmtree(folder / form)
+        with new_downloads(self._cache, "export-") as folder:
+            report = FORMATS[form](self._store, folder / form)
+            archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
+            shutil.rmtree(folder / form)
         return archive, [f"{report.written} tasks are in it.", *report.warnings]
 
     def _correction(

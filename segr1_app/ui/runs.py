@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import gradio as gr
 
 from segr1_app.domain import PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
+from segr1_app.ui.handing_out import new_downloads
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.pictures import preview_of
 from segr1_app.ui.sittings import Sitting, Sittings
@@ -130,5 +130,5 @@ class RunHandlers:
     def _save(self, picture: Picture, prediction: Prediction) -> dict[str, Path]:
         from segr1_app.results import save_prediction  # noqa: PLC0415
 
-        folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._cache))
-        return save_prediction(folder, picture, prediction)
+        with new_downloads(self._cache, "run-") as folder:
+            return save_prediction(folder, picture, prediction)
