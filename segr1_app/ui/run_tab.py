@@ -127,6 +127,8 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
     for button, preset in zip(presets, PRESETS, strict=True):
         button.click(_always(preset.text), None, instruction, api_visibility="private", show_progress="hidden")
     api(predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
+    gate.publish(canvas.segment, Act.LOOK)
+    gate.publish(canvas.save_run, Act.ANNOTATE)
 
 
 def _always(text: str) -> Callable[[], str]:
