@@ -41,6 +41,7 @@ class Saves:
     acknowledged: list[tuple[int, int, str, str]] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     _one_more: threading.Condition = field(default_factory=threading.Condition)
+    _all_here: threading.Barrier = field(default_factory=lambda: threading.Barrier(len(NAMES), timeout=120))
 
     def until_killed(self, url: str, name: str, task: int) -> None:
         """Save one revision on the other as fast as it goes."""
@@ -48,6 +49,7 @@ class Saves:
         held = annotator.ask("open_task", task=task)
         mine = [revision for revision, _, saved_by, _ in self.acknowledged if saved_by == name]
         assert (held["parent"] or 0) >= max(mine, default=0), "an acknowledged save is gone"
+        self._all_here.wait()
         while True:
             comment = f"{name}, on {held['parent']}"
             try:
