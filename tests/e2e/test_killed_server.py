@@ -47,9 +47,9 @@ class Saves:
         """Save one revision on the other as fast as it goes."""
         annotator = Annotator(url, name)
         held = annotator.ask("open_task", task=task)
+        self._all_here.wait()
         mine = [revision for revision, _, saved_by, _ in self.acknowledged if saved_by == name]
         assert (held["parent"] or 0) >= max(mine, default=0), "an acknowledged save is gone"
-        self._all_here.wait()
         while True:
             comment = f"{name}, on {held['parent']}"
             try:
