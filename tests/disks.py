@@ -35,5 +35,5 @@ def files_no_larger_than(size: int, process: int = 0) -> Iterator[None]:
 
 
 def bound_by_permissions() -> list[str]:
-    """The beginning of a command that runs this Python on what follows, also as root bound by the files' permissions."""
+    """The beginning of a command that runs this Python on what follows; also as root it obeys the files' modes."""
     return [sys.executable, "-c", _MERE_MORTAL] if os.geteuid() == 0 else [sys.executable]

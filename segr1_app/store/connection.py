@@ -121,8 +121,8 @@ def connect(file: Path) -> Database:
 _FULL = "There is no room left on the disk: free some disk space and try again; what was saved is safe."
 # A database that could only be opened for reading stays so until it is opened anew.
 _READ_ONLY = (
-    "The annotations may not be written to: make the data folder and the files in it writable, and start the app again; "
-    "what was saved is safe."
+    "The annotations may not be written to: make the data folder and the files in it writable, and start the app "
+    "again; what was saved is safe."
 )
 _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_FULL: (StoreFullError, _FULL),

@@ -46,9 +46,11 @@ CLICK = """([x, y]) => new Promise((done) => {
 
 
 def click_overhead(pipeline: Pipeline, rounds: int) -> dict[str, float]:
-    """Median milliseconds that the server needs for a click beyond the segmenter's decoding, for each size of picture."""
+    """Median milliseconds that the server needs for a click beyond the segmenter's decoding, for each size."""
     prompt = ObjectPrompt(None, (Point(200, 200, 1),))
-    drawn = [{"box": None, "points": [asdict(point) for point in prompt.points], "name": "", "strokes": [], "start": None}]
+    drawn = [
+        {"box": None, "points": [asdict(point) for point in prompt.points], "name": "", "strokes": [], "start": None}
+    ]
     figures = {}
     with tempfile.TemporaryDirectory() as name, AnnotationStore.open(Path(name)) as store:
         models = ModelHost(Settings(device="cpu"), lambda _: LoadedModels(pipeline, "cpu", ""))
@@ -59,11 +61,10 @@ def click_overhead(pipeline: Pipeline, rounds: int) -> dict[str, float]:
             picture, _ = ellipse_scene(*size, (0.5, 0.5), (0.25, 0.3))
             question = {"rev": 1, "picture": sittings.begin(Sitting(picture)), "objects": drawn}
             embedding = pipeline.segmenter.encode(picture)
+            live = live_size(picture.size)
             answering, decoding = alternate(
                 lambda _, question=question: canvas.decode(question),
-                lambda _, embedding=embedding, size=live_size(picture.size): pipeline.segmenter.decode(
-                    embedding, [prompt], size=size
-                ),
+                lambda _, embedding=embedding, live=live: pipeline.segmenter.decode(embedding, [prompt], size=live),
                 rounds,
             )
             figures[f"click on the server beyond decoding, {size[0]}x{size[1]}, ms"] = (answering - decoding) * 1000

@@ -1,4 +1,4 @@
-"""The next task as an annotator waits for it: from the key that saves to the next picture with its mask, in a browser."""
+"""The next task as an annotator waits for it: from the key that saves to the next picture and mask, in a browser."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NEXT = """() => new Promise((done) => {
 
 
 def next_task_milliseconds(rounds: int) -> dict[str, float]:
-    """Median time from accepting a task to the next one, for each size of picture; every round shows another picture."""
+    """Median time from accepting a task to the next one, for each size; every round shows another picture."""
     figures = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))

@@ -1,4 +1,4 @@
-"""A day's work in one go, with the real server and models: run, correct, decide, review, export; then what is on disk."""
+"""A whole session with the real server and models: run, correct, decide, review, export; then what is on disk."""
 
 from __future__ import annotations
 
