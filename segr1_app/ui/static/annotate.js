@@ -170,6 +170,7 @@ class Annotate {
 
   /** @param {Task} task */
   open(task) {
+    this.drafts.cancel();
     this.task = task.task === null ? null : task;
     const draft = task.task === null ? null
       : this.drafts.unsent.latest({ annotator: this.annotator, task: task.task, parent: task.parent, draft: task.draft });

@@ -41,14 +41,20 @@ export class Drafts {
     this.#timer = setTimeout(() => this.now(), delay);
   }
 
-  /** Keep no draft of what was done until now, and wait for one that is on its way: it must not arrive after a save. */
+  /** Keep no draft of what was done until now. */
+  cancel() {
+    clearTimeout(this.#timer);
+    this.#pending = false;
+  }
+
+  /** The same, and wait for one that is on its way: it must not arrive after a save. */
   async settle() {
-    this.#forget();
+    this.cancel();
     await this.#sending;
   }
 
   async now() {
-    this.#forget();
+    this.cancel();
     const question = this.#question();
     if (question) await (this.#sending = this.#put(question));
   }
@@ -58,11 +64,6 @@ export class Drafts {
     if (await this.put(question)) return this.unsent.forget(question);
     this.unsent.keep(question);
     if (!this.#pending) this.soon(AGAIN_MS);
-  }
-
-  #forget() {
-    clearTimeout(this.#timer);
-    this.#pending = false;
   }
 
   /** Numbered, so that the server keeps the latest whichever arrives first. */
@@ -75,10 +76,12 @@ export class Drafts {
   /** What gradio's own call sends, but as a request that outlives the page. */
   #leave() {
     const question = this.#pending && this.#question();
-    this.#forget();
+    this.cancel();
     const component = /** @type {any} */ (window).gradio_config?.components
       .find((/** @type {any} */ each) => each.props?.elem_id === this.view);
     if (!question || !component) return;
+    // Whether it arrives nobody will be there to see.
+    this.unsent.keep(question);
     const body = JSON.stringify({ data: question, fn_name: "put_draft", component_id: component.id, session_hash: PAGE });
     fetch(new URL("gradio_api/component_server/", document.baseURI), { method: "POST", body,
       headers: { "Content-Type": "application/json" }, keepalive: body.length < MOST_KEPT }).catch(console.warn);
