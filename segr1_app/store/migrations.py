@@ -69,6 +69,10 @@ def m003_journal(db: Database) -> None:
         "CREATE TRIGGER tasks_renamed AFTER UPDATE OF instruction ON tasks WHEN old.instruction != new.instruction "
         "BEGIN INSERT INTO journal (kind, row, was) VALUES ('tasks', new.rowid, old.instruction); END"
     )
+    db.execute(
+        "CREATE TRIGGER ground_truths_replaced AFTER UPDATE OF mask ON ground_truths WHEN old.mask != new.mask "
+        "BEGIN INSERT INTO journal (kind, row) VALUES ('ground_truths', new.rowid); END"
+    )
 
 
 @migrations()
@@ -76,10 +80,6 @@ def m004_verdicts(db: Database) -> None:
     """The same orders among the tasks of one verdict, of which there may be few."""
     db.execute("CREATE INDEX revisions_verdict ON revisions (verdict)")
     db.execute("CREATE INDEX heads_verdict ON heads (annotator, verdict, revision)")
-    db.execute(
-        "CREATE TRIGGER ground_truths_replaced AFTER UPDATE OF mask ON ground_truths WHEN old.mask != new.mask "
-        "BEGIN INSERT INTO journal (kind, row) VALUES ('ground_truths', new.rowid); END"
-    )
 
 
 _TABLES = (
