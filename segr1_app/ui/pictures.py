@@ -5,15 +5,47 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import threading
 from pathlib import Path
 
+from cachetools import LRUCache
 from PIL import Image
 
 from segr1_app.images import Picture
+from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import told
 
 PREVIEW_SIDE = 2048
 """Longest side in pixels of the picture that the page shows."""
+MEMORY = 256 * 2**20
+"""Bytes of pictures that are held to be at hand again; the largest that is taken has 192 MiB."""
+
+
+class RecentPictures:
+    """The store's pictures, and those read last without reading them again, which takes a second for a large one.
+
+    Args:
+        store: where they are.
+    """
+
+    def __init__(self, store: AnnotationStore) -> None:
+        self._store = store
+        self._held: LRUCache[str, Picture] = LRUCache(MEMORY, getsizeof=lambda picture: picture.pixels.nbytes)
+        self._lock = threading.Lock()
+
+    def get(self, sha256: str) -> Picture:
+        """A stored picture.
+
+        Raises:
+            StoreError: when it cannot be read.
+        """
+        with self._lock:
+            held = self._held.get(sha256)
+        if held is None:
+            held = self._store.picture(sha256)
+            with self._lock:
+                self._held[sha256] = held
+        return held
 
 
 def preview_of(picture: Picture, cache: Path) -> Path:
