@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,8 @@ def test_whose_task_has_an_answer_waits_for_nobody_elses(jobs: JobHandlers, stor
     with jobs._models.turn:  # somebody's run takes long
         waiting = threading.Thread(target=jobs.open_task, args=["Ben", later.id])
         waiting.start()
+        while store.holder(later.id) != "Ben":
+            time.sleep(0.01)
         answered = threading.Event()
         ready = threading.Thread(target=lambda: jobs.open_task("Ada", 1) and answered.set())
         ready.start()
