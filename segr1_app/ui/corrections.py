@@ -46,8 +46,11 @@ class CanvasHandlers:
             {"rev", "masks": [{"rle", "confidence"}], "reward"}, one mask per object, without what is painted on it,
             null where there is none, and the value of `live_reward`; or {"rev", "failure"}.
         """
+        # Whatever they are: both are checked where they are read.
+        picture: Any = question.get("picture")
+        objects: Any = question.get("objects")
         try:
-            answer = self.segment(question.get("picture", ""), question.get("objects", []))
+            answer = self.segment(picture, objects)
         except SegR1Error as error:
             return {"rev": question.get("rev"), "failure": str(error)}
         return {"rev": question.get("rev"), **answer}
@@ -90,8 +93,10 @@ class CanvasHandlers:
             {"message", "files": [{"label", "path", "name"}]}, or {"failure"}.
         """
         annotator = name or str(question.get("annotator") or "")[:MAX_NAME]
+        picture: Any = question.get("picture")
+        objects: Any = question.get("objects")
         try:
-            return self._save(question.get("picture", ""), question.get("objects", []), annotator, keep=keep)
+            return self._save(picture, objects, annotator, keep=keep)
         except SegR1Error as error:
             return {"failure": str(error)}
 

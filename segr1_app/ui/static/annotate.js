@@ -188,7 +188,7 @@ class Annotate {
       : "There are no tasks yet: import pictures below.");
     this.render(task.progress);
     if (this.task) this.canvas.frame.focus({ preventScroll: true });
-    if (draft !== task.draft) this.keep();
+    if (this.task && draft !== task.draft) this.keep();
   }
 
   edited() {
