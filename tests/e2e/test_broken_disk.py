@@ -25,6 +25,8 @@ READ_ONLY = (
     "again; what was saved is safe."
 )
 
+DRAFT = '{"comment": "precious"}'
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -106,6 +108,7 @@ def test_a_full_disk_is_told_and_costs_no_work(
         assert len(canvas.object["points"]) == before + 2, "this browser kept what the server could not"
         canvas.press("a")
         expect(notice(page)).to_contain_text("Nothing is left for you", timeout=60_000)
+        page.context.close()  # before the server goes, which it would complain of
     (revision,) = store.history(1)
     (made,) = revision.correction.objects
     assert made.prompt.points[:before] == PROMPT.points
@@ -121,7 +124,7 @@ def test_a_read_only_database_is_told_and_keeps_the_draft(
     home: Path, tmp_path: Path, visit: Callable[..., Page]
 ) -> None:
     with AnnotationStore.open(home) as store:
-        store.put_draft(1, "Ada", "precious")
+        store.put_draft(1, "Ada", DRAFT)
     database, port = home / "segr1.db", free_port()
     database.chmod(0o444)
     before = database.read_bytes()
@@ -131,10 +134,11 @@ def test_a_read_only_database_is_told_and_keeps_the_draft(
         start_work(page)
         expect(notice(page)).to_have_text(READ_ONLY, timeout=20_000)
         assert Annotator(url, "Ada").ask("put_draft", task=1, content={"objects": []}) == {"failure": READ_ONLY}
+        page.context.close()  # before the server goes, which it would complain of
     assert database.read_bytes() == before
     database.chmod(0o644)
     with AnnotationStore.open(home) as store:
         draft = store.get_draft(1, "Ada")
         assert draft is not None
-        assert draft.content == "precious"
+        assert draft.content == DRAFT
         assert list(store.verify()) == []

@@ -129,6 +129,7 @@ def test_a_whole_session_and_what_is_left_of_it(
             assert choice is not None
             assert (choice.revision_id, choice.reviewer) == (corrected.id, "Rea")
         check_export(archive, [corrected, accepted])
+        page.context.close()  # before the server goes, which it would complain of
 
 
 def check_correction(made: Revision, slack: float) -> None:
