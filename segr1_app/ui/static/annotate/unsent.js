@@ -1,4 +1,6 @@
 /**
+ * @typedef {{annotator: string, task: number | null}} Whose
+ *
  * @typedef {object} Question
  * @property {string} annotator
  * @property {number} task
@@ -23,7 +25,7 @@ export class Unsent {
     }
   }
 
-  /** @param {{annotator: string, task: number}} whose */
+  /** @param {Whose} whose */
   forget(whose) {
     this.storage.removeItem(place(whose));
   }
@@ -31,7 +33,7 @@ export class Unsent {
   /**
    * The later one of what the server kept and what it could not keep; nothing that somebody has saved over since.
    * @template {{at?: number}} Draft
-   * @param {{annotator: string, task: number, parent: number | null, draft: Draft | null}} held
+   * @param {Whose & {parent: number | null, draft: Draft | null}} held
    * @returns {Draft | null}
    */
   latest({ draft, parent, ...whose }) {
@@ -44,7 +46,7 @@ export class Unsent {
   }
 }
 
-/** @param {{annotator: string, task: number}} whose */
+/** @param {Whose} whose */
 function place({ annotator, task }) {
   return `segr1-unsent:${task}:${annotator}`;
 }
