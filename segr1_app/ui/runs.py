@@ -12,6 +12,7 @@ import gradio as gr
 
 from segr1_app.domain import PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
+from segr1_app.store.connection import told
 from segr1_app.ui.handing_out import new_downloads
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.pictures import preview_of
@@ -109,8 +110,13 @@ class RunHandlers:
             return prediction_record(pipeline.run(loaded, instruction))
 
     def uploaded_copy(self, file: Path) -> str:
-        """A copy of ``file`` among the uploads."""
-        return str(shutil.copy(file, self._cache / file.name))
+        """A copy of ``file`` among the uploads.
+
+        Raises:
+            StoreError: when the disk is full or may not be written to.
+        """
+        with told():
+            return str(shutil.copy(file, self._cache / file.name))
 
     def _load(self, upload: Upload) -> Picture:
         """The uploaded picture; a client must not name other files of this machine."""
