@@ -107,14 +107,16 @@ def load_mask(source: Path | bytes) -> Mask:
     in 8 as in 16 bit, and soft edges are cut at one half; an all-black file is an empty mask.
 
     Raises:
-        DatasetError: when the file cannot be read as an image.
+        DatasetError: when the file cannot be read as an image, or is larger than any picture.
     """
     try:
         with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as file:
+            if file.width * file.height > MAX_PIXELS:
+                raise DatasetError(_too_large(f"The mask's size of {file.width} x {file.height} pixels"))
             # A palette's indices are the labels; any other colour mode is a grey picture in disguise.
             grey = file if file.mode in {"1", "L", "P", "I", "F"} or file.mode.startswith("I;16") else file.convert("L")
             values = np.asarray(grey).astype(np.float64)
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         name = f"The mask '{source}'" if isinstance(source, Path) else "The mask"
         raise DatasetError(f"{name} cannot be read: {error}") from error
     mask: Mask = values > values.max(initial=0) / 2

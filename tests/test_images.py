@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segr1_app.domain import PictureError
-from segr1_app.images import load_picture, picture_from_array, picture_from_pil
+from segr1_app.domain import DatasetError, PictureError
+from segr1_app.images import load_mask, load_picture, picture_from_array, picture_from_pil
 
 RED, WHITE = (200, 30, 40), (255, 255, 255)
 
@@ -101,6 +101,8 @@ def test_pixels_cannot_be_changed_behind_the_hash() -> None:
 def test_huge_pictures_are_refused_before_they_are_decoded(size: tuple[int, int]) -> None:
     with pytest.raises(PictureError, match="64 megapixels"):
         load_picture(png_bomb(*size))
+    with pytest.raises(DatasetError, match=r"64 megapixels|mask cannot be read"):
+        load_mask(png_bomb(*size))
 
 
 @pytest.mark.parametrize("content", [b"", b"text\n", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0"], ids=repr)
@@ -109,6 +111,8 @@ def test_what_is_no_picture_is_said_to_be_none(content: bytes, tmp_path: Path) -
     file.write_bytes(content)
     with pytest.raises(PictureError, match=r"photo\.png"):
         load_picture(file)
+    with pytest.raises(DatasetError, match=r"photo\.png"):
+        load_mask(file)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
@@ -117,6 +121,8 @@ def test_truncated_pictures_are_refused(kind: str) -> None:
     whole = encoded(Image.fromarray(noise), kind)
     with pytest.raises(PictureError, match="damaged"):
         load_picture(whole[: len(whole) // 2])
+    with pytest.raises(DatasetError, match="cannot be read"):
+        load_mask(whole[: len(whole) // 2])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

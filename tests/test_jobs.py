@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.keeping import RunKeeper
 from segr1_app.ui.models import LoadedModels, ModelHost
+from segr1_app.ui.pictures import RecentPictures
 from segr1_app.ui.sittings import Sittings
 from tests.scenes import ellipse_scene
 
@@ -116,3 +118,30 @@ def test_a_draft_that_arrives_late_takes_no_newer_ones_place(jobs: JobHandlers, 
     jobs.put_draft("Ada", 1, {"objects": []})
     jobs.put_draft("Ada", 1, {"page": "another", "edit": 0})
     assert '"edit": 0' in kept()
+
+
+def test_whose_task_has_an_answer_waits_for_nobody_elses(jobs: JobHandlers, store: AnnotationStore) -> None:
+    jobs.next_task("Ada")
+    later = store.add_task(store.task(1).sha256, "the nest")
+    with jobs._models.turn:  # somebody's run takes long
+        waiting = threading.Thread(target=jobs.open_task, args=["Ben", later.id])
+        waiting.start()
+        while store.holder(later.id) != "Ben":
+            time.sleep(0.01)
+        answered = threading.Event()
+        ready = threading.Thread(target=lambda: jobs.open_task("Ada", 1) and answered.set())
+        ready.start()
+        assert answered.wait(60)
+        assert store.task(later.id).prediction_id is None
+    for each in (waiting, ready):
+        each.join()
+    assert store.task(later.id).prediction_id is not None
+
+
+def test_a_picture_at_hand_is_not_read_again(store: AnnotationStore) -> None:
+    recent, sha256 = RecentPictures(store), PICTURE.sha256
+    picture = recent.get(sha256)
+    store.picture_path(sha256).unlink()
+    assert recent.get(sha256) is picture
+    with pytest.raises(StoreError):
+        RecentPictures(store).get(sha256)

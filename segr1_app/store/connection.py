@@ -118,8 +118,12 @@ def connect(file: Path) -> Database:
             raise
 
 
-_FULL = "There is no room left for the annotations: free some disk space and save again. What was saved is safe."
-_READ_ONLY = "The annotations may not be written to: make the data folder and the files in it writable, and save again."
+_FULL = "There is no room left on the disk: free some disk space and try again; what was saved is safe."
+# A database that could only be opened for reading stays so until it is opened anew.
+_READ_ONLY = (
+    "The annotations may not be written to: make the data folder and the files in it writable, and start the app "
+    "again; what was saved is safe."
+)
 _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_FULL: (StoreFullError, _FULL),
     sqlite3.SQLITE_READONLY: (StoreReadOnlyError, _READ_ONLY),

@@ -75,6 +75,13 @@ def m003_journal(db: Database) -> None:
     )
 
 
+@migrations()
+def m004_verdicts(db: Database) -> None:
+    """The same orders among the tasks of one verdict, of which there may be few."""
+    db.execute("CREATE INDEX revisions_verdict ON revisions (verdict)")
+    db.execute("CREATE INDEX heads_verdict ON heads (annotator, verdict, revision)")
+
+
 _TABLES = (
     """CREATE TABLE pictures (
         sha256 TEXT PRIMARY KEY,

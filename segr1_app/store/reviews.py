@@ -60,23 +60,23 @@ def decided(
         before: only what was saved before this revision.
         limit: how many at most.
     """
-    # Both walk an index from its end, so that a page costs no look at the other million.
-    if annotator is None:
-        source, number, wanted = "tasks", "tasks.current", "tasks.current IS NOT NULL"
-    else:
-        source, number, wanted = (
-            "heads CROSS JOIN tasks ON tasks.id = heads.task",
-            "heads.revision",
-            "heads.annotator = :annotator AND tasks.current IS NOT NULL",
+    # Each walks an index from its end, so that a page costs no look at the other million.
+    if annotator is not None:
+        source = (
+            "heads CROSS JOIN tasks ON tasks.id = heads.task CROSS JOIN revisions AS shown ON shown.id = heads.revision"
         )
-    conditions = [wanted]
-    if verdict is not None:
-        conditions.append("shown.verdict = :verdict")
+        number, conditions = "heads.revision", ["heads.annotator = :annotator", "tasks.current IS NOT NULL"]
+        conditions += ["heads.verdict = :verdict"] if verdict is not None else []
+    elif verdict is not None:
+        source = "revisions AS shown INDEXED BY revisions_verdict CROSS JOIN tasks ON tasks.current = shown.id"
+        number, conditions = "shown.id", ["shown.verdict = :verdict"]
+    else:
+        source = "tasks CROSS JOIN revisions AS shown ON shown.id = tasks.current"
+        number, conditions = "tasks.current", ["tasks.current IS NOT NULL"]
     if before is not None:
         conditions.append(f"{number} < :before")
     query = f"""
-        SELECT {_COLUMNS} FROM {source} JOIN revisions AS shown ON shown.id = {number}
-        JOIN pictures ON pictures.sha256 = tasks.picture
+        SELECT {_COLUMNS} FROM {source} JOIN pictures ON pictures.sha256 = tasks.picture
         WHERE {" AND ".join(conditions)} ORDER BY {number} DESC LIMIT :limit
     """
     values: dict[str, Any] = {"annotator": annotator, "verdict": verdict, "before": before, "limit": limit}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from segr1_app.domain import ImageSize, Mask, ObjectMask, SegR1Error
 from segr1_app.edits import MAX_NAME, EditedObject, lay, read_objects
 from segr1_app.geometry import encode_rle, sample
 from segr1_app.images import Picture
+from segr1_app.ui.handing_out import new_downloads
 from segr1_app.ui.keeping import Corrected, RunKeeper
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.scoring import live_reward
@@ -46,21 +46,39 @@ class CanvasHandlers:
             {"rev", "masks": [{"rle", "confidence"}], "reward"}, one mask per object, without what is painted on it,
             null where there is none, and the value of `live_reward`; or {"rev", "failure"}.
         """
+        # Whatever they are: both are checked where they are read.
+        picture: Any = question.get("picture")
+        objects: Any = question.get("objects")
         try:
-            sitting = self._sittings.get(question.get("picture"))
-            size = sitting.picture.size
-            objects = read_objects(question.get("objects"), size)
-            starts = [edited.start_mask() for edited in objects]
-            masks = self._segment(sitting.picture, objects, live_size(size), starts)
+            answer = self.segment(picture, objects)
         except SegR1Error as error:
             return {"rev": question.get("rev"), "failure": str(error)}
+        return {"rev": question.get("rev"), **answer}
+
+    def segment(self, picture: str, objects: list[dict[str, Any]]) -> dict[str, Any]:
+        """Make masks of prompts, at the size of a canvas, and say what training would pay for them; nothing is saved.
+
+        Args:
+            picture: the "key" of a canvas, as `next_task` and `run` give it.
+            objects: what is on it: [{"box", "points", "name", "strokes", "start"}], in the picture's pixels.
+
+        Returns:
+            {"masks": [{"rle", "confidence"}], one per object, without what is painted on it; "rle" is None where there
+            is none, "reward": {"format", "iou", "s_measure", "total", "text"}}.
+
+        Raises:
+            SegR1Error: when there can be none.
+        """
+        sitting = self._sittings.get(picture)
+        size = sitting.picture.size
+        edited = read_objects(objects, size)
+        masks = self._segment(sitting.picture, edited, live_size(size), [each.start_mask() for each in edited])
         return {
-            "rev": question.get("rev"),
             "masks": [
                 {"rle": encode_rle(found.mask) if found.mask.any() else None, "confidence": round(found.confidence, 4)}
                 for found in masks
             ],
-            "reward": live_reward(sitting, objects, masks),
+            "reward": live_reward(sitting, edited, masks),
         }
 
     def save(self, question: dict[str, Any], *, keep: bool = True, name: str = "") -> dict[str, Any]:
@@ -74,14 +92,37 @@ class CanvasHandlers:
         Returns:
             {"message", "files": [{"label", "path", "name"}]}, or {"failure"}.
         """
+        annotator = name or str(question.get("annotator") or "")[:MAX_NAME]
+        picture: Any = question.get("picture")
+        objects: Any = question.get("objects")
+        try:
+            return self._save(picture, objects, annotator, keep=keep)
+        except SegR1Error as error:
+            return {"failure": str(error)}
+
+    def save_run(self, picture: str, objects: list[dict[str, Any]], annotator: str = "") -> dict[str, Any]:
+        """Keep what is on the canvas of a run as an annotation, and make files of its full-size masks.
+
+        Args:
+            picture: the "key" of its canvas, as `run` gives it.
+            objects: what is on it, as of `segment`.
+            annotator: who corrected it.
+
+        Returns:
+            {"message", "files": [{"label", "path", "name"}]}.
+
+        Raises:
+            SegR1Error: when it cannot be kept.
+        """
+        return self._save(picture, objects, annotator[:MAX_NAME], keep=True)
+
+    def _save(self, key: str, objects: list[dict[str, Any]], annotator: str, *, keep: bool) -> dict[str, Any]:
         from segr1_app.results import save_correction  # noqa: PLC0415 - supervision takes a while
 
-        try:
-            sitting = self._sittings.get(question.get("picture"))
-            corrected = self.correct(sitting.picture, read_objects(question.get("objects"), sitting.picture.size))
-            annotator = name or str(question.get("annotator") or "")[:MAX_NAME]
-            revision = self._keeper.keep(question["picture"], sitting, corrected, annotator) if keep else None
-            folder = Path(tempfile.mkdtemp(prefix="correction-", dir=self._cache))
+        sitting = self._sittings.get(key)
+        corrected = self.correct(sitting.picture, read_objects(objects, sitting.picture.size))
+        revision = self._keeper.keep(key, sitting, corrected, annotator) if keep else None
+        with new_downloads(self._cache, "correction-") as folder:
             files = save_correction(
                 folder,
                 sitting.picture,
@@ -90,8 +131,6 @@ class CanvasHandlers:
                 prediction=sitting.prediction,
                 edits=_record(corrected),
             )
-        except SegR1Error as error:
-            return {"failure": str(error)}
         kept = f" as revision {revision.id} of task {revision.task_id}" if revision else ""
         message = f"Saved {_counted(len(corrected.objects))}{kept}."
         return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,8 +27,9 @@ from segr1_app.store import (
 )
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.endpoints import one_of
+from segr1_app.ui.handing_out import new_downloads
 from segr1_app.ui.models import ModelHost
-from segr1_app.ui.pictures import preview_of
+from segr1_app.ui.pictures import RecentPictures, preview_of
 from segr1_app.ui.sittings import Sitting, Sittings
 from segr1_app.ui.views import ViewValue, addressed, canvas_value, revision_value
 
@@ -65,6 +65,7 @@ class JobHandlers:
         self._cache = cache.resolve()
         self._sittings = sittings
         self._canvas = canvas
+        self._pictures = RecentPictures(store)
         self._predicting = threading.Lock()
         self._drafting = threading.Lock()
 
@@ -168,7 +169,7 @@ class JobHandlers:
             the annotator saved the task elsewhere in the meantime: nothing was stored then.
         """
         held = self._store.task(int(task))
-        picture = self._store.picture(held.sha256)
+        picture = self._pictures.get(held.sha256)
         stored = self._store.prediction(prediction) if prediction is not None else None
         edited = read_objects(objects, picture.size)
         correction = self._correction(
@@ -268,10 +269,10 @@ class JobHandlers:
         """
         if form not in FORMATS:
             raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")
-        folder = Path(tempfile.mkdtemp(prefix="export-", dir=self._cache))
-        report = FORMATS[form](self._store, folder / form)
-        archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
-        shutil.rmtree(folder / form)
+        with new_downloads(self._cache, "export-") as folder:
+            report = FORMATS[form](self._store, folder / form)
+            archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
+            shutil.rmtree(folder / form)
         return archive, [f"{report.written} tasks are in it.", *report.warnings]
 
     def _correction(
@@ -319,7 +320,14 @@ class JobHandlers:
 
     def _prepare(self, task: Task) -> tuple[Picture, StoredPrediction | None]:
         """A task's picture and prediction, which is made now if nobody made it before."""
-        picture = self._store.picture(task.sha256)
+        picture = self._pictures.get(task.sha256)
+        number = self._store.task(task.id).prediction_id
+        if number is None:
+            number = self._predict(picture, task)
+        return picture, self._store.prediction(number)
+
+    def _predict(self, picture: Picture, task: Task) -> int:
+        """Predict for a task, unless somebody did while this one waited; whose task has an answer waits for nobody."""
         with self._predicting:
             number = self._store.task(task.id).prediction_id
             if number is None:
@@ -327,7 +335,7 @@ class JobHandlers:
                 with self._models.turn:
                     prediction = pipeline.run(picture, task.instruction)
                 number = self._store.add_prediction(task.id, prediction, self._models.checkpoint)
-        return picture, self._store.prediction(number)
+            return number
 
     def _prewarm(self, annotator: str, order: str) -> None:
         """Predict and encode the task that comes next, so that it is there at once."""

@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
+import threading
 from pathlib import Path
 
+from cachetools import LRUCache
 from PIL import Image
 
 from segr1_app.images import Picture
+from segr1_app.store import AnnotationStore
+from segr1_app.store.connection import told
 
 PREVIEW_SIDE = 2048
 """Longest side in pixels of the picture that the page shows."""
+MEMORY = 256 * 2**20
+"""Bytes of pictures that are held to be at hand again; the largest that is taken has 192 MiB."""
+
+
+class RecentPictures:
+    """The store's pictures, and those read last without reading them again, which takes a second for a large one.
+
+    Args:
+        store: where they are.
+    """
+
+    def __init__(self, store: AnnotationStore) -> None:
+        self._store = store
+        self._held: LRUCache[str, Picture] = LRUCache(MEMORY, getsizeof=lambda picture: picture.pixels.nbytes)
+        self._lock = threading.Lock()
+
+    def get(self, sha256: str) -> Picture:
+        """A stored picture.
+
+        Raises:
+            StoreError: when it cannot be read.
+        """
+        with self._lock:
+            held = self._held.get(sha256)
+        if held is None:
+            held = self._store.picture(sha256)
+            with self._lock:
+                self._held[sha256] = held
+        return held
 
 
 def preview_of(picture: Picture, cache: Path) -> Path:
-    """A JPEG of a picture in ``cache``, made once."""
+    """A JPEG of a picture in ``cache``, made once.
+
+    Raises:
+        StoreError: when the disk is full or may not be written to.
+    """
     preview = cache / f"{picture.sha256}.jpg"
     if not preview.exists():
         image = Image.fromarray(picture.pixels)
         image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        # In memory first: where Pillow's encoder writes to a file itself, it does not tell why it could not.
+        encoded = io.BytesIO()
+        image.save(encoded, "JPEG", quality=92)
         # Whole or not at all: somebody else may ask for the same picture meanwhile.
-        handle, name = tempfile.mkstemp(dir=cache, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            image.save(file, "JPEG", quality=92)
-        Path(name).replace(preview)
+        with told():
+            handle, name = tempfile.mkstemp(dir=cache, suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(encoded.getbuffer())
+                Path(name).replace(preview)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
     return preview

@@ -121,12 +121,17 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
 
     def choose(event: gr.EventData) -> str:
         """The file of the sample that was clicked."""
-        return handlers.uploaded_copy(samples[event.index].path)
+        try:
+            return handlers.uploaded_copy(samples[event.index].path)
+        except SegR1Error as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
     strip.select(choose, None, picture, api_visibility="private", show_progress="hidden")
     for button, preset in zip(presets, PRESETS, strict=True):
         button.click(_always(preset.text), None, instruction, api_visibility="private", show_progress="hidden")
     api(predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
+    gate.publish(canvas.segment, Act.LOOK)
+    gate.publish(canvas.save_run, Act.ANNOTATE)
 
 
 def _always(text: str) -> Callable[[], str]:

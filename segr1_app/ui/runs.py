@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ import gradio as gr
 
 from segr1_app.domain import PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
+from segr1_app.store.connection import told
+from segr1_app.ui.handing_out import new_downloads
 from segr1_app.ui.models import ModelHost
 from segr1_app.ui.pictures import preview_of
 from segr1_app.ui.sittings import Sitting, Sittings
@@ -109,8 +110,13 @@ class RunHandlers:
             return prediction_record(pipeline.run(loaded, instruction))
 
     def uploaded_copy(self, file: Path) -> str:
-        """A copy of ``file`` among the uploads."""
-        return str(shutil.copy(file, self._cache / file.name))
+        """A copy of ``file`` among the uploads.
+
+        Raises:
+            StoreError: when the disk is full or may not be written to.
+        """
+        with told():
+            return str(shutil.copy(file, self._cache / file.name))
 
     def _load(self, upload: Upload) -> Picture:
         """The uploaded picture; a client must not name other files of this machine."""
@@ -130,5 +136,5 @@ class RunHandlers:
     def _save(self, picture: Picture, prediction: Prediction) -> dict[str, Path]:
         from segr1_app.results import save_prediction  # noqa: PLC0415
 
-        folder = Path(tempfile.mkdtemp(prefix="run-", dir=self._cache))
-        return save_prediction(folder, picture, prediction)
+        with new_downloads(self._cache, "run-") as folder:
+            return save_prediction(folder, picture, prediction)

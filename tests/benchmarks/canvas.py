@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from segr1_app.config import Settings
+from segr1_app.domain import ObjectPrompt, Point
+from segr1_app.pipeline import Pipeline
+from segr1_app.store import AnnotationStore
+from segr1_app.ui.corrections import CanvasHandlers
+from segr1_app.ui.keeping import RunKeeper
+from segr1_app.ui.models import LoadedModels, ModelHost
+from segr1_app.ui.sittings import Sitting, Sittings
+from segr1_app.ui.views import live_size
+from tests.benchmarks.models import alternate
 from tests.e2e.canvas_page import CanvasPage, upload
 from tests.e2e.serving import CHROMIUM_FLAGS, find_chromium, serving
 from tests.scenes import ellipse_scene
@@ -32,6 +43,32 @@ CLICK = """([x, y]) => new Promise((done) => {
   seen.observe(frame, { attributeFilter: ["aria-busy"] });
   frame.dispatchEvent(event("pointerup"));
 })"""
+
+
+def click_overhead(pipeline: Pipeline, rounds: int) -> dict[str, float]:
+    """Median milliseconds that the server needs for a click beyond the segmenter's decoding, for each size."""
+    prompt = ObjectPrompt(None, (Point(200, 200, 1),))
+    drawn = [
+        {"box": None, "points": [asdict(point) for point in prompt.points], "name": "", "strokes": [], "start": None}
+    ]
+    figures = {}
+    with tempfile.TemporaryDirectory() as name, AnnotationStore.open(Path(name)) as store:
+        models = ModelHost(Settings(device="cpu"), lambda _: LoadedModels(pipeline, "cpu", ""))
+        models.start()
+        sittings = Sittings()
+        canvas = CanvasHandlers(models, Path(name), sittings, RunKeeper(store, models))
+        for size in SIZES:
+            picture, _ = ellipse_scene(*size, (0.5, 0.5), (0.25, 0.3))
+            question = {"rev": 1, "picture": sittings.begin(Sitting(picture)), "objects": drawn}
+            embedding = pipeline.segmenter.encode(picture)
+            live = live_size(picture.size)
+            answering, decoding = alternate(
+                lambda _, question=question: canvas.decode(question),
+                lambda _, embedding=embedding, live=live: pipeline.segmenter.decode(embedding, [prompt], size=live),
+                rounds,
+            )
+            figures[f"click on the server beyond decoding, {size[0]}x{size[1]}, ms"] = (answering - decoding) * 1000
+    return figures
 
 
 def click_milliseconds(rounds: int) -> dict[str, float]:

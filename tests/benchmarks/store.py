@@ -17,6 +17,7 @@ from tests.benchmarks.models import scene, seconds
 
 REVISIONS = 1_000_000
 OPEN_TASKS = 50_000
+LISTED = 50
 PROMPT = ObjectPrompt(Box(190, 110, 450, 370), (Point(320, 240, 1), Point(300, 200, 1), Point(20, 20, 0)))
 
 
@@ -62,6 +63,13 @@ def _measure(home: Path, correction: Correction, rounds: int) -> dict[str, float
             "save, ms": _median(save, rounds),
             "statistics, ms": _median(lambda _: store.statistics(), rounds),
             "agreement, ms": _median(lambda _: store.agreement(), rounds),
+            "review list, ms": _median(lambda _: store.decided(limit=LISTED), rounds),
+            "review list, a verdict that is rare, ms": _median(
+                lambda _: store.decided(verdict=Verdict.REJECT, limit=LISTED), rounds
+            ),
+            "review list, the same of one person, ms": _median(
+                lambda _: store.decided(annotator="person 4", verdict=Verdict.REJECT, limit=LISTED), rounds
+            ),
         }
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,16 +69,21 @@ def serving_as(
         variables = {**os.environ, "HF_HUB_OFFLINE": "1", **environ}
         process = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT)
         try:
-            _wait_until_served(url, process)
+            wait_until_served(url, lambda: process.poll() is None)
             yield url, process
         finally:
             process.terminate()
             process.wait(timeout=30)
 
 
-def _wait_until_served(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_served(url: str, alive: Callable[[], bool]) -> None:
+    """Return as soon as a page answers.
+
+    Raises:
+        RuntimeError: when it does not in time, or its server ended.
+    """
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and alive():
         try:
             urllib.request.urlopen(url, timeout=5).close()
         except (urllib.error.URLError, TimeoutError):

@@ -323,6 +323,8 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
     mask = tmp_path / uploads[0].name
     mask.write_bytes(mask_file())
     client = Client(annotate_app.url, verbose=False)
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert [name for name, endpoint in endpoints.items() if not endpoint["description"]] == []
     with pytest.raises(AppError, match="not in the list"):
         client.predict("paper", api_name="/export")
     told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
@@ -335,6 +337,9 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
     told = client.predict("ada/nests", INSTRUCTION, 10, api_name="/add_dataset")
     assert "works offline" in told, "as the tests do"
     blank = {"box": [10, 10, 90, 90], "points": [], "name": "egg", "strokes": [], "start": None}
+    made = client.predict(task["canvas"]["key"], [blank], api_name="/segment")
+    assert decode_rle(made["masks"][0]["rle"]).shape == SIZE[::-1]
+    assert "No target yet" not in made["reward"]["text"]
     client.predict("Ada", 1, {"objects": [blank]}, api_name="/put_draft")
     assert client.predict("Ada", "imported", api_name="/next_task")["draft"] == {"objects": [blank]}
     saved = client.predict(

@@ -1,18 +1,20 @@
-"""The canvas under a real hand: each row of the list that `?` shows, by the coordinates that reach the server."""
+"""The canvas under a real hand: each row of the list that `?` shows, by what reaches the server and the database."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Response, Route, expect
 
 from segr1_app.geometry import decode_rle
+from segr1_app.store import AnnotationStore
 from tests.e2e.canvas_page import CanvasPage, upload
 from tests.e2e.conftest import ScriptedApp
 from tests.scenes import ellipse_scene
@@ -49,6 +51,36 @@ class Near:
 def only_point(canvas: CanvasPage) -> tuple[list[float], int]:
     (point,) = canvas.object["points"]
     return [point["x"], point["y"]], point["label"]
+
+
+def run_without_answer(app: ScriptedApp, canvas: CanvasPage) -> None:
+    """Ask the policy, which draws nothing: from now on what is saved goes into the database."""
+    app.policy.pieces = ["<think> Nothing is there. </think>"]
+    canvas.page.click("#run-button")
+    canvas.page.wait_for_selector("[data-phase=done]", timeout=30_000)
+    canvas.settle()
+
+
+def check_stored(store: AnnotationStore, canvas: CanvasPage) -> None:
+    """Save the canvas, and look for what is on it in the database."""
+
+    def is_save(response: Response) -> bool:
+        return '"fn_name":"save"' in (response.request.post_data or "")
+
+    on_canvas = [each for each in canvas.objects if any(each[part] for part in ("box", "points", "strokes", "start"))]
+    with canvas.page.expect_response(is_save, timeout=30_000) as answer:
+        canvas.press("Control+s")
+    saved = re.search(r"as revision (\d+) of", answer.value.json()["message"])
+    assert saved is not None
+    stored = store.revision(int(saved[1])).correction.objects
+    assert [made.prompt.box and list(made.prompt.box.xyxy) for made in stored] == [each["box"] for each in on_canvas]
+    assert [[asdict(point) for point in made.prompt.points] for made in stored] == [
+        each["points"] for each in on_canvas
+    ]
+    for made, each in zip(stored, on_canvas, strict=True):
+        painted = any(not stroke["erase"] for stroke in each["strokes"])
+        assert (made.painted is not None) is painted
+        assert (made.refined_from is not None) is (each["start"] is not None)
 
 
 def spots(canvas: CanvasPage) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
@@ -419,6 +451,7 @@ def test_every_gesture_and_key(
     scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path], shape: str, zoomed: bool
 ) -> None:
     canvas = upload(visit(scripted_app.url, 1280, 900), pictures[shape], SIZES[shape])
+    run_without_answer(scripted_app, canvas)
     if zoomed:
         canvas.press("+", "+", "+", "+", "+")
         x, y = canvas.centre()
@@ -427,6 +460,7 @@ def test_every_gesture_and_key(
         canvas.clear()
         try:
             check(canvas)
+            check_stored(scripted_app.store, canvas)
         except AssertionError as error:
             raise AssertionError(f"{row}: {error}") from error
 
@@ -503,6 +537,7 @@ def test_hostile_names_are_text(
 def test_fingers(scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]) -> None:
     """Tap, hold, drag, and two fingers that zoom and move, as a touch screen tells them."""
     canvas = upload(visit(scripted_app.url, 390, 844), pictures["wide"], SIZES["wide"])
+    run_without_answer(scripted_app, canvas)
     canvas.frame.scroll_into_view_if_needed()
     session = canvas.page.context.new_cdp_session(canvas.page)
 
@@ -531,3 +566,4 @@ def test_fingers(scripted_app: ScriptedApp, visit: Callable[..., Page], pictures
     assert canvas.object["box"] is None
     assert len(canvas.object["points"]) == 2
     assert len(canvas.sent) <= states + 1
+    check_stored(scripted_app.store, canvas)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sqlite3
 import subprocess
@@ -11,8 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from segr1_app.config import ASSETS
 from segr1_app.domain import StoreBusyError, StoreDamagedError, StoreError, StoreFullError, StoreReadOnlyError
 from segr1_app.store import AnnotationStore, Task
 from segr1_app.store.connection import connect
+from tests.disks import files_no_larger_than
 from tests.store.values import corrected, picture, rectangle
 
 ROOT = ASSETS.parent
@@ -122,19 +121,6 @@ def test_a_full_database_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
     store.save(task.id, "ann", corrected(rectangle(0, 0, 5, 5), comment=comment))
     assert list(store.verify()) == []
     store.close()
-
-
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """Make every write beyond ``size`` bytes of a file fail, as on a disk that is full."""
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_a_full_disk_says_so_and_keeps_what_it_has(store: AnnotationStore, task: Task) -> None:

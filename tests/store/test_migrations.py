@@ -16,6 +16,7 @@ RELEASED = {
     "m001_annotations": "04190809767b99b8",
     "m002_reviews": "e3c4b508f7e6fca6",
     "m003_journal": "59eb485a6c3825c3",
+    "m004_verdicts": "ba86bb841a98559c",
 }
 """Digest of the whole schema after each step. A new step adds a line; a line that changes is a mistake."""
 

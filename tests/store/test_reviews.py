@@ -61,14 +61,16 @@ def test_a_page_costs_no_look_at_every_task(decided: AnnotationStore) -> None:
         db.conn.set_trace_callback(queries.append)
     decided.decided()
     decided.decided(annotator="ann", before=9)
+    decided.decided(verdict=Verdict.REJECT, before=9)
+    decided.decided(annotator="ann", verdict=Verdict.REJECT, before=9)
+    indices = ("tasks_current", "heads_annotator", "revisions_verdict", "heads_verdict")
     with decided._connection.read() as db:
         db.conn.set_trace_callback(None)
-        for query, index in zip(
-            [each for each in queries if "SELECT" in each], ("tasks_current", "heads_annotator"), strict=True
-        ):
+        for query, index in zip([each for each in queries if "SELECT" in each], indices, strict=True):
             steps = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}")]
             assert index in steps[0]
-            assert not any("TEMP B-TREE" in step for step in steps)
+            assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in steps[1:])
+            assert "TEMP B-TREE" not in steps[0]
 
 
 def test_agreement_in_one_task(decided: AnnotationStore) -> None:

@@ -12,7 +12,8 @@ import { nameIn, refusal, whenMet } from "./person.js";
 
 /**
  * @typedef {{tasks: number, open: number, done: number, own: number}} Progress
- * @typedef {{objects: object[], comment: string, seconds: number, clicks: number, origin?: number | null}} Draft
+ * @typedef {{objects: object[], comment: string, seconds: number, clicks: number, origin?: number | null, at?: number}}
+ *   Draft
  * @typedef {{objects: object[], comment: string, verdict: string, revision: number}} Saved
  *
  * See next_task in jobs.py.
@@ -24,7 +25,7 @@ import { nameIn, refusal, whenMet } from "./person.js";
 const ORDER_KEY = "segr1-order";
 const PATIENCE_MS = 1500;
 const DECIDED = "This task is decided already: you go on from what counts, and what you save is a further revision.";
-const GONE = "The server did not answer. What you did is still here: try again.";
+const GONE = "The server did not answer: try again in a moment; what you did is still here.";
 
 /**
  * The Annotate tab: a task on a canvas, and one key to decide it.
@@ -146,6 +147,8 @@ class Annotate {
     if (this.changed || this.comment.value) await this.drafts.now();
     this.name.value = annotator;
     const reply = await this.ask(what, { annotator, ...question });
+    // What was drawn for other words is given up, here as there.
+    if (reply && what === "set_instruction") this.drafts.unsent.forget({ annotator, task: reply.task });
     if (reply) this.open(reply);
   }
 
@@ -167,8 +170,10 @@ class Annotate {
 
   /** @param {Task} task */
   open(task) {
+    this.drafts.cancel();
     this.task = task.task === null ? null : task;
-    const draft = this.task?.draft ?? null;
+    const draft = task.task === null ? null
+      : this.drafts.unsent.latest({ annotator: this.annotator, task: task.task, parent: task.parent, draft: task.draft });
     const saved = this.task?.saved ?? null;
     const begun = draft ?? saved;
     this.origin = draft ? (draft.origin ?? null) : (saved?.revision ?? null);
@@ -183,6 +188,7 @@ class Annotate {
       : "There are no tasks yet: import pictures below.");
     this.render(task.progress);
     if (this.task) this.canvas.frame.focus({ preventScroll: true });
+    if (this.task && draft !== task.draft) this.keep();
   }
 
   edited() {
@@ -200,19 +206,24 @@ class Annotate {
   draft() {
     if (this.task?.task == null || this.busy) return null;
     const content = { objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds,
-      clicks: this.clicks, origin: this.origin };
+      clicks: this.clicks, origin: this.origin, parent: this.task.parent };
     return { annotator: this.annotator, task: this.task.task, content };
   }
 
-  /** @param {import("./annotate/drafts.js").Question} question */
+  /**
+   * @param {import("./annotate/drafts.js").Question} question
+   * @returns {Promise<boolean>} whether it is kept
+   */
   async putDraft(question) {
     const reply = await answer(() => this.server.put_draft(question));
-    if (this.task?.task !== question.task) return;
-    const trouble = !reply || reply.failure ? `The draft is not kept yet. ${reply?.failure ?? GONE}` :
+    const kept = Boolean(reply && !reply.failure);
+    if (this.task?.task !== question.task) return kept;
+    const trouble = !kept ? (reply?.failure ?? GONE) :
       reply.held ? "" : "Your hold on this task ended; what you save is kept beside anyone else's.";
     // What a save has told stays until the next one.
     if (trouble || this.troubled) this.tell(trouble);
     this.troubled = Boolean(trouble);
+    return kept;
   }
 
   /** @param {string} action */
@@ -241,6 +252,7 @@ class Annotate {
       this.pending = { verdict, reason, parent: reply.stale };
       return this.stale.open(reply.message);
     }
+    this.drafts.unsent.forget({ annotator: this.annotator, task });
     await this.next();
   }
 
@@ -252,6 +264,7 @@ class Annotate {
     if (choice === "mine") return this.decide(verdict, reason, parent);
     const { task } = /** @type {Task} */ (this.task);
     await this.ask("drop_draft", { annotator: this.annotator, task });
+    this.drafts.unsent.forget({ annotator: this.annotator, task });
     await this.next();
   }
 

@@ -1,0 +1,27 @@
+"""Files that the page hands out lie in the folder from which gradio serves them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segr1_app.store.connection import told
+
+
+@contextmanager
+def new_downloads(cache: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in ``cache`` to write downloads into; nothing is left of it when that fails.
+
+    Raises:
+        StoreError: when the disk is full or may not be written to.
+    """
+    with told():
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=cache))
+        try:
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
