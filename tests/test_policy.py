@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from segr1_app import policy as policy_module
 from segr1_app.codec import parse_completion
 from segr1_app.config import DEFAULT_POLICY
 from segr1_app.domain import ImageSize, ModelError
@@ -21,9 +22,14 @@ INSTRUCTION = "Identify and segment all the primary objects."
 PICTURE, _ = ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))
 
 
-def test_the_pieces_joined_are_the_greedy_completion(policy: VlmPolicy) -> None:
+@pytest.mark.parametrize(("apart", "fewest", "most"), [(0.0, 20, 60), (3600.0, 2, 3)])
+def test_the_pieces_joined_are_the_greedy_completion(
+    policy: VlmPolicy, monkeypatch: pytest.MonkeyPatch, apart: float, fewest: int, most: int
+) -> None:
+    """Token by token, or as few as the pace allows: the first token, and what comes before the next is due."""
+    monkeypatch.setattr(policy_module, "READER_SECONDS", apart)
     pieces = list(policy.stream(PICTURE, INSTRUCTION))
-    assert len(pieces) > 5
+    assert fewest <= len(pieces) <= most
     assert "".join(pieces) == policy.sample(PICTURE, INSTRUCTION, 1, temperature=0)[0]
 
 
