@@ -21,6 +21,7 @@ from segr1_app.domain import SettingsError
 from segr1_app.geometry import Rle, decode_rle
 from segr1_app.jsonfiles import read_json, read_json_lines, write_json
 from segr1_app.metrics import iou
+from segr1_app.policy_files import check_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 """Where ``train`` lies, too."""
@@ -218,10 +219,13 @@ class Trainings:
 
         Raises:
             SettingsError: when it is not done.
+            ModelError: when its folder holds no whole policy.
         """
         if self.read(name).state != "done":
             raise SettingsError(f"The training {name} is not done: there is no new policy yet.")
-        return self._run(name) / POLICY
+        folder = self._run(name) / POLICY
+        check_whole(folder)
+        return folder
 
     def _command(self, policy: str, *, include_feedback: bool) -> list[str]:
         settings = self._settings

@@ -12,12 +12,12 @@ import pytest
 
 from segr1_app.choosing import embedded_pair
 from segr1_app.config import DEFAULT_POLICY, Settings
-from segr1_app.domain import Mask, SettingsError
+from segr1_app.domain import Mask, ModelError, SettingsError
 from segr1_app.geometry import encode_rle
 from segr1_app.jsonfiles import write_json
 from segr1_app.policy import VlmPolicy
 from segr1_app.samples import find_samples
-from segr1_app.trainings import AFTER, BEFORE, PROCESS, Trainings
+from segr1_app.trainings import AFTER, BEFORE, LOG, PROCESS, RESULT, Trainings
 
 PATIENCE_SECONDS = 600
 
@@ -72,6 +72,19 @@ def test_changes_are_told_row_by_row_what_became_worse_first_and_what_cannot_be_
     assert [change.source for change in changes] == ["feedback", "feedback", "scenes", "photographs", "photographs"]
     assert [change.gain for change in changes] == [-0.25, 0.0, pytest.approx(0.1), None, None]
     assert [change.agreement for change in changes] == [1, 1, 1, 0, 1]
+
+
+def test_a_policy_that_is_not_whole_is_not_put_to_use(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "20260101-000000"
+    write_json(folder / PROCESS, {"pid": 2**22 + 1, "started": 0.0, "command": []})
+    write_json(folder / RESULT, {})
+    (folder / LOG).touch()
+    trainings = Trainings(Settings(home=tmp_path, device="cpu"))
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
+        trainings.policy(folder.name)
+    (folder / "policy" / "pytorch_model_fsdp_0").mkdir(parents=True)
+    with pytest.raises(ModelError, match="in parts"):
+        trainings.policy(folder.name)
 
 
 @pytest.mark.slow
