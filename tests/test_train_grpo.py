@@ -335,8 +335,9 @@ class TestProcesses:
         assert len(list((tmp_path / "out" / "checkpoint-2").glob("rng_state_*.pth"))) == 2
 
     def test_a_policy_that_is_shared_out_learns_the_same_and_is_saved_and_resumed_whole(self, tmp_path: Path) -> None:
-        # Steps in proportion to the gradient, which Adam's are not, and a policy that is rewarded for something.
-        trainer = {"optim": "sgd", "learning_rate": 1e-2, "max_completion_length": 96, "weight_decay": 0.0}
+        # A policy that is rewarded for something. So large an epsilon lets Adam step in proportion to the gradient:
+        # otherwise where it is next to nothing the last digit decides the direction of a whole step.
+        trainer = {"adam_epsilon": 1.0, "learning_rate": 0.1, "max_completion_length": 96, "weight_decay": 0.0}
         config = write_config(tmp_path, DEFAULT_POLICY, max_steps=2, trainer=TRAINER | trainer)
         fsdp = launcher("--use_fsdp", "--fsdp_version", "2", "tests/fsdp_on_cpu.py")
         copies, shares, resumed = (tmp_path / name for name in ("copies", "shares", "resumed"))
@@ -353,8 +354,9 @@ class TestProcesses:
             load_file(folder / "model.safetensors")
             for folder in (DEFAULT_POLICY, *(run / "checkpoint-2" for run in (copies, shares, resumed)))
         )
-        assert copied.keys() == shared.keys() == again.keys() == first.keys()
-        moved = max((copied[name] - value.float()).abs().max() for name, value in first.items())
+        # The head is the embedding, and written once or twice.
+        assert again.keys() == shared.keys() == copied.keys() | {"lm_head.weight"}
+        moved = max((value - first[name].float()).abs().max() for name, value in copied.items())
         assert moved > 0
         assert max((value - shared[name]).abs().max() for name, value in copied.items()) < 0.01 * moved
         assert all(torch.equal(value, again[name]) for name, value in shared.items())
