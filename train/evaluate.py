@@ -56,7 +56,7 @@ METRICS = {
     "mae": metrics.mae,
 }
 DEFINITIONS = {name: FOREGROUND.definitions[name] for name in METRICS if name in FOREGROUND.definitions} | {
-    "e_measure": "enhanced-alignment measure (Fan et al., IJCAI 2018) of the mask itself, mean over pictures",
+    "e_measure": "enhanced-alignment measure (Fan et al., IJCAI 2018) of the mask, mean over pictures",
     "format_rate": "share of completions that follow the dialect's grammar to the letter",
     "confidence_rank": "Spearman's rank correlation of the segmenter's own confidence with the IoU, over answers of one "
     "object",
