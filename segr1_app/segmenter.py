@@ -96,8 +96,8 @@ class Sam2Segmenter:
         self._identity = _identity(model) if embeddings else ""
         # The predictor holds the current picture: one caller at a time.
         self._lock = threading.Lock()
-        # On a GPU encoding has a stream of its own, so that it runs beside a policy that writes. Made when it is needed:
-        # on ZeroGPU there is no GPU before.
+        # On a GPU encoding has a stream of its own, so that it runs beside a policy that writes. Made when it is
+        # needed: on ZeroGPU there is no GPU before.
         self._stream: torch.cuda.Stream | None = None
 
     @classmethod

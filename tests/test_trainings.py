@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from segr1_app.choosing import embedded_pair
-from segr1_app.config import DEFAULT_POLICY, Settings
+from segr1_app.config import Settings
 from segr1_app.domain import Mask, ModelError, SettingsError
 from segr1_app.geometry import encode_rle
-from segr1_app.jsonfiles import write_json
+from segr1_app.jsonfiles import read_json, write_json
+from segr1_app.pipeline import Pipeline
 from segr1_app.policy import VlmPolicy
 from segr1_app.samples import find_samples
 from segr1_app.trainings import AFTER, BEFORE, LOG, PROCESS, RESULT, Trainings
+from segr1_app.ui.models import LoadedModels, ModelHost
+from segr1_app.ui.training import TrainingHandlers
 
 PATIENCE_SECONDS = 600
 
@@ -86,6 +89,27 @@ def test_a_policy_that_is_not_whole_is_not_put_to_use(tmp_path: Path) -> None:
     (folder / "policy" / "pytorch_model_fsdp_0").mkdir(parents=True)
     with pytest.raises(ModelError, match="in parts"):
         trainings.policy(folder.name)
+
+
+def test_the_page_trains_what_the_app_works_with_now(tmp_path: Path, pipeline: Pipeline) -> None:
+    asked = Settings(home=tmp_path, policy="someone/large", segmenter="facebook/sam2.1-hiera-large", device="cpu")
+    embedded = embedded_pair(asked)
+
+    def load(settings: Settings) -> LoadedModels:
+        if settings != embedded:
+            raise ModelError("no network")
+        return LoadedModels(pipeline, "cpu", "")
+
+    models, trainings = ModelHost(asked, load), Trainings(tmp_path)
+    handlers = TrainingHandlers(trainings, models, tmp_path)
+    # Only now does the app know that it has to do with the embedded models.
+    models.pipeline()
+    handlers.start_training(1)
+    name = trainings.running()
+    trainings.stop()
+    command = read_json(tmp_path / "runs" / str(name) / PROCESS)["command"]
+    given = {option: command[command.index(option) + 1] for option in ("--policy", "--segmenter", "--device")}
+    assert given == {"--policy": embedded.policy, "--segmenter": embedded.segmenter, "--device": "cpu"}
 
 
 @pytest.mark.slow

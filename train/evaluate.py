@@ -58,8 +58,8 @@ METRICS = {
 DEFINITIONS = {name: FOREGROUND.definitions[name] for name in METRICS if name in FOREGROUND.definitions} | {
     "e_measure": "enhanced-alignment measure (Fan et al., IJCAI 2018) of the mask, mean over pictures",
     "format_rate": "share of completions that follow the dialect's grammar to the letter",
-    "confidence_rank": "Spearman's rank correlation of the segmenter's own confidence with the IoU, over answers of one "
-    "object",
+    "confidence_rank": "Spearman's rank correlation of the segmenter's own confidence with the IoU, over answers of "
+    "one object",
     "seconds": "medians over pictures",
 }
 TRUTH = "foreground is what exceeds half of a mask file's own brightest value; paired by stem"
