@@ -147,3 +147,7 @@ class TestServer:
         assert (config.use_vllm, config.vllm_mode) == (True, "server")
         assert config.vllm_server_base_url == "http://there:8000"
         assert config.num_generations == 8
+
+
+def test_a_reporter_that_is_not_there_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert "--report-to abacus" in refusal(tmp_path / "home", caplog, "--report-to", "abacus")

@@ -8,10 +8,10 @@ either would show after hours, when the first checkpoint is read: it is refused 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import requests
+import httpx2
 from accelerate.utils import (
     DistributedType,
     FullyShardedDataParallelPlugin,
@@ -20,6 +20,7 @@ from accelerate.utils import (
     str_to_bool,
 )
 from torch.distributed.fsdp.fully_sharded_data_parallel import StateDictType
+from transformers.integrations import get_available_reporting_integrations
 from trl.import_utils import is_vllm_available
 
 from segr1_app.domain import SettingsError
@@ -67,6 +68,7 @@ def check_launch(config: Any) -> None:
         _check_zero(config.deepspeed_plugin)
     if getattr(config, "use_vllm", False):
         _check_vllm(config)
+    _check_reporters(config.report_to)
 
 
 def _check_fsdp(given: dict[str, Any] | None) -> None:
@@ -101,8 +103,8 @@ def _check_vllm(config: Any) -> None:
     if config.vllm_mode == "server":
         address = config.vllm_server_base_url or f"http://{config.vllm_server_host}:{config.vllm_server_port}"
         try:
-            healthy = requests.get(f"{address.rstrip('/')}/health", timeout=SERVER_SECONDS).ok
-        except (requests.RequestException, ValueError):
+            healthy = httpx2.get(f"{address.rstrip('/')}/health", timeout=SERVER_SECONDS).is_success
+        except (httpx2.HTTPError, httpx2.InvalidURL):
             healthy = False
         if not healthy:
             raise SettingsError(
@@ -113,6 +115,15 @@ def _check_vllm(config: Any) -> None:
         raise SettingsError(
             "Generating by vLLM needs vLLM on this machine, too, to hand it the weights: run 'pip install trl[vllm]', "
             "or train without it."
+        )
+
+
+def _check_reporters(names: Sequence[str]) -> None:
+    lacking = sorted({*names} - {*get_available_reporting_integrations()})
+    if lacking:
+        raise SettingsError(
+            f"--report-to {' '.join(lacking)}: no reporter that transformers knows, or it is not installed: run "
+            f"'pip install {' '.join(lacking)}', or train without it."
         )
 
 
