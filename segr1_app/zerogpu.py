@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
 
+import cv2
+import torch
+
 from segr1_app.domain import Prediction, SegR1Error
 from segr1_app.images import Picture
 from segr1_app.pipeline import Looked, Pipeline
@@ -59,6 +62,9 @@ def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter) -> ZeroPipeline:
 
     # A function of its own for every pipeline: a process that was forked keeps the models that were there then.
     def look(picture: Picture, instruction: str) -> Iterator[str | Looked | SegR1Error]:
+        # A forked process has none of the threads that its parent computed with, and would wait for them for ever.
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
         try:
             for part in pipeline.look(picture, instruction):
                 yield Looked(part.embedding.on_cpu(), part.seconds) if isinstance(part, Looked) else part
