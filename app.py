@@ -9,12 +9,14 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
 from segr1_app.config import Settings, add_home_argument, add_model_arguments, add_server_arguments
 from segr1_app.domain import SettingsError, StoreError
 from segr1_app.logs import log_as
+from segr1_app.space import has_zero_gpu
 
 LOADING_DELAY = 5.0
 """Seconds that the first page gets ahead of the models: loading them takes all of a small machine."""
@@ -52,6 +54,8 @@ def serve(settings: Settings) -> None:
     cache = prepare_cache(settings.home)
     log_as(settings.log)
 
+    if has_zero_gpu():
+        import_module("spaces")  # before torch, which it teaches to do without a GPU until one is lent
     from segr1_app.store import AnnotationStore  # noqa: PLC0415 - importing this module loads nothing
     from segr1_app.sync import Scheduler, Synchroniser, remote_of  # noqa: PLC0415
     from segr1_app.ui import ModelHost, build_app, health_route, launch_options  # noqa: PLC0415 - after the environment
@@ -71,6 +75,10 @@ def serve(settings: Settings) -> None:
             scheduler.start()
             ending.callback(scheduler.stop)
         page = build_app(models, cache, store, synchroniser)
+        if has_zero_gpu():
+            # What is to be moved to a borrowed GPU is packed up when the page is launched.
+            models.start()
+            models.wait()
         try:
             _, address, public = page.launch(
                 server_name=settings.host,

@@ -47,6 +47,11 @@ class Embedding:
     def nbytes(self) -> int:
         return self.image_embed.nbytes + sum(level.nbytes for level in self.high_res)
 
+    def on_cpu(self) -> Embedding:
+        """The same one in float32 for a segmenter on a CPU."""
+        image_embed, *high_res = (level.to("cpu", torch.float32) for level in (self.image_embed, *self.high_res))
+        return Embedding(image_embed, tuple(high_res), self.image_size)
+
 
 class EmbeddingFolder:
     """Embeddings on disk, one file for each picture and segmenter; those not asked for the longest make room for new.

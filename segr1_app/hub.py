@@ -29,6 +29,7 @@ from segr1_app.jsonfiles import read_json
 
 REPO_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 INDEX_FILE = "model.safetensors.index.json"
+POLICY_WEIGHTS = "*.safetensors"
 LOGIN = "run 'hf auth login' on this machine"
 
 
@@ -54,7 +55,7 @@ class HubModel:
             folder = Path(snapshot_download(self.repo_id, allow_patterns=self._patterns, local_files_only=True))
         except (LocalEntryNotFoundError, HFValidationError):
             return None
-        return folder if self._is_whole(folder) else None
+        return folder if weights_are_whole(folder, self.weights) else None
 
     def fetch(self, progress: type[Any] | None = None) -> Path:
         """The folder of its files, downloaded where they are not here yet; files that came whole are not fetched again.
@@ -72,7 +73,7 @@ class HubModel:
             folder = Path(snapshot_download(self.repo_id, allow_patterns=self._patterns, tqdm_class=progress))
         except (OSError, httpx2.HTTPError, HFValidationError) as error:
             raise ModelError(self._failure(error)) from error
-        if not self._is_whole(folder):
+        if not weights_are_whole(folder, self.weights):
             raise ModelError(
                 f"The repository {self.repo_id} holds no {self.weights} to load: choose another {self.option}."
             )
@@ -93,17 +94,6 @@ class HubModel:
     @property
     def _patterns(self) -> list[str]:
         return [self.weights, *self.others]
-
-    def _is_whole(self, folder: Path) -> bool:
-        """Whether all weights are there; of some caches the hub's own client cannot tell."""
-        index = folder / INDEX_FILE
-        if not index.is_file():
-            return any(folder.glob(self.weights))
-        try:
-            shards = set(read_json(index)["weight_map"].values())
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return False
-        return all((folder / shard).is_file() for shard in shards)
 
     def _failure(self, error: Exception) -> str:
         """One sentence on why the files could not be had, and what to change."""
@@ -131,9 +121,26 @@ class HubModel:
         return f"From the model hub: {why}."
 
 
+def weights_are_whole(folder: Path, pattern: str) -> bool:
+    """Whether all weights of a model are in its folder; of some caches the hub's own client cannot tell.
+
+    Args:
+        folder: of the model.
+        pattern: of its files of weights.
+    """
+    index = folder / INDEX_FILE
+    if not index.is_file():
+        return any(folder.glob(pattern))
+    try:
+        shards = set(read_json(index)["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return all((folder / shard).is_file() for shard in shards)
+
+
 def policy_on_hub(repo_id: str) -> HubModel:
     """A policy as transformers saves it."""
-    return HubModel(repo_id, "--policy", "*.safetensors", ("*.json", "*.jinja", "*.txt"))
+    return HubModel(repo_id, "--policy", POLICY_WEIGHTS, ("*.json", "*.jinja", "*.txt"))
 
 
 def segmenter_on_hub(repo_id: str) -> HubModel:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +27,19 @@ class TextDelta:
     text: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """What is left to decode when the policy has spoken.
+
+    Attributes:
+        embedding: of the picture.
+        seconds: what the stages took so far.
+    """
+
+    embedding: Embedding
+    seconds: Mapping[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A policy and a segmenter that work together.
@@ -39,7 +52,7 @@ class Pipeline:
 
     policy: Policy
     segmenter: Segmenter
-    overlaps: bool = False
+    overlaps: bool = field(default=False, kw_only=True)
 
     def stream(self, picture: Picture, instruction: str) -> Iterator[TextDelta | Prediction]:
         """Run and yield the policy's text as it comes, then, last, the prediction.
@@ -48,16 +61,26 @@ class Pipeline:
             ModelError: when a model runs out of memory.
             SegR1Error: when the instruction is empty or too long.
         """
-        started = time.perf_counter()
         pieces = []
+        for part in self.look(picture, instruction):
+            if isinstance(part, Looked):
+                yield self._prediction(picture, instruction, "".join(pieces), part.embedding, part.seconds)
+            else:
+                pieces.append(part)
+                yield TextDelta(part)
+
+    def look(self, picture: Picture, instruction: str) -> Iterator[str | Looked]:
+        """All that needs a GPU: yields the policy's text as it comes, then, last, the picture's embedding.
+
+        Raises:
+            ModelError, SegR1Error: as `stream`.
+        """
+        started = time.perf_counter()
         with self._encoding([picture]) as encoded:
-            for piece in self.policy.stream(picture, instruction):
-                pieces.append(piece)
-                yield TextDelta(piece)
+            yield from self.policy.stream(picture, instruction)
             spoken = time.perf_counter()
             (embedding,) = encoded()
-        seconds = {"policy": spoken - started, "encode": time.perf_counter() - spoken}
-        yield self._prediction(picture, instruction, "".join(pieces), embedding, seconds)
+        yield Looked(embedding, {"policy": spoken - started, "encode": time.perf_counter() - spoken})
 
     def run(self, picture: Picture, instruction: str) -> Prediction:
         """The prediction for ``picture``; see `stream`."""

@@ -133,18 +133,25 @@ class VlmPolicy:
         try:
             check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
             processor = AutoProcessor.from_pretrained(str(folder), **options)
-            model = AutoModelForImageTextToText.from_pretrained(
+            model, found = AutoModelForImageTextToText.from_pretrained(
                 str(folder),
                 dtype=number,
                 attn_implementation=attention,
                 device_map=str(target),
                 use_safetensors=True,
+                output_loading_info=True,
                 **options,
             )
         except torch.OutOfMemoryError as error:
             raise ModelError(f"{source} does not fit into the memory of {target}: use a smaller --policy.") from error
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(load_failure(str(source), error)) from error
+        if found["missing_keys"]:
+            # transformers would go on with weights of chance in their place.
+            lacking = sorted(found["missing_keys"])
+            raise ModelError(
+                f"The policy in '{source}' lacks {len(lacking)} weights, such as {lacking[0]}: get it anew."
+            )
         name = model_name(folder) if Path(source).is_dir() else str(source)
         card = read_card(folder)
         told = dialect if dialect != "auto" else card.dialect if card else None

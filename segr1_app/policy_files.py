@@ -10,10 +10,13 @@ from safetensors import SafetensorError
 from segr1_app.config import FULL_POLICY
 from segr1_app.dialects import SEGR1
 from segr1_app.domain import ModelError
-from segr1_app.hub import is_repo_id, policy_on_hub
+from segr1_app.hub import POLICY_WEIGHTS, is_repo_id, policy_on_hub, weights_are_whole
 from segr1_app.jsonfiles import read_json
 
 CARD_FILE = "segr1.json"
+ADAPTER_CONFIG = "adapter_config.json"
+SHARED_OUT = ("pytorch_model_fsdp*", "global_step*")
+"""What FSDP and ZeRO call parts of a policy that is shared out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,34 @@ def policy_folder(source: str) -> Path:
     """
     folder = Path(source)
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(
-                f"'{source}' holds no policy: config.json is missing. Give --policy a folder saved by transformers."
-            )
+        check_whole(folder)
         return folder
     if not is_repo_id(source):
         raise ModelError(
             f"There is no folder '{source}': give --policy an existing folder or a hub id such as {FULL_POLICY}."
         )
     return policy_on_hub(source).fetch()
+
+
+def check_whole(folder: Path) -> None:
+    """See that a folder holds a whole policy; looks for its files and reads none.
+
+    Raises:
+        ModelError: when it does not; the sentence says what it holds instead.
+    """
+    if any(path for pattern in SHARED_OUT for path in folder.glob(pattern)) and not any(folder.glob(POLICY_WEIGHTS)):
+        raise ModelError(
+            f"'{folder}' holds a policy in parts, as FSDP or ZeRO share it out among processes: give a checkpoint that "
+            "was written whole (FULL_STATE_DICT, or zero3_save_16bit_model)."
+        )
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise ModelError(f"'{folder}' holds an adapter without its policy: give the folder 'policy' of its training.")
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"'{folder}' holds no policy: config.json is missing. Give --policy a folder saved by transformers."
+        )
+    if not weights_are_whole(folder, POLICY_WEIGHTS):
+        raise ModelError(f"The policy in '{folder}' is incomplete, files of its weights are missing: get it anew.")
 
 
 def load_failure(source: str, error: Exception) -> str:

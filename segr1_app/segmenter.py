@@ -96,8 +96,9 @@ class Sam2Segmenter:
         self._identity = _identity(model) if embeddings else ""
         # The predictor holds the current picture: one caller at a time.
         self._lock = threading.Lock()
-        # On a GPU encoding has a stream of its own, so that it runs beside a policy that writes.
-        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        # On a GPU encoding has a stream of its own, so that it runs beside a policy that writes. Made when it is
+        # needed: on ZeroGPU there is no GPU before.
+        self._stream: torch.cuda.Stream | None = None
 
     @classmethod
     def load(
@@ -164,9 +165,17 @@ class Sam2Segmenter:
             embedding = self._cache.get(picture.sha256)
             if embedding is None:
                 embedding = self._from_folder(picture, self._folder) if self._folder else self._encode(picture)
-                if embedding.nbytes <= self._cache.maxsize:
-                    self._cache[picture.sha256] = embedding
+                self._keep(picture, embedding)
             return embedding
+
+    def remember(self, picture: Picture, embedding: Embedding) -> None:
+        """Take a picture's embedding that the same model made elsewhere; it has to lie on this one's device."""
+        with self._lock:
+            self._keep(picture, embedding)
+
+    def _keep(self, picture: Picture, embedding: Embedding) -> None:
+        if embedding.nbytes <= self._cache.maxsize:
+            self._cache[picture.sha256] = embedding
 
     def _from_folder(self, picture: Picture, folder: EmbeddingFolder) -> Embedding:
         kept = folder.read(self._identity, picture, self.device)
@@ -225,9 +234,11 @@ class Sam2Segmenter:
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
         """The stream of encoding; what was made on it can be used on any other afterwards."""
-        if self._stream is None:
+        if self.device.type != "cuda":
             yield
             return
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(self.device)
         self._stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._stream):
             yield

@@ -31,3 +31,8 @@ class Space:
         if environ.get("SYSTEM") != "spaces" or not environ.get("SPACE_ID"):
             return None
         return cls(environ["SPACE_ID"], signs_in=bool(environ.get("OAUTH_CLIENT_ID")))
+
+
+def has_zero_gpu(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is a Space on ZeroGPU; the ``spaces`` package asks the same."""
+    return environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}

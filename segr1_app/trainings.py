@@ -21,6 +21,7 @@ from segr1_app.domain import SettingsError
 from segr1_app.geometry import Rle, decode_rle
 from segr1_app.jsonfiles import read_json, read_json_lines, write_json
 from segr1_app.metrics import iou
+from segr1_app.policy_files import check_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 """Where ``train`` lies, too."""
@@ -91,22 +92,25 @@ class Trainings:
     """The trainings in a data folder; at most one of them runs at a time.
 
     Args:
-        settings: the data folder, and the models to start from, both named.
+        home: the data folder.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._folder = settings.home.resolve() / "runs"
+    def __init__(self, home: Path) -> None:
+        self._home = home.resolve()
+        self._folder = self._home / "runs"
         self._child: subprocess.Popen[bytes] | None = None
 
-    def plan(self) -> str:
+    def plan(self, settings: Settings) -> str:
         """What would be trained on, as the command line tells it.
+
+        Args:
+            settings: as of `start`.
 
         Raises:
             SettingsError: when nothing can be, with the reason.
         """
         done = subprocess.run(
-            [*self._command(self._settings.policy, include_feedback=True), "--plan"],
+            [*self._command(settings, include_feedback=True), "--plan"],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -116,8 +120,13 @@ class Trainings:
             raise SettingsError(_last_line(done.stderr) or "The plan could not be made.")
         return done.stdout.strip()
 
-    def start(self, policy: str, steps: int, *, include_feedback: bool) -> str:
-        """Start a training of ``policy``; returns its name.
+    def start(self, settings: Settings, steps: int, *, include_feedback: bool) -> str:
+        """Start a training; returns its name.
+
+        Args:
+            settings: name the policy that is trained and the segmenter, and say on which device.
+            steps: of the optimiser.
+            include_feedback: whether corrections take part.
 
         Raises:
             SettingsError: when one is running, or the number of steps is none.
@@ -126,7 +135,7 @@ class Trainings:
             raise SettingsError(f"A training takes from 1 to {MAX_STEPS} steps.")
         name = time.strftime("%Y%m%d-%H%M%S")
         options = ["--output-dir", str(self._folder / name), "--max-steps", str(steps)]
-        self._spawn(name, [*self._command(policy, include_feedback=include_feedback), *options], resume=False)
+        self._spawn(name, [*self._command(settings, include_feedback=include_feedback), *options], resume=False)
         return name
 
     def resume(self, name: str) -> None:
@@ -218,16 +227,18 @@ class Trainings:
 
         Raises:
             SettingsError: when it is not done.
+            ModelError: when its folder holds no whole policy.
         """
         if self.read(name).state != "done":
             raise SettingsError(f"The training {name} is not done: there is no new policy yet.")
-        return self._run(name) / POLICY
+        folder = self._run(name) / POLICY
+        check_whole(folder)
+        return folder
 
-    def _command(self, policy: str, *, include_feedback: bool) -> list[str]:
-        settings = self._settings
+    def _command(self, settings: Settings, *, include_feedback: bool) -> list[str]:
         return [
-            *(sys.executable, "-m", "train.grpo", "--home", str(settings.home.resolve())),
-            *("--policy", _absolute(policy), "--segmenter", _absolute(settings.segmenter)),
+            *(sys.executable, "-m", "train.grpo", "--home", str(self._home)),
+            *("--policy", _absolute(settings.policy), "--segmenter", _absolute(settings.segmenter)),
             *("--device", settings.device),
             *(["--include-feedback"] if include_feedback else []),
         ]

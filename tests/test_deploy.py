@@ -78,7 +78,7 @@ def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None
     assert "may not be written to" in wrong.stderr
     assert "no OWNER/NAME" in deploy("studio").stderr
     assert "is none of cpu-basic" in deploy("ada/studio", "--hardware", "abacus", "--dry-run").stderr
-    assert "cannot use ZeroGPU yet" in deploy("ada/studio", "--hardware", "zero-a10g", "--dry-run").stderr
+    assert "SEGR1_MODELS to full" in deploy("ada/studio", "--hardware", "zero-a10g", "--dry-run").stdout
 
 
 def test_the_front_matter_is_what_a_space_needs() -> None:

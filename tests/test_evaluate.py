@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from segr1_app import metrics
+from segr1_app.checkpoint import checkpoint_hash
+from segr1_app.config import DEFAULT_POLICY
 from segr1_app.dialects import SEGR1
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 from segr1_app.pipeline import Pipeline
@@ -73,6 +76,30 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
         pairs, segmenter=pipeline.segmenter, policy=pipeline.policy, instruction=str(result["instruction"]), clicks=0
     )
     assert found["iou"] == result["iou"]
+    assert not any(isinstance(value, dict | list) for value in result.values()), "flat"
+    frame = pipeline.policy.frame(ImageSize(640, 480))
+    assert result["protocol_policy_example_frame"] == f"{frame.width} x {frame.height}"
+    assert str(result["instruction"]) in str(result["protocol_policy_example_user_prompt"])
+    assert result["protocol_policy_dialect"] == SEGR1.name
+    assert result["protocol_policy_decoding"] == "greedy"
+    assert result["protocol_policy_weights_sha256"] == checkpoint_hash(DEFAULT_POLICY)
+    assert result["protocol_segmenter_mask_threshold"] == 0
+    assert "256 x 256" in str(result["protocol_segmenter_input"])
+    assert "union" in str(result["protocol_prediction"])
+    assert "malformed" in str(result["protocol_prediction"])
+    assert result["protocol_metric_libraries_pysodmetrics"] == version("pysodmetrics")
+    # Whatever number stands there, the file says what it is.
+    told = {key.removeprefix("protocol_metrics_") for key in result if key.startswith("protocol_metrics_")}
+    numbers = {key.partition("seconds_")[1].rstrip("_") or key for key in found}
+    assert numbers - {"count"} <= told
+
+
+def test_other_files_are_another_protocol(data: Path, tmp_path: Path) -> None:
+    runs = [
+        evaluated(data, tmp_path / "a.json", "--prompts", "oracle", "--limit", "1", "--seed", seed) for seed in "01"
+    ]
+    assert runs[0]["protocol_pairs_sha256"] != runs[1]["protocol_pairs_sha256"]
+    assert runs[0]["protocol_policy"] is None
 
 
 def test_an_unreadable_completion_is_scored_as_the_empty_mask(data: Path, segmenter: Sam2Segmenter) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from segr1_app import policy as policy_module
 from segr1_app.codec import parse_completion
@@ -123,14 +124,34 @@ def test_a_missing_policy_is_named_in_one_sentence(source: str) -> None:
 def test_folders_that_are_no_policy_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"config\.json is missing"):
         VlmPolicy.load(tmp_path, device="cpu")
+    copy_of_policy(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ModelError, match="cannot be loaded"):
         VlmPolicy.load(tmp_path, device="cpu")
 
 
-def test_a_damaged_policy_is_refused(tmp_path: Path) -> None:
+def test_half_a_policy_is_refused(tmp_path: Path) -> None:
+    weights = load_file(copy_of_policy(tmp_path) / "model.safetensors")
+    lost = weights.popitem()[0]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 weights, such as .*" + lost.rpartition(".")[2]):
+        VlmPolicy.load(tmp_path, device="cpu")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="files of its weights are missing"):
+        VlmPolicy.load(tmp_path, device="cpu")
+    (tmp_path / "adapter_config.json").touch()
+    with pytest.raises(ModelError, match="an adapter without its policy"):
+        VlmPolicy.load(tmp_path, device="cpu")
+
+
+def copy_of_policy(folder: Path) -> Path:
     for file in DEFAULT_POLICY.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def test_a_damaged_policy_is_refused(tmp_path: Path) -> None:
+    copy_of_policy(tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     with pytest.raises(ModelError, match="cannot be loaded"):

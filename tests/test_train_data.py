@@ -16,7 +16,17 @@ from PIL import Image
 from segr1_app.domain import DatasetError, ImageSize, Mask, ObjectMask, Prediction, SettingsError
 from segr1_app.images import Picture
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
-from train.data import Collected, Example, Row, pair_rows, photograph_rows, scene_rows, select_held_out, split
+from train.data import (
+    ONE_CORRECTED,
+    Collected,
+    Example,
+    Row,
+    pair_rows,
+    photograph_rows,
+    scene_rows,
+    select_held_out,
+    split,
+)
 from train.feedback import feedback_rows
 from train.layouts import LAYOUTS, find_pair_folder
 from train.mixing import Mixing, draw_order
@@ -183,6 +193,15 @@ class TestSplit:
         assert "left out: 1 x feedback, bad-image: the picture is bad" in table
         assert table.splitlines()[-2].split()[0] == "all"
         assert sum(map(int, table.splitlines()[-2].split()[1:])) == 11
+
+    @pytest.mark.parametrize(("corrected", "told"), [(0, False), (1, True), (2, False)])
+    def test_a_single_corrected_picture_is_not_held_out_and_the_table_says_so(
+        self, corrected: int, *, told: bool
+    ) -> None:
+        corrections = tuple(row(100 + number, feedback=True) for number in range(corrected))
+        plan = split(Collected(tuple(map(row, range(9))) + corrections), 0.2)
+        assert any(r.is_feedback for r in plan.train) is bool(corrected)
+        assert (ONE_CORRECTED in plan.table()) is told
 
     def test_scored_rows_are_shared_among_sources(self) -> None:
         chosen = select_held_out([row(n) for n in range(50)] + [row(n, feedback=True) for n in range(3)], 10)

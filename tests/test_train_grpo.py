@@ -20,9 +20,10 @@ from safetensors.torch import load_file
 from trl.data_utils import prepare_multimodal_messages
 
 from segr1_app.codec import Grammar, format_completion
-from segr1_app.config import DEFAULT_SEGMENTER
+from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
 from segr1_app.domain import SegR1Error, SettingsError
 from segr1_app.geometry import rescale_objects
+from segr1_app.jsonfiles import read_json
 from segr1_app.policy import VlmPolicy
 from segr1_app.rewards import SEG_R1, RewardOptions, Truth
 from segr1_app.segmenter import Sam2Segmenter
@@ -64,18 +65,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+TRAINER = {
+    "learning_rate": 1e-3,
+    "lr_scheduler_type": "constant",
+    "num_generations": 2,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 2,
+    "max_completion_length": 8,
+    "weight_decay": 0.1,
+}
+
+
 def write_config(folder: Path, policy: Path, **settings: Any) -> Path:
     """A training of a few seconds: two pictures, two completions of eight tokens each, checkpoints all the time."""
-    trainer = {
-        "learning_rate": 1e-3,
-        "lr_scheduler_type": "constant",
-        "num_generations": 2,
-        "per_device_train_batch_size": 2,
-        "gradient_accumulation_steps": 2,
-        "max_completion_length": 8,
-        "weight_decay": 0.1,
-    }
-    content = {"policy": str(policy), "max_steps": 3, "save_steps": 1, "held_out_rows": 2, "trainer": trainer}
+    content = {"policy": str(policy), "max_steps": 3, "save_steps": 1, "held_out_rows": 2, "trainer": TRAINER}
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(content | settings))
     return file
@@ -280,6 +283,12 @@ def start(config: Path, out: Path, *more: str, launcher: tuple[str, ...] = ("-m"
     return subprocess.Popen([*command, *home, *more], cwd=ROOT, env=environment)
 
 
+def launcher(*how: str) -> tuple[str, ...]:
+    """Two processes of accelerate's; port 0 is any that is free."""
+    common = ("--num_processes", "2", "--num_machines", "1", "--main_process_port", "0")
+    return ("-m", "accelerate.commands.launch", *common, "--mixed_precision", "no", "--dynamo_backend", "no", *how)
+
+
 @pytest.mark.slow
 class TestProcesses:
     @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
@@ -319,10 +328,38 @@ class TestProcesses:
     def test_two_processes_train_one_policy(self, tiny: Path, tmp_path: Path) -> None:
         config = write_config(tmp_path, tiny, max_steps=2)
         # accelerate starts several processes on a CPU only by MPI, or as if there were GPUs.
-        launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
-        launch += ("--mixed_precision", "no", "--dynamo_backend", "no", "-m")
-        assert start(config, tmp_path / "out", launcher=launch).wait() == 0
+        assert start(config, tmp_path / "out", launcher=launcher("--multi_gpu", "-m")).wait() == 0
         result = json.loads((tmp_path / "out" / "result.json").read_text())
         assert (result["steps"], result["after"]["pairs"]["count"]) == (2, 2)
         VlmPolicy.load(tmp_path / "out" / "policy", device="cpu")
         assert len(list((tmp_path / "out" / "checkpoint-2").glob("rng_state_*.pth"))) == 2
+
+    def test_a_policy_that_is_shared_out_learns_the_same_and_is_saved_and_resumed_whole(self, tmp_path: Path) -> None:
+        # A policy that is rewarded for something. So large an epsilon lets Adam step in proportion to the gradient:
+        # otherwise where it is next to nothing the last digit decides the direction of a whole step.
+        trainer = {"adam_epsilon": 1.0, "learning_rate": 0.1, "max_completion_length": 96, "weight_decay": 0.0}
+        config = write_config(tmp_path, DEFAULT_POLICY, max_steps=2, trainer=TRAINER | trainer)
+        fsdp = launcher("--use_fsdp", "--fsdp_version", "2", "tests/fsdp_on_cpu.py")
+        copies, shares, resumed = (tmp_path / name for name in ("copies", "shares", "resumed"))
+        assert start(config, copies, launcher=launcher("--multi_gpu", "-m")).wait() == 0
+        assert start(config, shares, launcher=fsdp).wait() == 0
+        assert (shares / "checkpoint-2" / "optimizer.bin").is_file()
+        resumed.mkdir()
+        for name in ("config.json", "before.json", "metrics.jsonl"):
+            (resumed / name).write_bytes((shares / name).read_bytes())
+        (shares / "checkpoint-1").rename(resumed / "checkpoint-1")
+        assert start(config, resumed, "--resume", launcher=fsdp).wait() == 0
+
+        first, copied, shared, again = (
+            load_file(folder / "model.safetensors")
+            for folder in (DEFAULT_POLICY, *(run / "checkpoint-2" for run in (copies, shares, resumed)))
+        )
+        # The head is the embedding, and written once or twice.
+        assert again.keys() == shared.keys() == copied.keys() | {"lm_head.weight"}
+        moved = max((value - first[name].float()).abs().max() for name, value in copied.items())
+        assert moved > 0
+        assert max((value - shared[name]).abs().max() for name, value in copied.items()) < 0.01 * moved
+        assert all(torch.equal(value, again[name]) for name, value in shared.items())
+        # Both processes answered held-out rows with whole policies.
+        assert read_json(shares / "before.json")["scores"] == read_json(copies / "before.json")["scores"]
+        VlmPolicy.load(shares / "policy", device="cpu")

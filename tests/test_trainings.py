@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from segr1_app.choosing import embedded_pair
-from segr1_app.config import DEFAULT_POLICY, Settings
-from segr1_app.domain import Mask, SettingsError
+from segr1_app.config import Settings
+from segr1_app.domain import Mask, ModelError, SettingsError
 from segr1_app.geometry import encode_rle
-from segr1_app.jsonfiles import write_json
+from segr1_app.jsonfiles import read_json, write_json
+from segr1_app.pipeline import Pipeline
 from segr1_app.policy import VlmPolicy
 from segr1_app.samples import find_samples
-from segr1_app.trainings import AFTER, BEFORE, PROCESS, Trainings
+from segr1_app.trainings import AFTER, BEFORE, LOG, PROCESS, RESULT, Trainings
+from segr1_app.ui.models import LoadedModels, ModelHost
+from segr1_app.ui.training import TrainingHandlers
 
 PATIENCE_SECONDS = 600
 
@@ -29,14 +32,15 @@ def wait_until_it_ends(trainings: Trainings) -> None:
 
 
 def test_without_trainings_everything_says_so(tmp_path: Path) -> None:
-    trainings = Trainings(embedded_pair(Settings(home=tmp_path, device="cpu")))
+    settings = embedded_pair(Settings(home=tmp_path, device="cpu"))
+    trainings = Trainings(tmp_path)
     assert trainings.names() == []
     assert trainings.running() is None
     for wrong in (trainings.stop, lambda: trainings.read("../.."), lambda: trainings.changes("x")):
         with pytest.raises(SettingsError, match=r"No training|no training"):
             wrong()
     with pytest.raises(SettingsError, match="steps"):
-        trainings.start(str(DEFAULT_POLICY), 0, include_feedback=True)
+        trainings.start(settings, 0, include_feedback=True)
 
 
 ROWS = {
@@ -68,24 +72,58 @@ def test_changes_are_told_row_by_row_what_became_worse_first_and_what_cannot_be_
     write_json(folder / BEFORE, answers(mask, {"pair": 0.5, "correction": 0.5, "another correction": 0.5}))
     better_and_worse = {"pair": 0.6, "correction": 0.25, "another correction": 0.5}
     write_json(folder / AFTER, answers(mask, better_and_worse, **{"changed photograph": ~mask}))
-    changes = Trainings(Settings(home=tmp_path, device="cpu")).changes(folder.name)
+    changes = Trainings(tmp_path).changes(folder.name)
     assert [change.source for change in changes] == ["feedback", "feedback", "scenes", "photographs", "photographs"]
     assert [change.gain for change in changes] == [-0.25, 0.0, pytest.approx(0.1), None, None]
     assert [change.agreement for change in changes] == [1, 1, 1, 0, 1]
 
 
+def test_a_policy_that_is_not_whole_is_not_put_to_use(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "20260101-000000"
+    write_json(folder / PROCESS, {"pid": 2**22 + 1, "started": 0.0, "command": []})
+    write_json(folder / RESULT, {})
+    (folder / LOG).touch()
+    trainings = Trainings(tmp_path)
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
+        trainings.policy(folder.name)
+    (folder / "policy" / "pytorch_model_fsdp_0").mkdir(parents=True)
+    with pytest.raises(ModelError, match="in parts"):
+        trainings.policy(folder.name)
+
+
+def test_the_page_trains_what_the_app_works_with_now(tmp_path: Path, pipeline: Pipeline) -> None:
+    asked = Settings(home=tmp_path, policy="someone/large", segmenter="facebook/sam2.1-hiera-large", device="cpu")
+    embedded = embedded_pair(asked)
+
+    def load(settings: Settings) -> LoadedModels:
+        if settings != embedded:
+            raise ModelError("no network")
+        return LoadedModels(pipeline, "cpu", "")
+
+    models, trainings = ModelHost(asked, load), Trainings(tmp_path)
+    handlers = TrainingHandlers(trainings, models, tmp_path)
+    # Only now does the app know that it has to do with the embedded models.
+    models.pipeline()
+    handlers.start_training(1)
+    name = trainings.running()
+    trainings.stop()
+    command = read_json(tmp_path / "runs" / str(name) / PROCESS)["command"]
+    given = {option: command[command.index(option) + 1] for option in ("--policy", "--segmenter", "--device")}
+    assert given == {"--policy": embedded.policy, "--segmenter": embedded.segmenter, "--device": "cpu"}
+
+
 @pytest.mark.slow
 def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) -> None:
     settings = embedded_pair(Settings(home=tmp_path, device="cpu"))
-    trainings = Trainings(settings)
-    name = trainings.start(str(DEFAULT_POLICY), 1, include_feedback=True)
+    trainings = Trainings(tmp_path)
+    name = trainings.start(settings, 1, include_feedback=True)
     assert trainings.running() == name
     with pytest.raises(SettingsError, match="is running"):
-        trainings.start(str(DEFAULT_POLICY), 1, include_feedback=True)
+        trainings.start(settings, 1, include_feedback=True)
     with pytest.raises(SettingsError, match="not done"):
         trainings.policy(name)
     # Another start of the app finds the training that goes on.
-    later = Trainings(settings)
+    later = Trainings(tmp_path)
     assert later.running() == name
     later.stop()
     assert trainings.running() is None
@@ -112,6 +150,6 @@ def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_the_plan_is_the_command_lines(tmp_path: Path) -> None:
-    plan = Trainings(embedded_pair(Settings(home=tmp_path, device="cpu"))).plan()
+    plan = Trainings(tmp_path).plan(embedded_pair(Settings(home=tmp_path, device="cpu")))
     assert "held out" in plan
     assert "no corrections" in plan

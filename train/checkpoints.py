@@ -18,14 +18,13 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from segr1_app.dialects import SEGR1
 from segr1_app.domain import SettingsError
 from segr1_app.policy import VlmPolicy
-from segr1_app.policy_files import PolicyCard, read_card
+from segr1_app.policy_files import ADAPTER_CONFIG, PolicyCard, read_card
 from train.policy_model import save_policy
 
 PARTIAL = "partial"
 """Where a checkpoint is while it is being written."""
 KEPT = 2
 """How many checkpoints stay: the newest, and one before it for whoever finds the newest wanting."""
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 class WholeCheckpoints(Trainer):

@@ -29,6 +29,10 @@ PAIR, SCENE, TRACE, PHOTOGRAPH = "pair", "scene", "trace", "photograph"
 """Verdicts of rows that nobody had to judge."""
 PHOTOGRAPHS = "photographs"
 """The source of photographs without a truth."""
+ONE_CORRECTED = (
+    "All corrections are of one picture. It is trained on and none is held out, so what the training does for "
+    "corrections is not measured: correct a second picture for that."
+)
 SCENES = 80
 """Generated scenes that stand in for a data set."""
 _READERS = 4
@@ -144,6 +148,8 @@ class Plan:
         lines.append("{:20} {:12} {:7} {:9} {:9}".format("all", "", *totals))
         reasons = Counter((entry.source, entry.verdict, entry.reason) for entry in self.left_out)
         lines += [f"left out: {count} x {key[0]}, {key[1]}: {key[2]}" for key, count in sorted(reasons.items())]
+        if self.corrections and not any(row.is_feedback for row in self.held_out):
+            lines.append(ONE_CORRECTED)
         return "\n".join(lines)
 
 

@@ -12,12 +12,13 @@ behind a perfect policy; ``--clicks`` adds what a person would click next.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,13 @@ from segr1_app.policy import Policy, VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter, Segmenter
 from train.answering import Answer, find_answer
 from train.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchmark
+from train.benchmarks.measures import FOREGROUND
+from train.benchmarks.protocol import describe_models, flat, library_versions
 from train.benchmarks.run import run_benchmark
 from train.command import told
 from train.drawing import draw
 from train.pairs import Pair, find_pairs, read_mask
+from train.run_folder import circumstances
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +55,14 @@ METRICS = {
     "e_measure": metrics.e_measure,
     "mae": metrics.mae,
 }
+DEFINITIONS = {name: FOREGROUND.definitions[name] for name in METRICS if name in FOREGROUND.definitions} | {
+    "e_measure": "enhanced-alignment measure (Fan et al., IJCAI 2018) of the mask, mean over pictures",
+    "format_rate": "share of completions that follow the dialect's grammar to the letter",
+    "confidence_rank": "Spearman's rank correlation of the segmenter's own confidence with the IoU, over answers of "
+    "one object",
+    "seconds": "medians over pictures",
+}
+TRUTH = "foreground is what exceeds half of a mask file's own brightest value; paired by stem"
 LISTED = 5
 """How many unpaired files are named."""
 
@@ -152,7 +164,9 @@ def _score_pairs(given: argparse.Namespace) -> dict[str, Any]:
     result = evaluate(
         tqdm(pairs, unit="pair"), segmenter=segmenter, policy=policy, instruction=instruction, clicks=given.clicks
     )
-    return result | {
+    models = describe_models(policy, settings.policy, segmenter, settings.segmenter, instruction)
+    return {
+        **result,
         "protocol": f"{given.prompts} prompts, {given.clicks} clicks",
         "instruction": instruction if policy else None,
         "policy": policy.model_id if policy else None,
@@ -161,6 +175,28 @@ def _score_pairs(given: argparse.Namespace) -> dict[str, Any]:
         "masks": str(given.masks),
         "limit": given.limit,
         "seed": given.seed,
+        **flat("protocol", _pairs_protocol(pairs, models, given.clicks)),
+        **flat("circumstances", {**circumstances(), "device": str(segmenter.device)}),
+    }
+
+
+def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: int) -> dict[str, Any]:
+    """Every choice that changes a number; see `train.benchmarks.protocol`."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        for file in (pair.image, pair.mask):
+            digest.update(file.read_bytes())
+    return {
+        "pairs_sha256": digest.hexdigest(),
+        **models,
+        "clicks": "each at the deepest point of the largest wrong region, for the object whose box is nearest; the "
+        "masks are decoded anew from all prompts"
+        if clicks
+        else None,
+        "pictures": "EXIF rotation applied, RGB, own size; the mask has that size, too",
+        "truth": TRUTH,
+        "metrics": DEFINITIONS,
+        "metric_libraries": library_versions(),
     }
 
 

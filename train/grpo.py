@@ -78,18 +78,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    return run_training(METHOD, read_grpo_setup(given), given)
+
+
+def read_grpo_setup(given: argparse.Namespace) -> GrpoSetup:
+    """The config that is asked for, under the arguments of the command line.
+
+    Raises:
+        SettingsError: when one of them makes no sense.
+    """
     setup = read_setup(GrpoSetup, given, LORA_CONFIG)
-    if given.vllm_server:
-        # The server takes its weights from the trainer before each generation.
-        server = {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": given.vllm_server}
-        setup = replace(setup, trainer={**setup.trainer, **server})
-    return run_training(METHOD, setup, given)
+    if not given.vllm_server:
+        return setup
+    # The server takes its weights from the trainer before each generation.
+    server = {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": given.vllm_server}
+    return replace(setup, trainer={**setup.trainer, **server})
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.grpo", description=__doc__)
     _, how = add_training_arguments(parser, DEFAULT_CONFIG)
-    how.add_argument("--vllm-server", metavar="URL", help="generate with a server started by 'trl vllm-serve'")
+    how.add_argument("--vllm-server", metavar="URL", help="generate with a server started by 'vllm serve'")
     return parser
 
 

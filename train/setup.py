@@ -21,6 +21,7 @@ from segr1_app.config import ATTENTIONS, DEFAULT_POLICY, DEFAULT_SEGMENTER, DTYP
 from segr1_app.domain import SettingsError
 from segr1_app.loading import resolve_device
 from segr1_app.rewards import RewardOptions
+from train.launching import check_installed
 from train.mixing import Mixing
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
@@ -132,7 +133,7 @@ class TrainingSetup(ABC):
             report_to: a reporter that trl knows, or "none".
 
         Raises:
-            SettingsError: when trl refuses an argument.
+            SettingsError: when trl refuses an argument, or what it asks for is not installed.
         """
         on_gpu = resolve_device(device).type == "cuda"
         given = {
@@ -149,6 +150,7 @@ class TrainingSetup(ABC):
             "bf16": on_gpu and not self.trainer.get("fp16", False),
             "use_cpu": not on_gpu,
         }
+        check_installed(self.trainer)
         try:
             config = self.TRAINER(**given)
         except ValueError as error:

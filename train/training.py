@@ -28,6 +28,7 @@ from train.checkpoints import export_policy, load_trained
 from train.data import Collected, Plan, photograph_rows, select_held_out, split
 from train.feedback import feedback_rows
 from train.heldout import comparison, read_scores, score_held_out
+from train.launching import check_launch
 from train.run_folder import Journal, RunFolder, circumstances, last_step
 from train.setup import TrainingSetup
 from train.trl_reward import Answerer
@@ -82,6 +83,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
             _tell(f"There are no corrections to learn from in '{home}': training goes on without them.")
     if given.plan:
         return 0
+    check_launch(config)
     record = {"setup": setup.record(), "seed": given.seed, "fingerprint": plan.fingerprint, "steps": config.max_steps}
     changed = sorted(name for name in record if before and before.get(name) != record[name])
     if changed:

@@ -111,8 +111,6 @@ def plan(
 
     if hardware and hardware not in list(SpaceHardware):
         raise SettingsError(f"--hardware {hardware} is none of {', '.join(SpaceHardware)}.")
-    if hardware and hardware.startswith("zero-"):
-        raise SettingsError("The app cannot use ZeroGPU yet: choose cpu-basic, or a GPU of the Space's own.")
     kind = "private" if private else "public"
     steps = [
         Step(

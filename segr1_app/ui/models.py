@@ -13,6 +13,7 @@ from segr1_app.checkpoint import checkpoint_hash
 from segr1_app.choosing import EMBEDDED, choose_models, embedded_pair, gpu_lack
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, Settings
 from segr1_app.domain import ModelError, SegR1Error
+from segr1_app.space import has_zero_gpu
 
 if TYPE_CHECKING:
     from segr1_app.pipeline import Pipeline
@@ -217,8 +218,14 @@ def load(settings: Settings) -> LoadedModels:
     from segr1_app.pipeline import load_models, working_together  # noqa: PLC0415
 
     policy, segmenter = load_models(settings)
+    pipeline = working_together(policy, segmenter)
+    if has_zero_gpu():
+        from segr1_app.segmenter import Sam2Segmenter  # noqa: PLC0415
+        from segr1_app.zerogpu import on_zero_gpu  # noqa: PLC0415
+
+        pipeline = on_zero_gpu(pipeline, Sam2Segmenter.load(settings.segmenter, device="cpu"))
     return LoadedModels(
-        pipeline=working_together(policy, segmenter),
+        pipeline=pipeline,
         device=str(policy.device),
         understands=policy.card.understands if policy.card else "",
     )

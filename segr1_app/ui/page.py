@@ -128,7 +128,7 @@ def build_app(
             if access.possible(Act.ADMINISTER):
                 with gr.Tab("Train", id="train-tab", visible=access.sign_in == "none") as train_tab:
                     for_admins.append(train_tab)
-                    training = TrainingHandlers(Trainings(settings), models, cache)
+                    training = TrainingHandlers(Trainings(settings.home), models, cache)
                     # A policy was chosen: it has to be loaded before anybody can run it.
                     build_train_tab(training, gate).change(
                         follow_models, None, header, api_visibility="private", show_progress="hidden"

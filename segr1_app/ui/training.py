@@ -50,7 +50,7 @@ class TrainingHandlers:
         Returns:
             {"plan": the table as text}.
         """
-        return {"plan": self._trainings.plan()}
+        return {"plan": self._trainings.plan(self._models.settings)}
 
     def training_state(self, run: str = "") -> dict[str, Any]:
         """How the trainings stand.
@@ -86,7 +86,7 @@ class TrainingHandlers:
         Returns:
             As `training_state`.
         """
-        name = self._trainings.start(self._models.settings.policy, int(steps), include_feedback=bool(include_feedback))
+        name = self._trainings.start(self._models.settings, int(steps), include_feedback=bool(include_feedback))
         return self.training_state(name)
 
     def stop_training(self) -> dict[str, Any]:

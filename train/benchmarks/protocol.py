@@ -60,6 +60,22 @@ def describe_protocol(
             "sha256": digest.hexdigest(),
             "drawn": None if limit is None else {"limit": limit, "seed": seed},
         },
+        **describe_models(policy, policy_source, segmenter, segmenter_source, template),
+        "truth": benchmark.truth,
+        "metrics": dict(benchmark.measures.definitions),
+        "metric_libraries": library_versions(),
+    }
+
+
+def describe_models(
+    policy: VlmPolicy | None, policy_source: str, segmenter: Sam2Segmenter, segmenter_source: str, template: str
+) -> dict[str, Any]:
+    """How a question becomes a mask, ready for JSON; arguments as of `describe_protocol`.
+
+    Raises:
+        ModelError: when a model's weights cannot be read.
+    """
+    return {
         "prompts": "by the policy" if policy else "from the truth: its box and deepest point, one object",
         "policy": _describe_policy(policy, policy_source, template) if policy else None,
         "segmenter": {
@@ -71,10 +87,19 @@ def describe_protocol(
         },
         "prediction": "union of all objects' masks at the picture's own size; a malformed completion counts as the "
         "mask of what could be read of it, an unreadable one as the empty mask; nothing is left out",
-        "truth": benchmark.truth,
-        "metrics": dict(benchmark.measures.definitions),
-        "metric_libraries": {name: version(name) for name in METRIC_LIBRARIES},
     }
+
+
+def library_versions() -> dict[str, str]:
+    """Of what the metrics are computed by."""
+    return {name: version(name) for name in METRIC_LIBRARIES}
+
+
+def flat(name: str, value: Any) -> dict[str, Any]:
+    """A nested value under the names of where it lies in it, joined by underscores; a list as its text."""
+    if isinstance(value, dict):
+        return {key: leaf for inner in value for key, leaf in flat(f"{name}_{inner}", value[inner]).items()}
+    return {name: " x ".join(map(str, value)) if isinstance(value, list) else value}
 
 
 def identify(source: str, name: str) -> dict[str, str | None]:

@@ -1,0 +1,153 @@
+"""What a launch asks of a training and cannot have is refused in one sentence, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from accelerate.utils import is_deepspeed_available
+from trl.import_utils import is_vllm_available
+
+from segr1_app.domain import ModelError, SettingsError
+from train import grpo, launching
+from train.checkpoints import load_trained
+from train.setup import CONFIGS
+from train.sft_setup import DEFAULT_CONFIG as SFT_CONFIG
+from train.sft_setup import SftSetup
+
+
+def refusal(home: Path, caplog: pytest.LogCaptureFixture, *arguments: str) -> str:
+    """What a training that is refused says; nothing is left behind by it."""
+    assert grpo.main(["--home", str(home), "--device", "cpu", *arguments]) == 1
+    assert not home.exists()
+    (record,) = caplog.records
+    return record.message
+
+
+def without_deepspeed() -> None:
+    if is_deepspeed_available():
+        pytest.skip("DeepSpeed is installed")
+
+
+class TestSharing:
+    def test_zero_without_deepspeed_is_told(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        without_deepspeed()
+        config = tmp_path / "zero.yaml"
+        config.write_text("trainer: {deepspeed: zero3.json}")
+        assert "pip install deepspeed" in refusal(tmp_path / "home", caplog, "--config", str(config))
+        monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+        setup = SftSetup.read(SFT_CONFIG)
+        with pytest.raises(SettingsError, match="pip install deepspeed"):
+            setup.trainer_config(tmp_path, rows=9, seed=0, device="cpu", report_to="none")
+
+    def test_a_cpu_shares_nothing_out(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+        assert "among GPUs" in refusal(tmp_path / "home", caplog)
+
+    @pytest.mark.parametrize("version", ["1", "2"])
+    def test_checkpoints_are_whole_and_so_is_every_policy_that_is_loaded(
+        self, monkeypatch: pytest.MonkeyPatch, version: str
+    ) -> None:
+        monkeypatch.setenv("FSDP_VERSION", version)
+        monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "false")
+        monkeypatch.setenv("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT")
+        with pytest.raises(SettingsError, match="FULL_STATE_DICT"):
+            launching._check_fsdp(None)
+        monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "true")
+        monkeypatch.delenv("FSDP_STATE_DICT_TYPE")
+        launching._check_fsdp(None)
+        assert os.environ["FSDP_STATE_DICT_TYPE"] == "FULL_STATE_DICT"
+        assert os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] == "False"
+
+    def test_settings_of_a_file_are_checked_as_those_of_the_launcher(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "true")
+        given: dict[str, Any] = {"fsdp_version": 2, "cpu_ram_efficient_loading": True}
+        launching._check_fsdp(given | {"state_dict_type": "FULL_STATE_DICT"})
+        assert os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] == "False"
+        with pytest.raises(SettingsError, match="FULL_STATE_DICT"):
+            launching._check_fsdp(given | {"state_dict_type": "SHARDED_STATE_DICT"})
+
+    def test_zero_3_must_write_whole_checkpoints_and_load_whole_policies(self) -> None:
+        for stage, saves, shares, name in ((3, False, False, "zero3_save_16bit_model"), (3, True, True, "init_flag")):
+            plugin = SimpleNamespace(zero_stage=stage, zero3_save_16bit_model=saves, zero3_init_flag=shares)
+            with pytest.raises(SettingsError, match=name):
+                launching._check_zero(plugin)
+        for stage, saves in ((2, False), (3, True)):
+            launching._check_zero(
+                SimpleNamespace(zero_stage=stage, zero3_save_16bit_model=saves, zero3_init_flag=False)
+            )
+
+    @pytest.mark.parametrize("part", ["pytorch_model_fsdp_0/__0_0.distcp", "global_step3/zero_pp_rank_0.pt"])
+    def test_a_checkpoint_in_parts_is_refused(self, tmp_path: Path, part: str) -> None:
+        (tmp_path / part).parent.mkdir()
+        (tmp_path / part).touch()
+        with pytest.raises(ModelError, match="in parts"):
+            load_trained(tmp_path, "unused", device="cpu", dtype="float32")
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """A server that is up as far as ``GET /health`` tells."""
+
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Health)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class TestServer:
+    def test_one_that_cannot_be_reached_is_named(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with socket.socket() as taken:
+            # Bound and not listening: nobody answers here, and nobody else can.
+            taken.bind(("127.0.0.1", 0))
+            address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+            said = refusal(tmp_path / "home", caplog, "--vllm-server", address)
+        assert f"No vLLM server answers at {address}" in said
+
+    def test_one_that_is_not_up_yet_is_no_server(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with answering(503) as address:
+            assert address in refusal(tmp_path / "home", caplog, "--vllm-server", address)
+
+    def test_this_machine_needs_vllm_too(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        if is_vllm_available():
+            pytest.skip("vLLM is installed")
+        with answering(200) as address:
+            assert "trl[vllm]" in refusal(tmp_path / "home", caplog, "--vllm-server", address)
+
+    def test_its_address_reaches_trl_beside_what_the_config_says(self, tmp_path: Path) -> None:
+        given = grpo._parser().parse_args(
+            ["--config", str(CONFIGS / "seg-r1-3b-lora.yaml"), "--vllm-server", "http://there:8000"]
+        )
+        config = grpo.read_grpo_setup(given).trainer_config(tmp_path, rows=64, seed=0, device="cpu", report_to="none")
+        assert (config.use_vllm, config.vllm_mode) == (True, "server")
+        assert config.vllm_server_base_url == "http://there:8000"
+        assert config.num_generations == 8
+
+
+def test_a_reporter_that_is_not_there_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert "--report-to abacus" in refusal(tmp_path / "home", caplog, "--report-to", "abacus")

@@ -1,0 +1,71 @@
+"""What an app on ZeroGPU does with its models, told as one line of JSON; a process of its own, as it is to fork."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from segr1_app.choosing import embedded_pair
+from segr1_app.config import Settings
+from segr1_app.domain import Prediction, SegR1Error
+from segr1_app.pipeline import Pipeline, TextDelta, load_models
+from segr1_app.policy import VlmPolicy
+from segr1_app.ui.models import load
+from segr1_app.zerogpu import ZeroPipeline
+from tests.scenes import ellipse_scene
+
+ASKED = "Identify and segment all the primary objects."
+
+
+def main() -> None:
+    settings = embedded_pair(Settings(home=Path(sys.argv[1]), device="cpu"))
+    pipeline = load(settings).pipeline
+    assert isinstance(pipeline, ZeroPipeline)
+    policy = pipeline.policy
+    assert isinstance(policy, VlmPolicy)
+    ran_here: list[str] = []
+    policy.model.register_forward_hook(lambda *_: ran_here.append("policy"))
+    pipeline.segmenter.model.image_encoder.register_forward_hook(lambda *_: ran_here.append("encoder"))
+    picture, _ = ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))
+
+    events = list(pipeline.stream(picture, ASKED))
+    prediction = events[-1]
+    assert isinstance(prediction, Prediction)
+    # A click: prompts on the embedding that came back.
+    clicked = pipeline.segmenter.decode(pipeline.segmenter.encode(picture), prediction.objects)
+    try:
+        pipeline.run(picture, "x" * 100_000)
+        refusal = ""
+    except SegR1Error as error:
+        refusal = str(error)
+    left = pipeline.stream(picture, ASKED)
+    begun = len(list(islice(left, 2)))
+    left.close()  # type: ignore[attr-defined]
+    again = pipeline.run(picture, ASKED)
+    # Other models come to a process that has computed before it forks again.
+    changed = load(settings).pipeline.run(picture, ASKED)
+    plain = Pipeline(*load_models(settings)).run(picture, ASKED)
+    told = {
+        "pieces": sum(isinstance(event, TextDelta) for event in events),
+        "same_text": prediction.completion == plain.completion == again.completion,
+        "same_mask": bool(np.array_equal(prediction.mask, plain.mask)) and bool(plain.mask.any()),
+        "same_click": bool(np.array_equal(clicked[0].mask, prediction.masks[0].mask)),
+        "stages": sorted(prediction.seconds),
+        "same_after_a_change": changed.completion == plain.completion,
+        "ran_here": ran_here,
+        "refusal": refusal,
+        "begun": begun,
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
+    # What was said is all there is to say; an orderly end would wait for threads of torch's that fork left behind.
+    sys.stdout.flush()
+    os._exit(0)
