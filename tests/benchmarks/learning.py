@@ -57,6 +57,8 @@ FRACTION = 0.6
 """Share of corrections in what is drawn: more than by default, as the demonstration is short."""
 ELSEWHERE = 150
 """Most photographs that are scored."""
+SMOOTHED = 16
+"""Steps that a point of the plot is the mean of."""
 ANNOTATOR = "simulated"
 
 
@@ -193,14 +195,16 @@ SHOWN: dict[str, tuple[Callable[[Path, int, argparse.Namespace], tuple[list[Line
 
 
 def draw(runs: Sequence[Path], file: Path) -> None:
-    """The mean reward of every step of every run."""
+    """The mean reward of every run, over so many steps that single pictures do not show."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.subplots()
     for run in runs:
-        points = [(record["step"], record["reward"]) for record in read_json_lines(run / METRICS) if "reward" in record]
-        axes.plot(*zip(*points, strict=True), label=run.name, linewidth=1)
+        rewards = [record["reward"] for record in read_json_lines(run / METRICS) if "reward" in record]
+        window = min(SMOOTHED, len(rewards))
+        means = np.convolve(rewards, np.full(window, 1 / window), mode="valid")
+        axes.plot(range(window, len(rewards) + 1), means, label=run.name)
     axes.set_xlabel("step")
-    axes.set_ylabel("mean reward of the completions")
+    axes.set_ylabel(f"reward, mean of {SMOOTHED} steps")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(file, dpi=110)
@@ -240,7 +244,7 @@ def main() -> None:
         draw(runs, plot)
         steps = statistics.fmean(json.loads((run / CONFIG).read_text(encoding="utf-8"))["steps"] for run in runs)
         caption = f"Means and standard deviations of {given.seeds} seeds, {steps:.0f} steps each."
-        image = f"![The mean reward of every step, a line per run](assets/{plot.name})"
+        image = f"![The reward as the training goes on, a line per run](assets/{plot.name})"
         put_between(ROOT / "README.md", f"learning-{given.what}", f"{text}\n\n{caption}\n\n{image}")
 
 
