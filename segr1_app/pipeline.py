@@ -61,7 +61,7 @@ class Pipeline:
             ModelError: when a model runs out of memory.
             SegR1Error: when the instruction is empty or too long.
         """
-        pieces = []
+        pieces: list[str] = []
         for part in self.look(picture, instruction):
             if isinstance(part, Looked):
                 yield self._prediction(picture, instruction, "".join(pieces), part.embedding, part.seconds)

@@ -133,7 +133,8 @@ class VlmPolicy:
         try:
             check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
             processor = AutoProcessor.from_pretrained(str(folder), **options)
-            model, found = AutoModelForImageTextToText.from_pretrained(
+            # Any, because their annotation leaves out that the loading's own report comes along.
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 str(folder),
                 dtype=number,
                 attn_implementation=attention,
@@ -146,6 +147,7 @@ class VlmPolicy:
             raise ModelError(f"{source} does not fit into the memory of {target}: use a smaller --policy.") from error
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(load_failure(str(source), error)) from error
+        model, found = loaded
         if found["missing_keys"]:
             # transformers would go on with weights of chance in their place.
             lacking = sorted(found["missing_keys"])

@@ -19,8 +19,8 @@ from accelerate.utils import (
     is_deepspeed_available,
     str_to_bool,
 )
-from torch.distributed.fsdp.fully_sharded_data_parallel import StateDictType
-from transformers.integrations import get_available_reporting_integrations
+from torch.distributed.fsdp import StateDictType
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl.import_utils import is_vllm_available
 
 from segr1_app.domain import SettingsError
