@@ -344,7 +344,7 @@ class _PacedStreamer(TextIteratorStreamer):
 
     def put(self, value: torch.Tensor) -> None:
         if self.next_tokens_are_prompt:
-            super().put(value)
+            super().put(value)  # type: ignore[no-untyped-call]
             return
         self._tokens.append(value)
         if time.monotonic() >= self._due:
@@ -352,11 +352,11 @@ class _PacedStreamer(TextIteratorStreamer):
 
     def end(self) -> None:
         self._hand_on()
-        super().end()
+        super().end()  # type: ignore[no-untyped-call]
 
     def _hand_on(self) -> None:
         if self._tokens:
-            super().put(torch.cat(self._tokens))
+            super().put(torch.cat(self._tokens))  # type: ignore[no-untyped-call]
             self._tokens.clear()
         self._due = time.monotonic() + READER_SECONDS
 

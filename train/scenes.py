@@ -46,7 +46,7 @@ def draw_scene(kind: Kind, seed: int, sizes: Sequence[ImageSize] = SIZES) -> Sce
         sizes: one of which the picture has.
     """
     rng = np.random.default_rng((seed, kind == "camouflaged"))
-    width, height = sizes[rng.integers(len(sizes))]
+    width, height = sizes[int(rng.integers(len(sizes)))]
     mask = _blob(width, height, rng)
     # A larger pattern, of which ground and object are two cuttings.
     pattern = _pattern(2 * width, 2 * height, rng)

@@ -114,6 +114,7 @@ def upload(page: Page, file: Path, size: tuple[int, int]) -> CanvasPage:
     """The Run tab's canvas with a picture from a file."""
     canvas = CanvasPage(page, size)
     page.set_input_files("#picture input[type=file]", file)
-    expect(page.locator("#stage .stage-picture")).to_have_attribute("alt", f"Picture of {size[0]} by {size[1]} pixels")
+    shown = page.locator("#stage .stage-picture")
+    expect(shown).to_have_attribute("alt", f"Picture of {size[0]} by {size[1]} pixels", timeout=30_000)
     canvas.settle()
     return canvas

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import sys
 from itertools import islice
 from pathlib import Path
@@ -66,6 +66,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    # What was said is all there is to say; an orderly end would wait for threads of torch's that fork left behind.
-    sys.stdout.flush()
-    os._exit(0)
+    for worker in multiprocessing.active_children():
+        # They wait for the next call, and would keep this process's output open.
+        worker.kill()
+        worker.join()
