@@ -278,7 +278,8 @@ class TestCommand:
 def start(config: Path, out: Path, *more: str, launcher: tuple[str, ...] = ("-m",)) -> subprocess.Popen[bytes]:
     """A training as a process of its own."""
     command = [sys.executable, *launcher, "train.grpo", "--config", str(config), "--output-dir", str(out)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    # A script is run from its own folder, and does not see the project from there.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     home = ["--home", str(out.parent / "home"), "--device", "cpu"]
     return subprocess.Popen([*command, *home, *more], cwd=ROOT, env=environment)
 
