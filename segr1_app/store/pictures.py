@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -11,6 +9,7 @@ from PIL import Image
 from segr1_app.domain import PictureError, StoreDamagedError
 from segr1_app.images import Picture, load_picture
 from segr1_app.store.connection import told
+from segr1_app.wholefiles import whole_file
 
 
 def file_name(sha256: str) -> str:
@@ -53,18 +52,9 @@ class PictureFolder:
             return
         with told():
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            part = Path(name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    # The lowest compression: it is lossless all the same, and several times faster.
-                    Image.fromarray(picture.pixels).save(file, format="PNG", compress_level=1)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(target)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
+            with whole_file(target, lasting=True) as file:
+                # The lowest compression: it is lossless all the same, and several times faster.
+                Image.fromarray(picture.pixels).save(file, format="PNG", compress_level=1)
 
     def get(self, sha256: str) -> Picture:
         """Read a picture back and check that it is the one that was put.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from segr1_app.domain import RemoteError
+from segr1_app.wholefiles import PARTIAL, whole_file
 
 
 class Remote(Protocol):
@@ -52,7 +51,7 @@ class FolderRemote:
     def files(self) -> dict[str, int]:
         with self._reached():
             self._folder.mkdir(parents=True, exist_ok=True)
-            found = [path for path in self._folder.rglob("*") if path.is_file() and path.suffix != ".part"]
+            found = [path for path in self._folder.rglob("*") if path.is_file() and path.suffix != PARTIAL]
             return {path.relative_to(self._folder).as_posix(): path.stat().st_size for path in found}
 
     def fetch(self, names: Sequence[str], folder: Path) -> None:
@@ -67,16 +66,12 @@ class FolderRemote:
             for name, content in files.items():
                 target = self._folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                handle, part = tempfile.mkstemp(dir=target.parent, suffix=".part")
-                with os.fdopen(handle, "wb") as file:
+                with whole_file(target, lasting=True) as file:
                     if isinstance(content, Path):
                         with content.open("rb") as source:
                             shutil.copyfileobj(source, file)
                     else:
                         file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(part).replace(target)
 
     @contextmanager
     def _reached(self) -> Iterator[None]:

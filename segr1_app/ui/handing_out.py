@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from segr1_app.store.connection import told
@@ -18,10 +18,8 @@ def new_downloads(cache: Path, prefix: str) -> Iterator[Path]:
     Raises:
         StoreError: when the disk is full or may not be written to.
     """
-    with told():
+    with told(), ExitStack() as undoing:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=cache))
-        try:
-            yield folder
-        except BaseException:
-            shutil.rmtree(folder)
-            raise
+        undoing.callback(shutil.rmtree, folder)
+        yield folder
+        undoing.pop_all()

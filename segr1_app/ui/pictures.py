@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 import threading
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from PIL import Image
 from segr1_app.images import Picture
 from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import told
+from segr1_app.wholefiles import whole_file
 
 PREVIEW_SIDE = 2048
 """Longest side in pixels of the picture that the page shows."""
@@ -62,13 +61,6 @@ def preview_of(picture: Picture, cache: Path) -> Path:
         encoded = io.BytesIO()
         image.save(encoded, "JPEG", quality=92)
         # Whole or not at all: somebody else may ask for the same picture meanwhile.
-        with told():
-            handle, name = tempfile.mkstemp(dir=cache, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(encoded.getbuffer())
-                Path(name).replace(preview)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+        with told(), whole_file(preview, lasting=False) as file:
+            file.write(encoded.getbuffer())
     return preview
