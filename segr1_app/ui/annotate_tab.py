@@ -7,11 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from segr1_app.domain import SegR1Error
 from segr1_app.roles import Act
 from segr1_app.ui.canvas_calls import canvas_decode
 from segr1_app.ui.corrections import CanvasHandlers
-from segr1_app.ui.endpoints import Gate
+from segr1_app.ui.endpoints import Gate, refusing
 from segr1_app.ui.import_panel import build_import_panel
 from segr1_app.ui.imports import ImportHandlers
 from segr1_app.ui.jobs import JobHandlers
@@ -64,11 +63,9 @@ def build_annotate_tab(
 
     def export(form: str, request: gr.Request, profile: gr.OAuthProfile | None) -> tuple[str, str]:
         """Write the annotations that count in another tool's format; returns a ZIP archive and what it cannot hold."""
-        try:
+        with refusing():
             gate.admit(Act.ADMINISTER, request, profile)
             made, told = jobs.export(form)
-        except SegR1Error as error:
-            raise gr.Error(str(error), print_exception=False) from error
         return str(made), "\n".join(told)
 
     make.click(export, form, [archive, notes], api_name="export")

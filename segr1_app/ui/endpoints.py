@@ -32,6 +32,15 @@ RUN_COST: Final = 40.0
 """What asking the policy costs, in calls that only look something up or decode a click."""
 
 
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn this project's errors into gradio's, which reach the page or the client in their own words."""
+    try:
+        yield
+    except SegR1Error as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
 class Gate:
     """Lets people through to the handlers as far as their role goes.
 
@@ -86,13 +95,11 @@ class Gate:
 
         @functools.wraps(method)
         def call(request: gr.Request, profile: gr.OAuthProfile | None, *arguments: Any) -> Any:
-            try:
+            with refusing():
                 given, person = parameters.bind(*arguments), self.admit(act, request, profile)
                 given.arguments |= _signature(act, person)
                 with logged(method.__name__, act, person):
                     return method(*given.args, **given.kwargs)
-            except SegR1Error as error:
-                raise gr.Error(str(error), print_exception=False) from error
 
         api(_asking(call, method), api_name=method.__name__)
 

@@ -12,12 +12,12 @@ from gradio.events import api
 from PIL import Image
 
 from segr1_app.codec import PRESETS
-from segr1_app.domain import NotAllowedError, SegR1Error
+from segr1_app.domain import NotAllowedError
 from segr1_app.roles import Act
 from segr1_app.samples import Sample
 from segr1_app.ui.canvas_calls import canvas_decode, canvas_save
 from segr1_app.ui.corrections import CanvasHandlers
-from segr1_app.ui.endpoints import RUN_COST, Gate
+from segr1_app.ui.endpoints import RUN_COST, Gate, refusing
 from segr1_app.ui.runs import RunHandlers, Upload
 from segr1_app.ui.views import ViewValue, answer_value, view
 
@@ -85,12 +85,10 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
         Returns:
             The record of the prediction: completion, reasoning, prompts, masks as COCO RLE, confidences, times.
         """
-        try:
+        with refusing():
             gate.admit(Act.LOOK, request, profile, RUN_COST)
             # gradio documents the upload by its class and hands over its JSON.
             return handlers.predict(cast(Upload, picture), instruction)
-        except SegR1Error as error:
-            raise gr.Error(str(error), print_exception=False) from error
 
     views, buttons = [stage, answer], [run, stop]
     # preprocess=False: gradio would open the uploaded file itself, and so meet damaged and hostile ones where no clear
@@ -121,10 +119,8 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
 
     def choose(event: gr.EventData) -> str:
         """The file of the sample that was clicked."""
-        try:
+        with refusing():
             return handlers.uploaded_copy(samples[event.index].path)
-        except SegR1Error as error:
-            raise gr.Error(str(error), print_exception=False) from error
 
     strip.select(choose, None, picture, api_visibility="private", show_progress="hidden")
     for button, preset in zip(presets, PRESETS, strict=True):

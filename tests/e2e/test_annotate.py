@@ -19,6 +19,7 @@ from playwright.sync_api import Page, expect
 from segr1_app.domain import Box, ObjectPrompt, Point
 from segr1_app.geometry import decode_rle
 from segr1_app.store import AnnotationStore, RejectReason, Verdict
+from tests.e2e.annotate_page import bring_in
 from tests.e2e.canvas_page import CanvasPage
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, switch_scheme
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
@@ -76,18 +77,6 @@ def open_tab(visit: Callable[..., Page], url: str) -> Page:
     return page
 
 
-def bring_in(page: Page, files: list[Path]) -> str:
-    page.get_by_text("Import pictures").click()
-    page.set_input_files("#import-files input[type=file]", files)
-    expect(page.locator("#import-files")).to_contain_text(files[-1].stem)
-    page.locator("#import-instruction textarea").fill(INSTRUCTION)
-    page.click("#import-button")
-    result = page.locator("#import-result textarea")
-    expect(result).not_to_have_value("", timeout=20_000)
-    page.get_by_text("Import pictures").click()
-    return result.input_value()
-
-
 def begin(page: Page, name: str) -> CanvasPage:
     canvas = CanvasPage(page, SIZE, ROOT)
     page.fill("#annotator-name", name)
@@ -103,7 +92,7 @@ def shown(canvas: CanvasPage, task: int) -> CanvasPage:
 
 def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]) -> None:
     page = open_tab(visit, annotate_app.url)
-    told = bring_in(page, uploads)
+    told = bring_in(page, uploads, INSTRUCTION)
     assert told.startswith("3 entries taken.")
     assert "text.png" in told
     assert str(uploads[0].parent.parent) not in told
@@ -186,7 +175,7 @@ def test_a_draft_survives_a_reload_and_a_skip_goes_on(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
     page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads)
+    bring_in(page, uploads, INSTRUCTION)
     canvas = begin(page, "Ada")
     canvas.click((200, 150))
     canvas.press("n")
@@ -214,7 +203,7 @@ def test_the_last_edit_before_the_page_is_left_is_in_the_draft(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
     page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads[:1])
+    bring_in(page, uploads[:1], INSTRUCTION)
     canvas = begin(page, "Ada")
     before = canvas.object["points"]
     # In one go: no timer of the page comes to its turn between the edit and the leaving.
@@ -237,7 +226,7 @@ def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choic
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
     page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads)
+    bring_in(page, uploads, INSTRUCTION)
     first = begin(page, "Ada")
     other = open_tab(visit, annotate_app.url)
     other.fill("#annotator-name", "Bea")
@@ -264,7 +253,7 @@ def test_the_tab_is_legible_and_holds_still(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
     page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads)
+    bring_in(page, uploads, INSTRUCTION)
     canvas = begin(page, "Ada")
     for width in (390, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
@@ -285,7 +274,7 @@ def test_the_instruction_is_edited_and_a_picture_gets_a_further_task(
 ) -> None:
     store = annotate_app.store
     page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads[:1])
+    bring_in(page, uploads[:1], INSTRUCTION)
     canvas = begin(page, "Ada")
     canvas.click((200, 150))
     other = " ".join(HOSTILE.split())

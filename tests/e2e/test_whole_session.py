@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 
 from segr1_app.geometry import decode_rle
 from segr1_app.store import AnnotationStore, RejectReason, Revision, Verdict
+from tests.e2e.annotate_page import bring_in
 from tests.e2e.canvas_page import CanvasPage, upload
 from tests.e2e.serving import serving
 from tests.scenes import ellipse_scene
@@ -56,15 +57,6 @@ def run_and_correct(page: Page, picture: Path) -> float:
     canvas.press("Control+s")
     expect(page.locator("#stage")).to_contain_text("Saved 1 object as revision 1 of task 1.", timeout=30_000)
     return 1 / canvas.scale() + 0.02
-
-
-def bring_in(page: Page, files: list[Path]) -> None:
-    page.get_by_text("Import pictures").click()
-    page.set_input_files("#import-files input[type=file]", files)
-    expect(page.locator("#import-files")).to_contain_text(files[-1].stem)
-    page.locator("#import-instruction textarea").fill(INSTRUCTION)
-    page.click("#import-button")
-    expect(page.locator("#import-result textarea")).to_have_value("2 entries taken.", timeout=30_000)
 
 
 def accept_one_and_reject_the_next(page: Page) -> None:
@@ -110,7 +102,7 @@ def test_a_whole_session_and_what_is_left_of_it(
         page = visit(url, 1440, 900)
         slack = run_and_correct(page, pictures[0])
         page.get_by_role("tab", name="Annotate").click()
-        bring_in(page, pictures[1:])
+        assert bring_in(page, pictures[1:], INSTRUCTION) == "2 entries taken."
         accept_one_and_reject_the_next(page)
         review(page)
         archive = export(page)
