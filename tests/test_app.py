@@ -49,6 +49,18 @@ def test_importing_app_loads_and_launches_nothing() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_importing_the_page_leaves_gradios_type_stubs_alone() -> None:
+    code = (
+        "import ast, sys; parsed = []; parse = ast.parse\n"
+        "ast.parse = lambda source, *a, **k: (parsed.append(source), parse(source, *a, **k))[1]\n"
+        "import segr1_app.ui, gradio\n"
+        "assert gradio.Textbox(value='it works').value == 'it works'\n"
+        "sys.exit(any('class Textbox' in str(source) for source in parsed))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr or "gradio parsed its own components"
+
+
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         app.main(["--help"])

@@ -1,0 +1,48 @@
+"""Gradio, imported without rewriting its own type stubs.
+
+Whenever gradio is imported it parses the source of each of its components, twice, to see whether the ``.pyi`` file that
+it keeps beside it is up to date. That is a help for those who write gradio and a third of the seconds until the first
+page for those who use it. Importing this module imports gradio with that step left out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType
+
+MODULE, STUB_WRITER = "gradio.component_meta", "create_or_modify_pyi"
+
+
+class _WithoutStubs(SourceFileLoader):
+    """Loads the module that writes the stubs, and has it write none."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        setattr(module, STUB_WRITER, lambda *_: None)
+
+
+class _StubWriterFinder(MetaPathFinder):
+    """Finds that module, and leaves all others to the usual finders."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != MODULE:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.origin is not None:
+            spec.loader = _WithoutStubs(fullname, spec.origin)
+        return spec
+
+
+_finder = _StubWriterFinder()
+sys.meta_path.insert(0, _finder)
+try:
+    import gradio
+finally:
+    sys.meta_path.remove(_finder)
+
+__all__ = ["gradio"]
