@@ -131,16 +131,6 @@ def layers(
     return (added if added.any() else None), (taken if taken.any() else None)
 
 
-def lay(segmented: Mask, painted: Mask | None, erased: Mask | None) -> Mask:
-    """The final mask of an object: segmented, without what was erased, with what was painted; all of one shape."""
-    final = segmented.copy()
-    if erased is not None:
-        final &= ~erased
-    if painted is not None:
-        final |= painted
-    return final
-
-
 def _draw(state: npt.NDArray[np.uint8], stroke: Stroke, scale: tuple[float, float], value: int) -> None:
     """Fill every pixel whose centre is within the stroke's radius of its path, as ``static/canvas/paint.js`` does.
 

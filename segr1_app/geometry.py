@@ -7,7 +7,7 @@ in every conversion.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
@@ -152,6 +152,24 @@ def check_rle(rle: Rle) -> None:
             value, shift = 0, 0
     if shift or any(run < 0 for run in runs) or sum(runs) != height * width or min(height, width) < 1:
         raise ValueError(f"the run lengths do not add up to {width} x {height} pixels")
+
+
+def unite(masks: Iterable[Mask], size: ImageSize) -> Mask:
+    """The union of bool (height, width) masks of ``size``, as in Seg-R1; all False when there is none."""
+    union: Mask = np.zeros((size.height, size.width), dtype=np.bool_)
+    for mask in masks:
+        union |= mask
+    return union
+
+
+def lay(segmented: Mask, painted: Mask | None, erased: Mask | None) -> Mask:
+    """The final mask of an object: segmented, without what was erased, with what was painted; all of one shape."""
+    final = segmented.copy()
+    if erased is not None:
+        final &= ~erased
+    if painted is not None:
+        final |= painted
+    return final
 
 
 def sample(mask: Mask, size: ImageSize) -> Mask:

@@ -8,13 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from segr1_app.choosing import choose_models
 from segr1_app.config import Settings
-from segr1_app.domain import ImageSize, Mask, ObjectMask, Prediction
+from segr1_app.domain import Prediction
 from segr1_app.embeddings import Embedding
-from segr1_app.geometry import rescale_objects
+from segr1_app.geometry import rescale_objects, unite
 from segr1_app.images import Picture
 from segr1_app.policy import Policy, VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter, Segmenter
@@ -146,19 +144,11 @@ class Pipeline:
             problems=parsed.problems,
             well_formed=parsed.well_formed,
             masks=masks,
-            mask=unite(masks, picture.size),
+            mask=unite((found.mask for found in masks), picture.size),
             seconds={**stages, "total": sum(stages.values())},
             policy_id=self.policy.model_id,
             segmenter_id=self.segmenter.model_id,
         )
-
-
-def unite(masks: tuple[ObjectMask, ...], image_wh: ImageSize) -> Mask:
-    """The union of ``masks``, as in Seg-R1: bool (height, width) of ``image_wh``, all False when there is none."""
-    union: Mask = np.zeros((image_wh.height, image_wh.width), dtype=np.bool_)
-    for found in masks:
-        union |= found.mask
-    return union
 
 
 def load_models(settings: Settings) -> tuple[VlmPolicy, Sam2Segmenter]:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
-from segr1_app.edits import EditError, Stroke, lay, layers, read_objects
-from segr1_app.geometry import decode_rle, encode_rle
+from segr1_app.edits import EditError, Stroke, layers, read_objects
+from segr1_app.geometry import decode_rle, encode_rle, lay
 
 SIZE = ImageSize(200, 100)
 START = np.zeros((50, 100), dtype=bool)

@@ -11,11 +11,12 @@ import pytest
 
 from segr1_app.codec import parse_completion
 from segr1_app.config import DEFAULT_SEGMENTER
-from segr1_app.domain import ObjectMask, Prediction
+from segr1_app.domain import ImageSize, Prediction
 from segr1_app.embeddings import Embedding
+from segr1_app.geometry import unite
 from segr1_app.images import Picture
 from segr1_app.metrics import iou
-from segr1_app.pipeline import Pipeline, TextDelta, unite
+from segr1_app.pipeline import Pipeline, TextDelta
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
 from tests.scenes import ellipse_scene
@@ -34,7 +35,7 @@ def test_a_run_streams_its_text_and_ends_with_the_prediction(pipeline: Pipeline)
     assert prediction.image_size == (640, 480)
     assert prediction.mask.shape == (480, 640)
     assert len(prediction.masks) == len(prediction.objects) >= 1
-    assert np.array_equal(prediction.mask, unite(prediction.masks, picture.size))
+    assert np.array_equal(prediction.mask, unite((found.mask for found in prediction.masks), picture.size))
     assert set(prediction.seconds) == {"policy", "encode", "decode", "total"}
     stages = sum(seconds for stage, seconds in prediction.seconds.items() if stage != "total")
     assert math.isclose(stages, prediction.seconds["total"], rel_tol=1e-6)
@@ -71,9 +72,8 @@ def test_a_union_covers_every_object_and_nothing_else() -> None:
     left, right = np.zeros((4, 6), bool), np.zeros((4, 6), bool)
     left[:, :2] = True
     right[1:3, 4:] = True
-    union = unite((ObjectMask(left, 0.9), ObjectMask(right, 0.8)), ellipse_scene(6, 4, (0.5, 0.5), (0.1, 0.1))[0].size)
-    assert np.array_equal(union, left | right)
-    assert not unite((), ellipse_scene(6, 4, (0.5, 0.5), (0.1, 0.1))[0].size).any()
+    assert np.array_equal(unite((left, right), ImageSize(6, 4)), left | right)
+    assert not unite((), ImageSize(6, 4)).any()
 
 
 def scenes() -> list[Picture]:

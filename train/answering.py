@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from segr1_app.domain import Mask, ObjectPrompt
-from segr1_app.geometry import add_point
+from segr1_app.geometry import add_point, unite
 from segr1_app.images import Picture
-from segr1_app.pipeline import Pipeline, unite
+from segr1_app.pipeline import Pipeline
 from segr1_app.policy import Policy
 from segr1_app.segmenter import Segmenter
 from train.prompting import corrective_click, oracle_prompt
@@ -81,7 +81,7 @@ def _from_truth(segmenter: Segmenter, picture: Picture, truth: Mask) -> Answer:
     masks = segmenter.decode(embedding, objects)
     decoded = time.perf_counter()
     return Answer(
-        mask=unite(masks, picture.size),
+        mask=unite((found.mask for found in masks), picture.size),
         well_formed=None,
         confidence=masks[0].confidence if masks else None,
         seconds={"encode": encoded - started, "decode": decoded - encoded, "total": decoded - started},
@@ -101,5 +101,6 @@ def _corrected(segmenter: Segmenter, picture: Picture, answer: Answer, *, truth:
         masks = segmenter.decode(segmenter.encode(picture), objects)
         spent.append(time.perf_counter() - started)
         confidence = masks[0].confidence if len(masks) == 1 else None
-        answer = replace(answer, mask=unite(masks, picture.size), confidence=confidence, objects=objects)
+        mask = unite((found.mask for found in masks), picture.size)
+        answer = replace(answer, mask=mask, confidence=confidence, objects=objects)
     return replace(answer, seconds={**answer.seconds, "click": statistics.fmean(spent)}) if spent else answer

@@ -13,9 +13,8 @@ from statistics import fmean
 from typing import Any
 
 from segr1_app.codec import Grammar
-from segr1_app.geometry import rescale_objects
+from segr1_app.geometry import rescale_objects, unite
 from segr1_app.images import Picture
-from segr1_app.pipeline import unite
 from segr1_app.policy import VlmPolicy
 from segr1_app.rewards import Answer, RewardOptions, RewardTerms, score
 from segr1_app.segmenter import Segmenter
@@ -50,7 +49,7 @@ class Answerer:
         masks = self.segmenter.decode(self.segmenter.encode(picture), objects) if objects else ()
         return Answer(
             parsed.well_formed,
-            unite(masks, picture.size),
+            unite((found.mask for found in masks), picture.size),
             tuple(found.mask for found in masks),
             objects,
             abstains=self.policy.dialect.parse(completion, policy_wh, Grammar.ABSTENTION).well_formed,

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from segr1_app.choosing import choose_models
 from segr1_app.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.domain import Mask, SettingsError, StoreDamagedError
-from segr1_app.geometry import rescale_objects
+from segr1_app.geometry import rescale_objects, unite
 from segr1_app.images import Picture
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.store import AnnotationStore, Sample, Task
@@ -148,15 +148,13 @@ def draw_samples(
     models: tuple[VlmPolicy, Sam2Segmenter], picture: Picture, task: Task, samples: int, truth: Mask | None
 ) -> list[Sample]:
     """Sampled completions with their masks, and with their rewards where the truth is known; the same at every call."""
-    from segr1_app.pipeline import unite  # noqa: PLC0415 - brings torch along
-
     policy, segmenter = models
     frame, embedding = policy.frame(picture.size), segmenter.encode(picture)
     drawn = []
     for completion in policy.sample(picture, task.instruction, samples, seed=task.id):
         parsed = policy.dialect.parse(completion, frame)
         masks = segmenter.decode(embedding, rescale_objects(parsed.objects, from_wh=frame, to_wh=picture.size))
-        mask = unite(masks, picture.size)
+        mask = unite((found.mask for found in masks), picture.size)
         terms = score(Answer(parsed.well_formed, mask), Truth(mask=truth))
         drawn.append(Sample(completion, mask, terms.total if terms else None))
     return drawn

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlite_utils import Database
 
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
-from segr1_app.geometry import decode_rle, encode_rle
+from segr1_app.geometry import encode_rle, unite
 from segr1_app.metrics import iou
 from segr1_app.store.changes import difference
 from segr1_app.store.rows import (
@@ -20,11 +20,11 @@ from segr1_app.store.rows import (
     content_hash,
     object_record,
     one,
+    read_mask,
     read_prompt,
     read_revision,
     storable,
     to_json,
-    unite,
 )
 from segr1_app.store.tasks import ground_truth, insert
 from segr1_app.store.values import Blame, Correction, RejectReason, Revision, StaleRevisionError, Task, Verdict
@@ -211,7 +211,7 @@ def _row(
     policy_iou = None
     if prediction is not None:
         before = tuple(read_prompt(record) for record in json.loads(prediction["objects"]))
-        policy_iou = iou(decode_rle(json.loads(prediction["mask"])), final)
+        policy_iou = iou(read_mask(json.loads(prediction["mask"])), final)
     blame = who_was_wrong(correction, truth, final)
     return {
         "instruction": task.instruction,
@@ -288,7 +288,7 @@ def _compare(db: Database, row: Mapping[str, Any]) -> None:
         insert(
             db,
             "agreements",
-            {"task": task_id, "first": first, "second": second, "iou": iou(decode_rle(json.loads(row["mask"])), mask)},
+            {"task": task_id, "first": first, "second": second, "iou": iou(read_mask(json.loads(row["mask"])), mask)},
         )
 
 
@@ -298,4 +298,4 @@ def _others(db: Database, task_id: int, annotator: str) -> Iterator[tuple[str, M
         "WHERE heads.task = ? AND heads.annotator != ? AND heads.verdict IN ('accept', 'fix')",
         [task_id, annotator],
     ).fetchall()
-    return ((name, decode_rle(json.loads(mask))) for name, mask in rows)
+    return ((name, read_mask(json.loads(mask))) for name, mask in rows)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Any
 
-import numpy as np
+from cachetools import LRUCache, cached
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction, UnknownRecordError
-from segr1_app.geometry import Rle, decode_rle, encode_rle
+from segr1_app.geometry import Rle, decode_rle, encode_rle, unite
 from segr1_app.store.changes import PromptChange
 from segr1_app.store.values import (
     AnnotatedObject,
@@ -23,6 +24,9 @@ from segr1_app.store.values import (
     Task,
     Verdict,
 )
+
+RECENT_MASKS = 128 * 2**20
+"""Bytes of masks that are at hand again without decoding them."""
 
 
 def to_json(value: Any) -> str:
@@ -40,20 +44,28 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+@cached(
+    LRUCache[Any, Mask](RECENT_MASKS, getsizeof=lambda mask: mask.nbytes),
+    key=lambda rle: (*rle["size"], rle["counts"]),
+    lock=Lock(),
+)
+def read_mask(rle: Rle) -> Mask:
+    """The mask of a stored RLE, read-only and shared with whoever read it lately.
+
+    One decision reads the same mask again and again: as the policy's answer when the task is prepared, handed out and
+    compared with what was decided, and as part of the revision. Each time takes 20 ms for a dozen megapixels.
+    """
+    mask = decode_rle(rle)
+    mask.flags.writeable = False
+    return mask
+
+
 def optional_rle(mask: Mask | None) -> Rle | None:
     return None if mask is None else encode_rle(mask)
 
 
 def optional_mask(rle: Rle | None) -> Mask | None:
-    return None if rle is None else decode_rle(rle)
-
-
-def unite(masks: Iterable[Mask], size: ImageSize) -> Mask:
-    """The union of masks of one size; all False when there is none."""
-    union: Mask = np.zeros((size.height, size.width), dtype=np.bool_)
-    for mask in masks:
-        union |= mask
-    return union
+    return None if rle is None else read_mask(rle)
 
 
 def prompt_record(prompt: ObjectPrompt) -> dict[str, Any]:
@@ -86,7 +98,7 @@ def read_object(record: Mapping[str, Any]) -> AnnotatedObject:
     """The object of an `object_record`."""
     return AnnotatedObject(
         read_prompt(record),
-        decode_rle(record["segmented"]),
+        read_mask(record["segmented"]),
         *(optional_mask(record[layer]) for layer in ("painted", "erased", "refined_from")),
     )
 
@@ -182,8 +194,8 @@ def read_prediction(row: Mapping[str, Any], size: ImageSize) -> StoredPrediction
         objects=tuple(read_prompt(record) for record in objects),
         problems=tuple(json.loads(row["problems"])),
         well_formed=bool(row["well_formed"]),
-        masks=tuple(ObjectMask(decode_rle(record["mask"]), record["confidence"]) for record in objects),
-        mask=decode_rle(json.loads(row["mask"])),
+        masks=tuple(ObjectMask(read_mask(record["mask"]), record["confidence"]) for record in objects),
+        mask=read_mask(json.loads(row["mask"])),
         seconds=json.loads(row["seconds"]),
         policy_id=row["policy_id"],
         segmenter_id=row["segmenter_id"],
@@ -203,7 +215,7 @@ def read_prediction(row: Mapping[str, Any], size: ImageSize) -> StoredPrediction
 def read_samples(row: Mapping[str, Any]) -> tuple[Sample, ...]:
     """The samples in a row of predictions."""
     return tuple(
-        Sample(each["completion"], decode_rle(each["mask"]), each["reward"]) for each in json.loads(row["samples"])
+        Sample(each["completion"], read_mask(each["mask"]), each["reward"]) for each in json.loads(row["samples"])
     )
 
 
@@ -217,7 +229,7 @@ def read_revision(row: Mapping[str, Any]) -> Revision:
     """A row of `REVISION_QUERY`, of a picture of the masks' size."""
     objects = tuple(read_object(record) for record in json.loads(row["objects"]))
     # The union is stored too, for whoever reads no objects; making it again is faster than decoding it.
-    mask = unite((made.mask for made in objects), objects[0].size) if objects else decode_rle(json.loads(row["mask"]))
+    mask = unite((made.mask for made in objects), objects[0].size) if objects else read_mask(json.loads(row["mask"]))
     return Revision(
         id=row["id"],
         task_id=row["task"],

@@ -12,10 +12,10 @@ from sqlite_utils import Database
 
 from segr1_app.codec import check_instruction
 from segr1_app.domain import ImageSize, Mask, Prediction, StoreError
-from segr1_app.geometry import decode_rle, encode_rle
+from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
 from segr1_app.metrics import iou
-from segr1_app.store.rows import content_hash, one, prediction_row, read_task, storable, to_json
+from segr1_app.store.rows import content_hash, one, prediction_row, read_mask, read_task, storable, to_json
 from segr1_app.store.values import Sample, StoredPicture, Task
 
 TASK_QUERY = """
@@ -101,7 +101,7 @@ def ground_truth(db: Database, sha256: str, instruction: str) -> Mask | None:
     found = db.execute(
         "SELECT mask FROM ground_truths WHERE picture = ? AND instruction = ?", [sha256, " ".join(instruction.split())]
     ).fetchone()
-    return decode_rle(json.loads(found[0])) if found else None
+    return read_mask(json.loads(found[0])) if found else None
 
 
 def add_prediction(

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 from sqlite_utils import Database
 
 from segr1_app.domain import ImageSize, StoreDamagedError
-from segr1_app.geometry import check_rle, decode_rle
+from segr1_app.geometry import check_rle, decode_rle, unite
 from segr1_app.store.connection import Connection
 from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.revisions import CURRENT, revision_hash
-from segr1_app.store.rows import content_hash, read_object, read_prompt, unite
+from segr1_app.store.rows import content_hash, read_object, read_prompt
 
 PAGE = 200
 """Rows read at a time."""

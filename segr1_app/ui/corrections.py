@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, SegR1Error
-from segr1_app.edits import MAX_NAME, EditedObject, lay, read_objects
-from segr1_app.geometry import encode_rle, sample
+from segr1_app.edits import MAX_NAME, EditedObject, read_objects
+from segr1_app.geometry import encode_rle, lay, sample
 from segr1_app.images import Picture
 from segr1_app.ui.handing_out import new_downloads
 from segr1_app.ui.keeping import Corrected, RunKeeper

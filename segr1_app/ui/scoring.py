@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from segr1_app.codec import format_completion, parse_completion
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt
-from segr1_app.edits import EditedObject, lay
-from segr1_app.geometry import sample
+from segr1_app.edits import EditedObject
+from segr1_app.geometry import lay, sample, unite
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.ui.sittings import Sitting
 
@@ -38,13 +36,13 @@ def live_reward(sitting: Sitting, objects: Sequence[EditedObject], masks: Sequen
     """
     height, width = masks[0].mask.shape if masks else (sitting.picture.size.height, sitting.picture.size.width)
     size = ImageSize(width, height)
-    segmented = _unite([found.mask for found in masks], size)
+    segmented = unite([found.mask for found in masks], size)
     prompts = [edited.prompt for edited in objects if not edited.blank]
     answer = Answer(sayable(prompts, sitting.picture.size), segmented)
     prediction = sitting.prediction
     if sitting.truth is not None:
         return _terms(answer, sample(sitting.truth, size), TRUTH)
-    final = _unite(
+    final = unite(
         [
             lay(found.mask, *edited.layers(size, sitting.picture.size))
             for edited, found in zip(objects, masks, strict=True)
@@ -83,12 +81,6 @@ def _terms(answer: Answer, target: Mask | None, text: str) -> dict[str, Any]:
         "s_measure": terms.s_measure if terms else None,
         "total": terms.total if terms else None,
     }
-
-
-def _unite(masks: Sequence[Mask], size: ImageSize) -> Mask:
-    nothing: Mask = np.zeros((size.height, size.width), dtype=np.bool_)
-    union: Mask = np.logical_or.reduce([nothing, *masks])
-    return union
 
 
 def _shapes(objects: Sequence[ObjectPrompt]) -> list[Any]:
