@@ -163,12 +163,15 @@ def unite(masks: Iterable[Mask], size: ImageSize) -> Mask:
 
 
 def lay(segmented: Mask, painted: Mask | None, erased: Mask | None) -> Mask:
-    """The final mask of an object: segmented, without what was erased, with what was painted; all of one shape."""
-    final = segmented.copy()
+    """The final mask of an object: segmented, without what was erased, with what was painted; all of one shape.
+
+    Where nothing was, it is ``segmented`` itself.
+    """
+    final = segmented
     if erased is not None:
-        final &= ~erased
+        final = final & ~erased
     if painted is not None:
-        final |= painted
+        final = final | painted
     return final
 
 

@@ -247,14 +247,16 @@ class Sam2Segmenter:
     def _decode_one(self, prompt: ObjectPrompt, start: Mask | None, frame: ImageSize) -> ObjectMask:
         if prompt.box is None and not prompt.points and start is None:
             return ObjectMask(np.zeros((frame.height, frame.width), dtype=bool), 0.0)
-        masks, confidences, _ = self._predictor.predict(
+        logits, confidences, _ = self._predictor.predict(
             point_coords=np.array([(p.x, p.y) for p in prompt.points], dtype=np.float32) if prompt.points else None,
             point_labels=np.array([p.label for p in prompt.points], dtype=np.int32) if prompt.points else None,
             box=np.array(prompt.box.xyxy, dtype=np.float32) if prompt.box else None,
             mask_input=None if start is None else self._mask_input(start),
             multimask_output=False,
+            # The predictor's own masks are numbers, too: of megapixels, most of its time goes into making them.
+            return_logits=True,
         )
-        return ObjectMask(masks[0].astype(bool), float(confidences[0]))
+        return ObjectMask(logits[0] > self._predictor.mask_threshold, float(confidences[0]))
 
     def _mask_input(self, start: Mask) -> npt.NDArray[np.float32]:
         """A mask as the logits, float32 (1, S/4, S/4), that an earlier answer of the model would have been."""

@@ -123,7 +123,7 @@ def test_a_draft_that_arrives_late_takes_no_newer_ones_place(jobs: JobHandlers, 
 def test_whose_task_has_an_answer_waits_for_nobody_elses(jobs: JobHandlers, store: AnnotationStore) -> None:
     jobs.next_task("Ada")
     later = store.add_task(store.task(1).sha256, "the nest")
-    with jobs._models.turn:  # somebody's run takes long
+    with jobs._preparer._models.turn:  # somebody's run takes long
         waiting = threading.Thread(target=jobs.open_task, args=["Ben", later.id])
         waiting.start()
         while store.holder(later.id) != "Ben":
@@ -145,3 +145,17 @@ def test_a_picture_at_hand_is_not_read_again(store: AnnotationStore) -> None:
     assert recent.get(sha256) is picture
     with pytest.raises(StoreError):
         RecentPictures(store).get(sha256)
+
+
+def test_the_next_picture_is_told_once_it_is_ready(jobs: JobHandlers, store: AnnotationStore) -> None:
+    assert jobs.upcoming("Ada") == {"picture": None}, "nothing was begun"
+    jobs.next_task("Ada")
+    assert jobs.upcoming("Ada") == {"picture": None}, "there is no further task"
+    other, _ = ellipse_scene(200, 300, (0.5, 0.5), (0.2, 0.3))
+    coming = store.add_task(store.add_picture(other, "nest.png"), "the nest")
+    jobs.next_task("Ada")
+    address = jobs.upcoming("Ada")["picture"]
+    assert store.task(coming.id).prediction_id is not None
+    jobs.save_decision("Ada", 1, "skip", [])
+    shown = jobs.next_task("Ada")
+    assert (shown["task"], shown["canvas"]["picture"]["url"]) == (coming.id, address)

@@ -34,6 +34,7 @@ def build_annotate_tab(
     """Lay out the tab in the current ``gr.Blocks`` and wire its events; returns what only an admin needs to see."""
     page_calls: list[Callable[..., Any]] = [
         jobs.next_task,
+        jobs.upcoming,
         jobs.open_task,
         jobs.set_instruction,
         jobs.add_task,

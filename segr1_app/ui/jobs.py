@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segr1_app.cli.export import FORMATS
-from segr1_app.domain import LeaseLostError, SegR1Error, StoreError
+from segr1_app.domain import LeaseLostError, Prediction, StoreError
 from segr1_app.edits import EditedObject, read_objects
 from segr1_app.images import Picture
 from segr1_app.store import (
@@ -29,9 +29,9 @@ from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.endpoints import one_of
 from segr1_app.ui.handing_out import new_downloads
 from segr1_app.ui.models import ModelHost
-from segr1_app.ui.pictures import RecentPictures, preview_of
+from segr1_app.ui.preparing import TaskPreparer
 from segr1_app.ui.sittings import Sitting, Sittings
-from segr1_app.ui.views import ViewValue, addressed, canvas_value, revision_value
+from segr1_app.ui.views import ViewValue, address_of, addressed, canvas_value, revision_value
 
 MAX_DRAFT = 4_000_000
 """Longest draft, in characters."""
@@ -61,12 +61,10 @@ class JobHandlers:
         canvas: CanvasHandlers,
     ) -> None:
         self._store = store
-        self._models = models
         self._cache = cache.resolve()
+        self._preparer = TaskPreparer(store, models, self._cache)
         self._sittings = sittings
         self._canvas = canvas
-        self._pictures = RecentPictures(store)
-        self._predicting = threading.Lock()
         self._drafting = threading.Lock()
 
     def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
@@ -78,7 +76,7 @@ class JobHandlers:
 
         Returns:
             {"task": its number, or None when nothing is left, "canvas": what the canvas shows, "instruction",
-            "picture_name", "reasoning", "prediction": its number or None, "parent": the number of the annotator's own
+            "picture_name", "reasoning", "prediction": its number, "parent": the number of the annotator's own
             revision of it or None, "draft": what `put_draft` kept or None, "decided": whether somebody decided it,
             "saved": what counts of it and is gone on from, {"revision", "verdict", "comment", "objects"}, or None,
             "progress": as of `progress`}.
@@ -87,8 +85,21 @@ class JobHandlers:
         if task is None:
             return {"task": None, "progress": self.progress(annotator)}
         handed = self._handed_out(task, annotator)
-        threading.Thread(target=self._prewarm, args=(annotator, order), name="prewarm", daemon=True).start()
+        self._preparer.prewarm(annotator, _order(order))
         return handed
+
+    def upcoming(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
+        """Wait until the task is ready that comes next, which `next_task` began to prepare, and tell its picture.
+
+        Args:
+            annotator: who works.
+            order: as of `next_task`.
+
+        Returns:
+            {"picture": the address of what is shown of it, or None when there is nothing to wait for}.
+        """
+        preview = self._preparer.prewarmed(annotator, _order(order))
+        return {"picture": preview and address_of(preview)}
 
     def open_task(self, annotator: str, task: int) -> dict[str, Any]:
         """Hold one certain task, also a decided one, to go on from what was saved; the one held before is free.
@@ -169,7 +180,7 @@ class JobHandlers:
             the annotator saved the task elsewhere in the meantime: nothing was stored then.
         """
         held = self._store.task(int(task))
-        picture = self._pictures.get(held.sha256)
+        picture = self._preparer.picture(held)
         stored = self._store.prediction(prediction) if prediction is not None else None
         edited = read_objects(objects, picture.size)
         correction = self._correction(
@@ -300,17 +311,17 @@ class JobHandlers:
         return number
 
     def _handed_out(self, task: Task, annotator: str) -> dict[str, Any]:
-        picture, prediction = self._prepare(task)
+        picture, prediction = self._preparer.prepare(task)
         draft = self._store.get_draft(task.id, annotator)
         own = self._store.heads(task.id).get(" ".join(annotator.split()))
         current = self._store.current(task.id)
         return {
             "task": task.id,
-            "canvas": self._canvas_value(task, picture, prediction),
+            "canvas": self._canvas_value(task, picture, prediction.prediction),
             "instruction": task.instruction,
             "picture_name": task.picture_name,
-            "reasoning": (prediction.prediction.reasoning or "") if prediction else "",
-            "prediction": prediction.id if prediction else None,
+            "reasoning": prediction.prediction.reasoning or "",
+            "prediction": prediction.id,
             "parent": own.id if own else None,
             "draft": json.loads(draft.content) if draft else None,
             "decided": not task.open,
@@ -318,49 +329,17 @@ class JobHandlers:
             "progress": self.progress(annotator),
         }
 
-    def _prepare(self, task: Task) -> tuple[Picture, StoredPrediction | None]:
-        """A task's picture and prediction, which is made now if nobody made it before."""
-        picture = self._pictures.get(task.sha256)
-        number = self._store.task(task.id).prediction_id
-        if number is None:
-            number = self._predict(picture, task)
-        return picture, self._store.prediction(number)
-
-    def _predict(self, picture: Picture, task: Task) -> int:
-        """Predict for a task, unless somebody did while this one waited; whose task has an answer waits for nobody."""
-        with self._predicting:
-            number = self._store.task(task.id).prediction_id
-            if number is None:
-                pipeline = self._models.pipeline()
-                with self._models.turn:
-                    prediction = pipeline.run(picture, task.instruction)
-                number = self._store.add_prediction(task.id, prediction, self._models.checkpoint)
-            return number
-
-    def _prewarm(self, annotator: str, order: str) -> None:
-        """Predict and encode the task that comes next, so that it is there at once."""
-        try:
-            task = self._store.upcoming(annotator, _order(order))
-            if task is not None:
-                picture, _ = self._prepare(task)
-                preview_of(picture, self._cache)
-                self._models.pipeline().segmenter.encode(picture)
-        except SegR1Error:
-            # Whoever takes the task meets the same error where it can be told.
-            return
-
-    def _canvas_value(self, task: Task, picture: Picture, stored: StoredPrediction | None) -> ViewValue:
-        prediction = stored.prediction if stored else None
+    def _canvas_value(self, task: Task, picture: Picture, prediction: Prediction) -> ViewValue:
         truth = self._store.ground_truth(task.sha256, task.instruction)
         key = self._sittings.begin(Sitting(picture, prediction, truth))
         title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
         value = canvas_value(
             key,
-            preview_of(picture, self._cache),
+            self._preparer.preview(picture),
             title,
             picture.size,
-            objects=prediction.objects if prediction else (),
-            masks=prediction.masks if prediction else (),
+            objects=prediction.objects,
+            masks=prediction.masks,
         )
         return addressed(value)
 

@@ -15,7 +15,7 @@ import gradio as gr
 
 from segr1_app.access import SignIn
 from segr1_app.domain import ImageSize, ObjectMask, ObjectPrompt, Prediction
-from segr1_app.geometry import encode_rle
+from segr1_app.geometry import encode_rle, sample
 from segr1_app.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.roles import MAY, Person
 from segr1_app.store import Revision
@@ -91,16 +91,18 @@ def canvas_value(
         title: what is read out for it.
         image_wh: the original picture's size, the frame of ``objects`` and ``masks``.
         objects: the mask prompts.
-        masks: one per object, or none.
+        masks: one per object, or none; they travel at the size of the canvas.
     """
-    rles = [encode_rle(found.mask) if found.mask.any() else None for found in masks]
+    live = live_size(image_wh)
+    shown = [sample(found.mask, live) for found in masks]
+    rles = [encode_rle(mask) if mask.any() else None for mask in shown]
     rles += [None] * (len(objects) - len(rles))
     return {
         "key": key,
         "picture": file_value(picture, picture.name),
         "title": title,
         "image_size": list(image_wh),
-        "live_size": list(live_size(image_wh)),
+        "live_size": list(live),
         "palette": list(OBJECT_COLOURS),
         "casing": CASING,
         "objects": [{**prompt_value(prompt), "mask": rle} for prompt, rle in zip(objects, rles, strict=True)],

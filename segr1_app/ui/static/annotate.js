@@ -187,9 +187,20 @@ class Annotate {
       ? "Nothing is left for you to do: every open task is decided, held by somebody or skipped by you."
       : "There are no tasks yet: import pictures below.");
     this.render(task.progress);
-    if (this.task) this.canvas.frame.focus({ preventScroll: true });
+    if (this.task) {
+      this.canvas.frame.focus({ preventScroll: true });
+      this.#lookAhead();
+    }
     if (this.task && draft !== task.draft) this.keep();
   }
+
+  /** Have the picture that comes next in this browser, too, before it is asked for. */
+  async #lookAhead() {
+    const reply = await answer(() => this.server.upcoming({ annotator: this.annotator, order: this.order.value }));
+    if (reply?.picture) this.coming.src = reply.picture;
+  }
+
+  coming = new Image();
 
   edited() {
     this.clicks++;
