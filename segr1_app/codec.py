@@ -95,6 +95,8 @@ _NUMBER = r"[0-9]++(?:\.[0-9]++)?+"
 _GAP = r"\s*+"
 _COMMA = rf"{_GAP},{_GAP}"
 _LOOSE_NUMBER = re.compile(rf"-?{_NUMBER}")
+_LOOSE_VALUE = re.compile(r"[^\s,\[\]]++")
+_INNERMOST = re.compile(r"\[([^\[\]]*+)\]")
 _BOX_LIST = re.compile(rf"{_GAP}\[{_GAP}{_NUMBER}(?:{_COMMA}{_NUMBER}){{3}}{_GAP}\]{_GAP}")
 _POINT = rf"\[{_GAP}{_NUMBER}{_COMMA}{_NUMBER}{_GAP}\]"
 _POINT_LIST = re.compile(rf"{_GAP}\[{_GAP}(?:{_POINT}(?:{_COMMA}{_POINT})*+)?+{_GAP}\]{_GAP}")
@@ -131,7 +133,8 @@ def format_completion(reasoning: str, objects: Sequence[ObjectPrompt], grammar: 
     """The canonical completion: what `parse_completion` reads back unchanged if each point is its object's own.
 
     Raises:
-        ValueError: when the reasoning is empty or holds one of the tags, or the objects do not suit the grammar.
+        ValueError: when the reasoning is empty or holds one of the tags, or the objects do not suit the grammar or are
+            more than are read back.
     """
     if not can_be_reasoning(reasoning):
         raise ValueError("the reasoning must be text without any of the answer's tags")
@@ -144,6 +147,8 @@ def format_completion(reasoning: str, objects: Sequence[ObjectPrompt], grammar: 
     }
     if not suits[grammar]:
         raise ValueError(f"a completion of the {grammar.value} grammar cannot hold these objects")
+    if len(boxes) > MAX_BOXES or len(points) > MAX_POINTS:
+        raise ValueError(f"a completion holds {MAX_BOXES} boxes and {MAX_POINTS} points at most")
     written = [f"<bbox>[{','.join(_spell(value) for value in box.xyxy)}]</bbox>" for box in boxes]
     if grammar is Grammar.ABSTENTION:
         written = ["<bbox>[]</bbox>"]
@@ -158,8 +163,8 @@ def parse_completion(
     """Read a completion; never raises on any text.
 
     Of a malformed one everything readable is returned: of a box that leaves the frame, the part inside; impossible
-    boxes, points outside the frame and points without a label are left out. Every point goes to the smallest box that
-    holds it, else to the nearest.
+    boxes, points outside the frame and points without a label are left out, and so is what has a number too few or one
+    that is none. Every point goes to the smallest box that holds it, else to the nearest.
 
     Args:
         text: what the policy wrote.
@@ -196,7 +201,7 @@ def box_inside(xyxy: tuple[float, ...], frame: ImageSize, spelled: str) -> tuple
     inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
     problems = []
     if inside != (x1, y1, x2, y2):
-        problems.append(f"the box {spelled} leaves the picture of {width} x {height}")
+        problems.append(f"the box {spelled} leaves the picture of {width} x {height}: it is cut there")
     if inside[0] < inside[2] and inside[1] < inside[3]:
         return Box(*inside), tuple(problems)
     problems.append(f"the box {spelled} has no area in the picture: it is left out")
@@ -296,7 +301,9 @@ class _Reader:
             self._problem(f"there are more than {MAX_BOXES} boxes: the others are left out")
         for content in contents[:MAX_BOXES]:
             self._check_list("bbox", content, _BOX_LIST, "[x1,y1,x2,y2]")
-            for numbers in _tuples(_numbers(content, 4 * MAX_BOXES), 4):
+            for numbers in _tuples(content, 4, MAX_BOXES):
+                if numbers is None:
+                    continue
                 box, problems = box_inside(numbers, self.frame, quote(content))
                 for problem in problems:
                     self._problem(problem)
@@ -309,14 +316,17 @@ class _Reader:
             self._check_list("points", points, _POINT_LIST, "[[x,y],...]")
         if labels is not None:
             self._check_list("labels", labels, _LABEL_LIST, "[1,0,...]")
-        places = _tuples(_numbers(points or "", 2 * MAX_POINTS + 2), 2)
-        values = _numbers(labels or "", MAX_POINTS + 1)
+        places = _tuples(points or "", 2, MAX_POINTS + 1)
+        values = _values(labels or "", MAX_POINTS + 1)
         if max(len(places), len(values)) > MAX_POINTS:
             self._problem(f"there are more than {MAX_POINTS} points: the others are left out")
         elif len(places) != len(values):
             self._problem(f"{len(places)} points have {len(values)} labels: what has no partner is left out")
         found = []
-        for (x, y), value in list(zip(places, values, strict=False))[:MAX_POINTS]:
+        for place, value in list(zip(places, values, strict=False))[:MAX_POINTS]:
+            if place is None or value is None:
+                continue
+            x, y = place
             if value not in (0, 1):
                 self._problem(f"the label {_spell(value)} is neither 1 nor 0: its point is left out")
             elif problem := point_outside(x, y, self.frame):
@@ -326,14 +336,33 @@ class _Reader:
         return found
 
 
-def _numbers(text: str, limit: int) -> list[float]:
-    """The first ``limit`` numbers of a text, whatever stands between them."""
-    return [float(match[0]) for match in islice(_LOOSE_NUMBER.finditer(text), limit)]
+def _values(text: str, limit: int) -> list[float | None]:
+    """The first ``limit`` values between commas and brackets, None for one that is not a number."""
+    spelled = (match[0] for match in islice(_LOOSE_VALUE.finditer(text), limit))
+    return [float(value) if _LOOSE_NUMBER.fullmatch(value) else None for value in spelled]
 
 
-def _tuples(values: Sequence[float], length: int) -> list[tuple[float, ...]]:
-    """The values ``length`` at a time; fewer left over at the end are dropped."""
-    return list(zip(*(values[start::length] for start in range(length)), strict=False))
+def _tuples(text: str, length: int, limit: int) -> list[tuple[float, ...] | None]:
+    """The first ``limit`` tuples of so many numbers; None for one with a number too few or too many, or that is none.
+
+    A tuple stands in brackets of its own; where brackets are forgotten, it ends after its last number. What was written
+    about one place is never read as part of another.
+    """
+    groups = [match[1] for match in islice(_INNERMOST.finditer(text), limit)] or [text]
+    found: list[tuple[float, ...] | None] = []
+    for group in groups:
+        values = _values(group, length * limit)
+        whole = len(values) % length == 0 and (values or len(groups) == 1)
+        found += [_numbers(values[at : at + length]) for at in range(0, len(values), length)] if whole else [None]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def _numbers(values: Sequence[float | None]) -> tuple[float, ...] | None:
+    """The values, if each is a number."""
+    numbers = tuple(value for value in values if value is not None)
+    return numbers if len(numbers) == len(values) else None
 
 
 def _spell(value: float) -> str:

@@ -226,8 +226,8 @@ class VlmPolicy:
                             streamer=streamer,
                             stopping_criteria=StoppingCriteriaList([_StopWhen(stopped)]),
                         )
-                except (RuntimeError, ValueError, ModelError) as error:
-                    failures.append(error)  # raised again below, in the thread of whoever reads the text
+                except Exception as error:  # noqa: BLE001 - raised again below, for whoever reads the text
+                    failures.append(error)
                 finally:
                     streamer.on_finalized_text("", stream_end=True)
 

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segr1_app.codec import (
+    MAX_BOXES,
     MAX_INSTRUCTION,
+    MAX_POINTS,
     PRESETS,
     Grammar,
     check_instruction,
@@ -147,6 +149,38 @@ def test_what_can_be_read_of_a_malformed_completion_is_returned() -> None:
     assert not parsed.well_formed
 
 
+@pytest.mark.parametrize(
+    ("answer", "boxes", "points"),
+    [
+        ("<bbox>[1e2,60,300,300]</bbox>, <points>[[5,6]]</points>, <labels>[1]</labels>", [], [(5, 6, 1)]),
+        ("<bbox>[.5,60,30,300]</bbox>, <points>[[5,6]]</points>, <labels>[1]</labels>", [], [(5, 6, 1)]),
+        ("<bbox>[1,2,3]</bbox><bbox>[1,2,3,4]</bbox><points>[]</points><labels>[]</labels>", [(1, 2, 3, 4)], []),
+        ("<bbox>1, 2, 3, 4</bbox>", [(1, 2, 3, 4)], []),
+        ("<bbox>[[1,2,3,4],[5,6,7,8]]</bbox>", [(1, 2, 3, 4), (5, 6, 7, 8)], []),
+        ("<points>[[50,60],[70],[80,90]]</points><labels>[1,0,1]</labels>", [], [(50, 60, 1), (80, 90, 1)]),
+        ("<points>[[50,60],[],[80,90]]</points><labels>[1,0,1]</labels>", [], [(50, 60, 1), (80, 90, 1)]),
+        ("<points>[[50,60],[70,x],[80,90]]</points><labels>[1,0,yes]</labels>", [], [(50, 60, 1)]),
+        ("<points>50,60,70,80</points><labels>1,0</labels>", [], [(50, 60, 1), (70, 80, 0)]),
+    ],
+)
+def test_nothing_is_read_that_was_not_written(
+    answer: str, boxes: list[tuple[int, ...]], points: list[tuple[int, ...]]
+) -> None:
+    parsed = parse_completion(f"<think> a </think> {answer}", (400, 400))
+    assert not parsed.well_formed
+    assert [prompt.box.xyxy for prompt in parsed.objects if prompt.box] == boxes
+    assert [(point.x, point.y, point.label) for prompt in parsed.objects for point in prompt.points] == points
+
+
+def test_more_than_is_read_back_is_not_written() -> None:
+    box, points = Box(0.0, 0.0, 9.0, 9.0), (Point(1.0, 1.0, 1),) * MAX_POINTS
+    most = (ObjectPrompt(box, points), *[ObjectPrompt(box)] * (MAX_BOXES - 1))
+    assert parse_completion(format_completion("a", most), (9, 9)).well_formed
+    for more in ((*most, ObjectPrompt(box)), (ObjectPrompt(box, (*points, points[0])),)):
+        with pytest.raises(ValueError, match="at most"):
+            format_completion("a", more)
+
+
 def test_points_go_to_the_smallest_box_around_them_else_to_the_nearest() -> None:
     text = (
         "<think> two </think> <bbox>[0,0,500,500]</bbox>, <bbox>[100,100,200,200]</bbox>, "
@@ -191,8 +225,11 @@ def test_abstention_is_a_form_of_its_own() -> None:
         "9" * 1_000_000,
         "\n" * 1_000_000,
         "<think> " + "a" * 1_000_000,
+        "<points>" + "[" * 1_000_000,
+        "<points>" + "[a" * 500_000,
+        "<bbox>[1,2" + " [" * 400_000 + "1" * 200_000,
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_a_megabyte_is_read_in_under_a_second(text: str) -> None:
     started = time.perf_counter()

@@ -88,6 +88,17 @@ def test_closing_a_stream_stops_it_and_frees_the_policy(policy: VlmPolicy) -> No
     assert "".join(policy.stream(PICTURE, INSTRUCTION)).startswith("".join(begun))
 
 
+def test_whatever_goes_wrong_in_the_model_is_raised_and_is_no_empty_answer(
+    policy: VlmPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generate(**_: object) -> None:
+        raise IndexError("index out of range in self")  # torch's words for a token that the model does not know
+
+    monkeypatch.setattr(policy._model, "generate", generate)
+    with pytest.raises(IndexError, match="out of range"):
+        list(policy.stream(PICTURE, INSTRUCTION))
+
+
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1600, 200), (200, 1600), (28, 28), (1000, 1000)])
 def test_the_model_sees_the_frame_it_speaks_in(policy: VlmPolicy, size: tuple[int, int]) -> None:
     picture, _ = ellipse_scene(*size, (0.5, 0.5), (0.2, 0.2))
