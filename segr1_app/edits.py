@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, SegR1Error
-from segr1_app.geometry import Rle, check_rle, decode_rle, sample
+from segr1_app.geometry import Rle, check_rle, decode_rle, most_objects, sample
 
 MAX_OBJECTS, MAX_POINTS, MAX_STROKES, MAX_PLACES = 64, 256, 2000, 20_000
 """Most objects of a picture, points and strokes of an object, and places of a stroke."""
@@ -92,6 +92,9 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
     Raises:
         EditError: when it is anything else, reaches out of the picture, or is larger than a person could have made it.
     """
+    most = most_objects(image_wh)
+    if isinstance(value, list) and len(value) > most:
+        raise EditError(f"A picture of {image_wh.width} x {image_wh.height} pixels takes {most} objects at most.")
     try:
         return tuple(_object(entry, image_wh) for entry in _listed(value, MAX_OBJECTS))
     except (KeyError, TypeError, ValueError) as error:

@@ -18,6 +18,9 @@ from pycocotools import mask as coco
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 
+MASK_BYTES = 2**30
+"""How much memory an answer's masks of full size may take."""
+
 
 class Rle(TypedDict):
     """A mask in COCO's compressed run-length encoding; ``size`` is [height, width]."""
@@ -152,6 +155,11 @@ def check_rle(rle: Rle) -> None:
             value, shift = 0, 0
     if shift or any(run < 0 for run in runs) or sum(runs) != height * width or min(height, width) < 1:
         raise ValueError(f"the run lengths do not add up to {width} x {height} pixels")
+
+
+def most_objects(image_wh: ImageSize) -> int:
+    """How many objects of a picture are given masks of its size, a byte a pixel, in `MASK_BYTES`; at least one."""
+    return max(1, MASK_BYTES // (image_wh.width * image_wh.height))
 
 
 def unite(masks: Iterable[Mask], size: ImageSize) -> Mask:

@@ -12,7 +12,7 @@ from segr1_app.choosing import choose_models
 from segr1_app.config import Settings
 from segr1_app.domain import Prediction
 from segr1_app.embeddings import Embedding
-from segr1_app.geometry import rescale_objects, unite
+from segr1_app.geometry import most_objects, rescale_objects, unite
 from segr1_app.images import Picture
 from segr1_app.policy import Policy, VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter, Segmenter
@@ -131,7 +131,12 @@ class Pipeline:
         begun = time.perf_counter()
         policy_wh = self.policy.frame(picture.size)
         parsed = self.policy.dialect.parse(completion, policy_wh)
-        objects = rescale_objects(parsed.objects, from_wh=policy_wh, to_wh=picture.size)
+        most = most_objects(picture.size)
+        left_out = len(parsed.objects) - most
+        problems = parsed.problems
+        if left_out > 0:
+            problems += (f"{left_out} objects are left out: a picture this large is given {most} masks at most",)
+        objects = rescale_objects(parsed.objects[:most], from_wh=policy_wh, to_wh=picture.size)
         masks = self.segmenter.decode(embedding, objects)
         stages = {**seconds, "decode": time.perf_counter() - begun}
         return Prediction(
@@ -141,7 +146,7 @@ class Pipeline:
             policy_size=policy_wh,
             reasoning=parsed.reasoning,
             objects=objects,
-            problems=parsed.problems,
+            problems=problems,
             well_formed=parsed.well_formed,
             masks=masks,
             mask=unite((found.mask for found in masks), picture.size),

@@ -148,6 +148,13 @@ def test_strokes_go_on_top_of_what_an_earlier_revision_painted() -> None:
         read_objects([{**ENTRY, "painted": {"size": [10, 10], "counts": "1"}}], SIZE)
 
 
+def test_a_huge_picture_takes_fewer_objects() -> None:
+    blank = {"box": None, "points": [], "name": "", "strokes": [], "start": None}
+    assert len(read_objects([blank] * 16, ImageSize(8000, 8000))) == 16
+    with pytest.raises(EditError, match="8000 x 8000 pixels takes 16 objects at most"):
+        read_objects([blank] * 17, ImageSize(8000, 8000))
+
+
 def test_a_final_mask_is_segmented_less_erased_plus_painted() -> None:
     segmented, painted, erased = np.zeros((3, 1, 3), dtype=bool)
     segmented[0, :2] = erased[0, 0] = painted[0, 2] = True

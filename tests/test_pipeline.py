@@ -120,3 +120,16 @@ def test_together_is_as_one_by_one(pipeline: Pipeline) -> None:
         assert found.seconds["total"] == pytest.approx(
             sum(found.seconds[stage] for stage in ("policy", "encode", "decode"))
         )
+
+
+def test_a_picture_is_given_no_more_masks_than_memory_holds(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, _ = ellipse_scene(640, 480, (0.4, 0.5), (0.2, 0.3))
+    monkeypatch.setattr("segr1_app.geometry.MASK_BYTES", 2 * 640 * 480)
+    boxes = "".join(f"<bbox>[{x},10,{x + 20},40]</bbox>" for x in (10, 40, 70))
+    said = f"<think> three </think>{boxes}<points>[]</points><labels>[]</labels>"
+    embedding = pipeline.segmenter.encode(picture)
+    prediction = pipeline._prediction(picture, INSTRUCTION, said, embedding, {})
+    assert len(prediction.masks) == len(prediction.objects) == 2
+    assert prediction.problems == ("1 objects are left out: a picture this large is given 2 masks at most",)
