@@ -49,7 +49,7 @@ def serve(settings: Settings) -> None:
     """Build the page, serve it, and load the models behind it; returns when interrupted or told to end.
 
     Raises:
-        SettingsError: when the address, the store or the people's file cannot be had.
+        SettingsError: when the address, the data folder, the store or the people's file cannot be had.
     """
     cache = prepare_cache(settings.home)
     log_as(settings.log)
@@ -119,9 +119,15 @@ def prepare_cache(home: Path) -> Path:
 
     Returns:
         The absolute folder in which uploads, previews and downloads live.
+
+    Raises:
+        SettingsError: when the data folder cannot be made.
     """
     cache = (home / "cache").resolve()
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--home {home} cannot be made a folder ({error.strerror}): name another.") from error
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

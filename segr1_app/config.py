@@ -88,15 +88,15 @@ class Settings:
         """The settings among parsed ``arguments``; what a command did not ask for keeps its default.
 
         Raises:
-            SettingsError: for a port outside 0-65535, a home that is a file, or a number format or an attention that
+            SettingsError: for a port outside 1-65535, a home that is a file, or a number format or an attention that
                 there is not; for --admin beside --auth.
         """
         given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
         if "policy" in given and given["policy"] is None:
             given["policy"] = ("home" in given and promoted_policy(given["home"])) or AUTO
         settings = cls(**given)
-        if not 0 <= settings.port <= 65535:
-            raise SettingsError(f"--port {settings.port} is not a port; choose a number from 0 to 65535.")
+        if not 1 <= settings.port <= 65535:
+            raise SettingsError(f"--port {settings.port} is not a port; choose a number from 1 to 65535.")
         if settings.sync_seconds <= 0:
             raise SettingsError(f"--sync-seconds {settings.sync_seconds} is no time to wait; choose 1 or more.")
         if settings.admin and settings.auth is not None:

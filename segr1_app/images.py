@@ -4,20 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError, RgbPixels
 
 MAX_PIXELS = 64_000_000
 """Largest picture taken, in pixels."""
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""File name endings, in lower case, by which pictures in a folder are known."""
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
+"""What is read, by Pillow's names, whatever a file is called; JPEG holds MPO. For some others, such as EPS, Pillow
+would start a program of this machine."""
+IMAGE_SUFFIXES = frozenset(
+    {".apng", ".avif", ".avifs", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png"}
+    | {".tif", ".tiff", ".webp"}
+)
+"""File name endings, in lower case, by which pictures in a folder are known. Those of HEIC are there although it is not
+read: such a picture is named, not passed over."""
+
+_HOSTILE = (
+    # What Pillow raises on damaged or hostile bytes. Its parsers are written for files that keep to their format: what
+    # these say of themselves is unpacked, looked up, divided and seeked to without being checked first.
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by the value of its EXIF orientation tag (Exif 2.32, 4.6.4)."""
+_WHITES = {"I": (65535,), "F": (1, 255, 65535)}
+"""Values that may stand for white, by the kind of number; integers are 16 bit, as Pillow's own writers take them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,38 +87,24 @@ def load_picture(source: Path | bytes) -> Picture:
     animation the first frame is taken.
 
     Raises:
-        PictureError: when it is missing, no picture, truncated, or larger than 64 megapixels.
+        PictureError: when it is missing, a folder, not to be read by this user, of no format that is taken, damaged,
+            truncated, hostile, larger than 64 megapixels, or of numbers that are not finite.
     """
-    name = f"'{source.name}'" if isinstance(source, Path) else "The picture"
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns below our own limit, which is checked before anything is decoded.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
-                return picture_from_pil(image)
-    except PictureError as error:
-        raise PictureError(f"{name}: {error}") from error
-    except Image.DecompressionBombError as error:
-        raise PictureError(f"{name}: {_too_large()}") from error
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{name} is not a picture that can be read: give a JPEG, PNG, WebP or TIFF file.") from error
-    except FileNotFoundError as error:
-        raise PictureError(f"There is no file '{source!s}'.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # Pillow's decoders raise any of these on truncated or hostile content.
-        raise PictureError(f"{name} is damaged or truncated and cannot be read ({error}).") from error
+    with _opened(source, f"'{source.name}'" if isinstance(source, Path) else "The picture") as image:
+        return picture_from_pil(image)
 
 
 def picture_from_pil(image: Image.Image) -> Picture:
     """A Pillow image as a picture.
 
+    16-bit values become 8-bit ones by their range, whatever their brightest is: 65535 is white. Numbers that know no
+    white of their own get the least that holds them: 1, 255 or 65535 for floats, else the brightest of them.
+
     Raises:
-        PictureError: when it is larger than 64 megapixels or has no area.
+        PictureError: when it is larger than 64 megapixels, has no area, or has values that are not finite.
     """
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise PictureError(_too_large(f"Its size of {width} x {height} pixels"))
-    return picture_from_array(np.asarray(_to_rgb(ImageOps.exif_transpose(image))))
+    _check_size(image)
+    return picture_from_array(np.asarray(_to_rgb(_upright(image))))
 
 
 def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
@@ -107,30 +134,80 @@ def load_mask(source: Path | bytes) -> Mask:
     in 8 as in 16 bit, and soft edges are cut at one half; an all-black file is an empty mask.
 
     Raises:
-        DatasetError: when the file cannot be read as an image, or is larger than any picture.
+        DatasetError: when the file cannot be read as an image for any of the reasons of `load_picture`.
     """
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as file:
-            if file.width * file.height > MAX_PIXELS:
-                raise DatasetError(_too_large(f"The mask's size of {file.width} x {file.height} pixels"))
+        with _opened(source, f"The mask '{source}'" if isinstance(source, Path) else "The mask") as image:
             # A palette's indices are the labels; any other colour mode is a grey picture in disguise.
-            grey = file if file.mode in {"1", "L", "P", "I", "F"} or file.mode.startswith("I;16") else file.convert("L")
-            values = np.asarray(grey).astype(np.float64)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        name = f"The mask '{source}'" if isinstance(source, Path) else "The mask"
-        raise DatasetError(f"{name} cannot be read: {error}") from error
+            labels = image.mode in {"1", "L", "P"} or _is_deep(image)
+            values = _finite(image if labels else image.convert("L"))
+    except PictureError as error:
+        raise DatasetError(str(error)) from error
     mask: Mask = values > values.max(initial=0) / 2
     return mask
+
+
+@contextmanager
+def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
+    """A file as an image of a size that is taken.
+
+    What goes wrong with it, also while it is decoded in the block, becomes a `PictureError` that calls it ``name``.
+    """
+    with _content(source) as content, warnings.catch_warnings():
+        # Pillow warns below our own limit, which is checked before anything is decoded.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(content, formats=FORMATS) as image:
+                _check_size(image)
+                yield image
+        except PictureError as error:
+            raise PictureError(f"{name}: {error}") from error
+        except Image.DecompressionBombError as error:
+            raise PictureError(f"{name}: {_too_large()}") from error
+        except UnidentifiedImageError as error:
+            raise PictureError(
+                f"{name} is not a picture that can be read: give a JPEG, PNG, WebP or TIFF file."
+            ) from error
+        except _HOSTILE as error:
+            raise PictureError(f"{name} is damaged or truncated and cannot be read ({error}).") from error
+
+
+def _content(source: Path | bytes) -> BinaryIO:
+    """A file's content to read from; what the system has against opening it is no damage, and told as what it is."""
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    try:
+        return source.open("rb")
+    except FileNotFoundError as error:
+        raise PictureError(f"There is no file '{source}'.") from error
+    except IsADirectoryError as error:
+        raise PictureError(f"'{source}' is a folder, not a picture.") from error
+    except PermissionError as error:
+        raise PictureError(f"'{source}' may not be read: change its permissions.") from error
+    except OSError as error:
+        raise PictureError(f"'{source}' cannot be opened ({error.strerror}).") from error
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise PictureError(_too_large(f"Its size of {image.width} x {image.height} pixels"))
 
 
 def _too_large(what: str = "It") -> str:
     return f"{what} exceeds the {MAX_PIXELS // 1_000_000} megapixels that are taken: scale the picture down first."
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """An image as it was seen. Of its EXIF only the orientation is read: Pillow's own way writes all of it anew."""
+    image.load()  # some decoders turn it themselves, and then drop the tag
+    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Any of Pillow's modes as 8-bit RGB."""
-    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
-        return Image.fromarray(_stretch(np.asarray(image).astype(np.float64))).convert("RGB")
+    if _is_deep(image):
+        return Image.fromarray(_to_8_bit(_finite(image), _WHITES[image.mode[0]])).convert("RGB")
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         ground = Image.new("RGBA", layered.size, "white")
@@ -138,9 +215,22 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _stretch(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """Grey values of any range as 8 bit: 16-bit pictures by their top byte, floats in [0, 1] by their value."""
+def _is_deep(image: Image.Image) -> bool:
+    """Whether its values are grey ones of more than 8 bit."""
+    return image.mode in {"I", "F"} or image.mode.startswith("I;16")
+
+
+def _finite(image: Image.Image) -> npt.NDArray[np.float64]:
+    """The values of a grey image, float64 (height, width), none of which is missing or infinite."""
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise PictureError("Some of its values are infinite or not a number: replace them, or save it in 8 bit.")
+    return values
+
+
+def _to_8_bit(values: npt.NDArray[np.float64], whites: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Grey values as 8 bit, with the first of ``whites`` that none exceeds as white, else the brightest of them."""
     top = values.max(initial=0)
-    scale = 1.0 if top <= 0 else 255.0 if top <= 1 else 1.0 if top <= 255 else 1 / 257 if top <= 65535 else 255.0 / top
-    scaled: npt.NDArray[np.uint8] = (values * scale).round().clip(0, 255).astype(np.uint8)
+    white = next((white for white in whites if top <= white), top)
+    scaled: npt.NDArray[np.uint8] = (values * (255 / white)).round().clip(0, 255).astype(np.uint8)
     return scaled

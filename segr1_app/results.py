@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
@@ -52,6 +54,9 @@ def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem
 
     Returns:
         The files, by what they hold: "mask" (8-bit PNG, 0 or 255), "overlay" (PNG) and "record" (JSON).
+
+    Raises:
+        OSError: when one of them cannot be written.
     """
     prefix = f"{stem}." if stem else ""
     files = {
@@ -59,8 +64,8 @@ def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem
         "overlay": folder / f"{prefix}overlay.png",
         "record": folder / f"{prefix}prediction.json",
     }
-    Image.fromarray(prediction.mask.astype(np.uint8) * 255).save(files["mask"])
-    Image.fromarray(draw_overlay(picture.pixels, prediction.objects, prediction.masks)).save(files["overlay"])
+    _write_png(files["mask"], prediction.mask.astype(np.uint8) * 255)
+    _write_png(files["overlay"], draw_overlay(picture.pixels, prediction.objects, prediction.masks))
     record = json.dumps(prediction_record(prediction), indent=2, ensure_ascii=False)
     files["record"].write_text(record + "\n", encoding="utf-8")
     return files
@@ -87,6 +92,9 @@ def save_correction(
 
     Returns:
         The files, as those of `save_prediction`.
+
+    Raises:
+        OSError: when one of them cannot be written.
     """
     nothing = np.zeros(picture.pixels.shape[:2], dtype=np.bool_)
     union: Mask = np.logical_or.reduce([nothing, *(found.mask for found in masks)])
@@ -95,8 +103,8 @@ def save_correction(
         "overlay": folder / "corrected-overlay.png",
         "record": folder / "correction.json",
     }
-    Image.fromarray(union.astype(np.uint8) * 255).save(files["mask"])
-    Image.fromarray(draw_overlay(picture.pixels, objects, masks)).save(files["overlay"])
+    _write_png(files["mask"], union.astype(np.uint8) * 255)
+    _write_png(files["overlay"], draw_overlay(picture.pixels, objects, masks))
     record = {
         "image_size": _size(picture.size),
         "sha256": picture.sha256,
@@ -109,6 +117,13 @@ def save_correction(
     }
     files["record"].write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return files
+
+
+def _write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    # In memory first: where Pillow's encoder writes to a file itself, it does not tell why it could not.
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    path.write_bytes(encoded.getbuffer())
 
 
 def _size(size: ImageSize) -> dict[str, int]:

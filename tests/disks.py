@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 CAP_DAC_OVERRIDE = 1
+CAP_DAC_READ_SEARCH = 2
 PR_CAPBSET_DROP = 24
-# For root every file is writable, unless the process has given up that right before it starts a program.
+# For root every file is readable and writable, unless the process has given up that right before it starts a program.
 _MERE_MORTAL = (
     "import ctypes, os, sys\n"
-    f"assert ctypes.CDLL(None).prctl({PR_CAPBSET_DROP}, {CAP_DAC_OVERRIDE}, 0, 0, 0) == 0\n"
+    f"for right in ({CAP_DAC_OVERRIDE}, {CAP_DAC_READ_SEARCH}):\n"
+    f"    assert ctypes.CDLL(None).prctl({PR_CAPBSET_DROP}, right, 0, 0, 0) == 0\n"
     "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 )
 

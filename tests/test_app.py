@@ -23,6 +23,7 @@ from segr1_app.ui.models import LoadedModels, ModelHost
 from segr1_app.ui.runs import RunHandlers
 from segr1_app.ui.sittings import Sittings
 from segr1_app.ui.views import canvas_value
+from tests.hostile import tiff_with_a_fraction
 
 ROOT = Path(app.__file__).parent
 INSTRUCTION = "Identify and segment all the primary objects."
@@ -69,14 +70,26 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert option in text
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--port", "seven"], ["--home", "app.py"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--port", "70000"],
+        ["--port", "0"],
+        ["--port", "seven"],
+        ["--home", "app.py"],
+        ["--home", "app.py/home"],
+        ["--home", "/proc/nope"],
+    ],
+)
 def test_arguments_that_make_no_sense_end_with_a_sentence(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit, match="2"):
         app.main(arguments)
-    assert "app.py: error:" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "app.py: error:" in told
+    assert arguments[0] in told.splitlines()[-1]
 
 
 def test_a_port_that_is_taken_is_said_to_be(
@@ -172,6 +185,18 @@ def test_a_client_cannot_name_a_file_that_it_did_not_upload(pipeline: Pipeline, 
         _, answer = handlers.show(stranger)
         assert answer["phase"] == "failed"
         assert "not an upload" in answer["failure"]
+
+
+def test_a_hostile_picture_is_told_of_in_a_sentence(pipeline: Pipeline, tmp_path: Path) -> None:
+    handlers = RunHandlers(hosted(pipeline), tmp_path, Sittings())
+    file = tmp_path / "photo.tiff"
+    file.write_bytes(tiff_with_a_fraction())
+    picture = {"path": str(file), "meta": {"_type": "gradio.FileData"}}
+    *_, ran = (answer for _, answer, _, _ in handlers.run(picture, INSTRUCTION))
+    _, shown = handlers.show(picture)
+    for answer in (ran, shown):
+        assert answer["phase"] == "failed"
+        assert "photo.tiff' is damaged" in answer["failure"]
 
 
 def test_the_canvas_takes_prompts_without_masks(tmp_path: Path) -> None:

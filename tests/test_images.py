@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
+import subprocess
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image, features
 
 from segr1_app.domain import DatasetError, PictureError
 from segr1_app.images import load_mask, load_picture, picture_from_array, picture_from_pil
+from tests.disks import bound_by_permissions
+from tests.hostile import exif_block, tiff_with_a_fraction
 
 RED, WHITE = (200, 30, 40), (255, 255, 255)
 
@@ -33,8 +37,9 @@ def png_bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
 
 
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_rotation_is_applied_once(orientation: int) -> None:
+def test_exif_rotation_is_applied_once(orientation: int, kind: str, options: dict[str, bool]) -> None:
     upright = np.zeros((20, 40, 3), np.uint8)
     upright[:10, :20] = RED
     # What a camera stores so that the orientation tag turns it upright again: each operation's inverse.
@@ -44,9 +49,19 @@ def test_exif_rotation_is_applied_once(orientation: int) -> None:
         stored = stored.transpose(Image.Transpose(turn))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = load_picture(encoded(stored, "PNG", exif=exif))
+    picture = load_picture(encoded(stored, kind, exif=exif, **options))
     assert picture.size == (40, 20)
     assert np.array_equal(picture.pixels, upright)
+
+
+@pytest.mark.parametrize("text_tag", [0x0100, 0x011A, 0x0128], ids=["width", "resolution", "unit"])
+def test_nothing_in_exif_but_the_orientation_counts(text_tag: int) -> None:
+    upright = np.zeros((16, 32, 3), np.uint8)
+    upright[:, :16] = RED
+    stored = Image.fromarray(np.rot90(upright))
+    picture = load_picture(encoded(stored, "JPEG", quality=100, subsampling=0, exif=exif_block(6, text_tag)))
+    assert picture.size == (32, 16)
+    assert np.abs(picture.pixels.astype(int) - upright).max() <= 3
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "I", "F"])
@@ -54,7 +69,9 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     grey = Image.fromarray(np.full((4, 6), 255, np.uint8))
     if mode == "I;16":
         image = Image.fromarray(np.full((4, 6), 65535, np.uint16))
-    elif mode in {"I", "F"}:
+    elif mode == "I":
+        image = Image.fromarray(np.full((4, 6), 65535, np.int32))
+    elif mode == "F":
         image = grey.convert(mode)
     else:
         image = grey.convert("RGB").convert(mode)
@@ -68,6 +85,28 @@ def test_sixteen_bits_keep_their_shades() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(3, axis=0)
     picture = load_picture(encoded(Image.fromarray(ramp)))
     assert np.abs(picture.pixels[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+
+
+@pytest.mark.parametrize(("value", "shade"), [(0, 0), (200, 1), (300, 1), (0x8080, 0x80), (65535, 255)])
+@pytest.mark.parametrize(("dtype", "kind"), [(np.uint16, "PNG"), (np.uint16, "TIFF"), (np.int32, "TIFF")])
+def test_the_shade_of_16_bits_is_that_of_the_value_alone(value: int, shade: int, dtype: type, kind: str) -> None:
+    picture = load_picture(encoded(Image.fromarray(np.full((2, 3), value, dtype)), kind))
+    assert (picture.pixels == shade).all()
+
+
+@pytest.mark.parametrize(("brightest", "shade"), [(1, 128), (255, 128), (65535, 128), (1e9, 128)])
+def test_floats_are_shades_of_the_least_white_that_holds_them(brightest: float, shade: int) -> None:
+    values = np.array([[0, brightest / 2, brightest]], np.float32)
+    assert load_picture(encoded(Image.fromarray(values), "TIFF")).pixels[0, :, 0].tolist() == [0, shade, 255]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_refused(value: float) -> None:
+    content = encoded(Image.fromarray(np.array([[0, value, 1]], np.float32)), "TIFF")
+    with pytest.raises(PictureError, match="not a number"):
+        load_picture(content)
+    with pytest.raises(DatasetError, match="not a number"):
+        load_mask(content)
 
 
 def test_transparent_parts_turn_white() -> None:
@@ -123,6 +162,75 @@ def test_truncated_pictures_are_refused(kind: str) -> None:
         load_picture(whole[: len(whole) // 2])
     with pytest.raises(DatasetError, match="cannot be read"):
         load_mask(whole[: len(whole) // 2])
+
+
+def test_hostile_pictures_are_refused_in_a_sentence() -> None:
+    with pytest.raises(PictureError, match="damaged"):
+        load_picture(tiff_with_a_fraction())
+    with pytest.raises(DatasetError, match="damaged"):
+        load_mask(tiff_with_a_fraction())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"])
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_whatever_is_written_into_a_header_nothing_but_our_own_errors_comes_out(kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    chance = random.Random(0)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8))
+    whole = encoded(picture, kind, exif=exif_block(6, 0x010F))
+    refused = 0
+    for _ in range(150):
+        content = bytearray(whole)
+        for _ in range(chance.choice([1, 2, 4])):
+            content[chance.randrange(min(len(content), 200))] = chance.choice([0, 1, 2, 5, 12, 127, 255])
+        try:
+            load_picture(bytes(content))
+            load_mask(bytes(content))
+        except (PictureError, DatasetError):
+            refused += 1
+    assert refused > 5
+
+
+def test_only_formats_that_are_meant_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ghostscript, started = tmp_path / "gs", tmp_path / "started"
+    ghostscript.write_text(f"#!/bin/sh\ntouch '{started}'\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    file = tmp_path / "photo.png"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(PictureError, match=r"photo\.png' is not a picture"):
+        load_picture(file)
+    with pytest.raises(DatasetError, match=r"photo\.png' is not a picture"):
+        load_mask(file)
+    assert not started.exists()
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "MPO"])
+def test_less_usual_formats_are_read(kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    picture = load_picture(encoded(Image.new("RGB", (16, 8), RED), kind))
+    assert np.abs(picture.pixels.astype(int) - RED).max() <= 12
+
+
+def test_a_folder_is_called_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "photo.png"
+    folder.mkdir()
+    with pytest.raises(PictureError, match=r"photo\.png' is a folder"):
+        load_picture(folder)
+    with pytest.raises(DatasetError, match=r"photo\.png' is a folder"):
+        load_mask(folder)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "photo.png"
+    Image.new("L", (2, 2)).save(file)
+    file.chmod(0o000)
+    code = f"from pathlib import Path\nfrom segr1_app.images import load_picture\nload_picture(Path({str(file)!r}))"
+    done = subprocess.run([*bound_by_permissions(), "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith("photo.png' may not be read: change its permissions.")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def add_command(commands: Any) -> None:
         "predict",
         help="segment pictures by an instruction",
         description="Write STEM.mask.png, STEM.overlay.png and STEM.prediction.json for every picture. A picture that "
-        "cannot be read is named at the end and does not keep the others from being done; the exit status is then 1.",
+        "cannot be read, or whose results cannot be written, is named at the end and does not keep the others from "
+        "being done; the exit status is then 1.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder of pictures")
     parser.add_argument(
@@ -38,7 +39,7 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predict on every picture; 1 when one of them could not be read.
+    """Predict on every picture; 1 when one of them could not be read or its results not be written.
 
     Raises:
         SegR1Error: when nothing at all can be done: no pictures, no models, an empty instruction.
@@ -55,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from segr1_app.pipeline import load_models, working_together  # noqa: PLC0415 - takes seconds, which --help need not
 
-    failures = predict_all(working_together(*load_models(settings)), stems, arguments.instruction, out)
+    many = len(stems) > 1 or any(path.is_dir() for path in arguments.paths)
+    pipeline = working_together(*load_models(settings))
+    failures = predict_all(pipeline, stems, arguments.instruction, out, progress_bar=many)
     done = len(stems) - len(failures)
     print(f"{done} of {len(stems)} pictures done, in {out}")  # noqa: T201
     for failure in failures:
@@ -63,22 +66,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def predict_all(pipeline: Pipeline, stems: dict[Path, str], instruction: str, out: Path) -> list[str]:
-    """Predict on each file, with a progress bar when there are several.
+def predict_all(
+    pipeline: Pipeline, stems: dict[Path, str], instruction: str, out: Path, *, progress_bar: bool
+) -> list[str]:
+    """Predict on each file.
 
     Args:
         pipeline: policy and segmenter.
         stems: the files, and the beginning of each one's output names.
         instruction: what to find.
         out: existing folder for the results.
+        progress_bar: whether to show one.
 
     Returns:
-        One sentence for each picture that could not be read.
+        One sentence for each picture that could not be read or whose results could not be written.
     """
     from segr1_app.results import save_prediction  # noqa: PLC0415 - brings supervision and matplotlib along
 
     failures = []
-    with tqdm(stems.items(), unit="picture", disable=len(stems) == 1) as progress:
+    with tqdm(stems.items(), unit="picture", disable=not progress_bar) as progress:
         for path, stem in progress:
             progress.set_postfix_str(path.name)
             try:
@@ -86,7 +92,11 @@ def predict_all(pipeline: Pipeline, stems: dict[Path, str], instruction: str, ou
             except PictureError as error:
                 failures.append(f"{path}: {error}")
                 continue
-            save_prediction(out, picture, pipeline.run(picture, instruction), stem)
+            prediction = pipeline.run(picture, instruction)
+            try:
+                save_prediction(out, picture, prediction, stem)
+            except OSError as error:
+                failures.append(f"{path}: '{error.filename or out}' cannot be written ({error.strerror}).")
     return failures
 
 
@@ -94,20 +104,28 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
     """The files among ``paths`` and those with a picture's ending directly in its folders, sorted, each once.
 
     Raises:
-        SettingsError: when a path does not exist or there is no picture in any of them.
+        SettingsError: when a path does not exist or cannot be looked into, or there is no picture in any of them.
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            found += sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
-        elif path.exists():
-            found.append(path)
-        else:
-            raise SettingsError(f"There is no file or folder '{path}'.")
+        try:
+            if path.is_dir():
+                found += sorted(entry for entry in path.iterdir() if _is_picture(entry))
+            elif path.exists():
+                found.append(path)
+            else:
+                raise SettingsError(f"There is no file or folder '{path}'.")
+        except OSError as error:
+            raise SettingsError(f"'{path}' cannot be looked into ({error.strerror}).") from error
     if not found:
         endings = ", ".join(sorted(IMAGE_SUFFIXES))
         raise SettingsError(f"There are no pictures to predict on: none of the folders holds {endings}.")
     return list(dict.fromkeys(found))
+
+
+def _is_picture(entry: Path) -> bool:
+    """Whether something in a folder is a picture by its name; a link that leads nowhere is one that cannot be read."""
+    return entry.suffix.lower() in IMAGE_SUFFIXES and not entry.is_dir()
 
 
 def _output_stems(paths: Iterable[Path]) -> dict[Path, str]:
