@@ -16,8 +16,12 @@ from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError, RgbPix
 
 MAX_PIXELS = 64_000_000
 """Largest picture taken, in pixels."""
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""File name endings, in lower case, by which pictures in a folder are known."""
+IMAGE_SUFFIXES = frozenset(
+    {".apng", ".avif", ".avifs", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png"}
+    | {".tif", ".tiff", ".webp"}
+)
+"""File name endings, in lower case, by which pictures in a folder are known. Those of HEIC are there although it is not
+read: such a picture is named, not passed over."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
