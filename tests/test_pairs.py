@@ -81,8 +81,8 @@ def test_everything_unpaired_is_told_by_name(folders: tuple[Path, Path]) -> None
     mask(masks / "a.png")
     told = find_pairs(images, masks).tell_unpaired()
     assert [text.splitlines() for text in told] == [
-        ["9 images have no mask of the same name:", *(f"  {name}" for name in lonely)],
-        ["12 masks have no image of the same name:", *(f"  {name}" for name in sorted(widowed))],
+        ["Images without a mask of the same name (9):", *(f"  {name}" for name in lonely)],
+        ["Masks without an image of the same name (12):", *(f"  {name}" for name in sorted(widowed))],
     ]
     assert str(refused.value).split("\n", 1)[1] == "\n".join(told)
 

@@ -42,10 +42,10 @@ class PairListing:
 
     def tell_unpaired(self) -> list[str]:
         """What has no partner, all of it by name: a text for the images, if there are any, and one for the masks."""
-        sides = (("images", "mask", self.unpaired_images), ("masks", "image", self.unpaired_masks))
+        sides = (("Images without a mask", self.unpaired_images), ("Masks without an image", self.unpaired_masks))
         return [
-            listed(f"{len(files)} {kind} have no {partner} of the same name:", (file.name for file in files))
-            for kind, partner, files in sides
+            listed(f"{kind} of the same name ({len(files)}):", (file.name for file in files))
+            for kind, files in sides
             if files
         ]
 

@@ -73,7 +73,7 @@ def run_benchmark(
         worst: how many of them; 0 for no page.
 
     Returns:
-        Table, protocol and circumstances, ready for JSON; None in all processes but the first.
+        Table, protocol and circumstances, and the failures by the questions' ids; None in all processes but the first.
 
     Raises:
         SegR1Error: when the set or a model cannot be read, not one question can be answered, the log is of another
