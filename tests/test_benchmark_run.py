@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,13 @@ from PIL import Image
 from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, Smeasure, WeightedFmeasure
 
 from segr1_app import metrics
-from segr1_app.domain import DatasetError, ImageSize
+from segr1_app.domain import DatasetError, ImageSize, SettingsError
 from segr1_app.geometry import decode_rle
-from segr1_app.images import load_mask
+from segr1_app.images import Picture, load_mask, load_picture
 from segr1_app.pipeline import Pipeline
 from tests.scenes import ellipse_scene
 from tests.test_benchmark_sets import write_reasonseg, write_refcoco
-from train.benchmarks import protocol
+from train.benchmarks import protocol, run
 from train.benchmarks.catalogue import BENCHMARKS
 from train.benchmarks.log import AnswerLog
 from train.evaluate import main
@@ -41,6 +42,11 @@ def camo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(picture.pixels).save(root / "Imgs" / f"scene{number}.jpg", quality=95)
         Image.fromarray(mask.astype(np.uint8) * 255).save(root / "GT" / f"scene{number}.png")
     return root
+
+
+@pytest.fixture(autouse=True)
+def _no_promoted_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGR1_HOME", str(tmp_path / "home"))
 
 
 def scored(name: str, data: Path, out: Path, *options: str) -> dict[str, Any]:
@@ -139,30 +145,75 @@ def test_short_and_long_queries_are_scored_apart_too(tmp_path: Path) -> None:
     assert asked == "Which one – if any – is a café? Identify and segment it."
 
 
-def test_an_interrupted_run_goes_on_where_it_was(camo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_interrupted_run_goes_on_where_it_was(camo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scored("CAMO", camo, tmp_path / "whole.json", "--prompts", "oracle")
-    data = tmp_path / "copy"
-    for file in (*camo.glob("Imgs/*"), *camo.glob("GT/*")):
-        (data / file.parent.name).mkdir(parents=True, exist_ok=True)
-        (data / file.parent.name / file.name).write_bytes(file.read_bytes())
-    damaged = data / "Imgs" / "scene2.jpg"
-    damaged.write_bytes(damaged.read_bytes()[:400])
     out = tmp_path / "r.json"
-    arguments = ["--benchmark", "CAMO", "--data", str(data), "--json", str(out), "--prompts", "oracle"]
-    assert main([*arguments, "--device", "cpu"]) == 1
-    assert "scene2.jpg" in caplog.text
+    arguments = ["--benchmark", "CAMO", "--data", str(camo), "--json", str(out), "--prompts", "oracle"]
+
+    def load_until_interrupted(path: Path) -> Picture:
+        if path.stem == "scene2":
+            raise KeyboardInterrupt
+        return load_picture(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "load_picture", load_until_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            main([*arguments, "--device", "cpu"])
     (part,) = tmp_path.glob("r.jsonl.part*")
     first, second = part.read_text().splitlines()
     # The machine went down in the middle of the second line.
     marked = first.replace('"completion": ""', '"completion": "kept"')
     part.write_text(f"{marked}\n{second[:50]}")
-    damaged.write_bytes((camo / "Imgs" / "scene2.jpg").read_bytes())
-    result = scored("CAMO", data, out, "--prompts", "oracle")
+    result = scored("CAMO", camo, out, "--prompts", "oracle")
     found = answers(out)
     assert found["scene0"]["completion"] == "kept", "what was answered is not asked again"
     assert len(found) == 4
     assert not list(tmp_path.glob("*.part*"))
-    assert without_times(result) | {"data": 0} == without_times(whole) | {"data": 0}
+    assert without_times(result) == without_times(whole)
+
+
+def test_a_bad_picture_is_left_out_and_asked_for_again(
+    camo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = scored("CAMO", camo, tmp_path / "whole.json", "--prompts", "oracle")
+    data, out = tmp_path / "copy", tmp_path / "r.json"
+    shutil.copytree(camo, data)
+    damaged = data / "Imgs" / "scene2.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    arguments = ["--benchmark", "CAMO", "--data", str(data), "--json", str(out), "--prompts", "oracle"]
+    assert main([*arguments, "--device", "cpu"]) == 1
+    assert "1 of 4 questions" in caplog.records[-1].message
+    assert "scene2: 'scene2.jpg' is damaged" in caplog.records[-1].message
+    partly = json.loads(out.read_text())
+    assert (partly["count"], partly["failed"]) == (3, 1)
+    assert set(answers(out)) == {"scene0", "scene1", "scene3"}
+    assert "scene2" not in out.with_suffix(".html").read_text()
+    shutil.copy(camo / "Imgs" / "scene2.jpg", damaged)
+    mended = scored("CAMO", data, out, "--prompts", "oracle")
+    assert without_times(mended) | {"data": 0} == without_times(whole) | {"data": 0}
+
+
+def test_a_set_of_which_nothing_can_be_read_has_no_table(
+    camo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, out = tmp_path / "copy", tmp_path / "r.json"
+    shutil.copytree(camo, data)
+    for mask in (data / "GT").iterdir():
+        Image.new("L", (5, 5)).save(mask)
+    assert main(["--benchmark", "CAMO", "--data", str(data), "--json", str(out), "--prompts", "oracle"]) == 1
+    assert "4 of 4 questions" in caplog.records[-1].message
+    assert not out.exists()
+
+
+def test_a_full_disk_ends_a_run_in_one_sentence(camo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    out = tmp_path / "r.json"
+    (tmp_path / "r.jsonl.part0").symlink_to("/dev/full")
+    log = AnswerLog(out.with_suffix(".jsonl"))
+    with pytest.raises(SettingsError, match="No space left"), log:
+        log.add({"id": "a"})
+    (tmp_path / "r.jsonl").mkdir()
+    assert main(["--benchmark", "CAMO", "--data", str(camo), "--json", str(out), "--prompts", "oracle"]) == 1
+    assert "r.jsonl' cannot be written" in caplog.records[-1].message
 
 
 def test_answers_of_another_protocol_are_never_mixed_in(
@@ -241,15 +292,27 @@ def test_pairs_or_a_benchmark_but_not_half_of_both(options: list[str]) -> None:
 @pytest.mark.slow
 def test_two_processes_make_the_same_table(camo: Path, tmp_path: Path) -> None:
     alone = scored("CAMO", camo, tmp_path / "alone.json", "--prompts", "oracle")
+    data = tmp_path / "copy"
+    shutil.copytree(camo, data)
+    damaged = data / "Imgs" / "scene3.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:400])
     # accelerate starts several processes on a CPU only by MPI, or as if there were GPUs.
     launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "train.evaluate"]
     out = tmp_path / "together.json"
-    options = ["--benchmark", "CAMO", "--data", str(camo), "--json", str(out), "--prompts", "oracle", "--device", "cpu"]
+    options = ["--benchmark", "CAMO", "--data", str(data), "--json", str(out), "--prompts", "oracle", "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    subprocess.run([sys.executable, *launch, *options], cwd=ROOT, env=environment, check=True)
+    command = [sys.executable, *launch, *options]
+    # What the second process cannot read is told by the first.
+    partly = subprocess.run(command, cwd=ROOT, env=environment, check=False, stderr=subprocess.PIPE, text=True)
+    assert partly.returncode != 0
+    assert "1 of 4 questions could not be scored and are left out:\n  scene3: 'scene3.jpg' is damaged" in partly.stderr
+    assert list(answers(out)) == ["scene0", "scene1", "scene2"]
+    assert json.loads(out.read_text())["failed"] == 1
+    shutil.copy(camo / "Imgs" / "scene3.jpg", damaged)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
     together = json.loads(out.read_text())
     assert together["circumstances"]["processes"] == 2
-    assert without_times(together) == without_times(alone)
+    assert without_times(together) | {"data": 0} == without_times(alone) | {"data": 0}
     assert list(answers(out)) == [f"scene{number}" for number in range(4)]
     assert all(load_mask(camo / "GT" / f"{stem}.png").any() for stem in answers(out))

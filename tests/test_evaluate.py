@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from segr1_app.config import DEFAULT_POLICY
 from segr1_app.dialects import SEGR1
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 from segr1_app.pipeline import Pipeline
+from segr1_app.promotion import promote
 from segr1_app.segmenter import Sam2Segmenter
 from tests.scenes import ellipse_scene
 from train.answering import Answer
@@ -42,16 +44,34 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder in which no policy was promoted, whatever lies where the tests are run."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("SEGR1_HOME", str(folder))
+    return folder
+
+
+def arguments(data: Path, out: Path, *options: str) -> list[str]:
+    return ["--images", str(data / "images"), "--masks", str(data / "masks"), "--json", str(out), *options]
+
+
 def evaluated(data: Path, out: Path, *options: str) -> dict[str, object]:
-    arguments = ["--images", str(data / "images"), "--masks", str(data / "masks"), "--json", str(out), *options]
-    assert main(arguments) == 0
+    assert main(arguments(data, out, *options)) == 0
     result: dict[str, object] = json.loads(out.read_text())
     return result
+
+
+def copied(data: Path, to: Path) -> Path:
+    """The same pairs, to be damaged."""
+    shutil.copytree(data, to)
+    return to
 
 
 def test_oracle_prompts_and_clicks(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plain = evaluated(data, tmp_path / "a.json", "--prompts", "oracle")
     assert plain["count"] == 3
+    assert (plain["failed"], plain["unpaired_images"], plain["unpaired_masks"]) == (0, 1, 1)
     assert plain["iou"] > 0.7  # type: ignore[operator]
     assert plain["format_rate"] is None
     assert {"s_measure", "weighted_f", "e_measure", "mae", "seconds_encode", "seconds_decode"} <= plain.keys()
@@ -74,7 +94,7 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
     pairs = draw(find_pairs(data / "images", data / "masks").pairs, 2, 3)
     found = evaluate(
         pairs, segmenter=pipeline.segmenter, policy=pipeline.policy, instruction=str(result["instruction"]), clicks=0
-    )
+    ).summary()
     assert found["iou"] == result["iou"]
     assert not any(isinstance(value, dict | list) for value in result.values()), "flat"
     frame = pipeline.policy.frame(ImageSize(640, 480))
@@ -114,7 +134,7 @@ def test_an_unreadable_completion_is_scored_as_the_empty_mask(data: Path, segmen
             yield "I see nothing."
 
     pairs = find_pairs(data / "images", data / "masks").pairs
-    found = evaluate(pairs, segmenter=segmenter, policy=Mute(), instruction="x", clicks=0)
+    found = evaluate(pairs, segmenter=segmenter, policy=Mute(), instruction="x", clicks=0).summary()
     assert found["count"] == 3
     assert found["iou"] == 0
     assert found["format_rate"] == 0
@@ -180,8 +200,7 @@ def test_the_tally_is_the_mean_over_pairs() -> None:
 def test_faults_are_one_sentence(
     data: Path, tmp_path: Path, options: list[str], told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    arguments = ["--images", str(data / "images"), "--masks", str(data / "masks"), "--json", str(tmp_path / "x.json")]
-    assert main([*arguments, "--prompts", "oracle", *options]) == 1
+    assert main(arguments(data, tmp_path / "x.json", "--prompts", "oracle", *options)) == 1
     assert told in caplog.records[-1].message
 
 
@@ -189,9 +208,75 @@ def test_a_mask_of_another_size_is_no_pair(tmp_path: Path, caplog: pytest.LogCap
     for part, size in (("images", (20, 10)), ("masks", (10, 20))):
         (tmp_path / part).mkdir()
         Image.new("L", size).save(tmp_path / part / "a.png")
-    arguments = ["--images", str(tmp_path / "images"), "--masks", str(tmp_path / "masks")]
-    assert main([*arguments, "--json", str(tmp_path / "x.json"), "--prompts", "oracle"]) == 1
+    assert main(arguments(tmp_path, tmp_path / "x.json", "--prompts", "oracle")) == 1
+    assert "1 of 1 pairs could not be scored" in caplog.records[-1].message
     assert "no pair" in caplog.records[-1].message
+    assert not (tmp_path / "x.json").exists(), "there is nothing to take a mean of"
+
+
+def test_a_bad_pair_keeps_no_other_from_being_scored(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = copied(data, tmp_path / "bad")
+    torn = bad / "images" / "scene0.jpg"
+    torn.write_bytes(torn.read_bytes()[:400])
+    Image.new("L", (10, 20)).save(bad / "masks" / "scene1.png")
+    assert main(arguments(bad, tmp_path / "bad.json", "--prompts", "oracle")) == 1
+    result = json.loads((tmp_path / "bad.json").read_text())
+    assert (result["count"], result["failed"]) == (1, 2)
+    head, *reasons = caplog.records[-1].message.splitlines()
+    assert "2 of 3 pairs" in head
+    assert [reason.split(":")[0].strip() for reason in reasons] == ["scene0", "scene1"]
+    assert "damaged or truncated" in reasons[0]
+    assert "10 x 20" in reasons[1]
+    # The numbers, and the digest of what they are of, are those of the pair that is left.
+    for folder in ("images", "masks"):
+        for file in (bad / folder).glob("scene[01].*"):
+            file.unlink()
+    alone = evaluated(bad, tmp_path / "alone.json", "--prompts", "oracle")
+    same = ("count", "iou", "s_measure", "mae", "protocol_pairs_sha256")
+    assert [alone[name] for name in same] == [result[name] for name in same]
+
+
+def test_the_promoted_policy_is_scored_unless_another_is_named(
+    data: Path, tmp_path: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained = home / "runs" / "grpo-7" / "policy"
+    shutil.copytree(DEFAULT_POLICY, trained)
+    promote(home, str(trained))
+    result = evaluated(data, tmp_path / "a.json", "--limit", "1")
+    assert result["policy"] == result["protocol_policy_name"] == "grpo-7/policy"
+    assert f"policy grpo-7/policy from '{trained}'" in caplog.text
+    for options in (["--policy", str(DEFAULT_POLICY)], ["--home", str(tmp_path / "other")]):
+        assert evaluated(data, tmp_path / "b.json", "--limit", "1", *options)["policy"] == "embedded policy"
+
+
+@pytest.mark.parametrize("place", ["file/x.json", "file/folder/x.json", "folder", "/proc/none/x.json"])
+def test_a_result_that_cannot_be_written_is_refused_before_anything_is_read(
+    tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    assert main(arguments(tmp_path / "absent", tmp_path / place)) == 1
+    (record,) = caplog.records
+    assert "cannot be" in record.message
+    assert str((tmp_path / place).parent) in record.message
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+
+
+def test_the_result_is_not_lost_when_the_disk_is_full_at_the_end(
+    data: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(data, Path("/dev/full"), "--prompts", "oracle", "--limit", "1")) == 1
+    assert "/dev/full' cannot be written" in caplog.records[-1].message
+    assert json.loads(capsys.readouterr().out)["count"] == 1
+
+
+def test_what_lies_at_the_place_of_the_result_stays_until_there_is_one(tmp_path: Path) -> None:
+    out = tmp_path / "x.json"
+    out.write_text("before")
+    assert main(arguments(tmp_path / "absent", out)) == 1
+    assert out.read_text() == "before"
 
 
 @pytest.mark.parametrize("options", [["--clicks", "-1"], ["--limit", "0"], ["--prompts", "magic"]])

@@ -58,6 +58,35 @@ def test_pairs_go_by_stem_in_order_whatever_the_extension(folders: tuple[Path, P
     assert dataset_pairs([images.parent]) == list(found.pairs)
 
 
+def test_a_picture_pairs_by_any_ending_that_pictures_have(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    for name in ("a.jfif", "b.jpe", "c.avif", "d.MPO", "e.tif", "f.heic"):
+        picture(images / "x.jpg").rename(images / name)
+        mask(masks / f"{Path(name).stem}.png")
+    found = find_pairs(images, masks)
+    assert [pair.image.name for pair in found.pairs] == ["a.jfif", "b.jpe", "c.avif", "d.MPO", "e.tif", "f.heic"]
+    assert found.tell_unpaired() == []
+
+
+def test_everything_unpaired_is_told_by_name(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    lonely, widowed = [f"lonely, {i}.jpg" for i in range(9)], [f"widowed{i}.png" for i in range(12)]
+    for name in lonely:
+        picture(images / name)
+    for name in widowed:
+        mask(masks / name)
+    with pytest.raises(DatasetError, match="nothing to do") as refused:
+        find_pairs(images, masks)
+    picture(images / "a.jpg")
+    mask(masks / "a.png")
+    told = find_pairs(images, masks).tell_unpaired()
+    assert [text.splitlines() for text in told] == [
+        ["Images without a mask of the same name (9):", *(f"  {name}" for name in lonely)],
+        ["Masks without an image of the same name (12):", *(f"  {name}" for name in sorted(widowed))],
+    ]
+    assert str(refused.value).split("\n", 1)[1] == "\n".join(told)
+
+
 def test_a_stem_that_stands_twice_is_refused_by_name(folders: tuple[Path, Path]) -> None:
     images, masks = folders
     picture(images / "cat.jpg")

@@ -1,12 +1,15 @@
-"""What the commands of training and evaluation have in common: how they end."""
+"""What the commands of training and evaluation have in common: how they end, and what they say of files."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from segr1_app.domain import SegR1Error
+from segr1_app.domain import SegR1Error, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -19,3 +22,39 @@ def told(command: Callable[[argparse.Namespace], int], given: argparse.Namespace
     except SegR1Error as error:
         logger.error("%s", error)
         return 1
+
+
+def listed(head: str, entries: Iterable[str]) -> str:
+    """A line, and below it one for each entry."""
+    return "\n  ".join([head, *entries])
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder of a file that is to be written much later, and see that it can be; what is there stays.
+
+    Raises:
+        SettingsError: when it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"'{path.parent}' cannot be made a folder ({error.strerror}).") from error
+    with writing(path):
+        if path.is_file() or path.is_dir():
+            path.open("a", encoding="utf-8").close()
+        elif not path.exists():
+            # Not the file itself: several processes may look at once, and none may remove what another one made.
+            tempfile.TemporaryFile(dir=path.parent).close()
+
+
+@contextmanager
+def writing(path: Path, advice: str = "give another place") -> Iterator[None]:
+    """Turn what can go wrong while a file is written into one sentence, which ends with ``advice``.
+
+    Raises:
+        SettingsError: when it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(f"'{path}' cannot be written ({error.strerror}): {advice}.") from error

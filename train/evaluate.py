@@ -5,8 +5,11 @@ Pairs (``--images`` and ``--masks``) give every metric in one flat JSON object. 
 run goes on, and a page of the worst ones; ``accelerate launch -m train.evaluate`` shares it among GPUs.
 
 A malformed or empty completion is scored as the mask it leads to, which is the empty one where nothing could be read;
-nothing is left out. With ``--prompts oracle`` the truth itself prompts the segmenter, which shows what it could do
-behind a perfect policy; ``--clicks`` adds what a person would click next.
+no answer is left out. A picture or mask that cannot be read, or a mask of another size than its picture, is named at
+the end and does not keep the others from being scored; the exit status is then 1.
+
+With ``--prompts oracle`` the truth itself prompts the segmenter, which shows what it could do behind a perfect policy;
+``--clicks`` adds what a person would click next.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ from tqdm import tqdm
 from segr1_app import metrics
 from segr1_app.choosing import choose_models
 from segr1_app.codec import PRESETS
-from segr1_app.config import Settings, add_model_arguments
-from segr1_app.domain import Mask, SettingsError
+from segr1_app.config import Settings, add_home_argument, add_model_arguments
+from segr1_app.domain import DatasetError, Mask, PictureError, SettingsError
 from segr1_app.images import load_picture
 from segr1_app.pipeline import load_models
 from segr1_app.policy import Policy, VlmPolicy
@@ -39,14 +42,15 @@ from segr1_app.segmenter import Sam2Segmenter, Segmenter
 from train.answering import Answer, find_answer
 from train.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchmark
 from train.benchmarks.measures import FOREGROUND
-from train.benchmarks.protocol import describe_models, flat, library_versions
+from train.benchmarks.protocol import describe_models, flat, library_versions, name_models
 from train.benchmarks.run import run_benchmark
-from train.command import told
+from train.command import check_writable, told, writing
 from train.drawing import draw
 from train.pairs import Pair, find_pairs, read_mask
+from train.report import Report, check_scored, tell_failures
 from train.run_folder import circumstances
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("train.evaluate")
 
 METRICS = {
     "s_measure": metrics.s_measure,
@@ -63,18 +67,17 @@ DEFINITIONS = {name: FOREGROUND.definitions[name] for name in METRICS if name in
     "seconds": "medians over pictures",
 }
 TRUTH = "foreground is what exceeds half of a mask file's own brightest value; paired by stem"
-LISTED = 5
-"""How many unpaired files are named."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Scores of all pairs so far, by metric."""
+    """Scores of all pairs so far, by metric; beside them why a pair could not be scored, by its stem."""
 
     scores: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     formed: list[bool] = field(default_factory=list)
     judged: list[tuple[float, float]] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
 
     def add(self, answer: Answer, truth: Mask) -> None:
         """Score an answer."""
@@ -88,7 +91,8 @@ class Tally:
             self.judged.append((answer.confidence, self.scores["iou"][-1]))
 
     def summary(self) -> dict[str, Any]:
-        """Means of the metrics, the format rate (None without a policy), median seconds by stage.
+        """Means of the metrics over the ``count`` pairs scored, the format rate (None without a policy), median seconds
+        by stage.
 
         ``confidence_rank`` is Spearman's correlation of the segmenter's confidence with the true IoU.
         """
@@ -106,8 +110,8 @@ class Tally:
 
 def evaluate(
     pairs: Iterable[Pair], *, segmenter: Segmenter, policy: Policy | None, instruction: str, clicks: int
-) -> dict[str, Any]:
-    """Score every pair.
+) -> Tally:
+    """Score every pair that can be read.
 
     Args:
         pairs: what to score on.
@@ -117,42 +121,53 @@ def evaluate(
         clicks: corrective clicks after the first answer.
 
     Returns:
-        The summary of a `Tally`.
+        The scores, and as failures the pairs whose image or mask cannot be read or that differ in size.
 
     Raises:
-        DatasetError: when a mask cannot be read or has another size than its image.
-        PictureError: when an image cannot be read.
+        ModelError: when a model runs out of memory.
+        SegR1Error: when the instruction is empty or too long.
     """
     tally = Tally()
     for pair in pairs:
-        picture = load_picture(pair.image)
-        truth = read_mask(pair, picture.size)
+        try:
+            picture = load_picture(pair.image)
+            truth = read_mask(pair, picture.size)
+        except (PictureError, DatasetError) as error:
+            tally.failures[pair.stem] = str(error)
+            continue
         answer = find_answer(picture, truth, segmenter=segmenter, policy=policy, instruction=instruction, clicks=clicks)
         tally.add(answer, truth)
-    return tally.summary()
+    return tally
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 when data or models are at fault."""
+    """The command line; 1 when data or models are at fault, be it only one pair of many."""
     return told(_run, _parse(arguments))
 
 
 def _run(given: argparse.Namespace) -> int:
-    result = _score_pairs(given) if given.benchmark is None else _score_benchmark(given)
-    if result is None:
+    logging.getLogger("train").setLevel(logging.INFO)
+    # Before hours of scoring, not after them.
+    check_writable(given.json)
+    report = _score_pairs(given) if given.benchmark is None else _score_benchmark(given)
+    if report is None:
         return 0
-    text = json.dumps(result, indent=2)
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(report.result, indent=2)
     print(text)  # noqa: T201
-    return 0
+    if report.failures:
+        kind = "pairs" if given.benchmark is None else "questions"
+        count = report.result["count"] + len(report.failures)
+        logger.error("%s", tell_failures(count, kind, report.failures))
+    with writing(given.json, "the result is what was printed"):
+        given.json.write_text(text + "\n", encoding="utf-8")
+    return 1 if report.failures else 0
 
 
-def _score_pairs(given: argparse.Namespace) -> dict[str, Any]:
+def _score_pairs(given: argparse.Namespace) -> Report:
     settings = choose_models(Settings.from_arguments(given)).settings
     listing = find_pairs(given.images, given.masks)
-    _name_unpaired("images", listing.unpaired_images)
-    _name_unpaired("masks", listing.unpaired_masks)
+    for text in listing.tell_unpaired():
+        logger.warning("%s", text)
     pairs = draw(listing.pairs, given.limit, given.seed)
     instruction = given.instruction or PRESETS[0].text
     segmenter: Sam2Segmenter
@@ -161,12 +176,18 @@ def _score_pairs(given: argparse.Namespace) -> dict[str, Any]:
         policy, segmenter = load_models(settings)
     else:
         segmenter = Sam2Segmenter.load(settings.segmenter, device=settings.device)
-    result = evaluate(
+    logger.info("%s", name_models(policy, settings.policy, segmenter, settings.segmenter))
+    tally = evaluate(
         tqdm(pairs, unit="pair"), segmenter=segmenter, policy=policy, instruction=instruction, clicks=given.clicks
     )
+    check_scored(len(pairs), "pairs", tally.failures)
+    scored = [pair for pair in pairs if pair.stem not in tally.failures]
     models = describe_models(policy, settings.policy, segmenter, settings.segmenter, instruction)
-    return {
-        **result,
+    result = {
+        **tally.summary(),
+        "failed": len(tally.failures),
+        "unpaired_images": len(listing.unpaired_images),
+        "unpaired_masks": len(listing.unpaired_masks),
         "protocol": f"{given.prompts} prompts, {given.clicks} clicks",
         "instruction": instruction if policy else None,
         "policy": policy.model_id if policy else None,
@@ -175,9 +196,10 @@ def _score_pairs(given: argparse.Namespace) -> dict[str, Any]:
         "masks": str(given.masks),
         "limit": given.limit,
         "seed": given.seed,
-        **flat("protocol", _pairs_protocol(pairs, models, given.clicks)),
+        **flat("protocol", _pairs_protocol(scored, models, given.clicks)),
         **flat("circumstances", {**circumstances(), "device": str(segmenter.device)}),
     }
+    return Report(result, tally.failures)
 
 
 def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: int) -> dict[str, Any]:
@@ -200,10 +222,13 @@ def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: in
     }
 
 
-def _score_benchmark(given: argparse.Namespace) -> dict[str, Any] | None:
+def _score_benchmark(given: argparse.Namespace) -> Report | None:
     benchmark = find_benchmark(given.benchmark)
     if given.json.suffix != ".json":
         raise SettingsError(f"--json {given.json} does not end in .json: log and page are named after it.")
+    log_file, page_file = given.json.with_suffix(".jsonl"), given.json.with_suffix(".html")
+    for file in (log_file, page_file):
+        check_writable(file)
     return run_benchmark(
         benchmark,
         split=benchmark.choose_split(given.split),
@@ -213,16 +238,10 @@ def _score_benchmark(given: argparse.Namespace) -> dict[str, Any] | None:
         oracle=given.prompts == "oracle",
         limit=given.limit,
         seed=given.seed,
-        log_file=given.json.with_suffix(".jsonl"),
-        page_file=given.json.with_suffix(".html"),
+        log_file=log_file,
+        page_file=page_file,
         worst=given.worst,
     )
-
-
-def _name_unpaired(kind: str, files: Sequence[Path]) -> None:
-    if files:
-        names = ", ".join(file.name for file in files[:LISTED]) + (", ..." if len(files) > LISTED else "")
-        logger.warning("%d %s have no partner and are left out: %s", len(files), kind, names)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -294,6 +313,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--limit", type=_positive, metavar="N", help="score only N of all, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: %(default)s)")
+    add_home_argument(parser)
     add_model_arguments(parser)
     return parser
 

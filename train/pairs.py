@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
 from segr1_app.images import IMAGE_SUFFIXES, load_mask, load_picture
+from train.command import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,15 @@ class PairListing:
     unpaired_images: tuple[Path, ...]
     unpaired_masks: tuple[Path, ...]
 
+    def tell_unpaired(self) -> list[str]:
+        """What has no partner, all of it by name: a text for the images, if there are any, and one for the masks."""
+        sides = (("Images without a mask", self.unpaired_images), ("Masks without an image", self.unpaired_masks))
+        return [
+            listed(f"{kind} of the same name ({len(files)}):", (file.name for file in files))
+            for kind, files in sides
+            if files
+        ]
+
 
 def find_pairs(images: Path, masks: Path) -> PairListing:
     """Pair the files of two folders by stem, sorted by stem.
@@ -47,14 +57,17 @@ def find_pairs(images: Path, masks: Path) -> PairListing:
         DatasetError: when a folder is missing, a stem stands twice in one folder, or nothing can be paired.
     """
     image_files, mask_files = _by_stem(images), _by_stem(masks)
-    both = sorted(image_files.keys() & mask_files.keys())
-    if not both:
-        raise DatasetError(f"No image in '{images}' has a mask of the same name in '{masks}': nothing to do.")
-    return PairListing(
-        pairs=tuple(Pair(stem, image_files[stem], mask_files[stem]) for stem in both),
+    listing = PairListing(
+        pairs=tuple(
+            Pair(stem, image_files[stem], mask_files[stem]) for stem in sorted(image_files.keys() & mask_files.keys())
+        ),
         unpaired_images=tuple(image_files[stem] for stem in sorted(image_files.keys() - mask_files.keys())),
         unpaired_masks=tuple(mask_files[stem] for stem in sorted(mask_files.keys() - image_files.keys())),
     )
+    if not listing.pairs:
+        fault = f"No image in '{images}' has a mask of the same name in '{masks}': nothing to do."
+        raise DatasetError("\n".join([fault, *listing.tell_unpaired()]))
+    return listing
 
 
 def read_mask(pair: Pair, image_wh: ImageSize) -> Mask:

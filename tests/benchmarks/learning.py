@@ -144,7 +144,8 @@ def scored(policy: Path, data: Path, instruction: str, limit: int) -> float:
             instruction=instruction,
             clicks=0,
         )
-        write_json(kept, found)
+        assert not found.failures
+        write_json(kept, found.summary())
     s_measure: float = read_json(kept)["s_measure"]
     return s_measure
 

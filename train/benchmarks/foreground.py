@@ -81,6 +81,7 @@ def read_foreground(name: str, folder: Path) -> QuestionSet:
                     "published_count": PUBLISHED[name],
                     "without_camouflaged_object": len(listing.pairs) - len(scored),
                     "images_without_mask": len(listing.unpaired_images),
+                    "masks_without_image": len(listing.unpaired_masks),
                 },
             )
     known = "; ".join(f"{images} + {masks}" for images, masks in (*OWN[name], *SHARED))

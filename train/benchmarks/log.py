@@ -14,8 +14,10 @@ from typing import Any, Self, TextIO
 
 from segr1_app.domain import DatasetError
 from segr1_app.jsonfiles import read_json_lines
+from train.command import writing
 
 PROTOCOL = "protocol"
+ADVICE = "answers so far are kept, and the same command goes on from them when there is room for more"
 
 
 class AnswerLog:
@@ -35,6 +37,7 @@ class AnswerLog:
 
         Raises:
             DatasetError: when the file is of another protocol, whose answers must not be mixed with these.
+            SettingsError: when it cannot be written.
         """
         lines = read_json_lines(self._path)
         if lines:
@@ -54,14 +57,23 @@ class AnswerLog:
         return {record["id"]: record for record in read_json_lines(self._path)[1:]}
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Write an answer, at once, to this process's part."""
-        if self._file is None:
-            self._file = self._part.open("a", encoding="utf-8")
-        self._file.write(f"{json.dumps(record, ensure_ascii=False)}\n")
-        self._file.flush()
+        """Write an answer, at once, to this process's part.
+
+        Raises:
+            SettingsError: when it cannot be written.
+        """
+        with writing(self._part, ADVICE):
+            if self._file is None:
+                self._file = self._part.open("a", encoding="utf-8")
+            self._file.write(f"{json.dumps(record, ensure_ascii=False)}\n")
+            self._file.flush()
 
     def end(self) -> None:
-        """Unite the parts; by one process, after the others wrote their last."""
+        """Unite the parts; by one process, after the others wrote their last.
+
+        Raises:
+            SettingsError: when the file cannot be written.
+        """
         self._unite(read_json_lines(self._path))
 
     def __enter__(self) -> Self:
@@ -71,7 +83,9 @@ class AnswerLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            # What could not be written is tried once more here.
+            with writing(self._part, ADVICE):
+                self._file.close()
 
     def _unite(self, lines: list[dict[str, Any]]) -> None:
         parts = sorted(self._path.parent.glob(f"{self._path.name}.part*"))
@@ -81,9 +95,10 @@ class AnswerLog:
                 if record["id"] not in known:
                     known.add(record["id"])
                     lines.append(record)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         whole = self._path.with_name(f"{self._path.name}.new")
-        whole.write_text("".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines), encoding="utf-8")
-        whole.replace(self._path)
-        for part in parts:
-            part.unlink()
+        with writing(self._path, ADVICE):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            whole.write_text("".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines), encoding="utf-8")
+            whole.replace(self._path)
+            for part in parts:
+                part.unlink()

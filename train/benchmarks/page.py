@@ -19,6 +19,7 @@ from segr1_app.geometry import decode_rle
 from segr1_app.images import Picture, load_picture
 from segr1_app.render import draw_overlay
 from train.benchmarks.question import Question
+from train.command import writing
 
 SIDE = 480
 """Longest side of a shown picture in pixels."""
@@ -47,18 +48,20 @@ def write_page(
 
     Raises:
         DatasetError, PictureError: when a picture or a target can no longer be read.
+        SettingsError: when the page cannot be written.
     """
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{value:.4g}</td></tr>" for name, value in table.items() if value is not None
     )
     cases = "".join(_case(question, record) for question, record in worst)
-    path.write_text(
+    page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
-        f"<table>{rows}</table><h2>The {len(worst)} worst answers</h2>{cases}</body></html>\n",
-        encoding="utf-8",
+        f"<table>{rows}</table><h2>The {len(worst)} worst answers</h2>{cases}</body></html>\n"
     )
+    with writing(path, "the answers are in the log beside it"):
+        path.write_text(page, encoding="utf-8")
 
 
 def _case(question: Question, record: Mapping[str, Any]) -> str:

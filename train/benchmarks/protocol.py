@@ -90,6 +90,12 @@ def describe_models(
     }
 
 
+def name_models(policy: VlmPolicy | None, policy_source: str, segmenter: Sam2Segmenter, segmenter_source: str) -> str:
+    """Which models are scored, in a sentence; arguments as of `describe_protocol`."""
+    prompts = f"policy {policy.model_id} from '{policy_source}'" if policy else "prompts from the truth"
+    return f"Scored: {prompts}; segmenter {segmenter.model_id} from '{segmenter_source}'."
+
+
 def library_versions() -> dict[str, str]:
     """Of what the metrics are computed by."""
     return {name: version(name) for name in METRIC_LIBRARIES}

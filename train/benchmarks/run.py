@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from segr1_app.config import Settings
+from segr1_app.domain import DatasetError, PictureError
 from segr1_app.geometry import encode_rle
 from segr1_app.images import load_picture
 from segr1_app.loading import resolve_device
@@ -26,9 +28,10 @@ from train.benchmarks.catalogue import BLANK, Benchmark
 from train.benchmarks.log import AnswerLog
 from train.benchmarks.measures import Measures
 from train.benchmarks.page import write_page
-from train.benchmarks.protocol import describe_protocol
+from train.benchmarks.protocol import describe_protocol, name_models
 from train.benchmarks.question import Question
 from train.drawing import draw
+from train.report import Report, check_scored
 from train.run_folder import circumstances
 
 logger = logging.getLogger(__name__)
@@ -52,8 +55,11 @@ def run_benchmark(
     log_file: Path,
     page_file: Path,
     worst: int,
-) -> dict[str, Any] | None:
+) -> Report | None:
     """Ask all questions that were not answered yet, then score the whole set.
+
+    A question whose picture or target cannot be read is a failure of the report and not in the log: the same command
+    asks it again.
 
     Args:
         benchmark, split: what is scored.
@@ -67,10 +73,11 @@ def run_benchmark(
         worst: how many of them; 0 for no page.
 
     Returns:
-        Table, protocol and circumstances, ready for JSON; None in all processes but the first.
+        Table, protocol and circumstances, and the failures by the questions' ids; None in all processes but the first.
 
     Raises:
-        SegR1Error: when the set or a model cannot be read, or the log is of another protocol.
+        SegR1Error: when the set or a model cannot be read, not one question can be answered, the log is of another
+            protocol, or it or the page cannot be written.
     """
     state = PartialState(cpu=resolve_device(settings.device).type == "cpu", timeout=PATIENCE)
     device = str(state.device) if state.num_processes > 1 else settings.device
@@ -89,6 +96,8 @@ def run_benchmark(
         segmenter = Sam2Segmenter.load(settings.segmenter, device=device)
     else:
         policy, segmenter = load_models(replace(settings, device=device))
+    if state.is_main_process:
+        logger.info("%s", name_models(policy, settings.policy, segmenter, settings.segmenter))
     protocol = describe_protocol(
         benchmark,
         split,
@@ -107,11 +116,12 @@ def run_benchmark(
         state.wait_for_everyone()
         answered = log.records()
         open_questions = [question for question in questions if question.id not in answered]
+        failures: list[tuple[str, str]] = []
         # Neighbours stay together: they are often about one picture, which is then encoded once.
         with state.split_between_processes(open_questions) as share:
             for question in tqdm(share, desc=benchmark.name, unit="question", disable=not state.is_main_process):
-                log.add(
-                    _answer(
+                try:
+                    record = _answer(
                         question,
                         template=template,
                         data=data,
@@ -119,20 +129,26 @@ def run_benchmark(
                         segmenter=segmenter,
                         measures=benchmark.measures,
                     )
-                )
-        state.wait_for_everyone()
+                except (PictureError, DatasetError) as error:
+                    failures.append((question.id, str(error)))
+                else:
+                    log.add(record)
+        # Nobody has gathered before all have written their last.
+        failed = dict(gather_object(failures))
         if not state.is_main_process:
             return None
         log.end()
+    check_scored(len(questions), "questions", failed)
     answers = log.records()
+    questions = [question for question in questions if question.id not in failed]
     records = [answers[question.id] for question in questions]
-    table = _table(records, benchmark.measures)
+    table = {**_table(records, benchmark.measures), "failed": len(failed)}
     if worst:
         order = sorted(range(len(records)), key=lambda i: records[i]["scores"]["iou"])[:worst]
         title = " ".join(part for part in (benchmark.name, split) if part)
         write_page(page_file, title, table, [(questions[i], records[i]) for i in order])
     groups = sorted({record["group"] for record in records} - {""})
-    return {
+    result = {
         "benchmark": benchmark.name,
         "split": split,
         **table,
@@ -144,6 +160,7 @@ def run_benchmark(
         "protocol": protocol,
         "circumstances": {**circumstances(), "device": str(segmenter.device), "processes": state.num_processes},
     }
+    return Report(result, failed)
 
 
 def _answer(
