@@ -159,3 +159,30 @@ def test_the_next_picture_is_told_once_it_is_ready(jobs: JobHandlers, store: Ann
     jobs.save_decision("Ada", 1, "skip", [])
     shown = jobs.next_task("Ada")
     assert (shown["task"], shown["canvas"]["picture"]["url"]) == (coming.id, address)
+
+
+def test_an_accepted_answer_keeps_its_very_prompts_and_masks(
+    jobs: JobHandlers, store: AnnotationStore, pipeline: Pipeline
+) -> None:
+    given = jobs.next_task("Ada")
+    shown = given["canvas"]["objects"]
+    objects = [
+        {
+            "box": [round(edge, 2) for edge in each["box"]],
+            "points": [{**point, "x": round(point["x"], 2), "y": round(point["y"], 2)} for point in each["points"]],
+            "name": "egg",
+            "strokes": [],
+            "start": None,
+        }
+        for each in shown
+    ]
+    moved = {**objects[0], "box": [10, 10, 100, 100]}
+    jobs.save_decision("Ada", 1, "accept", [*objects, moved], prediction=given["prediction"])
+    prediction = store.prediction(given["prediction"]).prediction
+    *kept, changed = store.history(1)[0].correction.objects
+    assert any(edge != round(edge, 2) for prompt in prediction.objects if prompt.box for edge in prompt.box.xyxy)
+    assert [(each.prompt.box, each.prompt.points) for each in kept] == [(p.box, p.points) for p in prediction.objects]
+    assert {each.prompt.name for each in (*kept, changed)} == {"egg"}
+    again = pipeline.segmenter.decode(pipeline.segmenter.encode(PICTURE), [each.prompt for each in (*kept, changed)])
+    for each, made in zip((*kept, changed), again, strict=True):
+        assert np.array_equal(each.segmented, made.mask)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segr1_app.domain import ImageSize, Mask, ObjectMask, SegR1Error
+from segr1_app.domain import ImageSize, Mask, ObjectMask, Prediction, SegR1Error
 from segr1_app.edits import MAX_NAME, EditedObject, read_objects
 from segr1_app.geometry import encode_rle, lay, sample
 from segr1_app.images import Picture
 from segr1_app.ui.handing_out import new_downloads
 from segr1_app.ui.keeping import Corrected, RunKeeper
 from segr1_app.ui.models import ModelHost
-from segr1_app.ui.scoring import live_reward
+from segr1_app.ui.scoring import live_reward, same_prompts
 from segr1_app.ui.sittings import Sittings
 from segr1_app.ui.views import live_size
 
@@ -120,7 +121,7 @@ class CanvasHandlers:
         from segr1_app.results import save_correction  # noqa: PLC0415 - supervision takes a while
 
         sitting = self._sittings.get(key)
-        corrected = self.correct(sitting.picture, read_objects(objects, sitting.picture.size))
+        corrected = self.correct(sitting.picture, read_objects(objects, sitting.picture.size), sitting.prediction)
         revision = self._keeper.keep(key, sitting, corrected, annotator) if keep else None
         with new_downloads(self._cache, "correction-") as folder:
             files = save_correction(
@@ -141,21 +142,37 @@ class CanvasHandlers:
             ],
         }
 
-    def correct(self, picture: Picture, objects: Sequence[EditedObject]) -> Corrected:
+    def correct(
+        self, picture: Picture, objects: Sequence[EditedObject], prediction: Prediction | None = None
+    ) -> Corrected:
         """The full-size masks of a canvas's objects.
+
+        Args:
+            picture: the picture.
+            objects: what is on its canvas.
+            prediction: what the policy made of it. Prompts of it that nobody changed keep all their digits, of which a
+                canvas knows two, and the mask that this segmenter made of them.
 
         Raises:
             SegR1Error: when the models cannot be used.
         """
-        kept = tuple(edited for edited in objects if not edited.blank)
+        kept = [edited for edited in objects if not edited.blank]
+        known: dict[int, ObjectMask] = {}
+        if prediction is not None and prediction.segmenter_id == self._models.pipeline().segmenter.model_id:
+            for index, edited in enumerate(kept):
+                if unchanged := _as_predicted(edited, prediction):
+                    kept[index], known[index] = unchanged
         # Enlarged before it is used: what is kept beside the mask is what the mask was made from.
-        starts = tuple(None if (mask := edited.start_mask()) is None else sample(mask, picture.size) for edited in kept)
-        segmented = self._segment(picture, kept, picture.size, starts)
+        starts = [None if (mask := edited.start_mask()) is None else sample(mask, picture.size) for edited in kept]
+        new = [index for index in range(len(kept)) if index not in known]
+        made = self._segment(picture, [kept[i] for i in new], picture.size, [starts[i] for i in new]) if new else ()
+        masks = known | dict(zip(new, made, strict=True))
+        segmented = tuple(masks[index] for index in range(len(kept)))
         final = tuple(
             ObjectMask(lay(found.mask, *edited.layers(picture.size, picture.size)), found.confidence)
             for edited, found in zip(kept, segmented, strict=True)
         )
-        return Corrected(kept, starts, segmented, final)
+        return Corrected(tuple(kept), tuple(starts), segmented, final)
 
     def _segment(
         self, picture: Picture, objects: Sequence[EditedObject], size: ImageSize, starts: Sequence[Mask | None]
@@ -163,6 +180,16 @@ class CanvasHandlers:
         segmenter = self._models.pipeline().segmenter
         prompts = [edited.prompt for edited in objects]
         return segmenter.decode(segmenter.encode(picture), prompts, starts=starts, size=size)
+
+
+def _as_predicted(edited: EditedObject, prediction: Prediction) -> tuple[EditedObject, ObjectMask] | None:
+    """An object whose prompt is one of the policy's own, with that very prompt, and the mask that was made of it."""
+    if edited.start is not None:
+        return None
+    for said, found in zip(prediction.objects, prediction.masks, strict=True):
+        if same_prompts([edited.prompt], [said]):
+            return replace(edited, prompt=replace(said, name=edited.prompt.name)), found
+    return None
 
 
 def _record(corrected: Corrected) -> list[Mapping[str, Any]]:

@@ -298,7 +298,7 @@ class JobHandlers:
     ) -> Correction:
         if len(comment) > MAX_COMMENT:
             raise StoreError(f"The comment has {len(comment)} characters; {MAX_COMMENT} are the most that is kept.")
-        corrected = self._canvas.correct(picture, edited)
+        corrected = self._canvas.correct(picture, edited, stored.prediction if stored else None)
         if verdict is Verdict.ACCEPT and corrected.changes(stored.prediction if stored else None):
             verdict = Verdict.FIX
         why = one_of(RejectReason, reason, "A reject needs a reason:") if verdict is Verdict.REJECT else None
