@@ -75,10 +75,12 @@ def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Tas
 
 
 def _held(db: Database, annotator: str, now: float) -> Task | None:
+    # A decided task that somebody holds is one they opened again: with a draft of it they are at work there.
     rows = db.query(
         f"{TASK_QUERY} JOIN leases ON leases.task = tasks.id "
-        "WHERE leases.annotator = ? AND leases.expires_at > ? AND tasks.current IS NULL",
-        [annotator, now],
+        "WHERE leases.annotator = :annotator AND leases.expires_at > :now AND (tasks.current IS NULL OR EXISTS "
+        "(SELECT 1 FROM drafts WHERE drafts.task = tasks.id AND drafts.annotator = :annotator))",
+        {"annotator": annotator, "now": now},
     )
     return next((read_task(row) for row in rows), None)
 

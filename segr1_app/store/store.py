@@ -211,8 +211,8 @@ class AnnotationStore:
     ) -> Task | None:
         """Hold the next open task for somebody; None when there is none left for them.
 
-        A task that they hold already comes again (a page was reloaded). Tasks that others hold, and those that they
-        skipped, are passed over.
+        A task that they hold already comes again (a page was reloaded), a decided one if they have a draft of it. Tasks
+        that others hold, and those that they skipped, are passed over.
         """
         with self._connection.write() as db:
             return queue.lease_next(db, _name(annotator), order, self._clock(), seconds)

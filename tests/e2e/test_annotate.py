@@ -85,7 +85,7 @@ def begin(page: Page, name: str) -> CanvasPage:
 
 
 def shown(canvas: CanvasPage, task: int) -> CanvasPage:
-    expect(canvas.page.locator(".job-picture")).to_contain_text(f"Task {task} ·", timeout=30_000)
+    expect(canvas.page.locator(f"{ROOT} .job-picture")).to_contain_text(f"Task {task} ·", timeout=30_000)
     canvas.settle()
     return canvas
 
@@ -220,6 +220,50 @@ def test_the_last_edit_before_the_page_is_left_is_in_the_draft(
     shown(canvas, 1)
     assert len(canvas.object["points"]) == len(before) + 1
     assert annotate_app.store.get_draft(1, "Ada") is not None
+
+
+def test_asking_for_the_next_task_keeps_the_last_edit_and_says_which_is_held(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads, INSTRUCTION)
+    canvas = begin(page, "Ada")
+    page.mouse.click(*canvas.at((200, 150)))
+    page.click("[data-action=start]")
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("You still hold this task", timeout=20_000)
+    canvas.settle()
+    assert len(canvas.object["points"]) == 2
+    expect(page.locator("[data-action=accept]")).to_contain_text("Save fix")
+
+    # Nothing marked any more is no fix, but most likely no object: it is asked for.
+    canvas.press("Shift+Delete")
+    canvas.press("a")
+    dialog = page.get_by_role("dialog", name="Why is it rejected?")
+    expect(dialog).to_contain_text("Nothing is marked any more")
+    assert annotate_app.store.history(1) == []
+    page.keyboard.press("4")
+    shown(canvas, 2)
+    (rejected,) = annotate_app.store.history(1)
+    assert rejected.correction.reason is RejectReason.NO_OBJECT
+
+
+def test_skipping_a_decided_task_leaves_it_as_it_is(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads, INSTRUCTION)
+    canvas = begin(page, "Ada")
+    canvas.press("a")
+    shown(canvas, 2)
+    page.get_by_role("tab", name="Review").click()
+    page.get_by_role("button", name="Open in Annotate").click()
+    shown(canvas, 1)
+    canvas.click((200, 150))
+    canvas.press("s")
+    shown(canvas, 2)
+    (accepted,) = annotate_app.store.history(1)
+    assert accepted.correction.verdict is Verdict.ACCEPT
+    assert annotate_app.store.get_draft(1, "Ada") is None
 
 
 def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choice(

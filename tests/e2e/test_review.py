@@ -221,6 +221,12 @@ def test_a_decided_task_is_corrected_anew(review_app: ScriptedApp, visit: Callab
     canvas.settle()
     assert canvas.object["painted"] is not None
     canvas.click((200, 150))
+    # Whoever reloads the page goes on with it.
+    drawn = canvas.objects
+    page.reload()
+    page.get_by_role("tab", name="Annotate").click()
+    expect(page.locator("#annotate .notice")).to_contain_text("is decided already", timeout=20_000)
+    assert canvas.objects == drawn
     canvas.press("a")
     expect(page.locator("#annotate .notice")).to_contain_text("Nothing is left for you", timeout=20_000)
     made = store.heads(1)["Rea"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segr1_app.domain import LeaseLostError, StoreError
-from segr1_app.store import AnnotationStore, QueueOrder, Sample, Task
+from segr1_app.store import AnnotationStore, Correction, QueueOrder, RejectReason, Sample, Task, Verdict
 from tests.store.conftest import Clock
 from tests.store.values import SKIPPED, corrected, picture, prediction, rectangle
 
@@ -45,6 +45,19 @@ def test_who_holds_a_task_gets_it_again(store: AnnotationStore, three: list[int]
     assert following is not None
     assert following.id == three[1]
     assert store.holder(three[1]) is None
+
+
+def test_a_decided_task_comes_again_while_there_is_a_draft_of_it(store: AnnotationStore, three: list[int]) -> None:
+    store.save(three[0], "ann", Correction(Verdict.REJECT, (), RejectReason.BAD_IMAGE))
+    store.lease(three[0], "ann")
+    store.put_draft(three[0], "ann", "{}")
+    again = store.lease_next("ann")
+    assert again is not None
+    assert again.id == three[0]
+    store.drop_draft(three[0], "ann")
+    following = store.lease_next("ann")
+    assert following is not None
+    assert following.id == three[1]
 
 
 def test_a_lease_ends_by_itself(store: AnnotationStore, clock: Clock, three: list[int]) -> None:

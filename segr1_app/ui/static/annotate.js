@@ -25,6 +25,8 @@ import { nameIn, refusal, whenMet } from "./person.js";
 const ORDER_KEY = "segr1-order";
 const PATIENCE_MS = 1500;
 const DECIDED = "This task is decided already: you go on from what counts, and what you save is a further revision.";
+const HELD = "You still hold this task: decide it, or skip it, and the next one comes.";
+const NOTHING = "Nothing is marked any more.";
 const GONE = "The server did not answer: try again in a moment; what you did is still here.";
 
 /**
@@ -52,7 +54,7 @@ class Annotate {
     this.order = h("select", { id: "annotator-order" },
       ...Object.entries({ imported: "As imported", "least-confident": "Least confident first",
         "most-disagreement": "Most disagreement first" }).map(([value, text]) => h("option", { value }, text)));
-    this.starter = button("Next task", "start", () => this.next());
+    this.starter = button("Next task", "start", () => this.start());
     this.meter = h("progress", { max: "1", value: "0", "aria-label": "Tasks decided" });
     this.count = h("p", { class: "job-count" });
     this.title = h("p", { class: "job-instruction" });
@@ -99,7 +101,7 @@ class Annotate {
 
     this.name.value = localStorage.getItem(NAME_KEY) ?? "";
     this.order.value = localStorage.getItem(ORDER_KEY) ?? "imported";
-    this.name.addEventListener("keydown", (event) => event.key === "Enter" && this.next());
+    this.name.addEventListener("keydown", (event) => event.key === "Enter" && this.start());
     this.tell("");
     this.render();
     this.canvas.show(null);
@@ -154,6 +156,15 @@ class Annotate {
 
   get annotator() {
     return this.name.value.trim();
+  }
+
+  /** Ask for a task; what was just drawn on the one at hand is kept first, as that one may come again. */
+  async start() {
+    const held = this.task?.task;
+    await this.drafts.settle();
+    if (this.task && (this.changed || this.comment.value)) await this.drafts.now();
+    await this.next();
+    if (held !== undefined && this.task?.task === held) this.tell(HELD);
   }
 
   async next() {
@@ -240,8 +251,13 @@ class Annotate {
   /** @param {string} action */
   act(action) {
     if (!this.task || this.busy) return;
-    if (action === "accept" || action === "save") this.decide("accept", null);
-    if (action === "skip") this.decide("skip", null);
+    if (action === "accept" || action === "save") {
+      if (this.changed && this.canvas.blank) this.rejection.open(NOTHING);
+      else this.decide("accept", null);
+    }
+    // What is decided already stays as it is.
+    if (action === "skip" && this.task.decided) this.leave();
+    else if (action === "skip") this.decide("skip", null);
     if (action === "reject") this.rejection.open();
   }
 
@@ -273,8 +289,14 @@ class Annotate {
       this.pending
     );
     if (choice === "mine") return this.decide(verdict, reason, parent);
+    await this.leave();
+  }
+
+  /** Give up what was done to the task at hand, and go on. */
+  async leave() {
     const { task } = /** @type {Task} */ (this.task);
-    await this.ask("drop_draft", { annotator: this.annotator, task });
+    await this.drafts.settle();
+    if (!(await this.ask("drop_draft", { annotator: this.annotator, task }))) return;
     this.drafts.unsent.forget({ annotator: this.annotator, task });
     await this.next();
   }

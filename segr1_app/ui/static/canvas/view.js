@@ -153,6 +153,11 @@ export class Canvas {
     return sent(this.prompts);
   }
 
+  /** Whether there is nothing that a mask could come from. */
+  get blank() {
+    return this.prompts.objects.every(edit.isBlank);
+  }
+
   get prompts() {
     return this.history.present;
   }
