@@ -15,7 +15,7 @@ from segr1_app.config import Settings
 from segr1_app.domain import Box, ObjectPrompt, PictureError, Point
 from segr1_app.geometry import decode_rle, sample
 from segr1_app.images import picture_from_array
-from segr1_app.metrics import iou
+from segr1_app.metrics import iou, s_measure
 from segr1_app.pipeline import Pipeline
 from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.ui.corrections import CanvasHandlers
@@ -158,3 +158,15 @@ def test_the_pictures_touched_longest_ago_are_forgotten() -> None:
     with pytest.raises(PictureError, match="choose it again"):
         sittings.get(second)
     assert sittings.get(first).picture is small[0]
+
+
+def test_the_exact_reward_is_that_of_full_size_masks(
+    canvas: CanvasHandlers, sittings: Sittings, pipeline: Pipeline
+) -> None:
+    key = sittings.begin(Sitting(PICTURE, truth=TRUTH))
+    mask = pipeline.segmenter.decode(pipeline.segmenter.encode(PICTURE), [PROMPT])[0].mask
+    rough, exact = (canvas.segment(key, [OBJECT], exact=exact) for exact in (False, True))
+    assert (rough["reward"]["exact"], exact["reward"]["exact"]) == (False, True)
+    assert exact["reward"]["iou"] == iou(mask, TRUTH) != rough["reward"]["iou"]
+    assert exact["reward"]["s_measure"] == s_measure(mask, TRUTH)
+    assert decode_rle(exact["masks"][0]["rle"]).shape == decode_rle(rough["masks"][0]["rle"]).shape == (683, 1024)

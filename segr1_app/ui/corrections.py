@@ -41,31 +41,32 @@ class CanvasHandlers:
         """Masks for a state of the canvas, at the size of the canvas.
 
         Args:
-            question: {"rev", "picture", "objects"}; see ``static/canvas.js``.
+            question: {"rev", "picture", "objects", "exact"}; see ``static/canvas/view.js`` and `segment`.
 
         Returns:
-            {"rev", "masks": [{"rle", "confidence"}], "reward"}, one mask per object, without what is painted on it,
-            null where there is none, and the value of `live_reward`; or {"rev", "failure"}.
+            {"rev", "masks", "reward"} as of `segment`, or {"rev", "failure"}.
         """
         # Whatever they are: both are checked where they are read.
         picture: Any = question.get("picture")
         objects: Any = question.get("objects")
         try:
-            answer = self.segment(picture, objects)
+            answer = self.segment(picture, objects, exact=bool(question.get("exact")))
         except SegR1Error as error:
             return {"rev": question.get("rev"), "failure": str(error)}
         return {"rev": question.get("rev"), **answer}
 
-    def segment(self, picture: str, objects: list[dict[str, Any]]) -> dict[str, Any]:
+    def segment(self, picture: str, objects: list[dict[str, Any]], *, exact: bool = False) -> dict[str, Any]:
         """Make masks of prompts, at the size of a canvas, and say what training would pay for them; nothing is saved.
 
         Args:
             picture: the "key" of a canvas, as `next_task` and `run` give it.
             objects: what is on it: [{"box", "points", "name", "strokes", "start"}], in the picture's pixels.
+            exact: whether masks of the picture's own size are scored, which takes longer for a large one.
 
         Returns:
             {"masks": [{"rle", "confidence"}], one per object, without what is painted on it; "rle" is None where there
-            is none, "reward": {"format", "iou", "s_measure", "total", "text"}}.
+            is none, "reward": {"format", "iou", "s_measure", "total", "text", "exact"}}; "exact" tells whether the
+            masks that were scored are of the picture's own size.
 
         Raises:
             SegR1Error: when there can be none.
@@ -73,13 +74,16 @@ class CanvasHandlers:
         sitting = self._sittings.get(picture)
         size = sitting.picture.size
         edited = read_objects(objects, size)
-        masks = self._segment(sitting.picture, edited, live_size(size), [each.start_mask() for each in edited])
+        live = live_size(size)
+        scored = size if exact else live
+        masks = self._segment(sitting.picture, edited, scored, [each.start_mask() for each in edited])
+        shown = [found.mask if scored == live else sample(found.mask, live) for found in masks]
         return {
             "masks": [
-                {"rle": encode_rle(found.mask) if found.mask.any() else None, "confidence": round(found.confidence, 4)}
-                for found in masks
+                {"rle": encode_rle(mask) if mask.any() else None, "confidence": round(found.confidence, 4)}
+                for mask, found in zip(shown, masks, strict=True)
             ],
-            "reward": live_reward(sitting, edited, masks),
+            "reward": {**live_reward(sitting, edited, masks), "exact": scored == size},
         }
 
     def save(self, question: dict[str, Any], *, keep: bool = True, name: str = "") -> dict[str, Any]:

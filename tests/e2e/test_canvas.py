@@ -465,6 +465,20 @@ def test_every_gesture_and_key(
             raise AssertionError(f"{row}: {error}") from error
 
 
+def test_the_reward_of_a_large_picture_is_exact_once_one_pauses(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    canvas = upload(visit(scripted_app.url, 1280, 900), pictures["wide"], SIZES["wide"])
+    run_without_answer(scripted_app, canvas)
+    canvas.drag((400, 60), (1200, 340))
+    canvas.press("b")
+    canvas.drag((700, 200), (900, 200))
+    note = canvas.page.locator(".reward-note")
+    expect(note).to_have_text("Your prompts, against what you painted.", timeout=20_000)
+    assert canvas.sent[-1]["exact"]
+    assert "exact" not in canvas.sent[-2]
+
+
 def test_fast_clicks_lose_none(
     scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
 ) -> None:

@@ -1,7 +1,8 @@
 /**
  * @typedef {{rle: import("./types.js").Rle | null, confidence: number}} LiveMask
  * @typedef {{rev: number, masks?: LiveMask[], reward?: Reward, failure?: string}} Reply
- * @typedef {{text: string, format: number | null, iou: number | null, s_measure: number | null, total: number | null}}
+ * @typedef {{text: string, format: number | null, iou: number | null, s_measure: number | null, total: number | null,
+ *   exact: boolean}}
  *   Reward
  */
 

@@ -18,7 +18,8 @@ export function rewardLine() {
     element,
     render(reward) {
       for (const { term, value } of values) value.textContent = reward?.[term]?.toFixed(3) ?? "–";
-      note.textContent = reward?.text ?? "";
+      const rough = reward?.total != null && !reward.exact;
+      note.textContent = reward ? `${reward.text}${rough ? " Roughly, until you pause." : ""}` : "";
     },
   };
 }

@@ -28,6 +28,7 @@ import { encodeRle } from "../rle.js";
 
 const STEP = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1],
   farLeft: [-10, 0], farRight: [10, 0], farUp: [0, -10], farDown: [0, 10] };
+const REST_MS = 500;
 const ZOOM_STEP = 1.25;
 const BRUSH_STEP = 1.25;
 const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
@@ -109,6 +110,7 @@ export class Canvas {
   /** @param {Value | null} value */
   show(value) {
     this.live.forget();
+    clearTimeout(this.resting);
     this.frame.removeAttribute("aria-busy");
     const another = value?.key !== this.value?.key;
     this.value = value;
@@ -194,6 +196,7 @@ export class Canvas {
     if (!this.value) return;
     const state = this.passing ?? this.prompts;
     this.frame.setAttribute("aria-busy", "true");
+    clearTimeout(this.resting);
     this.live.send(state, { picture: this.value.key, objects: sent(state) }, passing);
   }
 
@@ -209,7 +212,17 @@ export class Canvas {
     this.render();
     // Not before the masks can be seen.
     if (rev === this.live.rev) this.frame.setAttribute("aria-busy", "false");
+    if (rev === this.live.rev && reward?.total != null && !reward.exact)
+      this.resting = setTimeout(() => this.scoreExactly(state), REST_MS);
   }
+
+  /** Masks of the picture's own size take too long for every edit. @param {Prompts} state */
+  scoreExactly(state) {
+    if (this.value) this.live.send(state, { picture: this.value.key, objects: sent(state), exact: true }, true);
+  }
+
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  resting = undefined;
 
   /** @param {KeyboardEvent} event */
   pressed(event) {
