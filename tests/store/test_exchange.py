@@ -16,12 +16,14 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
+from segr1_app.cli.export import FORMATS
 from segr1_app.codec import parse_completion
 from segr1_app.domain import Box, Mask, ObjectPrompt, Point, StoreError
 from segr1_app.images import load_mask, load_picture
 from segr1_app.metrics import iou
-from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Verdict
+from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Task, Verdict
 from segr1_app.store.connection import connect
+from segr1_app.store.exchange.coco_export import NEVER_HOLDS as COCO_NEVER_HOLDS
 from segr1_app.store.exchange.coco_export import export_coco
 from segr1_app.store.exchange.hf_export import export_hf
 from segr1_app.store.exchange.importing import import_paths
@@ -71,6 +73,7 @@ def test_coco_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_pa
     report = export_coco(filled, tmp_path / "out", polygons=polygons)
     assert report.written == 4
     assert report.warnings == [
+        f"Not in this format: {COCO_NEVER_HOLDS}.",
         "Open tasks are left out (1 times)",
         "Rejected tasks have no mask and are left out (1 times)",
     ]
@@ -136,7 +139,7 @@ def test_masks_come_back_and_the_index_starts_no_formula(
     filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert "Prompts, class names and reasoning are left out (4 times)" in export_masks(filled, out).warnings
+    assert export_masks(filled, out).written == 4
     assert [told for told in import_paths(empty, [out], "it") if told] == []
     found = [empty.ground_truth(task.sha256, "it") for task in empty.tasks()]
     for mask in hard_masks().values():
@@ -281,12 +284,43 @@ def test_traces_are_well_formed(filled: AnnotationStore, tmp_path: Path) -> None
     assert [record["reasoning_by_policy"] for record in records] == [True] * 4 + [False]
 
 
+EVERYWHERE = "all revisions but the one that counts"
+
+
+@pytest.mark.parametrize(
+    ("form", "left_out", "besides"),
+    [
+        ("coco", ("prompts", "reasoning", "comments", "annotators", "painted", EVERYWHERE), "Painted layers"),
+        ("coco-polygons", ("prompts", "reasoning", "comments", "annotators", "painted", EVERYWHERE), "Painted layers"),
+        ("yolo", ("prompts", "instructions", "comments", "verdicts", "painted", EVERYWHERE), "Objects overlap"),
+        ("voc", ("prompts", "instructions", "comments", "painted", EVERYWHERE), "Where objects overlap"),
+        ("masks", ("prompts", "class names", "reasoning", "painted", EVERYWHERE), "Several objects become one"),
+        ("hf", ("each object's own mask", "comments", "painted", "seconds", EVERYWHERE), "Several objects become one"),
+        ("sft", ("masks", "class names", "comments", EVERYWHERE), "What was painted is not in the prompts"),
+        ("jsonl", ("drafts",), ""),
+    ],
+)
+def test_every_format_says_once_what_it_never_holds(
+    store: AnnotationStore, task: Task, tmp_path: Path, form: str, left_out: tuple[str, ...], besides: str
+) -> None:
+    painted = AnnotatedObject(PROMPT, rectangle(5, 10, 25, 20), painted=rectangle(20, 15, 30, 20))
+    store.save(task.id, "ann", Correction(Verdict.FIX, (painted, AnnotatedObject(PROMPT, rectangle(5, 10, 9, 20)))))
+    empty = store.add_task(store.add_picture(picture(1), "p"), "nothing")
+    store.save(empty.id, "ann", Correction(Verdict.FIX))
+    told = FORMATS[form](store, tmp_path / "out").warnings
+    assert [line for line in told if line.startswith("Not in this format: ")] == told[:1]
+    assert [what for what in left_out if what not in told[0]] == []
+    assert any(line.startswith(besides) for line in told)
+    assert any(line.startswith("Empty masks") for line in told) == (form in ("coco", "coco-polygons", "yolo", "voc"))
+
+
 @pytest.mark.parametrize("export", [export_coco, export_yolo, export_voc, export_masks, export_hf, export_jsonl])
 def test_an_empty_store_exports_and_a_full_folder_is_left_alone(
     store: AnnotationStore, tmp_path: Path, export: object
 ) -> None:
     assert callable(export)
-    assert export(store, tmp_path / "out").written == 0
+    report = export(store, tmp_path / "out")
+    assert (report.written, report.warnings) == (0, []), "nothing is lost of nothing"
     with pytest.raises(StoreError, match="not empty"):
         export(store, tmp_path / "out")
 

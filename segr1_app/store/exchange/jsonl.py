@@ -1,4 +1,4 @@
-"""Everything a store holds as JSON lines and PNG files: the one format that loses nothing."""
+"""Everything a store holds as JSON lines and PNG files: the one format that loses no work that was saved."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from segr1_app.domain import DatasetError, SegR1Error
 from segr1_app.images import Picture, load_picture
@@ -17,8 +18,9 @@ from segr1_app.store.pictures import file_name
 from segr1_app.store.records import Numbers
 from segr1_app.store.store import AnnotationStore
 
-FILE_NAME = "store.jsonl"
-PICTURES_NAME = "pictures"
+FILE_NAME: Final = "store.jsonl"
+PICTURES_NAME: Final = "pictures"
+NEVER_HOLDS: Final = "drafts, and who holds which task"
 
 
 def export_jsonl(store: AnnotationStore, out: Path) -> Report:
@@ -27,7 +29,7 @@ def export_jsonl(store: AnnotationStore, out: Path) -> Report:
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(), new_folder(out)
+    report, folder = Report(NEVER_HOLDS), new_folder(out)
     with told(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
         (folder / PICTURES_NAME).mkdir()
         for record in store.records():

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Final
 
 from segr1_app.store.connection import told
-from segr1_app.store.exchange.exporting import Report, decided, new_folder, write_mask
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Report, decided, new_folder, write_mask
 from segr1_app.store.store import AnnotationStore
+
+
+NEVER_HOLDS: Final = (
+    "prompts, class names, reasoning and completions, each object's own mask, what was painted apart from the rest of the "
+    f"mask, {ALL_BUT_ONE}"
+)
 
 
 def export_masks(store: AnnotationStore, out: Path) -> Report:
@@ -16,7 +23,7 @@ def export_masks(store: AnnotationStore, out: Path) -> Report:
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(), new_folder(out)
+    report, folder = Report(NEVER_HOLDS), new_folder(out)
     with told(), (folder / "index.csv").open("w", encoding="utf-8", newline="") as file:
         (folder / "images").mkdir()
         rows = csv.writer(file)
@@ -29,7 +36,6 @@ def export_masks(store: AnnotationStore, out: Path) -> Report:
             write_mask(revision.mask, folder / "masks" / f"{stem}.png")
             if len(revision.correction.objects) > 1:
                 report.losses["Several objects become one mask"] += 1
-            report.losses["Prompts, class names and reasoning are left out"] += 1
             texts = (annotation.task.picture_name, revision.instruction, revision.annotator)
             verdict, comment = revision.correction.verdict, revision.correction.comment
             rows.writerow([stem, *map(safe_cell, texts), verdict, safe_cell(comment)])
