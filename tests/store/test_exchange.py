@@ -23,12 +23,13 @@ from segr1_app.images import load_mask, load_picture
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Task, Verdict
 from segr1_app.store.connection import connect
+from segr1_app.store.exchange.cells import cell_text, safe_cell
 from segr1_app.store.exchange.coco_export import NEVER_HOLDS as COCO_NEVER_HOLDS
 from segr1_app.store.exchange.coco_export import export_coco
 from segr1_app.store.exchange.hf_export import export_hf
 from segr1_app.store.exchange.importing import import_paths
 from segr1_app.store.exchange.jsonl import export_jsonl
-from segr1_app.store.exchange.mask_export import export_masks, safe_cell
+from segr1_app.store.exchange.mask_export import export_masks
 from segr1_app.store.exchange.sft_export import export_traces
 from segr1_app.store.exchange.voc_export import export_voc
 from segr1_app.store.exchange.yolo_export import export_yolo
@@ -140,20 +141,44 @@ def test_masks_come_back_and_the_index_starts_no_formula(
 ) -> None:
     out = tmp_path / "out"
     assert export_masks(filled, out).written == 4
-    assert [told for told in import_paths(empty, [out], "it") if told] == []
-    found = [empty.ground_truth(task.sha256, "it") for task in empty.tasks()]
-    for mask in hard_masks().values():
-        assert any(back is not None and np.array_equal(back, mask) for back in found)
+    assert [told for told in import_paths(empty, [out], "unused") if told] == []
+    back = truths(empty)
+    assert {name: iou(back[name], mask) for name, mask in hard_masks().items()} == dict.fromkeys(hard_masks(), 1.0)
+    assert next(empty.tasks()).picture_name == "../=HYPERLINK 0.jpg"
     with (out / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["comment"] for row in rows} == {"'=1+1"}
     assert {row["instruction"] for row in rows} == set(hard_masks())
 
 
-@pytest.mark.parametrize("text", ["=1", " =1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "|cmd"])
+FORMULAS = ["=1", " =1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "|cmd", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20SUM(A1)"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
 def test_no_cell_is_a_formula(text: str) -> None:
-    assert safe_cell(text).startswith("'")
+    assert safe_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "", "a = b", "'", "'quoted'", "'=1", "''=1", "it's -1"])
+def test_a_cell_is_read_as_what_it_was_made_of(text: str) -> None:
+    assert cell_text(safe_cell(text)) == text
     assert safe_cell("a = b") == "a = b"
+
+
+def test_masks_of_two_tasks_on_one_picture_come_back_with_their_words(
+    store: AnnotationStore, task: Task, empty: AnnotationStore, tmp_path: Path
+) -> None:
+    wanted = {"the cat": rectangle(0, 0, 9, 9), "=the dog": rectangle(20, 15, 33, 28)}
+    for instruction, mask in wanted.items():
+        store.save(store.add_task(task.sha256, instruction).id, "ann", corrected(mask))
+    export_masks(store, tmp_path / "out")
+    assert list(import_paths(empty, [tmp_path / "out"], "unused")) == [None, None]
+    assert [found.sha256 for found in empty.tasks()] == [task.sha256] * 2
+    back = truths(empty)
+    assert {instruction: iou(back[instruction], mask) for instruction, mask in wanted.items()} == {
+        "the cat": 1.0,
+        "=the dog": 1.0,
+    }
 
 
 def test_a_hugging_face_dataset_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path) -> None:

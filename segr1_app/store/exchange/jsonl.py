@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from segr1_app.domain import DatasetError, SegR1Error
 from segr1_app.images import Picture, load_picture
 from segr1_app.store.connection import told
 from segr1_app.store.exchange.exporting import Report, new_folder
 from segr1_app.store.exchange.files import Entry, Files, reading
+from segr1_app.store.exchange.outcomes import Notice, replaced
 from segr1_app.store.pictures import file_name
 from segr1_app.store.records import Numbers
 from segr1_app.store.store import AnnotationStore
@@ -42,7 +43,8 @@ def export_jsonl(store: AnnotationStore, out: Path) -> Report:
 
 
 def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath) -> Iterator[str | None]:
-    """Take in what `export_jsonl` wrote; a sentence for each record that could not be taken, None for each that was.
+    """Take in what `export_jsonl` wrote; a sentence for each record that could not be taken, None or a `Notice` for
+    each that was.
 
     What is there already is not taken twice. A record at a time is in memory, and which number each got.
 
@@ -61,13 +63,21 @@ def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath) -> I
                 record = json.loads(line)
                 if record["table"] == "pictures":
                     store.add_picture(_picture(files, name.parent, record["sha256"]), record["name"])
-                store.absorb(record, numbers)
+                yield _absorb(store, record, numbers, f"{where}:{number}")
             except (ValueError, TypeError, KeyError) as error:
                 yield f"{where}:{number}: this line is no record of a store ({error!r})."
             except SegR1Error as error:
                 yield f"{where}:{number}: {error}"
-            else:
-                yield None
+
+
+def _absorb(store: AnnotationStore, record: Mapping[str, Any], numbers: Numbers, where: str) -> Notice | None:
+    if record["table"] != "ground_truths":
+        store.absorb(record, numbers)
+        return None
+    picture, instruction = str(record["picture"]), str(record["instruction"])
+    before = store.ground_truth(picture, instruction)
+    store.absorb(record, numbers)
+    return replaced(store, picture, instruction, before, where)
 
 
 def _picture(files: Files, folder: PurePosixPath, sha256: str) -> Picture:
