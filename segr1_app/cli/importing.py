@@ -26,8 +26,8 @@ def add_command(commands: Any) -> None:
         help="take pictures and annotations into the store",
         description="Make a task of every picture, of every picture and category of a COCO file, or of every row of a "
         "Hugging Face dataset (a folder of Parquet files); or take over another store (its export as jsonl). What is "
-        "there already is not kept twice; a true mask takes the place of another one, which is told. What could not be taken is named at the end and does not keep the rest from "
-        "coming in; the exit status is then 1.",
+        "there already is not kept twice; a true mask takes the place of another one, which is told. What could not be "
+        "taken is named at the end and does not keep the rest from coming in; the exit status is then 1.",
     )
     parser.add_argument(
         "paths",

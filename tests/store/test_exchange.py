@@ -151,7 +151,20 @@ def test_masks_come_back_and_the_index_starts_no_formula(
     assert {row["instruction"] for row in rows} == set(hard_masks())
 
 
-FORMULAS = ["=1", " =1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "|cmd", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20SUM(A1)"]
+FORMULAS = [
+    "=1",
+    " =1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "|cmd",
+    "\uff1d1",
+    "\uff0b1",
+    "\uff0d1",
+    "\uff20SUM(A1)",
+]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
@@ -326,8 +339,9 @@ EVERYWHERE = "all revisions but the one that counts"
     ],
 )
 def test_every_format_says_once_what_it_never_holds(
-    store: AnnotationStore, task: Task, tmp_path: Path, form: str, left_out: tuple[str, ...], besides: str
+    store: AnnotationStore, tmp_path: Path, form: str, left_out: tuple[str, ...], besides: str
 ) -> None:
+    task = store.add_task(store.add_picture(picture(0), "p"), "the cat")
     painted = AnnotatedObject(PROMPT, rectangle(5, 10, 25, 20), painted=rectangle(20, 15, 30, 20))
     store.save(task.id, "ann", Correction(Verdict.FIX, (painted, AnnotatedObject(PROMPT, rectangle(5, 10, 9, 20)))))
     empty = store.add_task(store.add_picture(picture(1), "p"), "nothing")

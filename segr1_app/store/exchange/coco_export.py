@@ -25,8 +25,8 @@ from segr1_app.store.store import AnnotationStore
 
 FILE_NAME: Final = "annotations.json"
 NEVER_HOLDS: Final = (
-    "prompts, reasoning and completions, verdicts, comments and annotators, what was painted apart from the rest of the "
-    f"mask, {ALL_BUT_ONE}"
+    "prompts, reasoning and completions, verdicts, comments and annotators, what was painted apart from the rest of "
+    f"the mask, {ALL_BUT_ONE}"
 )
 
 

@@ -20,8 +20,8 @@ from segr1_app.store.values import Revision, Task, Verdict
 NO_CLASS: Final = "object"
 """Class of an object that nobody named."""
 ALL_BUT_ONE: Final = (
-    "the policy's own prompts and mask, imported true masks, clicks and seconds, drafts, and all revisions but the one that "
-    "counts"
+    "the policy's own prompts and mask, imported true masks, clicks and seconds, drafts, and all revisions but the one "
+    "that counts"
 )
 """What every format leaves behind that is made of `decided` annotations."""
 

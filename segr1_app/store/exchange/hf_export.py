@@ -20,7 +20,9 @@ from segr1_app.store.rows import prompt_record, to_json
 from segr1_app.store.store import AnnotationStore
 
 ROWS_AT_A_TIME: Final = 64
-NEVER_HOLDS: Final = f"each object's own mask, what was painted apart from the rest of the mask, comments, {ALL_BUT_ONE}"
+NEVER_HOLDS: Final = (
+    f"each object's own mask, what was painted apart from the rest of the mask, comments, {ALL_BUT_ONE}"
+)
 FEATURES = Features(
     {
         "image": Image(),

@@ -11,12 +11,11 @@ from segr1_app.store.exchange.cells import safe_cell
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Report, decided, new_folder, write_mask
 from segr1_app.store.store import AnnotationStore
 
-
 INDEX_NAME: Final = "index.csv"
 COLUMNS: Final = ("stem", "picture", "instruction", "annotator", "verdict", "comment")
 NEVER_HOLDS: Final = (
-    "prompts, class names, reasoning and completions, each object's own mask, what was painted apart from the rest of the "
-    f"mask, {ALL_BUT_ONE}"
+    "prompts, class names, reasoning and completions, each object's own mask, what was painted apart from the rest of "
+    f"the mask, {ALL_BUT_ONE}"
 )
 
 

@@ -42,8 +42,8 @@ def find_pictures(files: Files) -> Iterator[Source | str]:
     """The pictures among some files, in order, or a sentence for each mask that has none.
 
     What lies in a folder called ``masks`` is a mask: ``masks/a.png`` is that of ``a.jpg`` and of ``images/a.jpg``, and
-    ``train/masks/a.png`` that of ``train/images/a.jpg``. An ``index.csv`` beside those folders, as `export_masks` writes
-    it, says what each is called and what its mask is of.
+    ``train/masks/a.png`` that of ``train/images/a.jpg``. An ``index.csv`` beside those folders, as `export_masks`
+    writes it, says what each is called and what its mask is of.
     """
     pictures: list[PurePosixPath] = []
     masks: dict[tuple[str, ...], Entry] = {}

@@ -18,8 +18,8 @@ from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, 
 from segr1_app.store.store import AnnotationStore
 
 NEVER_HOLDS: Final = (
-    "prompts, instructions, reasoning and completions, verdicts, comments and annotators, what was painted apart from the "
-    f"rest of the mask, {ALL_BUT_ONE}"
+    "prompts, instructions, reasoning and completions, verdicts, comments and annotators, what was painted apart from "
+    f"the rest of the mask, {ALL_BUT_ONE}"
 )
 MOST: Final = 254
 """Most classes, and most objects of a picture: index 0 is the background, and VOC leaves 255 to what is unclear."""

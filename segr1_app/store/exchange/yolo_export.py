@@ -13,10 +13,9 @@ from segr1_app.store.connection import told
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Report, decided, new_folder, write_picture
 from segr1_app.store.store import AnnotationStore
 
-
 NEVER_HOLDS: Final = (
-    "prompts, instructions, reasoning and completions, verdicts, comments and annotators, what was painted apart from the "
-    f"rest of the mask, which of a picture's tasks an object belongs to, {ALL_BUT_ONE}"
+    "prompts, instructions, reasoning and completions, verdicts, comments and annotators, what was painted apart from "
+    f"the rest of the mask, which of a picture's tasks an object belongs to, {ALL_BUT_ONE}"
 )
 
 
