@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlite_utils import Database
 
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
 from segr1_app.geometry import encode_rle, unite
 from segr1_app.metrics import iou
+from segr1_app.store.blame import who_was_wrong
 from segr1_app.store.changes import difference
 from segr1_app.store.rows import (
     REVISION_QUERY,
@@ -27,12 +28,7 @@ from segr1_app.store.rows import (
     to_json,
 )
 from segr1_app.store.tasks import ground_truth, insert
-from segr1_app.store.values import Blame, Correction, RejectReason, Revision, StaleRevisionError, Task, Verdict
-
-BLAME_IOU: Final = 0.8
-"""Below this IoU of the target with the segmenter's mask from good prompts, the segmenter is at fault."""
-BLAME_POINTS: Final = 3
-"""Prompts are good when every object has a box and at least this many points."""
+from segr1_app.store.values import Correction, Revision, StaleRevisionError, Task, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,36 +159,6 @@ def set_current(db: Database, task_id: int) -> None:
     db.execute(f"UPDATE tasks SET current = {CURRENT} WHERE id = ?", [task_id])
 
 
-def who_was_wrong(correction: Correction, target: Mask | None, final: Mask) -> Blame | None:
-    """Whose mistake a correction corrects.
-
-    The segmenter's, when every object has a box and at least three points and still its masks reach no IoU of .8 with
-    the target; else the policy's. The target is the ground truth, else the final mask where somebody painted.
-
-    Args:
-        correction: what was decided and done.
-        target: the ground truth, if there is one.
-        final: the union of the final masks.
-
-    Returns:
-        None when nothing was wrong (accept, skip) or the picture itself is at fault.
-    """
-    if correction.reason is RejectReason.SEGMENTER:
-        return Blame.SEGMENTER
-    if correction.verdict in (Verdict.ACCEPT, Verdict.SKIP) or correction.reason is RejectReason.BAD_IMAGE:
-        return None
-    prompted = [made for made in correction.objects if made.prompt.box and len(made.prompt.points) >= BLAME_POINTS]
-    if correction.verdict is Verdict.REJECT or not prompted or len(prompted) < len(correction.objects):
-        return Blame.POLICY
-    if target is None:
-        # Without a brush the final mask is the segmenter's own: no evidence against it.
-        target = final
-    reached = prompted[0].segmented.copy()
-    for made in prompted[1:]:
-        reached |= made.segmented
-    return Blame.SEGMENTER if iou(reached, target) < BLAME_IOU else Blame.POLICY
-
-
 def _prediction(db: Database, task: Task, prediction_id: int | None) -> dict[str, Any] | None:
     if prediction_id is None:
         return None
@@ -212,7 +178,7 @@ def _row(
     if prediction is not None:
         before = tuple(read_prompt(record) for record in json.loads(prediction["objects"]))
         policy_iou = iou(read_mask(json.loads(prediction["mask"])), final)
-    blame = who_was_wrong(correction, truth, final)
+    blame = who_was_wrong(correction, truth, before=before, policy_iou=policy_iou)
     return {
         "instruction": task.instruction,
         "verdict": correction.verdict.value,
