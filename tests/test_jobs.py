@@ -14,7 +14,7 @@ import pytest
 from segr1_app.config import Settings
 from segr1_app.domain import StoreError
 from segr1_app.pipeline import Pipeline
-from segr1_app.store import AnnotationStore, Verdict
+from segr1_app.store import AnnotationStore, Sample, Verdict
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.keeping import RunKeeper
@@ -92,6 +92,15 @@ def test_a_rejected_task_without_objects_goes_on_from_the_prediction(jobs: JobHa
     told = jobs.open_task("Ada", 1)
     assert (told["decided"], told["saved"]) == (True, None)
     assert told["canvas"]["objects"]
+
+
+def test_an_order_that_nothing_supports_says_so(jobs: JobHandlers, store: AnnotationStore) -> None:
+    assert jobs.next_task("Ada")["notice"] == ""
+    assert "as imported" in jobs.next_task("Ada", "most-disagreement")["notice"]
+    predicted = store.prediction(store.task(1).prediction_id or 0).prediction
+    samples = [Sample("a", predicted.mask), Sample("b", ~predicted.mask)]
+    store.add_prediction(1, predicted, "", samples)
+    assert jobs.next_task("Ada", "most-disagreement")["notice"] == ""
 
 
 def test_what_it_was_started_from_is_a_revision_of_the_task(jobs: JobHandlers, store: AnnotationStore) -> None:

@@ -76,6 +76,17 @@ def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Tas
 
 def _held(db: Database, annotator: str, now: float) -> Task | None:
     rows = db.query(
+def sorts(db: Database, order: QueueOrder) -> bool:
+    """Whether an order tells any open task from another: where nothing is known of them they come as imported."""
+    column = {QueueOrder.LEAST_CONFIDENT: "confidence", QueueOrder.MOST_DISAGREEMENT: "disagreement"}.get(order)
+    if column is None:
+        return True
+    # The first one in the index has a value, if any has one.
+    query = f"SELECT {column} FROM tasks INDEXED BY {_INDEX[order]} WHERE current IS NULL ORDER BY {_ORDER_BY[order]}"
+    first = db.execute(f"{query} LIMIT 1").fetchone()
+    return first is None or first[0] is not None
+
+
         f"{TASK_QUERY} JOIN leases ON leases.task = tasks.id "
         "WHERE leases.annotator = ? AND leases.expires_at > ? AND tasks.current IS NULL",
         [annotator, now],

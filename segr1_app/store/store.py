@@ -224,6 +224,11 @@ class AnnotationStore:
 
     def lease(self, task_id: int, annotator: str, seconds: float = LEASE_SECONDS) -> None:
         """Hold one task, open or decided, and give up the one held before.
+    def sorts(self, order: QueueOrder) -> bool:
+        """Whether an order tells any open task from another; without predictions, or samples, it does not."""
+        with self._connection.read() as db:
+            return queue.sorts(db, order)
+
 
         Raises:
             LeaseLostError: when somebody else holds it.
