@@ -203,6 +203,45 @@ def test_nobody_is_blamed_for_the_policys_own_mask(store: AnnotationStore, task:
     assert store.save(task.id, "dan", rejected_with(moved), prediction_id=number).blame is Blame.SEGMENTER
 
 
+def test_a_decision_counts_for_the_words_it_was_made_for(store: AnnotationStore, task: Task) -> None:
+    cat = store.save(task.id, "ann", corrected(rectangle(0, 0, 5, 5)))
+    store.choose_current(task.id, cat.id, "reviewer")
+    store.set_instruction(task.id, "the dog")
+    assert store.current(task.id) is None
+    assert store.statistics().open_tasks == 1
+    offered = store.lease_next("ann")
+    assert offered is not None, "who decided about the old words is asked about the new ones"
+    assert offered.id == task.id
+    with pytest.raises(StoreError, match=r"made for other words \('the cat'\)"):
+        store.choose_current(task.id, cat.id, "reviewer")
+
+    with pytest.raises(StaleRevisionError):
+        store.save(task.id, "ann", corrected(rectangle(0, 0, 6, 6)))
+    dog = store.save(task.id, "ann", corrected(rectangle(0, 0, 6, 6)), parent_id=cat.id)
+    other = store.save(task.id, "ben", corrected(rectangle(0, 0, 5, 6)))
+    assert store.task(task.id).current_id == other.id
+    assert store.agreement(task.id).by_pair == {("ann", "ben"): pytest.approx(5 / 6)}
+
+    store.set_instruction(task.id, "the cat")
+    assert store.task(task.id).current_id == cat.id
+    back = store.save(task.id, "ben", corrected(rectangle(0, 0, 5, 5)), parent_id=other.id)
+    assert store.agreement(task.id).by_pair == {}, "ann's last word is about the dog"
+    store.choose_current(task.id, None, "reviewer")
+    assert store.task(task.id).current_id == back.id
+    store.set_instruction(task.id, "the dog")
+    assert store.task(task.id).current_id == other.id
+    store.save(task.id, "ben", SKIPPED, parent_id=back.id)
+    assert store.task(task.id).current_id == dog.id
+    assert list(store.verify()) == []
+
+
+def test_who_skipped_other_words_is_asked_again(store: AnnotationStore, task: Task) -> None:
+    store.save(task.id, "ann", SKIPPED)
+    assert store.upcoming("ann") is None
+    store.set_instruction(task.id, "the dog")
+    assert store.upcoming("ann") == store.task(task.id)
+
+
 def test_a_draft_lives_until_the_save(store: AnnotationStore, task: Task) -> None:
     store.put_draft(task.id, "ann", '{"half": "\ud83d"}')
     store.put_draft(task.id, "ben", "{}")
