@@ -303,6 +303,7 @@ class AnnotationStore:
         """Save an old revision's correction again, as a new revision of ``annotator``; see `save`.
 
         What the old one cost in time and clicks is not counted twice.
+        Whoever restores one of other words says that it answers the task's present ones, too.
         """
         old = self.revision(revision_id)
         made = old.correction
