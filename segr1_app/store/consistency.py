@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from itertools import combinations, starmap
-from typing import Any, Final
+from itertools import combinations
+from typing import Final
 
 from sqlite_utils import Database
 
-from segr1_app.geometry import check_rle, decode_rle
+from segr1_app.geometry import Rle, check_rle
 from segr1_app.metrics import iou
 from segr1_app.store.connection import Connection
+from segr1_app.store.rows import read_mask
 from segr1_app.store.tasks import CURRENT
 
 TASKS: Final = 50
@@ -86,7 +87,10 @@ def _tally_problems(db: Database) -> Iterator[str]:
 def _close(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:
     if one is None or other is None:
         return False
-    return all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in zip(one, other, strict=True))
+    return all(
+        a == b or (isinstance(b, float) and math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE))
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _agreement_problems(connection: Connection) -> Iterator[str]:
@@ -116,19 +120,22 @@ def _agreement_follows(db: Database, task: int) -> bool:
         WHERE heads.task = ? AND heads.verdict IN ('accept', 'fix') ORDER BY heads.annotator
     """
     try:
-        masks = [(name, words, _decoded(rle)) for name, words, rle in db.execute(query, [task])]
-        found = {(a, b): iou(one, two) for (a, old, one), (b, new, two) in combinations(masks, 2) if old == new}
+        masks = [(name, words, _checked(rle)) for name, words, rle in db.execute(query, [task])]
+        found = {
+            # Two at a time are decoded, however many people there are.
+            (first, second): iou(read_mask(one), read_mask(other))
+            for (first, old, one), (second, new, other) in combinations(masks, 2)
+            if old == new
+        }
     except (ValueError, KeyError, TypeError):
         # A mask that cannot be read, which is told of its own row, too.
         return False
-    return kept.keys() == found.keys() and all(starmap(_same, ((kept[pair], found[pair]) for pair in found)))
+    return kept.keys() == found.keys() and all(
+        math.isclose(kept[pair], found[pair], abs_tol=TOLERANCE) for pair in found
+    )
 
 
-def _same(kept: float, found: float) -> bool:
-    return math.isclose(kept, found, abs_tol=TOLERANCE)
-
-
-def _decoded(rle: str) -> Any:
-    record = json.loads(rle)
-    check_rle(record)
-    return decode_rle(record)
+def _checked(text: str) -> Rle:
+    rle: Rle = json.loads(text)
+    check_rle(rle)
+    return rle

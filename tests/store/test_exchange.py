@@ -246,12 +246,15 @@ def test_jsonl_puts_what_comes_on_top_of_what_is_there(
 
 
 def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path) -> None:
+    filled.add_task(filled.task(1).sha256, "the tail", rectangle(0, 0, 9, 9))
     export_jsonl(filled, tmp_path / "out")
     file = tmp_path / "out" / "store.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     for record in lines:
         if record["table"] == "revisions" and record["verdict"] == "reject":
             record["comment"] = "forged"
+        if record["table"] == "ground_truths":
+            record["instruction"] = "the head"
         if record["table"] == "pictures" and record["sha256"] == picture(11).sha256:
             record["sha256"] = "../../segr1"
     file.write_text("\n".join([*map(json.dumps, lines), '{"table": "leases"}', "[]", "no json", '{"table": "tasks"}']))
@@ -265,6 +268,8 @@ def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: Annotati
         "A record of tasks is not what a store writes",
     ):
         assert expected in told, told
+    assert told.count("was changed since a store wrote it") == 2
+    assert truths(empty) == {}
     assert len(list(empty.feedback())) == 4
     assert list(empty.verify()) == []
 
