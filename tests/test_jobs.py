@@ -14,7 +14,7 @@ import pytest
 from segr1_app.config import Settings
 from segr1_app.domain import StoreError
 from segr1_app.pipeline import Pipeline
-from segr1_app.store import AnnotationStore, Verdict
+from segr1_app.store import AnnotationStore, Sample, Verdict
 from segr1_app.ui.corrections import CanvasHandlers
 from segr1_app.ui.jobs import JobHandlers
 from segr1_app.ui.keeping import RunKeeper
@@ -92,6 +92,29 @@ def test_a_rejected_task_without_objects_goes_on_from_the_prediction(jobs: JobHa
     told = jobs.open_task("Ada", 1)
     assert (told["decided"], told["saved"]) == (True, None)
     assert told["canvas"]["objects"]
+
+
+def test_new_words_open_a_decided_task_with_a_new_answer(jobs: JobHandlers, store: AnnotationStore) -> None:
+    first = jobs.next_task("Ada")
+    saved = jobs.save_decision("Ada", 1, "fix", [OBJECT], prediction=first["prediction"])
+    assert jobs.progress()["done"] == 1
+    told = jobs.set_instruction("Ada", 1, "Identify and segment the nest.")
+    assert (told["decided"], told["saved"], told["parent"]) == (False, None, saved["revision"])
+    assert told["prediction"] != first["prediction"]
+    assert told["progress"]["done"] == 0
+    assert jobs.next_task("Ada")["task"] == 1
+    back = jobs.set_instruction("Ada", 1, "Identify and segment the egg.")
+    assert (back["decided"], back["saved"]["revision"]) == (True, saved["revision"])
+    assert list(store.verify()) == []
+
+
+def test_an_order_that_nothing_supports_says_so(jobs: JobHandlers, store: AnnotationStore) -> None:
+    assert jobs.next_task("Ada")["notice"] == ""
+    assert "as imported" in jobs.next_task("Ada", "most-disagreement")["notice"]
+    predicted = store.prediction(store.task(1).prediction_id or 0).prediction
+    samples = [Sample("a", predicted.mask), Sample("b", ~predicted.mask)]
+    store.add_prediction(1, predicted, "", samples)
+    assert jobs.next_task("Ada", "most-disagreement")["notice"] == ""
 
 
 def test_what_it_was_started_from_is_a_revision_of_the_task(jobs: JobHandlers, store: AnnotationStore) -> None:

@@ -16,6 +16,7 @@ from segr1_app.domain import SettingsError
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.store.exchange.importing import import_hub, import_paths
+from segr1_app.store.exchange.outcomes import Notice
 
 
 def add_command(commands: Any) -> None:
@@ -25,8 +26,8 @@ def add_command(commands: Any) -> None:
         help="take pictures and annotations into the store",
         description="Make a task of every picture, of every picture and category of a COCO file, or of every row of a "
         "Hugging Face dataset (a folder of Parquet files); or take over another store (its export as jsonl). What is "
-        "there already is not kept twice. What could not be taken is named at the end and does not keep the rest from "
-        "coming in; the exit status is then 1.",
+        "there already is not kept twice; a true mask takes the place of another one, which is told. What could not be "
+        "taken is named at the end and does not keep the rest from coming in; the exit status is then 1.",
     )
     parser.add_argument(
         "paths",
@@ -61,17 +62,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError("Say what to import: files, folders, ZIP archives, or a dataset with --hub.")
     if arguments.rows < 1:
         raise SettingsError("--rows is a number of rows, 1 or more.")
-    done, failures = 0, []
+    done, failed, told = 0, 0, []
     with AnnotationStore.open(settings.home) as store:
-        for failure in tqdm(_import_all(store, arguments), unit="record"):
-            if failure is None:
-                done += 1
-            else:
-                failures.append(failure)
+        for outcome in tqdm(_import_all(store, arguments), unit=" records"):
+            taken = outcome is None or isinstance(outcome, Notice)
+            done, failed = done + taken, failed + (not taken)
+            told += [outcome] if outcome else []
     print(f"{done} records are in {settings.home}")  # noqa: T201
-    for failure in failures:
-        print(failure, file=sys.stderr)  # noqa: T201
-    return 1 if failures or not done else 0
+    for sentence in told:
+        print(sentence, file=sys.stderr)  # noqa: T201
+    return 1 if failed or not done else 0
 
 
 def _import_all(store: AnnotationStore, arguments: argparse.Namespace) -> Iterator[str | None]:

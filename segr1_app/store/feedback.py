@@ -41,7 +41,7 @@ def _read(row: Mapping[str, Any]) -> Feedback:
         revision_id=row["id"],
         sha256=row["picture"],
         image_size=ImageSize(row["width"], row["height"]),
-        # The revision's own words: the task's may have been edited since, and the mask answers the old ones.
+        # The revision's own words, which the mask answers.
         instruction=row["instruction"],
         annotator=row["annotator"],
         verdict=verdict,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from segr1_app.store.rows import truth_hash
+
 migrations = Migrations("segr1_app.store")
 
 _APPEND_ONLY = ("revisions", "predictions", "choices")
@@ -80,6 +82,37 @@ def m004_verdicts(db: Database) -> None:
     """The same orders among the tasks of one verdict, of which there may be few."""
     db.execute("CREATE INDEX revisions_verdict ON revisions (verdict)")
     db.execute("CREATE INDEX heads_verdict ON heads (annotator, verdict, revision)")
+
+
+@migrations()
+def m005_digests_of_truths(db: Database) -> None:
+    """A digest of each ground truth, as predictions and revisions have one."""
+    db.execute("ALTER TABLE ground_truths ADD COLUMN content_hash TEXT")
+    db.register_function(truth_hash)
+    db.execute("UPDATE ground_truths SET content_hash = truth_hash(picture, instruction, mask)")
+
+
+@migrations()
+def m006_decisions_are_about_words(db: Database) -> None:
+    """What was decided when a task asked for something else counts no more, nor is it compared with later masks."""
+    db.execute(
+        """UPDATE tasks SET current = coalesce(
+            (SELECT choices.revision FROM choices LEFT JOIN revisions ON revisions.id = choices.revision
+                WHERE choices.task = tasks.id
+                AND (choices.revision IS NULL OR revisions.instruction = tasks.instruction)
+                ORDER BY choices.id DESC LIMIT 1),
+            (SELECT max(id) FROM (
+                SELECT max(id) AS id, verdict FROM revisions
+                WHERE task = tasks.id AND instruction = tasks.instruction GROUP BY annotator
+            ) WHERE verdict != 'skip')
+        ) WHERE id IN (
+            SELECT r.task FROM revisions AS r JOIN tasks AS t ON t.id = r.task WHERE r.instruction != t.instruction)"""
+    )
+    words = (
+        "(SELECT revisions.instruction FROM heads JOIN revisions ON revisions.id = heads.revision "
+        "WHERE heads.task = agreements.task AND heads.annotator = agreements.{})"
+    )
+    db.execute(f"DELETE FROM agreements WHERE {words.format('first')} != {words.format('second')}")
 
 
 _TABLES = (

@@ -62,16 +62,29 @@ def holder_of(db: Database, task_id: int, now: float) -> str | None:
 
 
 def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Task | None:
-    """The open task that nobody holds and that the annotator did not skip, first in order."""
+    """The open task that nobody holds and whose present words the annotator did not skip, first in order."""
     query = f"""
         SELECT tasks.id FROM tasks INDEXED BY {_INDEX[order]}
         WHERE current IS NULL
         AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = tasks.id AND expires_at > :now)
-        AND NOT EXISTS (SELECT 1 FROM heads WHERE heads.task = tasks.id AND heads.annotator = :annotator)
+        AND NOT EXISTS (
+            SELECT 1 FROM heads CROSS JOIN revisions ON revisions.id = heads.revision
+            WHERE heads.task = tasks.id AND heads.annotator = :annotator AND revisions.instruction = tasks.instruction)
         ORDER BY {_ORDER_BY[order]} LIMIT 1
     """
     row = db.execute(query, {"now": now, "annotator": annotator}).fetchone()
     return read_task(next(db.query(f"{TASK_QUERY} WHERE tasks.id = ?", [row[0]]))) if row else None
+
+
+def sorts(db: Database, order: QueueOrder) -> bool:
+    """Whether an order tells any open task from another: where nothing is known of them they come as imported."""
+    column = {QueueOrder.LEAST_CONFIDENT: "confidence", QueueOrder.MOST_DISAGREEMENT: "disagreement"}.get(order)
+    if column is None:
+        return True
+    # The first one in the index has a value, if any has one.
+    query = f"SELECT {column} FROM tasks INDEXED BY {_INDEX[order]} WHERE current IS NULL ORDER BY {_ORDER_BY[order]}"
+    first = db.execute(f"{query} LIMIT 1").fetchone()
+    return first is None or first[0] is not None
 
 
 def _held(db: Database, annotator: str, now: float) -> Task | None:

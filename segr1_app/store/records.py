@@ -13,7 +13,7 @@ from segr1_app.domain import StoreError
 from segr1_app.geometry import check_rle, decode_rle
 from segr1_app.store import revisions, tasks
 from segr1_app.store.connection import Connection
-from segr1_app.store.rows import storable, to_json
+from segr1_app.store.rows import storable, to_json, truth_hash
 from segr1_app.store.verification import prediction_problem, revision_problem
 
 PAGE: Final = 200
@@ -74,7 +74,9 @@ def absorb(db: Database, record: Mapping[str, Any], numbers: Numbers) -> None:
 
 
 def _ground_truth(db: Database, row: Mapping[str, Any], _: Numbers) -> None:
-    rle = json.loads(row["mask"])
+    rle, digest = json.loads(row["mask"]), row.get("content_hash")
+    if digest is not None and digest != truth_hash(row["picture"], row["instruction"], row["mask"]):
+        _refuse("its content does not have the digest it was stored with")
     check_rle(rle)
     tasks.set_ground_truth(db, row["picture"], row["instruction"], decode_rle(rle))
 

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlite_utils import Database
 
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
 from segr1_app.geometry import encode_rle, unite
 from segr1_app.metrics import iou
+from segr1_app.store.blame import who_was_wrong
 from segr1_app.store.changes import difference
 from segr1_app.store.rows import (
     REVISION_QUERY,
@@ -26,13 +27,8 @@ from segr1_app.store.rows import (
     storable,
     to_json,
 )
-from segr1_app.store.tasks import ground_truth, insert
-from segr1_app.store.values import Blame, Correction, RejectReason, Revision, StaleRevisionError, Task, Verdict
-
-BLAME_IOU: Final = 0.8
-"""Below this IoU of the target with the segmenter's mask from good prompts, the segmenter is at fault."""
-BLAME_POINTS: Final = 3
-"""Prompts are good when every object has a box and at least this many points."""
+from segr1_app.store.tasks import ground_truth, insert, set_current
+from segr1_app.store.values import Correction, Revision, StaleRevisionError, Task, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +119,8 @@ def follow(db: Database, revision_id: int, before: Mapping[str, Any] | None) -> 
 
 
 _HEAD = """
-    SELECT revisions.id, revisions.task, revisions.annotator, revisions.verdict, revisions.mask, revisions.clicks,
-        revisions.seconds, revisions.policy_iou, revisions.created_at,
+    SELECT revisions.id, revisions.task, revisions.instruction, revisions.annotator, revisions.verdict, revisions.mask,
+        revisions.clicks, revisions.seconds, revisions.policy_iou, revisions.created_at,
         ifnull(p.policy_id, '') AS policy_id, ifnull(p.checkpoint_hash, '') AS checkpoint_hash
     FROM revisions LEFT JOIN predictions AS p ON p.id = revisions.prediction
 """
@@ -139,6 +135,19 @@ def head(db: Database, task_id: int, annotator: str) -> dict[str, Any] | None:
     return next(rows, None)
 
 
+def check_words(db: Database, task: Task, revision_id: int) -> None:
+    """Refuse a revision that was made when its task asked for something else: it cannot count for what it asks now.
+
+    Raises:
+        StoreError: with what to do.
+    """
+    made_for = revision_of(db, revision_id).instruction
+    if made_for != task.instruction:
+        raise StoreError(
+            f"This revision was made for other words ('{made_for}'): it counts again when the task asks for those."
+        )
+
+
 def choose(db: Database, task_id: int, revision_id: int | None, reviewer: str, now: float) -> None:
     """Let a reviewer's choice count, or, with None, the latest revision again."""
     if revision_id is not None:
@@ -147,50 +156,6 @@ def choose(db: Database, task_id: int, revision_id: int | None, reviewer: str, n
             raise StoreError("Only a decision about this very task can be chosen as the one that counts.")
     insert(db, "choices", {"task": task_id, "revision": revision_id, "reviewer": storable(reviewer), "created_at": now})
     set_current(db, task_id)
-
-
-CURRENT = """
-    coalesce(
-        (SELECT revision FROM choices WHERE choices.task = tasks.id ORDER BY choices.id DESC LIMIT 1),
-        (SELECT max(revision) FROM heads WHERE heads.task = tasks.id AND heads.verdict != 'skip')
-    )
-"""
-"""The number of the revision that counts: the reviewer's choice, else the latest decision of anyone's last words."""
-
-
-def set_current(db: Database, task_id: int) -> None:
-    """Work out anew which revision of a task counts."""
-    db.execute(f"UPDATE tasks SET current = {CURRENT} WHERE id = ?", [task_id])
-
-
-def who_was_wrong(correction: Correction, target: Mask | None, final: Mask) -> Blame | None:
-    """Whose mistake a correction corrects.
-
-    The segmenter's, when every object has a box and at least three points and still its masks reach no IoU of .8 with
-    the target; else the policy's. The target is the ground truth, else the final mask where somebody painted.
-
-    Args:
-        correction: what was decided and done.
-        target: the ground truth, if there is one.
-        final: the union of the final masks.
-
-    Returns:
-        None when nothing was wrong (accept, skip) or the picture itself is at fault.
-    """
-    if correction.reason is RejectReason.SEGMENTER:
-        return Blame.SEGMENTER
-    if correction.verdict in (Verdict.ACCEPT, Verdict.SKIP) or correction.reason is RejectReason.BAD_IMAGE:
-        return None
-    prompted = [made for made in correction.objects if made.prompt.box and len(made.prompt.points) >= BLAME_POINTS]
-    if correction.verdict is Verdict.REJECT or not prompted or len(prompted) < len(correction.objects):
-        return Blame.POLICY
-    if target is None:
-        # Without a brush the final mask is the segmenter's own: no evidence against it.
-        target = final
-    reached = prompted[0].segmented.copy()
-    for made in prompted[1:]:
-        reached |= made.segmented
-    return Blame.SEGMENTER if iou(reached, target) < BLAME_IOU else Blame.POLICY
 
 
 def _prediction(db: Database, task: Task, prediction_id: int | None) -> dict[str, Any] | None:
@@ -212,7 +177,7 @@ def _row(
     if prediction is not None:
         before = tuple(read_prompt(record) for record in json.loads(prediction["objects"]))
         policy_iou = iou(read_mask(json.loads(prediction["mask"])), final)
-    blame = who_was_wrong(correction, truth, final)
+    blame = who_was_wrong(correction, truth, before=before, policy_iou=policy_iou)
     return {
         "instruction": task.instruction,
         "verdict": correction.verdict.value,
@@ -278,12 +243,12 @@ def _count(db: Database, row: Mapping[str, Any], *, latest: int, work: int) -> N
 
 
 def _compare(db: Database, row: Mapping[str, Any]) -> None:
-    """Agreement of a person's newest mask with everybody else's of the same task."""
+    """Agreement of a person's newest mask with everybody else's of the same task and under the same words."""
     task_id, annotator = row["task"], row["annotator"]
     db.execute("DELETE FROM agreements WHERE task = ? AND ? IN (first, second)", [task_id, annotator])
     if row["verdict"] not in (Verdict.ACCEPT, Verdict.FIX):
         return
-    for other, mask in _others(db, task_id, annotator):
+    for other, mask in _others(db, task_id, annotator, row["instruction"]):
         first, second = sorted((annotator, other))
         insert(
             db,
@@ -292,10 +257,11 @@ def _compare(db: Database, row: Mapping[str, Any]) -> None:
         )
 
 
-def _others(db: Database, task_id: int, annotator: str) -> Iterator[tuple[str, Mask]]:
+def _others(db: Database, task_id: int, annotator: str, instruction: str) -> Iterator[tuple[str, Mask]]:
     rows = db.execute(
         "SELECT heads.annotator, revisions.mask FROM heads JOIN revisions ON revisions.id = heads.revision "
-        "WHERE heads.task = ? AND heads.annotator != ? AND heads.verdict IN ('accept', 'fix')",
-        [task_id, annotator],
+        "WHERE heads.task = ? AND heads.annotator != ? AND heads.verdict IN ('accept', 'fix') "
+        "AND revisions.instruction = ?",
+        [task_id, annotator, instruction],
     ).fetchall()
     return ((name, read_mask(json.loads(mask))) for name, mask in rows)

@@ -39,6 +39,11 @@ def content_hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(to_json(content).encode()).hexdigest()
 
 
+def truth_hash(picture: str, instruction: str, mask: str) -> str:
+    """The digest of a ground truth: of the picture's digest, the instruction, and the mask as it is stored."""
+    return content_hash({"picture": picture, "instruction": instruction, "mask": mask})
+
+
 def storable(text: str) -> str:
     """Any text as UTF-8 can hold it: half characters, as JSON from outside may bring them, become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")

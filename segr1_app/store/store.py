@@ -166,6 +166,8 @@ class AnnotationStore:
     def set_instruction(self, task_id: int, instruction: str) -> Task:
         """Change what a task asks for; it then has no prediction until another is made.
 
+        A decision about the old words no longer counts, and the task is open, until those words come back.
+
         Raises:
             StoreError: when the picture has a task with that instruction already.
             SegR1Error: when the instruction is empty or too long.
@@ -221,6 +223,11 @@ class AnnotationStore:
         """The task that `lease_next` would give once the present one is saved; it is not held."""
         with self._connection.read() as db:
             return queue.upcoming(db, _name(annotator), order, self._clock())
+
+    def sorts(self, order: QueueOrder) -> bool:
+        """Whether an order tells any open task from another; without predictions, or samples, it does not."""
+        with self._connection.read() as db:
+            return queue.sorts(db, order)
 
     def lease(self, task_id: int, annotator: str, seconds: float = LEASE_SECONDS) -> None:
         """Hold one task, open or decided, and give up the one held before.
@@ -296,6 +303,7 @@ class AnnotationStore:
         """Save an old revision's correction again, as a new revision of ``annotator``; see `save`.
 
         What the old one cost in time and clicks is not counted twice.
+        Whoever restores one of other words says that it answers the task's present ones, too.
         """
         old = self.revision(revision_id)
         made = old.correction
@@ -325,7 +333,10 @@ class AnnotationStore:
             return revisions.heads(db, task_id)
 
     def current(self, task_id: int) -> Revision | None:
-        """The revision that counts: the reviewer's choice, else the latest decision among everyone's newest."""
+        """The revision that counts: the reviewer's choice, else the latest decision among everyone's newest.
+
+        Only what was made for the task's present instruction can count.
+        """
         with self._connection.read() as db:
             task = tasks.task_of(db, task_id)
             return None if task.current_id is None else revisions.revision_of(db, task.current_id)
@@ -334,10 +345,12 @@ class AnnotationStore:
         """Let a revision count whatever is saved later; None takes the choice back.
 
         Raises:
-            StoreError: when the revision is of another task or a skip.
+            StoreError: when the revision is of another task, a skip, or of other words than the task has now.
         """
         with self._connection.write() as db:
-            tasks.task_of(db, task_id)
+            task = tasks.task_of(db, task_id)
+            if revision_id is not None:
+                revisions.check_words(db, task, revision_id)
             revisions.choose(db, task_id, revision_id, _name(reviewer), self._clock())
 
     def choice(self, task_id: int) -> Choice | None:

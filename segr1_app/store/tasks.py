@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from sqlite_utils import Database
@@ -15,7 +15,16 @@ from segr1_app.domain import ImageSize, Mask, Prediction, StoreError
 from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
 from segr1_app.metrics import iou
-from segr1_app.store.rows import content_hash, one, prediction_row, read_mask, read_task, storable, to_json
+from segr1_app.store.rows import (
+    content_hash,
+    one,
+    prediction_row,
+    read_mask,
+    read_task,
+    storable,
+    to_json,
+    truth_hash,
+)
 from segr1_app.store.values import Sample, StoredPicture, Task
 
 TASK_QUERY = """
@@ -65,7 +74,7 @@ def add_task(db: Database, sha256: str, instruction: str, now: float) -> int:
 
 
 def set_instruction(db: Database, task_id: int, instruction: str) -> None:
-    """Change what a task asks for; what was predicted for the old words no longer stands for it."""
+    """Change what a task asks for; what was predicted and decided for the old words no longer stands for it."""
     task, words = task_of(db, task_id), normal_instruction(instruction)
     if words == task.instruction:
         return
@@ -75,6 +84,31 @@ def set_instruction(db: Database, task_id: int, instruction: str) -> None:
         "UPDATE tasks SET instruction = ?, prediction = NULL, confidence = NULL, disagreement = NULL WHERE id = ?",
         [words, task_id],
     )
+    set_current(db, task_id)
+
+
+CURRENT: Final = """
+    coalesce(
+        (SELECT choices.revision FROM choices LEFT JOIN revisions ON revisions.id = choices.revision
+            WHERE choices.task = tasks.id
+            AND (choices.revision IS NULL OR revisions.instruction = tasks.instruction)
+            ORDER BY choices.id DESC LIMIT 1),
+        (SELECT max(id) FROM (
+            SELECT max(id) AS id, verdict FROM revisions
+            WHERE task = tasks.id AND instruction = tasks.instruction GROUP BY annotator
+        ) WHERE verdict != 'skip')
+    )
+"""
+"""The number of the revision that counts: the reviewer's choice, else the latest decision of anyone's last words.
+
+Only what was made for the words that the task has now can count, so that a task with new words is open, and what was
+decided counts again when its old ones come back.
+"""
+
+
+def set_current(db: Database, task_id: int) -> None:
+    """Work out anew which revision of a task counts."""
+    db.execute(f"UPDATE tasks SET current = {CURRENT} WHERE id = ?", [task_id])
 
 
 def task_of(db: Database, task_id: int) -> Task:
@@ -89,10 +123,11 @@ def set_ground_truth(db: Database, sha256: str, instruction: str, mask: Mask) ->
         raise StoreError(
             f"The mask is {mask.dtype} {mask.shape}, the picture {size.width} x {size.height} pixels: they must match."
         )
+    words, rle = normal_instruction(instruction), to_json(encode_rle(mask))
     db.execute(
-        "INSERT INTO ground_truths (picture, instruction, mask) VALUES (?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET mask = excluded.mask",
-        [sha256, normal_instruction(instruction), to_json(encode_rle(mask))],
+        "INSERT INTO ground_truths (picture, instruction, mask, content_hash) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET mask = excluded.mask, content_hash = excluded.content_hash",
+        [sha256, words, rle, truth_hash(sha256, words, rle)],
     )
 
 

@@ -6,14 +6,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from sqlite_utils import Database
-
 from segr1_app.domain import ImageSize, StoreDamagedError
 from segr1_app.geometry import check_rle, decode_rle, unite
 from segr1_app.store.connection import Connection
+from segr1_app.store.consistency import derived_problems
 from segr1_app.store.pictures import PictureFolder
-from segr1_app.store.revisions import CURRENT, revision_hash
-from segr1_app.store.rows import content_hash, read_object, read_prompt
+from segr1_app.store.revisions import revision_hash
+from segr1_app.store.rows import content_hash, read_object, read_prompt, truth_hash
 
 PAGE = 200
 """Rows read at a time."""
@@ -40,9 +39,7 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
     yield from _ground_truth_problems(connection)
     yield from _row_problems(connection, "predictions", prediction_problem)
     yield from _row_problems(connection, "revisions", revision_problem, _PREDICTION_HASH)
-    with connection.read() as db:
-        derived = list(_derived_problems(db))
-    yield from derived
+    yield from derived_problems(connection)
 
 
 def _pages(connection: Connection, query: str) -> Iterator[dict[str, Any]]:
@@ -93,6 +90,8 @@ def _read(row: Mapping[str, Any], check: _Check) -> str | None:
 
 
 def _ground_truth_problem(row: Mapping[str, Any]) -> str | None:
+    if truth_hash(row["picture"], row["instruction"], row["mask"]) != row["content_hash"]:
+        return "its content does not have the digest it was stored with"
     return _mask_problem(row["mask"], row)
 
 
@@ -126,22 +125,3 @@ def _mask_problem(rle: str, row: Mapping[str, Any]) -> str | None:
         return f"its mask is of {record['size']}, its picture of {[row['height'], row['width']]} (height, width)"
     check_rle(record)
     return None
-
-
-def _derived_problems(db: Database) -> Iterator[str]:
-    for (task,) in db.execute(f"SELECT id FROM tasks WHERE current IS NOT {CURRENT}"):
-        yield f"Task {task} does not count the revision that it should."
-    wrong_heads = """
-        SELECT task, annotator, max(id) AS revision FROM revisions GROUP BY task, annotator
-        EXCEPT SELECT task, annotator, revision FROM heads
-    """
-    for task, annotator, _ in db.execute(wrong_heads):
-        yield f"The newest revision of {annotator} for task {task} is not known as such."
-    (counted,) = db.execute("SELECT coalesce(sum(revisions), 0) FROM tallies").fetchone()
-    (stored,) = db.execute("SELECT count(*) FROM revisions").fetchone()
-    if counted != stored:
-        yield f"{stored} revisions are stored, but {counted} are counted."
-    (counted,) = db.execute("SELECT coalesce(sum(latest), 0) FROM tallies").fetchone()
-    (stored,) = db.execute("SELECT count(*) FROM heads").fetchone()
-    if counted != stored:
-        yield f"{stored} last words are stored, but {counted} are counted."

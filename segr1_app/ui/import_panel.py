@@ -75,7 +75,7 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
             masks: uploaded true masks with the pictures' names, or ZIP archives of them.
 
         Returns:
-            What was taken, and a line for each record that was not.
+            How many were taken, a line for each record that was not, and for each true mask that replaced another one.
         """
 
         def work() -> dict[str, Any]:
@@ -128,5 +128,5 @@ def _told(work: Callable[[], dict[str, Any]]) -> str:
     added, problems = done["added"], done["problems"]
     lines = [f"{added} {'entry' if added == 1 else 'entries'} taken.", *problems[:MOST_TOLD]]
     if len(problems) > MOST_TOLD:
-        lines.append(f"And {len(problems) - MOST_TOLD} more that could not be taken.")
+        lines.append(f"And {len(problems) - MOST_TOLD} more such lines.")
     return "\n".join(lines)

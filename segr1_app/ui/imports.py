@@ -46,7 +46,8 @@ class ImportHandlers:
             tell: see `Told`.
 
         Returns:
-            {"added": how many, "problems": a sentence for each that could not be taken}.
+            {"added": how many, "problems": a sentence for each that could not be taken, and for each whose true mask
+            took the place of another one}.
         """
         from segr1_app.store.exchange.importing import import_paths  # noqa: PLC0415 - the first page need not wait
 
@@ -85,12 +86,12 @@ class ImportHandlers:
 
 
 def _counted(outcomes: Iterator[str | None], tell: Told) -> dict[str, Any]:
+    from segr1_app.store.exchange.outcomes import Notice  # noqa: PLC0415 - as above
+
     problems: list[str] = []
     added = 0
-    for outcome in outcomes:
-        if outcome is None:
-            added += 1
-        else:
-            problems.append(outcome)
-        tell(added + len(problems))
+    for number, outcome in enumerate(outcomes, start=1):
+        added += outcome is None or isinstance(outcome, Notice)
+        problems += [outcome] if outcome else []
+        tell(number)
     return {"added": added, "problems": problems}

@@ -36,6 +36,12 @@ from segr1_app.ui.views import ViewValue, address_of, addressed, canvas_value, r
 MAX_DRAFT = 4_000_000
 """Longest draft, in characters."""
 MAX_COMMENT = 4000
+NOTHING_TO_SORT_BY = {
+    QueueOrder.LEAST_CONFIDENT: "No open task has a prediction yet, so they come as imported: run preannotate first.",
+    QueueOrder.MOST_DISAGREEMENT: "No open task has sampled answers to disagree, so they come as imported: run "
+    "preannotate --samples 4 first.",
+}
+"""What is told of an order that nothing is known for."""
 
 
 class JobHandlers:
@@ -79,12 +85,13 @@ class JobHandlers:
             "picture_name", "reasoning", "prediction": its number, "parent": the number of the annotator's own
             revision of it or None, "draft": what `put_draft` kept or None, "decided": whether somebody decided it,
             "saved": what counts of it and is gone on from, {"revision", "verdict", "comment", "objects"}, or None,
-            "progress": as of `progress`}.
+            "notice": a sentence to know beside it or "", "progress": as of `progress`}.
         """
+        notice = "" if self._store.sorts(_order(order)) else NOTHING_TO_SORT_BY[_order(order)]
         task = self._store.lease_next(annotator, _order(order))
         if task is None:
             return {"task": None, "progress": self.progress(annotator)}
-        handed = self._handed_out(task, annotator)
+        handed = {**self._handed_out(task, annotator), "notice": notice}
         self._preparer.prewarm(annotator, _order(order))
         return handed
 
@@ -109,7 +116,7 @@ class JobHandlers:
             task: its number.
 
         Returns:
-            As of `next_task`.
+            As of `next_task`, without "notice".
         """
         self._store.lease(int(task), annotator)
         return self._handed_out(self._store.task(int(task)), annotator)

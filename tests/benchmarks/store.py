@@ -108,13 +108,17 @@ def _multiply(db: Database, revisions: int) -> None:
             SELECT i, picture, 'disc ' || i, created_at, i * 7919 % 10007 / 10007.0, i * 104729 % 9973 / 9973.0
             FROM n, tasks WHERE tasks.id = 1"""
         )
-        _copy(db, "predictions", {"id": "i", "task": "i", "checkpoint_hash": "'checkpoint ' || (i % 3)"}, tasks)
+        words = {"instruction": "'disc ' || i"}
+        _copy(
+            db, "predictions", {"id": "i", "task": "i", **words, "checkpoint_hash": "'checkpoint ' || (i % 3)"}, tasks
+        )
         _copy(
             db,
             "revisions",
             {
                 "id": "i",
                 "task": "i",
+                **words,
                 "annotator": "'person ' || (i % 16)",
                 "prediction": "i",
                 "verdict": "CASE i % 4 WHEN 0 THEN 'fix' ELSE 'accept' END",

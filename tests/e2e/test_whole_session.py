@@ -26,7 +26,8 @@ SIZE = (480, 360)
 INSTRUCTION = "Identify and segment the camouflaged object."
 MODELS_MS = 120_000
 TOLD = (
-    r"^2 tasks are in it\.\nPainted layers become part of the mask \(1 times\)\n"
+    r"^2 tasks are in it\.\nNot in this format: prompts, reasoning .* but the one that counts\.\n"
+    r"Painted layers become part of the mask \(1 times\)\n"
     r"Rejected tasks have no mask and are left out \(1 times\)$"
 )
 

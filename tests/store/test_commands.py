@@ -46,12 +46,25 @@ def test_a_folder_and_its_masks_come_in(photographs: Path, home: Path, capsys: p
         assert "2 records are in" in told.out
         assert "broken.png" in told.err.splitlines()[-2]
         assert "no picture called nobody" in told.err.splitlines()[-1]
+        assert "0 records [" in told.err
     with AnnotationStore.open(home) as store:
         assert sorted(task.picture_name for task in store.tasks()) == ["one.png", "two.png"]
         truth = store.ground_truth(picture(0).sha256, "it")
         assert truth is not None
         assert np.array_equal(truth, rectangle(0, 0, 9, 9))
         assert store.ground_truth(picture(1).sha256, "it") is None
+
+
+def test_another_true_mask_is_told_and_is_no_failure(
+    photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = photographs.parent / "masks" / "one.png"
+    command = ["import", str(photographs / "one.png"), "--masks", str(mask), "--home", str(home)]
+    assert main(command) == 0
+    assert "took the place" not in capsys.readouterr().err
+    Image.fromarray(rectangle(0, 0, 5, 5)).save(mask)
+    assert main(command) == 0
+    assert "one.png: its true mask took the place of another one for" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_an_archive_chooses_no_paths_and_fills_no_memory(

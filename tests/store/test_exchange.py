@@ -16,17 +16,20 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
+from segr1_app.cli.export import FORMATS
 from segr1_app.codec import parse_completion
 from segr1_app.domain import Box, Mask, ObjectPrompt, Point, StoreError
 from segr1_app.images import load_mask, load_picture
 from segr1_app.metrics import iou
-from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Verdict
+from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Task, Verdict
 from segr1_app.store.connection import connect
+from segr1_app.store.exchange.cells import cell_text, safe_cell
+from segr1_app.store.exchange.coco_export import NEVER_HOLDS as COCO_NEVER_HOLDS
 from segr1_app.store.exchange.coco_export import export_coco
 from segr1_app.store.exchange.hf_export import export_hf
 from segr1_app.store.exchange.importing import import_paths
 from segr1_app.store.exchange.jsonl import export_jsonl
-from segr1_app.store.exchange.mask_export import export_masks, safe_cell
+from segr1_app.store.exchange.mask_export import export_masks
 from segr1_app.store.exchange.sft_export import export_traces
 from segr1_app.store.exchange.voc_export import export_voc
 from segr1_app.store.exchange.yolo_export import export_yolo
@@ -71,6 +74,7 @@ def test_coco_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_pa
     report = export_coco(filled, tmp_path / "out", polygons=polygons)
     assert report.written == 4
     assert report.warnings == [
+        f"Not in this format: {COCO_NEVER_HOLDS}.",
         "Open tasks are left out (1 times)",
         "Rejected tasks have no mask and are left out (1 times)",
     ]
@@ -136,21 +140,58 @@ def test_masks_come_back_and_the_index_starts_no_formula(
     filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert "Prompts, class names and reasoning are left out (4 times)" in export_masks(filled, out).warnings
-    assert [told for told in import_paths(empty, [out], "it") if told] == []
-    found = [empty.ground_truth(task.sha256, "it") for task in empty.tasks()]
-    for mask in hard_masks().values():
-        assert any(back is not None and np.array_equal(back, mask) for back in found)
+    assert export_masks(filled, out).written == 4
+    assert [told for told in import_paths(empty, [out], "unused") if told] == []
+    back = truths(empty)
+    assert {name: iou(back[name], mask) for name, mask in hard_masks().items()} == dict.fromkeys(hard_masks(), 1.0)
+    assert next(empty.tasks()).picture_name == "../=HYPERLINK 0.jpg"
     with (out / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["comment"] for row in rows} == {"'=1+1"}
     assert {row["instruction"] for row in rows} == set(hard_masks())
 
 
-@pytest.mark.parametrize("text", ["=1", " =1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "|cmd"])
+FORMULAS = [
+    "=1",
+    " =1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "|cmd",
+    "\uff1d1",
+    "\uff0b1",
+    "\uff0d1",
+    "\uff20SUM(A1)",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
 def test_no_cell_is_a_formula(text: str) -> None:
-    assert safe_cell(text).startswith("'")
+    assert safe_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "", "a = b", "'", "'quoted'", "'=1", "''=1", "it's -1"])
+def test_a_cell_is_read_as_what_it_was_made_of(text: str) -> None:
+    assert cell_text(safe_cell(text)) == text
     assert safe_cell("a = b") == "a = b"
+
+
+def test_masks_of_two_tasks_on_one_picture_come_back_with_their_words(
+    store: AnnotationStore, task: Task, empty: AnnotationStore, tmp_path: Path
+) -> None:
+    wanted = {"the cat": rectangle(0, 0, 9, 9), "=the dog": rectangle(20, 15, 33, 28)}
+    for instruction, mask in wanted.items():
+        store.save(store.add_task(task.sha256, instruction).id, "ann", corrected(mask))
+    export_masks(store, tmp_path / "out")
+    assert list(import_paths(empty, [tmp_path / "out"], "unused")) == [None, None]
+    assert [found.sha256 for found in empty.tasks()] == [task.sha256] * 2
+    back = truths(empty)
+    assert {instruction: iou(back[instruction], mask) for instruction, mask in wanted.items()} == {
+        "the cat": 1.0,
+        "=the dog": 1.0,
+    }
 
 
 def test_a_hugging_face_dataset_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path) -> None:
@@ -205,12 +246,15 @@ def test_jsonl_puts_what_comes_on_top_of_what_is_there(
 
 
 def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path) -> None:
+    filled.add_task(filled.task(1).sha256, "the tail", rectangle(0, 0, 9, 9))
     export_jsonl(filled, tmp_path / "out")
     file = tmp_path / "out" / "store.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     for record in lines:
         if record["table"] == "revisions" and record["verdict"] == "reject":
             record["comment"] = "forged"
+        if record["table"] == "ground_truths":
+            record["instruction"] = "the head"
         if record["table"] == "pictures" and record["sha256"] == picture(11).sha256:
             record["sha256"] = "../../segr1"
     file.write_text("\n".join([*map(json.dumps, lines), '{"table": "leases"}', "[]", "no json", '{"table": "tasks"}']))
@@ -224,6 +268,8 @@ def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: Annotati
         "A record of tasks is not what a store writes",
     ):
         assert expected in told, told
+    assert told.count("was changed since a store wrote it") == 2
+    assert truths(empty) == {}
     assert len(list(empty.feedback())) == 4
     assert list(empty.verify()) == []
 
@@ -281,12 +327,44 @@ def test_traces_are_well_formed(filled: AnnotationStore, tmp_path: Path) -> None
     assert [record["reasoning_by_policy"] for record in records] == [True] * 4 + [False]
 
 
+EVERYWHERE = "all revisions but the one that counts"
+
+
+@pytest.mark.parametrize(
+    ("form", "left_out", "besides"),
+    [
+        ("coco", ("prompts", "reasoning", "comments", "annotators", "painted", EVERYWHERE), "Painted layers"),
+        ("coco-polygons", ("prompts", "reasoning", "comments", "annotators", "painted", EVERYWHERE), "Painted layers"),
+        ("yolo", ("prompts", "instructions", "comments", "verdicts", "painted", EVERYWHERE), "Objects overlap"),
+        ("voc", ("prompts", "instructions", "comments", "painted", EVERYWHERE), "Where objects overlap"),
+        ("masks", ("prompts", "class names", "reasoning", "painted", EVERYWHERE), "Several objects become one"),
+        ("hf", ("each object's own mask", "comments", "painted", "seconds", EVERYWHERE), "Several objects become one"),
+        ("sft", ("masks", "class names", "comments", EVERYWHERE), "What was painted is not in the prompts"),
+        ("jsonl", ("drafts",), ""),
+    ],
+)
+def test_every_format_says_once_what_it_never_holds(
+    store: AnnotationStore, tmp_path: Path, form: str, left_out: tuple[str, ...], besides: str
+) -> None:
+    task = store.add_task(store.add_picture(picture(0), "p"), "the cat")
+    painted = AnnotatedObject(PROMPT, rectangle(5, 10, 25, 20), painted=rectangle(20, 15, 30, 20))
+    store.save(task.id, "ann", Correction(Verdict.FIX, (painted, AnnotatedObject(PROMPT, rectangle(5, 10, 9, 20)))))
+    empty = store.add_task(store.add_picture(picture(1), "p"), "nothing")
+    store.save(empty.id, "ann", Correction(Verdict.FIX))
+    told = FORMATS[form](store, tmp_path / "out").warnings
+    assert [line for line in told if line.startswith("Not in this format: ")] == told[:1]
+    assert [what for what in left_out if what not in told[0]] == []
+    assert any(line.startswith(besides) for line in told)
+    assert any(line.startswith("Empty masks") for line in told) == (form in ("coco", "coco-polygons", "yolo", "voc"))
+
+
 @pytest.mark.parametrize("export", [export_coco, export_yolo, export_voc, export_masks, export_hf, export_jsonl])
 def test_an_empty_store_exports_and_a_full_folder_is_left_alone(
     store: AnnotationStore, tmp_path: Path, export: object
 ) -> None:
     assert callable(export)
-    assert export(store, tmp_path / "out").written == 0
+    report = export(store, tmp_path / "out")
+    assert (report.written, report.warnings) == (0, []), "nothing is lost of nothing"
     with pytest.raises(StoreError, match="not empty"):
         export(store, tmp_path / "out")
 

@@ -16,6 +16,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from segr1_app.domain import DatasetError, Mask, SegR1Error
+from segr1_app.geometry import encode_rle
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.coco_export import export_coco
 from segr1_app.store.exchange.exporting import Report
@@ -23,6 +24,7 @@ from segr1_app.store.exchange.hf_export import export_hf
 from segr1_app.store.exchange.importing import import_hub, import_paths
 from segr1_app.store.exchange.jsonl import export_jsonl
 from segr1_app.store.exchange.mask_export import export_masks
+from segr1_app.store.exchange.outcomes import Notice
 from tests.store.hub import Hub, serve_hub
 from tests.store.values import corrected, picture, rectangle
 
@@ -87,6 +89,69 @@ def test_masks_come_as_files_beside_the_pictures(store: AnnotationStore, picture
     paths = [pictures / f"{name}.png" for name in "abc"]
     assert taken(import_paths(store, paths, "it", [loose, more])) == (3, [])
     assert [truth(store, seed) is not None for seed in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("index", ["stem,other\nx,y\n", '"stem,instruction\nx', "\x80"])
+def test_an_index_of_something_else_changes_nothing(
+    store: AnnotationStore, pictures: Path, tmp_path: Path, index: str
+) -> None:
+    (tmp_path / "index.csv").write_bytes(index.encode("latin-1"))
+    files = {"images/x.png": pictures / "a.png", "index.csv": tmp_path / "index.csv"}
+    told = [*import_paths(store, [packed(tmp_path / "a.zip", files)], "it")]
+    assert told[-1] is None
+    assert ["index.csv: its instructions are not used: it cannot be read" in str(each) for each in told[:-1]] == (
+        [True] if index == "\x80" else []
+    )
+    assert [task.instruction for task in store.tasks()] == ["it"]
+
+
+def _as_coco(folder: Path, mask: Mask) -> Path:
+    part = {"image_id": 1, "category_id": 1, "instruction": "it", "segmentation": encode_rle(mask)}
+    images = [{"id": 1, "file_name": "a.png"}]
+    content = {"images": images, "annotations": [part], "categories": [{"id": 1, "name": "x"}]}
+    (folder / "coco.json").write_text(json.dumps(content))
+    return folder / "coco.json"
+
+
+def _as_masks(folder: Path, mask: Mask) -> Path:
+    files = {name: folder / name for name in ("images/a.png", "masks/a.png")}
+    for file in files.values():
+        file.parent.mkdir(exist_ok=True)
+    files["images/a.png"].write_bytes((folder / "a.png").read_bytes())
+    Image.fromarray(mask).save(files["masks/a.png"])
+    return packed(folder / "pairs.zip", files)
+
+
+def _as_rows(folder: Path, mask: Mask) -> Path:
+    Image.fromarray(mask).save(folder / "mask.png")
+    image, truth = ({"bytes": (folder / f"{name}.png").read_bytes(), "path": None} for name in ("a", "mask"))
+    parquet.write_table(pa.Table.from_pylist([{"image": image, "mask": truth}]), folder / "rows.parquet")
+    return folder / "rows.parquet"
+
+
+def _as_records(folder: Path, mask: Mask) -> Path:
+    out = folder / f"store {mask.sum()}"
+    with AnnotationStore.open(folder / f"home {mask.sum()}") as other:
+        other.add_task(other.add_picture(picture(0), "a.png"), "it", mask)
+        if not out.exists():
+            export_jsonl(other, out)
+    return out
+
+
+@pytest.mark.parametrize("form", [_as_coco, _as_masks, _as_rows, _as_records])
+def test_another_true_mask_in_place_of_one_is_told(
+    store: AnnotationStore, pictures: Path, form: Callable[[Path, Mask], Path]
+) -> None:
+    for _ in range(2):
+        assert taken(import_paths(store, [form(pictures, MASK)], "it"))[1] == [], "the same mask replaces nothing"
+    other = rectangle(0, 0, 4, 4)
+    outcomes = list(import_paths(store, [form(pictures, other)], "it"))
+    (told,) = [outcome for outcome in outcomes if outcome is not None]
+    assert "its true mask took the place of another one for 'it'" in told
+    assert isinstance(told, Notice), "it was taken"
+    now = truth(store, 0)
+    assert now is not None
+    assert np.array_equal(now, other)
 
 
 @pytest.mark.parametrize("export", [export_coco, export_masks, export_hf, export_jsonl])

@@ -136,6 +136,17 @@ def test_a_correction_makes_sense() -> None:
 
 FAR, NEAR = rectangle(0, 0, 40, 30), rectangle(5, 10, 25, 21)
 TWO_POINTS = replace(PROMPT, points=PROMPT.points[:2])
+MADE, FAR_OFF = rectangle(5, 10, 25, 20), rectangle(28, 0, 40, 9)
+GOOD = AnnotatedObject(PROMPT, MADE)
+PAINTED = AnnotatedObject(ObjectPrompt(), rectangle(0, 0, 0, 0), rectangle(28, 22, 40, 30))
+
+
+def fixed(*objects: AnnotatedObject) -> Correction:
+    return Correction(Verdict.FIX, objects)
+
+
+def rejected_with(*objects: AnnotatedObject, reason: RejectReason = RejectReason.GROUNDING) -> Correction:
+    return Correction(Verdict.REJECT, objects, reason)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +164,23 @@ TWO_POINTS = replace(PROMPT, points=PROMPT.points[:2])
         (rejected(RejectReason.REASONING), None, Blame.POLICY),
         (rejected(RejectReason.NO_OBJECT), None, Blame.POLICY),
         (rejected(RejectReason.BAD_IMAGE), None, None),
+        # A reject that carries well-prompted objects, and a truth that they do not reach, or reach.
+        (rejected_with(GOOD), FAR, Blame.SEGMENTER),
+        (rejected_with(GOOD), NEAR, Blame.POLICY),
+        (rejected_with(AnnotatedObject(PROMPT, MADE, FAR)), None, Blame.POLICY),
+        (rejected_with(GOOD, reason=RejectReason.NO_OBJECT), FAR, Blame.POLICY),
+        (rejected_with(GOOD, reason=RejectReason.BAD_IMAGE), FAR, None),
+        (rejected_with(GOOD, reason=RejectReason.SEGMENTER), NEAR, Blame.SEGMENTER),
+        # What was refined from a mask is not from prompts alone.
+        (fixed(AnnotatedObject(PROMPT, MADE, refined_from=NEAR)), FAR, Blame.POLICY),
+        (fixed(AnnotatedObject(PROMPT, MADE, FAR, refined_from=NEAR)), None, Blame.POLICY),
+        # A well-prompted object beside one that is only painted: compared where its prompts are.
+        (fixed(AnnotatedObject(PROMPT, rectangle(5, 10, 9, 20)), PAINTED), MADE | PAINTED.mask, Blame.SEGMENTER),
+        (fixed(GOOD, PAINTED), MADE | PAINTED.mask, Blame.POLICY),
+        (fixed(GOOD, PAINTED), MADE | FAR_OFF, Blame.POLICY),
+        (fixed(GOOD, PAINTED), PAINTED.mask, Blame.POLICY),
+        (fixed(AnnotatedObject(PROMPT, rectangle(5, 10, 9, 20), MADE), PAINTED), None, Blame.SEGMENTER),
+        (fixed(GOOD, PAINTED), None, Blame.POLICY),
     ],
 )
 def test_who_was_wrong(
@@ -160,6 +188,58 @@ def test_who_was_wrong(
 ) -> None:
     store.add_task(task.sha256, task.instruction, truth)
     assert store.save(task.id, "ann", correction).blame == blame
+
+
+def test_nobody_is_blamed_for_the_policys_own_mask(store: AnnotationStore, task: Task) -> None:
+    store.add_task(task.sha256, task.instruction, FAR)
+    number = store.add_prediction(task.id, prediction(MADE), "hash")
+    kept = store.save(task.id, "ann", corrected(MADE), prediction_id=number)
+    assert (kept.policy_iou, kept.blame) == (1, None)
+    changed = store.save(task.id, "ben", corrected(rectangle(5, 10, 24, 20)), prediction_id=number)
+    assert changed.blame is Blame.SEGMENTER
+    # Whoever rejects the policy's own prompts says that they are bad: they are no evidence against the segmenter.
+    assert store.save(task.id, "cat", rejected_with(GOOD), prediction_id=number).blame is Blame.POLICY
+    moved = AnnotatedObject(replace(PROMPT, points=(*PROMPT.points, Point(9, 15, 1))), MADE)
+    assert store.save(task.id, "dan", rejected_with(moved), prediction_id=number).blame is Blame.SEGMENTER
+
+
+def test_a_decision_counts_for_the_words_it_was_made_for(store: AnnotationStore, task: Task) -> None:
+    cat = store.save(task.id, "ann", corrected(rectangle(0, 0, 5, 5)))
+    store.choose_current(task.id, cat.id, "reviewer")
+    store.set_instruction(task.id, "the dog")
+    assert store.current(task.id) is None
+    assert store.statistics().open_tasks == 1
+    offered = store.lease_next("ann")
+    assert offered is not None, "who decided about the old words is asked about the new ones"
+    assert offered.id == task.id
+    with pytest.raises(StoreError, match=r"made for other words \('the cat'\)"):
+        store.choose_current(task.id, cat.id, "reviewer")
+
+    with pytest.raises(StaleRevisionError):
+        store.save(task.id, "ann", corrected(rectangle(0, 0, 6, 6)))
+    dog = store.save(task.id, "ann", corrected(rectangle(0, 0, 6, 6)), parent_id=cat.id)
+    other = store.save(task.id, "ben", corrected(rectangle(0, 0, 5, 6)))
+    assert store.task(task.id).current_id == other.id
+    assert store.agreement(task.id).by_pair == {("ann", "ben"): pytest.approx(5 / 6)}
+
+    store.set_instruction(task.id, "the cat")
+    assert store.task(task.id).current_id == cat.id
+    back = store.save(task.id, "ben", corrected(rectangle(0, 0, 5, 5)), parent_id=other.id)
+    assert store.agreement(task.id).by_pair == {}, "ann's last word is about the dog"
+    store.choose_current(task.id, None, "reviewer")
+    assert store.task(task.id).current_id == back.id
+    store.set_instruction(task.id, "the dog")
+    assert store.task(task.id).current_id == other.id
+    store.save(task.id, "ben", SKIPPED, parent_id=back.id)
+    assert store.task(task.id).current_id == dog.id
+    assert list(store.verify()) == []
+
+
+def test_who_skipped_other_words_is_asked_again(store: AnnotationStore, task: Task) -> None:
+    store.save(task.id, "ann", SKIPPED)
+    assert store.upcoming("ann") is None
+    store.set_instruction(task.id, "the dog")
+    assert store.upcoming("ann") == store.task(task.id)
 
 
 def test_a_draft_lives_until_the_save(store: AnnotationStore, task: Task) -> None:

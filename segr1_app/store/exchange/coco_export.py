@@ -6,17 +6,28 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import numpy as np
 
 from segr1_app.geometry import encode_rle, mask_box
 from segr1_app.polygons import mask_polygons
 from segr1_app.store.connection import told
-from segr1_app.store.exchange.exporting import Annotation, Report, decided, new_folder, write_picture
+from segr1_app.store.exchange.exporting import (
+    ALL_BUT_ONE,
+    Annotation,
+    Report,
+    decided,
+    new_folder,
+    write_picture,
+)
 from segr1_app.store.store import AnnotationStore
 
-FILE_NAME = "annotations.json"
+FILE_NAME: Final = "annotations.json"
+NEVER_HOLDS: Final = (
+    "prompts, reasoning and completions, verdicts, comments and annotators, what was painted apart from the rest of "
+    f"the mask, {ALL_BUT_ONE}"
+)
 
 
 def export_coco(store: AnnotationStore, out: Path, *, polygons: bool = False) -> Report:
@@ -51,15 +62,14 @@ class _Writing:
     store: AnnotationStore
     out: Path
     polygons: bool
-    report: Report = field(default_factory=Report)
+    report: Report = field(default_factory=lambda: Report(NEVER_HOLDS))
     categories: dict[str, int] = field(default_factory=dict)
     pictures: dict[str, tuple[int, str]] = field(default_factory=dict)
     written: int = 0
 
     def annotations(self) -> Iterator[dict[str, Any]]:
         for annotation in decided(self.store, self.report):
-            revision = annotation.revision
-            if any(made.painted is not None or made.erased is not None for made in revision.correction.objects):
+            if annotation.layered:
                 self.report.losses["Painted layers become part of the mask"] += 1
             if not annotation.named_masks:
                 self.report.losses["Empty masks leave a picture without an annotation"] += 1

@@ -18,6 +18,7 @@ from segr1_app.domain import DatasetError, ImageSize, Mask, SegR1Error
 from segr1_app.geometry import check_rle, decode_rle
 from segr1_app.images import load_picture
 from segr1_app.store.exchange.files import Entry, Files, reading
+from segr1_app.store.exchange.outcomes import add_task
 from segr1_app.store.exchange.pictures import PICTURES_FOLDER
 from segr1_app.store.store import AnnotationStore
 
@@ -49,7 +50,7 @@ def import_coco(store: AnnotationStore, files: Files, name: PurePosixPath) -> It
         name: the COCO file among them.
 
     Yields:
-        None for each task, a sentence for each picture or annotation that could not be taken.
+        None or a `Notice` for each task, a sentence for each picture or annotation that could not be taken.
 
     Raises:
         DatasetError: when the file is no COCO file.
@@ -127,11 +128,9 @@ def _take(
     sha256 = store.add_picture(picture, str(image.get("name", PurePosixPath(file_name).name)))
     for instruction, mask in masks.items():
         try:
-            store.add_task(sha256, instruction, mask)
+            yield add_task(store, sha256, instruction, mask, file_name)
         except SegR1Error as error:
             yield f"{file_name}: {error}"
-        else:
-            yield None
 
 
 def _find(files: Files, folder: PurePosixPath, file_name: str) -> Entry | None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from typing import Final
 
 import numpy as np
 from PIL import Image
@@ -16,8 +17,13 @@ from segr1_app.store.connection import told
 from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import Revision, Task, Verdict
 
-NO_CLASS = "object"
+NO_CLASS: Final = "object"
 """Class of an object that nobody named."""
+ALL_BUT_ONE: Final = (
+    "the policy's own prompts and mask, imported true masks, clicks and seconds, drafts, and all revisions but the one "
+    "that counts"
+)
+"""What every format leaves behind that is made of `decided` annotations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +49,11 @@ class Annotation:
         return f"{self.picture_stem}-task{self.task.id}"
 
     @property
+    def layered(self) -> bool:
+        """Whether anything was painted or erased on top of what the prompts made."""
+        return any(made.painted is not None or made.erased is not None for made in self.revision.correction.objects)
+
+    @property
     def named_masks(self) -> list[tuple[str, Mask]]:
         """Class name and final mask of each object that has any pixel."""
         objects = [(made.prompt.name or NO_CLASS, made.mask) for made in self.revision.correction.objects]
@@ -51,15 +62,23 @@ class Annotation:
 
 @dataclass(slots=True)
 class Report:
-    """How much was exported, and what the format could not hold, each with how often that was so."""
+    """How much was exported, and what could not go with it.
 
+    Attributes:
+        never_holds: what the format has no place for, whatever is exported.
+        written: how many tasks are in it.
+        losses: what else was lost of these very tasks, each with how often that was so.
+    """
+
+    never_holds: str
     written: int = 0
     losses: Counter[str] = field(default_factory=Counter)
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each loss."""
-        return [f"{what} ({count} times)" for what, count in sorted(self.losses.items())]
+        """What the format never holds, where anything was written, and a sentence for each loss."""
+        always = [f"Not in this format: {self.never_holds}."] if self.written else []
+        return always + [f"{what} ({count} times)" for what, count in sorted(self.losses.items())]
 
 
 def decided(store: AnnotationStore, report: Report) -> Iterator[Annotation]:

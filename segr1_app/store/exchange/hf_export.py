@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,14 @@ from pyarrow import parquet
 
 from segr1_app.domain import Mask
 from segr1_app.store.connection import told
-from segr1_app.store.exchange.exporting import Annotation, Report, decided, new_folder
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder
 from segr1_app.store.rows import prompt_record, to_json
 from segr1_app.store.store import AnnotationStore
 
-ROWS_AT_A_TIME = 64
+ROWS_AT_A_TIME: Final = 64
+NEVER_HOLDS: Final = (
+    f"each object's own mask, what was painted apart from the rest of the mask, comments, {ALL_BUT_ONE}"
+)
 FEATURES = Features(
     {
         "image": Image(),
@@ -45,7 +48,7 @@ def export_hf(store: AnnotationStore, out: Path) -> Report:
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(), new_folder(out)
+    report, folder = Report(NEVER_HOLDS), new_folder(out)
     with told():
         (folder / "data").mkdir()
         rows = (_row(store, annotation, report) for annotation in decided(store, report))

@@ -12,6 +12,7 @@ from pyarrow import parquet
 from segr1_app.domain import DatasetError, SegR1Error
 from segr1_app.images import load_mask, load_picture
 from segr1_app.store.exchange.files import Files, reading
+from segr1_app.store.exchange.outcomes import add_task
 from segr1_app.store.store import AnnotationStore
 
 ROWS_AT_A_TIME: Final = 16
@@ -28,7 +29,7 @@ def import_hf(store: AnnotationStore, files: Files, name: PurePosixPath, instruc
         instruction: what to segment in rows that do not say so.
 
     Yields:
-        None for each task, a sentence for each row that could not be taken.
+        None or a `Notice` for each task, a sentence for each row that could not be taken.
 
     Raises:
         DatasetError: when it cannot be read or has no column "image".
@@ -56,9 +57,8 @@ def _take(store: AnnotationStore, row: dict[str, Any], where: str, instruction: 
         picture = load_picture(row["image"]["bytes"])
         truth = load_mask(row["mask"]["bytes"]) if row.get("mask") else None
         words = str(row.get("instruction") or instruction)
-        store.add_task(store.add_picture(picture, str(row.get("name") or "picture")), words, truth)
+        return add_task(store, store.add_picture(picture, str(row.get("name") or "picture")), words, truth, where)
     except SegR1Error as error:
         return f"{where}: {error}"
     except (KeyError, TypeError):
         return f"{where}: its picture or mask is not stored in the row."
-    return None

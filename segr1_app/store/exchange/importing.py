@@ -34,7 +34,7 @@ def import_paths(
         masks: true masks of the pictures under this instruction, by stem: files, folders and archives.
 
     Yields:
-        None for each record that was taken, a sentence for each that could not be.
+        None or a `Notice` for each record that was taken, a sentence for each that could not be.
 
     Raises:
         SegR1Error: when nothing at all can be done: a path that is not there, an instruction that is none, masks that

@@ -1,24 +1,27 @@
-"""Everything a store holds as JSON lines and PNG files: the one format that loses nothing."""
+"""Everything a store holds as JSON lines and PNG files: the one format that loses no work that was saved."""
 
 from __future__ import annotations
 
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any, Final
 
 from segr1_app.domain import DatasetError, SegR1Error
 from segr1_app.images import Picture, load_picture
 from segr1_app.store.connection import told
 from segr1_app.store.exchange.exporting import Report, new_folder
 from segr1_app.store.exchange.files import Entry, Files, reading
+from segr1_app.store.exchange.outcomes import Notice, replaced
 from segr1_app.store.pictures import file_name
 from segr1_app.store.records import Numbers
 from segr1_app.store.store import AnnotationStore
 
-FILE_NAME = "store.jsonl"
-PICTURES_NAME = "pictures"
+FILE_NAME: Final = "store.jsonl"
+PICTURES_NAME: Final = "pictures"
+NEVER_HOLDS: Final = "drafts, and who holds which task"
 
 
 def export_jsonl(store: AnnotationStore, out: Path) -> Report:
@@ -27,7 +30,7 @@ def export_jsonl(store: AnnotationStore, out: Path) -> Report:
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(), new_folder(out)
+    report, folder = Report(NEVER_HOLDS), new_folder(out)
     with told(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
         (folder / PICTURES_NAME).mkdir()
         for record in store.records():
@@ -40,7 +43,8 @@ def export_jsonl(store: AnnotationStore, out: Path) -> Report:
 
 
 def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath) -> Iterator[str | None]:
-    """Take in what `export_jsonl` wrote; a sentence for each record that could not be taken, None for each that was.
+    """Take in what `export_jsonl` wrote; a sentence for each record that could not be taken, None or a `Notice` for
+    each that was.
 
     What is there already is not taken twice. A record at a time is in memory, and which number each got.
 
@@ -59,13 +63,21 @@ def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath) -> I
                 record = json.loads(line)
                 if record["table"] == "pictures":
                     store.add_picture(_picture(files, name.parent, record["sha256"]), record["name"])
-                store.absorb(record, numbers)
+                yield _absorb(store, record, numbers, f"{where}:{number}")
             except (ValueError, TypeError, KeyError) as error:
                 yield f"{where}:{number}: this line is no record of a store ({error!r})."
             except SegR1Error as error:
                 yield f"{where}:{number}: {error}"
-            else:
-                yield None
+
+
+def _absorb(store: AnnotationStore, record: Mapping[str, Any], numbers: Numbers, where: str) -> Notice | None:
+    if record["table"] != "ground_truths":
+        store.absorb(record, numbers)
+        return None
+    picture, instruction = str(record["picture"]), str(record["instruction"])
+    before = store.ground_truth(picture, instruction)
+    store.absorb(record, numbers)
+    return replaced(store, picture, instruction, before, where)
 
 
 def _picture(files: Files, folder: PurePosixPath, sha256: str) -> Picture:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -9,7 +11,10 @@ from typing import Final
 
 from segr1_app.domain import DatasetError, SegR1Error
 from segr1_app.images import load_mask, load_picture
-from segr1_app.store.exchange.files import Entry, Files, is_picture
+from segr1_app.store.exchange.cells import cell_text
+from segr1_app.store.exchange.files import Entry, Files, is_picture, reading
+from segr1_app.store.exchange.mask_export import COLUMNS, INDEX_NAME
+from segr1_app.store.exchange.outcomes import add_task
 from segr1_app.store.store import AnnotationStore
 
 PICTURES_FOLDER, MASKS_FOLDER = "images", "masks"
@@ -18,21 +23,36 @@ _PAIRED: Final = frozenset({PICTURES_FOLDER, MASKS_FOLDER})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A picture that is to be imported, and its true mask if one lies beside it."""
+    """A picture that is to be imported, and what lies beside it.
+
+    Attributes:
+        picture: its file.
+        mask: its true mask.
+        name: what to call it; None for its file's name.
+        instruction: what its mask is of; None where nothing says so.
+    """
 
     picture: Entry
     mask: Entry | None = None
+    name: str | None = None
+    instruction: str | None = None
 
 
 def find_pictures(files: Files) -> Iterator[Source | str]:
     """The pictures among some files, in order, or a sentence for each mask that has none.
 
     What lies in a folder called ``masks`` is a mask: ``masks/a.png`` is that of ``a.jpg`` and of ``images/a.jpg``, and
-    ``train/masks/a.png`` that of ``train/images/a.jpg``.
+    ``train/masks/a.png`` that of ``train/images/a.jpg``. An ``index.csv`` beside those folders, as `export_masks`
+    writes it, says what each is called and what its mask is of.
     """
     pictures: list[PurePosixPath] = []
     masks: dict[tuple[str, ...], Entry] = {}
-    for name in filter(is_picture, files.names()):
+    index: dict[tuple[str, ...], Mapping[str, str]] = {}
+    for name in files.names():
+        if name.name == INDEX_NAME:
+            yield from _read_index(Entry(files, name), index)
+        if not is_picture(name):
+            continue
         if MASKS_FOLDER not in name.parts[:-1]:
             pictures.append(name)
         elif _pair(name) in masks:
@@ -40,7 +60,8 @@ def find_pictures(files: Files) -> Iterator[Source | str]:
         else:
             masks[_pair(name)] = Entry(files, name)
     for name in pictures:
-        yield Source(Entry(files, name), masks.get(_pair(name)))
+        row = index.get(_pair(name), {})
+        yield Source(Entry(files, name), masks.get(_pair(name)), row.get("picture"), row.get("instruction"))
     taken = {_pair(name) for name in pictures}
     yield from (_lonely(mask) for key, mask in masks.items() if key not in taken)
 
@@ -68,13 +89,13 @@ def import_pictures(
     masks: Mapping[str, Entry],
     used: set[str],
 ) -> Iterator[str | None]:
-    """Make a task of each picture; a sentence for each that could not be taken, None for each that was.
+    """Make a task of each picture; a sentence for each that could not be taken, None or a `Notice` for each that was.
 
     Args:
         store: where to.
         sources: from `find_pictures`.
-        instruction: what to segment in them.
-        masks: true masks for this instruction, by stem; they come before those that lie beside the pictures.
+        instruction: what to segment in those that say nothing else.
+        masks: true masks, by stem; they come before those that lie beside the pictures.
         used: gets the stems of the masks that were taken.
     """
     for source in sources:
@@ -86,17 +107,36 @@ def import_pictures(
             picture = load_picture(source.picture.read())
             mask = masks.get(stem, source.mask)
             truth = load_mask(mask.read()) if mask else None
-            store.add_task(store.add_picture(picture, source.picture.name.name), instruction, truth)
+            sha256 = store.add_picture(picture, source.name or source.picture.name.name)
+            outcome = add_task(store, sha256, source.instruction or instruction, truth, str(source.picture))
         except SegR1Error as error:
             yield f"{source.picture}: {error}"
             continue
         used.add(stem)
-        yield None
+        yield outcome
 
 
 def without_pictures(masks: Mapping[str, Entry], used: Collection[str]) -> Iterator[str]:
     """A sentence for each mask that no picture took."""
     yield from (_lonely(mask) for stem, mask in masks.items() if stem not in used)
+
+
+def _read_index(entry: Entry, index: dict[tuple[str, ...], Mapping[str, str]]) -> Iterator[str]:
+    """Add the rows of an index, by `_pair`; a sentence when it cannot be read. One of other columns is no index."""
+    try:
+        with reading("it"):
+            # Spreadsheets begin what they save with a mark of its encoding.
+            text = entry.read().decode("utf-8-sig")
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        if not {"stem", "instruction"} <= set(rows.fieldnames or ()):
+            return
+        for row in rows:
+            known = {name: cell_text(cell) for name, cell in row.items() if name in COLUMNS and cell}
+            index[*_pair(entry.name)[:-1], known.get("stem", "")] = known
+    except DatasetError as error:
+        yield f"{entry}: its instructions are not used: {error}"
+    except csv.Error as error:
+        yield f"{entry}: its instructions are not used: it is no table of comma-separated values ({error})."
 
 
 def _lonely(mask: Entry) -> str:

@@ -5,15 +5,27 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from segr1_app.codec import format_completion
 from segr1_app.domain import ObjectPrompt
 from segr1_app.geometry import mask_box
 from segr1_app.store.connection import told
-from segr1_app.store.exchange.exporting import Annotation, Report, decided, new_folder, write_picture
+from segr1_app.store.exchange.exporting import (
+    ALL_BUT_ONE,
+    Annotation,
+    Report,
+    decided,
+    new_folder,
+    write_picture,
+)
 from segr1_app.store.store import AnnotationStore
 
-FILE_NAME = "traces.jsonl"
+FILE_NAME: Final = "traces.jsonl"
+NEVER_HOLDS: Final = (
+    "masks, for which prompts stand, class names, the policy's own completions, verdicts, comments and annotators, "
+    f"{ALL_BUT_ONE}"
+)
 
 
 def export_traces(store: AnnotationStore, out: Path) -> Report:
@@ -25,7 +37,7 @@ def export_traces(store: AnnotationStore, out: Path) -> Report:
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(), new_folder(out)
+    report, folder = Report(NEVER_HOLDS), new_folder(out)
     with told(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
         for annotation in decided(store, report):
             objects = _boxed(annotation)
@@ -43,7 +55,8 @@ def export_traces(store: AnnotationStore, out: Path) -> Report:
                 completion = format_completion(f"I look for this: {annotation.revision.instruction}", objects)
             if reasoning and annotation.revision.change.edits:
                 report.losses["The reasoning is the policy's own, though its prompts were corrected"] += 1
-            report.losses["Masks are left out: prompts stand for them"] += 1
+            if annotation.layered:
+                report.losses["What was painted is not in the prompts, which alone make another mask"] += 1
             record = {
                 "image": f"images/{write_picture(store, annotation, folder / 'images')}",
                 "instruction": annotation.revision.instruction,

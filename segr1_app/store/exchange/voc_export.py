@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 import numpy as np
@@ -13,10 +14,14 @@ from PIL import Image
 from segr1_app.domain import StoreError
 from segr1_app.geometry import mask_box
 from segr1_app.store.connection import told
-from segr1_app.store.exchange.exporting import Annotation, Report, decided, new_folder
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder
 from segr1_app.store.store import AnnotationStore
 
-MOST = 254
+NEVER_HOLDS: Final = (
+    "prompts, instructions, reasoning and completions, verdicts, comments and annotators, what was painted apart from "
+    f"the rest of the mask, {ALL_BUT_ONE}"
+)
+MOST: Final = 254
 """Most classes, and most objects of a picture: index 0 is the background, and VOC leaves 255 to what is unclear."""
 
 
@@ -27,7 +32,7 @@ def export_voc(store: AnnotationStore, out: Path) -> Report:
         StoreError: when the folder is not empty or cannot be written to, or there are more classes than VOC has room
             for.
     """
-    report, folder = Report(), new_folder(out)
+    report, folder = Report(NEVER_HOLDS), new_folder(out)
     classes: dict[str, int] = {}
     lists = folder / "ImageSets" / "Segmentation"
     with told():
@@ -41,7 +46,6 @@ def export_voc(store: AnnotationStore, out: Path) -> Report:
         names = "".join(f"{number} {_plain(name)}\n" for name, number in classes.items())
         (folder / "classes.txt").write_text(names, encoding="utf-8")
     if report.written:
-        report.losses["Prompts, instructions and reasoning are left out"] = report.written
         report.losses["Pictures in JPEGImages are PNG, which loses nothing"] = report.written
     return report
 
@@ -56,7 +60,10 @@ def _write(store: AnnotationStore, annotation: Annotation, out: Path, classes: d
     for tag, value in (("width", width), ("height", height), ("depth", 3)):
         SubElement(size, tag).text = str(value)
     SubElement(root, "segmented").text = "1"
-    for number, (name, mask) in enumerate(annotation.named_masks, start=1):
+    masks = annotation.named_masks
+    if not masks:
+        report.losses["Empty masks leave a picture without an object"] += 1
+    for number, (name, mask) in enumerate(masks, start=1):
         if number > MOST:
             report.losses[f"Objects beyond {MOST} of a picture are left out"] += 1
             continue

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from segr1_app.polygons import join_parts, mask_polygons
 from segr1_app.store.connection import told
-from segr1_app.store.exchange.exporting import Report, decided, new_folder, write_picture
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Report, decided, new_folder, write_picture
 from segr1_app.store.store import AnnotationStore
+
+NEVER_HOLDS: Final = (
+    "prompts, instructions, reasoning and completions, verdicts, comments and annotators, what was painted apart from "
+    f"the rest of the mask, which of a picture's tasks an object belongs to, {ALL_BUT_ONE}"
+)
 
 
 def export_yolo(store: AnnotationStore, out: Path) -> Report:
@@ -19,16 +25,20 @@ def export_yolo(store: AnnotationStore, out: Path) -> Report:
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(), new_folder(out)
+    report, folder = Report(NEVER_HOLDS), new_folder(out)
     classes: dict[str, int] = {}
     with told():
         (folder / "labels").mkdir()
         for annotation in decided(store, report):
             write_picture(store, annotation, folder / "images")
-            report.losses["Instructions and reasoning are left out; all tasks of a picture share one file"] += 1
+            masks = annotation.named_masks
+            if not masks:
+                report.losses["Empty masks add no label: without any, a picture is one of nothing"] += 1
+            if sum(np.count_nonzero(mask) for _, mask in masks) > np.count_nonzero(annotation.revision.mask):
+                report.losses["Objects overlap, and trainings may give what they share to one of them"] += 1
             labels = folder / "labels" / f"{annotation.picture_stem}.txt"
             with labels.open("a", encoding="ascii") as file:
-                for name, mask in annotation.named_masks:
+                for name, mask in masks:
                     rings = mask_polygons(mask)
                     if len(rings) > 1:
                         report.losses["Parts of an object are joined by lines of no width"] += 1

@@ -19,7 +19,7 @@ import { nameIn, refusal, whenMet } from "./person.js";
  * See next_task in jobs.py.
  * @typedef {{task: number | null, canvas: import("./canvas/view.js").Value, instruction: string, picture_name: string,
  *   reasoning: string, prediction: number | null, parent: number | null, draft: Draft | null, decided: boolean,
- *   saved: Saved | null, progress: Progress}} Task
+ *   saved: Saved | null, notice?: string, progress: Progress}} Task
  */
 
 const ORDER_KEY = "segr1-order";
@@ -194,7 +194,7 @@ class Annotate {
     this.canvas.show(this.task ? task.canvas : null);
     if (begun) this.canvas.restore(begun.objects);
     this.changed = draft ? Boolean(draft.objects) : saved?.verdict === "fix";
-    this.tell(this.task ? (task.decided ? DECIDED : "") : task.progress.tasks
+    this.tell(this.task ? (task.decided ? DECIDED : task.notice ?? "") : task.progress.tasks
       ? "Nothing is left for you to do: every open task is decided, held by somebody or skipped by you."
       : "There are no tasks yet: import pictures below.");
     this.render(task.progress);

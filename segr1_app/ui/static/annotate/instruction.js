@@ -15,8 +15,8 @@ export function instructionDialog({ change, add }) {
   };
   const element = h("dialog", { class: "choice-dialog", "aria-label": "Edit the instruction" },
     h("h2", {}, "Edit the instruction"), h("div", { class: "job-field" }, text),
-    h("p", {}, "The model answers anew, and what you drew for the old words is given up. As another task, the old one "
-      + "stays as it is."),
+    h("p", {}, "The model answers anew, and what you drew for the old words is given up; what was decided for them "
+      + "counts again when they come back. As another task, the old one stays as it is."),
     button("Ask this instead", "change-instruction", done(change)),
     button("Add as another task of this picture", "add-task", done(add)),
     button("Cancel", "cancel-instruction", () => element.close()));
