@@ -288,6 +288,15 @@ def test_progress_says_what_the_store_counts(review_app: ScriptedApp, visit: Cal
     expect(ann.locator("[data-column='Clicks each']")).to_have_text("2.0")
     expect(ann.locator("[data-column='IoU gained']")).to_have_text(f"{1 - iou(POLICY, ANN):.3f}")
     expect(page.locator(".progress-pairs li")).to_have_text(f"{NAME} and Ann{iou(ANN, BEN):.3f}")
+    parts = [
+        float(row.locator("[data-column=Decided] .figure-bar").evaluate("e => e.style.getPropertyValue('--part')"))
+        for row in (rows.nth(1), ann)
+    ]
+    decided = [int(row.locator("[data-column=Decided]").inner_text()) for row in (rows.nth(1), ann)]
+    assert parts == pytest.approx([count / max(decided) for count in decided])
+    assert rows.nth(0).locator(".figure-bar").count() == 0
+    titles = [text.split("up to")[0].strip() for text in page.locator(".chart figcaption").all_inner_texts()]
+    assert titles == ["Decided per day", "Per hour", "Clicks each", "Seconds each", "IoU gained"]
     expect(page.locator(".chart-plot").first).to_have_attribute("aria-label", re.compile("^Decided per day: .* 3$"))
     assert page.evaluate("window.hacked") is None
     assert page.locator("#progress :is(b, i, script)").count() == 0

@@ -15,15 +15,18 @@ import { counted, figure } from "./words.js";
 const GONE = "The server did not answer. Try again in a moment.";
 const [FEWEST_DAYS, MOST_DAYS] = [14, 30];
 
-/** The columns of the table: what stands above them, and what a tally has to say. */
-const COLUMNS = /** @type {[string, (tally: Tally) => Node | string][]} */ ([
-  ["Decided", (tally) => figure(tally.done, 0)],
-  ["Decisions", (tally) => verdictBar(tally.verdicts)],
-  ["Per hour", (tally) => figure(tally.per_hour, 1)],
-  ["Clicks each", (tally) => figure(each(tally.clicks, tally), 1)],
-  ["Seconds each", (tally) => figure(each(tally.seconds, tally), 1)],
-  ["IoU gained", (tally) => figure(tally.iou_gained, 3)],
-  ["Time", (tally) => duration(tally.seconds)],
+/**
+ * The columns of the table: what stands above them, what a tally has of it, and how that is said; the column of the
+ * verdicts has a drawing of its own.
+ */
+const COLUMNS = /** @type {[string, ((tally: Tally) => number | null)?, ((value: number | null) => string)?][]} */ ([
+  ["Decided", (tally) => tally.done, (value) => figure(value, 0)],
+  ["Decisions"],
+  ["Per hour", (tally) => tally.per_hour, (value) => figure(value, 1)],
+  ["Clicks each", (tally) => each(tally.clicks, tally), (value) => figure(value, 1)],
+  ["Seconds each", (tally) => each(tally.seconds, tally), (value) => figure(value, 1)],
+  ["IoU gained", (tally) => tally.iou_gained, (value) => figure(value, 3)],
+  ["Time", (tally) => tally.seconds, (value) => duration(value ?? 0)],
 ]);
 
 /**
@@ -64,8 +67,9 @@ function shown(report, refresh) {
       button("Refresh", "refresh-progress", refresh)),
     h("section", { class: "progress-charts", "aria-label": "By day" },
       dayChart("Decided per day", days, verdictParts, (value) => figure(value, 0)),
-      dayChart("Clicks per decision", days, (tally) => plain(each(tally.clicks, tally)), (value) => figure(value, 1)),
-      dayChart("Seconds per decision", days, (tally) => plain(each(tally.seconds, tally)), (value) => figure(value, 1)),
+      dayChart("Per hour", days, (tally) => plain(tally.per_hour), (value) => figure(value, 1)),
+      dayChart("Clicks each", days, (tally) => plain(each(tally.clicks, tally)), (value) => figure(value, 1)),
+      dayChart("Seconds each", days, (tally) => plain(each(tally.seconds, tally)), (value) => figure(value, 1)),
       dayChart("IoU gained", days, (tally) => plain(tally.iou_gained), (value) => figure(value, 3))),
     verdictLegend(),
     table([
@@ -110,10 +114,26 @@ function table(groups) {
       h("th", { role: "rowheader", colspan: String(COLUMNS.length + 1), scope: "colgroup" }, title)),
     ...tallies.map(([name, tally]) => h("tr", { role: "row" },
       h("th", { role: "rowheader", scope: "row" }, ...name),
-      ...COLUMNS.map(([column, cell]) => h("td", { role: "cell", "data-column": column }, cell(tally))))),
+      ...COLUMNS.map(([column, value, said]) => h("td", { role: "cell", "data-column": column },
+        ...(value && said ? measured(value(tally), said, tallies.map(([, other]) => value(other)))
+          : [verdictBar(tally.verdicts)]))))),
   ]);
   return h("table", { class: "progress-table", role: "table", "aria-label": "Progress and cost" },
     h("thead", { role: "rowgroup" }, head), h("tbody", { role: "rowgroup" }, ...rows));
+}
+
+/**
+ * A figure, over a bar as long as it is beside the others of its group, where there are others.
+ * @param {number | null} value
+ * @param {(value: number | null) => string} said
+ * @param {(number | null)[]} group
+ */
+function measured(value, said, group) {
+  const longest = Math.max(...group.map((other) => other ?? 0));
+  if (group.length < 2 || !longest) return [said(value)];
+  const bar = h("span", { class: "figure-bar", "aria-hidden": "true" });
+  bar.style.setProperty("--part", String((value ?? 0) / longest));
+  return [said(value), bar];
 }
 
 /** @param {Report["pairs"]} pairs */
