@@ -63,8 +63,12 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens a page in a context of its own; at the end nothing may have gone wrong in any of them."""
     visits: list[Visit] = []
 
-    def open_page(url: str, width: int = 1280, height: int = 800, scheme: str = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    def open_page(
+        url: str, width: int = 1280, height: int = 800, scheme: str = "light", *, touch: bool = False
+    ) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=touch, is_mobile=touch
+        )
         page = context.new_page()
         visits.append(Visit(page, url))
         page.goto(url)

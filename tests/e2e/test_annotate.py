@@ -14,7 +14,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from segr1_app.domain import Box, ObjectPrompt, Point
 from segr1_app.geometry import decode_rle
@@ -35,6 +35,17 @@ SAID = f"<think> {REASONING} </think> {PROMPTS}"
 BEFORE = ObjectPrompt(Box(150, 100, 330, 260), (Point(240, 180, 1),))
 HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} \u202eabc \u0007 =1+1'
 ROOT = "#annotate"
+
+
+SHIFTS = """() => new Promise((done) => {
+  const shifts = [];
+  new PerformanceObserver((list) => shifts.push(...list.getEntries().map(({ value, sources }) =>
+    [value, ...sources.map(({ node, previousRect, currentRect }) =>
+      `${node?.id || node?.className || node?.nodeName}: ${previousRect.top} to ${currentRect.top}`)])))
+    .observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(shifts), 500);
+})"""
+"""What was moved after it had been drawn, and by how much: part of the window times part of its longer side."""
 
 
 @pytest.fixture
@@ -222,6 +233,105 @@ def test_the_last_edit_before_the_page_is_left_is_in_the_draft(
     assert annotate_app.store.get_draft(1, "Ada") is not None
 
 
+def test_nothing_is_edited_while_a_decision_is_on_its_way(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads, INSTRUCTION)
+    canvas = begin(page, "Ada")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        saves = '"save_decision"' in (route.request.post_data or "")
+        held.append(route) if saves else route.continue_()
+
+    def decide_and_edit() -> None:
+        """Decide by a key, with a drag under way, and go on editing as if nothing were."""
+        marks = page.locator(f"{ROOT} [data-mark]").count()
+        page.mouse.move(*canvas.at((20, 20)))
+        page.mouse.down()
+        page.mouse.move(*canvas.at((120, 90)))
+        page.keyboard.press("a")
+        expect(canvas.frame).to_have_attribute("aria-disabled", "true")
+        page.mouse.up()
+        page.mouse.click(*canvas.at((60, 60)))
+        page.mouse.click(*canvas.at((60, 90)), button="right")
+        page.keyboard.press("p")
+        expect(canvas.frame).to_have_css("opacity", "0.6")
+        assert page.locator(f"{ROOT} .stage-bar").evaluate("e => e.inert")
+        assert page.locator(f"{ROOT} [data-mark]").count() == marks
+
+    page.route(re.compile("component_server"), hold)
+    decide_and_edit()
+    held.pop().fulfill(json={"failure": "The disk is full."})
+    expect(page.locator(f"{ROOT} .notice")).to_have_text("The disk is full.")
+    expect(canvas.frame).to_have_css("opacity", "1")
+    canvas.click((200, 150))
+    assert [point["label"] for point in canvas.object["points"]] == [1, 1]
+    drawn = canvas.object
+    decide_and_edit()
+    held.pop().continue_()
+    shown(canvas, 2)
+    (made,) = annotate_app.store.history(1)[0].correction.objects
+    assert [[point.x, point.y] for point in made.prompt.points] == [[p["x"], p["y"]] for p in drawn["points"]]
+    canvas.click((200, 150))
+    assert len(canvas.object["points"]) == 2
+    assert canvas.object["box"] == [150, 100, 330, 260]
+
+
+def test_keys_decide_wherever_one_clicked(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    store = annotate_app.store
+    page = open_tab(visit, annotate_app.url)
+    bring_in(page, uploads, INSTRUCTION)
+    canvas = begin(page, "Ada")
+    accept, comment = page.locator("[data-action=accept]"), page.get_by_label("Comment")
+    canvas.press("Escape")
+    page.locator(".job-instruction").click()
+    page.keyboard.press("p")
+    assert len(canvas.object["points"]) == 2
+    expect(accept).to_contain_text("Save fix")
+    page.keyboard.press("Control+z")
+    expect(accept).to_contain_text("Accept")
+    page.keyboard.press("Control+Shift+z")
+    page.keyboard.press("Delete")
+    canvas.settle()
+    expect(accept).to_contain_text("Accept")
+
+    page.get_by_role("button", name="Edit the instruction").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Edit the instruction")).to_be_visible()
+    page.keyboard.press("Escape")
+    comment.click()
+    page.keyboard.type("axs")
+    page.keyboard.press("Escape")
+    expect(canvas.frame).to_be_focused()
+    expect(comment).to_have_value("axs")
+    comment.click()
+    page.keyboard.press("Control+Enter")
+    shown(canvas, 2)
+    comment.click()
+    page.keyboard.type("xsa")
+    page.keyboard.down("Control")
+    page.keyboard.down("s")
+    shown(canvas, 3)
+    page.keyboard.down("s")  # held down: no press of its own
+    page.keyboard.up("s")
+    page.keyboard.up("Control")
+    expect(canvas.frame).to_have_attribute("aria-disabled", "false")
+    page.keyboard.press("Escape")
+    page.locator(".job-instruction").click()
+    page.keyboard.press("Enter")
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("Nothing is left for you")
+    decided = [store.current(task) for task in (1, 2, 3)]
+    assert [each and (each.correction.verdict, each.correction.comment) for each in decided] == [
+        (Verdict.ACCEPT, "axs"),
+        (Verdict.ACCEPT, "xsa"),
+        (Verdict.ACCEPT, ""),
+    ]
+
+
 def test_asking_for_the_next_task_keeps_the_last_edit_and_says_which_is_held(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
@@ -299,18 +409,41 @@ def test_the_tab_is_legible_and_holds_still(
     page = open_tab(visit, annotate_app.url)
     bring_in(page, uploads, INSTRUCTION)
     canvas = begin(page, "Ada")
+    mat, side, notice = (page.locator(f"{ROOT} {part}") for part in (".stage-mat", ".job-side", ".notice"))
     for width in (390, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
+        place = mat.evaluate(PLACE), side.evaluate(PLACE)
+        page.fill("#annotator-name", "")
+        page.click("[data-action=start]")
+        expect(notice).to_have_text("Say who you are first.")
+        expect(notice).to_have_attribute("role", "alert")
+        # As long as what is told mostly is.
+        notice.evaluate("e => (e.textContent = 'The server did not answer: try again in a moment; '.repeat(2))")
+        assert (mat.evaluate(PLACE), side.evaluate(PLACE)) == place, "the notice moved the picture"
+        _, y, _, _ = notice.evaluate(PLACE)
+        _, top, _, height = place[0]
+        assert y >= top + height, "the notice hides the picture"
         for scheme in ("light", "dark"):
             switch_scheme(page, scheme)
             canvas.settle()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             ratio, text = page.evaluate(LOWEST_CONTRAST)
             assert ratio >= 4.5, (width, scheme, text)
-    place = page.locator(f"{ROOT} .stage-mat").evaluate(PLACE)
+    page.fill("#annotator-name", "Ada")
+    place = mat.evaluate(PLACE)
     canvas.click((200, 150))
     canvas.press("n")
-    assert page.locator(f"{ROOT} .stage-mat").evaluate(PLACE) == place, "the picture moved while it worked"
+    assert mat.evaluate(PLACE) == place, "the picture moved while it worked"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_jumps_while_the_page_comes(annotate_app: ScriptedApp, visit: Callable[..., Page], width: int) -> None:
+    page = visit(annotate_app.url, width, 800)
+    page.wait_for_selector(".lamp.is-ready")
+    page.get_by_role("tab", name="Annotate").click()
+    page.wait_for_selector(".job-top")
+    shifts = page.evaluate(SHIFTS)
+    assert sum(value for value, *_ in shifts) < 0.05, shifts
 
 
 def test_the_instruction_is_edited_and_a_picture_gets_a_further_task(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,6 +163,26 @@ def check_pan(c: CanvasPage) -> None:
     assert len(c.sent) == states, "looking is no edit"
     c.click(place)
     assert only_point(c) == (Near(c, *place), 1)
+
+
+def check_marks(c: CanvasPage) -> None:
+    place, a, b = spots(c)
+    c.drag(a, b)
+    c.click(place)
+    x1, y1, x2, y2 = c.object["box"]
+    status = c.page.locator(f"{c.root} .stage-status")
+    c.press("Escape", "m")
+    left, top, right, bottom = (int(edge + 0.5) for edge in (x1, y1, x2, y2))
+    expect(status).to_have_text(f"Box from {left}, {top} to {right}, {bottom}")
+    c.press("ArrowRight")
+    assert c.object["box"] == pytest.approx([x1 + 1, y1, x2 + 1, y2])
+    c.press("m")
+    expect(status).to_contain_text("Positive point 1 of 1, at ")
+    c.press("f")
+    assert only_point(c) == (Near(c, *place), 0)
+    c.press("Shift+m", "Delete")
+    assert c.object["box"] is None
+    assert only_point(c) == (Near(c, *place), 0)
 
 
 def check_flip(c: CanvasPage) -> None:
@@ -400,6 +421,8 @@ CHECKS: dict[str, Callable[[CanvasPage], None]] = {
     "Drag an edge or a corner": check_drag_edge,
     "Wheel": check_wheel,
     "Space+Drag or Middle button": check_pan,
+    "M": check_marks,
+    "Shift+M": check_marks,
     "F": check_flip,
     "Delete": check_delete,
     "←": check_arrow("ArrowLeft", -1, 0),
@@ -477,6 +500,169 @@ def test_the_reward_of_a_large_picture_is_exact_once_one_pauses(
     expect(note).to_have_text("Your prompts, against what you painted.", timeout=20_000)
     assert canvas.sent[-1]["exact"]
     assert "exact" not in canvas.sent[-2]
+
+
+def drag_by(canvas: CanvasPage, place: tuple[float, float], *ways: tuple[int, int], button: Any = "left") -> None:
+    """Press at a place and let go elsewhere, as many screen pixels away."""
+    x, y = canvas.at(place)
+    canvas.page.mouse.move(x, y)
+    canvas.page.mouse.down(button=button)
+    for dx, dy in ways:
+        canvas.page.mouse.move(x + dx, y + dy, steps=2)
+    canvas.page.mouse.up(button=button)
+    canvas.settle()
+
+
+def test_a_click_that_wanders_is_a_click(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    canvas = upload(visit(scripted_app.url), pictures["wide"], SIZES["wide"])
+    canvas.drag((200, 60), (900, 340))
+    box = canvas.object["box"]
+    drag_by(canvas, (400, 200), (6, 6))
+    drag_by(canvas, (500, 200), (6, 0), button="right")
+    drag_by(canvas, (600, 200), (40, 30), button="right")
+    canvas.page.keyboard.down("Shift")
+    drag_by(canvas, (700, 200), (-6, 5))
+    canvas.page.keyboard.up("Shift")
+    drag_by(canvas, (800, 200), (60, 4))
+    drag_by(canvas, (1000, 200), (60, 40), (3, 3))
+    points = canvas.object["points"]
+    assert np.allclose(
+        [(point["x"], point["y"]) for point in points],
+        [(400, 200), (500, 200), (600, 200), (700, 200), (800, 200), (1000, 200)],
+        atol=1 / canvas.scale() + 0.02,
+    )
+    assert [point["label"] for point in points] == [1, 0, 0, 0, 1, 1]
+    assert canvas.object["box"] == box
+    assert canvas.page.locator("#stage [data-mark=box]").count() == 1
+    drag_by(canvas, (1100, 200), (9, 9))
+    assert canvas.object["box"] == Near(canvas, 1100, 200, 1100 + 9 / canvas.scale(), 200 + 9 / canvas.scale())
+
+
+def test_escape_gives_up_a_drag(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    canvas = upload(visit(scripted_app.url), pictures["wide"], SIZES["wide"])
+    canvas.click((400, 200))
+    before = canvas.object
+    for start in ((200, 60), (400, 200)):
+        for tool in ("v", "b"):
+            canvas.press(tool)
+            canvas.page.mouse.move(*canvas.at(start))
+            canvas.page.mouse.down()
+            canvas.page.mouse.move(*canvas.at((900, 340)), steps=3)
+            canvas.page.keyboard.press("Escape")
+            canvas.page.mouse.move(*canvas.at((1000, 340)), steps=3)
+            canvas.page.mouse.up()
+            assert canvas.object == before
+    expect(canvas.frame).to_be_focused()
+    canvas.press("Control+z")
+    assert canvas.object["points"] == [], "what was given up is no step of undo"
+
+
+def test_keys_work_wherever_one_clicked(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    canvas = upload(visit(scripted_app.url), pictures["wide"], SIZES["wide"])
+    page, keyboard = canvas.page, canvas.page.keyboard
+    canvas.press("Escape")
+    keyboard.press("p")
+    assert len(canvas.object["points"]) == 1
+    page.locator(".header-claim").click()
+    keyboard.press("p")
+    assert len(canvas.object["points"]) == 2
+    x = canvas.object["points"][1]["x"]
+    keyboard.press("ArrowRight")
+    assert canvas.object["points"][1]["x"] == pytest.approx(x + 1)
+    keyboard.press("Control+z")
+    keyboard.press("Control+z")
+    assert len(canvas.object["points"]) == 1
+    # With the pointer over the picture, Space moves it from here, too.
+    where = canvas.at((800, 200))
+    page.mouse.move(*where)
+    keyboard.down(" ")
+    canvas.drag((800, 200), (880, 200))
+    keyboard.up(" ")
+    assert canvas.at((800, 200))[0] > where[0] + 20
+
+    states = len(canvas.sent)
+    page.get_by_role("button", name="Brush").focus()
+    keyboard.press("Enter")
+    expect(canvas.frame).to_have_attribute("data-tool", "brush")
+    keyboard.press("v")
+    page.get_by_label("Instruction").focus()
+    keyboard.type("pf")
+    page.locator(".header-claim").click()
+    keyboard.press("?")
+    keyboard.press("p")
+    keyboard.press("Escape")
+    page.get_by_role("tab", name="Review").click()
+    keyboard.press("p")
+    page.get_by_role("tab", name="Run").click()
+    canvas.settle()
+    assert len(canvas.sent) == states
+
+
+def test_the_list_of_keys_is_read_to_its_end(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    canvas = upload(visit(scripted_app.url, 1280, 800), pictures["small"], SIZES["small"])
+    canvas.press("?")
+    chips = canvas.page.locator(".key-list kbd").evaluate_all("all => all.map(each => each.getClientRects().length)")
+    assert set(chips) == {1}
+    for width, height in ((1280, 800), (390, 640)):
+        canvas.page.set_viewport_size({"width": width, "height": height})
+        for row in canvas.page.locator(".key-list dd").all():
+            row.scroll_into_view_if_needed()
+            place = row.bounding_box()
+            assert place is not None
+            assert place["y"] >= 0
+            assert place["y"] + place["height"] <= height
+            assert place["x"] + place["width"] <= width
+
+
+def test_what_a_finger_has_no_keys_for(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
+) -> None:
+    canvas = upload(visit(scripted_app.url, 390, 844, touch=True), pictures["wide"], SIZES["wide"])
+    page, group = canvas.page, canvas.page.get_by_role("group", name="What is chosen")
+    expect(group).to_be_hidden()
+
+    def tap(name: str) -> None:
+        button = page.get_by_role("button", name=name)
+        place = button.bounding_box()
+        assert place is not None
+        assert min(place["width"], place["height"]) >= 44
+        button.tap()
+        canvas.settle()
+
+    def touch(x: float, y: float) -> None:
+        canvas.frame.scroll_into_view_if_needed()
+        page.touchscreen.tap(*canvas.at((x, y)))
+        canvas.settle()
+
+    tools = page.locator("#stage .stage-tools").evaluate("e => e.offsetHeight")
+    touch(800, 200)
+    assert only_point(canvas) == (Near(canvas, 800, 200), 1)
+    assert page.locator("#stage .stage-tools").evaluate("e => e.offsetHeight") == tools, (
+        "the buttons have their room already"
+    )
+    tap("Flip the point")
+    assert only_point(canvas)[1] == 0
+    tap("Delete the point or box")
+    assert canvas.object["points"] == []
+    expect(group).to_be_hidden()
+    tap("Brush")
+    touch(400, 200)
+    tap("Larger brush")
+    touch(800, 200)
+    tap("Smaller brush")
+    touch(1200, 200)
+    first, second, third = (stroke["radius"] for stroke in canvas.object["strokes"])
+    assert (second, third) == (pytest.approx(1.25 * first), pytest.approx(first))
+    tap("Remove the object")
+    assert canvas.object["strokes"] == []
 
 
 def test_fast_clicks_lose_none(

@@ -23,11 +23,12 @@ ROOT = "#annotate"
 DECIDED = {
     "a": (Verdict.FIX, None),
     "Enter": (Verdict.FIX, None),
+    "Control+Enter": (Verdict.FIX, None),
     "x": (Verdict.REJECT, RejectReason.GROUNDING),
     "s": (Verdict.SKIP, None),
 }
 """What each key makes of a task whose prompts were changed; a reject is answered with the second reason."""
-ROWS = {"A or Enter", "X", "S"}
+ROWS = {"A or Enter", "Ctrl+Enter", "X", "S"}
 
 
 @pytest.mark.parametrize("zoomed", [False, True], ids=["whole", "zoomed and panned"])

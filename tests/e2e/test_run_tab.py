@@ -147,7 +147,13 @@ def test_layers_can_be_hidden(real_app: str, visit: Callable[..., Page]) -> None
     for name, layer in (("Masks", ".stage-masks"), ("Prompts", ".stage-marks")):
         button = page.get_by_role("button", name=name, exact=True)
         expect(page.locator(layer)).to_be_visible()
+        look = "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).textDecorationLine]"
+        pressed, _ = button.evaluate(look)
         button.click()
+        page.mouse.move(5, 5)
+        released, line = button.evaluate(look)
+        assert pressed != released
+        assert line == "none"
         expect(button).to_have_attribute("aria-pressed", "false")
         expect(page.locator(layer)).to_be_hidden()
 

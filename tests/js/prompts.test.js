@@ -74,3 +74,27 @@ test("refining takes the strokes into the mask it starts from", () => {
   assert.deepEqual(refined.strokes, []);
   assert.deepEqual(refined.start, { size: [1, 2], counts: "11" });
 });
+
+test("the marks of an object are gone round", () => {
+  const two = edit.activate(edit.addPoint(START, [5, 6], 0), 0);
+  const tour = (/** @type {1 | -1} */ step) => {
+    let prompts = two;
+    return [1, 2, 3, 4].map(() => (prompts = edit.cycleMarks(prompts, step)).mark);
+  };
+  const [box, first, second] = [{ kind: "box" }, { kind: "point", index: 0 }, { kind: "point", index: 1 }];
+  assert.deepEqual(tour(1), [box, first, second, box]);
+  assert.deepEqual(tour(-1), [second, first, box, second]);
+  const unboxed = edit.removeMark({ ...two, mark: { kind: "box" } });
+  assert.deepEqual(edit.cycleMarks(unboxed, 1).mark, first);
+  const empty = edit.promptsOf([]);
+  assert.equal(edit.cycleMarks(empty, 1), empty);
+});
+
+test("work that was taken back is none", () => {
+  const more = edit.addPoint(START, [5, 6], 0);
+  assert.ok(!edit.isSameWork(START, more));
+  assert.ok(!edit.isSameWork(START, edit.addStroke(START, { erase: false, radius: 3, path: [[1, 1]] })));
+  assert.ok(!edit.isSameWork(START, edit.removeObject(START)));
+  assert.ok(edit.isSameWork(START, edit.removeMark(more)));
+  assert.ok(edit.isSameWork(START, edit.rename(edit.newObject(START), 0, "dog")), "names and empty objects do not count");
+});

@@ -4,8 +4,9 @@ import { choiceDialog } from "./annotate/dialogs.js";
 import { Clock } from "./annotate/clock.js";
 import { Drafts } from "./annotate/drafts.js";
 import { instructionDialog } from "./annotate/instruction.js";
-import { DECISIONS, NAME_KEY, REASONS } from "./annotate/keys.js";
+import { DECISIONS, DECISION_KEYS, NAME_KEY, REASONS } from "./annotate/keys.js";
 import { openBy } from "./annotate/reopening.js";
+import { pressOf } from "./canvas/keys.js";
 import { answer } from "./canvas/live.js";
 import { Canvas } from "./canvas/view.js";
 import { nameIn, refusal, whenMet } from "./person.js";
@@ -42,7 +43,8 @@ class Annotate {
   task = null;
   clicks = 0;
   clock = new Clock();
-  busy = false;
+  #busy = false;
+
   /**
    * @param {HTMLElement} element
    * @param {import("./dom.js").Host["server"]} server
@@ -64,6 +66,7 @@ class Annotate {
     this.reasoning = h("p", { class: "job-reasoning", tabindex: "0", "aria-label": "Reasoning of the policy" });
     this.comment = h("textarea", { id: "job-comment", rows: "2", maxlength: "4000" });
     this.comment.addEventListener("input", () => this.keep());
+    this.comment.addEventListener("keydown", (event) => this.commented(event));
     this.buttons = DECISIONS.map(({ action, name, keys, primary }) =>
       button(name, action, () => this.act(action), { keys, primary }));
     this.notice = h("div", { class: "notice", role: "alert" });
@@ -72,7 +75,6 @@ class Annotate {
       h("div", { class: "job-top" },
         field("Annotator", this.name), field("Order", this.order), this.starter,
         h("div", { class: "job-progress" }, this.meter, this.count)),
-      this.notice,
       h("div", { class: "job-bench" }, stage,
         h("div", { class: "job-side" },
           this.title, h("div", { class: "job-about" }, this.about, this.edit),
@@ -83,10 +85,12 @@ class Annotate {
     this.canvas = new Canvas(stage, {
       decode: (question) => server.decode(question),
       empty: "Say who you are and press Next task. Tasks come from the import below.",
-      keys: DECISIONS,
+      keys: DECISION_KEYS,
       act: (action) => this.act(action),
       edited: () => this.edited(),
     });
+    // In a row that is there anyway, below the picture: it moves nothing and hides nothing.
+    this.canvas.foot.append(this.notice);
     this.drafts = new Drafts("annotate", () => this.draft(), (question) => this.putDraft(question));
     this.rejection = choiceDialog("Why is it rejected?", REASONS, (reason) => this.decide("reject", reason));
     this.stale = choiceDialog("Saved in the meantime", [
@@ -144,14 +148,26 @@ class Annotate {
    * @param {string} [annotator] who works from now on
    */
   async take(what, question, annotator = this.annotator) {
+    this.canvas.rest(true);
     await this.drafts.settle();
     // What is under way is that of whoever worked until now.
-    if (this.changed || this.comment.value) await this.drafts.now();
+    if (this.clicks || this.comment.value) await this.drafts.now();
     this.name.value = annotator;
     const reply = await this.ask(what, { annotator, ...question });
     // What was drawn for other words is given up, here as there.
     if (reply && what === "set_instruction") this.drafts.unsent.forget({ annotator, task: reply.task });
     if (reply) this.open(reply);
+  }
+
+  /** Whether a decision or another task is on its way. Until then nothing can be edited: it would be in neither. */
+  get busy() {
+    return this.#busy;
+  }
+
+  set busy(busy) {
+    this.#busy = busy;
+    this.canvas.rest(busy);
+    this.comment.readOnly = busy;
   }
 
   get annotator() {
@@ -161,8 +177,10 @@ class Annotate {
   /** Ask for a task; what was just drawn on the one at hand is kept first, as that one may come again. */
   async start() {
     const held = this.task?.task;
+    this.canvas.rest(true);
     await this.drafts.settle();
-    if (this.task && (this.changed || this.comment.value)) await this.drafts.now();
+    if (this.task && (this.clicks || this.comment.value)) await this.drafts.now();
+    this.canvas.rest(this.busy);
     await this.next();
     if (held !== undefined && this.task?.task === held) this.tell(HELD);
   }
@@ -193,7 +211,6 @@ class Annotate {
     this.comment.value = begun?.comment ?? "";
     this.canvas.show(this.task ? task.canvas : null);
     if (begun) this.canvas.restore(begun.objects);
-    this.changed = draft ? Boolean(draft.objects) : saved?.verdict === "fix";
     this.tell(this.task ? (task.decided ? DECIDED : task.notice ?? "") : task.progress.tasks
       ? "Nothing is left for you to do: every open task is decided, held by somebody or skipped by you."
       : "There are no tasks yet: import pictures below.");
@@ -215,7 +232,6 @@ class Annotate {
 
   edited() {
     this.clicks++;
-    this.changed = true;
     this.keep();
     this.render();
   }
@@ -248,11 +264,21 @@ class Annotate {
     return kept;
   }
 
+  /** Keys within the comment that are no text. @param {KeyboardEvent} event */
+  commented(event) {
+    const press = pressOf(event);
+    if (!["Ctrl+Enter", "Ctrl+s", "Escape"].includes(press)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (press === "Escape") this.canvas.frame.focus({ preventScroll: true });
+    else if (!event.repeat) this.act("accept");
+  }
+
   /** @param {string} action */
   act(action) {
     if (!this.task || this.busy) return;
     if (action === "accept" || action === "save") {
-      if (this.changed && this.canvas.blank) this.rejection.open(NOTHING);
+      if (this.canvas.changed && this.canvas.blank) this.rejection.open(NOTHING);
       else this.decide("accept", null);
     }
     // What is decided already stays as it is.
@@ -336,7 +362,7 @@ class Annotate {
     this.edit.disabled = !task || this.busy;
     for (const each of this.buttons) each.disabled = !task || this.busy;
     const accept = /** @type {HTMLElement} */ (this.buttons[0].firstElementChild);
-    accept.textContent = this.changed ? "Save fix" : "Accept";
+    accept.textContent = this.canvas.changed ? "Save fix" : "Accept";
     this.starter.disabled = this.busy || !this.allowed;
     if (!progress) return;
     this.meter.max = Math.max(1, progress.tasks);
@@ -346,7 +372,6 @@ class Annotate {
 
   /** Whether whoever is here may annotate; until that is known the server alone decides. */
   allowed = true;
-  changed = false;
   /** The revision that the work at hand was started from. @type {number | null} */
   origin = null;
   /** Whether the notice is about a draft. */

@@ -100,9 +100,11 @@ function introduction({ name, role, sign_in }) {
   return [h("bdi", {}, name), ` · ${role}`, ...leave];
 }
 
-// The one shortcut of the page that works from everywhere, also from within the instruction.
+// The one shortcut of the Run tab that works from everywhere in it, also from within the instruction.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  const run = /** @type {HTMLElement | null} */ (document.querySelector("#run-button"));
+  if (!run?.checkVisibility()) return;
   event.preventDefault();
-  /** @type {HTMLElement | null} */ (document.querySelector("#run-button"))?.click();
+  run.click();
 });

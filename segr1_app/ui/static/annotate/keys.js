@@ -12,6 +12,16 @@ export const DECISIONS = [
   { group: "Decide", keys: "S", does: "skip", name: "Skip", action: "skip", on: ["s"] },
 ];
 
+/**
+ * What `?` lists on top of the canvas's own keys.
+ * @type {import("../canvas/keys.js").Row[]}
+ */
+export const DECISION_KEYS = [
+  ...DECISIONS,
+  { group: "Decide", keys: "Ctrl+Enter", does: "accept, from within the comment, too; Esc leaves the comment",
+    action: "accept", on: ["Ctrl+Enter"] },
+];
+
 /** Why a task is rejected; their places are their keys. */
 export const REASONS = [
   { value: "reasoning", name: "Reasoning: it thought of the wrong thing" },

@@ -5,6 +5,7 @@
  *
  * What the canvas does about it; places are canvas pixels.
  * @typedef {object} Meanings
+ * @property {() => boolean} resting whether nothing is to be done at present
  * @property {() => "prompt" | "brush" | "eraser"} tool
  * @property {(at: Place, finger: boolean) => import("./types.js").Grip | null} grip
  * @property {(at: Place, label: 0 | 1) => void} point
@@ -18,13 +19,15 @@
  * @property {(at: Place | null) => void} hover
  *
  * What the first pointer went down for.
- * @typedef {{kind: "press" | "stroke" | "pan" | "pinch" | "spent", from: Place, last: Place, button: number,
- *   negative: boolean, finger: boolean, grip: import("./types.js").Grip | null, path: Place[], moved: boolean,
+ * @typedef {{kind: "press" | "stroke" | "pan" | "pinch" | "spent", from: Place, last: Place, negative: boolean,
+ *   finger: boolean, grip: import("./types.js").Grip | null, path: Place[], moved: boolean,
  *   hold: ReturnType<typeof setTimeout> | undefined}} Gesture
  */
 
-const SLACK = 4; // screen pixels a click may wander
+const SLACK = 4; // screen pixels a mark that is taken hold of may wander
 const FINGER_SLACK = 10;
+const LEAST_BOX = 8; // screen pixels of either side; whatever is smaller was meant as a click
+const FINGER_LEAST_BOX = 16;
 const HOLD_MS = 450;
 const WHEEL = 0.0016;
 
@@ -32,6 +35,7 @@ const WHEEL = 0.0016;
  * @param {HTMLElement} surface
  * @param {Meanings} meanings
  * @param {() => boolean} panning whether Space is held
+ * @returns {{giveUp: () => boolean}} ends what is under way as if it had not begun; says whether something was
  */
 export function listen(surface, meanings, panning) {
   /** @type {Map<number, Place>} */
@@ -49,6 +53,7 @@ export function listen(surface, meanings, panning) {
     if (event.button > 2) return;
     event.preventDefault();
     surface.focus({ preventScroll: true });
+    if (meanings.resting()) return;
     surface.setPointerCapture(event.pointerId);
     down.set(event.pointerId, at(event));
     if (down.size === 2) startPinch();
@@ -85,6 +90,8 @@ export function listen(surface, meanings, panning) {
     { passive: false },
   );
 
+  return { giveUp: abandon };
+
   /** @param {PointerEvent} event */
   function start(event) {
     const from = at(event);
@@ -92,7 +99,7 @@ export function listen(surface, meanings, panning) {
     const painting = meanings.tool() !== "prompt" && event.button === 0;
     const kind = panning() || event.button === 1 ? "pan" : painting ? "stroke" : "press";
     gesture = {
-      kind, from, last: from, button: event.button, finger, path: [from], moved: false,
+      kind, from, last: from, finger, path: [from], moved: false,
       negative: event.button === 2 || event.shiftKey,
       grip: kind === "press" && event.button === 0 && !event.shiftKey ? meanings.grip(from, finger) : null,
       hold: undefined,
@@ -124,10 +131,10 @@ export function listen(surface, meanings, panning) {
       current.path = [...current.path, ...(between.length ? between.map(at) : [place])];
       meanings.stroke(current.path, false);
     }
-    if (current.kind === "press" && current.moved && current.button === 0) {
-      if (current.grip) meanings.drag(current.grip, current.from, place, false);
-      else if (!current.negative) meanings.box(current.from, place, false);
-    }
+    if (current.kind === "press" && current.grip && current.moved)
+      meanings.drag(current.grip, current.from, place, false);
+    else if (spans(current, place)) meanings.box(current.from, place, false);
+    else if (spans(current, current.last)) meanings.cancel();
     current.last = place;
   }
 
@@ -139,18 +146,30 @@ export function listen(surface, meanings, panning) {
     clearTimeout(current.hold);
     if (current.kind === "stroke") meanings.stroke(current.path, true);
     if (current.kind !== "press") return;
-    if (!current.moved) {
-      if (current.grip) meanings.take(current.grip);
-      else meanings.point(current.from, current.negative ? 0 : 1);
-    } else if (current.button === 0 && current.grip) meanings.drag(current.grip, current.from, place, true);
-    else if (current.button === 0 && !current.negative) meanings.box(current.from, place, true);
+    if (current.grip && current.moved) meanings.drag(current.grip, current.from, place, true);
+    else if (current.grip) meanings.take(current.grip);
+    else if (spans(current, place)) meanings.box(current.from, place, true);
+    else meanings.point(current.from, current.negative ? 0 : 1);
   }
 
+  /**
+   * Whether a gesture up to a place is a box: a hand that wanders while it clicks draws none.
+   * @param {Gesture} current
+   * @param {Place} place
+   */
+  function spans({ kind, grip, negative, finger, from }, place) {
+    const least = finger ? FINGER_LEAST_BOX : LEAST_BOX;
+    const sides = [0, 1].map((axis) => Math.abs(place[axis] - from[axis]));
+    return kind === "press" && !grip && !negative && Math.min(...sides) >= least;
+  }
+
+  /** @returns {boolean} whether there was something to give up */
   function abandon() {
-    if (!gesture) return;
+    if (!gesture || gesture.kind === "spent") return false;
     clearTimeout(gesture.hold);
     if (gesture.kind === "press" || gesture.kind === "stroke") meanings.cancel();
     gesture.kind = "spent";
+    return true;
   }
 
   function startPinch() {

@@ -21,7 +21,8 @@ export function helpDialog(more = []) {
     "dialog",
     { class: "key-list", "aria-label": "Keys and gestures" },
     h("header", {}, h("h2", {}, "Keys and gestures"), close),
-    h("div", { class: "key-groups" }, ...lists),
+    h("div", { class: "key-scroll", tabindex: "0", role: "region", "aria-label": "Every key and gesture" },
+      h("div", { class: "key-groups" }, ...lists)),
   );
   close.addEventListener("click", () => dialog.close());
   // A click beside the list closes it; the dialog's own box lies inside its padding.

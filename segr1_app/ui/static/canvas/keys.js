@@ -5,9 +5,9 @@
  * modifiers before it. Rows without it are gestures of the pointer.
  * @typedef {{group: string, keys: string, does: string, action?: string, on?: string[]}} Row
  * @typedef {"flip" | "remove" | "removeObject" | "left" | "right" | "up" | "down" | "farLeft" | "farRight" | "farUp"
- *   | "farDown" | "pointInside" | "pointOutside" | "next" | "previous" | "newObject" | "refine" | "undo" | "redo"
- *   | "prompt" | "brush" | "eraser" | "smaller" | "larger" | "fit" | "oneToOne" | "zoomIn" | "zoomOut" | "fainter"
- *   | "stronger" | "outline" | "hide" | "save" | "leave" | "help"} Action
+ *   | "farDown" | "nextMark" | "previousMark" | "pointInside" | "pointOutside" | "next" | "previous" | "newObject"
+ *   | "refine" | "undo" | "redo" | "prompt" | "brush" | "eraser" | "smaller" | "larger" | "fit" | "oneToOne" | "zoomIn"
+ *   | "zoomOut" | "fainter" | "stronger" | "outline" | "hide" | "save" | "leave" | "help"} Action
  */
 
 /** @type {Row[]} */
@@ -22,6 +22,9 @@ export const KEYS = [
   { group: "Touch", keys: "Tap, Hold", does: "positive point, negative point" },
   { group: "Touch", keys: "Two fingers", does: "zoom and move the picture" },
 
+  { group: "Points and boxes", keys: "M", does: "choose the next point or box of the object", action: "nextMark",
+    on: ["m"] },
+  { group: "Points and boxes", keys: "Shift+M", does: "the one before", action: "previousMark", on: ["Shift+m"] },
   { group: "Points and boxes", keys: "F", does: "flip the chosen point", action: "flip", on: ["f"] },
   { group: "Points and boxes", keys: "Delete", does: "remove the chosen point or box", action: "remove",
     on: ["Delete", "Backspace"] },
@@ -59,7 +62,8 @@ export const KEYS = [
   { group: "Work", keys: "Ctrl+Z", does: "undo", action: "undo", on: ["Ctrl+z"] },
   { group: "Work", keys: "Ctrl+Shift+Z, Ctrl+Y", does: "redo", action: "redo", on: ["Ctrl+Shift+z", "Ctrl+y"] },
   { group: "Work", keys: "Ctrl+S", does: "save", action: "save", on: ["Ctrl+s"] },
-  { group: "Work", keys: "Esc", does: "choose nothing; then Tab leaves the canvas", action: "leave", on: ["Escape"] },
+  { group: "Work", keys: "Esc", does: "give up a drag; choose nothing, then Tab leaves the canvas", action: "leave",
+    on: ["Escape"] },
   { group: "Work", keys: "?", does: "this list", action: "help", on: ["?"] },
 ];
 

@@ -27,6 +27,7 @@ export function meaningsOf(canvas) {
     canvas.draw();
   };
   return {
+    resting: () => canvas.resting,
     tool: () => canvas.tool,
     grip: (at, finger) => (canvas.look.marks ? gripAt(canvas.prompts, canvas.view, at, finger ? 2 : 1) : null),
     point: (at, label) => inside(at) && canvas.commit(edit.addPoint(canvas.prompts, within(at), label)),
@@ -44,6 +45,7 @@ export function meaningsOf(canvas) {
     pan: (by) => canvas.lookAt(viewport.pan(canvas.view, by, canvas.picture, canvas.area)),
     zoom: (factor, at) => canvas.lookAt(viewport.zoom(canvas.view, factor, at, canvas.picture, canvas.area)),
     cancel: () => {
+      if (!canvas.passing) return;
       canvas.passing = null;
       canvas.send(false);
       canvas.draw();

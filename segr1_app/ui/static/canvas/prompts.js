@@ -40,6 +40,22 @@ export function isBlank({ box, points, strokes, start, painted, erased }) {
 }
 
 /**
+ * Whether two states come to the same masks in the same way; names, empty objects and what is chosen do not matter.
+ * @param {Prompts} one
+ * @param {Prompts} other
+ */
+export function isSameWork(one, other) {
+  return one.objects === other.objects || work(one) === work(other);
+}
+
+/** @param {Prompts} prompts */
+function work({ objects }) {
+  const some = objects.filter((object) => !isBlank(object));
+  return JSON.stringify(some.map(({ box, points, strokes, start, painted, erased }) =>
+    [box, points.map(({ x, y, label }) => [x, y, label]), strokes, start, painted, erased]));
+}
+
+/**
  * A place as it is stored: within the picture, to a hundredth of a pixel.
  * @param {Place} place
  * @param {Size} size of the picture
@@ -186,6 +202,23 @@ export function activate(prompts, index) {
 export function cycle(prompts, step) {
   const count = prompts.objects.length;
   return activate(prompts, (prompts.active + step + count) % count);
+}
+
+/**
+ * Go round the marks of the active object: its box, then its points.
+ * @param {Prompts} prompts
+ * @param {1 | -1} step
+ * @returns {Prompts}
+ */
+export function cycleMarks(prompts, step) {
+  const { box, points } = activeObject(prompts);
+  const marks = /** @type {import("./types.js").Mark[]} */ ([
+    ...(box ? [{ kind: "box" }] : []), ...points.map((_, index) => ({ kind: "point", index })),
+  ]);
+  if (!marks.length) return prompts;
+  const { mark } = prompts;
+  const at = mark?.kind === "point" ? marks.length - points.length + mark.index : mark ? 0 : step > 0 ? -1 : 0;
+  return { ...prompts, mark: marks[(at + step + marks.length) % marks.length] };
 }
 
 /**

@@ -18,13 +18,43 @@ const ICONS = {
   oneToOne: "M5 6.500l1.500-1v9M13.500 6.500l1.500-1v9M10.200 8.300v.1M10.200 12v.1",
   refine: "M10 3l1.700 5.300L17 10l-5.300 1.700L10 17l-1.700-5.300L3 10l5.300-1.700z",
   outline: "M10 3.500c4 0 6.500 2.500 6.500 6s-3 7-6.500 7s-6.500-2.500-6.500-6s2.500-7 6.500-7z",
+  flip: "M3.5 6.5h5M6 4v5M11.5 13.5h5M5 16.5L15 3.5",
+  remove: "M4 5.5h12M8 5.5v-2h4v2M5.5 5.5l.7 11h7.6l.7-11M8.5 8.5v5M11.5 8.5v5",
+  removeObject: "M10 3.5c4 0 6.5 2.5 6.5 6s-3 7-6.5 7s-6.5-2.5-6.5-6s2.5-7 6.5-7M7.7 7.7l4.6 4.6M12.3 7.7l-4.6 4.6",
+  smaller: "M10 6a4 4 0 1 0 0 8a4 4 0 1 0 0-8M8.5 10h3",
+  larger: "M10 3.5a6.5 6.5 0 1 0 0 13a6.5 6.5 0 1 0 0-13M7.5 10h5M10 7.5v5",
   help: "M7.300 7.500a2.700 2.700 0 1 1 4.200 2.200c-1 .7-1.500 1.200-1.500 2.300M10 15v.1",
 };
 
 const NAMES = /** @type {const} */ ({
   prompt: "Points and boxes", brush: "Brush", eraser: "Eraser", undo: "Undo", redo: "Redo", fit: "Whole picture",
   oneToOne: "One to one", refine: "Refine from this mask", outline: "Outline only", help: "Keys and gestures",
+  flip: "Flip the point", remove: "Delete the point or box", removeObject: "Remove the object", smaller: "Smaller brush",
+  larger: "Larger brush",
 });
+
+/**
+ * @param {keyof typeof NAMES} action
+ * @param {(action: Action) => void} act
+ */
+function iconButton(action, act) {
+  const key = KEYS.find((row) => row.action === action)?.keys ?? "";
+  const button = h(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": NAMES[action], title: `${NAMES[action]} (${key})` },
+    svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, svg("path", { d: ICONS[action] })),
+  );
+  button.addEventListener("click", () => act(action));
+  return button;
+}
+
+/**
+ * @param {string} name
+ * @param {...HTMLElement} members
+ */
+function group(name, ...members) {
+  return h("div", { class: "tool-group", role: "group", "aria-label": name }, ...members);
+}
 
 /**
  * The buttons under the picture; each does what its key does.
@@ -32,17 +62,7 @@ const NAMES = /** @type {const} */ ({
  * @returns {{element: HTMLElement, render: (shown: Shown) => void}}
  */
 export function toolbar(act) {
-  /** @param {keyof typeof NAMES} action */
-  const icon = (action) => {
-    const key = KEYS.find((row) => row.action === action)?.keys ?? "";
-    const button = h(
-      "button",
-      { type: "button", class: "icon-button", "aria-label": NAMES[action], title: `${NAMES[action]} (${key})` },
-      svg("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, svg("path", { d: ICONS[action] })),
-    );
-    button.addEventListener("click", () => act(action));
-    return button;
-  };
+  const icon = (/** @type {keyof typeof NAMES} */ action) => iconButton(action, act);
   /**
    * @param {string} label
    * @param {Action | "marks"} action
@@ -57,8 +77,6 @@ export function toolbar(act) {
     refine: icon("refine"), fit: icon("fit"), oneToOne: icon("oneToOne"), outline: icon("outline"),
     masks: text("Masks", "hide"), marks: text("Prompts", "marks"), help: icon("help"),
   };
-  const group = (/** @type {string} */ name, /** @type {HTMLElement[]} */ ...members) =>
-    h("div", { class: "tool-group", role: "group", "aria-label": name }, ...members);
   const element = h(
     "div",
     { class: "stage-bar", role: "toolbar", "aria-label": "Canvas" },
@@ -80,6 +98,27 @@ export function toolbar(act) {
       buttons.undo.disabled = !shown.canUndo;
       buttons.redo.disabled = !shown.canRedo;
       buttons.refine.disabled = !shown.canRefine;
+    },
+  };
+}
+
+/**
+ * The buttons for the chosen point or box, and for the brush in hand: what a finger has no keys for.
+ * @param {(action: Action) => void} act
+ * @returns {{element: HTMLElement, render: (mark: import("./types.js").Mark | null, painting: boolean) => void}}
+ */
+export function chosenTools(act) {
+  const icon = (/** @type {keyof typeof NAMES} */ action) => iconButton(action, act);
+  const buttons = { flip: icon("flip"), remove: icon("remove"), smaller: icon("smaller"), larger: icon("larger") };
+  const element = group("What is chosen", ...Object.values(buttons), icon("removeObject"));
+  element.classList.add("chosen-tools");
+  return {
+    element,
+    render(mark, painting) {
+      element.hidden = !mark && !painting;
+      buttons.smaller.hidden = buttons.larger.hidden = !painting;
+      buttons.flip.hidden = buttons.remove.hidden = painting;
+      buttons.flip.disabled = mark?.kind !== "point";
     },
   };
 }

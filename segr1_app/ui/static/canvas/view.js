@@ -2,7 +2,6 @@ import { h, svg } from "../dom.js";
 import { listen } from "./gestures.js";
 import { helpDialog } from "./help.js";
 import { History } from "./history.js";
-import { actionOf, pressOf } from "./keys.js";
 import { Live } from "./live.js";
 import { marksOf } from "./marks.js";
 import { Masks } from "./masks.js";
@@ -10,7 +9,9 @@ import { meaningsOf } from "./meanings.js";
 import { objectList } from "./objects.js";
 import * as edit from "./prompts.js";
 import { rewardLine } from "./reward.js";
-import { toolbar } from "./toolbar.js";
+import { hearKeys } from "./shortcuts.js";
+import { chosen, described } from "./telling.js";
+import { chosenTools, toolbar } from "./toolbar.js";
 import * as viewport from "./viewport.js";
 import { encodeRle } from "../rle.js";
 
@@ -28,7 +29,7 @@ import { encodeRle } from "../rle.js";
 
 const STEP = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1],
   farLeft: [-10, 0], farRight: [10, 0], farUp: [0, -10], farDown: [0, 10] };
-const REST_MS = 500;
+const PAUSE_MS = 500;
 const ZOOM_STEP = 1.25;
 const BRUSH_STEP = 1.25;
 const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
@@ -47,8 +48,9 @@ const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
 export class Canvas {
   /** @type {Value | null} */
   value = null;
+  given = edit.promptsOf([]);
   /** @type {History<Prompts>} */
-  history = new History(edit.promptsOf([]));
+  history = new History(this.given);
   /** What a gesture under way shows. @type {Prompts | null} */
   passing = null;
   /** @type {Masks} */
@@ -62,6 +64,8 @@ export class Canvas {
   /** @type {Place | null} */
   pointer = null;
   space = false;
+  /** Whether no edit is taken. */
+  resting = false;
   look = { masks: true, marks: true, outline: false, opacity: 2 };
   drawn = 0;
 
@@ -70,6 +74,7 @@ export class Canvas {
    * @param {Use} use
    */
   constructor(element, use) {
+    this.element = element;
     this.use = use;
     this.image = h("img", { class: "stage-picture", alt: "", draggable: "false" });
     this.sheet = h("canvas", { class: "stage-masks", "aria-hidden": "true" });
@@ -94,28 +99,33 @@ export class Canvas {
       rename: (index, name) => this.commit(edit.rename(this.prompts, index, name)),
       add: () => this.act("newObject"),
     });
+    this.handy = chosenTools((action) => {
+      this.act(action);
+      // With what it removed, the button itself goes.
+      if (action === "remove" || action === "removeObject") this.frame.focus({ preventScroll: true });
+    });
+    this.list.element.append(this.handy.element);
     this.reward = rewardLine();
     this.tools = h("div", { class: "stage-tools" }, this.bar.element, this.list.element, this.reward.element,
       this.foot);
     element.replaceChildren(h("div", { class: "stage-mat" }, this.frame, this.empty), this.tools, this.help);
 
     this.live = new Live(use.decode, (state, reply) => this.answered(state, reply));
-    listen(this.frame, meaningsOf(this), () => this.space);
-    element.addEventListener("keydown", (event) => this.pressed(event));
-    this.frame.addEventListener("keyup", (event) => event.key === " " && this.hold(false));
-    this.frame.addEventListener("blur", () => this.hold(false));
+    this.hand = listen(this.frame, meaningsOf(this), () => this.space);
+    hearKeys(this);
     new ResizeObserver(() => this.resized()).observe(this.frame);
   }
 
   /** @param {Value | null} value */
   show(value) {
     this.live.forget();
-    clearTimeout(this.resting);
+    clearTimeout(this.pausing);
     this.frame.removeAttribute("aria-busy");
     const another = value?.key !== this.value?.key;
     this.value = value;
     this.passing = null;
-    this.history = new History(edit.promptsOf(value?.objects ?? []));
+    this.given = edit.promptsOf(value?.objects ?? []);
+    this.history = new History(this.given);
     this.masks = new Masks(value?.image_size ?? [1, 1], value?.live_size ?? [1, 1]);
     value?.objects.forEach(({ mask }, index) => this.masks.put(this.prompts.objects[index], mask));
     this.frame.hidden = !value;
@@ -148,6 +158,23 @@ export class Canvas {
     objects.forEach(({ mask }, index) => mask !== undefined && this.masks.put(this.prompts.objects[index], mask));
     this.send(false);
     this.draw();
+  }
+
+  /**
+   * Take no edits for a while, and give up the one under a hand: it would be part neither of what is being saved nor of
+   * what comes next.
+   * @param {boolean} resting
+   */
+  rest(resting) {
+    if (resting) this.hand.giveUp();
+    this.resting = resting;
+    this.frame.setAttribute("aria-disabled", String(resting));
+    for (const part of [this.bar.element, this.list.element]) part.inert = resting;
+  }
+
+  /** Whether it is not what was given. */
+  get changed() {
+    return !edit.isSameWork(this.given, this.prompts);
   }
 
   /** What the server gets of the present state. */
@@ -196,7 +223,7 @@ export class Canvas {
     if (!this.value) return;
     const state = this.passing ?? this.prompts;
     this.frame.setAttribute("aria-busy", "true");
-    clearTimeout(this.resting);
+    clearTimeout(this.pausing);
     this.live.send(state, { picture: this.value.key, objects: sent(state) }, passing);
   }
 
@@ -213,7 +240,7 @@ export class Canvas {
     // Not before the masks can be seen.
     if (rev === this.live.rev) this.frame.setAttribute("aria-busy", "false");
     if (rev === this.live.rev && reward?.total != null && !reward.exact)
-      this.resting = setTimeout(() => this.scoreExactly(state), REST_MS);
+      this.pausing = setTimeout(() => this.scoreExactly(state), PAUSE_MS);
   }
 
   /** Masks of the picture's own size take too long for every edit. @param {Prompts} state */
@@ -222,36 +249,11 @@ export class Canvas {
   }
 
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  resting = undefined;
-
-  /** @param {KeyboardEvent} event */
-  pressed(event) {
-    const { target } = event;
-    if (!(target instanceof HTMLElement) || this.help.contains(target) || !this.value) return;
-    if (target.matches("input, textarea, select")) return;
-    const onCanvas = target === this.frame;
-    if (event.key === " " && onCanvas) {
-      event.preventDefault();
-      return this.hold(true);
-    }
-    const action = actionOf(event);
-    const more = this.use.keys.find(({ on = [] }) => on.includes(pressOf(event)));
-    // On a button, Enter presses it.
-    if (more?.action && (event.key !== "Enter" || onCanvas)) {
-      event.preventDefault();
-      return this.use.act(more.action);
-    }
-    if (!action) return;
-    // Elsewhere, and with one object only, Tab goes on through the page.
-    if ((action === "next" || action === "previous") && (!onCanvas || this.prompts.objects.length < 2)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    this.act(action);
-  }
+  pausing = undefined;
 
   /** @param {import("./keys.js").Action | "marks"} action */
   act(action) {
-    if (!this.value) return;
+    if (!this.value || this.resting) return;
     const { prompts, picture, area } = this;
     const middle = /** @type {Place} */ ([area[0] / 2, area[1] / 2]);
     const centre = edit.settle(viewport.toPicture(this.view, middle), picture);
@@ -263,6 +265,9 @@ export class Canvas {
       case "pointOutside": return this.commit(edit.addPoint(prompts, centre, 0));
       case "next": return this.choose(edit.cycle(prompts, 1));
       case "previous": return this.choose(edit.cycle(prompts, -1));
+      case "nextMark": case "previousMark":
+        this.choose(edit.cycleMarks(prompts, action === "nextMark" ? 1 : -1));
+        return this.say(chosen(this.prompts));
       case "newObject": return this.choose(edit.newObject(prompts));
       case "refine": return this.refine();
       case "undo": return this.history.undo() && this.returned();
@@ -289,6 +294,7 @@ export class Canvas {
       case "marks": return this.see({ marks: !this.look.marks });
       case "save": return this.use.act("save");
       case "leave":
+        if (this.hand.giveUp()) return;
         this.choose({ ...prompts, mark: null });
         return this.frame.blur();
       case "help": return this.help.showModal();
@@ -356,6 +362,7 @@ export class Canvas {
       canRefine: Boolean(this.masks.of(edit.activeObject(shown))),
     });
     if (!value) return;
+    this.handy.render(shown.mark, this.tool !== "prompt");
     const colour = (/** @type {number} */ index) => value.palette[index % value.palette.length];
     this.list.render(shown, colour);
     this.image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
@@ -379,19 +386,4 @@ export class Canvas {
 function sent({ objects }) {
   return objects.map(({ box, points, name, strokes, start, painted, erased }) =>
     ({ box, points, name, strokes, start, painted, erased }));
-}
-
-/**
- * @param {Prompts} prompts
- * @param {string} title
- */
-function described({ objects }, title) {
-  const some = objects.filter((object) => !edit.isBlank(object));
-  if (!some.length) return title;
-  const points = some.flatMap((object) => object.points);
-  const positive = points.filter((point) => point.label === 1).length;
-  return (
-    `${title}, with ${some.length} ${some.length === 1 ? "object" : "objects"}: ` +
-    `${some.filter(({ box }) => box).length} boxes, ${positive} positive and ${points.length - positive} negative points.`
-  );
 }

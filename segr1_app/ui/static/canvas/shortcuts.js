@@ -1,0 +1,82 @@
+import { actionOf, pressOf } from "./keys.js";
+
+/**
+ * The part of a canvas that keys are meant for.
+ * @typedef {object} Listener
+ * @property {HTMLElement} element with all that belongs to the canvas
+ * @property {HTMLElement} frame with the picture
+ * @property {unknown} value what is on it; without it, no key is for this canvas
+ * @property {import("./types.js").Prompts} prompts
+ * @property {import("./types.js").Place | null} pointer while it is over the picture
+ * @property {{keys: import("./keys.js").Row[], act: (action: string) => void}} use
+ * @property {(action: import("./keys.js").Action) => void} act
+ * @property {(space: boolean) => void} hold
+ */
+
+const TYPED_INTO = "input, textarea, select, dialog, [contenteditable]:not([contenteditable='false'])";
+const PRESSED = "button, a[href], summary, [role='button'], [role='tab'], [role='option']";
+
+/** @type {Listener[]} */
+const listeners = [];
+
+/**
+ * From now on a canvas gets the keys of the whole page, while it is in sight and nothing is typed elsewhere: nobody has
+ * to click on the picture first, where a click is an edit.
+ * @param {Listener} listener
+ */
+export function hearKeys(listener) {
+  listeners.push(listener);
+}
+
+document.addEventListener("keydown", (event) => {
+  const listener = listeners.find(({ element, value }) => value && element.checkVisibility());
+  if (listener && !isTaken(event)) press(listener, event);
+});
+document.addEventListener("keyup", ({ key }) => key === " " && letGo());
+window.addEventListener("blur", letGo);
+
+function letGo() {
+  for (const listener of listeners) listener.hold(false);
+}
+
+/**
+ * Whether a press is for something else than a canvas.
+ * @param {KeyboardEvent} event
+ */
+function isTaken(event) {
+  const { target, key } = event;
+  if (event.defaultPrevented || event.isComposing || !(target instanceof Element)) return true;
+  if (target.closest(TYPED_INTO) || document.querySelector("dialog[open]")) return true;
+  return (key === "Enter" || key === " ") && target.closest(PRESSED) !== null;
+}
+
+/**
+ * @param {Listener} listener
+ * @param {KeyboardEvent} event
+ */
+function press(listener, event) {
+  const { element, frame, prompts, use } = listener;
+  const target = /** @type {Element} */ (event.target);
+  const onCanvas = target === frame;
+  // Whatever else has the focus is scrolled by these.
+  const isLoose = onCanvas || target === document.body || element.contains(target);
+  if (event.key === " ") {
+    if (!onCanvas && !(isLoose && listener.pointer)) return;
+    event.preventDefault();
+    return listener.hold(true);
+  }
+  const more = use.keys.find(({ on = [] }) => on.includes(pressOf(event)));
+  const action = actionOf(event);
+  // A key that is held down decides one task, and not each that follows.
+  if (event.repeat && (more || action === "save")) return event.preventDefault();
+  if (more?.action) {
+    event.preventDefault();
+    return use.act(more.action);
+  }
+  if (!action) return;
+  // Elsewhere, and with one object only, Tab goes on through the page.
+  if (event.key === "Tab" && (!onCanvas || prompts.objects.length < 2)) return;
+  if (event.key.startsWith("Arrow") && !onCanvas && !(isLoose && prompts.mark)) return;
+  event.preventDefault();
+  listener.act(action);
+}

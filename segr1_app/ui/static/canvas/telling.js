@@ -1,0 +1,37 @@
+import { activeObject, isBlank } from "./prompts.js";
+
+/**
+ * What is on a canvas, in words, for whoever does not see it.
+ * @typedef {import("./types.js").Prompts} Prompts
+ */
+
+/**
+ * @param {Prompts} prompts
+ * @param {string} title of the picture
+ */
+export function described({ objects }, title) {
+  const some = objects.filter((object) => !isBlank(object));
+  if (!some.length) return title;
+  const points = some.flatMap((object) => object.points);
+  const positive = points.filter((point) => point.label === 1).length;
+  const boxes = some.filter(({ box }) => box).length;
+  return `${title}, with ${some.length} ${some.length === 1 ? "object" : "objects"}: ` +
+    `${boxes} boxes, ${positive} positive and ${points.length - positive} negative points.`;
+}
+
+/**
+ * What Delete, F and the arrows would act on.
+ * @param {Prompts} prompts
+ */
+export function chosen(prompts) {
+  const { box, points } = activeObject(prompts);
+  const { mark } = prompts;
+  if (mark?.kind === "box" && box) {
+    const [left, top, right, bottom] = box.map(Math.round);
+    return `Box from ${left}, ${top} to ${right}, ${bottom}`;
+  }
+  if (mark?.kind !== "point") return box || points.length ? "" : "This object has no point and no box yet.";
+  const { x, y, label } = points[mark.index];
+  const kind = label === 1 ? "Positive" : "Negative";
+  return `${kind} point ${mark.index + 1} of ${points.length}, at ${Math.round(x)}, ${Math.round(y)}`;
+}
