@@ -55,7 +55,7 @@ class CanvasHandlers:
             return {"rev": question.get("rev"), "failure": str(error)}
         return {"rev": question.get("rev"), **answer}
 
-    def segment(self, picture: str, objects: list[dict[str, Any]], *, exact: bool = False) -> dict[str, Any]:
+    def segment(self, picture: str, objects: list[dict[str, Any]], exact: bool = False) -> dict[str, Any]:
         """Make masks of prompts, at the size of a canvas, and say what training would pay for them; nothing is saved.
 
         Args:

@@ -176,13 +176,13 @@ class Annotate {
 
   /** Ask for a task; what was just drawn on the one at hand is kept first, as that one may come again. */
   async start() {
-    const held = this.task?.task;
+    const before = this.task;
     this.canvas.rest(true);
     await this.drafts.settle();
     if (this.task && (this.clicks || this.comment.value)) await this.drafts.now();
     this.canvas.rest(this.busy);
     await this.next();
-    if (held !== undefined && this.task?.task === held) this.tell(HELD);
+    if (this.task !== before && this.task?.task === before?.task) this.tell(HELD);
   }
 
   async next() {
