@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_a_folder_goes_on_past_a_bad_file_and_names_it(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "deep"
     done = subprocess.run(

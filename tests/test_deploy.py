@@ -44,6 +44,7 @@ def test_a_dry_run_says_everything_and_needs_no_network(capsys: pytest.CaptureFi
     assert "dataset" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_space_is_made_of_what_runs(hub: Hub) -> None:
     for _ in range(2):
         done = deploy("ada/studio", "--dataset", "ada/work", "--hardware", "t4-small", **hub.environ)
@@ -70,6 +71,7 @@ def test_a_space_is_made_of_what_runs(hub: Hub) -> None:
     assert started.returncode == 0, started.stderr
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None:
     without = deploy("ada/studio", **{**hub.environ, "HF_TOKEN": "", "HF_HOME": str(tmp_path)})
     assert (without.returncode, without.stderr.count("\n")) == (1, 1)

@@ -256,6 +256,7 @@ class TestCommand:
         assert next(iter(load_file(run / "policy" / "model.safetensors").values())).dtype == torch.float16
         assert grpo.main([*arguments, "--include-feedback", "--resume"]) == 1
 
+    @pytest.mark.slow
     def test_without_corrections_it_says_so_and_adapters_are_merged(
         self, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

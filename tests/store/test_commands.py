@@ -67,6 +67,7 @@ def test_another_true_mask_is_told_and_is_no_failure(
     assert "one.png: its true mask took the place of another one for" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_archive_chooses_no_paths_and_fills_no_memory(
     photographs: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +136,7 @@ def test_export_names_what_is_lost(
     assert "not empty" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_predictions_are_made_once_and_again_for_another_checkpoint(
     photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

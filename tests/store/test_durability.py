@@ -76,6 +76,7 @@ def test_twenty_kills_lose_no_acknowledged_save(store: AnnotationStore, home: Pa
     assert list(store.verify()) == []
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_agree_on_the_schema(tmp_path: Path) -> None:
     workers = [client("work", tmp_path / "home", f"person {number}") for number in range(6)]
     for worker in workers:

@@ -89,6 +89,7 @@ def test_coco_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_pa
         assert iou(back[instruction], mask) >= (0.98 if polygons else 1.0)
 
 
+@pytest.mark.slow
 def test_coco_takes_no_more_memory_for_more_tasks(tmp_path: Path) -> None:
     db = connect(tmp_path / "segr1.db")
     store = AnnotationStore(db, tmp_path / "pictures")

@@ -27,6 +27,7 @@ def sync(home: Path, environ: dict[str, str], dataset: str = "ada/work") -> subp
     return subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_wiped_gets_back_what_was_synced(hub: Hub, tmp_path: Path) -> None:
     home = tmp_path / "home"
     with AnnotationStore.open(home) as store:
@@ -46,6 +47,7 @@ def test_a_disk_that_is_wiped_gets_back_what_was_synced(hub: Hub, tmp_path: Path
         assert list(store.verify()) == []
 
 
+@pytest.mark.slow
 def test_what_keeps_the_hub_from_taking_it_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None:
     with AnnotationStore.open(tmp_path / "home") as store:
         store.add_picture(picture(), "photo.jpg")
