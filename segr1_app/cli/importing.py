@@ -16,7 +16,7 @@ from segr1_app.domain import SettingsError
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.store.exchange.importing import import_hub, import_paths
-from segr1_app.store.exchange.outcomes import Notice
+from segr1_app.store.exchange.outcomes import was_taken
 
 
 def add_command(commands: Any) -> None:
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     done, failed, told = 0, 0, []
     with AnnotationStore.open(settings.home) as store:
         for outcome in tqdm(_import_all(store, arguments), unit=" records"):
-            taken = outcome is None or isinstance(outcome, Notice)
+            taken = was_taken(outcome)
             done, failed = done + taken, failed + (not taken)
             told += [outcome] if outcome else []
     print(f"{done} records are in {settings.home}")  # noqa: T201

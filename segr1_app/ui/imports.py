@@ -86,12 +86,12 @@ class ImportHandlers:
 
 
 def _counted(outcomes: Iterator[str | None], tell: Told) -> dict[str, Any]:
-    from segr1_app.store.exchange.outcomes import Notice  # noqa: PLC0415 - as above
+    from segr1_app.store.exchange.outcomes import was_taken  # noqa: PLC0415 - as above
 
     problems: list[str] = []
     added = 0
     for number, outcome in enumerate(outcomes, start=1):
-        added += outcome is None or isinstance(outcome, Notice)
+        added += was_taken(outcome)
         problems += [outcome] if outcome else []
         tell(number)
     return {"added": added, "problems": problems}

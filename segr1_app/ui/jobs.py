@@ -87,12 +87,13 @@ class JobHandlers:
             "saved": what counts of it and is gone on from, {"revision", "verdict", "comment", "objects"}, or None,
             "notice": a sentence to know beside it or "", "progress": as of `progress`}.
         """
-        notice = "" if self._store.sorts(_order(order)) else NOTHING_TO_SORT_BY[_order(order)]
-        task = self._store.lease_next(annotator, _order(order))
+        sequence = _order(order)
+        notice = "" if self._store.sorts(sequence) else NOTHING_TO_SORT_BY[sequence]
+        task = self._store.lease_next(annotator, sequence)
         if task is None:
             return {"task": None, "progress": self.progress(annotator)}
         handed = {**self._handed_out(task, annotator), "notice": notice}
-        self._preparer.prewarm(annotator, _order(order))
+        self._preparer.prewarm(annotator, sequence)
         return handed
 
     def upcoming(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:

@@ -95,6 +95,13 @@ def begin(page: Page, name: str) -> CanvasPage:
     return shown(canvas, 1)
 
 
+def at_work(visit: Callable[..., Page], app: ScriptedApp, files: list[Path]) -> CanvasPage:
+    """Ada with the first task of the files that were just brought in."""
+    page = open_tab(visit, app.url)
+    bring_in(page, files, INSTRUCTION)
+    return begin(page, "Ada")
+
+
 def shown(canvas: CanvasPage, task: int) -> CanvasPage:
     expect(canvas.page.locator(f"{ROOT} .job-picture")).to_contain_text(f"Task {task} ·", timeout=30_000)
     canvas.settle()
@@ -185,9 +192,8 @@ def check_session(store: AnnotationStore, slack: float) -> None:
 def test_a_draft_survives_a_reload_and_a_skip_goes_on(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads, INSTRUCTION)
-    canvas = begin(page, "Ada")
+    canvas = at_work(visit, annotate_app, uploads)
+    page = canvas.page
     canvas.click((200, 150))
     canvas.press("n")
     canvas.click((400, 300))
@@ -213,9 +219,8 @@ def test_a_draft_survives_a_reload_and_a_skip_goes_on(
 def test_the_last_edit_before_the_page_is_left_is_in_the_draft(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads[:1], INSTRUCTION)
-    canvas = begin(page, "Ada")
+    canvas = at_work(visit, annotate_app, uploads[:1])
+    page = canvas.page
     before = canvas.object["points"]
     # In one go: no timer of the page comes to its turn between the edit and the leaving.
     with page.expect_navigation():
@@ -236,9 +241,8 @@ def test_the_last_edit_before_the_page_is_left_is_in_the_draft(
 def test_nothing_is_edited_while_a_decision_is_on_its_way(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads, INSTRUCTION)
-    canvas = begin(page, "Ada")
+    canvas = at_work(visit, annotate_app, uploads)
+    page = canvas.page
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -283,9 +287,8 @@ def test_keys_decide_wherever_one_clicked(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
     store = annotate_app.store
-    page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads, INSTRUCTION)
-    canvas = begin(page, "Ada")
+    canvas = at_work(visit, annotate_app, uploads)
+    page = canvas.page
     accept, comment = page.locator("[data-action=accept]"), page.get_by_label("Comment")
     canvas.press("Escape")
     page.locator(".job-instruction").click()
@@ -335,9 +338,8 @@ def test_keys_decide_wherever_one_clicked(
 def test_asking_for_the_next_task_keeps_the_last_edit_and_says_which_is_held(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads, INSTRUCTION)
-    canvas = begin(page, "Ada")
+    canvas = at_work(visit, annotate_app, uploads)
+    page = canvas.page
     page.mouse.click(*canvas.at((200, 150)))
     page.click("[data-action=start]")
     expect(page.locator(f"{ROOT} .notice")).to_contain_text("You still hold this task", timeout=20_000)
@@ -360,9 +362,8 @@ def test_asking_for_the_next_task_keeps_the_last_edit_and_says_which_is_held(
 def test_skipping_a_decided_task_leaves_it_as_it_is(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads, INSTRUCTION)
-    canvas = begin(page, "Ada")
+    canvas = at_work(visit, annotate_app, uploads)
+    page = canvas.page
     canvas.press("a")
     shown(canvas, 2)
     page.get_by_role("tab", name="Review").click()
@@ -379,9 +380,8 @@ def test_skipping_a_decided_task_leaves_it_as_it_is(
 def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choice(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads, INSTRUCTION)
-    first = begin(page, "Ada")
+    first = at_work(visit, annotate_app, uploads)
+    page = first.page
     other = open_tab(visit, annotate_app.url)
     other.fill("#annotator-name", "Bea")
     other.click("[data-action=start]")
@@ -406,9 +406,8 @@ def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choic
 def test_the_tab_is_legible_and_holds_still(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads, INSTRUCTION)
-    canvas = begin(page, "Ada")
+    canvas = at_work(visit, annotate_app, uploads)
+    page = canvas.page
     mat, side, notice = (page.locator(f"{ROOT} {part}") for part in (".stage-mat", ".job-side", ".notice"))
     for width in (390, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
@@ -450,9 +449,8 @@ def test_the_instruction_is_edited_and_a_picture_gets_a_further_task(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
     store = annotate_app.store
-    page = open_tab(visit, annotate_app.url)
-    bring_in(page, uploads[:1], INSTRUCTION)
-    canvas = begin(page, "Ada")
+    canvas = at_work(visit, annotate_app, uploads[:1])
+    page = canvas.page
     canvas.click((200, 150))
     other = " ".join(HOSTILE.split())
     page.get_by_role("button", name="Edit the instruction").click()

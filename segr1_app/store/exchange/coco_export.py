@@ -13,14 +13,7 @@ import numpy as np
 from segr1_app.geometry import encode_rle, mask_box
 from segr1_app.polygons import mask_polygons
 from segr1_app.store.connection import told
-from segr1_app.store.exchange.exporting import (
-    ALL_BUT_ONE,
-    Annotation,
-    Report,
-    decided,
-    new_folder,
-    write_picture,
-)
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder, write_picture
 from segr1_app.store.store import AnnotationStore
 
 FILE_NAME: Final = "annotations.json"

@@ -12,6 +12,11 @@ class Notice(str):
     __slots__ = ()
 
 
+def was_taken(outcome: str | None) -> bool:
+    """Whether a record is in the store: nothing is told of it, or no more than a `Notice`."""
+    return outcome is None or isinstance(outcome, Notice)
+
+
 def add_task(store: AnnotationStore, sha256: str, instruction: str, truth: Mask | None, where: str) -> Notice | None:
     """Add a task, as `AnnotationStore.add_task` does, and say so when its true mask takes the place of another one.
 

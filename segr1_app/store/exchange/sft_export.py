@@ -11,14 +11,7 @@ from segr1_app.codec import format_completion
 from segr1_app.domain import ObjectPrompt
 from segr1_app.geometry import mask_box
 from segr1_app.store.connection import told
-from segr1_app.store.exchange.exporting import (
-    ALL_BUT_ONE,
-    Annotation,
-    Report,
-    decided,
-    new_folder,
-    write_picture,
-)
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder, write_picture
 from segr1_app.store.store import AnnotationStore
 
 FILE_NAME: Final = "traces.jsonl"
