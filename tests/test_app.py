@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -157,7 +158,7 @@ def test_an_unforeseen_fault_while_loading_keeps_nobody_waiting(monkeypatch: pyt
 
 def test_a_run_through_the_handlers(pipeline: Pipeline, tmp_path: Path) -> None:
     handlers = RunHandlers(hosted(pipeline), tmp_path, Sittings())
-    answers = [answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION) if "phase" in answer]
+    answers = [answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION, "visit") if "phase" in answer]
     phases = [answer["phase"] for answer in answers]
     assert phases == sorted(phases, key=["loading", "looking", "writing", "done"].index)
     assert {"writing", "done"} <= set(phases)
@@ -170,9 +171,32 @@ def test_a_run_through_the_handlers(pipeline: Pipeline, tmp_path: Path) -> None:
         assert np.asarray(mask).any()
 
 
+def test_a_run_that_waits_ends_when_its_user_turns_to_another_picture(pipeline: Pipeline, tmp_path: Path) -> None:
+    models = hosted(pipeline)
+    handlers = RunHandlers(models, tmp_path, Sittings())
+    models.wait()
+    with models.turn:
+        run = handlers.run(upload(tmp_path), INSTRUCTION, "visit")
+        assert [next(run)[1]["phase"] for _ in range(2)] == ["looking", "waiting"]
+        handlers.show(None, "visit")
+        assert list(run) == [(gr.skip(),) * 4]
+    assert not models.turn.locked()
+
+
+def test_a_run_goes_on_when_its_own_picture_or_somebody_elses_is_shown(pipeline: Pipeline, tmp_path: Path) -> None:
+    handlers = RunHandlers(hosted(pipeline), tmp_path, Sittings())
+    picture = upload(tmp_path)
+    run = handlers.run(picture, INSTRUCTION, "visit")
+    next(run)
+    assert handlers.show(picture, "visit") == (gr.skip(), gr.skip())
+    handlers.show(None, "another visit")
+    *_, (_, answer, _, _) = run
+    assert answer["phase"] == "done"
+
+
 def test_predict_is_the_record_of_the_same_run(pipeline: Pipeline, tmp_path: Path) -> None:
     handlers = RunHandlers(hosted(pipeline), tmp_path, Sittings())
-    *_, last = (answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION) if "phase" in answer)
+    *_, last = (answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION, "visit") if "phase" in answer)
     assert handlers.predict(upload(tmp_path), INSTRUCTION)["completion"] == last["text"]
 
 
@@ -182,7 +206,7 @@ def test_a_client_cannot_name_a_file_that_it_did_not_upload(pipeline: Pipeline, 
     handlers = RunHandlers(hosted(pipeline), cache, Sittings())
     outside = upload(tmp_path)
     for stranger in (outside, {"path": str(cache / ".." / Path(outside["path"]).name)}, {}):
-        _, answer = handlers.show(stranger)
+        _, answer = handlers.show(stranger, "visit")
         assert answer["phase"] == "failed"
         assert "not an upload" in answer["failure"]
 
@@ -192,8 +216,8 @@ def test_a_hostile_picture_is_told_of_in_a_sentence(pipeline: Pipeline, tmp_path
     file = tmp_path / "photo.tiff"
     file.write_bytes(tiff_with_a_fraction())
     picture = {"path": str(file), "meta": {"_type": "gradio.FileData"}}
-    *_, ran = (answer for _, answer, _, _ in handlers.run(picture, INSTRUCTION))
-    _, shown = handlers.show(picture)
+    *_, ran = (answer for _, answer, _, _ in handlers.run(picture, INSTRUCTION, "visit"))
+    _, shown = handlers.show(picture, "another visit")
     for answer in (ran, shown):
         assert answer["phase"] == "failed"
         assert "photo.tiff' is damaged" in answer["failure"]

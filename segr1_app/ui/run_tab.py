@@ -70,7 +70,7 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
         except NotAllowedError as error:
             yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
             return
-        yield from handlers.run(picture, instruction)
+        yield from handlers.run(picture, instruction, request.session_hash)
 
     def predict(
         picture: gr.FileData, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
@@ -107,15 +107,13 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     running.then(handlers.ended, None, buttons, **quiet)
     stop.click(handlers.stopping, None, [answer, stop], cancels=[running], **quiet)
-    picture.change(
-        handlers.show,
-        picture,
-        views,
-        api_name="show",
-        preprocess=False,
-        show_progress="hidden",
-        cancels=[running],
-    )
+
+    def show(picture: gr.FileData | None, request: gr.Request) -> Any:
+        """Show a picture as it is, and forget the answer to the last one."""
+        return handlers.show(cast(Upload | None, picture), request.session_hash)
+
+    # Without `cancels`: the browser would also end a run that was begun on this very picture, a moment after it came.
+    picture.change(show, picture, views, api_name="show", preprocess=False, show_progress="hidden")
 
     def choose(event: gr.EventData) -> str:
         """The file of the sample that was clicked."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import gradio as gr
+from cachetools import LRUCache
 
 from segr1_app.domain import PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
@@ -22,6 +25,12 @@ from segr1_app.ui.views import ViewValue, answer_value, canvas_value, prediction
 STREAM_SECONDS = 0.05
 """Shortest time between two updates of the growing text: an event per token would slow the generation down."""
 
+LEFT_SECONDS = 0.2
+"""How soon a run that still waits for the models notices that its user has left it."""
+
+VISITORS = 4096
+"""Sessions of the page whose last run is remembered."""
+
 Upload: TypeAlias = dict[str, Any]
 """An uploaded file as gradio's ``FileData`` in JSON; its "path" lies in the cache."""
 
@@ -30,6 +39,14 @@ Update: TypeAlias = tuple[Any, Any]
 
 Buttons: TypeAlias = tuple[Any, Any]
 """New values of the Run and the Stop button, of which one can be pressed at a time."""
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A run of the page: the path of its picture, and whether its user has turned to another one since."""
+
+    path: object
+    left: bool = False
 
 
 class RunHandlers:
@@ -47,9 +64,19 @@ class RunHandlers:
         self._models = models
         self._sittings = sittings
         self._cache = cache.resolve()
+        self._runs: LRUCache[str | None, _Run] = LRUCache(VISITORS)
 
-    def show(self, picture: Upload | None) -> Update:
-        """Show a picture as it is, and forget the answer to the last one."""
+    def show(self, picture: Upload | None, session: str | None) -> Update:
+        """Show a picture as it is, and forget the answer to the last one, whose run ends by itself.
+
+        Whoever is quick presses Run before the new picture is shown: its run shows it, too, and is let alone.
+        """
+        run = self._runs.get(session)
+        if run is not None:
+            if picture is not None and picture.get("path") == run.path:
+                return gr.skip(), gr.skip()
+            run.left = True
+            self._runs.pop(session, None)
         if picture is None:
             return None, answer_value("idle")
         try:
@@ -65,26 +92,40 @@ class RunHandlers:
         """The run is over, whichever way: the next one can begin."""
         return gr.update(interactive=True), gr.update(interactive=False)
 
-    def run(self, picture: Upload | None, instruction: str) -> Iterator[tuple[Any, Any, Any, Any]]:
+    def run(self, picture: Upload | None, instruction: str, session: str | None) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Find in a picture what the instruction asks for; streams the values of stage, answer and buttons."""
+        run = _Run(None if picture is None else picture.get("path"))
         try:
             if picture is None:
                 raise PictureError("There is no picture yet: upload or paste one, or click a sample.")
+            self._runs[session] = run
             loaded = self._load(picture)
             stop_only = gr.update(interactive=False), gr.update(interactive=True)
             yield self._stage(loaded), answer_value("looking"), *stop_only
-            for update in self._answers(loaded, instruction):
+            for update in self._answers(loaded, instruction, run):
+                if run.left:
+                    break
                 yield *update, gr.skip(), gr.skip()
         except SegR1Error as error:
-            yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
+            if not run.left:
+                yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
+        if run.left:
+            # gradio repeats the last values at the end of a run: it must not, over the picture that is shown by now.
+            yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
-    def _answers(self, picture: Picture, instruction: str) -> Iterator[Update]:
+    def _answers(self, picture: Picture, instruction: str, run: _Run) -> Iterator[Update]:
         if not self._models.wait(seconds=0):
             yield gr.skip(), answer_value("loading")
+            self._models.start()
+            while not self._models.wait(LEFT_SECONDS):
+                if run.left:
+                    return
         pipeline = self._models.pipeline()
         if self._models.turn.locked():
             yield gr.skip(), answer_value("waiting")
-        with self._models.turn:
+        with self._turn(run) as is_ours:
+            if not is_ours:
+                return
             yield gr.skip(), answer_value("looking")
             text, shown_at = "", 0.0
             for event in pipeline.stream(picture, instruction):
@@ -95,6 +136,18 @@ class RunHandlers:
                 if time.monotonic() - shown_at >= STREAM_SECONDS:
                     yield gr.skip(), answer_value("writing", text)
                     shown_at = time.monotonic()
+
+    @contextmanager
+    def _turn(self, run: _Run) -> Iterator[bool]:
+        """Have the models to oneself; gives False when the run was left before its turn came."""
+        while not self._models.turn.acquire(timeout=LEFT_SECONDS):
+            if run.left:
+                yield False
+                return
+        try:
+            yield True
+        finally:
+            self._models.turn.release()
 
     def predict(self, picture: Upload, instruction: str) -> dict[str, Any]:
         """The record of a prediction, as JSON values.

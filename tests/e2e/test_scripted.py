@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from segr1_app.choosing import FULL_MODELS
 from segr1_app.config import FULL_POLICY, Settings
 from segr1_app.domain import Mask
 from segr1_app.geometry import encode_rle
 from segr1_app.pipeline import Pipeline
+from segr1_app.samples import find_samples
 from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.ui.views import STATIC
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy
@@ -101,6 +102,48 @@ def test_stop_ends_the_run_and_the_next_one_works(scripted_app: ScriptedApp, vis
     page.click("#stop-button")
     page.wait_for_selector("[data-phase=stopped]")
     scripted_app.policy.go.set()
+    page.click("#run-button")
+    page.wait_for_selector("[data-phase=done]")
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["show first", "run first"])
+def test_run_is_pressed_as_the_picture_arrives(
+    scripted_app: ScriptedApp, visit: Callable[..., Page], order: int
+) -> None:
+    """The browser asks for the picture to be shown; before that is answered, Run is pressed, and must not be lost."""
+    scripted_app.policy.pieces = [GOOD[:20], GOOD[20:]]
+    page = visit(scripted_app.url)
+    on_hold: list[Route] = []
+    page.route("**/queue/join*", lambda route: on_hold.append(route))  # noqa: PLW0108 - playwright asks a function's arity
+    with page.expect_request("**/queue/join*"):
+        page.set_input_files("#picture input[type=file]", find_samples()[0].path)
+    with page.expect_request("**/queue/join*"):
+        page.click("#run-button")
+    for route in on_hold[::order]:
+        route.continue_()
+        page.wait_for_timeout(100)
+    page.unroute("**/queue/join*")
+    page.wait_for_selector("[data-phase=done]")
+    page.wait_for_timeout(300)
+    assert page.locator("[data-mark=box]").count() == 1
+    expect(page.locator("#raw-completion")).to_have_text(GOOD)
+    expect(page.locator("#run-button")).to_be_enabled()
+
+
+def test_another_picture_ends_the_run(scripted_app: ScriptedApp, visit: Callable[..., Page]) -> None:
+    scripted_app.policy.pieces = [GOOD[:20], GOOD[20:]]
+    scripted_app.policy.go.clear()
+    page = visit(scripted_app.url)
+    choose_and_run(page)
+    page.wait_for_selector("[data-phase=writing]")
+    shown = page.locator(".stage-picture").get_attribute("alt")
+    page.locator(".sample").nth(0).click()
+    page.wait_for_selector("[data-phase=idle]")
+    expect(page.locator(".stage-picture")).not_to_have_attribute("alt", shown or "")
+    scripted_app.policy.go.set()
+    expect(page.locator("#run-button")).to_be_enabled()
+    expect(page.locator("#answer [data-phase]")).to_have_attribute("data-phase", "idle")
+    assert page.locator("[data-mark]").count() == 0
     page.click("#run-button")
     page.wait_for_selector("[data-phase=done]")
 
