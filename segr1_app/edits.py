@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -86,19 +87,20 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
 
     Args:
         value: a list of ``{"box", "points", "name", "strokes", "start", "painted", "erased"}`` as in
-            ``static/canvas/types.js``; the last two may be missing.
+            ``static/canvas/types.js``. A client need not name what there is none of, but a box or points; what it was
+            told of an object besides, as its mask, it may send back.
         image_wh: size of the picture.
 
     Raises:
-        EditError: when it is anything else, reaches out of the picture, or is larger than a person could have made it.
+        EditError: when it is anything else, reaches out of the picture, or is larger than a person could have made it;
+            says which object and why.
     """
     most = most_objects(image_wh)
     if isinstance(value, list) and len(value) > most:
         raise EditError(f"A picture of {image_wh.width} x {image_wh.height} pixels takes {most} objects at most.")
-    try:
-        return tuple(_object(entry, image_wh) for entry in _listed(value, MAX_OBJECTS))
-    except (KeyError, TypeError, ValueError) as error:
-        raise EditError("What the page sent is no state of its canvas: reload the page.") from error
+    if not isinstance(value, list) or len(value) > MAX_OBJECTS:
+        raise EditError(f"What is on a canvas is a list of {MAX_OBJECTS} objects at most.")
+    return tuple(_object(number, entry, image_wh) for number, entry in enumerate(value, 1))
 
 
 def layers(
@@ -157,38 +159,56 @@ def _reach(a: float, b: float, radius: float, scale: float, limit: int) -> tuple
     return min(max(first, 0), limit), min(max(last + 1, 0), limit)
 
 
-def _object(entry: Any, image_wh: ImageSize) -> EditedObject:
-    points = tuple(_point(point, image_wh) for point in _listed(entry["points"], MAX_POINTS))
-    strokes = tuple(_stroke(stroke, image_wh) for stroke in _listed(entry["strokes"], MAX_STROKES))
+def _object(number: int, entry: Any, image_wh: ImageSize) -> EditedObject:
+    try:
+        return _read(entry, image_wh)
+    except KeyError as error:
+        what = f"{error} is missing"
+    except (TypeError, ValueError) as error:
+        what = str(error)
+    raise EditError(f"Object {number} of the canvas cannot be read: {what}. In the browser, reload the page.")
+
+
+def _read(entry: Any, image_wh: ImageSize) -> EditedObject:
+    if not isinstance(entry, dict) or not {"box", "points"} & entry.keys():
+        raise ValueError("it has neither a box nor points")
+    points = tuple(_point(point, image_wh) for point in _listed(entry.get("points", []), MAX_POINTS))
+    strokes = tuple(_stroke(stroke, image_wh) for stroke in _listed(entry.get("strokes", []), MAX_STROKES))
     if sum(len(stroke.path) * stroke.radius**2 for stroke in strokes) > MAX_PAINT:
-        raise ValueError("too much paint")
-    name = entry["name"]
+        raise ValueError("there is more paint than a person can lay on")
+    name = entry.get("name", "")
     if not isinstance(name, str) or len(name) > MAX_NAME:
-        raise ValueError("no name")
-    box = None if entry["box"] is None else _box(entry["box"], image_wh)
-    masks = (_rle(value, image_wh) for value in (entry["start"], entry.get("painted"), entry.get("erased")))
+        raise ValueError(f"its name is no text of {MAX_NAME} characters at most")
+    box = None if entry.get("box") is None else _box(entry["box"], image_wh)
+    masks = (_rle(entry.get(layer), image_wh) for layer in ("start", "painted", "erased"))
     return EditedObject(ObjectPrompt(box, points, name.strip() or None), strokes, *masks)
 
 
 def _box(value: Any, image_wh: ImageSize) -> Box:
-    x1, y1, x2, y2 = (_number(edge) for edge in _listed(value, 4))
+    if len(_listed(value, 4)) != 4:
+        raise ValueError("a box is [x1, y1, x2, y2]")
+    x1, y1, x2, y2 = (_number(edge) for edge in value)
     if not (x1 >= 0 and y1 >= 0 and x2 <= image_wh.width and y2 <= image_wh.height):
-        raise ValueError("a box outside the picture")
+        raise ValueError(f"its box does not lie within the picture of {image_wh.width} x {image_wh.height} pixels")
     return Box(x1, y1, x2, y2)
 
 
 def _point(value: Any, image_wh: ImageSize) -> Point:
+    if not isinstance(value, dict):
+        raise ValueError(f"{_short(value)} is no point")
     x, y = _number(value["x"]), _number(value["y"])
     if not (0 <= x <= image_wh.width and 0 <= y <= image_wh.height):
-        raise ValueError("a point outside the picture")
+        raise ValueError(f"a point lies outside the picture of {image_wh.width} x {image_wh.height} pixels")
     return Point(x, y, value["label"])
 
 
 def _stroke(value: Any, image_wh: ImageSize) -> Stroke:
+    if not isinstance(value, dict):
+        raise ValueError(f"{_short(value)} is no stroke")
     radius = _number(value["radius"])
     path = tuple((_number(x), _number(y)) for x, y in _listed(value["path"], MAX_PLACES))
     if not isinstance(value["erase"], bool) or not path or not 0 < radius <= max(image_wh):
-        raise ValueError("no stroke")
+        raise ValueError("a stroke has no path, or no radius that fits the picture")
     return Stroke(value["erase"], radius, path)
 
 
@@ -199,9 +219,9 @@ def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
     height, width = (int(_number(side)) for side in _listed(value["size"], 2))
     counts = value["counts"]
     if not (0 < height <= image_wh.height and 0 < width <= image_wh.width):
-        raise ValueError("a mask larger than the picture")
+        raise ValueError("a mask is larger than the picture")
     if not isinstance(counts, str) or len(counts) > MAX_RLE:
-        raise ValueError("no run lengths")
+        raise ValueError("a mask is no text of run lengths")
     rle = Rle(size=[height, width], counts=counts)
     check_rle(rle)
     return rle
@@ -209,11 +229,15 @@ def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
 
 def _listed(value: Any, most: int) -> Sequence[Any]:
     if not isinstance(value, list) or len(value) > most:
-        raise ValueError("no list, or too long a one")
+        raise ValueError(f"{_short(value)} is no list of {most} at most")
     return value
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e7:
-        raise ValueError("no number")
+        raise ValueError(f"{_short(value)} is no number of pixels")
     return float(value)
+
+
+def _short(value: Any) -> str:
+    return shorten(repr(value), 60)

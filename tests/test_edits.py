@@ -77,8 +77,19 @@ def test_a_state_is_read_as_it_is() -> None:
 def test_what_is_no_state_is_refused(field: str, value: object) -> None:
     entry = copy.deepcopy(ENTRY)
     entry[field] = value
-    with pytest.raises(EditError, match="reload the page"):
-        read_objects([entry], SIZE)
+    with pytest.raises(EditError, match=r"^Object 2 of the canvas cannot be read: .{8}.* reload the page"):
+        read_objects([ENTRY, entry], SIZE)
+
+
+def test_a_client_names_only_what_there_is_and_may_send_back_what_it_was_told() -> None:
+    points = [{"x": 30, "y": 40, "label": 1}]
+    told = {"box": None, "points": points, "mask": dict(encode_rle(START)), "confidence": 0.5}
+    sparse, boxed, same = read_objects([{"points": points}, {"box": [1, 2, 3, 4]}, told], SIZE)
+    assert sparse == same
+    assert sparse.prompt == ObjectPrompt(None, (Point(30, 40, 1),), None)
+    assert (boxed.prompt.box, boxed.prompt.points, boxed.strokes, boxed.start) == (Box(1, 2, 3, 4), (), (), None)
+    with pytest.raises(EditError, match=r"Object 1 .* neither a box nor points"):
+        read_objects([{"boxes": [1, 2, 3, 4]}], SIZE)
 
 
 @pytest.mark.parametrize("value", [None, {}, "[]", 3, [None], [[]], [{}], [ENTRY] * 65])
