@@ -13,7 +13,7 @@ from segr1_app.hub import HubModel, policy_on_hub, segmenter_on_hub
 logger = logging.getLogger(__name__)
 
 FULL_MODELS: Final[tuple[HubModel, ...]] = (policy_on_hub(FULL_POLICY), segmenter_on_hub(FULL_SEGMENTER))
-EMBEDDED: Final = "The small embedded models run, because"
+EMBEDDED: Final = "The embedded models run, because"
 FULL_MEMORY = 14e9
 """Bytes of GPU memory for both full models at work: 7.5 GB and 0.9 GB of weights, a picture's activations and cache."""
 

@@ -57,8 +57,8 @@ WARM_UP = 0.015
 CARD = PolicyCard(
     instructions=tuple(text.capitalize() for text in INSTRUCTIONS["salient"] + INSTRUCTIONS["camouflaged"]),
     understands=(
-        "This small policy understands two requests: the primary (most salient) objects, and the camouflaged object. "
-        "It takes anything else, a referring expression or a question, for the first of them."
+        "This small policy understands two requests: the primary objects, and the camouflaged object. "
+        "Anything else, a referring expression or a question, it takes for the first."
     ),
 )
 

@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, expect
+
+from tests.e2e.canvas_page import CanvasPage
+
+ROOT = "#annotate"
+SIZE = (480, 360)
+"""Of every picture that `begin` finds."""
+
+
+def open_tab(visit: Callable[..., Page], url: str, width: int = 1280, height: int = 900, **how: Any) -> Page:
+    page = visit(url, width, height, **how)
+    page.get_by_role("tab", name="Annotate").click()
+    return page
+
+
+def begin(page: Page, name: str) -> CanvasPage:
+    """Say who is there and take the first task."""
+    canvas = CanvasPage(page, SIZE, ROOT)
+    page.fill("#annotator-name", name)
+    page.click("[data-action=start]")
+    return shown(canvas, 1)
+
+
+def shown(canvas: CanvasPage, task: int) -> CanvasPage:
+    """The same canvas, as soon as a task is on it."""
+    expect(canvas.page.locator(f"{ROOT} .job-picture")).to_contain_text(f"Task {task} ·", timeout=30_000)
+    canvas.settle()
+    return canvas
 
 
 def bring_in(page: Page, files: list[Path], instruction: str) -> str:

@@ -19,33 +19,19 @@ from playwright.sync_api import Page, Route, expect
 from segr1_app.domain import Box, ObjectPrompt, Point
 from segr1_app.geometry import decode_rle
 from segr1_app.store import AnnotationStore, RejectReason, Verdict
-from tests.e2e.annotate_page import bring_in
+from tests.e2e.annotate_page import ROOT, SIZE, begin, bring_in, open_tab, shown
 from tests.e2e.canvas_page import CanvasPage
-from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, switch_scheme
-from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE
+from tests.e2e.conftest import ScriptedApp, ScriptedPolicy
 from tests.scenes import ellipse_scene
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SIZE = (480, 360)
 INSTRUCTION = "Identify the <i>egg</i> ${window.hacked=3}"
 REASONING = "An egg <script>window.hacked=4</script> ${window.hacked=5}"
 PROMPTS = "<bbox>[150,100,330,260]</bbox>, <points>[[240,180]]</points>, <labels>[1]</labels>"
 SAID = f"<think> {REASONING} </think> {PROMPTS}"
 BEFORE = ObjectPrompt(Box(150, 100, 330, 260), (Point(240, 180, 1),))
 HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} \u202eabc \u0007 =1+1'
-ROOT = "#annotate"
-
-
-SHIFTS = """() => new Promise((done) => {
-  const shifts = [];
-  new PerformanceObserver((list) => shifts.push(...list.getEntries().map(({ value, sources }) =>
-    [value, ...sources.map(({ node, previousRect, currentRect }) =>
-      `${node?.id || node?.className || node?.nodeName}: ${previousRect.top} to ${currentRect.top}`)])))
-    .observe({ type: "layout-shift", buffered: true });
-  setTimeout(() => done(shifts), 500);
-})"""
-"""What was moved after it had been drawn, and by how much: part of the window times part of its longer side."""
 
 
 @pytest.fixture
@@ -82,30 +68,11 @@ def mask_file() -> bytes:
     return file.getvalue()
 
 
-def open_tab(visit: Callable[..., Page], url: str) -> Page:
-    page = visit(url, 1280, 900)
-    page.get_by_role("tab", name="Annotate").click()
-    return page
-
-
-def begin(page: Page, name: str) -> CanvasPage:
-    canvas = CanvasPage(page, SIZE, ROOT)
-    page.fill("#annotator-name", name)
-    page.click("[data-action=start]")
-    return shown(canvas, 1)
-
-
 def at_work(visit: Callable[..., Page], app: ScriptedApp, files: list[Path]) -> CanvasPage:
     """Ada with the first task of the files that were just brought in."""
     page = open_tab(visit, app.url)
     bring_in(page, files, INSTRUCTION)
     return begin(page, "Ada")
-
-
-def shown(canvas: CanvasPage, task: int) -> CanvasPage:
-    expect(canvas.page.locator(f"{ROOT} .job-picture")).to_contain_text(f"Task {task} ·", timeout=30_000)
-    canvas.settle()
-    return canvas
 
 
 def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]) -> None:
@@ -283,6 +250,39 @@ def test_nothing_is_edited_while_a_decision_is_on_its_way(
     assert canvas.object["box"] == [150, 100, 330, 260]
 
 
+def test_nothing_is_decided_while_another_task_is_asked_for(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    canvas = at_work(visit, annotate_app, uploads)
+    page = canvas.page
+    held: list[Route] = []
+    asked: list[str] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route.request.post_data_json["fn_name"])
+        held.append(route) if asked[-1] == "put_draft" else route.continue_()
+
+    canvas.click((200, 150))
+    page.route(re.compile("component_server"), hold)
+    page.click("[data-action=start]")
+    expect(canvas.frame).to_have_attribute("aria-disabled", "true")
+    while not held:
+        page.wait_for_timeout(20)
+    for key in ("a", "s"):
+        page.keyboard.press(key)
+    page.click("[data-action=start]")
+    page.wait_for_timeout(200)
+    assert set(asked) == {"put_draft"}
+    for route in held:
+        route.continue_()
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("You still hold this task")
+    assert asked.count("next_task") == 1
+    assert "save_decision" not in asked
+    assert annotate_app.store.history(1) == []
+    canvas.press("a")
+    shown(canvas, 2)
+
+
 def test_keys_decide_wherever_one_clicked(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
@@ -401,48 +401,6 @@ def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choic
     shown(first, 3)
     older, newer = annotate_app.store.history(1)
     assert (older.annotator, newer.annotator, newer.parent_id) == ("Ada", "Ada", older.id)
-
-
-def test_the_tab_is_legible_and_holds_still(
-    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
-) -> None:
-    canvas = at_work(visit, annotate_app, uploads)
-    page = canvas.page
-    mat, side, notice = (page.locator(f"{ROOT} {part}") for part in (".stage-mat", ".job-side", ".notice"))
-    for width in (390, 1280, 1920):
-        page.set_viewport_size({"width": width, "height": 900})
-        place = mat.evaluate(PLACE), side.evaluate(PLACE)
-        page.fill("#annotator-name", "")
-        page.click("[data-action=start]")
-        expect(notice).to_have_text("Say who you are first.")
-        expect(notice).to_have_attribute("role", "alert")
-        # As long as what is told mostly is.
-        notice.evaluate("e => (e.textContent = 'The server did not answer: try again in a moment; '.repeat(2))")
-        assert (mat.evaluate(PLACE), side.evaluate(PLACE)) == place, "the notice moved the picture"
-        _, y, _, _ = notice.evaluate(PLACE)
-        _, top, _, height = place[0]
-        assert y >= top + height, "the notice hides the picture"
-        for scheme in ("light", "dark"):
-            switch_scheme(page, scheme)
-            canvas.settle()
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            ratio, text = page.evaluate(LOWEST_CONTRAST)
-            assert ratio >= 4.5, (width, scheme, text)
-    page.fill("#annotator-name", "Ada")
-    place = mat.evaluate(PLACE)
-    canvas.click((200, 150))
-    canvas.press("n")
-    assert mat.evaluate(PLACE) == place, "the picture moved while it worked"
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_jumps_while_the_page_comes(annotate_app: ScriptedApp, visit: Callable[..., Page], width: int) -> None:
-    page = visit(annotate_app.url, width, 800)
-    page.wait_for_selector(".lamp.is-ready")
-    page.get_by_role("tab", name="Annotate").click()
-    page.wait_for_selector(".job-top")
-    shifts = page.evaluate(SHIFTS)
-    assert sum(value for value, *_ in shifts) < 0.05, shifts
 
 
 def test_the_instruction_is_edited_and_a_picture_gets_a_further_task(

@@ -59,6 +59,7 @@ class Annotate {
     this.starter = button("Next task", "start", () => this.start());
     this.meter = h("progress", { max: "1", value: "0", "aria-label": "Tasks decided" });
     this.count = h("p", { class: "job-count" });
+    this.bench = h("div", { class: "job-bench" });
     this.title = h("p", { class: "job-instruction" });
     this.about = h("p", { class: "job-picture" });
     this.edit = button("Edit", "edit-instruction", () => this.task && this.wording.open(this.task.instruction));
@@ -71,17 +72,18 @@ class Annotate {
       button(name, action, () => this.act(action), { keys, primary }));
     this.notice = h("div", { class: "notice", role: "alert" });
     const stage = h("div", { class: "job-stage" });
+    const decisions = h("div", { class: "job-decisions", role: "group", "aria-label": "Decision" }, ...this.buttons);
     element.replaceChildren(
       h("div", { class: "job-top" },
         field("Annotator", this.name), field("Order", this.order), this.starter,
         h("div", { class: "job-progress" }, this.meter, this.count)),
-      h("div", { class: "job-bench" }, stage,
-        h("div", { class: "job-side" },
-          this.title, h("div", { class: "job-about" }, this.about, this.edit),
-          h("section", { class: "answer-section" }, h("h2", {}, "Reasoning"), this.reasoning),
-          h("div", { class: "job-decisions", role: "group", "aria-label": "Decision" }, ...this.buttons),
-          field("Comment", this.comment))),
+      this.bench,
     );
+    this.bench.append(stage,
+      h("div", { class: "job-side" },
+        this.title, h("div", { class: "job-about" }, this.about, this.edit),
+        h("section", { class: "answer-section" }, h("h2", {}, "Reasoning"), this.reasoning),
+        decisions, field("Comment", this.comment)));
     this.canvas = new Canvas(stage, {
       decode: (question) => server.decode(question),
       empty: "Say who you are and press Next task. Tasks come from the import below.",
@@ -89,6 +91,8 @@ class Annotate {
       act: (action) => this.act(action),
       edited: () => this.edited(),
     });
+    // Beside the picture, which is the larger for it.
+    decisions.before(this.canvas.reward.element);
     // In a row that is there anyway, below the picture: it moves nothing and hides nothing.
     this.canvas.foot.append(this.notice);
     this.drafts = new Drafts("annotate", () => this.draft(), (question) => this.putDraft(question));
@@ -137,7 +141,7 @@ class Annotate {
    */
   async reopen({ annotator, task }) {
     this.resuming.disconnect();
-    if (this.busy) return this.tell("Another task is on its way: ask for this one again when it is there.");
+    if (this.busy || this.turning) return this.tell("Another task is on its way: ask for this one again when it is there.");
     await this.take("open_task", { task }, annotator);
   }
 
@@ -148,15 +152,29 @@ class Annotate {
    * @param {string} [annotator] who works from now on
    */
   async take(what, question, annotator = this.annotator) {
+    await this.#turn(async () => {
+      this.name.value = annotator;
+      const reply = await this.ask(what, { annotator, ...question });
+      // What was drawn for other words is given up, here as there.
+      if (reply && what === "set_instruction") this.drafts.unsent.forget({ annotator, task: reply.task });
+      if (reply) this.open(reply);
+    });
+  }
+
+  /**
+   * Turn to another task. What was drawn on the one at hand is kept first, for whoever drew it, as it may come again;
+   * until that is done nothing else can be begun.
+   * @param {() => Promise<void>} go
+   */
+  async #turn(go) {
+    if (this.turning || this.busy) return;
+    this.turning = true;
     this.canvas.rest(true);
     await this.drafts.settle();
-    // What is under way is that of whoever worked until now.
-    if (this.clicks || this.comment.value) await this.drafts.now();
-    this.name.value = annotator;
-    const reply = await this.ask(what, { annotator, ...question });
-    // What was drawn for other words is given up, here as there.
-    if (reply && what === "set_instruction") this.drafts.unsent.forget({ annotator, task: reply.task });
-    if (reply) this.open(reply);
+    if (this.task && (this.clicks || this.comment.value)) await this.drafts.now();
+    this.turning = false;
+    this.canvas.rest(false);
+    await go();
   }
 
   /** Whether a decision or another task is on its way. Until then nothing can be edited: it would be in neither. */
@@ -174,14 +192,10 @@ class Annotate {
     return this.name.value.trim();
   }
 
-  /** Ask for a task; what was just drawn on the one at hand is kept first, as that one may come again. */
+  /** Ask for a task; it may be the one at hand. */
   async start() {
     const before = this.task;
-    this.canvas.rest(true);
-    await this.drafts.settle();
-    if (this.task && (this.clicks || this.comment.value)) await this.drafts.now();
-    this.canvas.rest(this.busy);
-    await this.next();
+    await this.#turn(() => this.next());
     if (this.task !== before && this.task?.task === before?.task) this.tell(HELD);
   }
 
@@ -217,9 +231,16 @@ class Annotate {
     this.render(task.progress);
     if (this.task) {
       this.canvas.frame.focus({ preventScroll: true });
+      this.#comeIntoSight();
       this.#lookAhead();
     }
     if (this.task && draft !== task.draft) this.keep();
+  }
+
+  /** On a small screen picture and tools lie further down than one sees. */
+  #comeIntoSight() {
+    const [{ top }, { bottom }] = [this.canvas.frame, this.canvas.tools].map((each) => each.getBoundingClientRect());
+    if (top < 0 || bottom > innerHeight) this.bench.scrollIntoView({ block: "start" });
   }
 
   /** Have the picture that comes next in this browser, too, before it is asked for. */
@@ -276,7 +297,7 @@ class Annotate {
 
   /** @param {string} action */
   act(action) {
-    if (!this.task || this.busy) return;
+    if (!this.task || this.busy || this.turning) return;
     if (action === "accept" || action === "save") {
       if (this.canvas.changed && this.canvas.blank) this.rejection.open(NOTHING);
       else this.decide("accept", null);
@@ -358,6 +379,7 @@ class Annotate {
     this.title.textContent = task?.instruction ?? "";
     this.about.textContent = task ? `Task ${task.task} · ${task.picture_name}` : "";
     this.reasoning.textContent = task?.reasoning ?? "";
+    this.bench.classList.toggle("is-open", Boolean(task));
     this.comment.disabled = !task;
     this.edit.disabled = !task || this.busy;
     for (const each of this.buttons) each.disabled = !task || this.busy;
@@ -370,6 +392,8 @@ class Annotate {
     this.count.textContent = `${progress.done} of ${progress.tasks} decided · ${progress.own} by you`;
   }
 
+  /** Whether what was drawn is being kept before another task is asked for. */
+  turning = false;
   /** Whether whoever is here may annotate; until that is known the server alone decides. */
   allowed = true;
   /** The revision that the work at hand was started from. @type {number | null} */

@@ -30,8 +30,7 @@ export function mount({ element, props, watch, server, trigger }) {
   element.replaceChildren(
     h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), h("p", { class: "header-claim" },
       "Say what to find. The model reasons, points, and SAM2 cuts the mask."), models, who),
-    note,
-    h("div", { class: "header-line" }, reason, ...(offer ? [offer.element] : [])),
+    h("div", { class: "header-line header-notes" }, note, reason, ...(offer ? [offer.element] : [])),
     copy,
     failure,
   );
