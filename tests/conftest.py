@@ -6,6 +6,8 @@ import os
 
 # Whatever a test does, nothing may be fetched from a model hub. Set before huggingface_hub is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# The embedded models are too small for two threads to gain anything, and threads wait for each other on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest

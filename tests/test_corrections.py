@@ -145,7 +145,7 @@ def test_a_picture_that_is_not_at_hand_is_said_to_be(canvas: CanvasHandlers, key
 
 def test_a_state_that_is_none_is_said_to_be(canvas: CanvasHandlers, sittings: Sittings) -> None:
     key = sittings.begin(Sitting(PICTURE))
-    assert "reload" in canvas.decode({"rev": 1, "picture": key, "objects": "all"})["failure"]
+    assert "list of" in canvas.decode({"rev": 1, "picture": key, "objects": "all"})["failure"]
     assert "reload" in canvas.save({"picture": key, "objects": [{}]})["failure"]
 
 
