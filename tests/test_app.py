@@ -51,6 +51,7 @@ def test_importing_app_loads_and_launches_nothing() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_importing_the_page_leaves_gradios_type_stubs_alone() -> None:
     code = (
         "import ast, sys; parsed = []; parse = ast.parse\n"

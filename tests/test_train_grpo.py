@@ -217,6 +217,7 @@ class TestSetup:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_it_trains_on_scenes_and_corrections_and_leaves_a_policy(
         self, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -239,6 +239,7 @@ class TestTraining:
         assert point["format_rate"] == 1
         assert point["box_iou"] > 0.3
 
+    @pytest.mark.slow
     def test_a_resumed_run_equals_one_that_never_stopped(
         self, config: PolicyConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -262,6 +263,7 @@ class TestTraining:
         for part in ("model", "averaged"):
             assert all(torch.equal(value, resumed[part][name]) for name, value in whole[part].items())
 
+    @pytest.mark.slow
     def test_a_start_goes_on_from_exported_weights(self, config: PolicyConfig) -> None:
         first = train_policy(config)
         still = Rates(peak=0, weight_decay=0.05, average=0.9)

@@ -237,6 +237,7 @@ class TestTraining:
         assert point["steps"] == 60
         assert point["salient_iou_0_clicks"] > 0.75
 
+    @pytest.mark.slow
     def test_a_resumed_run_equals_one_that_never_stopped(
         self, config: SegmenterConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
