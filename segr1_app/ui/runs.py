@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,25 +65,36 @@ class RunHandlers:
         self._models = models
         self._sittings = sittings
         self._cache = cache.resolve()
-        self._runs: LRUCache[str | None, _Run] = LRUCache(VISITORS)
+        self._runs: LRUCache[str, _Run] = LRUCache(VISITORS)
+        self._lock = threading.Lock()
 
     def show(self, picture: Upload | None, session: str | None) -> Update:
         """Show a picture as it is, and forget the answer to the last one, whose run ends by itself.
 
         Whoever is quick presses Run before the new picture is shown: its run shows it, too, and is let alone.
         """
-        run = self._runs.get(session)
-        if run is not None:
-            if picture is not None and picture.get("path") == run.path:
-                return gr.skip(), gr.skip()
-            run.left = True
-            self._runs.pop(session, None)
+        if self._runs_on(picture, session):
+            return gr.skip(), gr.skip()
         if picture is None:
             return None, answer_value("idle")
         try:
             return self._stage(self._load(picture)), answer_value("idle")
         except SegR1Error as error:
             return None, answer_value("failed", failure=str(error))
+
+    def _runs_on(self, picture: Upload | None, session: str | None) -> bool:
+        """Whether the last run of a session was begun on this very picture; if not, it is left."""
+        if session is None:
+            return False
+        with self._lock:
+            run = self._runs.get(session)
+            if run is None:
+                return False
+            if picture is not None and picture.get("path") == run.path:
+                return True
+            run.left = True
+            del self._runs[session]
+            return False
 
     def stopping(self) -> tuple[ViewValue, Any]:
         """The run is to end; its picture stays, and Run stays off until `ended`."""
@@ -98,7 +110,9 @@ class RunHandlers:
         try:
             if picture is None:
                 raise PictureError("There is no picture yet: upload or paste one, or click a sample.")
-            self._runs[session] = run
+            if session is not None:
+                with self._lock:
+                    self._runs[session] = run
             loaded = self._load(picture)
             stop_only = gr.update(interactive=False), gr.update(interactive=True)
             yield self._stage(loaded), answer_value("looking"), *stop_only

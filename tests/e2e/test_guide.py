@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from segr1_app.samples import find_samples
@@ -26,6 +28,12 @@ def test_the_guide_is_there_with_its_pictures(real_app: str, visit: Callable[...
         page.wait_for_function("i => document.querySelectorAll('#guide img')[i].naturalWidth > 0", arg=index)
 
 
+def keep(page: Page, name: str) -> None:
+    """A picture of the tab, in 256 colours: good enough for a guide, and a third of the size."""
+    with Image.open(io.BytesIO(page.locator("#annotate .view").screenshot())) as picture:
+        picture.convert("RGB").quantize(256).save(STATIC / "guide" / name, optimize=True)
+
+
 @pytest.mark.skipif(not os.environ.get("SEGR1_SCREENSHOT"), reason="makes the guide's pictures anew")
 def test_make_the_pictures(real_app: str, visit: Callable[..., Page]) -> None:
     page = visit(real_app, 1280, 860)
@@ -43,9 +51,9 @@ def test_make_the_pictures(real_app: str, visit: Callable[..., Page]) -> None:
     expect(page.locator(".job-picture")).to_contain_text("Task", timeout=30_000)
     canvas = CanvasPage(page, (640, 427), "#annotate")
     canvas.settle()
-    page.locator("#annotate .view").screenshot(path=STATIC / "guide" / "task.png")
+    keep(page, "task.png")
     canvas.click((405, 395), button="right")
     canvas.click((310, 410), button="right")
-    page.locator("#annotate .view").screenshot(path=STATIC / "guide" / "corrected.png")
+    keep(page, "corrected.png")
     # The task is left as it was found.
     canvas.press("s")
