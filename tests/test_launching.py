@@ -17,6 +17,7 @@ from accelerate.utils import is_deepspeed_available
 from trl.import_utils import is_vllm_available
 
 from segr1_app.domain import ModelError, SettingsError
+from segr1_app.jsonfiles import write_json
 from train import grpo, launching
 from train.checkpoints import load_trained
 from train.setup import CONFIGS
@@ -56,11 +57,17 @@ class TestSharing:
         monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
         assert "among GPUs" in refusal(tmp_path / "home", caplog)
 
-    @pytest.mark.parametrize("version", ["1", "2"])
-    def test_checkpoints_are_whole_and_so_is_every_policy_that_is_loaded(
-        self, monkeypatch: pytest.MonkeyPatch, version: str
-    ) -> None:
-        monkeypatch.setenv("FSDP_VERSION", version)
+    def test_the_first_version_of_fsdp_loses_adapters_and_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # What the launcher takes when it is not told.
+        monkeypatch.setenv("FSDP_VERSION", "1")
+        monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "false")
+        monkeypatch.setenv("FSDP_STATE_DICT_TYPE", "FULL_STATE_DICT")
+        for given in (None, {"fsdp_version": 1, "state_dict_type": "FULL_STATE_DICT"}):
+            with pytest.raises(SettingsError, match="--fsdp_version 2"):
+                launching._check_fsdp(given)
+
+    def test_checkpoints_are_whole_and_so_is_every_policy_that_is_loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FSDP_VERSION", "2")
         monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "false")
         monkeypatch.setenv("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT")
         with pytest.raises(SettingsError, match="FULL_STATE_DICT"):
@@ -95,6 +102,28 @@ class TestSharing:
         (tmp_path / part).touch()
         with pytest.raises(ModelError, match="in parts"):
             load_trained(tmp_path, "unused", device="cpu", dtype="float32")
+
+
+class TestMachines:
+    def test_all_are_at_one_training_in_one_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(launching, "SHARED_SECONDS", 0)
+        config = tmp_path / "config.json"
+        with pytest.raises(SettingsError, match="disk that all of them share"):
+            launching.check_same_training(config, "mine")
+        write_json(config, {"fingerprint": "another"})
+        with pytest.raises(SettingsError, match="same pairs and corrections"):
+            launching.check_same_training(config, "mine")
+        write_json(config, {"fingerprint": "mine"})
+        launching.check_same_training(config, "mine")
+
+    @pytest.mark.parametrize("seen", [(False, False), (True, False)])
+    def test_what_one_of_them_lacks_stops_all(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: tuple[bool, bool]
+    ) -> None:
+        write_json(tmp_path / "config.json", {"fingerprint": "mine"})
+        monkeypatch.setattr(launching, "gather_object", lambda own: [*own, seen])
+        with pytest.raises(SettingsError, match="Not every"):
+            launching.check_same_training(tmp_path / "config.json", "mine")
 
 
 @contextmanager

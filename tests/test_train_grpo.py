@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -287,7 +289,7 @@ def start(config: Path, out: Path, *more: str, launcher: tuple[str, ...] = ("-m"
 
 
 def launcher(*how: str) -> tuple[str, ...]:
-    """Two processes of accelerate's; port 0 is any that is free."""
+    """Two processes of accelerate's, where ``how`` says nothing else; port 0 is any that is free."""
     common = ("--num_processes", "2", "--num_machines", "1", "--main_process_port", "0")
     return ("-m", "accelerate.commands.launch", *common, "--mixed_precision", "no", "--dynamo_backend", "no", *how)
 
@@ -336,6 +338,50 @@ class TestProcesses:
         assert (result["steps"], result["after"]["pairs"]["count"]) == (2, 2)
         VlmPolicy.load(tmp_path / "out" / "policy", device="cpu")
         assert len(list((tmp_path / "out" / "checkpoint-2").glob("rng_state_*.pth"))) == 2
+
+    def test_two_machines_train_one_policy_in_the_folder_that_the_first_one_names(
+        self, tiny: Path, tmp_path: Path
+    ) -> None:
+        config = write_config(tmp_path, tiny, max_steps=2)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        address = ("--main_process_ip", "127.0.0.1", "--main_process_port", port)
+        machines = [
+            start(
+                config,
+                tmp_path / f"named-{rank}",
+                launcher=launcher("--multi_gpu", "--num_machines", "2", "--machine_rank", rank, *address, "-m"),
+            )
+            for rank in "01"
+        ]
+        assert [machine.wait() for machine in machines] == [0, 0]
+        assert not (tmp_path / "named-1").exists()
+        assert start(config, tmp_path / "one", launcher=launcher("--multi_gpu", "-m")).wait() == 0
+        one, other = (load_file(tmp_path / run / "checkpoint-2" / "model.safetensors") for run in ("one", "named-0"))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+    def test_adapters_of_a_policy_that_is_shared_out_are_whole_and_resumed(self, tmp_path: Path) -> None:
+        trainer = {"adam_epsilon": 1.0, "learning_rate": 0.1, "max_completion_length": 96, "weight_decay": 0.0}
+        config = write_config(tmp_path, DEFAULT_POLICY, max_steps=2, trainer=TRAINER | trainer)
+        fsdp = launcher("--use_fsdp", "--fsdp_version", "2", "tests/fsdp_on_cpu.py")
+        copies, shares, resumed = (tmp_path / name for name in ("copies", "shares", "resumed"))
+        assert start(config, copies, "--lora", launcher=launcher("--multi_gpu", "-m")).wait() == 0
+        assert start(config, shares, "--lora", launcher=fsdp).wait() == 0
+        shutil.copytree(shares, resumed, ignore=shutil.ignore_patterns("checkpoint-2", "policy", "result.json"))
+        assert start(config, resumed, "--lora", "--resume", launcher=fsdp).wait() == 0
+        early = load_file(shares / "checkpoint-1" / "adapter_model.safetensors")
+        copied, shared, again = (
+            load_file(run / "checkpoint-2" / "adapter_model.safetensors") for run in (copies, shares, resumed)
+        )
+        assert again.keys() == shared.keys() == copied.keys()
+        moved = max((value - early[name]).abs().max() for name, value in shared.items())
+        assert moved > 0
+        assert max((value - shared[name]).abs().max() for name, value in copied.items()) < 0.01 * moved
+        assert all(torch.equal(value, again[name]) for name, value in shared.items())
+        one, other = (VlmPolicy.load(run / "policy", device="cpu").model.state_dict() for run in (copies, shares))
+        assert all(torch.allclose(value, other[name], atol=1e-3) for name, value in one.items())
 
     def test_a_policy_that_is_shared_out_learns_the_same_and_is_saved_and_resumed_whole(self, tmp_path: Path) -> None:
         # A policy that is rewarded for something. So large an epsilon lets Adam step in proportion to the gradient:

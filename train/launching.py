@@ -8,14 +8,18 @@ either would show after hours, when the first checkpoint is read: it is refused 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 from accelerate.utils import (
     DistributedType,
     FullyShardedDataParallelPlugin,
+    broadcast_object_list,
     disable_fsdp_ram_efficient_loading,
+    gather_object,
     is_deepspeed_available,
     str_to_bool,
 )
@@ -24,7 +28,10 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from trl.import_utils import is_vllm_available
 
 from segr1_app.domain import SettingsError
+from segr1_app.jsonfiles import read_json
 
+SHARED_SECONDS: Final = 60
+"""How long a disk that is shared over a network may keep a new file from other machines."""
 SERVER_SECONDS: Final = 10
 """How long a server that is up may take to say so."""
 
@@ -71,6 +78,39 @@ def check_launch(config: Any) -> None:
     _check_reporters(config.report_to)
 
 
+def same_folder(folder: Path) -> Path:
+    """The folder of a training as its first process names it: each would name it by a clock of its own."""
+    (named,) = broadcast_object_list([str(folder)])
+    return Path(named)
+
+
+def check_same_training(config: Path, fingerprint: str) -> None:
+    """See that all processes are at one training, on whatever machines they run; to be called by all of them.
+
+    Args:
+        config: what the first process wrote into the training's folder.
+        fingerprint: of the rows that this process trains on.
+
+    Raises:
+        SettingsError: in every process, when one does not see that folder, or found other rows.
+    """
+    late = time.monotonic() + SHARED_SECONDS
+    while not (seen := config.is_file()) and time.monotonic() < late:
+        time.sleep(0.5)
+    same = seen and read_json(config)["fingerprint"] == fingerprint
+    found = gather_object([(seen, same)])
+    if not all(seen for seen, _ in found):
+        raise SettingsError(
+            f"Not every machine sees the folder of this training, '{config.parent}': give --home or --output-dir on a "
+            "disk that all of them share."
+        )
+    if not all(same for _, same in found):
+        raise SettingsError(
+            "Not every process found the same pairs and corrections to train on: give all machines the same --data "
+            "and --home. If somebody decided tasks right now, start again."
+        )
+
+
 def _check_fsdp(given: dict[str, Any] | None) -> None:
     # transformers would leave every policy empty in all processes but the first, also those that only answer.
     disable_fsdp_ram_efficient_loading()
@@ -79,6 +119,12 @@ def _check_fsdp(given: dict[str, Any] | None) -> None:
     else:
         given["cpu_ram_efficient_loading"] = False
     plugin = FullyShardedDataParallelPlugin(**(given or {}))
+    if plugin.fsdp_version == 1:
+        # Tried: its checkpoints of adapters are empty, and a resumed training ends with other weights.
+        raise SettingsError(
+            "The first version of FSDP, which 'accelerate launch' takes by itself, writes checkpoints of adapters with "
+            "nothing in them, and does not resume where it was: launch with '--fsdp_version 2'."
+        )
     if plugin.state_dict_type is not StateDictType.FULL_STATE_DICT:
         raise SettingsError(
             "FSDP is set to write checkpoints in parts, which nothing can load as a policy: set "

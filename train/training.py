@@ -28,7 +28,7 @@ from train.checkpoints import export_policy, load_trained
 from train.data import Collected, Plan, photograph_rows, select_held_out, split
 from train.feedback import feedback_rows
 from train.heldout import comparison, read_scores, score_held_out
-from train.launching import check_launch
+from train.launching import check_launch, check_same_training, same_folder
 from train.run_folder import Journal, RunFolder, circumstances, last_step
 from train.setup import TrainingSetup
 from train.trl_reward import Answerer
@@ -76,6 +76,8 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     config = setup.trainer_config(
         folder.path, rows=len(plan.train), seed=given.seed, device=given.device, report_to=given.report_to
     )
+    folder = RunFolder(same_folder(folder.path))
+    config.output_dir = str(folder.path)
     main_process = config.process_index == 0
     if main_process:
         _tell(plan.table())
@@ -96,6 +98,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
             write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())
         _tell(f"Training for {config.max_steps} steps on {len(plan.train)} rows, in {folder.path}")
     config.distributed_state.wait_for_everyone()
+    check_same_training(folder.config, plan.fingerprint)
     result = train_policy(method, setup, config, plan, folder)
     if main_process:
         _tell(result)
@@ -143,9 +146,9 @@ def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, f
         # The trained copy makes room for the one that is read back.
         trainer.accelerator.free_memory()
         del trainer, policy
-    newest = folder.checkpoint
-    assert newest is not None
     if main and not folder.policy.exists():
+        newest = folder.checkpoint
+        assert newest is not None
         export_policy(load_trained(newest, setup.policy, **options), folder.policy)
     config.distributed_state.wait_for_everyone()
     after = scores(VlmPolicy.load(folder.policy, **options))
@@ -238,7 +241,12 @@ def add_training_arguments(
     )
     how.add_argument("--max-steps", type=int, metavar="N", help="optimiser steps (default: of the config, 40)")
     how.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
-    how.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
+    how.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="CPU threads (default: torch's own choice; 1 is faster where others compute, too)",
+    )
     how.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
     out = parser.add_argument_group("what comes out")
     out.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of this run (default: runs/TIME in --home)")
