@@ -241,12 +241,7 @@ def add_training_arguments(
     )
     how.add_argument("--max-steps", type=int, metavar="N", help="optimiser steps (default: of the config, 40)")
     how.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
-    how.add_argument(
-        "--threads",
-        type=int,
-        metavar="N",
-        help="CPU threads (default: torch's own choice; 1 is faster where others compute, too)",
-    )
+    how.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
     out = parser.add_argument_group("what comes out")
     out.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of this run (default: runs/TIME in --home)")
