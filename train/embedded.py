@@ -1,4 +1,8 @@
-"""Make the embedded pair from image-mask pairs: a small SAM2 segmenter and a small Qwen2.5-VL policy."""
+"""Make the embedded pair from image-mask pairs: a small SAM2 segmenter and a small Qwen2.5-VL policy.
+
+One command makes both from scratch: the segmenter, the policy's cold start, and GRPO on the masks that the one makes of
+the other's prompts.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,19 @@ from typing import TypeVar
 import torch
 
 from segr1_app.config import Settings, add_home_argument
-from segr1_app.domain import SegR1Error
+from segr1_app.domain import SegR1Error, SettingsError
+from segr1_app.trainings import CONFIG
+from train import grpo
 from train.policy import PolicyConfig, train_policy
-from train.run import Budget, TrainingConfig
+from train.run import CHECKPOINT_FILE, EXPORT_FOLDER, Budget, TrainingConfig
+from train.run_folder import RunFolder
 from train.segmenter import SegmenterConfig, train_segmenter
+from train.setup import CONFIGS
 
-PARTS = ("segmenter", "policy")
+SEGMENTER, POLICY, GRPO = "segmenter", "policy", "grpo"
+BEGUN = {SEGMENTER: CHECKPOINT_FILE, POLICY: CHECKPOINT_FILE, GRPO: CONFIG}
+"""The parts in their order, and the file in the folder of each that tells that it was begun."""
+GRPO_CONFIG = CONFIGS / "embedded-last.yaml"
 RESTART_PEAK, RESTART_AVERAGE = 0.5, 0.99
 """Of a training that starts from a trained model: the peak learning rate as a share of one from scratch, and the decay
 of the moving average, which has to forget the start in fewer steps."""
@@ -33,22 +44,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     try:
-        data, out = tuple(given.data), given.out or Settings.from_arguments(given).home / "runs" / "embedded"
-        common = {"data": data, "cache": out / "packed", "seed": given.seed, "device": given.device}
-        exported = {}
-        if given.only in (None, "segmenter"):
-            budget = Budget(given.segmenter_minutes, given.steps)
-            segmenter = SegmenterConfig(**common, out=out / "segmenter", budget=budget)
-            exported["segmenter"] = train_segmenter(_started(segmenter, given.start), resume=given.resume)
-        if given.only in (None, "policy"):
-            budget = Budget(given.policy_minutes, given.steps)
-            policy = PolicyConfig(**common, out=out / "policy", budget=budget, composed=given.composed)
-            exported["policy"] = train_policy(_started(policy, given.start), resume=given.resume)
+        out = given.out or Settings.from_arguments(given).home / "runs" / "embedded"
+        made = _train(given, out)
     except SegR1Error as error:
         parser.exit(1, f"{error}\n")
-    options = " ".join(f"--{part} {folder}" for part, folder in exported.items())
+    if made is None:
+        return 1
+    options = " ".join(f"--{part} {folder}" for part, folder in made.items())
     print(f"Done. Try it: python app.py {options}")  # noqa: T201
     return 0
+
+
+def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
+    """Train what is asked for; the folders of the models that were made, or None where GRPO told that it failed.
+
+    Raises:
+        SegR1Error: when data, models or settings are at fault.
+    """
+    parts = (given.only,) if given.only else tuple(BEGUN)
+    begun = [part for part in parts if (out / part / BEGUN[part]).is_file()]
+    if begun and not given.resume:
+        raise SettingsError(f"'{out}' holds a training already ({', '.join(begun)}): give --resume, or another --out.")
+    if given.resume and not begun:
+        raise SettingsError(f"There is no training to resume in '{out}': start without --resume.")
+    common = {"data": tuple(given.data), "cache": out / "packed", "seed": given.seed, "device": given.device}
+    made: dict[str, Path] = {}
+    if SEGMENTER in parts:
+        budget = Budget(given.segmenter_minutes, given.steps)
+        segmenter = SegmenterConfig(**common, out=out / SEGMENTER, budget=budget)
+        made[SEGMENTER] = train_segmenter(_started(segmenter, given.start), resume=SEGMENTER in begun)
+    if POLICY in parts:
+        budget = Budget(given.policy_minutes, given.steps)
+        policy = PolicyConfig(**common, out=out / POLICY, budget=budget, composed=given.composed)
+        made[POLICY] = train_policy(_started(policy, given.start), resume=POLICY in begun)
+    if GRPO in parts:
+        run = RunFolder(out / GRPO)
+        if not run.result.is_file() and grpo.main(_grpo_arguments(given, out, run, resume=GRPO in begun)):
+            return None
+        made[POLICY] = run.policy
+    return made
+
+
+def _grpo_arguments(given: argparse.Namespace, out: Path, run: RunFolder, *, resume: bool) -> list[str]:
+    """GRPO of the policy in ``out``, or of the one to start from where nothing else is trained."""
+    pair = {part: out / part / EXPORT_FOLDER for part in (SEGMENTER, POLICY)}
+    if given.only and given.start:
+        pair = {part: given.start / part for part in pair}
+    steps = given.steps or given.grpo_steps
+    arguments = [
+        *("--config", GRPO_CONFIG),
+        *(option for part, folder in pair.items() for option in (f"--{part}", folder)),
+        *("--data", *given.data),
+        *("--output-dir", run.path),
+        *("--seed", given.seed),
+        *("--device", given.device),
+        *(("--max-steps", steps) if steps else ()),
+        *(("--resume",) if resume else ()),
+    ]
+    return [str(argument) for argument in arguments]
 
 
 Config = TypeVar("Config", bound=TrainingConfig)
@@ -71,8 +124,8 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for checkpoints, learning curves and the models, DIR/{segmenter,policy}/export "
-        "(default: runs/embedded in --home)",
+        help="folder for checkpoints, learning curves and the models: DIR/{segmenter,policy}/export, and after GRPO "
+        "DIR/grpo/policy (default: runs/embedded in --home)",
     )
     add_home_argument(parser)
     parser.add_argument(
@@ -81,12 +134,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="go on from the models in DIR/{segmenter,policy} (default: from scratch)",
     )
-    parser.add_argument("--only", choices=PARTS, help="train one of the two; both can run side by side")
+    parser.add_argument(
+        "--only", choices=BEGUN, help="train one part; segmenter and policy can be trained side by side"
+    )
     parser.add_argument(
         "--segmenter-minutes", type=float, default=100, metavar="N", help="training time (default: %(default)s)"
     )
     parser.add_argument(
         "--policy-minutes", type=float, default=95, metavar="N", help="training time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--grpo-steps", type=int, metavar="N", help=f"steps of GRPO (default: of {GRPO_CONFIG.name}, 200)"
     )
     parser.add_argument(
         "--composed",
@@ -96,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         help="teach the policy to tell objects apart: paste others into so many of the pictures that leave place for "
         "them, and ask for one (default: %(default)s; it takes much longer then)",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="train each for N steps, whatever time they take")
+    parser.add_argument("--steps", type=int, metavar="N", help="train each part for N steps, whatever time they take")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")

@@ -43,7 +43,7 @@ from train.policy_model import (
     save_policy,
 )
 from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
-from train.traces import INSTRUCTIONS, vocabulary
+from train.traces import COLOURS, INSTRUCTIONS, WHICH, WORDINGS, vocabulary
 
 PACKED_SIDE = 256
 NUMBER_SIGMA = 4.0
@@ -61,6 +61,18 @@ CARD = PolicyCard(
         "Anything else, a referring expression or a question, it takes for the first."
     ),
 )
+COMPOSED_CARD = PolicyCard(
+    instructions=(
+        *CARD.instructions,
+        *(text.format(which=which).capitalize() for which in (*WHICH, *COLOURS) for text in WORDINGS),
+    ),
+    understands=(
+        "This small policy understands three requests: the primary (most salient) objects, the camouflaged object, and "
+        f"one of several objects by a word: {', '.join(WHICH)}, or a colour. It takes anything else for the first of "
+        "them."
+    ),
+)
+"""Of a policy that was also asked for one of several objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +243,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     def scores() -> dict[str, float]:
         averaged, now = run.averaged.module, phase()[0]
         assert isinstance(averaged, PolicyInTraining)
-        save_policy(averaged.policy, processor, CARD, config.export)
+        save_policy(averaged.policy, processor, COMPOSED_CARD if config.composed else CARD, config.export)
         found = {"vision_iou": vision_iou(averaged, maker, data.held_out, now.cells)}
         if now.traces:
             found |= completion_scores(VlmPolicy.load(config.export, device=config.device), data.pairs, data.held_out)
