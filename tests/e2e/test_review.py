@@ -213,11 +213,11 @@ def test_a_decided_task_is_corrected_anew(review_app: ScriptedApp, visit: Callab
     page = open_tab(visit, review_app.url)
     compared(page, "Policy", f"revision {saved.id}", iou(POLICY, BEN | spot))
     page.fill("#reviewer-name", "Rea")
+    canvas = CanvasPage(page, SIZE, "#annotate")  # before anything is drawn on it: it notes what is sent
     page.get_by_role("button", name="Open in Annotate").click()
     expect(page.locator("#annotate .notice")).to_contain_text("is decided already", timeout=20_000)
     expect(page.locator("#annotator-name")).to_have_value("Rea")
     assert store.holder(1) == "Rea"
-    canvas = CanvasPage(page, SIZE, "#annotate")
     canvas.settle()
     assert canvas.object["painted"] is not None
     canvas.click((200, 150))
