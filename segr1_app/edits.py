@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from textwrap import shorten
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -195,7 +195,7 @@ def _box(value: Any, image_wh: ImageSize) -> Box:
 
 def _point(value: Any, image_wh: ImageSize) -> Point:
     if not isinstance(value, dict):
-        raise ValueError(f"{_short(value)} is no point")
+        raise ValueError(f"{short(value)} is no point")
     x, y = _number(value["x"]), _number(value["y"])
     if not (0 <= x <= image_wh.width and 0 <= y <= image_wh.height):
         raise ValueError(f"a point lies outside the picture of {image_wh.width} x {image_wh.height} pixels")
@@ -204,7 +204,7 @@ def _point(value: Any, image_wh: ImageSize) -> Point:
 
 def _stroke(value: Any, image_wh: ImageSize) -> Stroke:
     if not isinstance(value, dict):
-        raise ValueError(f"{_short(value)} is no stroke")
+        raise ValueError(f"{short(value)} is no stroke")
     radius = _number(value["radius"])
     path = tuple((_number(x), _number(y)) for x, y in _listed(value["path"], MAX_PLACES))
     if not isinstance(value["erase"], bool) or not path or not 0 < radius <= max(image_wh):
@@ -229,15 +229,11 @@ def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
 
 def _listed(value: Any, most: int) -> Sequence[Any]:
     if not isinstance(value, list) or len(value) > most:
-        raise ValueError(f"{_short(value)} is no list of {most} at most")
+        raise ValueError(f"{short(value)} is no list of {most} at most")
     return value
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e7:
-        raise ValueError(f"{_short(value)} is no number of pixels")
+        raise ValueError(f"{short(value)} is no number of pixels")
     return float(value)
-
-
-def _short(value: Any) -> str:
-    return shorten(repr(value), 60)

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from segr1_app.policy import VlmPolicy
 from segr1_app.rewards import SEG_R1, RewardOptions, Truth
 from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import RejectReason, Verdict
+from tests.e2e.serving import free_port
 from tests.test_train_data import save
 from tests.test_train_policy import TINY
 from train import grpo
@@ -343,10 +343,7 @@ class TestProcesses:
         self, tiny: Path, tmp_path: Path
     ) -> None:
         config = write_config(tmp_path, tiny, max_steps=2)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        address = ("--main_process_ip", "127.0.0.1", "--main_process_port", port)
+        address = ("--main_process_ip", "127.0.0.1", "--main_process_port", str(free_port()))
         machines = [
             start(
                 config,
