@@ -19,17 +19,23 @@ from tests.scenes import ellipse_scene
 from tests.test_train_segmenter import write_pairs
 from train import embedded, policy
 from train.pairs import pack_pairs
-from train.policy import Phase, PolicyConfig, PolicyInTraining, completion_loss, train_policy
+from train.policy import Phase, PolicyConfig, train_policy
 from train.policy_batch import (
     EDGE,
     IGNORED,
     NO_COORDINATE,
+    PADDING,
+    PICTURE,
     BatchMaker,
     PolicyBatch,
+    Question,
     Sample,
     foreground_shares,
+    object_colours,
+    object_places,
     patchify,
 )
+from train.policy_losses import PolicyInTraining, completion_loss, pointing_loss
 from train.policy_model import (
     EMBEDDING,
     MAX_NUMBER,
@@ -42,7 +48,7 @@ from train.policy_model import (
     token_id,
 )
 from train.run import Budget, Rates
-from train.traces import vocabulary
+from train.traces import COLOURS, vocabulary
 
 TINY = PolicyShape(
     tokens=16, vision_width=48, vision_depth=2, vision_heads=2, text_width=48, text_depth=2, text_heads=2
@@ -76,6 +82,21 @@ def config(data: Path, tmp_path: Path) -> PolicyConfig:
 @pytest.fixture(scope="module")
 def processor() -> Qwen2_5_VLProcessor:
     return build_processor(build_tokenizer(vocabulary()), TINY)
+
+
+def composing(data: Path, processor: Qwen2_5_VLProcessor) -> BatchMaker:
+    """Draws pictures with further objects pasted into all that leave place."""
+    return BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, CPU, composed=1.0)
+
+
+def many_questions(maker: BatchMaker, pictures: int) -> PolicyBatch:
+    """A batch with at least three questions about every picture, two of them answered."""
+    chances = np.full(len(maker), 1 / len(maker))
+    for seed in range(100):
+        batch = maker.draw(chances, np.random.default_rng(seed), pictures=pictures, cells=16, traces=2)
+        if all(len(row[row >= 0].unique()) > 2 for row in batch.questions):
+            return batch
+    raise AssertionError("no such batch in a hundred")
 
 
 class TestTokenizer:
@@ -128,66 +149,94 @@ class TestBatch:
         inputs = prompted.model_inputs(picture, "Segment the main object.")
         assert torch.allclose(patchify(picture.pixels, TINY.patch), inputs["pixel_values"], atol=1e-5)
         maker = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, CPU)
-        sample = Sample(picture.pixels, mask, instruction="segment the main object.", asked=mask)
-        prompt, completion = maker.row(sample, np.random.default_rng(0))
-        assert prompt == inputs["input_ids"][0].tolist()
-        assert completion[-1] == processor.tokenizer.eos_token_id
+        questions = tuple(Question(text, mask) for text in ("segment the main object.", "segment the left object."))
+        row = maker.row(Sample(picture.pixels, (mask,), questions), 1, np.random.default_rng(0))
+        answered, asked = row.texts
+        assert [*row.picture, *answered.prompt] == inputs["input_ids"][0].tolist()
+        assert answered.completion[-1] == processor.tokenizer.eos_token_id
+        assert asked.completion == []
+        assert row.tokens == [*row.picture, *answered.prompt, *answered.completion, *asked.prompt]
 
     def test_labels_are_the_completions_and_coordinates_are_marked(
         self, processor: Qwen2_5_VLProcessor, data: Path
     ) -> None:
         tokenizer = processor.tokenizer
-        pairs = pack_pairs([data], 64, data.parent / "cache")
-        maker = BatchMaker(pairs, tokenizer, TINY, CPU)
-        chances = np.full(len(pairs), 1 / len(pairs))
-        batch = maker.draw(chances, np.random.default_rng(0), pictures=3, cells=16, traces=2)
-        assert len(batch.tokens) == 6
-        assert len(batch.grids) == 3
+        maker = composing(data, processor)
+        batch = many_questions(maker, pictures=3)
+        assert len(batch.tokens) == len(batch.grids) == 3
         assert batch.patches.shape == (int(batch.grids.prod(dim=1).sum()), 6 * TINY.patch**2)
         assert batch.shares.shape[0] * 4 == len(batch.patches)
-        for row, (labels, limits) in enumerate(zip(batch.labels, batch.limits, strict=True)):
-            coordinates = limits != NO_COORDINATE
-            text = tokenizer.decode(labels[labels != IGNORED][:-1])
-            box, points = text.split("<bbox>")[1:], text.split("<points>")[1]
-            assert text.startswith("<think> ")
-            assert int(coordinates.sum()) == 4 * len(box) + 2 * (points.count("],[") + 1)
-            _, rows, columns = batch.grids[row // 2].tolist()
-            assert limits[coordinates].tolist()[:4] == [columns * TINY.patch - EDGE, rows * TINY.patch - EDGE] * 2
-            assert (labels[coordinates] - maker.numbers.start <= limits[coordinates]).all()
+        for row, questions in enumerate(batch.questions):
+            numbers = [number for number in questions.unique().tolist() if number >= 0]
+            assert len(numbers) > 2
+            for place, number in enumerate(numbers):
+                own = questions == number
+                labels, limits = batch.labels[row, own], batch.limits[row, own]
+                coordinates = limits != NO_COORDINATE
+                text = tokenizer.decode(labels[labels != IGNORED][:-1])
+                if place >= 2:
+                    assert text == ""
+                    continue
+                box, points = text.split("<bbox>")[1:], text.split("<points>")[1]
+                assert text.startswith("<think> ")
+                # Every object has its own points.
+                assert int(coordinates.sum()) == 4 * len(box) + 2 * (points.count("],[") + 1)
+                _, rows, columns = batch.grids[row].tolist()
+                assert limits[coordinates].tolist()[:4] == [columns * TINY.patch - EDGE, rows * TINY.patch - EDGE] * 2
+                assert (labels[coordinates] - maker.numbers.start <= limits[coordinates]).all()
 
     def test_one_of_several_objects_is_asked_for(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
-        pairs = pack_pairs([data], 64, data.parent / "cache")
-        plain, composed = (BatchMaker(pairs, processor.tokenizer, TINY, CPU, share) for share in (0.0, 1.0))
-        samples = [composed.sample(i % len(pairs), 16, np.random.default_rng(i)) for i in range(40)]
-        referring = [sample for sample in samples if sample.asked is not sample.mask]
-        assert referring
-        for sample in referring:
-            assert sample.asked.any()
-            assert not (sample.asked & ~sample.mask).any()
-            assert sample.asked.sum() < sample.mask.sum()
-            assert "object" in sample.instruction or "one" in sample.instruction
-        assert all(
-            sample.asked is sample.mask
-            for sample in (plain.sample(i % len(pairs), 16, np.random.default_rng(i)) for i in range(40))
-        )
+        composed = composing(data, processor)
+        plain = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, CPU)
+        samples = [composed.sample(i % len(composed), 16, np.random.default_rng(i)) for i in range(40)]
+        assert any(len(sample.questions) > 2 for sample in samples)
+        for sample in samples:
+            first, *words = sample.questions
+            assert (first.asked == sample.mask).all()
+            for question in words:
+                assert any(question.asked is part for part in sample.objects)
+                assert question.asked.sum() < sample.mask.sum()
+                assert "object" in question.instruction or "one" in question.instruction
+        assert all(len(plain.sample(i % len(plain), 16, np.random.default_rng(i)).questions) == 1 for i in range(40))
 
-    def test_the_trainers_logits_are_the_models_own(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
-        pairs = pack_pairs([data], 64, data.parent / "cache")
-        maker = BatchMaker(pairs, processor.tokenizer, TINY, CPU)
-        chances = np.full(len(pairs), 1 / len(pairs))
-        batch = maker.draw(chances, np.random.default_rng(1), pictures=2, cells=16, traces=2)
+    def test_a_question_in_company_reads_as_it_would_alone(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
+        batch = many_questions(composing(data, processor), pictures=2)
         model = PolicyInTraining(build_model(processor.tokenizer, TINY), TINY.text_width).eval()
         pictures = batch.patches.split(batch.grids.prod(dim=1).tolist())
         with torch.no_grad():
-            found = model.logits(model.features(batch), batch)
-            expected = model.policy(
-                input_ids=batch.tokens,
-                attention_mask=batch.attention,
-                pixel_values=torch.cat([pictures[0], pictures[0], pictures[1], pictures[1]]),
-                image_grid_thw=batch.grids.repeat_interleave(2, dim=0),
-                mm_token_type_ids=(batch.tokens == model.policy.config.image_token_id).int(),
-            ).logits
-        assert torch.allclose(found, expected[:, :-1][batch.labels[:, 1:] != IGNORED], atol=1e-4)
+            found = model.states(model.features(batch), batch)[1]
+            for row, questions in enumerate(batch.questions):
+                for number in (one for one in questions.unique().tolist() if one >= 0):
+                    alone = batch.tokens[row, (questions == PICTURE) | (questions == number)][None]
+                    expected = model.policy.model(
+                        input_ids=alone,
+                        pixel_values=pictures[row],
+                        image_grid_thw=batch.grids[row : row + 1],
+                        mm_token_type_ids=(alone == model.policy.config.image_token_id).int(),
+                    ).last_hidden_state[0]
+                    own = found[row, questions == number]
+                    assert torch.allclose(own, expected[-len(own) :], atol=1e-4)
+        assert (batch.questions == PADDING).any(), "rows of one length would not show that padding is left out"
+
+    def test_tokens_are_to_point_at_what_was_asked_for(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
+        batch = many_questions(composing(data, processor), pictures=2)
+        ends = batch.tokens[batch.pointing] == processor.tokenizer.eos_token_id
+        assert int(ends.sum()) == len(batch.asked), "one token of each question, and a completion's before its end"
+        assert torch.allclose(batch.asked.sum(dim=1), torch.ones(len(batch.asked)))
+        perfect = batch.asked[batch.questions[batch.pointing]].clamp(min=1e-9).log()
+        aside = perfect.roll(1, dims=1)
+        assert pointing_loss(perfect, batch) < pointing_loss(aside, batch)
+
+    def test_objects_tell_their_place_size_and_colour(self) -> None:
+        pixels = np.full((56, 84, 3), 128, dtype=np.uint8)
+        left, right = np.zeros((2, 56, 84), dtype=bool)
+        left[:28, :28], right[40:54, 60:81] = True, True
+        pixels[left], pixels[right] = (190, 40, 40), (60, 100, 180)
+        places, colours = object_places([left, right], 28), object_colours(pixels, [left, right], 28)
+        assert torch.allclose(places[0, [0, 1, 2, 3, 6]], torch.tensor([0.0, 0, 1, 1, 1]))
+        assert torch.allclose(places[5, :4] * 28, torch.tensor([60.0, 40, 81, 54]))
+        red, blue = (list(COLOURS).index(name) for name in ("red", "blue"))
+        assert colours.tolist() == [red, IGNORED, IGNORED, IGNORED, IGNORED, blue]
 
     def test_shares_are_the_foreground_of_each_part(self) -> None:
         mask = np.zeros((56, 84), dtype=bool)
@@ -206,7 +255,20 @@ class TestLoss:
         labels = torch.tensor([[IGNORED, numbers.start + 40]])
         empty = torch.zeros(0)
         limits = torch.tensor([[NO_COORDINATE, 44]])
-        batch = PolicyBatch(empty, empty, empty, empty, labels, labels, labels, limits)
+        batch = PolicyBatch(
+            patches=empty,
+            grids=empty,
+            shares=empty,
+            places=empty,
+            colours=empty,
+            tokens=labels,
+            questions=labels,
+            backwards=labels,
+            labels=labels,
+            limits=limits,
+            asked=empty,
+            pointing=empty,
+        )
 
         def loss(value: int) -> float:
             logits = torch.zeros(1, numbers.stop + 20)

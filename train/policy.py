@@ -1,17 +1,14 @@
 """Train a small Qwen2.5-VL policy from scratch on image-mask pairs: first its eyes, then what it says.
 
 The vision tower takes most of the time. It learns first, alone: every vision token tells the foreground share of each
-part of its cell, on coarse pictures and then on finer ones, and where in the picture the nearest object lies. Rotary
-positions are relative; a token that has to tell a place comes to know its own, and the language model reads it there.
-Then that joins in on cold-start completions (`train.traces`), while the tower keeps its task.
-
-Numbers are ordinal: their embeddings start as neighbours of their neighbours, and a coordinate's target is a Gaussian
-over neighbouring numbers, because plain cross-entropy finds 41 as wrong for 40 as 400.
+part of its cell, on coarse pictures and then on finer ones, and of the nearest object where in the picture it lies, how
+large it is and of which colour. Rotary positions are relative; a token that has to tell a place comes to know its own,
+and the language model reads it there. Then that joins in on cold-start completions (`train.traces`), while the tower
+keeps its task. The losses are in `train.policy_losses`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, smooth_l1_loss
-from transformers import Qwen2_5_VLForConditionalGeneration
+from torch import Tensor
 
 from segr1_app.codec import parse_completion
 from segr1_app.domain import Box
@@ -31,10 +26,10 @@ from segr1_app.loading import resolve_device
 from segr1_app.policy import VlmPolicy
 from segr1_app.policy_files import PolicyCard
 from train.pairs import PackedPairs
-from train.policy_batch import IGNORED, NO_COORDINATE, SUB_CELLS, BatchMaker, PolicyBatch
+from train.policy_batch import SUB_CELLS, BatchMaker
+from train.policy_losses import PolicyInTraining, batch_loss
 from train.policy_model import (
     EMBEDDING,
-    MAX_NUMBER,
     PolicyShape,
     build_model,
     build_processor,
@@ -46,12 +41,6 @@ from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, red
 from train.traces import COLOURS, INSTRUCTIONS, WHICH, WORDINGS, vocabulary
 
 PACKED_SIDE = 256
-NUMBER_SIGMA = 4.0
-"""Standard deviation in pixels of the target over neighbouring numbers."""
-COORDINATE_WEIGHT = 2.0
-"""Loss of a coordinate against that of a word."""
-PLACES, PLACE_WEIGHT = 6, 0.3
-"""Numbers that tell where an object lies (box and deepest point), and the weight of their error in cells."""
 WARM_UP = 0.015
 """Share of the budget over which each phase warms up."""
 CARD = PolicyCard(
@@ -82,7 +71,8 @@ class Phase:
     Attributes:
         until: the share of the budget at which it ends.
         cells: vision tokens of a picture.
-        traces: texts for each picture; 0 trains the vision tower alone.
+        traces: questions that are answered about each picture that so many can be asked of; 0 trains the vision tower
+            alone.
         pictures: pictures per step.
     """
 
@@ -95,7 +85,7 @@ class Phase:
 PHASES = (
     Phase(0.1, cells=16, traces=0, pictures=32),
     Phase(0.3, cells=36, traces=0, pictures=24),
-    Phase(1.0, cells=36, traces=1, pictures=24),
+    Phase(1.0, cells=36, traces=2, pictures=24),
 )
 
 
@@ -116,85 +106,6 @@ class PolicyConfig(TrainingConfig):
     phases: tuple[Phase, ...] = PHASES
     shape: PolicyShape = field(default_factory=PolicyShape)
     composed: float = 0.0
-
-
-class PolicyInTraining(nn.Module):
-    """The policy and the head that its vision tower is trained with, which is not part of the policy."""
-
-    def __init__(self, policy: Qwen2_5_VLForConditionalGeneration, text_width: int) -> None:
-        super().__init__()
-        self.policy = policy
-        self.head = nn.Linear(text_width, SUB_CELLS**2 + PLACES)
-
-    def features(self, batch: PolicyBatch) -> Tensor:
-        """The vision tokens of all pictures, one after the other: float (T, text width)."""
-        features: Tensor = self.policy.model.visual(batch.patches, grid_thw=batch.grids).pooler_output
-        return features
-
-    def logits(self, features: Tensor, batch: PolicyBatch) -> Tensor:
-        """The logits of every completion token, in order: float (tokens, vocabulary)."""
-        model = self.policy.model
-        copies = len(batch.tokens) // len(batch.grids)
-        counts = (batch.grids.prod(dim=1) // 4).tolist()
-        repeated = torch.cat([part for part in features.split(counts) for _ in range(copies)])
-        images = batch.tokens == self.policy.config.image_token_id
-        embeds = model.get_input_embeddings()(batch.tokens)
-        embeds = embeds.masked_scatter(images[..., None], repeated.to(embeds.dtype))
-        positions, _ = model.get_rope_index(
-            batch.tokens,
-            mm_token_type_ids=images.int(),
-            image_grid_thw=batch.grids.repeat_interleave(copies, dim=0),
-            attention_mask=batch.attention,
-        )
-        hidden = model.language_model(
-            inputs_embeds=embeds, position_ids=positions, attention_mask=batch.attention, use_cache=False
-        ).last_hidden_state
-        # A token's logits stand at the place before it.
-        logits: Tensor = self.policy.lm_head(hidden[:, :-1][batch.labels[:, 1:] != IGNORED])
-        return logits
-
-
-def batch_loss(model: PolicyInTraining, batch: PolicyBatch, numbers: slice) -> Tensor:
-    """The vision tower's loss, plus the completions' when the batch has texts."""
-    features = model.features(batch)
-    loss = vision_loss(model.head(features), batch)
-    return loss + completion_loss(model.logits(features, batch), batch, numbers) if len(batch.tokens) else loss
-
-
-def vision_loss(told: Tensor, batch: PolicyBatch) -> Tensor:
-    """Cross-entropy plus Dice of the foreground shares, the latter per picture, and the error of the places.
-
-    Args:
-        told: float (T, SUB_CELLS ** 2 + PLACES), what the head makes of every vision token.
-        batch: what it should make of them.
-    """
-    logits, places = told.float().split([SUB_CELLS**2, PLACES], dim=1)
-    entropy = binary_cross_entropy_with_logits(logits, batch.shares)
-    counts = (batch.grids.prod(dim=1) // 4).tolist()
-    overlaps = [
-        1 - (2 * (found * true).sum() + 1) / (found.sum() + true.sum() + 1)
-        for found, true in zip(logits.sigmoid().split(counts), batch.shares.split(counts), strict=True)
-    ]
-    return entropy + torch.stack(overlaps).mean() + PLACE_WEIGHT * smooth_l1_loss(places, batch.places, beta=0.25)
-
-
-def completion_loss(logits: Tensor, batch: PolicyBatch, numbers: slice) -> Tensor:
-    """Cross-entropy of the completions' tokens, coordinates against a Gaussian over the numbers around the true one.
-
-    The Gaussian ends where the picture does: a number beyond its width or height is as wrong as a word.
-    """
-    wanted = batch.labels[:, 1:] != IGNORED
-    labels, limits = batch.labels[:, 1:][wanted], batch.limits[:, 1:][wanted]
-    coordinates = limits != NO_COORDINATE
-    chances = log_softmax(logits.float(), dim=-1)
-    words = -chances[~coordinates].gather(1, labels[~coordinates, None])
-    values = torch.arange(MAX_NUMBER + 1, device=labels.device)
-    distance = values - (labels[coordinates, None] - numbers.start)
-    closeness = (-0.5 * (distance / NUMBER_SIGMA) ** 2).masked_fill(values > limits[coordinates, None], -math.inf)
-    target = torch.softmax(closeness, dim=-1)
-    places = -(target * chances[coordinates, numbers]).sum(dim=-1)
-    weight = len(words) + COORDINATE_WEIGHT * len(places)
-    return (words.sum() + COORDINATE_WEIGHT * places.sum()) / weight
 
 
 def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
@@ -247,6 +158,8 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
         found = {"vision_iou": vision_iou(averaged, maker, data.held_out, now.cells)}
         if now.traces:
             found |= completion_scores(VlmPolicy.load(config.export, device=config.device), data.pairs, data.held_out)
+        if config.composed:
+            found |= pointing_scores(averaged, maker, data.held_out, now.cells)
         return found
 
     run.fit(config, loss, scores)
@@ -264,6 +177,27 @@ def vision_iou(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int
         found, true = model.head(model.features(batch))[:, : SUB_CELLS**2] > 0, batch.shares > 0.5
         scores.append(float((found & true).sum() / (found | true).sum().clamp(min=1)))
     return round(float(np.mean(scores)), 4)
+
+
+@torch.no_grad()
+def pointing_scores(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int], cells: int) -> dict[str, float]:
+    """How often questions for one of several objects make their last token point at that object, on the same views.
+
+    Returns:
+        the share of questions whose most pointed-at cell holds some of the object; nothing where none was asked.
+    """
+    right: list[bool] = []
+    for index in indices:
+        chances = np.zeros(len(maker))
+        chances[index] = 1
+        batch = maker.draw(chances, np.random.default_rng(index), pictures=1, cells=cells, traces=1)
+        features = model.features(batch)
+        pointed = model.pointed(features, model.states(features, batch)[0], batch)
+        question = batch.questions[batch.pointing]
+        hits = batch.asked[question].gather(1, pointed.argmax(dim=1, keepdim=True))[:, 0] > 0
+        # The first question is the plain request.
+        right += hits[question > 0].tolist()
+    return {"pointing": round(float(np.mean(right)), 4)} if right else {}
 
 
 def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[int]) -> dict[str, float]:

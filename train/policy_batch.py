@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast
 
 from segr1_app.codec import format_completion
@@ -22,7 +24,7 @@ from train.augment import augment
 from train.composing import OWN_SHARE, compose, meanings
 from train.pairs import PackedPairs
 from train.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, min_area, token_id
-from train.traces import INSTRUCTIONS, WORDINGS, separate_objects, write_trace
+from train.traces import INSTRUCTIONS, WORDINGS, colour_distances, measure, separate_objects, write_trace
 
 NO_COORDINATE = -1
 IGNORED = -100
@@ -35,51 +37,101 @@ that leaves the picture makes its completion malformed."""
 STRETCHED, STRETCH = 0.3, 0.6
 """How often a picture is shown at another aspect ratio than its photograph's, and by which factor at most (its natural
 logarithm): few photographs are square or long, and the policy has to know where every frame ends."""
+MOST_QUESTIONS = 7
+"""Questions about a scene of several objects."""
+PICTURE, PADDING = -1, -2
+"""In place of a question's number: tokens that all questions of a row see, and that none does."""
 OTHER_KIND = 0.25
 """How often a picture is asked about with the words for the other kind."""
 
 
+class Question(NamedTuple):
+    """An instruction about a picture, and what of its foreground that means: bool (H, W)."""
+
+    instruction: str
+    asked: Mask
+
+
 class Sample(NamedTuple):
-    """An augmented picture in the policy's frame, and what is asked of it.
+    """An augmented picture in the policy's frame, and what can be asked about it.
 
     Attributes:
         pixels: uint8 (H, W, 3) RGB.
-        mask: bool (H, W), all that is foreground.
-        instruction: what to find.
-        asked: bool (H, W), what of the foreground that means.
+        objects: at least one, bool (H, W) each.
+        questions: the plain request for all that is foreground, then those that mean one of several objects.
     """
 
     pixels: RgbPixels
-    mask: Mask
-    instruction: str
+    objects: tuple[Mask, ...]
+    questions: tuple[Question, ...]
+
+    @property
+    def mask(self) -> Mask:
+        """All that is foreground: bool (H, W)."""
+        whole: Mask = np.any(self.objects, axis=0)
+        return whole
+
+
+class Text(NamedTuple):
+    """A question's tokens, those of its completion, which may be empty, and what it means: bool (H, W)."""
+
+    prompt: list[int]
+    completion: list[int]
     asked: Mask
+
+
+class Row(NamedTuple):
+    """A picture's tokens, and the texts about it."""
+
+    picture: list[int]
+    texts: list[Text]
+
+    @property
+    def tokens(self) -> list[int]:
+        """All of them, one after the other."""
+        return [*self.picture, *(token for text in self.texts for token in (*text.prompt, *text.completion))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PolicyBatch:
     """One step's pictures and texts.
 
+    All questions about a picture stand in one row behind its vision tokens, which are read once for all of them; no
+    question sees another.
+
     Attributes:
         patches: float (P, 3 * 2 * patch * patch), the patches of all pictures in the processor's order.
         grids: int64 (B, 3), each picture's patches in time (1), height and width.
         shares: float (T, SUB_CELLS ** 2), the foreground share of every part of every vision token's cell.
-        places: float (T, 6), box (x1, y1, x2, y2) and deepest point (x, y) of the object nearest to every vision
-            token, in cells, from the picture's top left corner.
-        tokens: int64 (B * traces, L), right-padded; a picture's texts stand one after the other.
-        attention: int64, as ``tokens``, 1 where there is a token.
+        places: float (T, 7), box (x1, y1, x2, y2), deepest point (x, y) and the root of the area of the object nearest
+            to every vision token, in cells, from the picture's top left corner.
+        colours: int64 (T,), the name of that object's colour, an index of `COLOURS`; `IGNORED` at tokens without
+            foreground.
+        tokens: int64 (B, L), right-padded; L is 0 without texts.
+        questions: int64, as ``tokens``: the question that a token belongs to, counted through the whole batch;
+            `PICTURE` for the picture's tokens, `PADDING` where there is none.
+        backwards: int64, as ``tokens``: by how much a token's position precedes its place in the row: every question
+            is read as if it stood alone behind the picture.
         labels: int64, as ``tokens``, `IGNORED` outside the completions.
         limits: int64, as ``tokens``: where a label is a coordinate, the greatest that is written, `EDGE` less than the
             picture's width or height; `NO_COORDINATE` elsewhere.
+        asked: float (questions, most cells of a picture), how what a question means is shared among the picture's
+            cells; every row adds up to 1.
+        pointing: bool, as ``tokens``: the last token of every question, and its completion's.
     """
 
     patches: Tensor
     grids: Tensor
     shares: Tensor
     places: Tensor
+    colours: Tensor
     tokens: Tensor
-    attention: Tensor
+    questions: Tensor
+    backwards: Tensor
     labels: Tensor
     limits: Tensor
+    asked: Tensor
+    pointing: Tensor
 
 
 class BatchMaker:
@@ -118,10 +170,18 @@ class BatchMaker:
     def draw(
         self, chances: npt.NDArray[np.float64], rng: np.random.Generator, *, pictures: int, cells: int, traces: int
     ) -> PolicyBatch:
-        """A batch of random pictures of at most ``cells`` vision tokens each, with ``traces`` texts for each."""
+        """A batch of random pictures of at most ``cells`` vision tokens each.
+
+        Args:
+            chances: float (N,), how likely each pair is to be drawn.
+            rng: the only source of chance.
+            pictures: how many.
+            cells: most vision tokens of a picture.
+            traces: how many of the questions about each picture are answered, the plain one first; 0 asks none.
+        """
         drawn = rng.choice(len(self._pairs), pictures, p=chances)
         samples = [self.sample(int(index), cells, rng) for index in drawn]
-        rows = [self.row(sample, rng) for sample in samples for _ in range(traces)]
+        rows = [self.row(sample, traces, rng) for sample in samples] if traces else []
         return self._batch(samples, rows)
 
     def sample(self, index: int, cells: int, rng: np.random.Generator) -> Sample:
@@ -140,33 +200,36 @@ class BatchMaker:
             pasted = [(self._pairs.images[i], self._pairs.masks[i]) for i in others]
             pixels, objects = compose(pixels, mask, pasted, rng)
         pixels, objects = resize_to_frame(pixels, frame), [mask_in_frame(part, frame) for part in objects]
-        whole: Mask = np.any(objects, axis=0)
+        sample = Sample(pixels, tuple(objects), ())
+        questions = [Question(self._instruction(index, rng), sample.mask)]
         means = meanings(pixels, objects) if len(objects) > 1 and rng.random() < self._composed else {}
-        if not means:
-            return Sample(pixels, whole, self._instruction(index, rng), whole)
-        which = list(means)[rng.integers(len(means))]
-        wording = WORDINGS[rng.integers(len(WORDINGS))]
-        return Sample(pixels, whole, wording.format(which=which), objects[means[which]])
+        for word in rng.permutation(list(means))[: MOST_QUESTIONS - 1].tolist():
+            wording = WORDINGS[rng.integers(len(WORDINGS))]
+            questions.append(Question(wording.format(which=word), objects[means[word]]))
+        return sample._replace(questions=tuple(questions))
 
-    def row(self, sample: Sample, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-        """Prompt and completion as tokens, laid out as the processor and the chat template lay them out."""
+    def row(self, sample: Sample, traces: int, rng: np.random.Generator) -> Row:
+        """A picture's tokens and its questions, each laid out as the processor and the chat template lay one out.
+
+        The first ``traces`` questions are answered.
+        """
         height, width = sample.mask.shape
         cells = height * width // (2 * self._shape.patch) ** 2
         special = self._special
-        text = SEGR1.user_text(sample.instruction, ImageSize(width, height))
-        prompt = [
-            special["im_start"],
-            special["vision_start"],
-            *[special["image_pad"]] * cells,
-            special["vision_end"],
-            *self._tokenizer(" ".join(text.split("\n")[:2]).lower())["input_ids"],
-            special["im_end"],
-        ]
-        trace = write_trace(sample.pixels, sample.asked, rng)
-        completion = format_completion(
-            trace.reasoning, [in_whole_pixels(found, ImageSize(width, height)) for found in trace.objects]
-        )
-        return prompt, [*self._tokenizer(completion)["input_ids"], special["im_end"]]
+        picture = [special["im_start"], special["vision_start"], *[special["image_pad"]] * cells, special["vision_end"]]
+        texts = []
+        for number, question in enumerate(sample.questions):
+            text = SEGR1.user_text(question.instruction, ImageSize(width, height))
+            prompt = [*self._tokenizer(" ".join(text.split("\n")[:2]).lower())["input_ids"], special["im_end"]]
+            completion = self._completion(sample.pixels, question.asked, rng) if number < traces else []
+            texts.append(Text(prompt, completion, question.asked))
+        return Row(picture, texts)
+
+    def _completion(self, pixels: RgbPixels, asked: Mask, rng: np.random.Generator) -> list[int]:
+        size = ImageSize(asked.shape[1], asked.shape[0])
+        trace = write_trace(pixels, asked, rng)
+        text = format_completion(trace.reasoning, [in_whole_pixels(found, size) for found in trace.objects])
+        return [*self._tokenizer(text)["input_ids"], self._special["im_end"]]
 
     def _instruction(self, index: int, rng: np.random.Generator) -> str:
         kinds = ["camouflaged", "salient"]
@@ -174,35 +237,54 @@ class BatchMaker:
         texts = INSTRUCTIONS[kinds[camouflaged == (rng.random() < OTHER_KIND)]]
         return texts[rng.integers(len(texts))]
 
-    def _batch(self, samples: list[Sample], rows: list[tuple[list[int], list[int]]]) -> PolicyBatch:
-        longest = max((len(prompt) + len(completion) for prompt, completion in rows), default=0)
-        tokens = torch.full((len(rows), longest), self._special["pad"])
-        labels = torch.full((len(rows), longest), IGNORED)
-        limits = torch.full((len(rows), longest), NO_COORDINATE)
-        attention = torch.zeros((len(rows), longest), dtype=torch.int64)
-        for i, (prompt, completion) in enumerate(rows):
-            length = len(prompt) + len(completion)
-            tokens[i, :length] = torch.tensor([*prompt, *completion])
-            attention[i, :length] = 1
-            labels[i, len(prompt) : length] = torch.tensor(completion)
-        is_number = (labels >= self.numbers.start) & (labels < self.numbers.stop)
-        coordinates = is_number & ((labels == self._labels_begin).cumsum(dim=1) == 0)
-        for i, row in enumerate(coordinates):
-            height, width = samples[i * len(samples) // len(rows)].mask.shape
-            # x and y take turns, in boxes as in points.
-            limits[i, row] = torch.tensor([width - EDGE, height - EDGE]).repeat(int(row.sum()) // 2)
+    def _batch(self, samples: list[Sample], rows: list[Row]) -> PolicyBatch:
         patch = self._shape.patch
+        longest = max((len(row.tokens) for row in rows), default=0)
+        tokens = torch.full((len(rows), longest), self._special["pad"])
+        questions, labels = torch.full_like(tokens, PADDING), torch.full_like(tokens, IGNORED)
+        limits, backwards = torch.full_like(tokens, NO_COORDINATE), torch.zeros_like(tokens)
+        pointing = torch.zeros_like(tokens, dtype=torch.bool)
+        asked: list[Tensor] = []
+        for i, row in enumerate(rows):
+            tokens[i, : len(row.tokens)] = torch.tensor(row.tokens)
+            questions[i, : len(row.picture)] = PICTURE
+            begin = len(row.picture)
+            for text in row.texts:
+                answer, end = begin + len(text.prompt), begin + len(text.prompt) + len(text.completion)
+                questions[i, begin:end] = len(asked)
+                backwards[i, begin:end] = begin - len(row.picture)
+                labels[i, answer:end] = torch.tensor(text.completion, dtype=torch.int64)
+                limits[i, answer:end] = self._limits(text.completion, ImageSize(*text.asked.shape[::-1]))
+                # The end of the message closes the question; what is predicted behind a completion's last is nothing.
+                pointing[i, answer - 1 : max(end - 1, answer)] = True
+                asked.append(cell_shares(text.asked, 2 * patch))
+                begin = end
         whole = PolicyBatch(
             patches=torch.cat([patchify(sample.pixels, patch) for sample in samples]),
             grids=torch.tensor([(1, *(side // patch for side in sample.mask.shape)) for sample in samples]),
             shares=torch.cat([foreground_shares(sample.mask, 2 * patch) for sample in samples]),
-            places=torch.cat([object_places(sample.mask, 2 * patch) for sample in samples]),
+            places=torch.cat([object_places(sample.objects, 2 * patch) for sample in samples]),
+            colours=torch.cat([object_colours(sample.pixels, sample.objects, 2 * patch) for sample in samples]),
             tokens=tokens,
-            attention=attention,
+            questions=questions,
+            backwards=backwards,
             labels=labels,
             limits=limits,
+            asked=pad_sequence(asked, batch_first=True) if asked else torch.zeros(0, 0),
+            pointing=pointing,
         )
         return PolicyBatch(*(getattr(whole, part.name).to(self._device) for part in fields(whole)))
+
+    def _limits(self, completion: list[int], policy_wh: ImageSize) -> Tensor:
+        """As ``limits`` of `PolicyBatch`, of one completion: coordinates are the numbers before the points' labels."""
+        tokens = torch.tensor(completion, dtype=torch.int64)
+        numbers = (tokens >= self.numbers.start) & (tokens < self.numbers.stop)
+        coordinates = numbers & ((tokens == self._labels_begin).cumsum(dim=0) == 0)
+        limits = torch.full_like(tokens, NO_COORDINATE)
+        # x and y take turns, in boxes as in points.
+        greatest = torch.tensor([policy_wh.width - EDGE, policy_wh.height - EDGE])
+        limits[coordinates] = greatest.repeat(int(coordinates.sum()) // 2)
+        return limits
 
 
 def patchify(pixels: RgbPixels, patch: int) -> Tensor:
@@ -227,18 +309,45 @@ def foreground_shares(mask: Mask, cell: int) -> Tensor:
     return torch.from_numpy(fine.transpose(0, 2, 1, 3).reshape(rows * columns, -1).copy())
 
 
-def object_places(mask: Mask, cell: int) -> Tensor:
-    """Box and deepest point of the object nearest to every cell, in cells of ``cell`` x ``cell`` pixels: (cells, 6).
-
-    The nearest object is the one that owns a point in the cell's middle, by the rule of `assign_points`.
-    """
+def cell_shares(mask: Mask, cell: int) -> Tensor:
+    """How a foreground is shared among cells of ``cell`` x ``cell`` pixels, row by row: float (cells,), 1 together."""
     rows, columns = (side // cell for side in mask.shape)
-    parts = separate_objects(mask)
-    boxes = [box for box in map(mask_box, parts) if box]
+    counts = mask.reshape(rows, cell, columns, cell).sum(axis=(1, 3)).reshape(-1)
+    return torch.from_numpy(counts / counts.sum()).float()
+
+
+def object_places(objects: Sequence[Mask], cell: int) -> Tensor:
+    """Box, deepest point and root of the area of the object nearest to every cell of ``cell`` x ``cell`` pixels.
+
+    Returns:
+        float (cells, 7), in cells.
+    """
+    places = [
+        [*box.xyxy, *deepest_point(part), math.sqrt(part.sum())]
+        for box, part in zip(_boxes(objects), objects, strict=True)
+    ]
+    return torch.tensor(places)[_nearest(objects, cell)].float() / cell
+
+
+def object_colours(pixels: RgbPixels, objects: Sequence[Mask], cell: int) -> Tensor:
+    """The colour name of the object nearest to every cell with foreground, `IGNORED` elsewhere: int64 (cells,)."""
+    names = torch.tensor([int(colour_distances(measure(pixels, part).colour).argmin()) for part in objects])
+    whole: Mask = np.any(objects, axis=0)
+    return names[_nearest(objects, cell)].where(cell_shares(whole, cell) > 0, IGNORED)
+
+
+def _nearest(objects: Sequence[Mask], cell: int) -> Tensor:
+    """The object that owns a point in the middle of every cell, by the rule of `assign_points`: int64 (cells,)."""
+    rows, columns = (side // cell for side in objects[0].shape)
     middles = [Point((x + 0.5) * cell, (y + 0.5) * cell, 1) for y in range(rows) for x in range(columns)]
-    owners = {point: index for index, owned in enumerate(assign_points(boxes, middles)) for point in owned.points}
-    places = np.array([[*box.xyxy, *deepest_point(part)] for box, part in zip(boxes, parts, strict=True)])
-    return torch.from_numpy(places[[owners[point] for point in middles]] / cell).float()
+    owned = assign_points(_boxes(objects), middles)
+    owners = {point: index for index, prompt in enumerate(owned) for point in prompt.points}
+    return torch.tensor([owners[point] for point in middles])
+
+
+def _boxes(objects: Sequence[Mask]) -> list[Box]:
+    """The boxes of objects, none of which is empty."""
+    return [box for box in map(mask_box, objects) if box]
 
 
 def in_whole_pixels(prompt: ObjectPrompt, policy_wh: ImageSize) -> ObjectPrompt:
