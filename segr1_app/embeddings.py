@@ -21,6 +21,7 @@ from safetensors.torch import save
 
 from segr1_app.domain import ImageSize, SegR1Error
 from segr1_app.images import Picture
+from segr1_app.zoom import Window
 
 FOLDER_BYTES = 32 * 2**30
 """What a folder may take on disk: about 4,000 pictures of sam2.1-large, as COD10K and CAMO have to train on."""
@@ -31,17 +32,19 @@ CHECKSUM = "checksum"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """A picture as the segmenter's encoder sees it.
+    """A picture, or a part of it, as the segmenter's encoder sees it.
 
     Attributes:
         image_embed: float (1, C, S/16, S/16), S being the model's square input side in pixels.
         high_res: the finer maps, float (1, C/8, S/4, S/4) and (1, C/4, S/8, S/8).
         image_size: the original picture's size, the frame of prompts and masks.
+        window: what part of the picture this is; None for all of it.
     """
 
     image_embed: torch.Tensor
     high_res: tuple[torch.Tensor, ...]
     image_size: ImageSize
+    window: Window | None = None
 
     @property
     def nbytes(self) -> int:
@@ -50,7 +53,7 @@ class Embedding:
     def on_cpu(self) -> Embedding:
         """The same one in float32 for a segmenter on a CPU."""
         image_embed, *high_res = (level.to("cpu", torch.float32) for level in (self.image_embed, *self.high_res))
-        return Embedding(image_embed, tuple(high_res), self.image_size)
+        return Embedding(image_embed, tuple(high_res), self.image_size, self.window)
 
 
 class EmbeddingFolder:

@@ -137,7 +137,7 @@ class Pipeline:
         if left_out > 0:
             problems += (f"{left_out} objects are left out: a picture this large is given {most} masks at most",)
         objects = rescale_objects(parsed.objects[:most], from_wh=policy_wh, to_wh=picture.size)
-        masks = self.segmenter.decode(embedding, objects)
+        masks = self.segmenter.segment(picture, objects, embedding=embedding)
         stages = {**seconds, "decode": time.perf_counter() - begun}
         return Prediction(
             image_size=picture.size,

@@ -8,7 +8,6 @@ prompt: nothing is carried over from an earlier call.
 from __future__ import annotations
 
 import hashlib
-import pickle
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,22 +20,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from cachetools import LRUCache
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
 from segr1_app.embeddings import Embedding, EmbeddingFolder
-from segr1_app.geometry import rescale_objects
-from segr1_app.hub import segmenter_on_hub
 from segr1_app.images import Picture
-from segr1_app.loading import model_name, resolve_device
+from segr1_app.loading import resolve_device
+from segr1_app.segmenter_files import load_segmenter_files
+from segr1_app.zoom import Window, prompt_in_window, prompt_window
 
-CONFIG_FILE = "config.yaml"
-WEIGHTS_FILE = "model.safetensors"
 START_LOGIT = 10.0
 """How sure a mask that is to be refined is of itself; about as sure as SAM2 is of its own masks."""
 CACHE_BYTES = 256 * 2**20
@@ -53,6 +45,18 @@ class Segmenter(Protocol):
         """The picture's embedding, from the cache when it was encoded recently."""
         ...
 
+    def segment(
+        self,
+        picture: Picture,
+        objects: Sequence[ObjectPrompt],
+        *,
+        starts: Sequence[Mask | None] = (),
+        size: ImageSize | None = None,
+        embedding: Embedding | None = None,
+    ) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order, each as good as it can be made; see `Sam2Segmenter.segment`."""
+        ...
+
     def decode(
         self,
         embedding: Embedding,
@@ -61,7 +65,7 @@ class Segmenter(Protocol):
         starts: Sequence[Mask | None] = (),
         size: ImageSize | None = None,
     ) -> tuple[ObjectMask, ...]:
-        """One mask per prompt, in order; see `Sam2Segmenter.decode`."""
+        """One mask per prompt, in order, all from one embedding; see `Sam2Segmenter.decode`."""
         ...
 
 
@@ -71,6 +75,8 @@ class Sam2Segmenter:
     Args:
         model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode.
         model_id: the name shown to the user.
+        zoom: as of `prompt_window`, for a model that sees little of a whole picture at once; None for one that does not
+            need it.
         cache_bytes: how much memory cached embeddings may take.
         embeddings: keeps them on disk, in half precision, when it is given.
     """
@@ -80,6 +86,7 @@ class Sam2Segmenter:
         model: torch.nn.Module,
         model_id: str,
         *,
+        zoom: float | None = None,
         cache_bytes: int = CACHE_BYTES,
         embeddings: EmbeddingFolder | None = None,
     ) -> None:
@@ -90,8 +97,10 @@ class Sam2Segmenter:
         side = self.input_side
         # The predictor assumes 1024 px; the maps of any other size lie at strides 4, 8 and 16 all the same.
         self._predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]
-        self._model_id = model_id
-        self._cache: LRUCache[str, Embedding] = LRUCache(cache_bytes, getsizeof=lambda embedding: embedding.nbytes)
+        self._model_id, self._zoom = model_id, zoom
+        self._cache: LRUCache[tuple[str, Window | None], Embedding] = LRUCache(
+            cache_bytes, getsizeof=lambda embedding: embedding.nbytes
+        )
         self._folder = embeddings
         self._identity = _identity(model) if embeddings else ""
         # The predictor holds the current picture: one caller at a time.
@@ -117,18 +126,13 @@ class Sam2Segmenter:
             ModelError: when there is no such model, its files are damaged or cannot be fetched.
         """
         target = resolve_device(device)
-        folder = Path(source)
         try:
-            if folder.is_dir():
-                return cls(_model_from_folder(folder, target), model_name(folder), embeddings=embeddings)
-            if str(source) in HF_MODEL_ID_TO_FILENAMES:
-                return cls(_model_from_hub(str(source), target), str(source), embeddings=embeddings)
+            found = load_segmenter_files(source, target)
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"{source} does not fit into the memory of {target}: use a smaller --segmenter."
             ) from error
-        known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
-        raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
+        return cls(found.model, found.name, zoom=found.zoom, embeddings=embeddings)
 
     @property
     def model_id(self) -> str:
@@ -146,6 +150,11 @@ class Sam2Segmenter:
         return int(self._predictor.model.image_size)
 
     @property
+    def zoom(self) -> float | None:
+        """How closely this model looks at what a prompt is about; None for not at all."""
+        return self._zoom
+
+    @property
     def mask_threshold(self) -> float:
         """The logit above which a pixel is foreground."""
         return float(self._predictor.mask_threshold)
@@ -154,6 +163,34 @@ class Sam2Segmenter:
     def device(self) -> torch.device:
         return torch.device(self._predictor.device)
 
+    def segment(
+        self,
+        picture: Picture,
+        objects: Sequence[ObjectPrompt],
+        *,
+        starts: Sequence[Mask | None] = (),
+        size: ImageSize | None = None,
+        embedding: Embedding | None = None,
+    ) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order, each from the part of the picture that it is about if this model zooms.
+
+        Args:
+            picture: what is segmented.
+            objects, starts, size: as of `decode`.
+            embedding: the picture's, for callers that have it: it may have left the cache.
+
+        Raises:
+            ModelError, SegR1Error: as `encode`.
+            ValueError: as `decode`.
+        """
+        _check_starts(starts, objects)
+        masks: list[ObjectMask] = []
+        for prompt, start in zip(objects, starts or [None] * len(objects), strict=True):
+            window = prompt_window(prompt, start, picture.size, self._zoom) if self._zoom else None
+            seen = self._encoded(picture, window) if window else embedding or self.encode(picture)
+            masks += self.decode(seen, [prompt], starts=[start], size=size)
+        return tuple(masks)
+
     def encode(self, picture: Picture) -> Embedding:
         """The picture's embedding, from the cache when it was encoded recently, or from the folder when there is one.
 
@@ -161,10 +198,15 @@ class Sam2Segmenter:
             ModelError: when the device runs out of memory.
             SegR1Error: when the folder of embeddings cannot be used.
         """
+        return self._encoded(picture, None)
+
+    def _encoded(self, picture: Picture, window: Window | None) -> Embedding:
         with self._lock:
-            embedding = self._cache.get(picture.sha256)
+            embedding = self._cache.get((picture.sha256, window))
             if embedding is None:
-                embedding = self._from_folder(picture, self._folder) if self._folder else self._encode(picture)
+                # The folder keeps what a training sees again and again: whole pictures.
+                folder = None if window else self._folder
+                embedding = self._from_folder(picture, folder) if folder else self._encode(picture, window)
                 self._keep(picture, embedding)
             return embedding
 
@@ -175,19 +217,20 @@ class Sam2Segmenter:
 
     def _keep(self, picture: Picture, embedding: Embedding) -> None:
         if embedding.nbytes <= self._cache.maxsize:
-            self._cache[picture.sha256] = embedding
+            self._cache[picture.sha256, embedding.window] = embedding
 
     def _from_folder(self, picture: Picture, folder: EmbeddingFolder) -> Embedding:
         kept = folder.read(self._identity, picture, self.device)
         return kept or folder.keep(self._identity, picture, self._encode(picture))
 
-    def _encode(self, picture: Picture) -> Embedding:
+    def _encode(self, picture: Picture, window: Window | None = None) -> Embedding:
+        left, top, width, height = window or (0, 0, *picture.size)
         with _inference(self.device), self._own_stream():
             # A copy, because torch warns of arrays that must not be written to.
-            self._predictor.set_image(picture.pixels.copy())
+            self._predictor.set_image(picture.pixels[top : top + height, left : left + width].copy())
         features = self._predictor._features
         self._predictor.reset_predictor()
-        return Embedding(features["image_embed"], tuple(features["high_res_feats"]), picture.size)
+        return Embedding(features["image_embed"], tuple(features["high_res_feats"]), picture.size, window)
 
     def decode(
         self,
@@ -197,12 +240,12 @@ class Sam2Segmenter:
         starts: Sequence[Mask | None] = (),
         size: ImageSize | None = None,
     ) -> tuple[ObjectMask, ...]:
-        """One mask per prompt, in order.
+        """One mask per prompt, in order; none has anything outside the embedding's window.
 
         An object without box, points and start has nothing to go by: its mask is empty and its confidence 0.
 
         Args:
-            embedding: the picture.
+            embedding: the picture, or the part of it that is looked at.
             objects: the prompts, in the frame ``embedding.image_size``.
             starts: for each prompt the mask it refines, SAM2's mask input: bool (height, width) of any size that shows
                 the whole picture, or None. Empty for none at all.
@@ -212,24 +255,28 @@ class Sam2Segmenter:
             ModelError: when the device runs out of memory.
             ValueError: when there are starts, but not one per object.
         """
-        if starts and len(starts) != len(objects):
-            raise ValueError(f"{len(starts)} starts were given for {len(objects)} objects")
-        frame = size or embedding.image_size
-        prompts = rescale_objects(objects, from_wh=embedding.image_size, to_wh=frame) if size else objects
+        _check_starts(starts, objects)
+        whole, frame = embedding.image_size, size or embedding.image_size
+        window = embedding.window or Window(0, 0, *whole)
+        # Where the window lies in the masks.
+        part = window.rescaled(from_wh=whole, to_wh=frame)
+        prompts = [prompt_in_window(prompt, window, part.size) for prompt in objects]
+        seen = [start if start is None else _part_of(start, window, whole) for start in starts]
         with self._lock:
             predictor = self._predictor
             predictor._features = {"image_embed": embedding.image_embed, "high_res_feats": list(embedding.high_res)}
             # The predictor knows of the original only this size: prompts and masks are in its frame.
-            predictor._orig_hw = [(frame.height, frame.width)]
+            predictor._orig_hw = [(part.height, part.width)]
             predictor._is_image_set = True
             try:
                 with _inference(self.device):
-                    return tuple(
-                        self._decode_one(prompt, start, frame)
-                        for prompt, start in zip(prompts, starts or [None] * len(prompts), strict=True)
-                    )
+                    found = [
+                        self._decode_one(prompt, start, part.size)
+                        for prompt, start in zip(prompts, seen or [None] * len(prompts), strict=True)
+                    ]
             finally:
                 predictor.reset_predictor()
+        return tuple(found) if part.size == frame else tuple(_laid_out(each, part, frame) for each in found)
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
@@ -266,47 +313,22 @@ class Sam2Segmenter:
         return ((2 * covered - 1) * START_LOGIT)[np.newaxis]
 
 
-def _model_from_folder(folder: Path, device: torch.device) -> torch.nn.Module:
-    for config_name, weights in HF_MODEL_ID_TO_FILENAMES.values():
-        if (folder / weights).is_file():
-            return _model_from_checkpoint(config_name, folder / weights, device)
-    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(
-            f"'{folder}' holds no segmenter: {' and '.join(missing)} missing. A segmenter folder holds {CONFIG_FILE} "
-            f"and {WEIGHTS_FILE}, as train.segmenter writes them, or a .pt file of SAM2 under its own name."
-        )
-    config = OmegaConf.load(folder / CONFIG_FILE)
-    model: torch.nn.Module = instantiate(config.model, _recursive_=True)
-    try:
-        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (SafetensorError, RuntimeError) as error:
-        raise ModelError(
-            f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}"
-        ) from error
-    return model.to(device).eval()
+def _check_starts(starts: Sequence[Mask | None], objects: Sequence[ObjectPrompt]) -> None:
+    if starts and len(starts) != len(objects):
+        raise ValueError(f"{len(starts)} starts were given for {len(objects)} objects")
 
 
-def _model_from_hub(repo_id: str, device: torch.device) -> torch.nn.Module:
-    config_name, weights = HF_MODEL_ID_TO_FILENAMES[repo_id]
-    file = segmenter_on_hub(repo_id).fetch() / weights
-    if not file.is_file():
-        raise ModelError(
-            f"The repository {repo_id} holds no {weights}: give --segmenter another name or a model folder."
-        )
-    return _model_from_checkpoint(config_name, file, device)
+def _part_of(mask: Mask, window: Window, image_wh: ImageSize) -> Mask:
+    """What a mask of any size, which shows a whole picture of ``image_wh``, shows of a window of it."""
+    left, top, width, height = window.rescaled(from_wh=image_wh, to_wh=ImageSize(*mask.shape[::-1]))
+    return mask[top : top + height, left : left + width]
 
 
-def _model_from_checkpoint(config_name: str, file: Path, device: torch.device) -> torch.nn.Module:
-    """A model of one of the sam2 package's own configurations, with weights as its authors give them out."""
-    try:
-        # Reads with weights_only=True, so that no file can bring code along.
-        model: torch.nn.Module = build_sam2(config_name, str(file), device=str(device))
-    except torch.OutOfMemoryError:
-        raise
-    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
-        raise ModelError(f"The weights in '{file}' are damaged: delete them and start again.") from error
-    return model
+def _laid_out(found: ObjectMask, part: Window, frame: ImageSize) -> ObjectMask:
+    """The mask of a part of a frame as one of the whole of it."""
+    whole = np.zeros((frame.height, frame.width), dtype=bool)
+    whole[part.top : part.top + part.height, part.left : part.left + part.width] = found.mask
+    return ObjectMask(whole, found.confidence)
 
 
 def _identity(model: torch.nn.Module) -> str:

@@ -79,7 +79,7 @@ def test_saving_makes_the_full_mask_with_the_strokes(
     files = {file["label"]: Path(file["path"]) for file in reply["files"]}
     assert all(path.is_relative_to(tmp_path) for path in files.values())
     mask = np.asarray(Image.open(files["Mask"])) == 255
-    expected = pipeline.segmenter.decode(pipeline.segmenter.encode(PICTURE), [PROMPT])[0].mask
+    expected = pipeline.segmenter.segment(PICTURE, [PROMPT])[0].mask
     assert mask[100, 150]
     assert not mask[512, 614]
     changed = mask ^ expected
@@ -102,9 +102,7 @@ def test_a_refined_mask_can_be_made_again_from_what_is_saved(
     reply = canvas.save({"picture": key, "objects": [{**OBJECT, "start": start}]})
     (made,) = json.loads(Path(reply["files"][2]["path"]).read_text())["objects"]
     assert np.array_equal(decode_rle(made["refined_from"]), sample(decode_rle(start), PICTURE.size))
-    again = pipeline.segmenter.decode(
-        pipeline.segmenter.encode(PICTURE), [PROMPT], starts=[decode_rle(made["refined_from"])]
-    )
+    again = pipeline.segmenter.segment(PICTURE, [PROMPT], starts=[decode_rle(made["refined_from"])])
     assert np.array_equal(again[0].mask, decode_rle(made["mask"]))
 
 
@@ -164,7 +162,7 @@ def test_the_exact_reward_is_that_of_full_size_masks(
     canvas: CanvasHandlers, sittings: Sittings, pipeline: Pipeline
 ) -> None:
     key = sittings.begin(Sitting(PICTURE, truth=TRUTH))
-    mask = pipeline.segmenter.decode(pipeline.segmenter.encode(PICTURE), [PROMPT])[0].mask
+    mask = pipeline.segmenter.segment(PICTURE, [PROMPT])[0].mask
     rough, exact = (canvas.segment(key, [OBJECT], exact=exact) for exact in (False, True))
     assert (rough["reward"]["exact"], exact["reward"]["exact"]) == (False, True)
     assert exact["reward"]["iou"] == iou(mask, TRUTH) != rough["reward"]["iou"]

@@ -206,6 +206,6 @@ def test_an_accepted_answer_keeps_its_very_prompts_and_masks(
     assert any(edge != round(edge, 2) for prompt in prediction.objects if prompt.box for edge in prompt.box.xyxy)
     assert [(each.prompt.box, each.prompt.points) for each in kept] == [(p.box, p.points) for p in prediction.objects]
     assert {each.prompt.name for each in (*kept, changed)} == {"egg"}
-    again = pipeline.segmenter.decode(pipeline.segmenter.encode(PICTURE), [each.prompt for each in (*kept, changed)])
+    again = pipeline.segmenter.segment(PICTURE, [each.prompt for each in (*kept, changed)])
     for each, made in zip((*kept, changed), again, strict=True):
         assert np.array_equal(each.segmented, made.mask)

@@ -95,7 +95,7 @@ def test_encoding_beside_the_policy_changes_nothing(policy: VlmPolicy) -> None:
     segmenter = Watched.load(DEFAULT_SEGMENTER, device="cpu")
     for picture in scenes():
         overlapped = Pipeline(policy, segmenter, overlaps=True).run(picture, INSTRUCTION)
-        alone = Pipeline(policy, Sam2Segmenter(segmenter.model, "fresh")).run(picture, INSTRUCTION)
+        alone = Pipeline(policy, Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu")).run(picture, INSTRUCTION)
         assert overlapped.completion == alone.completion
         assert np.array_equal(overlapped.mask, alone.mask)
         assert set(overlapped.seconds) == set(alone.seconds)

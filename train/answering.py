@@ -78,7 +78,7 @@ def _from_truth(segmenter: Segmenter, picture: Picture, truth: Mask) -> Answer:
     started = time.perf_counter()
     embedding = segmenter.encode(picture)
     encoded = time.perf_counter()
-    masks = segmenter.decode(embedding, objects)
+    masks = segmenter.segment(picture, objects, embedding=embedding)
     decoded = time.perf_counter()
     return Answer(
         mask=unite((found.mask for found in masks), picture.size),
@@ -98,7 +98,7 @@ def _corrected(segmenter: Segmenter, picture: Picture, answer: Answer, *, truth:
             break
         objects = add_point(answer.objects, click)
         started = time.perf_counter()
-        masks = segmenter.decode(segmenter.encode(picture), objects)
+        masks = segmenter.segment(picture, objects)
         spent.append(time.perf_counter() - started)
         confidence = masks[0].confidence if len(masks) == 1 else None
         mask = unite((found.mask for found in masks), picture.size)

@@ -15,12 +15,16 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate
 
 from segr1_app.domain import ObjectPrompt, RgbPixels, SettingsError
+from segr1_app.segmenter_files import CONFIG_FILE, WEIGHTS_FILE
 from train.prompting import stack_prompts
 
 Sam2: TypeAlias = Any
 """A ``sam2.modeling.sam2_base.SAM2Base``; the package ships no types."""
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """The normalisation of sam2.utils.transforms.SAM2Transforms."""
+ZOOM = 1.25
+"""How closely the app lets the model look at what a prompt is about (`segr1_app.zoom`): the best of five values on
+training pairs."""
 LOSS_STRIDE = 2
 """The loss looks at masks of half the input's side: twice as fine as the logits, as they are upsampled for use."""
 
@@ -47,7 +51,7 @@ class ModelShape:
 
 
 def model_config(shape: ModelShape) -> DictConfig:
-    """The hydra configuration of the model, as sam2's own files hold it under ``model``.
+    """The hydra configuration of the model, as sam2's own files hold it under ``model``, and by how much it zooms.
 
     Pictures need no memory of earlier frames: memory attention and memory encoder are left out.
     """
@@ -97,7 +101,7 @@ def model_config(shape: ModelShape) -> DictConfig:
         # The single-mask token is trained on every prompt: falling back on the other three would lose by it.
         "sam_mask_decoder_extra_args": {"dynamic_multimask_via_stability": False},
     }
-    return OmegaConf.create({"model": model})
+    return OmegaConf.create({"model": model, "zoom": ZOOM})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,12 +186,12 @@ def mask_loss(logits: Tensor, quality: Tensor, truth: Tensor) -> tuple[Tensor, T
 
 
 def export(weights: Mapping[str, Tensor], config: DictConfig, folder: Path) -> None:
-    """Write a segmenter folder: ``config.yaml`` and ``model.safetensors`` in half precision."""
+    """Write a segmenter folder, as `load_segmenter_files` reads it, in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, folder / "config.yaml")
-    partial = folder / "model.safetensors.part"
+    OmegaConf.save(config, folder / CONFIG_FILE)
+    partial = folder / f"{WEIGHTS_FILE}.part"
     save_file({name: value.half().contiguous() for name, value in weights.items()}, partial)
-    partial.replace(folder / "model.safetensors")
+    partial.replace(folder / WEIGHTS_FILE)
 
 
 def _overlap_loss(logits: Tensor, truth: Tensor) -> Tensor:

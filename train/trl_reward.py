@@ -46,6 +46,7 @@ class Answerer:
         policy_wh = self.policy.frame(picture.size)
         parsed = self.policy.dialect.parse(completion, policy_wh, self.grammar)
         objects = rescale_objects(parsed.objects, from_wh=policy_wh, to_wh=picture.size)
+        # From the whole picture, also where the app zooms: one encoding has to do for all completions about it.
         masks = self.segmenter.decode(self.segmenter.encode(picture), objects) if objects else ()
         return Answer(
             parsed.well_formed,

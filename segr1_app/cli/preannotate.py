@@ -149,11 +149,11 @@ def draw_samples(
 ) -> list[Sample]:
     """Sampled completions with their masks, and with their rewards where the truth is known; the same at every call."""
     policy, segmenter = models
-    frame, embedding = policy.frame(picture.size), segmenter.encode(picture)
+    frame = policy.frame(picture.size)
     drawn = []
     for completion in policy.sample(picture, task.instruction, samples, seed=task.id):
         parsed = policy.dialect.parse(completion, frame)
-        masks = segmenter.decode(embedding, rescale_objects(parsed.objects, from_wh=frame, to_wh=picture.size))
+        masks = segmenter.segment(picture, rescale_objects(parsed.objects, from_wh=frame, to_wh=picture.size))
         mask = unite((found.mask for found in masks), picture.size)
         terms = score(Answer(parsed.well_formed, mask), Truth(mask=truth))
         drawn.append(Sample(completion, mask, terms.total if terms else None))

@@ -183,7 +183,7 @@ class CanvasHandlers:
     ) -> tuple[ObjectMask, ...]:
         segmenter = self._models.pipeline().segmenter
         prompts = [edited.prompt for edited in objects]
-        return segmenter.decode(segmenter.encode(picture), prompts, starts=starts, size=size)
+        return segmenter.segment(picture, prompts, starts=starts, size=size)
 
 
 def _as_predicted(edited: EditedObject, prediction: Prediction) -> tuple[EditedObject, ObjectMask] | None:

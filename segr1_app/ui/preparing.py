@@ -76,9 +76,11 @@ class TaskPreparer:
         try:
             task = self._store.upcoming(annotator, order)
             if task is not None:
-                picture, _ = self.prepare(task)
+                picture, prepared = self.prepare(task)
                 self.preview(picture)
-                self._models.pipeline().segmenter.encode(picture)
+                # Makes the embeddings that clicks on these objects, and beside them, will decode against.
+                segmenter = self._models.pipeline().segmenter
+                segmenter.segment(picture, prepared.prediction.objects, embedding=segmenter.encode(picture))
         except SegR1Error:
             # Whoever takes the task meets the same error where it can be told.
             return

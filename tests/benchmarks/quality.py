@@ -140,7 +140,7 @@ def rows(name: str, pairs: Sequence[Pair]) -> dict[str, Callable[[], Score]]:
 
     def segmented(box: Box, picture: Picture) -> Mask:
         segmenter = models()[2]
-        return segmenter.decode(segmenter.encode(picture), [ObjectPrompt(box)])[0].mask
+        return segmenter.segment(picture, [ObjectPrompt(box)])[0].mask
 
     def middle(draw: Draw) -> Score:
         return max(scored(pairs, from_middle(draw, share)) for share in SHARES)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from segr1_app.choosing import embedded_pair
 from segr1_app.config import Settings
 from segr1_app.domain import Prediction, SegR1Error
 from segr1_app.pipeline import Pipeline, TextDelta, load_models
 from segr1_app.policy import VlmPolicy
+from segr1_app.segmenter_files import CONFIG_FILE
 from segr1_app.ui.models import load
 from segr1_app.zerogpu import ZeroPipeline
 from tests.scenes import ellipse_scene
@@ -23,7 +27,14 @@ ASKED = "Identify and segment all the primary objects."
 
 
 def main() -> None:
-    settings = embedded_pair(Settings(home=Path(sys.argv[1]), device="cpu"))
+    home = Path(sys.argv[1])
+    settings = embedded_pair(Settings(home=home, device="cpu"))
+    # As the large segmenters are, which do not zoom: what that takes would be encoded here.
+    segmenter = Path(shutil.copytree(settings.segmenter, home / "segmenter"))
+    config = OmegaConf.load(segmenter / CONFIG_FILE)
+    del config["zoom"]
+    OmegaConf.save(config, segmenter / CONFIG_FILE)
+    settings = replace(settings, segmenter=str(segmenter))
     pipeline = load(settings).pipeline
     assert isinstance(pipeline, ZeroPipeline)
     policy = pipeline.policy
@@ -37,7 +48,7 @@ def main() -> None:
     prediction = events[-1]
     assert isinstance(prediction, Prediction)
     # A click: prompts on the embedding that came back.
-    clicked = pipeline.segmenter.decode(pipeline.segmenter.encode(picture), prediction.objects)
+    clicked = pipeline.segmenter.segment(picture, prediction.objects)
     try:
         pipeline.run(picture, "x" * 100_000)
         refusal = ""

@@ -15,6 +15,7 @@ from segr1_app.checkpoint import checkpoint_hash
 from segr1_app.domain import ImageSize
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.zoom import SQUARE, WORTHWHILE
 from train.benchmarks.catalogue import Benchmark
 from train.benchmarks.question import Question
 
@@ -80,7 +81,7 @@ def describe_models(
         "policy": _describe_policy(policy, policy_source, template) if policy else None,
         "segmenter": {
             **identify(segmenter_source, segmenter.model_id),
-            "input": f"the whole picture squashed to {segmenter.input_side} x {segmenter.input_side} pixels",
+            "input": f"{_shown(segmenter.zoom)} squashed to {segmenter.input_side} x {segmenter.input_side} pixels",
             "masks": "one per object, single-mask output, scaled to the picture's size, then cut",
             "mask_threshold": segmenter.mask_threshold,
             "precision": "bfloat16 autocast" if segmenter.device.type == "cuda" else "float32",
@@ -88,6 +89,16 @@ def describe_models(
         "prediction": "union of all objects' masks at the picture's own size; a malformed completion counts as the "
         "mask of what could be read of it, an unreadable one as the empty mask; nothing is left out",
     }
+
+
+def _shown(zoom: float | None) -> str:
+    """What a segmenter sees of a picture."""
+    if zoom is None:
+        return "the whole picture"
+    return (
+        f"what a prompt with a box says is foreground, its sides {zoom} times as long, the shorter at least {SQUARE} "
+        f"of the longer (the whole picture where that is {WORTHWHILE} of it or more, and without a box),"
+    )
 
 
 def name_models(policy: VlmPolicy | None, policy_source: str, segmenter: Sam2Segmenter, segmenter_source: str) -> str:

@@ -1,0 +1,95 @@
+"""The part of a picture that a prompt is about, for segmenters that see little of a whole picture at once.
+
+A small segmenter sees a picture at 256 px and draws its mask on 64 x 64: of a small object hardly anything is left.
+Shown only the object and what is around it, it sees more. Interactive segmentation calls this zoom-in (Sofiiuk et al.,
+f-BRS, CVPR 2020, section 3.4).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
+from segr1_app.geometry import mask_box, rescale_objects
+
+SQUARE = 0.5
+"""The least share of a window's longer side that its shorter one has: the segmenter sees it as a square."""
+WORTHWHILE = 0.8
+"""The share of the picture from which on a window would show hardly less than all of it."""
+
+
+class Window(NamedTuple):
+    """A part of a picture, in whole pixels of it: its top left corner, its width and its height."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def size(self) -> ImageSize:
+        return ImageSize(self.width, self.height)
+
+    def rescaled(self, *, from_wh: ImageSize, to_wh: ImageSize) -> Window:
+        """The same part of the picture at another size, in whole pixels of that."""
+        sx, sy = to_wh[0] / from_wh[0], to_wh[1] / from_wh[1]
+        left, top = math.floor(self.left * sx), math.floor(self.top * sy)
+        right, bottom = math.ceil((self.left + self.width) * sx), math.ceil((self.top + self.height) * sy)
+        return Window(left, top, min(right, to_wh[0]) - left, min(bottom, to_wh[1]) - top)
+
+
+def prompt_window(prompt: ObjectPrompt, start: Mask | None, image_wh: ImageSize, zoom: float) -> Window | None:
+    """What of a picture a prompt is about: all that it says is foreground, and something around it.
+
+    Args:
+        prompt: in pixels of the picture.
+        start: the mask it refines, bool (height, width) of any size that shows the whole picture, or None.
+        image_wh: the picture's size.
+        zoom: by how much the window is larger than what the prompt says is foreground, on either side.
+
+    Returns:
+        the window; None for the whole picture: when the prompt has no box, or fills most of it.
+    """
+    if prompt.box is None:
+        return None
+    xs, ys = [prompt.box.x1, prompt.box.x2], [prompt.box.y1, prompt.box.y2]
+    for point in prompt.points:
+        if point.label:
+            xs.append(point.x)
+            ys.append(point.y)
+    if start is not None and (drawn := mask_box(start)) is not None:
+        started = rescale_objects([ObjectPrompt(drawn)], from_wh=ImageSize(*start.shape[::-1]), to_wh=image_wh)[0].box
+        assert started is not None
+        xs += [started.x1, started.x2]
+        ys += [started.y1, started.y2]
+    width, height = (zoom * (max(side) - min(side)) for side in (xs, ys))
+    width, height = max(width, SQUARE * height), max(height, SQUARE * width)
+    left, right = _span((min(xs) + max(xs)) / 2, width, image_wh[0])
+    top, bottom = _span((min(ys) + max(ys)) / 2, height, image_wh[1])
+    window = Window(left, top, right - left, bottom - top)
+    return window if window.width * window.height < WORTHWHILE * image_wh[0] * image_wh[1] else None
+
+
+def prompt_in_window(prompt: ObjectPrompt, window: Window, to_wh: ImageSize) -> ObjectPrompt:
+    """A prompt in pixels of the picture as one in pixels of the window, shown at the size ``to_wh``.
+
+    Points outside are left out: they could only say of what is no part of the mask that it is none.
+    """
+    right, bottom = window.left + window.width, window.top + window.height
+    box = prompt.box and Box(
+        prompt.box.x1 - window.left, prompt.box.y1 - window.top, prompt.box.x2 - window.left, prompt.box.y2 - window.top
+    )
+    points = tuple(
+        Point(point.x - window.left, point.y - window.top, point.label)
+        for point in prompt.points
+        if window.left <= point.x <= right and window.top <= point.y <= bottom
+    )
+    return rescale_objects([ObjectPrompt(box, points, prompt.name)], from_wh=window.size, to_wh=to_wh)[0]
+
+
+def _span(middle: float, length: float, end: int) -> tuple[int, int]:
+    """Whole pixels around a stretch of a line that ends at 0 and ``end``; at least one."""
+    low, high = max(math.floor(middle - length / 2), 0), min(math.ceil(middle + length / 2), end)
+    low = min(low, end - 1)
+    return low, max(high, low + 1)
