@@ -76,9 +76,7 @@ def serve(settings: Settings) -> None:
             ending.callback(scheduler.stop)
         page = build_app(models, cache, store, synchroniser)
         if has_zero_gpu():
-            # What is to be moved to a borrowed GPU is packed up when the page is launched.
-            models.start()
-            models.wait()
+            models.load_here()
         try:
             _, address, public = page.launch(
                 server_name=settings.host,

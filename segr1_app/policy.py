@@ -37,6 +37,7 @@ from segr1_app.geometry import policy_frame
 from segr1_app.images import Picture
 from segr1_app.loading import check_memory, model_name, resolve_device, resolve_dtype
 from segr1_app.policy_files import PolicyCard, load_failure, policy_folder, read_card
+from segr1_app.space import has_zero_gpu
 
 MAX_PIXELS = 840 * 840
 """Upper bound of a policy's picture in pixels, where its processor would take more (Qwen2.5-VL: 12.8 million)."""
@@ -138,16 +139,18 @@ class VlmPolicy:
                 str(folder),
                 dtype=number,
                 attn_implementation=attention,
-                device_map=str(target),
+                # ZeroGPU imitates a GPU for the thread that imported it, and transformers reads weights in others.
+                device_map="cpu" if has_zero_gpu() else str(target),
                 use_safetensors=True,
                 output_loading_info=True,
                 **options,
             )
+            model, found = loaded
+            model = model.to(target).eval()
         except torch.OutOfMemoryError as error:
             raise ModelError(f"{source} does not fit into the memory of {target}: use a smaller --policy.") from error
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(load_failure(str(source), error)) from error
-        model, found = loaded
         if found["missing_keys"]:
             # transformers would go on with weights of chance in their place.
             lacking = sorted(found["missing_keys"])
@@ -157,7 +160,7 @@ class VlmPolicy:
         name = model_name(folder) if Path(source).is_dir() else str(source)
         card = read_card(folder)
         told = dialect if dialect != "auto" else card.dialect if card else None
-        return cls(model.eval(), processor, name, card, native_dialect(model.config.model_type, str(source), told))
+        return cls(model, processor, name, card, native_dialect(model.config.model_type, str(source), told))
 
     @property
     def model_id(self) -> str:

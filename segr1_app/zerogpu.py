@@ -15,7 +15,7 @@ from typing import Final
 import cv2
 import torch
 
-from segr1_app.domain import Prediction, SegR1Error
+from segr1_app.domain import ModelError, Prediction, SegR1Error
 from segr1_app.images import Picture
 from segr1_app.pipeline import Looked, Pipeline
 from segr1_app.segmenter import Sam2Segmenter
@@ -35,29 +35,35 @@ class ZeroPipeline(Pipeline):
         policy: tells frame and dialect, and is not run in this process.
         segmenter: on the CPU; gets the embeddings that were made on the GPU.
         border: what borrows the GPU.
+        refusal: what ``border`` raises when none is lent, or when it is taken back.
     """
 
     segmenter: Sam2Segmenter
     border: Border
+    refusal: type[Exception]
 
     def look(self, picture: Picture, instruction: str) -> Iterator[str | Looked]:
-        for part in self.border(picture, instruction):
-            if isinstance(part, SegR1Error):
-                raise part
-            if isinstance(part, Looked):
-                self.segmenter.remember(picture, part.embedding)
-            yield part
+        try:
+            for part in self.border(picture, instruction):
+                if isinstance(part, SegR1Error):
+                    raise part
+                if isinstance(part, Looked):
+                    self.segmenter.remember(picture, part.embedding)
+                yield part
+        except self.refusal as error:
+            raise ModelError(f"ZeroGPU lends no GPU for this: {error}") from error
 
     def run_together(self, asked: Sequence[tuple[Picture, str]]) -> list[Prediction]:
         return [self.run(picture, instruction) for picture, instruction in asked]
 
 
-def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter) -> ZeroPipeline:
+def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter, refusal: type[Exception]) -> ZeroPipeline:
     """The same pipeline, run on a borrowed GPU.
 
     Args:
         pipeline: of models on the GPU, which ZeroGPU moves there when it lends one.
         segmenter: the same one on the CPU.
+        refusal: what the ``spaces`` package raises when there is no GPU to lend; its text is for the visitor.
     """
 
     # A function of its own for every pipeline: a process that was forked keeps the models that were there then.
@@ -73,4 +79,4 @@ def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter) -> ZeroPipeline:
             yield error
 
     border: Border = import_module("spaces").GPU(look, duration=GPU_SECONDS)
-    return ZeroPipeline(pipeline.policy, segmenter, border)
+    return ZeroPipeline(pipeline.policy, segmenter, border, refusal)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub import SpaceHardware
 
 from segr1_app.cli import main
 from segr1_app.cli.deploy import ROOT, shipped
+from segr1_app.config import FULL_POLICY, FULL_SEGMENTER
 from tests.writable_hub import TOKEN, Hub, serving_hub
 
 
@@ -88,6 +90,11 @@ def test_the_front_matter_is_what_a_space_needs() -> None:
     told = yaml.safe_load(front)
     assert (told["sdk"], told["hf_oauth"], told["license"]) == ("gradio", True, "apache-2.0")
     assert (ROOT / told["app_file"]).is_file()
+    assert set(told["models"]) == {FULL_POLICY, FULL_SEGMENTER}
+    assert told["suggested_hardware"] in list(SpaceHardware)
+    assert len(told["short_description"]) <= 60, "the hub refuses a longer one"
+    # Of those that this code runs on, the one that ZeroGPU has, too.
+    assert told["python_version"] == "3.12"
     # The version that a Space installs is one that this project allows.
     import gradio
 

@@ -6,14 +6,27 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
 
+from segr1_app.config import Settings
+from segr1_app.domain import ModelError
+from segr1_app.pipeline import Pipeline
 from segr1_app.space import has_zero_gpu
 from segr1_app.ui import models
+from segr1_app.ui.models import LoadedModels, ModelHost
+from tests.e2e.serving import serving
+from tests.scenes import ellipse_scene
 
 ROOT = Path(__file__).resolve().parent.parent
+ZERO = {
+    "SPACES_ZERO_GPU": "true",
+    "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "zerogpu"), str(ROOT), os.environ.get("PYTHONPATH", "")]),
+}
 
 
 @pytest.mark.parametrize(("value", "told"), [("true", True), ("1", True), ("false", False), ("", False)])
@@ -29,10 +42,10 @@ def test_elsewhere_nothing_is_borrowed_and_no_package_is_needed() -> None:
 
 @pytest.mark.slow
 def test_policy_and_encoder_run_in_another_process_and_clicks_in_this_one(tmp_path: Path) -> None:
-    path = os.pathsep.join([str(ROOT / "tests" / "zerogpu"), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"SPACES_ZERO_GPU": "true", "PYTHONPATH": path}
     command = [sys.executable, "-m", "tests.zerogpu.borrowing", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | ZERO, capture_output=True, text=True, check=False, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["pieces"] > 1
@@ -42,5 +55,31 @@ def test_policy_and_encoder_run_in_another_process_and_clicks_in_this_one(tmp_pa
     assert told["stages"] == ["decode", "encode", "policy", "total"]
     assert told["ran_here"] == []
     assert "instruction" in told["refusal"].lower()
+    assert told["no_gpu"].startswith("ZeroGPU lends no GPU for this: ")
     assert told["begun"] == 2
     assert told["same_after_a_change"]
+
+
+@pytest.mark.slow
+def test_the_app_has_its_models_before_it_is_served(tmp_path: Path) -> None:
+    """They can be loaded in the main thread only; see `tests.zerogpu.spaces`."""
+    photograph = tmp_path / "egg.png"
+    Image.fromarray(ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))[0].pixels).save(photograph)
+    asked = {"SEGR1_MODELS": "embedded", "SEGR1_DTYPE": "float32"}
+    with serving(tmp_path, **ZERO, **asked) as (url, _):
+        with urllib.request.urlopen(f"{url}healthz") as answer:
+            assert json.load(answer)["models"] == "ready"
+        found = Client(url, verbose=False).predict(
+            handle_file(photograph), "Identify and segment all the primary objects.", api_name="/predict"
+        )
+    assert found["objects"], (tmp_path / "app.log").read_text()
+
+
+def test_other_models_need_another_start(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline) -> None:
+    host = ModelHost(Settings(models="embedded"), lambda _: LoadedModels(pipeline, "cuda:0", ""))
+    host.load_here()
+    assert host.status.state == "ready"
+    monkeypatch.setattr(models, "has_zero_gpu", lambda: True)
+    with pytest.raises(ModelError, match="when the Space starts: name them in its variables SEGR1_MODELS"):
+        host.switch("a/b")
+    assert host.pipeline() is pipeline

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import gradio as gr
+
 from segr1_app.checkpoint import checkpoint_hash
 from segr1_app.choosing import EMBEDDED, choose_models, embedded_pair, gpu_lack
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, Settings
@@ -95,11 +97,29 @@ class ModelHost:
             self._checkpoint = policy, checkpoint_hash(policy)
         return self._checkpoint[1]
 
+    def load_here(self) -> None:
+        """Load the models in this thread, and return when they are loaded or have failed to.
+
+        ZeroGPU imitates a GPU for the thread that imported it only, and packs up what was moved there until the page is
+        launched: a thread that loads behind the page would come too late, and find no GPU.
+        """
+        with self._beginning:
+            self._begun = True
+        self._work()
+
     def switch(self, policy: str) -> None:
         """Use another policy from now on; whoever asks for the pipeline waits until it is loaded.
 
         The old one is let go first: two large ones would not fit beside each other.
+
+        Raises:
+            ModelError: on ZeroGPU, where models are chosen at the start.
         """
+        if has_zero_gpu():
+            raise ModelError(
+                "On ZeroGPU models are loaded when the Space starts: name them in its variables SEGR1_MODELS, "
+                "SEGR1_POLICY and SEGR1_SEGMENTER."
+            )
         with self.turn:
             if self._begun:
                 self._settled.wait()
@@ -176,7 +196,8 @@ class ModelHost:
             )
             if self._choice.missing:
                 lack = gpu_lack(self._settings.device)
-                status = replace(status, reason=f"{EMBEDDED} {lack}." if lack else status.reason, offered=not lack)
+                offered = not lack and not has_zero_gpu()
+                status = replace(status, reason=f"{EMBEDDED} {lack}." if lack else status.reason, offered=offered)
             if status.offered:
                 logger.warning("%s The page offers to fetch them, and so does: %s", status.reason, DOWNLOAD_COMMAND)
         except SegR1Error as error:
@@ -223,7 +244,7 @@ def load(settings: Settings) -> LoadedModels:
         from segr1_app.segmenter import Sam2Segmenter  # noqa: PLC0415
         from segr1_app.zerogpu import on_zero_gpu  # noqa: PLC0415
 
-        pipeline = on_zero_gpu(pipeline, Sam2Segmenter.load(settings.segmenter, device="cpu"))
+        pipeline = on_zero_gpu(pipeline, Sam2Segmenter.load(settings.segmenter, device="cpu"), gr.Error)
     return LoadedModels(
         pipeline=pipeline,
         device=str(policy.device),
