@@ -1,8 +1,8 @@
 """Measure full-size models on a GPU: ``python -m tests.benchmarks.gpu``; prints one table, ready for the README.
 
 The models have the true dimensions of Qwen2.5-VL-3B and SAM2.1-large and weights of chance, because speed and memory
-do not depend on what the weights say. Without a GPU nothing is measured; ``--tiny`` runs the same code with the
-embedded models' sizes anywhere, to see that it works: its figures mean nothing.
+do not depend on what the weights say. Without a GPU nothing is measured; ``--tiny`` runs the same code, which builds
+models of the same kind with a thousandth of the weights, anywhere, to see that it works: its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# What is measured is one card; and trl refuses a process that sees several.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
 
 import cv2
 import numpy as np
@@ -30,6 +32,7 @@ from sam2.build_sam import build_sam2
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from transformers import (
     GenerationConfig,
+    PrinterCallback,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
@@ -41,14 +44,14 @@ from transformers.trainer_utils import SaveStrategy
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from segr1_app.codec import format_completion
-from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
+from segr1_app.config import DEFAULT_POLICY
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 from segr1_app.geometry import rescale_objects
 from segr1_app.images import picture_from_array
 from segr1_app.policy import VlmPolicy
 from segr1_app.rewards import Truth
 from segr1_app.segmenter import Sam2Segmenter
-from tests.benchmarks.models import INSTRUCTION, alternate, scene
+from tests.benchmarks.models import INSTRUCTION, alternate, scene, seconds
 from train.data import SCENE, Example, Plan, Row
 from train.grpo import LORA_CONFIG, make_trainer
 from train.grpo_setup import GrpoSetup
@@ -57,6 +60,9 @@ from train.scenes import draw_scene
 
 PROMPT = ObjectPrompt(Box(200, 120, 440, 360), (Point(320, 240, 1),))
 Figures = dict[str, float]
+
+
+GOALS = {"reward / step": 0.1, **{f"{part}, peak memory, GB": 80.0 for part in ("policy", "segmenter", "GRPO step")}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class Size:
         group: completions per picture of the GRPO step.
         completion: most tokens of one of them.
         rounds: measurements of each; medians are told.
+        language, vision: the policy's dimensions, as its configuration has them.
+        segmenter: a configuration of the sam2 package, and what is changed in it.
     """
 
     picture: int
@@ -76,59 +84,95 @@ class Size:
     group: int
     completion: int
     rounds: int
+    language: Mapping[str, Any]
+    vision: Mapping[str, Any]
+    segmenter: tuple[str, list[str]]
 
 
-FULL = Size(picture=840, tokens=256, group=8, completion=400, rounds=5)
-TINY = Size(picture=168, tokens=8, group=2, completion=8, rounds=1)
+FULL = Size(
+    picture=840,
+    tokens=256,
+    group=8,
+    completion=400,
+    rounds=5,
+    language={
+        "vocab_size": 151_936,
+        "hidden_size": 2048,
+        "intermediate_size": 11_008,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+    },
+    vision={"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "out_hidden_size": 2048},
+    segmenter=("configs/sam2.1/sam2.1_hiera_l.yaml", []),
+)
+TINY = Size(
+    picture=168,
+    tokens=8,
+    group=2,
+    completion=8,
+    rounds=1,
+    language={
+        "vocab_size": 2000,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
+    },
+    vision={"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64}
+    | {"fullatt_block_indexes": [1]},
+    segmenter=("configs/sam2.1/sam2.1_hiera_t.yaml", ["++model.image_size=256"]),
+)
 
 
-def full_policy(device: str, size: Size) -> VlmPolicy:
-    """A policy with the dimensions of Qwen2.5-VL-3B-Instruct, in bfloat16, which never stops by itself."""
-    tokenizer = VlmPolicy.load(DEFAULT_POLICY, device="cpu").processor.tokenizer
+def policy_of_chance(device: str, size: Size) -> VlmPolicy:
+    """A policy with the dimensions of Qwen2.5-VL-3B-Instruct, or smaller ones, in bfloat16."""
+    embedded = VlmPolicy.load(DEFAULT_POLICY, device="cpu").processor
+    tokenizer = embedded.tokenizer
+    # A model of chance writes any token of its vocabulary: each has to have a text.
+    words = size.language["vocab_size"] - len(tokenizer)
+    tokenizer.add_tokens([f" word{number}" for number in range(words)])
     names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_end|>", "<|pad|>")
     image, video, start, end, stop, pad = tokenizer.convert_tokens_to_ids(list(names))
     config = Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": 151_936,
-            "hidden_size": 2048,
-            "intermediate_size": 11_008,
-            "num_hidden_layers": 36,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 2,
+            **size.language,
             "max_position_embeddings": 128_000,
             "rms_norm_eps": 1e-6,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
             "tie_word_embeddings": True,
             "eos_token_id": stop,
             "pad_token_id": pad,
         },
-        vision_config={"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16}
-        | {"out_hidden_size": 2048},
+        vision_config=dict(size.vision),
         image_token_id=image,
         video_token_id=video,
         vision_start_token_id=start,
         vision_end_token_id=end,
         tie_word_embeddings=True,
     )
-    attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
+    attention = "flash_attention_2" if device == "cuda" and is_flash_attn_2_available() else "sdpa"
     with torch.device(device):
         model = Qwen2_5_VLForConditionalGeneration._from_config(
             config, dtype=torch.bfloat16, attn_implementation=attention
         )
     images = Qwen2VLImageProcessor(size={"shortest_edge": 56 * 56, "longest_edge": size.picture**2})
-    template = VlmPolicy.load(DEFAULT_POLICY, device="cpu").processor.chat_template
-    processor = Qwen2_5_VLProcessor(images, tokenizer, Qwen2VLVideoProcessor(), chat_template=template)
-    return VlmPolicy(model.eval(), processor, "3B of chance")
+    processor = Qwen2_5_VLProcessor(images, tokenizer, Qwen2VLVideoProcessor(), chat_template=embedded.chat_template)
+    return VlmPolicy(model.eval(), processor, f"{model.num_parameters() / 1e9:.2f}B of chance")
+
+
+def segmenter_of_chance(device: str, size: Size) -> Sam2Segmenter:
+    """A segmenter with the dimensions of SAM2.1-large, or smaller ones, that remembers no picture."""
+    config, changes = size.segmenter
+    model = build_sam2(config, device=device, hydra_overrides_extra=changes)
+    return Sam2Segmenter(model, "of chance", cache_bytes=0)
 
 
 def silenced(policy: VlmPolicy) -> list[int]:
-    """Tokens that a model of chance must not write: those without a text, and those that stand for pictures."""
-    tokenizer = policy.processor.tokenizer
-    return [*tokenizer.all_special_ids, *range(len(tokenizer), policy.model.config.text_config.vocab_size)] + [
-        token
-        for name in ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
-        if (token := tokenizer.convert_tokens_to_ids(name)) is not None
-    ]
+    """Tokens that a model of chance must not write: they stand for pictures, or end the text."""
+    return list(policy.processor.tokenizer.all_special_ids)
 
 
 def fix_length(policy: VlmPolicy, tokens: int) -> None:
@@ -149,10 +193,10 @@ def measure_policy(policy: VlmPolicy, size: Size) -> Figures:
     picture = scene(size.picture, size.picture, seed=1)
     first: list[float] = []
 
-    def ours(_: int) -> None:
+    def ours(round_: int) -> None:
         started = time.perf_counter()
         for number, _piece in enumerate(policy.stream(picture, INSTRUCTION)):
-            if number == 0:
+            if number == 0 and round_ >= 0:
                 first.append(time.perf_counter() - started)
 
     def bare(_: int) -> None:
@@ -161,15 +205,15 @@ def measure_policy(policy: VlmPolicy, size: Size) -> Figures:
         synchronize(policy.device)
 
     found = alternate(ours, bare, size.rounds)
-    eight = seconds_of(lambda: policy.sample(picture, INSTRUCTION, size.group, temperature=1.0), policy.device)
+    drawn = median_seconds(lambda: policy.sample(picture, INSTRUCTION, size.group), size.rounds)
     batch = [(scene(size.picture, size.picture, seed), INSTRUCTION) for seed in range(size.group)]
-    together = seconds_of(lambda: policy.complete(batch), policy.device)
+    together = median_seconds(lambda: policy.complete(batch), size.rounds)
     return {
         "policy, tokens/s": size.tokens / found.ours,
         "bare generate, tokens/s": size.tokens / found.bare,
         "policy / bare generate, time": found.ratio,
         "first text, s": statistics.median(first),
-        f"{size.group} samples of one picture, tokens/s": size.group * size.tokens / eight,
+        f"{size.group} samples of one picture, tokens/s": size.group * size.tokens / drawn,
         f"{size.group} pictures at once, tokens/s": size.group * size.tokens / together,
     }
 
@@ -235,6 +279,7 @@ def measure_step(policy: VlmPolicy, segmenter: Sam2Segmenter, size: Size) -> Fig
         config = setup.trainer_config(Path(folder), rows=len(rows), seed=0, device=str(policy.device), report_to="none")
         config.save_strategy = SaveStrategy.NO
         trainer = make_trainer(setup, config, Plan(rows, ()), policy, segmenter)
+        trainer.remove_callback(PrinterCallback)  # it would write into the table
         clock = StepClock(policy.device)
         trainer.add_callback(clock)
         trainer._generate = clock.timed("generation", trainer._generate)
@@ -316,11 +361,10 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds_of(call: Callable[[], object], device: torch.device) -> float:
-    started = time.perf_counter()
+def median_seconds(call: Callable[[], object], rounds: int) -> float:
+    """Of a call whose result is text, so that nothing of it is left on the GPU; after one to warm up."""
     call()
-    synchronize(device)
-    return time.perf_counter() - started
+    return statistics.median(seconds(call) for _ in range(rounds))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -336,29 +380,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size, device = (TINY if given.tiny else FULL), "cuda" if on_gpu else "cpu"
     card = torch.cuda.get_device_name() if on_gpu else "CPU"
     print(f"{datetime.now(UTC):%Y-%m-%d}, {card}, torch {torch.__version__}{', tiny' if given.tiny else ''}\n")
-    print(f"| {'measured':44} | {'median':>10} |\n|{'-' * 46}|{'-' * 11}:|")
+    print(f"| {'measured':44} | {'median':>10} | {'goal':>6} |\n|{'-' * 46}|{'-' * 11}:|{'-' * 7}:|")
     torch.manual_seed(0)
-    if given.tiny:
-        policy = VlmPolicy.load(DEFAULT_POLICY, device=device)
-        segmenter = Sam2Segmenter.load(DEFAULT_SEGMENTER, device=device)
-    else:
-        policy = full_policy(device, size)
-        segmenter = Sam2Segmenter(
-            build_sam2("configs/sam2.1/sam2.1_hiera_l.yaml", device=device), "large of chance", cache_bytes=0
-        )
-    parts: list[Callable[[], Figures]] = [
-        lambda: measure_policy(policy, size),
-        lambda: measure_segmenter(segmenter, size),
-        lambda: measure_step(policy, segmenter, size),
-    ]
-    for part in parts:
+    policy, segmenter = policy_of_chance(device, size), segmenter_of_chance(device, size)
+    parts: dict[str, Callable[[], Figures]] = {
+        "policy": lambda: measure_policy(policy, size),
+        "segmenter": lambda: measure_segmenter(segmenter, size),
+        "GRPO step": lambda: measure_step(policy, segmenter, size),
+    }
+    for part, measure in parts.items():
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
-        figures = part()
+        figures = measure()
         if on_gpu:
-            figures["  peak memory, GB"] = torch.cuda.max_memory_allocated() / 1e9
+            figures[f"{part}, peak memory, GB"] = torch.cuda.max_memory_allocated() / 1e9
         for name, value in figures.items():
-            print(f"| {name:44} | {value:10.3f} |", flush=True)
+            goal = f"{GOALS[name]:g}" if name in GOALS else ""
+            print(f"| {name:44} | {value:10.3f} | {goal:>6} |", flush=True)
     return 0
 
 
