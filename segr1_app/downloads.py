@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,11 @@ from tqdm import tqdm
 
 from segr1_app.domain import ModelError
 from segr1_app.hub import HubModel
+
+logger = logging.getLogger(__name__)
+
+LOGGED_SHARE = 0.1
+"""Of the bytes, after which the log tells again how far a download is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Download:
         self._lock = threading.Lock()
         self._state = DownloadState()
         self._began = 0.0
-        self._before = 0
+        self._before = self._logged = 0
 
     @property
     def state(self) -> DownloadState:
@@ -68,20 +74,24 @@ class Download:
             if self._state.state == "running":
                 return
             self._state, self._began, self._before = DownloadState("running"), time.monotonic(), 0
+            self._logged = 0
         threading.Thread(target=self._work, name="download", daemon=True).start()
 
     def _work(self) -> None:
         ending = DownloadState("failed", trouble="The download failed; the terminal shows what happened.")
         try:
             self._tell(total=self.size())
+            logger.info("Downloading %s: %s", self._names(), _gigabytes(self._state.total))
             for model in self._models:
                 model.fetch(_counter(lambda done: self._tell(done=self._before + done)))
                 self._before = self._state.done
             # Before it is told to be done, so that whoever reads that finds the models in use.
             self._finished()
             ending = DownloadState("done", self._state.total, self._state.total, time.monotonic() - self._began)
+            logger.info("Downloaded %s in %.0f s", self._names(), ending.seconds)
         except ModelError as error:
             ending = DownloadState("failed", self._state.done, self._state.total, trouble=str(error))
+            logger.warning("%s", error)
         finally:
             # Anything unforeseen goes on to the thread's own traceback.
             self._state = ending
@@ -92,6 +102,12 @@ class Download:
         furthest = state.done if done is None else max(done, state.done)
         seconds = time.monotonic() - self._began
         self._state = DownloadState("running", furthest, state.total if total is None else total, seconds)
+        if furthest >= self._logged + LOGGED_SHARE * self._state.total > 0:
+            self._logged = furthest
+            logger.info("Downloaded %s of %s", _gigabytes(furthest), _gigabytes(self._state.total))
+
+    def _names(self) -> str:
+        return " and ".join(model.repo_id for model in self._models)
 
 
 def _counter(tell: Callable[[int], None]) -> type[Any]:
@@ -108,3 +124,7 @@ def _counter(tell: Callable[[int], None]) -> type[Any]:
             return moved
 
     return Counter
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB"

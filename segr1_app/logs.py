@@ -11,6 +11,9 @@ from typing import Final
 FIELDS: Final = ("act", "endpoint", "person", "seconds", "failure")
 """What an event may say beside its sentence, by ``extra=``."""
 
+TOLD: Final = ("segr1_app.ui.models", "segr1_app.downloads")
+"""Who is heard in any case: which models run and why, and how far their download is."""
+
 
 class JsonFormatter(logging.Formatter):
     """An event as one line: time, level, logger, sentence, and what else it says."""
@@ -29,9 +32,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_as(form: str) -> None:
-    """Send every event to standard error: all of them as "json", only what went wrong as "text"."""
+    """Send events to standard error: all of them as "json"; as "text" what went wrong, and what `TOLD` says."""
     handler = logging.StreamHandler(sys.stderr)
     if form == "json":
         handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("segr1_app").setLevel(logging.INFO if form == "json" else logging.WARNING)
+    for name in TOLD:
+        logging.getLogger(name).setLevel(logging.INFO)

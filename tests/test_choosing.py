@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from segr1_app import choosing, downloads
-from segr1_app.choosing import FULL_MEMORY, FULL_MODELS, choose_models
+from segr1_app import downloads
+from segr1_app.choosing import FULL_MODELS, choose_models
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, FULL_POLICY, FULL_SEGMENTER, Settings
 from segr1_app.domain import ModelError
 from segr1_app.downloads import Download, DownloadState
@@ -59,7 +59,7 @@ def pair(settings: Settings) -> tuple[str, str]:
 def test_the_full_pair_runs_where_it_is_cached_and_a_gpu_is_there(
     hub: Hub, gpu: Callable[[float], None], tmp_path: Path
 ) -> None:
-    gpu(FULL_MEMORY)
+    gpu(14e9)
     choice = choose_models(Settings())
     assert pair(choice.settings) == EMBEDDED
     assert choice.missing
@@ -92,6 +92,20 @@ def test_what_is_named_is_taken() -> None:
     assert (pair(both.settings), both.reason) == (("a/b", "c"), "")
 
 
+def test_only_what_is_left_open_is_chosen(hub: Hub, gpu: Callable[[float], None], tmp_path: Path) -> None:
+    gpu(3e9)
+    named = Settings(policy="geshang/Seg-R1-7B")
+    choice = choose_models(named)
+    assert pair(choice.settings) == ("geshang/Seg-R1-7B", str(DEFAULT_SEGMENTER))
+    assert choice.reason == "The embedded segmenter runs, because the full weights are not downloaded."
+    assert [model.repo_id for model in choice.open] == [FULL_SEGMENTER]
+    # Of the other full policy nothing is wanted.
+    put_in_cache(tmp_path / "cache", FULL_SEGMENTER, {"large.pt": hub.repositories[FULL_SEGMENTER] / "large.pt"})
+    choice = choose_models(named)
+    assert pair(choice.settings) == ("geshang/Seg-R1-7B", FULL_SEGMENTER)
+    assert choice.reason.startswith("The full segmenter runs")
+
+
 def finished(download: Download) -> DownloadState:
     deadline = time.monotonic() + 60
     while download.state.state == "running":
@@ -100,7 +114,10 @@ def finished(download: Download) -> DownloadState:
     return download.state
 
 
-def test_a_download_tells_its_size_and_progress_and_goes_on_after_a_failure(hub: Hub) -> None:
+def test_a_download_tells_its_size_and_progress_and_goes_on_after_a_failure(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "segr1_app.downloads")
     arrived: list[bool] = []
     download = Download(FULL_MODELS, lambda: arrived.append(True))
     handlers = DownloadHandlers(download)
@@ -119,6 +136,11 @@ def test_a_download_tells_its_size_and_progress_and_goes_on_after_a_failure(hub:
     assert (whole.state, whole.done, whole.total) == ("done", 1_000_000, 1_000_000)
     assert arrived == [True]
     assert all(model.cached() for model in FULL_MODELS)
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0] == f"Downloading {FULL_POLICY} and {FULL_SEGMENTER}: 0.00 GB"
+    assert any(line.startswith("Downloaded 0.00 GB of") for line in told)
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+    assert told[-1].startswith(f"Downloaded {FULL_POLICY} and {FULL_SEGMENTER} in")
 
 
 def test_every_byte_is_counted_once() -> None:
@@ -141,7 +163,7 @@ def test_the_app_takes_the_full_pair_once_it_is_there(
         loads.append(pair(settings))
         return LoadedModels(pipeline, "cuda", "")
 
-    gpu(FULL_MEMORY)
+    gpu(14e9)
     models = ModelHost(Settings(), load)
     models.pipeline()
     assert models.status.offered
@@ -166,7 +188,7 @@ def test_nothing_is_offered_where_it_would_not_run(
     models = ModelHost(Settings(device="cpu"), lambda _: LoadedModels(pipeline, "cpu", ""))
     models.pipeline()
     assert not models.status.offered
-    assert models.status.reason == f"{choosing.EMBEDDED} the full ones need a GPU, not cpu."
+    assert models.status.reason == "The embedded models run, because the full weights need a GPU, not cpu."
 
 
 def test_models_that_cannot_be_had_leave_their_place_to_the_embedded_ones(

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal
 import gradio as gr
 
 from segr1_app.checkpoint import checkpoint_hash
-from segr1_app.choosing import EMBEDDED, choose_models, embedded_pair, gpu_lack
+from segr1_app.choosing import FULL_MODELS, choose_models, embedded_because, embedded_pair
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, Settings
 from segr1_app.domain import ModelError, SegR1Error
 from segr1_app.space import has_zero_gpu
 
 if TYPE_CHECKING:
+    from segr1_app.hub import HubModel
     from segr1_app.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,11 @@ class ModelHost:
     def settings(self) -> Settings:
         """What the models are loaded from; names both."""
         return self._settings
+
+    @property
+    def downloads(self) -> tuple[HubModel, ...]:
+        """The full models that would run in place of embedded ones."""
+        return self._choice.open or FULL_MODELS
 
     @property
     def checkpoint(self) -> str:
@@ -195,11 +201,13 @@ class ModelHost:
                 reason=self._choice.reason,
             )
             if self._choice.missing:
-                lack = gpu_lack(self._settings.device)
-                offered = not lack and not has_zero_gpu()
-                status = replace(status, reason=f"{EMBEDDED} {lack}." if lack else status.reason, offered=offered)
+                lack = self._choice.lack()
+                reason = embedded_because(self._choice.open, lack) if lack else status.reason
+                status = replace(status, reason=reason, offered=not lack and not has_zero_gpu())
             if status.offered:
-                logger.warning("%s The page offers to fetch them, and so does: %s", status.reason, DOWNLOAD_COMMAND)
+                logger.info("%s The page offers to fetch them, and so does: %s", status.reason, DOWNLOAD_COMMAND)
+            elif status.reason:
+                logger.info("%s", status.reason)
         except SegR1Error as error:
             status = replace(status, state="failed", failure=str(error))
         finally:

@@ -13,7 +13,6 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from segr1_app.access import access_of
-from segr1_app.choosing import FULL_MODELS
 from segr1_app.config import Settings
 from segr1_app.domain import StoreError
 from segr1_app.downloads import Download
@@ -154,7 +153,7 @@ def build_header(models: ModelHost, gate: Gate, synchroniser: Synchroniser | Non
 
     calls = [gate.page(sync_state, Act.LOOK)]
     if gate.access.possible(Act.ADMINISTER):
-        handlers = DownloadHandlers(Download(FULL_MODELS, models.choose_again))
+        handlers = DownloadHandlers(Download(models.downloads, models.choose_again))
         for method in (handlers.download_size, handlers.download_models, handlers.download_state):
             gate.publish(method, Act.ADMINISTER)
             calls.append(gate.page(method, Act.ADMINISTER))
