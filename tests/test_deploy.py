@@ -34,16 +34,24 @@ def test_a_dry_run_says_everything_and_needs_no_network(capsys: pytest.CaptureFi
     arguments = ["ada/studio", "--private", "--dataset", "ada/work", "--hardware", "a100-large", "--dry-run"]
     assert main(["deploy", *arguments]) == 0
     text = capsys.readouterr().out
-    for part in (
-        "private Space ada/studio",
-        "private dataset ada/work",
-        "secret HF_TOKEN",
-        "SEGR1_MODELS to full",
-        "a100-large",
-    ):
-        assert part in text
+    steps = [line[3:] for line in text.splitlines() if line[:1].isdigit()]
+    assert [step.partition(",")[0] for step in steps] == [
+        "Make the private Space ada/studio",
+        "Ask for the hardware a100-large",
+        "Make the private dataset ada/work",
+        "Set the secret HF_TOKEN of ada/studio",
+        "Set the variable SEGR1_MODELS of ada/studio to full",
+        "Set the variable SEGR1_DATASET of ada/studio to ada/work",
+        f"Upload {len(shipped())} files ({sum(file.stat().st_size for file in shipped()) / 2**20:.0f} MiB) of {ROOT}",
+    ]
+    assert "nothing is, and no network is asked" in text
     assert main(["deploy", "ada/studio", "--dry-run"]) == 0
-    assert "dataset" not in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "dataset" not in text
+    assert "hardware" not in text
+    # A Space that had a GPU before goes back to the small models.
+    assert main(["deploy", "ada/studio", "--hardware", "cpu-basic", "--dry-run"]) == 0
+    assert "SEGR1_MODELS of ada/studio to embedded" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -52,6 +60,7 @@ def test_a_space_is_made_of_what_runs(hub: Hub) -> None:
         done = deploy("ada/studio", "--dataset", "ada/work", "--hardware", "t4-small", **hub.environ)
         assert done.returncode == 0, done.stderr
     assert [(made["name"], made["type"]) for made in hub.created] == [("studio", "space"), ("work", "dataset")]
+    assert hub.created[0]["hardware"] == "t4-small"
     assert hub.created[1]["visibility"] == "private"
     settings = {(where, content.get("key") or "flavor"): content for where, content in hub.settings}
     assert settings["ada/studio/secrets", "HF_TOKEN"]["value"] == TOKEN
@@ -80,9 +89,14 @@ def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None
     assert "hf auth login" in without.stderr
     wrong = deploy("ada/studio", **{**hub.environ, "HF_TOKEN": "hf_other"})
     assert "may not be written to" in wrong.stderr
+    hub.public.add("ada/work")
+    public = deploy("ada/studio", "--dataset", "ada/work", **hub.environ)
+    assert (public.returncode, public.stderr.count("\n")) == (1, 1)
+    assert "'ada/work' is public, and what is annotated would be, too" in public.stderr
+    assert not hub.settings, "no token was handed over"
     assert "no OWNER/NAME" in deploy("studio").stderr
     assert "is none of cpu-basic" in deploy("ada/studio", "--hardware", "abacus", "--dry-run").stderr
-    assert "SEGR1_MODELS to full" in deploy("ada/studio", "--hardware", "zero-a10g", "--dry-run").stdout
+    assert "of ada/studio to full" in deploy("ada/studio", "--hardware", "zero-a10g", "--dry-run").stdout
 
 
 def test_the_front_matter_is_what_a_space_needs() -> None:

@@ -28,11 +28,13 @@ class Hub:
 
     Attributes:
         down: whether it answers everything with an error, as in an outage.
+        public: datasets that everybody may see.
     """
 
     root: Path
     url: str = ""
     down: bool = False
+    public: set[str] = field(default_factory=set)
     created: list[dict[str, Any]] = field(default_factory=list)
     settings: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -80,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
         match parts:
             case ["api", kind, owner, name, "tree", _, *_]:
                 self._tree(kind, f"{owner}/{name}")
+            case ["api", "datasets", owner, name]:
+                self._json({"id": f"{owner}/{name}", "private": f"{owner}/{name}" not in self.hub.public})
             case [kind, owner, name, "resolve", _, *path]:
                 self._file(self.hub.repo(kind, f"{owner}/{name}").joinpath(*path))
             case ["api", "whoami-v2"]:

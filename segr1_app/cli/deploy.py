@@ -28,8 +28,6 @@ SHIPPED: Final = (
 )
 """What a Space is made of: no tests, and nothing that lies about."""
 LEFT_OUT: Final = ("**/__pycache__/**",)
-FULL_MODELS: Final = {"SEGR1_MODELS": "full"}
-"""What runs where there is a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +44,19 @@ def add_command(commands: Any) -> None:
         "deploy",
         help="put the app on a Hugging Face Space",
         description="Make or update a Space from this code, and the private dataset that keeps what is annotated "
-        "there. The Space's owner is its admin; name others in its variables SEGR1_ADMINS, SEGR1_REVIEWERS and "
-        "SEGR1_ANNOTATORS. The token is that of 'hf auth login', or HF_TOKEN. With --dataset the Space gets one of its "
-        "own as a secret, from SEGR1_SPACE_TOKEN, else the same: one that may write to this dataset only is safer.",
+        "there. The account that owns the Space is its admin; name others in its variables SEGR1_ADMINS, "
+        "SEGR1_REVIEWERS and SEGR1_ANNOTATORS, and at least one where the owner is an organisation, as which nobody "
+        "signs in. The token is that of 'hf auth login', or HF_TOKEN. With --dataset the Space gets one of its "
+        "own as a secret, from SEGR1_SPACE_TOKEN, else the same: one that may write to this dataset only is safer. "
+        "Where the Space is there already, what is asked for is changed, and this code takes the place of what it has.",
     )
     parser.add_argument("space", metavar="OWNER/NAME", help="the Space")
     parser.add_argument("--private", action="store_true", help="show a new Space to nobody but its owner")
     parser.add_argument(
         "--hardware",
         metavar="NAME",
-        help="what it runs on, such as t4-small or a100-large; anything but cpu-… gets the full-size models "
-        "(default: as it is; cpu-basic for a new one)",
+        help="what it runs on, such as cpu-basic, l4x1 or zero-a10g; with a GPU the full-size models run, else the "
+        "embedded ones (default: as it is; cpu-basic for a new one)",
     )
     parser.add_argument("--dataset", metavar="OWNER/NAME", help="private dataset for the annotations (default: none)")
     parser.add_argument(
@@ -77,9 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise SettingsError(f"'{name}' is no OWNER/NAME.")
     steps = plan(arguments.space, arguments.private, arguments.hardware, arguments.dataset)
     if arguments.dry_run:
-        for step in steps:
-            print(step.words)  # noqa: T201
-        print(f"\nFiles: {len(shipped())} of {ROOT}, {sum(file.stat().st_size for file in shipped()) / 2**20:.0f} MiB")  # noqa: T201
+        print("This is what would be done; nothing is, and no network is asked.")  # noqa: T201
+        for number, step in enumerate(steps, start=1):
+            print(f"{number}. {step.words}")  # noqa: T201
         return 0
 
     from huggingface_hub import HfApi, get_token  # noqa: PLC0415 - half a second
@@ -102,44 +102,53 @@ def run(arguments: argparse.Namespace) -> int:
 def plan(
     space: str, private: bool, hardware: str | None, dataset: str | None, environ: Mapping[str, str] = os.environ
 ) -> list[Step]:
-    """What to do, in this order: the code comes last but for the hardware, so that it starts with its settings.
+    """What to do, in this order: the code comes last, so that it starts with its settings and on its hardware.
 
     Raises:
         SettingsError: for hardware that there is not.
     """
     from huggingface_hub import SpaceHardware  # noqa: PLC0415 - half a second that no other command waits for
 
+    from segr1_app.sync.hub import make_private_dataset  # noqa: PLC0415
+
     if hardware and hardware not in list(SpaceHardware):
         raise SettingsError(f"--hardware {hardware} is none of {', '.join(SpaceHardware)}.")
-    kind = "private" if private else "public"
+    flavour = SpaceHardware(hardware) if hardware else None
     steps = [
         Step(
-            f"Make the {kind} Space {space}, unless it is there",
-            lambda api: api.create_repo(space, repo_type="space", space_sdk="gradio", private=private, exist_ok=True),
+            f"Make the {'private' if private else 'public'} Space {space}, unless it is there",
+            lambda api: api.create_repo(
+                space, repo_type="space", space_sdk="gradio", space_hardware=flavour, private=private, exist_ok=True
+            ),
         )
     ]
     variables: dict[str, str] = {}
-    if hardware and not hardware.startswith("cpu-"):
-        variables |= FULL_MODELS
+    if flavour:
+        steps.append(
+            Step(f"Ask for the hardware {flavour.value}", lambda api: api.request_space_hardware(space, flavour)),
+        )
+        # Also where nothing but the usual is wanted: the Space may have run on other hardware before.
+        variables["SEGR1_MODELS"] = "embedded" if flavour.startswith("cpu-") else "full"
     if dataset:
         variables["SEGR1_DATASET"] = dataset
-        steps.append(
-            Step(
-                f"Make the private dataset {dataset}, unless it is there",
-                lambda api: api.create_repo(dataset, repo_type="dataset", private=True, exist_ok=True),
-            )
-        )
         source = "SEGR1_SPACE_TOKEN" if environ.get("SEGR1_SPACE_TOKEN") else "the token of this command"
-        steps.append(
+        steps += [
             Step(
-                f"Set the secret HF_TOKEN, from {source}",
+                f"Make the private dataset {dataset}, unless it is there; go no further if it is there and public",
+                lambda api: make_private_dataset(api, dataset),
+            ),
+            Step(
+                f"Set the secret HF_TOKEN of {space}, from {source}",
                 lambda api: api.add_space_secret(space, "HF_TOKEN", environ.get("SEGR1_SPACE_TOKEN") or _token()),
-            )
-        )
+            ),
+        ]
     steps += [_variable(space, name, value) for name, value in variables.items()]
+    files = shipped()
+    size = sum(file.stat().st_size for file in files) / 2**20
     steps.append(
         Step(
-            f"Upload {', '.join(SHIPPED)}",
+            f"Upload {len(files)} files ({size:.0f} MiB) of {ROOT}, and delete what {space} has in their place:\n"
+            f"   {', '.join(SHIPPED)}",
             lambda api: api.upload_folder(
                 repo_id=space,
                 repo_type="space",
@@ -151,13 +160,6 @@ def plan(
             ),
         )
     )
-    if hardware:
-        steps.append(
-            Step(
-                f"Ask for the hardware {hardware}",
-                lambda api: api.request_space_hardware(space, SpaceHardware(hardware)),
-            )
-        )
     return steps
 
 
@@ -168,7 +170,9 @@ def shipped() -> list[Path]:
 
 
 def _variable(space: str, name: str, value: str) -> Step:
-    return Step(f"Set the variable {name} to {value}", lambda api: api.add_space_variable(space, name, value))
+    return Step(
+        f"Set the variable {name} of {space} to {value}", lambda api: api.add_space_variable(space, name, value)
+    )
 
 
 def _token() -> str:

@@ -46,7 +46,7 @@ class HubRemote:
     def files(self) -> dict[str, int]:
         with reached(self._where):
             if not self._made:
-                self._api.create_repo(self._dataset, repo_type="dataset", private=True, exist_ok=True)
+                make_private_dataset(self._api, self._dataset)
                 self._made = True
             tree = self._api.list_repo_tree(self._dataset, recursive=True, repo_type="dataset")
             return {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
@@ -60,6 +60,20 @@ class HubRemote:
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]
         with reached(self._where):
             self._api.create_commit(self._dataset, operations, commit_message=message, repo_type="dataset")
+
+
+def make_private_dataset(api: HfApi, dataset: str) -> None:
+    """Make a dataset that only its owner sees, unless it is there.
+
+    Raises:
+        RemoteError: when it is there for everybody to see: pictures and names of annotators are not put there unasked.
+    """
+    api.create_repo(dataset, repo_type="dataset", private=True, exist_ok=True)
+    if not api.dataset_info(dataset).private:
+        raise RemoteError(
+            f"The dataset '{dataset}' is public, and what is annotated would be, too: make it private in its settings "
+            "on the hub, or name another one."
+        )
 
 
 @contextmanager
