@@ -96,7 +96,10 @@ QWEN3_VL: Final = replace(
 )
 
 DIALECTS: Final = {dialect.name: dialect for dialect in (SEGR1, QWEN25_VL, QWEN3_VL)}
-BY_MODEL_TYPE: Final = {"qwen2_5_vl": QWEN25_VL, "qwen3_vl": QWEN3_VL, "qwen3_vl_moe": QWEN3_VL}
+BY_MODEL_TYPE: Final = {
+    "qwen2_5_vl": QWEN25_VL,
+    **dict.fromkeys(("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"), QWEN3_VL),
+}
 """What stock models were taught to speak, by the ``model_type`` of their configuration."""
 
 

@@ -1,4 +1,4 @@
-"""What both models need to load: a device, memory on it, a number format and a name to show."""
+"""What both models need to load: a device, memory on it, a number format, an attention and a name to show."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from pathlib import Path
 import psutil
 import torch
 from safetensors import safe_open
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
 from segr1_app.domain import ModelError
+
+FLASH_CAPABILITY = (8, 0)
+"""Of the first GPUs that flash-attention 2 runs on (Ampere)."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -28,6 +32,9 @@ def resolve_device(name: str) -> torch.device:
         raise ModelError(f"'{name}' is no torch device: try cpu, cuda or cuda:1.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"--device {name} was asked for, but torch finds no GPU here: use --device cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise ModelError(f"--device {name} was asked for, but the last GPU here is cuda:{last}: use one that is there.")
     return device
 
 
@@ -37,6 +44,19 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def fastest_attention(device: torch.device, number: torch.dtype) -> str:
+    """What transformers calls it: flash-attention where it is installed, on GPUs that it runs on, else SDPA.
+
+    Args:
+        device: of the policy.
+        number: the policy's number format; flash-attention computes in nothing wider than 16 bits.
+    """
+    halved = device.type == "cuda" and number.itemsize == 2
+    if halved and is_flash_attn_2_available() and torch.cuda.get_device_capability(device) >= FLASH_CAPABILITY:
+        return "flash_attention_2"
+    return "sdpa"
 
 
 def free_memory(device: torch.device) -> int:

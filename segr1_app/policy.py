@@ -27,7 +27,6 @@ from transformers import (
     StoppingCriteriaList,
     TextIteratorStreamer,
 )
-from transformers.utils.import_utils import is_flash_attn_2_available
 from transformers.utils.logging import disable_progress_bar
 
 from segr1_app.codec import Grammar
@@ -35,7 +34,7 @@ from segr1_app.dialects import SEGR1, Dialect, native_dialect
 from segr1_app.domain import ImageSize, ModelError, RgbPixels
 from segr1_app.geometry import policy_frame
 from segr1_app.images import Picture
-from segr1_app.loading import check_memory, model_name, resolve_device, resolve_dtype
+from segr1_app.loading import check_memory, fastest_attention, model_name, resolve_device, resolve_dtype
 from segr1_app.policy_files import PolicyCard, load_failure, policy_folder, read_card
 from segr1_app.space import has_zero_gpu
 
@@ -127,9 +126,6 @@ class VlmPolicy:
         folder = policy_folder(str(source))
         # A bar per file read tells nobody anything; downloads have bars of their own, which stay.
         disable_progress_bar()
-        if attention == "auto":
-            halved = target.type == "cuda" and number.itemsize == 2  # flash-attention computes in nothing wider
-            attention = "flash_attention_2" if halved and is_flash_attn_2_available() else "sdpa"
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
             check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
@@ -138,7 +134,7 @@ class VlmPolicy:
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 str(folder),
                 dtype=number,
-                attn_implementation=attention,
+                attn_implementation=fastest_attention(target, number) if attention == "auto" else attention,
                 # ZeroGPU imitates a GPU for the thread that imported it, and transformers reads weights in others.
                 device_map="cpu" if has_zero_gpu() else str(target),
                 use_safetensors=True,
@@ -156,6 +152,11 @@ class VlmPolicy:
             lacking = sorted(found["missing_keys"])
             raise ModelError(
                 f"The policy in '{source}' lacks {len(lacking)} weights, such as {lacking[0]}: get it anew."
+            )
+        if not hasattr(getattr(processor, "image_processor", None), "merge_size"):
+            raise ModelError(
+                f"{source} looks at pictures in a size of its own, and not in theirs, as the Qwen-VL models do: choose "
+                "another --policy."
             )
         name = model_name(folder) if Path(source).is_dir() else str(source)
         card = read_card(folder)
@@ -250,7 +251,7 @@ class VlmPolicy:
         Raises:
             ModelError: when the device runs out of memory.
         """
-        with self._lock, _inference():
+        with self._lock, _inference("fewer pictures at once (--batch), a smaller --policy or --device cpu"):
             inputs = self._batch(asked)
             sequences = self._model.generate(**inputs, **self._generation(temperature=0.0))
             return self._decoded(sequences[:, inputs["input_ids"].shape[1] :])
@@ -280,7 +281,9 @@ class VlmPolicy:
         """
         if n < 1:
             raise ValueError(f"sample() draws at least one completion, not {n}")
-        seeded = torch.random.fork_rng() if seed is not None else nullcontext()
+        # Of this GPU only: to fork the state of all would occupy each of them.
+        gpus = [self.device] if self.device.type == "cuda" else []
+        seeded = torch.random.fork_rng(gpus) if seed is not None else nullcontext()
         with self._lock, seeded, _inference():
             if seed is not None:
                 torch.manual_seed(seed)
@@ -383,10 +386,10 @@ def resize_to_frame(pixels: RgbPixels, policy_wh: ImageSize) -> RgbPixels:
 
 
 @contextmanager
-def _inference() -> Iterator[None]:
-    """Inference mode, and memory errors in words."""
+def _inference(instead: str = "a smaller --policy or --device cpu") -> Iterator[None]:
+    """Inference mode, and memory errors in words; ``instead`` needs less."""
     try:
         with torch.inference_mode():
             yield
     except torch.OutOfMemoryError as error:
-        raise ModelError("The policy ran out of GPU memory: use a smaller --policy or --device cpu.") from error
+        raise ModelError(f"The policy ran out of GPU memory: use {instead}.") from error

@@ -226,6 +226,7 @@ def test_a_megabyte_is_read_in_under_a_second(text: str) -> None:
         ("qwen2_5_vl", "runs/20260101/policy", "segr1", SEGR1),
         ("qwen3_vl", "Qwen/Qwen3-VL-4B-Instruct", None, QWEN3_VL),
         ("qwen3_vl", "Qwen/Qwen3-VL-4B-Instruct", "qwen2.5-vl", QWEN25_VL),
+        ("qwen3_5", "Qwen/Qwen3.5-4B", None, QWEN3_VL),
         ("something_else", "somebody/model", None, SEGR1),
     ],
 )

@@ -11,11 +11,20 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+)
 
 from segr1_app import policy as policy_module
 from segr1_app.codec import parse_completion
 from segr1_app.config import DEFAULT_POLICY
 from segr1_app.domain import ImageSize, ModelError
+from segr1_app.loading import fastest_attention, resolve_device
 from segr1_app.policy import VlmPolicy, resize_to_frame
 from tests.scenes import ellipse_scene
 
@@ -176,3 +185,62 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         VlmPolicy.load(DEFAULT_POLICY, device="cuda")
     with pytest.raises(ModelError, match="no torch device"):
         VlmPolicy.load(DEFAULT_POLICY, device="toaster")
+
+
+@pytest.mark.parametrize(
+    ("device", "number", "installed", "capability", "attention"),
+    [
+        ("cuda", torch.bfloat16, True, (8, 0), "flash_attention_2"),
+        ("cuda", torch.float16, True, (9, 0), "flash_attention_2"),
+        ("cuda", torch.bfloat16, False, (8, 0), "sdpa"),
+        ("cuda", torch.float32, True, (8, 0), "sdpa"),
+        ("cuda", torch.bfloat16, True, (7, 5), "sdpa"),
+        ("cpu", torch.bfloat16, True, (8, 0), "sdpa"),
+    ],
+)
+def test_flash_attention_is_used_where_it_runs(
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    number: torch.dtype,
+    *,
+    installed: bool,
+    capability: tuple[int, int],
+    attention: str,
+) -> None:
+    monkeypatch.setattr("segr1_app.loading.is_flash_attn_2_available", lambda: installed)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: capability)
+    assert fastest_attention(torch.device(device), number) == attention
+
+
+def test_one_gpu_is_not_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert resolve_device("cuda:1").index == 1
+    with pytest.raises(ModelError, match="--device cuda:2 was asked for, but the last GPU here is cuda:1"):
+        resolve_device("cuda:2")
+
+
+def test_too_many_pictures_at_once_are_told(policy: VlmPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_much(**_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(policy.model, "generate", too_much)
+    picture, _ = ellipse_scene(160, 120, (0.5, 0.5), (0.2, 0.2))
+    with pytest.raises(ModelError, match=r"ran out of GPU memory: use fewer pictures at once \(--batch\)"):
+        policy.complete([(picture, "the ellipse")])
+
+
+def test_a_model_that_squeezes_pictures_is_refused(policy: VlmPolicy, tmp_path: Path) -> None:
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    tokenizer = policy.processor.tokenizer
+    image = tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    text = LlamaConfig(**small, vocab_size=len(tokenizer))
+    vision = CLIPVisionConfig(**small, image_size=28, patch_size=14)
+    LlavaForConditionalGeneration(
+        LlavaConfig(vision_config=vision, text_config=text, image_token_id=image)
+    ).save_pretrained(tmp_path)
+    LlavaProcessor(CLIPImageProcessor(), tokenizer, patch_size=14, image_token="<|image_pad|>").save_pretrained(
+        tmp_path
+    )
+    with pytest.raises(ModelError, match="looks at pictures in a size of its own"):
+        VlmPolicy.load(tmp_path, device="cpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,7 @@ def predict_tasks(
     samples: int,
     batch: int = 1,
 ) -> list[str]:
-    """Predict for the tasks, ``batch`` at a time, and store each batch at once.
+    """Predict for the tasks, ``batch`` at a time, and store each batch at once; the next one is read meanwhile.
 
     Returns:
         One sentence for each task whose picture cannot be read any more.
@@ -126,12 +127,21 @@ def predict_tasks(
     pipeline = working_together(*models)
     failures: list[str] = []
     readable = _readable(store, tasks, failures)
-    while together := list(islice(readable, batch)):
-        predictions = pipeline.run_together([(picture, task.instruction) for task, picture in together])
-        for (task, picture), prediction in zip(together, predictions, strict=True):
-            truth = store.ground_truth(task.sha256, task.instruction) if samples else None
-            drawn = draw_samples(models, picture, task, samples, truth) if samples else []
-            store.add_prediction(task.id, prediction, checkpoint, drawn)
+
+    def read() -> list[tuple[Task, Picture]]:
+        return list(islice(readable, batch))
+
+    with ThreadPoolExecutor(1, "read") as beside:
+        together = read()
+        while together:
+            # A GPU should not wait for a disk.
+            coming = beside.submit(read)
+            predictions = pipeline.run_together([(picture, task.instruction) for task, picture in together])
+            for (task, picture), prediction in zip(together, predictions, strict=True):
+                truth = store.ground_truth(task.sha256, task.instruction) if samples else None
+                drawn = draw_samples(models, picture, task, samples, truth) if samples else []
+                store.add_prediction(task.id, prediction, checkpoint, drawn)
+            together = coming.result()
     return failures
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,12 @@ import pytest
 from PIL import Image
 
 from segr1_app.cli import main
+from segr1_app.cli.preannotate import predict_tasks
 from segr1_app.config import ASSETS
-from segr1_app.store import AnnotationStore
+from segr1_app.images import Picture
+from segr1_app.policy import VlmPolicy
+from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.store import AnnotationStore, Task
 from tests.store.values import corrected, picture, rectangle
 
 
@@ -176,6 +182,30 @@ def test_predictions_are_made_once_and_again_for_another_checkpoint(
     assert "--batch takes 1 or more" in capsys.readouterr().err
     assert main(["preannotate", "--home", str(home), "--samples", "1"]) == 1
     assert "2 or more" in capsys.readouterr().err
+
+
+def test_the_next_pictures_are_read_while_the_policy_writes(
+    photographs: Path, home: Path, policy: VlmPolicy, segmenter: Sam2Segmenter
+) -> None:
+    main(["import", str(photographs / "one.png"), str(photographs / "deep"), "--home", str(home)])
+    asked_for_more = threading.Event()
+
+    class Waiting(VlmPolicy):
+        def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
+            assert asked_for_more.wait(30), "nobody reads on"
+            return super().complete(asked)
+
+    waiting = Waiting(policy.model, policy.processor, "waiting", policy.card, policy.dialect)
+    with AnnotationStore.open(home) as store:
+
+        def tasks() -> Iterator[Task]:
+            first, second = store.tasks()
+            yield first
+            asked_for_more.set()
+            yield second
+
+        assert predict_tasks(store, (waiting, segmenter), tasks(), "checkpoint", samples=0) == []
+        assert all(task.prediction_id for task in store.tasks())
 
 
 @pytest.mark.slow
