@@ -292,7 +292,8 @@ class VlmPolicy:
             # All but the last token goes through the model once; the last one starts each completion's own path.
             per_token = {name: value[:, :-1] for name, value in inputs.items() if value.shape[:2] == prompt.shape}
             cache = self._model(**{**inputs, **per_token}, use_cache=True, logits_to_keep=1).cache
-            cache.batch_repeat_interleave(n)
+            # As many copies of the only one; caches of linear attention know no other way to be repeated.
+            cache.reorder_cache(torch.zeros(n, dtype=torch.long, device=self.device))
             sequences = self._model.generate(
                 input_ids=prompt.repeat(n, 1),
                 attention_mask=attention_mask.repeat(n, 1),

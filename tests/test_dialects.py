@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
     GenerationConfig,
     Qwen2VLImageProcessor,
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
 )
@@ -242,45 +242,61 @@ def test_a_dialect_that_there_is_not_is_refused(tmp_path: Path) -> None:
         read_card(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def qwen3(policy: VlmPolicy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a Qwen3-VL of a hundredth of the smallest size; its weights are of chance."""
+TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+}
+ROPE = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_interleaved": True}
+VISION = {
+    "depth": 2,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_heads": 2,
+    "out_hidden_size": 64,
+    "num_position_embeddings": 64,
+}
+LINEAR = dict.fromkeys(("linear_num_key_heads", "linear_num_value_heads"), 2)
+LINEAR |= dict.fromkeys(("linear_key_head_dim", "linear_value_head_dim"), 16)
+SMALL = {
+    "qwen3_vl": {
+        "vision_config": {**VISION, "deepstack_visual_indexes": [0]},
+        "text_config": {**TEXT, "num_hidden_layers": 2, "rope_parameters": {**ROPE, "mrope_section": [4, 2, 2]}},
+    },
+    # Three of its four layers keep a state instead of keys and values.
+    "qwen3_5": {
+        "vision_config": VISION,
+        "text_config": {
+            **TEXT,
+            **LINEAR,
+            "num_hidden_layers": 4,
+            "rope_parameters": {**ROPE, "mrope_section": [2, 1, 1], "partial_rotary_factor": 0.5},
+        },
+    },
+}
+"""Configurations of a hundredth of the smallest size there is."""
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def qwen3(policy: VlmPolicy, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder with a small model that speaks as Qwen3-VL does; its weights are of chance."""
     tokenizer = policy.processor.tokenizer
     ids = {piece: tokenizer.convert_tokens_to_ids(piece) for piece in ("<|im_end|>", "<|pad|>", "<|image_pad|>")}
     video, start, end = tokenizer.convert_tokens_to_ids(["<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])
     torch.manual_seed(0)
-    model = Qwen3VLForConditionalGeneration(
-        Qwen3VLConfig(
-            vision_config={
-                "depth": 2,
-                "hidden_size": 32,
-                "intermediate_size": 64,
-                "num_heads": 2,
-                "out_hidden_size": 64,
-                "num_position_embeddings": 64,
-                "deepstack_visual_indexes": [0],
-            },
-            text_config={
-                "vocab_size": len(tokenizer),
-                "hidden_size": 64,
-                "intermediate_size": 128,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 4,
-                "num_key_value_heads": 2,
-                "head_dim": 16,
-                "rope_parameters": {
-                    "rope_type": "default",
-                    "rope_theta": 10_000.0,
-                    "mrope_section": [4, 2, 2],
-                    "mrope_interleaved": True,
-                },
-            },
-            image_token_id=ids["<|image_pad|>"],
-            video_token_id=video,
-            vision_start_token_id=start,
-            vision_end_token_id=end,
-        )
+    sizes = SMALL[request.param]
+    config = AutoConfig.for_model(
+        request.param,
+        vision_config=sizes["vision_config"],
+        text_config={**sizes["text_config"], "vocab_size": len(tokenizer)},
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
     )
+    model = AutoModelForImageTextToText.from_config(config)
     model.generation_config = GenerationConfig(
         eos_token_id=ids["<|im_end|>"], pad_token_id=ids["<|pad|>"], max_new_tokens=24
     )
