@@ -1,4 +1,4 @@
-"""The app as a Space starts it: its variables and port, code that is read-only, a small disk; one annotation."""
+"""The app as a Space starts it: its variables and port, read-only code and home, a small disk; one annotation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from segr1_app.cli.deploy import ROOT, shipped
 from segr1_app.store import AnnotationStore
+from tests.disks import bound_by_permissions
 from tests.e2e.serving import free_port, serving_as
 from tests.e2e.test_run_tab import LOAD_MS
 from tests.scenes import ellipse_scene
@@ -47,8 +48,9 @@ def code(tmp_path: Path) -> Path:
 def test_a_visitor_annotates_on_a_space(
     code: Path, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk, port = tmp_path / "tmp", free_port()
+    disk, home, port = tmp_path / "tmp", tmp_path / "home", free_port()
     disk.mkdir()
+    home.mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
     monkeypatch.delenv("SEGR1_HOME", raising=False)
     with serving_hub(tmp_path / "hub") as hub:
         environ = {
@@ -57,7 +59,7 @@ def test_a_visitor_annotates_on_a_space(
             "GRADIO_SERVER_NAME": "0.0.0.0",
             "GRADIO_SERVER_PORT": str(port),
             "TMPDIR": str(disk),
-            "HOME": str(disk),
+            "HOME": str(home),
             "PYTHONPATH": str(code),
             "PYTHONDONTWRITEBYTECODE": "1",
             "SEGR1_DATASET": "ada/work",
@@ -69,7 +71,8 @@ def test_a_visitor_annotates_on_a_space(
             egg, _ = ellipse_scene(480, 360, (0.5, 0.5), (0.18, 0.22), seed=0)
             store.add_task(store.add_picture(egg, "egg.png"), "Identify and segment all the primary objects.")
             sync(tmp_path / "earlier", environ)
-        with serving_as([sys.executable, str(code / "app.py")], tmp_path, port, environ) as (url, process):
+        command = [*bound_by_permissions(), str(code / "app.py")]
+        with serving_as(command, tmp_path, port, environ) as (url, process):
             # On a Space gradio itself adds the hub's bar, with fonts and a portrait from elsewhere: not ours to forbid.
             context = browser.new_context()
             context.route(lambda asked: not asked.startswith((url, "data:", "blob:")), lambda route: route.abort())
@@ -93,6 +96,7 @@ def test_a_visitor_annotates_on_a_space(
             process.terminate()
             assert process.wait(timeout=60) == 0
         assert sorted(path.relative_to(code) for path in code.rglob("*")) == before
+        assert list(home.iterdir()) == []
         assert sum(file.stat().st_size for file in disk.rglob("*") if file.is_file()) < 50 * 2**20
         sync(tmp_path / "later", environ)
     with AnnotationStore.open(tmp_path / "later") as store:
