@@ -279,7 +279,7 @@ SMALL = {
 """Configurations of a hundredth of the smallest size there is."""
 
 
-@pytest.fixture(scope="module", params=SMALL)
+@pytest.fixture(scope="module", params=["qwen3_vl", pytest.param("qwen3_5", marks=pytest.mark.slow)])
 def qwen3(policy: VlmPolicy, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A folder with a small model that speaks as Qwen3-VL does; its weights are of chance."""
     tokenizer = policy.processor.tokenizer

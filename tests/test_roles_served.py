@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from PIL import Image
 
 from app import prepare_cache
 from segr1_app.config import Settings
@@ -32,8 +34,8 @@ PASSWORD = "correct horse battery"
 class Served:
     """A page over a store with one decided task, and ways to ask it as somebody."""
 
-    def __init__(self, url: str, store: AnnotationStore, config: dict[str, Any]) -> None:
-        self.url, self.store, self._config = url, store, config
+    def __init__(self, url: str, store: AnnotationStore, models: ModelHost, config: dict[str, Any]) -> None:
+        self.url, self.store, self.models, self._config = url, store, models, config
 
     def api(self, name: str | None = None) -> Client:
         return Client(self.url, auth=(name, PASSWORD) if name else None, verbose=False)
@@ -65,7 +67,7 @@ def serve(tmp_path: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -
             port = free_port()
             page.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options(chosen))
             opened.callback(page.close)
-            return Served(f"http://127.0.0.1:{port}/", store, page.config)
+            return Served(f"http://127.0.0.1:{port}/", store, models, page.config)
 
         yield start
 
@@ -138,6 +140,36 @@ def test_one_person_cannot_ask_without_end(serve: Callable[..., Served], monkeyp
     answers = [served.past_the_queue("progress", "statistics", {}).json() for _ in range(4)]
     assert [("failure" in answer) for answer in answers] == [False, False, False, True]
     assert "try again in" in answers[-1]["failure"]
+
+
+@pytest.mark.slow
+def test_a_file_that_is_too_large_is_not_taken(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.ui.page.MAX_UPLOAD", "10kb")
+    served = serve(host="0.0.0.0")
+    answers = [
+        httpx.post(f"{served.url}gradio_api/upload", files={"files": ("a.png", bytes(size))})
+        for size in (9_000, 11_000)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 413]
+    assert "File size exceeded maximum allowed size" in answers[1].text
+
+
+@pytest.mark.slow
+def test_a_queue_that_is_full_says_so(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("segr1_app.ui.page.MAX_WAITING", 1)
+    monkeypatch.setattr("segr1_app.ui.run_tab.PARALLEL_RUNS", 1)
+    served = serve(host="0.0.0.0")
+    Image.fromarray(picture().pixels).save(tmp_path / "photo.png")
+    client = served.api()
+    with served.models.turn:
+        asked = [client.submit(handle_file(tmp_path / "photo.png"), "the cat", api_name="/predict") for _ in range(4)]
+        deadline = time.monotonic() + 60
+        while not (refused := [job for job in asked if job.done()]):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert "Queue is full" in str(refused[0].exception())
 
 
 # Only a Space itself has the package by which gradio reloads code there.

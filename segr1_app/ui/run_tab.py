@@ -108,8 +108,12 @@ def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[
     running.then(handlers.ended, None, buttons, **quiet)
     stop.click(handlers.stopping, None, [answer, stop], cancels=[running], **quiet)
 
-    def show(picture: gr.FileData | None, request: gr.Request) -> Any:
+    def show(picture: gr.FileData | None, request: gr.Request, profile: gr.OAuthProfile | None) -> Any:
         """Show a picture as it is, and forget the answer to the last one."""
+        try:
+            gate.admit(Act.LOOK, request, profile)
+        except NotAllowedError as error:
+            return None, answer_value("failed", failure=str(error))
         return handlers.show(cast(Upload | None, picture), request.session_hash)
 
     # Without `cancels`: the browser would also end a run that was begun on this very picture, a moment after it came.

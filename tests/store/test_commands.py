@@ -184,6 +184,7 @@ def test_predictions_are_made_once_and_again_for_another_checkpoint(
     assert "2 or more" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_next_pictures_are_read_while_the_policy_writes(
     photographs: Path, home: Path, policy: VlmPolicy, segmenter: Sam2Segmenter
 ) -> None:
