@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import json
@@ -110,6 +111,16 @@ def test_a_password_is_checked_at_full_cost(tmp_path: Path) -> None:
     people.put("Ada", Role.READER, PASSWORD)
     assert people.check("Ada", PASSWORD)
     assert not people.check("Grace", PASSWORD)
+
+
+def test_a_name_that_nobody_has_costs_as_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.people.COST", 2**10)
+    people, costs, scrypt = People(tmp_path / "people.json"), [], hashlib.scrypt
+    people.put("Ada", Role.READER, PASSWORD)
+    monkeypatch.setattr("hashlib.scrypt", lambda *given, **how: costs.append(how["n"]) or scrypt(*given, **how))
+    for name in ("Ada", "Grace"):
+        assert not people.check(name, "something else")
+    assert costs == [2**10, 2**10]
 
 
 def test_what_is_no_file_of_people_signs_nobody_in(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from segr1_app.choosing import FULL_MODELS, choose_models
 from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, FULL_POLICY, FULL_SEGMENTER, Settings
 from segr1_app.domain import ModelError
 from segr1_app.downloads import Download, DownloadState
+from segr1_app.logs import TOLD, log_as
 from segr1_app.pipeline import Pipeline
 from segr1_app.ui.downloading import DownloadHandlers
 from segr1_app.ui.models import LoadedModels, ModelHost
@@ -189,6 +191,28 @@ def test_nothing_is_offered_where_it_would_not_run(
     models.pipeline()
     assert not models.status.offered
     assert models.status.reason == "The embedded models run, because the full weights need a GPU, not cpu."
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("segr1_app", *TOLD)]
+    handlers, levels = list(root.handlers), [each.level for each in (root, *ours)]
+    yield
+    root.handlers[:] = handlers
+    for each, level in zip((root, *ours), levels, strict=True):
+        each.setLevel(level)
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_the_terminal_says_which_models_run_and_little_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_hub(monkeypatch, tmp_path, None)
+    log_as("text")
+    ModelHost(Settings(device="cpu"), lambda _: LoadedModels(pipeline, "cpu", "")).pipeline()
+    logging.getLogger("segr1_app.ui.endpoints").info("somebody saved something")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("The embedded models run, because the full weights need a GPU, not cpu.")
 
 
 def test_models_that_cannot_be_had_leave_their_place_to_the_embedded_ones(

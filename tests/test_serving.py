@@ -51,6 +51,7 @@ def test_a_disk_that_is_wiped_under_a_killed_app_costs_nothing_that_was_synced(t
             process.send_signal(signal.SIGKILL)
             process.wait()
         events = [json.loads(line) for line in (tmp_path / "app.log").read_text().splitlines() if line[0] == "{"]
+        assert any(each["message"].startswith("The embedded models run, because ") for each in events)
         (event,) = [each for each in events if each.get("endpoint") == "save_decision"]
         assert (event["act"], event["level"]) == ("annotate", "info")
         shutil.rmtree(home)
