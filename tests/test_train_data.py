@@ -13,8 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from segr1_app.domain import DatasetError, ImageSize, Mask, ObjectMask, Prediction, SettingsError
-from segr1_app.images import Picture
+from segr1_app.domain import (
+    Box,
+    DatasetError,
+    ImageSize,
+    Mask,
+    ObjectMask,
+    ObjectPrompt,
+    Point,
+    Prediction,
+    SettingsError,
+)
+from segr1_app.images import Picture, picture_from_array
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
 from train.data import (
     ONE_CORRECTED,
@@ -55,19 +65,38 @@ def row(number: int, *, feedback: bool = False, unedited: bool = False) -> Row:
 
 
 def save(
-    home: Path, picture: Picture, mask: Mask | None, verdict: Verdict, reason: RejectReason | None = None
+    home: Path,
+    picture: Picture,
+    made: Mask | tuple[AnnotatedObject, ...] | None,
+    verdict: Verdict,
+    reason: RejectReason | None = None,
+    *,
+    predicted: bool = True,
+    follows: bool = False,
 ) -> tuple[str, str]:
-    """A correction of a prediction whose mask was the left half; returns its and the picture's hash."""
+    """A correction of a prediction whose mask was the left half; returns its and the picture's hash.
+
+    Args:
+        home: the data folder.
+        picture: what is annotated.
+        made: the objects, or the mask of the only one.
+        verdict, reason: the decision.
+        predicted: whether there was a prediction.
+        follows: whether the annotator decided the task before.
+    """
     guess: Mask = np.zeros(picture.pixels.shape[:2], dtype=bool)
     guess[:, : guess.shape[1] // 2] = True
     size, prompt = ImageSize(*picture.size), oracle_prompt(guess)
     found = (ObjectMask(guess, 0.5),)
     prediction = Prediction(size, "the thing", "", size, None, (prompt,), (), False, found, guess)
-    objects = (AnnotatedObject(oracle_prompt(mask), mask),) if mask is not None and mask.any() else ()
+    if isinstance(made, np.ndarray):
+        made = (AnnotatedObject(oracle_prompt(made), made),) if made.any() else ()
     with AnnotationStore.open(home) as store:
         task = store.add_task(store.add_picture(picture, "x.png"), "the thing")
-        stored = store.add_prediction(task.id, prediction, checkpoint_hash="h")
-        revision = store.save(task.id, "ann", Correction(verdict, objects, reason), prediction_id=stored)
+        stored = store.add_prediction(task.id, prediction, checkpoint_hash="h") if predicted else None
+        before = store.heads(task.id)["ann"].id if follows else None
+        correction = Correction(verdict, made or (), reason)
+        revision = store.save(task.id, "ann", correction, prediction_id=stored, parent_id=before)
     return revision.content_hash, picture.sha256
 
 
@@ -152,6 +181,58 @@ class TestFeedback:
         ]
         only = feedback_rows(tmp_path, {hashes["fix"][0]})
         assert [row.verdict for row in only.rows] == ["fix"]
+
+    def test_what_the_store_blames_on_the_segmenter_is_left_out(self, tmp_path: Path) -> None:
+        left, right = (np.zeros((40, 60), dtype=bool) for _ in range(2))
+        left[5:30, 5:30], right[5:30, 30:50] = True, True
+        box, hashes = Box(5, 5, 50, 30), []
+        for count in (2, 3):
+            points = tuple(Point(20 + n, 15, 1) for n in range(count))
+            # Half of it had to be painted: three points and a box should have been enough for the segmenter.
+            made = (AnnotatedObject(ObjectPrompt(box, points), left, painted=right),)
+            picture = picture_from_array(np.full((40, 60, 3), count, np.uint8))
+            hashes.append(save(tmp_path, picture, made, Verdict.FIX)[0])
+        found = feedback_rows(tmp_path)
+        assert [row.content_hash for row in found.rows] == hashes[:1]
+        assert [entry.reason for entry in found.left_out] == ["the segmenter is to blame, not the policy"]
+
+    def test_what_says_nothing_is_left_out(self, tmp_path: Path) -> None:
+        pictures = [draw_scene("salient", seed).picture for seed in range(2)]
+        save(tmp_path, pictures[0], None, Verdict.SKIP)
+        save(tmp_path, pictures[1], None, Verdict.REJECT, RejectReason.GROUNDING, predicted=False)
+        found = feedback_rows(tmp_path)
+        assert found.rows == ()
+        # A task that was skipped is not decided yet.
+        assert [entry.reason for entry in found.left_out] == ["there is no mask that was rejected"]
+
+    def test_objects_that_an_annotator_told_apart_stay_apart(self, tmp_path: Path) -> None:
+        left, right = (np.zeros((40, 60), dtype=bool) for _ in range(2))
+        left[5:30, 5:20], right[5:30, 35:50] = True, True
+        erased = right & (np.arange(60) < 40)
+        made = (
+            AnnotatedObject(oracle_prompt(left), left),
+            AnnotatedObject(oracle_prompt(right), right, erased=erased),
+            AnnotatedObject(ObjectPrompt(), left & False),
+        )
+        save(tmp_path, picture_from_array(np.zeros((40, 60, 3), np.uint8)), made, Verdict.FIX)
+        (only,) = feedback_rows(tmp_path).rows
+        truth = only.load().truth
+        assert len(truth.objects) == 2
+        assert all(map(np.array_equal, truth.objects, (left, right & ~erased)))
+        assert np.array_equal(truth.mask, left | right & ~erased)
+
+    def test_a_training_keeps_to_the_corrections_it_began_with(self, tmp_path: Path) -> None:
+        first, second = (draw_scene("salient", seed) for seed in range(2))
+        began = save(tmp_path, first.picture, first.mask, Verdict.FIX)[0]
+        plan = feedback_rows(tmp_path)
+        save(tmp_path, second.picture, second.mask, Verdict.FIX)
+        newer = save(tmp_path, first.picture, None, Verdict.REJECT, RejectReason.BAD_IMAGE, follows=True)[0]
+        assert newer != began
+        assert [row.image_id for row in feedback_rows(tmp_path).rows] == [second.picture.sha256]
+        again = feedback_rows(tmp_path, {began})
+        assert split(scene_rows(3) + again, 0.3).fingerprint == split(scene_rows(3) + plan, 0.3).fingerprint
+        assert np.array_equal(again.rows[0].load().truth.mask, first.mask)
+        assert feedback_rows(tmp_path, set()) == Collected()
 
     def test_an_empty_data_folder_has_none(self, tmp_path: Path) -> None:
         assert feedback_rows(tmp_path / "new") == Collected()

@@ -23,7 +23,7 @@ def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
 
     Args:
         home: the data folder.
-        only: content hashes of the corrections to take; None for all.
+        only: content hashes of the corrections to take, whether they still count or not; None for all that count.
 
     Raises:
         StoreError: when the store cannot be read.
@@ -31,9 +31,7 @@ def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
     rows: list[Row] = []
     left_out: list[LeftOut] = []
     with AnnotationStore.open(home) as store:
-        for feedback in store.feedback():
-            if only is not None and feedback.content_hash not in only:
-                continue
+        for feedback in store.feedback(only):
             verdict = str(feedback.reason or feedback.verdict)
             useless = _useless(feedback)
             if useless:
@@ -59,14 +57,13 @@ def truth_of(feedback: Feedback) -> Truth:
         mask=feedback.mask,
         rejected=feedback.rejected_mask,
         absent=feedback.reason is RejectReason.NO_OBJECT,
+        objects=tuple(mask for mask in feedback.object_masks if mask.any()),
         prompts=feedback.objects,
     )
 
 
 def _useless(feedback: Feedback) -> str | None:
     """Why nothing can be learnt from a correction; None when something can."""
-    if feedback.verdict is Verdict.SKIP:
-        return "nobody decided it"
     if feedback.reason is RejectReason.BAD_IMAGE:
         return "the picture is bad"
     if feedback.blame is Blame.SEGMENTER or feedback.reason is RejectReason.SEGMENTER:

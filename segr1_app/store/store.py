@@ -7,7 +7,7 @@ and what happens within is in the modules beside it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -416,12 +416,17 @@ class AnnotationStore:
         with self._connection.read() as db:
             return reports.statistics(db)
 
-    def feedback(self) -> Iterator[Feedback]:
-        """What training may learn from: the current revision of every decided task, in the order of tasks."""
+    def feedback(self, only: Collection[str] | None = None) -> Iterator[Feedback]:
+        """What training may learn from: the current revision of every decided task, in the order of tasks.
+
+        Args:
+            only: content hashes of revisions, no more than one of a task, that are read in their place, whether they
+                still count or not.
+        """
         after = 0
         while True:
             with self._connection.read() as db:
-                page = feedback_page(db, after)
+                page = feedback_page(db, after, only)
             yield from page
             if not page:
                 return

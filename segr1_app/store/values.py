@@ -260,7 +260,7 @@ class StaleRevisionError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What training may learn from one task: its current revision.
+    """What training may learn from one task: its current revision, or one that was current once.
 
     Masks stay encoded until asked for, so that a whole store of feedback fits into memory.
 
@@ -273,6 +273,7 @@ class Feedback:
         mask_rle: the final mask of an accept or fix; None for a reject, which is no truth about any pixel.
         rejected_rle: the policy's mask that was rejected; None for any other verdict or without a prediction.
         objects: the corrected prompts of an accept or fix; empty for a reject.
+        object_rles: the final masks of these objects, whose union is the final mask.
         unedited: whether it was accepted as the policy and the segmenter made it.
         policy_iou, blame, completion, checkpoint_hash, content_hash: see `Revision`.
     """
@@ -288,6 +289,7 @@ class Feedback:
     mask_rle: Rle | None
     rejected_rle: Rle | None
     objects: tuple[ObjectPrompt, ...]
+    object_rles: tuple[Rle, ...]
     unedited: bool
     policy_iou: float | None
     blame: Blame | None
@@ -300,6 +302,11 @@ class Feedback:
     def mask(self) -> Mask | None:
         """``mask_rle`` decoded: bool (height, width)."""
         return decode_rle(self.mask_rle) if self.mask_rle else None
+
+    @property
+    def object_masks(self) -> tuple[Mask, ...]:
+        """``object_rles`` decoded: bool (height, width) each."""
+        return tuple(map(decode_rle, self.object_rles))
 
     @property
     def rejected_mask(self) -> Mask | None:
