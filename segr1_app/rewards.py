@@ -38,10 +38,10 @@ class RewardOptions:
             box and point rewards of Seg-Zero (arXiv 2503.06520).
         match_objects: the IoU is taken object by object under the best assignment, as VisionReasoner does
             (arXiv 2505.12081), where the truth tells its objects apart.
-        abstention: weight of saying "there is no such object" where that is true, as GenSeg-R1-G rewards it; without it
-            such rows cannot be scored.
-        rejection: weight λ of the penalty ``-λ max(0, IoU - 0.5)`` on agreeing with a mask that was rejected; without
-            it such rows cannot be scored.
+        abstention: weight of saying "there is no such object" where that is true, as GenSeg-R1-G rewards it
+            (arXiv 2602.09701); without it such rows cannot be scored.
+        rejection: weight λ of the penalty ``-λ max(0, IoU - 0.5)`` on agreeing with a mask that was rejected, which is
+            this project's own; without it such rows cannot be scored.
         soft_length: (most, margin) in tokens: the soft overlong punishment of DAPO (arXiv 2503.14476, equation 13).
 
     Raises:

@@ -106,7 +106,9 @@ def score_held_out(
         completion = answerer.policy.sample(
             example.picture, row.instruction, 1, temperature=0, grammar=answerer.grammar
         )[0]
-        answer, truth = answerer.answer(example.picture, completion), example.truth
+        # As training counts them: with the one that ends the completion.
+        tokens = len(answerer.policy.processor.tokenizer(completion, add_special_tokens=False)["input_ids"]) + 1
+        answer, truth = answerer.answer(example.picture, completion, tokens), example.truth
         terms = score(answer, truth, options)
         told = HeldOutAnswer(
             row.image_id,

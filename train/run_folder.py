@@ -34,6 +34,13 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "sam2", "numpy")
 PREVIEW_SIDE = 512
 """Longest side in pixels of the copies of held-out pictures."""
 PLOTTED = {"total": "reward", "format": "format", "iou": "IoU", "s_measure": "S-measure"}
+PLOTTED_IF_ANY = {
+    "abstention": "abstained where nothing is",
+    "agreement": "agreement with rejected masks",
+    "match": "prompts like the annotator's",
+    "overlong": "too long",
+}
+"""Terms that only some rows or options have."""
 LOSSES = {"loss": "loss per token", "mean_token_accuracy": "likeliest tokens"}
 
 Curves = dict[str, list[tuple[int, float]]]
@@ -100,13 +107,15 @@ class RunFolder:
 
     def draw_rewards(self) -> None:
         """Plot the terms of the reward over the steps, one line per source."""
+        labels = PLOTTED | PLOTTED_IF_ANY
         curves: dict[str, Curves] = {label: {} for label in PLOTTED.values()}
         for record in read_json_lines(self.metrics):
             for name, value in record.items():
                 kind, _, rest = name.partition("/")
                 source, _, term = rest.rpartition("/")
-                if kind == "terms" and term in PLOTTED and value is not None:
-                    curves[PLOTTED[term]].setdefault(source, []).append((record["step"], value))
+                if kind == "terms" and term in labels and value is not None:
+                    curve = curves.setdefault(labels[term], {}).setdefault(source, [])
+                    curve.append((record["step"], value))
         self._draw(self.path / "rewards.png", curves)
 
     def draw_losses(self) -> None:
@@ -122,9 +131,10 @@ class RunFolder:
         """Plots side by side, two in a row; each has a title and lines by their names."""
         rows = -(-len(curves) // 2)
         figure = Figure(figsize=(10, 3 * rows), layout="constrained")
-        for axes, (title, lines) in zip(figure.subplots(rows, 2).flat, curves.items(), strict=True):
+        for place, (title, lines) in enumerate(curves.items(), start=1):
+            axes = figure.add_subplot(rows, 2, place)
             for name, points in sorted(lines.items()):
-                axes.plot(*zip(*points, strict=True), label=name, linewidth=1.2)
+                axes.plot(*zip(*points, strict=True), label=name, linewidth=1.2, marker=".", markersize=4)
             axes.set_title(title)
             axes.set_xlabel("step")
             axes.grid(alpha=0.3)
