@@ -13,11 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import is_deepspeed_available
+from accelerate.utils.launch import prepare_multi_gpu_env
 from trl.import_utils import is_vllm_available
 
 from segr1_app.domain import ModelError, SettingsError
 from segr1_app.jsonfiles import write_json
+from tests.test_train_data import LEFT, write_pair
 from train import grpo, launching
 from train.checkpoints import load_trained
 from train.setup import CONFIGS
@@ -86,15 +89,29 @@ class TestSharing:
         with pytest.raises(SettingsError, match="FULL_STATE_DICT"):
             launching._check_fsdp(given | {"state_dict_type": "SHARDED_STATE_DICT"})
 
-    def test_zero_3_must_write_whole_checkpoints_and_load_whole_policies(self) -> None:
-        for stage, saves, shares, name in ((3, False, False, "zero3_save_16bit_model"), (3, True, True, "init_flag")):
-            plugin = SimpleNamespace(zero_stage=stage, zero3_save_16bit_model=saves, zero3_init_flag=shares)
-            with pytest.raises(SettingsError, match=name):
-                launching._check_zero(plugin)
+    def test_zero_3_must_write_whole_checkpoints(self) -> None:
+        with pytest.raises(SettingsError, match="zero3_save_16bit_model"):
+            launching._check_zero(SimpleNamespace(zero_stage=3, zero3_save_16bit_model=False))
         for stage, saves in ((2, False), (3, True)):
-            launching._check_zero(
-                SimpleNamespace(zero_stage=stage, zero3_save_16bit_model=saves, zero3_init_flag=False)
-            )
+            launching._check_zero(SimpleNamespace(zero_stage=stage, zero3_save_16bit_model=saves))
+
+    @pytest.mark.parametrize("file", sorted((CONFIGS / "accelerate").glob("*.yaml")), ids=lambda file: file.stem)
+    def test_what_comes_with_the_project_is_launched_and_not_refused(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        options = ["--config_file", str(file), "-m", "train.grpo"]
+        given, _, _ = _validate_launch_command(launch_command_parser().parse_args(options))
+        assert (given.num_processes, given.mixed_precision, given.module) == (8, "bf16", True)
+        if given.use_fsdp:
+            for name, value in prepare_multi_gpu_env(given).items():
+                if name.startswith("FSDP"):
+                    monkeypatch.setenv(name, value)
+            launching._check_fsdp(None)
+        else:
+            assert given.use_deepspeed
+            saves = str(given.zero3_save_16bit_model) == "True"
+            launching._check_zero(SimpleNamespace(zero_stage=given.zero_stage, zero3_save_16bit_model=saves))
+        assert file.stem[-1] == str(given.fsdp_version if given.use_fsdp else given.zero_stage)
 
     @pytest.mark.parametrize("part", ["pytorch_model_fsdp_0/__0_0.distcp", "global_step3/zero_pp_rank_0.pt"])
     def test_a_checkpoint_in_parts_is_refused(self, tmp_path: Path, part: str) -> None:
@@ -178,5 +195,18 @@ class TestServer:
         assert config.num_generations == 8
 
 
-def test_a_reporter_that_is_not_there_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert "--report-to abacus" in refusal(tmp_path / "home", caplog, "--report-to", "abacus")
+def test_a_reporter_that_is_not_there_is_named_before_data_are_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ("--report-to", "abacus", "--data", str(tmp_path / "absent"))
+    assert "--report-to abacus" in refusal(tmp_path / "home", caplog, *options)
+
+
+@pytest.mark.parametrize("model", ["--policy", "--segmenter"])
+def test_a_model_that_is_not_there_leaves_no_training_to_go_on_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, model: str
+) -> None:
+    for number in range(3):
+        write_pair(tmp_path / "images", tmp_path / "masks", str(number), LEFT, number)
+    said = refusal(tmp_path / "home", caplog, "--data", str(tmp_path), model, str(tmp_path / "absent"))
+    assert "absent" in said

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from accelerate.utils import (
     str_to_bool,
 )
 from torch.distributed.fsdp import StateDictType
+from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl.import_utils import is_vllm_available
 
@@ -34,6 +36,11 @@ SHARED_SECONDS: Final = 60
 """How long a disk that is shared over a network may keep a new file from other machines."""
 SERVER_SECONDS: Final = 10
 """How long a server that is up may take to say so."""
+VLLM_SERVER: Final = (
+    'VLLM_SERVER_DEV_MODE=1 vllm serve POLICY --weight-transfer-config \'{"backend": "nccl"}\' '
+    "--logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out"
+)
+"""What starts a server that takes weights and pictures as trl 1.16 sends them; vLLM before 0.30 has no last flag."""
 
 
 def check_installed(trainer: Mapping[str, Any]) -> None:
@@ -73,9 +80,30 @@ def check_launch(config: Any) -> None:
         _check_fsdp(config.fsdp_plugin_args)
     if zero:
         _check_zero(config.deepspeed_plugin)
+        # Else transformers shares out whatever policy it loads, and has all processes write in step, also where each
+        # answers held-out rows of its own; see `sharing`.
+        unset_hf_deepspeed_config()
     if getattr(config, "use_vllm", False):
         _check_vllm(config)
     _check_reporters(config.report_to)
+
+
+@contextmanager
+def sharing(config: Any) -> Iterator[None]:
+    """Lets transformers know of ZeRO, if a training has it, while the trainer is at work and no longer.
+
+    Args:
+        config: trl's own, after `check_launch`.
+    """
+    plugin = config.deepspeed_plugin
+    if plugin is None:
+        yield
+        return
+    set_hf_deepspeed_config(plugin.hf_ds_config)
+    try:
+        yield
+    finally:
+        unset_hf_deepspeed_config()
 
 
 def same_folder(folder: Path) -> Path:
@@ -138,11 +166,6 @@ def _check_zero(plugin: Any) -> None:
             "ZeRO-3 is set to write checkpoints in parts, which nothing can load as a policy: set "
             "zero3_save_16bit_model (in a file of DeepSpeed's own, stage3_gather_16bit_weights_on_model_save) to true."
         )
-    if plugin.zero_stage == 3 and plugin.zero3_init_flag:
-        raise SettingsError(
-            "ZeRO-3 is set to share every policy out while it is loaded, also those that only answer held-out rows: "
-            "set zero3_init_flag to false."
-        )
 
 
 def _check_vllm(config: Any) -> None:
@@ -154,8 +177,8 @@ def _check_vllm(config: Any) -> None:
             healthy = False
         if not healthy:
             raise SettingsError(
-                f"No vLLM server answers at {address}: start 'vllm serve' with the policy that is trained, and wait "
-                "until it is up."
+                f"No vLLM server answers at {address}: start one with the policy that is trained, "
+                f"{VLLM_SERVER}, and wait until it is up."
             )
     if not is_vllm_available():
         raise SettingsError(

@@ -49,7 +49,7 @@ class TrainingSetup(ABC):
         reward: what held-out rows are scored by, beside the reward of Seg-R1.
         lora: arguments of peft's ``LoraConfig``; None trains all weights.
         trainer: arguments of trl's configuration.
-        dtype, attention: of the policy.
+        dtype, attention: of the policy; see `trained_dtype`.
         embedding_cache: a folder that keeps the segmenter's embeddings, in half precision, for this and other
             trainings; None keeps those of the last pictures in memory.
     """
@@ -112,6 +112,16 @@ class TrainingSetup(ABC):
         except (TypeError, ValueError) as error:
             raise SettingsError(f"--config {path}: {error}") from error
 
+    @property
+    def trained_dtype(self) -> str:
+        """The number format of the policy while it is trained.
+
+        "auto" is float32 where all weights are, as trl itself loads models: in bfloat16 a weight of .02 has no
+        neighbour nearer than 6e-5, and a step of 1e-6 would leave it as it is. What is computed with the weights is in
+        bfloat16 on a GPU all the same. Adapters are in float32 by themselves.
+        """
+        return "float32" if self.dtype == "auto" and self.lora is None else self.dtype
+
     def record(self) -> dict[str, Any]:
         """Everything, as it comes back from JSON, so that it can be compared with what a training was started with."""
         record = asdict(self) | {"grammar": self.grammar.value}
@@ -122,12 +132,12 @@ class TrainingSetup(ABC):
         """What peft wraps the policy with, if anything."""
         return LoraConfig(**self.lora) if self.lora is not None else None
 
-    def trainer_config(self, output: Path, *, rows: int, seed: int, device: str, report_to: str) -> Any:
-        """trl's own configuration, with the length of the training worked out.
+    def trainer_config(self, output: Path, *, rows: int | None = None, seed: int, device: str, report_to: str) -> Any:
+        """trl's own configuration.
 
         Args:
             output: folder for checkpoints.
-            rows: how many rows there are to train on.
+            rows: how many rows there are to train on; None while that is not known, and `set_length` is still to come.
             seed: source of all chance.
             device: as `resolve_device` understands it.
             report_to: a reporter that trl knows, or "none".
@@ -155,8 +165,13 @@ class TrainingSetup(ABC):
             config = self.TRAINER(**given)
         except ValueError as error:
             raise SettingsError(f"trl refuses this training: {error}") from error
-        config.max_steps, config.save_steps = self._length(config, rows)
+        if rows is not None:
+            self.set_length(config, rows)
         return config
+
+    def set_length(self, config: Any, rows: int) -> None:
+        """Work out how long a training of so many rows is, and where its checkpoints fall."""
+        config.max_steps, config.save_steps = self._length(config, rows)
 
     def with_arguments(self, **given: Any) -> Self:
         """This setup, but for those arguments that are not None."""

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import torch
 from transformers import PrinterCallback, Trainer
@@ -28,12 +28,15 @@ from train.checkpoints import export_policy, load_trained
 from train.data import Collected, Plan, photograph_rows, select_held_out, split
 from train.feedback import feedback_rows
 from train.heldout import comparison, read_scores, score_held_out
-from train.launching import check_launch, check_same_training, same_folder
+from train.launching import check_launch, check_same_training, same_folder, sharing
 from train.run_folder import Journal, RunFolder, circumstances, last_step
 from train.setup import TrainingSetup
 from train.trl_reward import Answerer
 
 Setup = TypeVar("Setup", bound=TrainingSetup)
+
+RECORDED: Final = {"setup": "settings", "seed": "seed", "fingerprint": "pictures or corrections", "steps": "length"}
+"""What a training that is resumed must be again, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,16 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     home = Settings.from_arguments(argparse.Namespace(home=given.home)).home
     folder = (RunFolder.last if given.resume else RunFolder.new)(home / "runs", given.output_dir)
     before: dict[str, Any] = read_json(folder.config) if given.resume else {}
+    # Before thousands of pictures are read, not after.
+    config = setup.trainer_config(folder.path, seed=given.seed, device=given.device, report_to=given.report_to)
+    if not given.plan:
+        check_launch(config)
     collected = method.collect_rows(setup)
     if given.include_feedback:
         # A resumed training keeps to the corrections that it was started with.
         collected += method.use_feedback(feedback_rows(home, before.get("corrections")))
     plan = split(collected, setup.held_out_share)
-    config = setup.trainer_config(
-        folder.path, rows=len(plan.train), seed=given.seed, device=given.device, report_to=given.report_to
-    )
+    setup.set_length(config, len(plan.train))
     folder = RunFolder(same_folder(folder.path))
     config.output_dir = str(folder.path)
     main_process = config.process_index == 0
@@ -85,71 +90,94 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
             _tell(f"There are no corrections to learn from in '{home}': training goes on without them.")
     if given.plan:
         return 0
-    check_launch(config)
     record = {"setup": setup.record(), "seed": given.seed, "fingerprint": plan.fingerprint, "steps": config.max_steps}
     changed = sorted(name for name in record if before and before.get(name) != record[name])
     if changed:
         raise SettingsError(
-            f"The training in '{folder.path}' cannot be resumed, because its {', '.join(changed)} changed since it was "
-            f"started: give the same arguments and data as then, or start a new training."
+            f"The training in '{folder.path}' cannot be resumed, because its "
+            f"{', '.join(RECORDED[name] for name in changed)} changed since it was started: give the same arguments "
+            "and data as then, or start a new training."
         )
-    if main_process:
-        if not before:
-            write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())
-        _tell(f"Training for {config.max_steps} steps on {len(plan.train)} rows, in {folder.path}")
-    config.distributed_state.wait_for_everyone()
-    check_same_training(folder.config, plan.fingerprint)
-    result = train_policy(method, setup, config, plan, folder)
+
+    def begin() -> None:
+        if main_process:
+            if not before:
+                write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())
+            _tell(f"Training for {config.max_steps} steps on {len(plan.train)} rows, in {folder.path}")
+        config.distributed_state.wait_for_everyone()
+        check_same_training(folder.config, plan.fingerprint)
+
+    result = train_policy(method, setup, config, plan=plan, folder=folder, begin=begin)
     if main_process:
         _tell(result)
         _tell(f"The new policy is used nowhere yet. Try it: python app.py --policy {folder.policy}")
     return 0
 
 
-def train_policy(method: Method[Setup], setup: Setup, config: Any, plan: Plan, folder: RunFolder) -> str:
+def train_policy(
+    method: Method[Setup], setup: Setup, config: Any, *, plan: Plan, folder: RunFolder, begin: Callable[[], None]
+) -> str:
     """Train, or go on training, to the end; returns held-out scores before and after as text.
+
+    Args:
+        method, setup: of the training.
+        config: trl's own, made of the setup.
+        plan: what is trained on and held out.
+        folder: of the run.
+        begin: called when the models are loaded; writes down what is trained. Before that nothing is left behind: a
+            training whose policy was misspelt is none to go on with.
 
     Raises:
         SegR1Error: when a model, a picture or a correction cannot be read.
     """
     main, device = config.process_index == 0, str(config.device)
-    options = {"device": device, "dtype": setup.dtype, "attention": setup.attention}
+    options = {"device": device, "dtype": setup.trained_dtype, "attention": setup.attention}
     # Whatever a policy was taught before, here it is asked, rewarded and scored in Seg-R1's own form.
     asked = {**options, "dialect": SEGR1.name}
-    segmenter = load_segmenter(setup, device)
-    held_out = select_held_out(plan.held_out, setup.held_out_rows) + photograph_rows(plan, setup.held_out_rows)
     checkpoint = folder.checkpoint
+    segmenter = load_segmenter(setup, device)
+    scored, trained = folder.before.exists(), last_step(folder) >= config.max_steps
+    whole = checkpoint is not None and setup.lora is None
+    policy: VlmPolicy | None = None
+    if not scored or not (trained or whole):
+        policy = VlmPolicy.load(setup.policy, **asked)
+    begin()
+    held_out = select_held_out(plan.held_out, setup.held_out_rows) + photograph_rows(plan, setup.held_out_rows)
 
     def scores(policy: VlmPolicy) -> dict[str, Any]:
         answerer = Answerer(policy, segmenter, setup.grammar)
         ranks = {"rank": config.process_index, "ranks": config.world_size}
         return score_held_out(answerer, held_out, setup.reward, **ranks).as_record()
 
-    if not folder.before.exists():
+    if not scored:
+        assert policy is not None
         if main:
             folder.keep_pictures(held_out)
-        found = scores(VlmPolicy.load(setup.policy, **asked))
+        found = scores(policy)
         if main:
             write_json(folder.before, found)
-    if last_step(folder) < config.max_steps:
-        if checkpoint is not None and setup.lora is None:
+    if not trained:
+        if whole:
+            assert checkpoint is not None
             policy = load_trained(checkpoint, setup.policy, **options)
-        else:
-            policy = VlmPolicy.load(setup.policy, **asked)
-        trainer = method.make_trainer(setup, config, plan, policy, segmenter)
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(Journal(folder))
-        if main:
-            folder.forget_after(last_step(folder))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        trainer.accelerator.wait_for_everyone()
+        assert policy is not None
+        with sharing(config):
+            trainer = method.make_trainer(setup, config, plan, policy, segmenter)
+            trainer.remove_callback(PrinterCallback)
+            trainer.add_callback(Journal(folder))
+            if main:
+                folder.forget_after(last_step(folder))
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            trainer.accelerator.wait_for_everyone()
         # The trained copy makes room for the one that is read back.
         trainer.accelerator.free_memory()
-        del trainer, policy
+        del trainer
+    del policy
     if main and not folder.policy.exists():
         newest = folder.checkpoint
         assert newest is not None
-        export_policy(load_trained(newest, setup.policy, **options), folder.policy)
+        # In bfloat16, most of what adapters learnt would be lost as they are merged.
+        export_policy(load_trained(newest, setup.policy, **options | {"dtype": "float32"}), folder.policy)
     config.distributed_state.wait_for_everyone()
     after = scores(VlmPolicy.load(folder.policy, **options))
     old_scores, new_scores = read_json(folder.before)["scores"], after["scores"]
