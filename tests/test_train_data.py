@@ -24,7 +24,7 @@ from segr1_app.domain import (
     Prediction,
     SettingsError,
 )
-from segr1_app.images import Picture, picture_from_array
+from segr1_app.images import Picture, load_picture, picture_from_array
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
 from train.data import (
     ONE_CORRECTED,
@@ -257,6 +257,12 @@ class TestSplit:
         pairs, corrections = [row(n) for n in range(30)], [row(n, feedback=True) for n in range(30)]
         plan = split(Collected((*pairs, *corrections)), 0.3)
         assert {r.image_id for r in plan.held_out if r.is_feedback} == {r.image_id for r in plan.held_out}
+
+    def test_a_pair_is_known_again_when_its_picture_is_corrected(self, tmp_path: Path) -> None:
+        write_pair(tmp_path / "set" / "images", tmp_path / "set" / "masks", "a", LEFT)
+        save(tmp_path / "home", load_picture(tmp_path / "set" / "images" / "a.png"), LEFT, Verdict.FIX)
+        pair, correction = (pair_rows([tmp_path / "set"]) + feedback_rows(tmp_path / "home")).rows
+        assert pair.image_id == correction.image_id
 
     def test_what_is_held_out_stays_held_out_while_data_grow(self) -> None:
         few, many = (split(Collected(tuple(map(row, range(count)))), 0.2) for count in (100, 200))
