@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app import prepare_cache
-from segr1_app.config import FULL_POLICY, FULL_SEGMENTER, Settings
+from segr1_app.config import DEFAULT_POLICY, FULL_POLICY, FULL_SEGMENTER, Settings
 from segr1_app.pipeline import Pipeline
 from segr1_app.store import AnnotationStore
 from segr1_app.ui import ModelHost, build_app, launch_options
@@ -34,13 +34,30 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def url(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pipeline: Pipeline) -> Iterator[str]:  # noqa: ARG001
+def loaded() -> list[str]:
+    """The policies that the page loaded, in order."""
+    return []
+
+
+@pytest.fixture
+def url(
+    hub: Hub,  # noqa: ARG001
+    loaded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    pipeline: Pipeline,
+) -> Iterator[str]:
     """A page on a machine that seems to have a GPU; what is loaded are the embedded models in any case."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (int(80e9), int(80e9)))
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # what the app sets is undone after the test
     cache, port = prepare_cache(tmp_path / "home"), free_port()
-    models = ModelHost(Settings(home=tmp_path / "home"), lambda _: LoadedModels(pipeline, "cuda", ""))
+
+    def load(settings: Settings) -> LoadedModels:
+        loaded.append(settings.policy)
+        return LoadedModels(pipeline, "cuda", "")
+
+    models = ModelHost(Settings(home=tmp_path / "home"), load)
     with AnnotationStore.open(tmp_path / "home") as store:
         page = build_app(models, cache, store)
         page.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
@@ -48,7 +65,9 @@ def url(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pipeline: Pip
         page.close()
 
 
-def test_the_full_models_are_fetched_from_the_page(hub: Hub, url: str, visit: Callable[..., Page]) -> None:
+def test_the_full_models_are_fetched_from_the_page(
+    hub: Hub, url: str, loaded: list[str], visit: Callable[..., Page]
+) -> None:
     page = visit(url)
     reason, offer = page.locator(".header-reason"), page.locator(".header-download")
     expect(reason).to_have_text("The embedded models run, because the full weights are not downloaded.")
@@ -60,3 +79,4 @@ def test_the_full_models_are_fetched_from_the_page(hub: Hub, url: str, visit: Ca
     page.get_by_role("button", name="Go on with the download").click()
     expect(reason).to_have_text("The full models run: weights and a GPU for them are here.")
     expect(offer).to_be_hidden()
+    assert loaded == [str(DEFAULT_POLICY), FULL_POLICY]

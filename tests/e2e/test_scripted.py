@@ -9,17 +9,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from segr1_app.choosing import FULL_MODELS
-from segr1_app.config import FULL_POLICY, Settings
+from segr1_app.config import Settings
 from segr1_app.domain import Mask
 from segr1_app.geometry import encode_rle
-from segr1_app.pipeline import Pipeline
 from segr1_app.samples import find_samples
-from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.ui.views import STATIC
-from tests.e2e.conftest import ScriptedApp, ScriptedPolicy
+from tests.e2e.conftest import ScriptedApp
 from tests.e2e.serving import free_port
-from tests.hub import serving, use_hub
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -200,46 +196,3 @@ def test_models_that_cannot_be_loaded_are_named_and_the_embedded_ones_answer(
         expect(page.locator(".header-failure")).to_contain_text("nothing-here")
     finally:
         page_server.close()
-
-
-def test_the_full_models_are_offered_downloaded_and_used(
-    visit: Callable[..., Page],
-    scripted_app: ScriptedApp,
-    segmenter: Sam2Segmenter,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from segr1_app.ui import ModelHost, build_app, launch_options
-    from segr1_app.ui.models import LoadedModels
-
-    for module in ("segr1_app.choosing", "segr1_app.ui.models"):
-        monkeypatch.setattr(f"{module}.gpu_lack", lambda _: "")  # as on a machine with a GPU
-    with serving() as hub:
-        use_hub(monkeypatch, tmp_path / "hub", hub.address)
-        for model in FULL_MODELS:
-            folder = tmp_path / model.repo_id
-            folder.mkdir(parents=True)
-            (folder / f"weights{model.weights.removeprefix('*')}").write_bytes(bytes(50_000_000))
-            hub.repositories[model.repo_id] = folder
-
-        def load(settings: Settings) -> LoadedModels:
-            return LoadedModels(Pipeline(ScriptedPolicy(model_id=settings.policy), segmenter), "cuda", "")
-
-        page_server = build_app(ModelHost(Settings(), load), tmp_path, scripted_app.store)
-        port = free_port()
-        page_server.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options())
-        try:
-            page = visit(f"http://127.0.0.1:{port}/")
-            header = page.locator("#header")
-            expect(header).to_contain_text("the full ones are not downloaded")
-            header.get_by_role("button", name="Download the full models…").click()
-            hub.broken.add("weights.pt")
-            header.get_by_role("button", name="Download 0.1 GB and use them").click()
-            expect(header.locator("[role=alert]").filter(has_text="broke off")).to_be_visible(timeout=60_000)
-            hub.broken.clear()
-            header.get_by_role("button", name="Go on with the download").click()
-            expect(header).to_contain_text(f"{FULL_POLICY} + ", timeout=60_000)
-            expect(header).to_contain_text("The full models run")
-            expect(header.get_by_role("button")).to_have_count(0)
-        finally:
-            page_server.close()

@@ -28,6 +28,11 @@ def test_a_training_is_started_stopped_resumed_promoted_and_taken_back(
     page.fill("#train-steps", "0")
     page.click("[data-action=start-training]")
     expect(page.locator("#train .notice")).to_contain_text("from 1 to")
+    # What the page asks by itself does not wipe away what nobody has read yet.
+    page.get_by_role("tab", name="Run").click()
+    with page.expect_response(lambda response: "component_server" in response.url):
+        page.get_by_role("tab", name="Train").click()
+    expect(page.locator("#train .notice")).to_contain_text("from 1 to")
     page.fill("#train-steps", "1")
     page.click("[data-action=start-training]")
     state = page.locator(".train-state")

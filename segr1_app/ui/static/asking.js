@@ -19,11 +19,13 @@ export class Asking {
    * Ask; a failure is told, and nothing comes back.
    * @param {string} what
    * @param {object} question
+   * @param {{quiet?: boolean}} [how] quiet: nobody asked for it just now, and what was refused before stays to be read
    * @returns {Promise<any>}
    */
-  async ask(what, question) {
+  async ask(what, question, { quiet = false } = {}) {
     const reply = await answer(() => this.server[what](question));
-    this.tell(reply ? (reply.failure ?? "") : this.gone);
+    const failure = reply ? (reply.failure ?? "") : this.gone;
+    if (failure || !quiet || this.notice.textContent === this.gone) this.tell(failure);
     return reply && !reply.failure ? reply : null;
   }
 

@@ -101,8 +101,7 @@ class Train {
 
   start() {
     this.chosen = "";
-    return this.act("start_training", { steps: this.steps.valueAsNumber || 0, include_feedback: this.feedback.checked })
-      .then(() => this.refresh());
+    return this.act("start_training", { steps: this.steps.valueAsNumber || 0, include_feedback: this.feedback.checked });
   }
 
   /**
@@ -111,7 +110,8 @@ class Train {
    * @param {object} question
    */
   async act(what, question) {
-    const reply = /** @type {Status | null} */ (await this.asking.ask(what, question));
+    const reply = /** @type {Status | null} */ (
+      await this.asking.ask(what, question, { quiet: what === "training_state" }));
     if (!reply) return false;
     this.status = reply;
     this.render();
@@ -147,7 +147,7 @@ class Train {
     this.compared = name;
     this.changes.replaceChildren();
     if (!name) return;
-    const reply = await this.asking.ask("training_changes", { run: name });
+    const reply = await this.asking.ask("training_changes", { run: name }, { quiet: true });
     if (reply && this.compared === name) this.changes.replaceChildren(...changeList(reply.changes));
   }
 
