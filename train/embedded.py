@@ -75,7 +75,7 @@ def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
         made[SEGMENTER] = train_segmenter(_started(segmenter, given.start), resume=SEGMENTER in begun)
     if POLICY in parts:
         budget = Budget(given.policy_minutes, given.steps)
-        policy = PolicyConfig(**common, out=out / POLICY, budget=budget, composed=given.composed)
+        policy = PolicyConfig(**common, out=out / POLICY, budget=budget)
         made[POLICY] = train_policy(_started(policy, given.start), resume=POLICY in begun)
     if GRPO in parts:
         run = RunFolder(out / GRPO)
@@ -145,14 +145,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--grpo-steps", type=int, metavar="N", help=f"steps of GRPO (default: of {GRPO_CONFIG.name}, 200)"
-    )
-    parser.add_argument(
-        "--composed",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="teach the policy to tell objects apart: paste others into so many of the pictures that leave place for "
-        "them, and ask for one (default: %(default)s; it takes much longer then)",
     )
     parser.add_argument("--steps", type=int, metavar="N", help="train each part for N steps, whatever time they take")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")

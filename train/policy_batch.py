@@ -200,13 +200,13 @@ class BatchMaker:
             pasted = [(self._pairs.images[i], self._pairs.masks[i]) for i in others]
             pixels, objects = compose(pixels, mask, pasted, rng)
         pixels, objects = resize_to_frame(pixels, frame), [mask_in_frame(part, frame) for part in objects]
-        sample = Sample(pixels, tuple(objects), ())
-        questions = [Question(self._instruction(index, rng), sample.mask)]
+        whole: Mask = np.any(objects, axis=0)
+        questions = [Question(self._instruction(index, rng), whole)]
         means = meanings(pixels, objects) if len(objects) > 1 and rng.random() < self._composed else {}
         for word in rng.permutation(list(means))[: MOST_QUESTIONS - 1].tolist():
             wording = WORDINGS[rng.integers(len(WORDINGS))]
             questions.append(Question(wording.format(which=word), objects[means[word]]))
-        return sample._replace(questions=tuple(questions))
+        return Sample(pixels, tuple(objects), tuple(questions))
 
     def row(self, sample: Sample, traces: int, rng: np.random.Generator) -> Row:
         """A picture's tokens and its questions, each laid out as the processor and the chat template lay one out.

@@ -48,7 +48,7 @@ SHARES = (0.5, 0.6, 0.7, 0.8)
 CARD_PAGE = ROOT / "assets" / "models" / "README.md"
 MARK, GOALS_MARK = "quality-table", "goals-table"
 COLD_START = ROOT / "assets" / "models" / "cold-start"
-"""The policy as it was before GRPO."""
+"""The policy as it was before any GRPO."""
 PAIR, ORACLE = "**the embedded pair**", "its segmenter, **oracle** prompts"
 CLICKED = {
     1: "the same and 1 corrective click",
@@ -129,7 +129,7 @@ def answered(pairs: Iterable[Pair], ask: Callable[[Picture, Mask], Answer]) -> S
 
 @cache
 def models() -> tuple[VlmPolicy, VlmPolicy, Sam2Segmenter]:
-    """The policy, the same before GRPO, and the segmenter, in this process."""
+    """The policy, the cold-started one, and the segmenter, in this process."""
     policy, segmenter = load_models(Settings(device="cpu"))
     return policy, VlmPolicy.load(COLD_START, device="cpu"), segmenter
 
@@ -167,7 +167,7 @@ def rows(name: str, pairs: Sequence[Pair]) -> dict[str, Callable[[], Score]]:
         "the **oracle** ellipse": partial(truth_box, ellipse),
         "GrabCut inside the **oracle** box": partial(truth_box, grab_cut),
         PAIR: partial(pipeline, 0, 0),
-        "the same before GRPO": partial(pipeline, 1, 0),
+        "the policy in `cold-start/`, before any GRPO": partial(pipeline, 1, 0),
         ORACLE: partial(pipeline, None, 0),
         **{row: partial(pipeline, None, clicks) for clicks, row in CLICKED.items()},
     }
