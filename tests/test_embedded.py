@@ -49,6 +49,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setattr(embedded, "train_segmenter", made.train)
     monkeypatch.setattr(embedded, "train_policy", made.train)
     monkeypatch.setattr(embedded.grpo, "main", made.grpo)
+    monkeypatch.setattr(embedded, "question_folder", lambda _, __, folder, ___: folder)
     return made
 
 
@@ -70,6 +71,8 @@ class TestCourse:
         assert value(arguments, "--policy") == str(recipe.out / "policy" / "export")
         assert value(arguments, "--segmenter") == str(recipe.out / "segmenter" / "export")
         assert (value(arguments, "--seed"), value(arguments, "--max-steps")) == ("7", "110")
+        data = arguments.index("--data")
+        assert arguments[data + 1 : data + 3] == ["SET", str(recipe.out / "questions")]
         assert f"--policy {recipe.out / 'grpo' / 'policy'}" in capsys.readouterr().out
 
     @pytest.mark.parametrize("part", embedded.BEGUN)
@@ -121,5 +124,5 @@ def test_grpo_of_the_shipped_policy_as_the_recipe_s_last_stage(tmp_path: Path) -
     data, out = write_pairs(tmp_path / "discs", 20), tmp_path / "out"
     options = ["--only", "grpo", "--start", str(DEFAULT_POLICY.parent), "--steps", "1"]
     assert embedded.main(["--data", str(data), "--out", str(out), *options]) == 0
-    assert read_json(out / "grpo" / "config.json")["setup"]["data"] == [str(data)]
+    assert read_json(out / "grpo" / "config.json")["setup"]["data"] == [str(data), str(out / "questions")]
     assert VlmPolicy.load(out / "grpo" / "policy", device="cpu").card == CARD

@@ -117,6 +117,20 @@ class TestLayouts:
         write_pair(tmp_path / "camo_train" / "images", tmp_path / "camo_train" / "masks", "a", LEFT)
         assert find_pair_folder(tmp_path / "camo_train").kind == "camouflaged"
 
+    def test_a_pair_may_have_its_own_instruction(self, tmp_path: Path) -> None:
+        for stem, seed in (("a", 0), ("b", 1)):
+            write_pair(tmp_path / "set" / "images", tmp_path / "set" / "masks", stem, LEFT, seed)
+        file = tmp_path / "set" / "instructions.json"
+        file.write_text('{"b": "Segment the left cup."}', encoding="utf-8")
+        assert {row.instruction for row in pair_rows([tmp_path / "set"]).rows} == {
+            "Segment the left cup.",
+            "Identify and segment all the primary objects.",
+        }
+        for broken in ("{", '["Segment the left cup."]', '{"b": ""}', '{"b": 3}'):
+            file.write_text(broken, encoding="utf-8")
+            with pytest.raises(DatasetError, match=r"instructions\.json"):
+                find_pair_folder(tmp_path / "set")
+
     def test_another_layout_is_an_error_that_names_the_known_ones(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="COD10K"):
             find_pair_folder(tmp_path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -161,11 +161,11 @@ def pair_rows(folders: Sequence[Path]) -> Collected:
     """
     collected = Collected()
     for folder in map(find_pair_folder, folders):
-        instruction = INSTRUCTIONS[folder.kind]
+        read = partial(_pair_row, folder.name, folder.instructions, INSTRUCTIONS[folder.kind])
         with ThreadPoolExecutor(_READERS) as readers:
             found = list(
                 tqdm(
-                    readers.map(partial(_pair_row, folder.name, instruction), folder.listing.pairs),
+                    readers.map(read, folder.listing.pairs),
                     total=len(folder.listing.pairs),
                     desc=f"reading {folder.name}",
                     unit="pair",
@@ -241,11 +241,12 @@ def photograph_rows(plan: Plan, limit: int) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.image_id not in planned)[:limit]
 
 
-def _pair_row(source: str, instruction: str, pair: Pair) -> Row | LeftOut:
+def _pair_row(source: str, instructions: Mapping[str, str], otherwise: str, pair: Pair) -> Row | LeftOut:
     example = _load_pair(pair)
     assert example.truth.mask is not None
     if not example.truth.mask.any():
         return LeftOut(source, PAIR, "its mask is empty")
+    instruction = instructions.get(pair.stem, otherwise)
     return Row(example.picture.sha256, source, PAIR, instruction, partial(_load_pair, pair))
 
 

@@ -21,6 +21,7 @@ from segr1_app.domain import SegR1Error, SettingsError
 from segr1_app.trainings import CONFIG
 from train import grpo
 from train.policy import PolicyConfig, train_policy
+from train.questions import question_folder
 from train.run import CHECKPOINT_FILE, EXPORT_FOLDER, Budget, TrainingConfig
 from train.run_folder import RunFolder
 from train.segmenter import SegmenterConfig, train_segmenter
@@ -79,14 +80,19 @@ def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
         made[POLICY] = train_policy(_started(policy, given.start), resume=POLICY in begun)
     if GRPO in parts:
         run = RunFolder(out / GRPO)
-        if not run.result.is_file() and grpo.main(_grpo_arguments(given, out, run, resume=GRPO in begun)):
-            return None
+        if not run.result.is_file():
+            questions = question_folder(given.data, common["cache"], out / "questions", given.seed)
+            data = [*given.data, *([questions] if questions else [])]
+            if grpo.main(_grpo_arguments(given, out, run, data, resume=GRPO in begun)):
+                return None
         made[POLICY] = run.policy
     return made
 
 
-def _grpo_arguments(given: argparse.Namespace, out: Path, run: RunFolder, *, resume: bool) -> list[str]:
-    """GRPO of the policy in ``out``, or of the one to start from where nothing else is trained."""
+def _grpo_arguments(
+    given: argparse.Namespace, out: Path, run: RunFolder, data: Sequence[Path], *, resume: bool
+) -> list[str]:
+    """GRPO on ``data`` of the policy in ``out``, or of the one to start from where nothing else is trained."""
     pair = {part: out / part / EXPORT_FOLDER for part in (SEGMENTER, POLICY)}
     if given.only and given.start:
         pair = {part: given.start / part for part in pair}
@@ -94,7 +100,7 @@ def _grpo_arguments(given: argparse.Namespace, out: Path, run: RunFolder, *, res
     arguments = [
         *("--config", GRPO_CONFIG),
         *(option for part, folder in pair.items() for option in (f"--{part}", folder)),
-        *("--data", *given.data),
+        *("--data", *data),
         *("--output-dir", run.path),
         *("--seed", given.seed),
         *("--device", given.device),

@@ -7,10 +7,12 @@ being pointed at its folder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from segr1_app.domain import DatasetError
+from segr1_app.jsonfiles import read_json
 from train.pairs import PairListing, find_pairs
 from train.scenes import Kind
 
@@ -39,21 +41,31 @@ CAMOUFLAGED_NAMES = ("camo", "cod10k", "nc4k", "chameleon")
 """Beginnings of folder names, in lower case, that tell of camouflaged objects where the layout does not."""
 
 
+INSTRUCTIONS_FILE = "instructions.json"
+"""Beside the folders of images and masks: what is asked about some or all of the pairs, a text by stem."""
+
+
 @dataclass(frozen=True, slots=True)
 class PairFolder:
-    """A data set found: its name (the folder's), its layout, the kind of its objects, and what it holds."""
+    """A data set found: its name (the folder's), its layout, the kind of its objects, and what it holds.
+
+    Attributes:
+        instructions: by stem; pairs without one are asked for what their kind says.
+    """
 
     name: str
     layout: Layout
     kind: Kind
     listing: PairListing
+    instructions: Mapping[str, str]
 
 
 def find_pair_folder(folder: Path) -> PairFolder:
     """Recognise a data set by its folders.
 
     Raises:
-        DatasetError: when there is no such folder, it follows no known layout, or nothing in it can be paired.
+        DatasetError: when there is no such folder, it follows no known layout, nothing in it can be paired, or its
+            instructions cannot be read.
     """
     if not folder.is_dir():
         raise DatasetError(f"There is no folder '{folder}': give --data folders of images and masks.")
@@ -62,6 +74,22 @@ def find_pair_folder(folder: Path) -> PairFolder:
         if images.is_dir() and masks.is_dir():
             name = folder.resolve().name
             camouflaged = layout.kind == "camouflaged" or name.lower().startswith(CAMOUFLAGED_NAMES)
-            return PairFolder(name, layout, "camouflaged" if camouflaged else "salient", find_pairs(images, masks))
+            kind: Kind = "camouflaged" if camouflaged else "salient"
+            return PairFolder(name, layout, kind, find_pairs(images, masks), _instructions(folder))
     known = "; ".join(f"{layout.name}: {layout.images} + {layout.masks}" for layout in LAYOUTS)
     raise DatasetError(f"'{folder}' follows no layout that is known ({known}).")
+
+
+def _instructions(folder: Path) -> dict[str, str]:
+    path = folder / INSTRUCTIONS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"'{path}' cannot be read: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(text, str) and text.strip() for text in found.values()):
+        raise DatasetError(
+            f'\'{path}\' has to hold one object of texts by stem, as {{"cup-1": "Segment the left cup."}}.'
+        )
+    return found

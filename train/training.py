@@ -238,8 +238,8 @@ def add_training_arguments(
         type=Path,
         nargs="+",
         metavar="DIR",
-        help="folders with images/ and masks/, or of COD10K-v3, CAMO, DIS5K, DUTS, HKU-IS or ECSSD as they are given "
-        "out (default: of the config, else generated scenes)",
+        help="folders with images/ and masks/ (and instructions.json: what is asked, by stem), or of COD10K-v3, CAMO, "
+        "DIS5K, DUTS, HKU-IS or ECSSD as they are given out (default: of the config, else generated scenes)",
     )
     data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")
     data.add_argument(
