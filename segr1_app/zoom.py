@@ -15,6 +15,8 @@ from segr1_app.geometry import mask_box, rescale_objects
 
 SQUARE = 0.5
 """The least share of a window's longer side that its shorter one has: the segmenter sees it as a square."""
+BESIDE = 0.25
+"""How far outside a window a point still says something about what is in it, as a share of the window's side."""
 WORTHWHILE = 0.8
 """The share of the picture from which on a window would show hardly less than all of it."""
 
@@ -74,18 +76,19 @@ def prompt_window(prompt: ObjectPrompt, start: Mask | None, image_wh: ImageSize,
 def prompt_in_window(prompt: ObjectPrompt, window: Window, to_wh: ImageSize) -> ObjectPrompt:
     """A prompt in pixels of the picture as one in pixels of the window, shown at the size ``to_wh``.
 
-    Points outside are left out: they could only say of what is no part of the mask that it is none.
+    A point a little outside is moved to the window's border: what it is to remove may end there. Those further away are
+    left out: they could only say of what is no part of the mask that it is none.
     """
-    right, bottom = window.left + window.width, window.top + window.height
     box = prompt.box and Box(
         prompt.box.x1 - window.left, prompt.box.y1 - window.top, prompt.box.x2 - window.left, prompt.box.y2 - window.top
     )
-    points = tuple(
-        Point(point.x - window.left, point.y - window.top, point.label)
-        for point in prompt.points
-        if window.left <= point.x <= right and window.top <= point.y <= bottom
-    )
-    return rescale_objects([ObjectPrompt(box, points, prompt.name)], from_wh=window.size, to_wh=to_wh)[0]
+    points = []
+    for point in prompt.points:
+        x, y = point.x - window.left, point.y - window.top
+        inside = Point(min(max(x, 0.0), window.width), min(max(y, 0.0), window.height), point.label)
+        if abs(inside.x - x) <= BESIDE * window.width and abs(inside.y - y) <= BESIDE * window.height:
+            points.append(inside)
+    return rescale_objects([ObjectPrompt(box, tuple(points), prompt.name)], from_wh=window.size, to_wh=to_wh)[0]
 
 
 def _span(middle: float, length: float, end: int) -> tuple[int, int]:

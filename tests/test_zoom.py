@@ -46,9 +46,10 @@ class TestWindow:
         assert prompt_window(prompt, None, SIZE, 1.25) is None
 
     def test_prompts_are_told_in_it(self) -> None:
-        prompt = ObjectPrompt(BOX, (Point(120, 110, 1), Point(10, 10, 0), Point(92, 97, 0)), name="cup")
-        told = prompt_in_window(prompt, Window(90, 95, 60, 30), ImageSize(120, 60))
-        assert told == ObjectPrompt(Box(20, 10, 100, 50), (Point(60, 30, 1), Point(4, 4, 0)), name="cup")
+        points = (Point(120, 110, 1), Point(10, 10, 0), Point(92, 97, 0), Point(110, 130, 0))
+        told = prompt_in_window(ObjectPrompt(BOX, points, name="cup"), Window(90, 95, 60, 30), ImageSize(120, 60))
+        found = (Point(60, 30, 1), Point(4, 4, 0), Point(40, 60, 0))
+        assert told == ObjectPrompt(Box(20, 10, 100, 50), found, name="cup"), "far outside, and a little"
 
     def test_it_is_the_same_part_at_another_size(self) -> None:
         assert Window(90, 95, 60, 30).rescaled(from_wh=SIZE, to_wh=ImageSize(800, 600)) == Window(180, 190, 120, 60)
@@ -70,6 +71,15 @@ class TestSegmenter:
         (refined,) = segmenter.segment(SMALL, [FOUND], starts=[TRUTH])
         assert iou(refined.mask, TRUTH) > 0.5
         assert not np.array_equal(refined.mask, full.mask)
+
+    def test_a_click_beside_the_window_removes_what_ends_at_its_border(self, segmenter: Sam2Segmenter) -> None:
+        (found,) = segmenter.segment(SMALL, [FOUND])
+        assert FOUND.box is not None
+        window = prompt_window(FOUND, None, SMALL.size, segmenter.zoom or 1.0)
+        assert window is not None
+        beside = Point(FOUND.box.x1 + 8, window.top + window.height + 3.0, 0)
+        (clicked,) = segmenter.segment(SMALL, [ObjectPrompt(FOUND.box, (*FOUND.points, beside))])
+        assert not np.array_equal(clicked.mask, found.mask)
 
     def test_each_object_is_looked_at_for_itself_and_once(self) -> None:
         fresh = Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu")
