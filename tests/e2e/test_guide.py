@@ -52,8 +52,8 @@ def test_make_the_pictures(real_app: str, visit: Callable[..., Page]) -> None:
     canvas = CanvasPage(page, (640, 427), "#annotate")
     canvas.settle()
     keep(page, "task.png")
-    canvas.click((405, 395), button="right")
-    canvas.click((310, 410), button="right")
+    canvas.click((402, 386), button="right")
+    canvas.click((351, 386), button="right")
     keep(page, "corrected.png")
     # The task is left as it was found.
     canvas.press("s")
