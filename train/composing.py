@@ -27,6 +27,11 @@ APART, LARGER = 0.12, 1.6
 """What "left" and "largest" take: a lead of so much of the picture's side, and so many times the next one's area."""
 
 
+def leaves_place(objects: Sequence[Mask]) -> bool:
+    """Whether others can be pasted into a picture with these objects, bool (H, W) each: it shows a single small one."""
+    return len(objects) == 1 and float(objects[0].mean()) < OWN_SHARE
+
+
 def compose(
     pixels: RgbPixels,
     mask: Mask,

@@ -21,7 +21,7 @@ from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixel
 from segr1_app.geometry import assign_points, deepest_point, mask_box, policy_frame
 from segr1_app.policy import resize_to_frame
 from train.augment import augment
-from train.composing import OWN_SHARE, compose, meanings
+from train.composing import compose, leaves_place, meanings
 from train.pairs import PackedPairs
 from train.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, min_area, token_id
 from train.traces import INSTRUCTIONS, WORDINGS, colour_distances, measure, separate_objects, write_trace
@@ -195,7 +195,7 @@ class BatchMaker:
             ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
         )
         objects = separate_objects(mask)
-        if len(objects) == 1 and mask.mean() < OWN_SHARE and rng.random() < self._composed:
+        if leaves_place(objects) and rng.random() < self._composed:
             others = rng.choice(len(self._pairs), 2)
             pasted = [(self._pairs.images[i], self._pairs.masks[i]) for i in others]
             pixels, objects = compose(pixels, mask, pasted, rng)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from segr1_app.domain import ImageSize, Mask, RgbPixels
 from segr1_app.policy import resize_to_frame
-from train.composing import OWN_SHARE, compose, meanings
+from train.composing import compose, leaves_place, meanings
 from train.layouts import INSTRUCTIONS_FILE
 from train.pairs import PackedPairs, pack_pairs
 from train.policy_batch import mask_in_frame
@@ -80,7 +80,7 @@ def _scene(pairs: PackedPairs, rng: np.random.Generator) -> tuple[RgbPixels, lis
     ground, *others = (int(index) for index in rng.choice(len(pairs), 3))
     pixels, mask = pairs.images[ground], pairs.masks[ground] > 127
     objects = separate_objects(mask) if mask.any() else []
-    if len(objects) == 1 and mask.mean() < OWN_SHARE:
+    if leaves_place(objects):
         pixels, objects = compose(pixels, mask, [(pairs.images[i], pairs.masks[i]) for i in others], rng)
     width, height = (int(side) for side in pairs.sizes[ground] * SIDE / pairs.sizes[ground].max())
     size = ImageSize(max(width, 1), max(height, 1))

@@ -29,7 +29,7 @@ from segr1_app.metrics import iou
 from segr1_app.pipeline import Pipeline, load_models
 from tests.benchmarks.quality import CARD_PAGE, SETS, put_between
 from train.agreement import agreement
-from train.composing import OWN_SHARE, compose, meanings
+from train.composing import compose, leaves_place, meanings
 from train.pairs import Pair, find_pairs
 from train.policy import NAMED
 from train.traces import COLOURS, WHICH, WORDINGS, separate_objects
@@ -74,7 +74,7 @@ def composed(pairs: Sequence[Pair], count: int) -> Iterator[tuple[Picture, list[
     while made < count:
         ground, *others = (pairs[int(index)] for index in rng.choice(len(pairs), 3, replace=False))
         picture, mask = load_picture(ground.image), load_mask(ground.mask)
-        if mask.mean() >= OWN_SHARE or len(separate_objects(mask)) > 1:
+        if not leaves_place(separate_objects(mask)):
             continue
         pasted = [(load_picture(pair.image).pixels, load_mask(pair.mask).astype(np.uint8) * 255) for pair in others]
         pixels, objects = compose(picture.pixels, mask, pasted, rng)
