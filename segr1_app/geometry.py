@@ -84,9 +84,8 @@ def assign_points(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[Object
     if not boxes:
         return (ObjectPrompt(None, tuple(points)),) if points else ()
     owned: list[list[Point]] = [[] for _ in boxes]
-    edges = np.array([box.xyxy for box in boxes])
-    for point in points:
-        owned[_owner(edges, point)].append(point)
+    for point, owner in zip(points, owners(boxes, np.array([(p.x, p.y) for p in points])), strict=True):
+        owned[owner].append(point)
     return tuple(ObjectPrompt(box, tuple(own)) for box, own in zip(boxes, owned, strict=True))
 
 
@@ -95,26 +94,34 @@ def add_point(objects: Sequence[ObjectPrompt], point: Point) -> tuple[ObjectProm
 
     Where there are no boxes the point goes to the last object, or makes one of its own.
     """
-    boxed = [index for index, prompt in enumerate(objects) if prompt.box is not None]
+    boxed = [(index, prompt.box) for index, prompt in enumerate(objects) if prompt.box is not None]
     if not objects:
         return (ObjectPrompt(None, (point,)),)
-    edges = np.array([prompt.box.xyxy for prompt in objects if prompt.box is not None])
-    owner = boxed[_owner(edges, point)] if boxed else len(objects) - 1
+    owner = len(objects) - 1
+    if boxed:
+        owner = boxed[owners([box for _, box in boxed], np.array([(point.x, point.y)]))[0]][0]
     return tuple(
         replace(prompt, points=(*prompt.points, point)) if index == owner else prompt
         for index, prompt in enumerate(objects)
     )
 
 
-def _owner(edges: npt.NDArray[np.float64], point: Point) -> int:
-    """The row of ``edges``, float (N, 4) as x1, y1, x2, y2, of the smallest box around a point, else of the nearest."""
-    x1, y1, x2, y2 = edges.T
-    distance = np.hypot(
-        np.maximum(np.maximum(x1 - point.x, point.x - x2), 0), np.maximum(np.maximum(y1 - point.y, point.y - y2), 0)
-    )
+def owners(boxes: Sequence[Box], points: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """The box that each point belongs to, by the rule of `assign_points`.
+
+    Args:
+        boxes: at least one.
+        points: float (N, 2) as x, y, in the boxes' frame.
+
+    Returns:
+        int (N,), indices of ``boxes``.
+    """
+    x1, y1, x2, y2 = np.array([box.xyxy for box in boxes]).T
+    x, y = points.reshape(-1, 2, 1).transpose(1, 0, 2)
+    distance = np.hypot(np.maximum(np.maximum(x1 - x, x - x2), 0), np.maximum(np.maximum(y1 - y, y - y2), 0))
     # The distance is zero for every box that holds the point: among those, and among equally near ones, area decides.
-    nearest = distance == distance.min()
-    return int(np.where(nearest, (x2 - x1) * (y2 - y1), np.inf).argmin())
+    nearest = distance == distance.min(axis=1, keepdims=True)
+    return np.where(nearest, (x2 - x1) * (y2 - y1), np.inf).argmin(axis=1)
 
 
 def encode_rle(mask: Mask) -> Rle:

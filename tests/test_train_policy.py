@@ -31,10 +31,13 @@ from train.policy_batch import (
     Question,
     Sample,
     foreground_shares,
+    nearest_objects,
     object_colours,
     object_places,
     patchify,
+    pixel_values,
 )
+from train.policy_layout import lay_out, pack_attention
 from train.policy_losses import PolicyInTraining, completion_loss, pointing_loss
 from train.policy_model import (
     EMBEDDING,
@@ -47,13 +50,12 @@ from train.policy_model import (
     ordinal_embeddings,
     token_id,
 )
-from train.run import Budget, Rates
+from train.run import Budget, Rates, reduced_precision
 from train.traces import COLOURS, vocabulary
 
 TINY = PolicyShape(
     tokens=16, vision_width=48, vision_depth=2, vision_heads=2, text_width=48, text_depth=2, text_heads=2
 )
-CPU = torch.device("cpu")
 PHASES = (Phase(0.4, 16, 0, 4), Phase(1.0, 16, 2, 4))
 
 
@@ -86,7 +88,7 @@ def processor() -> Qwen2_5_VLProcessor:
 
 def composing(data: Path, processor: Qwen2_5_VLProcessor) -> BatchMaker:
     """Draws pictures with further objects pasted into all that leave place."""
-    return BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, CPU, composed=1.0)
+    return BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, composed=1.0)
 
 
 def many_questions(maker: BatchMaker, pictures: int) -> PolicyBatch:
@@ -147,8 +149,8 @@ class TestBatch:
         prompted = VlmPolicy(build_model(processor.tokenizer, TINY), processor, "tiny")
         assert prompted.frame(picture.size) == picture.size
         inputs = prompted.model_inputs(picture, "Segment the main object.")
-        assert torch.allclose(patchify(picture.pixels, TINY.patch), inputs["pixel_values"], atol=1e-5)
-        maker = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, CPU)
+        assert torch.allclose(pixel_values(patchify(picture.pixels, TINY.patch)), inputs["pixel_values"], atol=1e-5)
+        maker = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY)
         questions = tuple(Question(text, mask) for text in ("segment the main object.", "segment the left object."))
         row = maker.row(Sample(picture.pixels, (mask,), questions), 1, np.random.default_rng(0))
         answered, asked = row.texts
@@ -164,7 +166,7 @@ class TestBatch:
         maker = composing(data, processor)
         batch = many_questions(maker, pictures=3)
         assert len(batch.tokens) == len(batch.grids) == 3
-        assert batch.patches.shape == (int(batch.grids.prod(dim=1).sum()), 6 * TINY.patch**2)
+        assert batch.patches.shape == (int(batch.grids.prod(dim=1).sum()), 3, TINY.patch, TINY.patch)
         assert batch.shares.shape[0] * 4 == len(batch.patches)
         for row, questions in enumerate(batch.questions):
             numbers = [number for number in questions.unique().tolist() if number >= 0]
@@ -187,7 +189,7 @@ class TestBatch:
 
     def test_one_of_several_objects_is_asked_for(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
         composed = composing(data, processor)
-        plain = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, CPU)
+        plain = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY)
         samples = [composed.sample(i % len(composed), 16, np.random.default_rng(i)) for i in range(40)]
         assert any(len(sample.questions) > 2 for sample in samples)
         for sample in samples:
@@ -202,9 +204,10 @@ class TestBatch:
     def test_a_question_in_company_reads_as_it_would_alone(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
         batch = many_questions(composing(data, processor), pictures=2)
         model = PolicyInTraining(build_model(processor.tokenizer, TINY), TINY.text_width).eval()
-        pictures = batch.patches.split(batch.grids.prod(dim=1).tolist())
+        layout = lay_out(model.policy, batch)
+        pictures = pixel_values(batch.patches).split(batch.grids.prod(dim=1).tolist())
         with torch.no_grad():
-            found = model.states(model.features(batch), batch)[1]
+            found = model.states(model.features(batch, layout), batch, layout)[1]
             for row, questions in enumerate(batch.questions):
                 for number in (one for one in questions.unique().tolist() if one >= 0):
                     alone = batch.tokens[row, (questions == PICTURE) | (questions == number)][None]
@@ -232,11 +235,17 @@ class TestBatch:
         left, right = np.zeros((2, 56, 84), dtype=bool)
         left[:28, :28], right[40:54, 60:81] = True, True
         pixels[left], pixels[right] = (190, 40, 40), (60, 100, 180)
-        places, colours = object_places([left, right], 28), object_colours(pixels, [left, right], 28)
+        places = object_places([left, right], 28)
         assert torch.allclose(places[0, [0, 1, 2, 3, 6]], torch.tensor([0.0, 0, 1, 1, 1]))
-        assert torch.allclose(places[5, :4] * 28, torch.tensor([60.0, 40, 81, 54]))
-        red, blue = (list(COLOURS).index(name) for name in ("red", "blue"))
-        assert colours.tolist() == [red, IGNORED, IGNORED, IGNORED, IGNORED, blue]
+        assert torch.allclose(places[1, :4] * 28, torch.tensor([60.0, 40, 81, 54]))
+        colours = object_colours(pixels, [left, right]).tolist()
+        assert [list(COLOURS)[colour] for colour in colours] == ["red", "blue"]
+        assert nearest_objects([left, right], 28).tolist() == [0, 0, 1, 0, 1, 1]
+
+    def test_tokens_without_foreground_tell_no_colour(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
+        batch = many_questions(composing(data, processor), pictures=2)
+        assert ((batch.colours == IGNORED) == (batch.shares.sum(dim=1) == 0)).all()
+        assert (batch.colours == IGNORED).any()
 
     def test_shares_are_the_foreground_of_each_part(self) -> None:
         mask = np.zeros((56, 84), dtype=bool)
@@ -326,6 +335,26 @@ class TestTraining:
         assert whole["step"] == resumed["step"] == 6
         for part in ("model", "averaged"):
             assert all(torch.equal(value, resumed[part][name]) for name, value in whole[part].items())
+
+    @pytest.mark.slow
+    def test_who_draws_the_batches_changes_nothing(self, config: PolicyConfig) -> None:
+        train_policy(config)
+        helped = dataclasses.replace(config, out=config.out.with_name("helped"), workers=2)
+        train_policy(helped)
+        alone, together = (torch.load(c.out / "checkpoint.pt", weights_only=True)["model"] for c in (config, helped))
+        assert all(torch.equal(value, together[name]) for name, value in alone.items())
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="pictures attend together on a GPU alone")
+    def test_pictures_that_attend_in_one_call_see_themselves_alone(
+        self, processor: Qwen2_5_VLProcessor, data: Path
+    ) -> None:
+        batch, device = many_questions(composing(data, processor), pictures=3), torch.device("cuda")
+        model = PolicyInTraining(build_model(processor.tokenizer, TINY), TINY.text_width).to(device)
+        with torch.no_grad(), reduced_precision(device):
+            apart = model.features(batch.to(device), lay_out(model.policy, batch).to(device))
+            pack_attention(model.policy)
+            together = model.features(batch.to(device), lay_out(model.policy, batch).to(device))
+        assert torch.allclose(together, apart, atol=0.02, rtol=0.02)
 
     @pytest.mark.slow
     def test_a_start_goes_on_from_exported_weights(self, config: PolicyConfig) -> None:

@@ -107,6 +107,13 @@ class TestAugment:
         assert max(shares) > 4 * (mask > 127).mean()
         assert len({round(share, 4) for share in shares}) > 20
 
+    def test_close_views_show_the_object_and_a_margin(self) -> None:
+        rng = np.random.default_rng(0)
+        mask = disc(64, 25, 40, 9).astype(np.uint8) * 255
+        shares = [augment(np.zeros((64, 64, 3), np.uint8), mask, rng, close=1.0)[1].mean() for _ in range(40)]
+        # A disc fills pi / 4 of its box, which its window is 1.1 to 1.6 times as long as, box errors aside.
+        assert all(np.pi / 4 / (1.6 * 1.3) ** 2 < share < np.pi / 4 / (1.1 * 0.7) ** 2 for share in shares)
+
 
 class TestPrompts:
     @pytest.mark.parametrize("style", prompting.STYLES)
@@ -268,7 +275,7 @@ class TestTraining:
         model = instantiate(model_config(TINY).model).eval()
         model.load_state_dict(load_file(trained / "model.safetensors"))
         with torch.no_grad():
-            features = encode(model, to_input([picture.pixels]))
+            features = encode(model, to_input(picture.pixels[None], torch.device("cpu")))
             logits, quality = decode(model, features, [prompt])
         upsampled = torch.nn.functional.interpolate(logits[:, :1], (64, 64), mode="bilinear", align_corners=False)
         assert answer.mask.any()

@@ -12,10 +12,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segr1_app.domain import Mask, RgbPixels
+from segr1_app.domain import ImageSize, Mask, ObjectPrompt, RgbPixels
+from segr1_app.geometry import mask_box
+from segr1_app.zoom import prompt_window
+from train.prompting import jitter_box
 
 MIN_SHARE, MAX_SHARE = 0.004, 0.9
 """Foreground shares of a crop that still make a sample; outside them the whole picture is used."""
+
+CLOSE_ZOOM, CLOSE_ERROR = (1.1, 1.6), 0.15
+"""Of close views: least and greatest zoom, and how far each edge of the box may be off, as a share of its side."""
 
 
 class Window(NamedTuple):
@@ -27,19 +33,23 @@ class Window(NamedTuple):
     height: float
 
 
-def augment(pixels: RgbPixels, mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> tuple[RgbPixels, Mask]:
+def augment(
+    pixels: RgbPixels, mask: npt.NDArray[np.uint8], rng: np.random.Generator, close: float = 0.0
+) -> tuple[RgbPixels, Mask]:
     """A random view of a square picture and its mask.
 
     Args:
         pixels: uint8 (S, S, 3) RGB.
         mask: uint8 (S, S), 0 to 255, foreground above 127.
         rng: the only source of chance.
+        close: how often the view is what a segmenter that zooms is shown for a box around the mask.
 
     Returns:
         uint8 (S, S, 3) and bool (S, S), warped alike; the mask is never empty when the given one was not.
     """
     side = len(mask)
-    matrix = _window_to_square(_random_window(mask, rng), side, rng)
+    window = _close_window(mask, rng) if rng.random() < close else _random_window(mask, rng)
+    matrix = _window_to_square(window, side, rng)
     warped = _warp(mask, matrix) > 127
     if not MIN_SHARE < warped.mean() < MAX_SHARE:
         matrix = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float64)
@@ -73,6 +83,14 @@ def _random_window(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Win
     left = columns[0] + object_wh[0] / 2 - width * rng.uniform(0.25, 0.75)
     top = rows[0] + object_wh[1] / 2 - height * rng.uniform(0.25, 0.75)
     return Window(float(np.clip(left, 0, side - width)), float(np.clip(top, 0, side - height)), width, height)
+
+
+def _close_window(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Window:
+    """What `segr1_app.zoom` shows for a box that is roughly the mask's; all of the picture where it would show most."""
+    whole = ImageSize(len(mask), len(mask))
+    tight = mask_box(mask > 127)
+    box = tight and jitter_box(tight, CLOSE_ERROR, whole, rng)
+    return Window(*(prompt_window(ObjectPrompt(box), None, whole, rng.uniform(*CLOSE_ZOOM)) or (0, 0, *whole)))
 
 
 def _window_to_square(window: Window, side: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:

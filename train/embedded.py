@@ -68,15 +68,24 @@ def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
         raise SettingsError(f"'{out}' holds a training already ({', '.join(begun)}): give --resume, or another --out.")
     if given.resume and not begun:
         raise SettingsError(f"There is no training to resume in '{out}': start without --resume.")
-    common = {"data": tuple(given.data), "cache": out / "packed", "seed": given.seed, "device": given.device}
+    common = {
+        "data": tuple(given.data),
+        "cache": out / "packed",
+        "seed": given.seed,
+        "device": given.device,
+        "workers": given.workers,
+    }
     made: dict[str, Path] = {}
     if SEGMENTER in parts:
         budget = Budget(given.segmenter_minutes, given.steps)
         segmenter = SegmenterConfig(**common, out=out / SEGMENTER, budget=budget)
+        segmenter = dataclasses.replace(segmenter, batch=segmenter.batch * given.enlarge)
         made[SEGMENTER] = train_segmenter(_started(segmenter, given.start), resume=SEGMENTER in begun)
     if POLICY in parts:
         budget = Budget(given.policy_minutes, given.steps)
         policy = PolicyConfig(**common, out=out / POLICY, budget=budget)
+        larger = [dataclasses.replace(phase, pictures=phase.pictures * given.enlarge) for phase in policy.phases]
+        policy = dataclasses.replace(policy, phases=tuple(larger))
         made[POLICY] = train_policy(_started(policy, given.start), resume=POLICY in begun)
     if GRPO in parts:
         run = RunFolder(out / GRPO)
@@ -156,6 +165,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes that draw pictures ahead of segmenter and policy, for a GPU that is quicker than the drawing "
+        "(default: %(default)s, none)",
+    )
+    parser.add_argument(
+        "--enlarge",
+        type=int,
+        default=1,
+        metavar="N",
+        help="N times as many pictures a step of segmenter and policy, which a GPU takes in nearly the same time "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
     return parser
 

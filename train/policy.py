@@ -9,8 +9,9 @@ keeps its task. The losses are in `train.policy_losses`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -26,7 +27,8 @@ from segr1_app.loading import resolve_device
 from segr1_app.policy import VlmPolicy
 from segr1_app.policy_files import PolicyCard
 from train.pairs import PackedPairs
-from train.policy_batch import SUB_CELLS, BatchMaker
+from train.policy_batch import SUB_CELLS, BatchMaker, PolicyBatch
+from train.policy_layout import Layout, lay_out, pack_attention
 from train.policy_losses import PolicyInTraining, batch_loss
 from train.policy_model import (
     EMBEDDING,
@@ -37,6 +39,7 @@ from train.policy_model import (
     learn_words,
     save_policy,
 )
+from train.prefetch import drawn_ahead
 from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
 from train.traces import COLOURS, INSTRUCTIONS, WHICH, WORDINGS, vocabulary
 
@@ -119,7 +122,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     device = resolve_device(config.device)
     tokenizer = build_tokenizer(vocabulary())
     processor = build_processor(tokenizer, config.shape)
-    maker = BatchMaker(data.pairs, tokenizer, config.shape, device, config.composed)
+    maker = BatchMaker(data.pairs, tokenizer, config.shape, config.composed)
     torch.manual_seed(config.seed)
     policy, phases = build_model(tokenizer, config.shape), config.phases
     if config.start:
@@ -128,6 +131,8 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
         take_over(policy, trained.model, config.start)
         # Its eyes are open: what is left is to learn what to say.
         phases = tuple(phase for phase in phases if phase.traces)
+    if device.type == "cuda":
+        pack_attention(policy)
     model = PolicyInTraining(policy, config.shape.text_width).to(device)
     run = TrainingRun(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
     if resume:
@@ -142,12 +147,20 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
             began = candidate.until
         return phases[-1], began
 
+    def draw(now: Phase, step: int) -> tuple[PolicyBatch, Layout]:
+        rng = np.random.default_rng((config.seed, step))
+        batch = maker.draw(data.chances, rng, pictures=now.pictures, cells=now.cells, traces=now.traces)
+        return batch, lay_out(policy, batch)
+
+    @lru_cache(maxsize=1)
+    def batches(now: Phase) -> Iterator[tuple[PolicyBatch, Layout]]:
+        return drawn_ahead(partial(draw, now), run.step, config.workers)
+
     def loss() -> tuple[Tensor, float]:
         now, began = phase()
-        rng = np.random.default_rng((config.seed, run.step))
-        batch = maker.draw(data.chances, rng, pictures=now.pictures, cells=now.cells, traces=now.traces)
+        batch, layout = next(batches(now))
         with reduced_precision(device):
-            value = batch_loss(model, batch, maker.numbers)
+            value = batch_loss(model, batch.to(device), layout.to(device), maker.numbers)
         return value, min(1.0, (run.progress - began) / WARM_UP + 0.01)
 
     def scores() -> dict[str, float]:
@@ -169,10 +182,9 @@ def vision_iou(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int
     """Mean IoU of the vision tower's foreground, in parts of cells, on augmented views that are always the same."""
     scores = []
     for index in indices:
-        chances = np.zeros(len(maker))
-        chances[index] = 1
-        batch = maker.draw(chances, np.random.default_rng(index), pictures=1, cells=cells, traces=0)
-        found, true = model.head(model.features(batch))[:, : SUB_CELLS**2] > 0, batch.shares > 0.5
+        batch, layout = _view(model, maker, index, cells, traces=0)
+        told = model.head(model.features(batch, layout))
+        found, true = told[:, : SUB_CELLS**2] > 0, batch.shares > 0.5
         scores.append(float((found & true).sum() / (found | true).sum().clamp(min=1)))
     return round(float(np.mean(scores)), 4)
 
@@ -186,16 +198,25 @@ def pointing_scores(model: PolicyInTraining, maker: BatchMaker, indices: Sequenc
     """
     right: list[bool] = []
     for index in indices:
-        chances = np.zeros(len(maker))
-        chances[index] = 1
-        batch = maker.draw(chances, np.random.default_rng(index), pictures=1, cells=cells, traces=1)
-        features = model.features(batch)
-        pointed = model.pointed(features, model.states(features, batch)[0], batch)
+        batch, layout = _view(model, maker, index, cells, traces=1)
+        features = model.features(batch, layout)
+        pointed = model.pointed(features, model.states(features, batch, layout)[0], batch)
         question = batch.questions[batch.pointing]
         hits = batch.asked[question].gather(1, pointed.argmax(dim=1, keepdim=True))[:, 0] > 0
         # The first question is the plain request.
         right += hits[question > 0].tolist()
     return {"pointing": round(float(np.mean(right)), 4)} if right else {}
+
+
+def _view(
+    model: PolicyInTraining, maker: BatchMaker, index: int, cells: int, traces: int
+) -> tuple[PolicyBatch, Layout]:
+    """A batch of one pair's view, on the model's device; whenever it is drawn, it is the same."""
+    chances = np.zeros(len(maker))
+    chances[index] = 1
+    batch = maker.draw(chances, np.random.default_rng(index), pictures=1, cells=cells, traces=traces)
+    device = model.policy.device
+    return batch.to(device), lay_out(model.policy, batch).to(device)
 
 
 def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[int]) -> dict[str, float]:

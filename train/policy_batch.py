@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from segr1_app.codec import format_completion
 from segr1_app.dialects import SEGR1
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixels
-from segr1_app.geometry import assign_points, deepest_point, mask_box, policy_frame
+from segr1_app.geometry import deepest_point, mask_box, owners, policy_frame
 from segr1_app.policy import resize_to_frame
 from train.augment import augment
 from train.composing import compose, leaves_place, meanings
@@ -100,7 +100,7 @@ class PolicyBatch:
     question sees another.
 
     Attributes:
-        patches: float (P, 3 * 2 * patch * patch), the patches of all pictures in the processor's order.
+        patches: uint8 (P, 3, patch, patch), the RGB patches of all pictures in the processor's order.
         grids: int64 (B, 3), each picture's patches in time (1), height and width.
         shares: float (T, SUB_CELLS ** 2), the foreground share of every part of every vision token's cell.
         places: float (T, 7), box (x1, y1, x2, y2), deepest point (x, y) and the root of the area of the object nearest
@@ -133,6 +133,10 @@ class PolicyBatch:
     asked: Tensor
     pointing: Tensor
 
+    def to(self, device: torch.device) -> PolicyBatch:
+        """The same on a device."""
+        return PolicyBatch(*(getattr(self, part.name).to(device, non_blocking=True) for part in fields(self)))
+
 
 class BatchMaker:
     """Draws batches from packed pairs.
@@ -141,7 +145,6 @@ class BatchMaker:
         pairs: packed at any size.
         tokenizer: of the policy.
         shape: of the policy.
-        device: where batches are wanted.
         composed: how often objects are pasted beside a single one that leaves place for them, and how often one is
             asked for where there are several.
     """
@@ -151,11 +154,9 @@ class BatchMaker:
         pairs: PackedPairs,
         tokenizer: PreTrainedTokenizerFast,
         shape: PolicyShape,
-        device: torch.device,
         composed: float = 0.0,
     ) -> None:
-        self._pairs, self._tokenizer, self._shape, self._device = pairs, tokenizer, shape, device
-        self._composed = composed
+        self._pairs, self._tokenizer, self._shape, self._composed = pairs, tokenizer, shape, composed
         number = token_id(tokenizer, "0")
         self.numbers = slice(number, number + MAX_NUMBER + 1)
         self._special = {
@@ -170,7 +171,7 @@ class BatchMaker:
     def draw(
         self, chances: npt.NDArray[np.float64], rng: np.random.Generator, *, pictures: int, cells: int, traces: int
     ) -> PolicyBatch:
-        """A batch of random pictures of at most ``cells`` vision tokens each.
+        """A batch of random pictures of at most ``cells`` vision tokens each, on the CPU.
 
         Args:
             chances: float (N,), how likely each pair is to be drawn.
@@ -259,12 +260,22 @@ class BatchMaker:
                 pointing[i, answer - 1 : max(end - 1, answer)] = True
                 asked.append(cell_shares(text.asked, 2 * patch))
                 begin = end
-        whole = PolicyBatch(
+        nearest = [nearest_objects(sample.objects, 2 * patch) for sample in samples]
+        return PolicyBatch(
             patches=torch.cat([patchify(sample.pixels, patch) for sample in samples]),
             grids=torch.tensor([(1, *(side // patch for side in sample.mask.shape)) for sample in samples]),
             shares=torch.cat([foreground_shares(sample.mask, 2 * patch) for sample in samples]),
-            places=torch.cat([object_places(sample.objects, 2 * patch) for sample in samples]),
-            colours=torch.cat([object_colours(sample.pixels, sample.objects, 2 * patch) for sample in samples]),
+            places=torch.cat(
+                [object_places(sample.objects, 2 * patch)[near] for sample, near in zip(samples, nearest, strict=True)]
+            ),
+            colours=torch.cat(
+                [
+                    object_colours(sample.pixels, sample.objects)[near].where(
+                        cell_shares(sample.mask, 2 * patch) > 0, IGNORED
+                    )
+                    for sample, near in zip(samples, nearest, strict=True)
+                ]
+            ),
             tokens=tokens,
             questions=questions,
             backwards=backwards,
@@ -273,7 +284,6 @@ class BatchMaker:
             asked=pad_sequence(asked, batch_first=True) if asked else torch.zeros(0, 0),
             pointing=pointing,
         )
-        return PolicyBatch(*(getattr(whole, part.name).to(self._device) for part in fields(whole)))
 
     def _limits(self, completion: list[int], policy_wh: ImageSize) -> Tensor:
         """As ``limits`` of `PolicyBatch`, of one completion: coordinates are the numbers before the points' labels."""
@@ -288,16 +298,24 @@ class BatchMaker:
 
 
 def patchify(pixels: RgbPixels, patch: int) -> Tensor:
-    """What the image processor makes of a picture that already has its frame: float (H W / patch², 6 * patch²).
+    """The patches of a picture that already has its frame: uint8 (H W / patch², 3, patch, patch).
 
-    Patches that merge into one token follow each other; the one picture stands for two frames of a film.
+    Patches that merge into one token follow each other.
     """
     height, width = pixels.shape[:2]
-    values = torch.tensor(pixels).permute(2, 0, 1).float() / 255
-    values = (values - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
     rows, columns = height // (2 * patch), width // (2 * patch)
-    parts = values.view(3, rows, 2, patch, columns, 2, patch).permute(1, 4, 2, 5, 0, 3, 6)
-    return parts.unsqueeze(5).expand(-1, -1, -1, -1, -1, 2, -1, -1).reshape(rows * columns * 4, -1)
+    parts = torch.tensor(pixels).view(rows, 2, patch, columns, 2, patch, 3).permute(0, 3, 1, 4, 6, 2, 5)
+    return parts.reshape(rows * columns * 4, 3, patch, patch)
+
+
+def pixel_values(patches: Tensor) -> Tensor:
+    """What the image processor makes of patches: float (P, 6 * patch²).
+
+    They are normalised, and the one picture stands for two frames of a film.
+    """
+    mean, std = (torch.tensor(values, device=patches.device).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    values = (patches.float() / 255 - mean) / std
+    return values.unsqueeze(2).expand(-1, -1, 2, -1, -1).reshape(len(patches), -1)
 
 
 def foreground_shares(mask: Mask, cell: int) -> Tensor:
@@ -317,32 +335,24 @@ def cell_shares(mask: Mask, cell: int) -> Tensor:
 
 
 def object_places(objects: Sequence[Mask], cell: int) -> Tensor:
-    """Box, deepest point and root of the area of the object nearest to every cell of ``cell`` x ``cell`` pixels.
-
-    Returns:
-        float (cells, 7), in cells.
-    """
+    """Box, deepest point and root of the area of every object, in cells of ``cell`` pixels: float (objects, 7)."""
     places = [
         [*box.xyxy, *deepest_point(part), math.sqrt(part.sum())]
         for box, part in zip(_boxes(objects), objects, strict=True)
     ]
-    return torch.tensor(places)[_nearest(objects, cell)].float() / cell
+    return torch.tensor(places).float() / cell
 
 
-def object_colours(pixels: RgbPixels, objects: Sequence[Mask], cell: int) -> Tensor:
-    """The colour name of the object nearest to every cell with foreground, `IGNORED` elsewhere: int64 (cells,)."""
-    names = torch.tensor([int(colour_distances(measure(pixels, part).colour).argmin()) for part in objects])
-    whole: Mask = np.any(objects, axis=0)
-    return names[_nearest(objects, cell)].where(cell_shares(whole, cell) > 0, IGNORED)
+def object_colours(pixels: RgbPixels, objects: Sequence[Mask]) -> Tensor:
+    """The name of every object's colour, an index of `COLOURS`: int64 (objects,)."""
+    return torch.tensor([int(colour_distances(measure(pixels, part).colour).argmin()) for part in objects])
 
 
-def _nearest(objects: Sequence[Mask], cell: int) -> Tensor:
+def nearest_objects(objects: Sequence[Mask], cell: int) -> Tensor:
     """The object that owns a point in the middle of every cell, by the rule of `assign_points`: int64 (cells,)."""
     rows, columns = (side // cell for side in objects[0].shape)
-    middles = [Point((x + 0.5) * cell, (y + 0.5) * cell, 1) for y in range(rows) for x in range(columns)]
-    owned = assign_points(_boxes(objects), middles)
-    owners = {point: index for index, prompt in enumerate(owned) for point in prompt.points}
-    return torch.tensor([owners[point] for point in middles])
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return torch.from_numpy(owners(_boxes(objects), (np.column_stack([x, y]) + 0.5) * cell))
 
 
 def _boxes(objects: Sequence[Mask]) -> list[Box]:

@@ -12,10 +12,10 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, log_softmax, smooth_l1_loss
-from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from train.policy_batch import IGNORED, NO_COORDINATE, PADDING, PICTURE, SUB_CELLS, PolicyBatch
+from train.policy_batch import IGNORED, NO_COORDINATE, PICTURE, SUB_CELLS, PolicyBatch, pixel_values
+from train.policy_layout import Layout
 from train.policy_model import MAX_NUMBER
 from train.traces import COLOURS
 
@@ -44,17 +44,19 @@ class PolicyInTraining(nn.Module):
         self.head = nn.Linear(text_width, SUB_CELLS**2 + PLACES + len(COLOURS))
         self.pointer = nn.Linear(text_width, text_width, bias=False)
 
-    def features(self, batch: PolicyBatch) -> Tensor:
+    def features(self, batch: PolicyBatch, layout: Layout) -> Tensor:
         """The vision tokens of all pictures, one after the other: float (T, text width)."""
-        features: Tensor = self.policy.model.visual(batch.patches, grid_thw=batch.grids).pooler_output
+        values = pixel_values(batch.patches)
+        features: Tensor = self.policy.model.visual(values, grid_thw=batch.grids, **layout.vision).pooler_output
         return features
 
-    def states(self, features: Tensor, batch: PolicyBatch) -> tuple[Tensor, Tensor]:
+    def states(self, features: Tensor, batch: PolicyBatch, layout: Layout) -> tuple[Tensor, Tensor]:
         """What the language model makes of every token, after layer `POINTING_LAYER` and at its end.
 
         Args:
             features: float (T, text width), as of `features`.
             batch: with texts.
+            layout: of the batch.
 
         Returns:
             two times float (B, L, text width).
@@ -63,15 +65,9 @@ class PolicyInTraining(nn.Module):
         images = batch.tokens == self.policy.config.image_token_id
         embeds = model.get_input_embeddings()(batch.tokens)
         embeds = embeds.masked_scatter(images[..., None], features.to(embeds.dtype))
-        positions, _ = model.get_rope_index(
-            batch.tokens,
-            mm_token_type_ids=images.int(),
-            image_grid_thw=batch.grids,
-            attention_mask=(batch.questions != PADDING).long(),
-        )
         found = model.language_model(
             inputs_embeds=embeds,
-            position_ids=positions - batch.backwards,
+            position_ids=layout.text,
             attention_mask={"full_attention": visible(batch.questions)},
             use_cache=False,
             output_hidden_states=True,
@@ -90,11 +86,13 @@ class PolicyInTraining(nn.Module):
         Returns:
             float (pointing tokens, most cells of a picture), logarithms of shares; -inf beyond a picture's cells.
         """
-        counts = (batch.grids.prod(dim=1) // 4).tolist()
-        keys = pad_sequence(list(features.split(counts)), batch_first=True)
+        counts, pictures = cell_counts(batch)
+        cells = torch.arange(len(features), device=features.device) - (counts.cumsum(dim=0) - counts)[pictures]
+        keys = features.new_zeros(len(counts), batch.asked.shape[1], features.shape[1])
+        keys = keys.index_put((pictures, cells), features)
         rows = batch.pointing.nonzero()[:, 0]
         products = torch.einsum("td,tcd->tc", self.pointer(middle[batch.pointing]), keys[rows]).float()
-        beyond = torch.arange(keys.shape[1], device=keys.device) >= torch.tensor(counts, device=keys.device)[rows, None]
+        beyond = torch.arange(keys.shape[1], device=keys.device) >= counts[rows, None]
         return log_softmax((products / math.sqrt(keys.shape[2])).masked_fill(beyond, -math.inf), dim=1)
 
 
@@ -113,13 +111,19 @@ def visible(questions: Tensor) -> Tensor:
     return (before & related)[:, None]
 
 
-def batch_loss(model: PolicyInTraining, batch: PolicyBatch, numbers: slice) -> Tensor:
+def cell_counts(batch: PolicyBatch) -> tuple[Tensor, Tensor]:
+    """How many vision tokens each picture has, int64 (B,), and the picture of each token, int64 (T,)."""
+    counts = batch.grids.prod(dim=1) // 4
+    return counts, torch.repeat_interleave(counts, output_size=len(batch.shares))
+
+
+def batch_loss(model: PolicyInTraining, batch: PolicyBatch, layout: Layout, numbers: slice) -> Tensor:
     """The vision tower's loss, plus the completions' and that of pointing when the batch has texts."""
-    features = model.features(batch)
+    features = model.features(batch, layout)
     loss = vision_loss(model.head(features), batch)
     if not len(batch.tokens):
         return loss
-    middle, final = model.states(features, batch)
+    middle, final = model.states(features, batch, layout)
     pointing = pointing_loss(model.pointed(features, middle, batch), batch)
     return loss + completion_loss(model.logits(final, batch), batch, numbers) + POINTING_WEIGHT * pointing
 
@@ -150,14 +154,16 @@ def vision_loss(told: Tensor, batch: PolicyBatch) -> Tensor:
     """
     logits, places, colours = told.float().split([SUB_CELLS**2, PLACES, len(COLOURS)], dim=1)
     entropy = binary_cross_entropy_with_logits(logits, batch.shares)
-    counts = (batch.grids.prod(dim=1) // 4).tolist()
-    overlaps = [
-        1 - (2 * (found * true).sum() + 1) / (found.sum() + true.sum() + 1)
-        for found, true in zip(logits.sigmoid().split(counts), batch.shares.split(counts), strict=True)
-    ]
+    counts, pictures = cell_counts(batch)
+
+    def per_picture(values: Tensor) -> Tensor:
+        return values.new_zeros(len(counts)).index_add(0, pictures, values.sum(dim=1))
+
+    found, true = logits.sigmoid(), batch.shares
+    overlaps = 1 - (2 * per_picture(found * true) + 1) / (per_picture(found) + per_picture(true) + 1)
     return (
         entropy
-        + torch.stack(overlaps).mean()
+        + overlaps.mean()
         + PLACE_WEIGHT * smooth_l1_loss(places, batch.places, beta=0.25)
         + COLOUR_WEIGHT * cross_entropy(colours, batch.colours, ignore_index=IGNORED)
     )

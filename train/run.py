@@ -80,6 +80,7 @@ class TrainingConfig:
         oversample: data sets by name, and the share of the samples each is to make up.
         report_minutes: time between checkpoints, exports and points of the learning curve.
         device: what to train on, as `resolve_device` understands it.
+        workers: processes that draw batches ahead of time; 0 draws them where they are trained on.
         start: an exported model of the same shape to go on from; None starts from scratch.
     """
 
@@ -93,6 +94,7 @@ class TrainingConfig:
     oversample: tuple[tuple[str, float], ...] = (("camo_train", 0.2),)
     report_minutes: float = 5.0
     device: str = "auto"
+    workers: int = 0
     start: Path | None = None
 
     @property

@@ -11,8 +11,10 @@ All chance of a step comes from the seed and the step's number: a resumed run go
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +25,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import avg_pool2d, interpolate
 
-from segr1_app.domain import Mask, ObjectPrompt, Point, RgbPixels
+from segr1_app.domain import Mask, ObjectPrompt, Point
 from segr1_app.loading import resolve_device
 from segr1_app.segmenter import Sam2Segmenter
 from train.augment import augment
 from train.pairs import PackedPairs
+from train.prefetch import drawn_ahead
 from train.prompting import corrective_click, oracle_prompt, simulate_prompt, target_of
 from train.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
 from train.segmenter_model import (
@@ -43,6 +46,8 @@ from train.segmenter_model import (
 )
 
 WARM_UP = 0.03
+CLOSE_VIEWS = 0.5
+"""How often it is shown what the app shows it (`segr1_app.zoom`); else any view, as GRPO shows it whole pictures."""
 MASK_INPUT_SHARE = 0.25
 """How often a corrective click comes with the logits it corrects, which the app's own clicks do not."""
 
@@ -71,12 +76,12 @@ class Batch:
     """Augmented pictures, and the same number of prompts for each, one picture's after the other's.
 
     Attributes:
-        pictures: uint8 (S, S, 3) each.
-        prompts: in the frame of the pictures.
+        pictures: uint8 (B, S, S, 3).
+        prompts: P, in the frame of the pictures.
         truth: float (P, 1, S/2, S/2), the share of foreground in each cell, one per prompt.
     """
 
-    pictures: tuple[RgbPixels, ...]
+    pictures: npt.NDArray[np.uint8]
     prompts: tuple[ObjectPrompt, ...]
     truth: Tensor
 
@@ -85,10 +90,10 @@ def draw_batch(pairs: PackedPairs, chances: npt.NDArray[np.float64], config: Seg
     """The batch of a step: pairs drawn with the given chances, augmented and prompted."""
     rng = np.random.default_rng((config.seed, step))
     drawn = rng.choice(len(pairs), config.batch, p=chances)
-    views = [augment(pairs.images[i], pairs.masks[i], rng) for i in drawn]
+    views = [augment(pairs.images[i], pairs.masks[i], rng, CLOSE_VIEWS) for i in drawn]
     targets = [target_of(mask, rng) for _, mask in views for _ in range(config.prompts)]
     return Batch(
-        pictures=tuple(pixels for pixels, _ in views),
+        pictures=np.stack([pixels for pixels, _ in views]),
         prompts=tuple(simulate_prompt(mask, rng) for mask in targets),
         truth=avg_pool2d(torch.from_numpy(np.stack(targets)[:, None].astype(np.float32)), LOSS_STRIDE),
     )
@@ -100,7 +105,7 @@ def batch_loss(model: Sam2, batch: Batch, clicks: int, *, feed_masks: bool) -> T
     prompts, low_res, losses = list(batch.prompts), None, []
     truth, wanted = batch.truth.to(device), (batch.truth > 0.5).numpy()
     with _precision(device):
-        features = encode(model, to_input(batch.pictures).to(device)).repeated(len(prompts) // len(batch.pictures))
+        features = encode(model, to_input(batch.pictures, device)).repeated(len(prompts) // len(batch.pictures))
     for remaining in range(clicks, -1, -1):
         with _precision(device):
             logits, quality = decode(model, features, prompts, low_res)
@@ -108,7 +113,8 @@ def batch_loss(model: Sam2, batch: Batch, clicks: int, *, feed_masks: bool) -> T
         losses.append(loss)
         if remaining:
             found = (fine.detach() > 0).cpu().numpy()
-            prompts = [add_click(p, found[i, 0], wanted[i, 0], LOSS_STRIDE) for i, p in enumerate(prompts)]
+            clicked = partial(add_click, stride=LOSS_STRIDE)
+            prompts = list(_threads().map(clicked, prompts, found[:, 0], wanted[:, 0]))
             low_res = logits[:, :1].detach().clamp(-32, 32) if feed_masks else None
     return torch.stack(losses).mean()
 
@@ -119,6 +125,12 @@ def _precision(device: torch.device) -> Iterator[None]:
     backends = [SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
     with reduced_precision(device), sdpa_kernel(backends):
         yield
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """What looks for the largest errors: OpenCV does so in parallel, and a GPU waits for it."""
+    return ThreadPoolExecutor()
 
 
 def add_click(prompt: ObjectPrompt, found: Mask, wanted: Mask, stride: int) -> ObjectPrompt:
@@ -135,7 +147,7 @@ def validate(model: Sam2, pairs: PackedPairs, indices: Sequence[int], clicks: in
     scores = np.zeros((len(indices), clicks + 1))
     for row, i in enumerate(indices):
         wanted = pairs.masks[i] > 127
-        features, prompt = encode(model, to_input([pairs.images[i]]).to(model.device)), oracle_prompt(wanted)
+        features, prompt = encode(model, to_input(pairs.images[i : i + 1], model.device)), oracle_prompt(wanted)
         for click in range(clicks + 1):
             logits, _ = decode(model, features, [prompt])
             upsampled = interpolate(logits[:, :1], wanted.shape, mode="bilinear", align_corners=False)
@@ -176,13 +188,14 @@ def train_segmenter(config: SegmenterConfig, *, resume: bool = False) -> Path:
     if resume:
         run.load(config.out, device)
 
+    batches = drawn_ahead(partial(draw_batch, data.pairs, data.chances, config), run.step, config.workers)
+
     def loss() -> tuple[Tensor, float]:
         rng = np.random.default_rng((config.seed, run.step, 1))
         # From no click to all of them: the first answer matters as much as the corrections.
         clicks = int(rng.integers(0, config.clicks + 1))
-        batch = draw_batch(data.pairs, data.chances, config, run.step)
         warm = min(1.0, run.progress / WARM_UP + 1e-3)
-        return batch_loss(run.model, batch, clicks, feed_masks=rng.random() < MASK_INPUT_SHARE), warm
+        return batch_loss(run.model, next(batches), clicks, feed_masks=rng.random() < MASK_INPUT_SHARE), warm
 
     def scores() -> dict[str, float]:
         averaged = run.averaged.module

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate
 
-from segr1_app.domain import ObjectPrompt, RgbPixels, SettingsError
+from segr1_app.domain import ObjectPrompt, SettingsError
 from segr1_app.segmenter_files import CONFIG_FILE, WEIGHTS_FILE
 from train.prompting import stack_prompts
 
@@ -118,10 +119,11 @@ class Features:
         )
 
 
-def to_input(pictures: Sequence[RgbPixels]) -> Tensor:
-    """uint8 (S, S, 3) RGB pictures as the normalised float (B, 3, S, S) that SAM2's predictor makes of them."""
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-    return (pixels - torch.tensor(PIXEL_MEAN).view(3, 1, 1)) / torch.tensor(PIXEL_STD).view(3, 1, 1)
+def to_input(pictures: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+    """uint8 (B, S, S, 3) RGB pictures as the normalised float (B, 3, S, S) that SAM2's predictor makes of them."""
+    pixels = torch.tensor(pictures, device=device).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    return (pixels - mean) / std
 
 
 def encode(model: Sam2, images: Tensor) -> Features:
