@@ -220,11 +220,14 @@ def deepest_point(mask: Mask) -> tuple[float, float]:
     Raises:
         ValueError: for an empty mask.
     """
-    if not mask.any():
+    box = mask_box(mask)
+    if box is None:
         raise ValueError("an empty mask has no inside")
-    padded = np.pad(mask.astype(np.uint8), 1)
+    left, top, right, bottom = (int(edge) for edge in box.xyxy)
+    # What is nearest outside of a pixel inside never lies beyond a border around the box.
+    padded = np.pad(mask[top:bottom, left:right].view(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     # The squares are whole numbers. As the roots they come with rounding errors that change from call to call with the
     # place of the array in memory, and which of several equally deep pixels is found would change with them.
-    y, x = divmod(int(np.rint(depth.astype(np.float64) ** 2).argmax()), mask.shape[1])
-    return x + 0.5, y + 0.5
+    y, x = divmod(int(np.rint(depth.astype(np.float64) ** 2).argmax()), right - left)
+    return left + x + 0.5, top + y + 0.5

@@ -1,7 +1,12 @@
-"""Muon (Jordan et al., 2024) for devices that do not compute in bfloat16, the only precision of torch's own."""
+"""Muon (Jordan et al., 2024) that moves all matrices of a shape at once, in the precision of the weights.
+
+torch's own takes one matrix after the other, in bfloat16. On a GPU a small model's hundred matrices then take longer
+than its gradients, and a CPU that only imitates bfloat16 takes twenty times as long as in single precision.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
@@ -16,8 +21,8 @@ RMS = 0.2
 """Root mean square of an update per unit of learning rate: that of AdamW's, so that both follow one schedule."""
 
 
-class Float32Muon(torch.optim.Optimizer):
-    """`torch.optim.Muon` with ``adjust_lr_fn="match_rms_adamw"``, in the precision of the parameters.
+class StackedMuon(torch.optim.Optimizer):
+    """`torch.optim.Muon` with ``adjust_lr_fn="match_rms_adamw"``, but for its precision.
 
     Args:
         matrices: parameters of two dimensions.
@@ -33,24 +38,33 @@ class Float32Muon(torch.optim.Optimizer):
         """Move every matrix by its orthogonalised Nesterov momentum."""
         assert closure is None
         for group in self.param_groups:
+            alike: defaultdict[torch.Size, list[Tensor]] = defaultdict(list)
             for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                if not state:
-                    state["momentum"] = torch.zeros_like(matrix)
-                momentum = state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
-                update = orthogonalised(matrix.grad.lerp(momentum, MOMENTUM))
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update, alpha=-group["lr"] * RMS * max(matrix.shape) ** 0.5)
+                if matrix.grad is not None:
+                    alike[matrix.shape].append(matrix)
+            for shape, matrices in alike.items():
+                self._move(matrices, group["lr"], group["weight_decay"], RMS * max(shape) ** 0.5)
+
+    def _move(self, matrices: list[Tensor], rate: float, weight_decay: float, reach: float) -> None:
+        gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+        for matrix in matrices:
+            if not self.state[matrix]:
+                self.state[matrix]["momentum"] = torch.zeros_like(matrix)
+        momenta = [self.state[matrix]["momentum"] for matrix in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        nesterov = torch._foreach_lerp(gradients, momenta, MOMENTUM)
+        updates = orthogonalised(torch.stack(list(nesterov)))
+        torch._foreach_mul_(matrices, 1 - rate * weight_decay)
+        torch._foreach_add_(matrices, list(updates.unbind()), alpha=-rate * reach)
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """Roughly the nearest matrix whose singular values are all one, by Newton-Schulz iteration."""
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Roughly the nearest matrices, (N, rows, columns), whose singular values are all one: Newton-Schulz iteration."""
     a, b, c = NEWTON_SCHULZ
-    flat = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    flat = flat / flat.norm().clamp(min=1e-7)
+    tall = matrices.shape[1] > matrices.shape[2]
+    flat = matrices.mT if tall else matrices
+    flat = flat / flat.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(ITERATIONS):
-        gram = flat @ flat.T
-        flat = torch.addmm(flat, torch.addmm(gram, gram, gram, beta=b, alpha=c), flat, beta=a)
-    return flat.T if matrix.shape[0] > matrix.shape[1] else flat
+        gram = flat @ flat.mT
+        flat = torch.baddbmm(flat, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), flat, beta=a)
+    return flat.mT if tall else flat

@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,12 +189,18 @@ def _pack(pairs: Sequence[tuple[str, Pair]], side: int, target: Path) -> None:
     images = np.lib.format.open_memmap(target / "images.npy", "w+", np.uint8, (*shape, 3))  # type: ignore[no-untyped-call]
     masks = np.lib.format.open_memmap(target / "masks.npy", "w+", np.uint8, shape)  # type: ignore[no-untyped-call]
     sizes = np.zeros((len(pairs), 2), np.int32)
-    for i, (_, pair) in enumerate(tqdm(pairs, desc="reading pairs", unit="pair")):
+
+    def read(i: int) -> None:
+        pair = pairs[i][1]
         picture = load_picture(pair.image)
-        pixels, mask = picture.pixels, read_mask(pair, picture.size)
-        images[i] = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
-        masks[i] = cv2.resize(mask.astype(np.uint8) * 255, (side, side), interpolation=cv2.INTER_AREA)
-        sizes[i] = pixels.shape[1::-1]
+        mask = read_mask(pair, picture.size).astype(np.uint8) * 255
+        images[i] = cv2.resize(picture.pixels, (side, side), interpolation=cv2.INTER_AREA)
+        masks[i] = cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA)
+        sizes[i] = picture.size
+
+    with ThreadPoolExecutor() as threads:
+        for _ in tqdm(threads.map(read, range(len(pairs))), desc="reading pairs", total=len(pairs), unit="pair"):
+            pass
     images.flush()
     masks.flush()
     np.save(target / "sizes.npy", sizes)

@@ -85,9 +85,9 @@ class Phase:
 
 
 PHASES = (
-    Phase(0.1, cells=16, traces=0, pictures=32),
-    Phase(0.3, cells=36, traces=0, pictures=24),
-    Phase(1.0, cells=36, traces=4, pictures=24),
+    Phase(0.06, cells=36, traces=0, pictures=32),
+    Phase(0.25, cells=100, traces=0, pictures=24),
+    Phase(1.0, cells=100, traces=4, pictures=24),
 )
 
 
@@ -221,11 +221,11 @@ def _view(
 
 def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[int]) -> dict[str, float]:
     """Format rate, and mean IoU of the box around all that a completion asks for with the box around the mask."""
+    # Packed pictures are square; the policy is to see them as the photographs they were.
+    pictures = [picture_from_array(cv2.resize(pairs.images[i], pairs.sizes[i].tolist())) for i in indices]
+    texts = policy.complete([(picture, CARD.instructions[0]) for picture in pictures])
     formed, overlaps = [], []
-    for index in indices:
-        # Packed pictures are square; the policy is to see them as the photographs they were.
-        picture = picture_from_array(cv2.resize(pairs.images[index], pairs.sizes[index].tolist()))
-        text = policy.sample(picture, CARD.instructions[0], 1, temperature=0)[0]
+    for index, picture, text in zip(indices, pictures, texts, strict=True):
         width, height = policy.frame(picture.size)
         parsed = parse_completion(text, (width, height))
         formed.append(parsed.well_formed)

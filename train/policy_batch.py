@@ -67,9 +67,8 @@ class Sample(NamedTuple):
 
     @property
     def mask(self) -> Mask:
-        """All that is foreground: bool (H, W)."""
-        whole: Mask = np.any(self.objects, axis=0)
-        return whole
+        """All that is foreground, which the plain request is for: bool (H, W)."""
+        return self.questions[0].asked
 
 
 class Text(NamedTuple):

@@ -98,9 +98,9 @@ class PolicyShape:
     """
 
     patch: int = 14
-    tokens: int = 36
-    vision_width: int = 192
-    vision_depth: int = 6
+    tokens: int = 100
+    vision_width: int = 224
+    vision_depth: int = 8
     vision_heads: int = 4
     text_width: int = 192
     text_depth: int = 4

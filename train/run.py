@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from segr1_app.domain import SettingsError
-from train.muon import Float32Muon
+from train.muon import StackedMuon
 from train.pairs import PackedPairs, draw_chances, hold_out, pack_pairs
 
 logger = logging.getLogger(__name__)
@@ -252,17 +252,10 @@ class TrainingRun:
 
 
 def _optimizers(model: nn.Module, rates: Rates, hidden: Callable[[str], bool]) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al., 2024) for the matrices inside the network, AdamW for everything else.
-
-    The steps of torch's Muon are in bfloat16: where the device only imitates that, they would take twenty times as long
-    as in the precision of the weights.
-    """
+    """Muon (Jordan et al., 2024) for the matrices inside the network, AdamW for everything else."""
     matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and hidden(name)]
     others = [weight for name, weight in model.named_parameters() if not (weight.ndim == 2 and hidden(name))]
-    if computes_bfloat16(matrices[0].device):
-        inner: torch.optim.Optimizer = torch.optim.Muon(
-            matrices, lr=rates.peak, weight_decay=rates.weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
-    else:
-        inner = Float32Muon(matrices, lr=rates.peak, weight_decay=rates.weight_decay)
-    return [inner, torch.optim.AdamW(others, lr=rates.peak, weight_decay=0.0, betas=BETAS)]
+    return [
+        StackedMuon(matrices, lr=rates.peak, weight_decay=rates.weight_decay),
+        torch.optim.AdamW(others, lr=rates.peak, weight_decay=0.0, betas=BETAS),
+    ]

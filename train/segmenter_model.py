@@ -41,8 +41,8 @@ class ModelShape:
         d_model: channels of neck and decoder.
     """
 
-    image_size: int = 256
-    trunk_width: int = 32
+    image_size: int = 320
+    trunk_width: int = 40
     stages: tuple[int, int, int, int] = (1, 2, 4, 2)
     d_model: int = 128
 

@@ -165,15 +165,16 @@ def describe(pixels: RgbPixels, mask: Mask, count: int) -> Traits:
 def measure(pixels: RgbPixels, mask: Mask) -> Measures:
     """The amounts of a non-empty foreground."""
     height, width = mask.shape
-    rows, columns = np.nonzero(mask)
-    around = _surroundings(mask)
-    colour = pixels[mask].mean(axis=0)
+    cover, around = mask.view(np.uint8), _surroundings(mask)
+    moments = cv2.moments(cover, binaryImage=True)
+    area = moments["m00"]
+    colour = cv2.mean(pixels, cover)[:3]
     return Measures(
-        x=float(columns.mean() + 0.5) / width,
-        y=float(rows.mean() + 0.5) / height,
-        share=float(mask.mean()),
+        x=(moments["m10"] / area + 0.5) / width,
+        y=(moments["m01"] / area + 0.5) / height,
+        share=area / mask.size,
         colour=to_lab(colour),
-        ground=to_lab(pixels[around].mean(axis=0) if around.any() else colour),
+        ground=to_lab(cv2.mean(pixels, around.view(np.uint8))[:3] if around.any() else colour),
     )
 
 

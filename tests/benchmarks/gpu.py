@@ -91,10 +91,10 @@ class Size:
 
 FULL = Size(
     picture=840,
-    tokens=256,
+    tokens=128,
     group=8,
-    completion=400,
-    rounds=5,
+    completion=256,
+    rounds=3,
     language={
         "vocab_size": 151_936,
         "hidden_size": 2048,
