@@ -121,7 +121,8 @@ def owners(boxes: Sequence[Box], points: npt.NDArray[np.float64]) -> npt.NDArray
     distance = np.hypot(np.maximum(np.maximum(x1 - x, x - x2), 0), np.maximum(np.maximum(y1 - y, y - y2), 0))
     # The distance is zero for every box that holds the point: among those, and among equally near ones, area decides.
     nearest = distance == distance.min(axis=1, keepdims=True)
-    return np.where(nearest, (x2 - x1) * (y2 - y1), np.inf).argmin(axis=1)
+    found: npt.NDArray[np.intp] = np.where(nearest, (x2 - x1) * (y2 - y1), np.inf).argmin(axis=1)
+    return found
 
 
 def encode_rle(mask: Mask) -> Rle:

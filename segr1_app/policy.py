@@ -95,6 +95,10 @@ class VlmPolicy:
         self._model_id = model_id
         self.card = card
         self.dialect = dialect
+        if model.device.type == "cuda":
+            # cuDNN's attention plans anew for every length, and keeps its plans for one thread alone: a stream, which
+            # has a thread of its own, would wait for a plan at every token. Torch's other kernels need none.
+            torch.backends.cuda.enable_cudnn_sdp(enabled=False)
         # Generation keeps the position offsets of the current picture in the model: one caller at a time. A plain lock,
         # because a streaming generator may be finished by another thread than the one that started it.
         self._lock = threading.Lock()

@@ -66,8 +66,7 @@ def jitter_colours(pixels: RgbPixels, rng: np.random.Generator) -> RgbPixels:
     saturate = saturation * np.eye(3) + (1 - saturation) / 3
     middle = float(np.mean(cv2.mean(pixels)[:3]))
     matrix = np.column_stack([gains[:, None] * contrast * saturate, gains * middle * (1 - contrast)])
-    jittered: RgbPixels = cv2.transform(pixels, matrix)
-    return jittered
+    return cv2.transform(pixels, matrix).astype(np.uint8, copy=False)
 
 
 def _random_window(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Window:

@@ -31,7 +31,7 @@ SEGMENTER, POLICY, GRPO = "segmenter", "policy", "grpo"
 BEGUN = {SEGMENTER: CHECKPOINT_FILE, POLICY: CHECKPOINT_FILE, GRPO: CONFIG}
 """The parts in their order, and the file in the folder of each that tells that it was begun."""
 GRPO_CONFIG = CONFIGS / "embedded-last.yaml"
-RESTART_PEAK, RESTART_AVERAGE = 0.5, 0.99
+RESTART_PEAK, RESTART_AVERAGE = 0.15, 0.99
 """Of a training that starts from a trained model: the peak learning rate as a share of one from scratch, and the decay
 of the moving average, which has to forget the start in fewer steps."""
 

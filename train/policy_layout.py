@@ -41,11 +41,11 @@ class Layout:
 
 def lay_out(policy: Qwen2_5_VLForConditionalGeneration, batch: PolicyBatch) -> Layout:
     """The layout of a batch, both on the CPU."""
-    config, grids = policy.config.vision_config, batch.grids
+    config, grids = policy.model.visual.config, batch.grids
     merge = config.spatial_merge_size
     window_index, windows = get_vision_window_index(grids, merge, config.window_size, config.patch_size)
     pictures = get_vision_cu_seqlens(grids)
-    vision = {
+    vision: dict[str, Any] = {
         "position_ids": get_vision_position_ids(grids, merge),
         "window_index": window_index,
         "cu_window_seqlens": windows,
@@ -97,8 +97,8 @@ def packed_attention(
     """
     assert attention_mask is None
     # The kernel computes in half precision alone.
-    packed = [part[0].transpose(0, 1).to(torch.bfloat16) for part in (query, key, value)]
-    found = varlen_attn(*packed, pictures, pictures, longest, longest)
+    q, k, v = (part[0].transpose(0, 1).to(torch.bfloat16) for part in (query, key, value))
+    found = varlen_attn(q, k, v, pictures, pictures, longest, longest)
     assert isinstance(found, Tensor)
     return found[None].to(value.dtype), None
 

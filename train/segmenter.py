@@ -67,7 +67,7 @@ class SegmenterConfig(TrainingConfig):
     rates: Rates = field(default_factory=lambda: Rates(peak=2e-3, weight_decay=0.05, average=0.998))
     batch: int = 8
     prompts: int = 2
-    clicks: int = 3
+    clicks: int = 5
     shape: ModelShape = field(default_factory=ModelShape)
 
 
