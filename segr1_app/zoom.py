@@ -1,6 +1,6 @@
 """The part of a picture that a prompt is about, for segmenters that see little of a whole picture at once.
 
-A small segmenter sees a picture at 256 px and draws its mask on 64 x 64: of a small object hardly anything is left.
+A small segmenter sees a picture at 320 px and draws its mask on 80 x 80: of a small object hardly anything is left.
 Shown only the object and what is around it, it sees more. Interactive segmentation calls this zoom-in (Sofiiuk et al.,
 f-BRS, CVPR 2020, section 3.4).
 """

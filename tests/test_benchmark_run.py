@@ -242,7 +242,7 @@ def test_the_protocol_names_every_choice(camo: Path, tmp_path: Path) -> None:
     assert {"grid", "min_pixels", "max_pixels"} <= policy["frame"].keys()
     assert "Find it." in policy["example"]["user_prompt"]
     assert segmenter["mask_threshold"] == 0
-    assert "256 x 256" in segmenter["input"]
+    assert "320 x 320" in segmenter["input"]
     assert "1.25 times" in segmenter["input"]
     assert written["metric_libraries"]["pysodmetrics"]
     assert "union" in written["prediction"]

@@ -12,7 +12,7 @@ from segr1_app.jsonfiles import read_json
 from segr1_app.policy import VlmPolicy
 from tests.test_train_segmenter import write_pairs
 from train import embedded
-from train.policy import CARD, PolicyConfig
+from train.policy import CARD, PHASES, PolicyConfig
 from train.segmenter import SegmenterConfig
 
 
@@ -103,6 +103,18 @@ class TestCourse:
         with pytest.raises(SystemExit, match="1"):
             recipe("--resume")
         assert "There is no training to resume" in capsys.readouterr().err
+
+    def test_for_a_gpu_pictures_are_drawn_by_processes_and_steps_are_larger(
+        self, recipe: Recipe, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        recipe("--workers", "3", "--enlarge", "4")
+        (_, segmenter, _), (_, policy, _), _ = recipe.asked
+        assert (segmenter.workers, segmenter.batch) == (3, 4 * SegmenterConfig.batch)
+        assert policy.workers == 3
+        assert [phase.pictures for phase in policy.phases] == [4 * phase.pictures for phase in PHASES]
+        with pytest.raises(SystemExit, match="1"):
+            recipe("--enlarge", "0")
+        assert "--enlarge 1 or more" in capsys.readouterr().err
 
     def test_grpo_alone_goes_on_from_a_pair(self, recipe: Recipe) -> None:
         recipe("--only", "grpo", "--start", "PAIR")

@@ -104,7 +104,8 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
     assert result["protocol_policy_decoding"] == "greedy"
     assert result["protocol_policy_weights_sha256"] == checkpoint_hash(DEFAULT_POLICY)
     assert result["protocol_segmenter_mask_threshold"] == 0
-    assert "256 x 256" in str(result["protocol_segmenter_input"])
+    side = pipeline.segmenter.input_side
+    assert f"{side} x {side}" in str(result["protocol_segmenter_input"])
     assert "union" in str(result["protocol_prediction"])
     assert "malformed" in str(result["protocol_prediction"])
     assert result["protocol_metric_libraries_pysodmetrics"] == version("pysodmetrics")

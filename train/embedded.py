@@ -62,6 +62,8 @@ def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
     Raises:
         SegR1Error: when data, models or settings are at fault.
     """
+    if given.workers < 0 or given.enlarge < 1:
+        raise SettingsError("--workers takes 0 or more, and --enlarge 1 or more.")
     parts = (given.only,) if given.only else tuple(BEGUN)
     begun = [part for part in parts if (out / part / BEGUN[part]).is_file()]
     if begun and not given.resume:
