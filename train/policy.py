@@ -46,9 +46,6 @@ from train.traces import COLOURS, INSTRUCTIONS, WHICH, WORDINGS, vocabulary
 PACKED_SIDE = 256
 WARM_UP = 0.015
 """Share of the budget over which each phase warms up."""
-NAMED = ("left", "right", "top", "bottom", "largest")
-"""Words for one of several objects that the page names: of five answers four are right. Of the others that it is asked
-with, the smallest and colours, it learns less in these hours (`tests.benchmarks.understanding`)."""
 CARD = PolicyCard(
     instructions=tuple(
         text.capitalize()
@@ -60,8 +57,8 @@ CARD = PolicyCard(
     ),
     understands=(
         "This small policy understands three requests: the primary (most salient) objects, the camouflaged object, and "
-        f"one of several objects by a word: {', '.join(NAMED)}. The smallest, or one by its colour, it often misses. "
-        "Anything else, a referring expression or a question, it takes for the first."
+        f"one of several objects by a word: {', '.join(WHICH)}, or its colour ({', '.join(COLOURS)}). Anything else, a "
+        "referring expression or a question, it takes for the first."
     ),
 )
 

@@ -48,7 +48,7 @@ SHARES = (0.5, 0.6, 0.7, 0.8)
 CARD_PAGE = ROOT / "assets" / "models" / "README.md"
 MARK, GOALS_MARK = "quality-table", "goals-table"
 COLD_START = ROOT / "assets" / "models" / "cold-start"
-"""The policy as it was before any GRPO."""
+"""An older, smaller policy that was never rewarded."""
 PAIR, ORACLE = "**the embedded pair**", "its segmenter, **oracle** prompts"
 CLICKED = {
     1: "the same and 1 corrective click",
@@ -167,7 +167,7 @@ def rows(name: str, pairs: Sequence[Pair]) -> dict[str, Callable[[], Score]]:
         "the **oracle** ellipse": partial(truth_box, ellipse),
         "GrabCut inside the **oracle** box": partial(truth_box, grab_cut),
         PAIR: partial(pipeline, 0, 0),
-        "the policy in `cold-start/`, before any GRPO": partial(pipeline, 1, 0),
+        "the older, smaller policy in `cold-start/`": partial(pipeline, 1, 0),
         ORACLE: partial(pipeline, None, 0),
         **{row: partial(pipeline, None, clicks) for clicks, row in CLICKED.items()},
     }

@@ -31,7 +31,6 @@ from tests.benchmarks.quality import CARD_PAGE, SETS, put_between
 from train.agreement import agreement
 from train.composing import compose, leaves_place, meanings
 from train.pairs import Pair, find_pairs
-from train.policy import NAMED
 from train.traces import COLOURS, WHICH, WORDINGS, separate_objects
 
 MARK = "understanding-tables"
@@ -115,10 +114,7 @@ def statement_table(results: dict[str, dict[str, tuple[list[bool], list[bool]]]]
 
 def instruction_table(answers: Sequence[Told]) -> str:
     """How often the object that was meant is the one that was segmented, by kind of word."""
-    kinds = {
-        "**the words that the page names**": [answer for answer in answers if answer.word in NAMED],
-        "all": answers,
-    }
+    kinds = {"**all words that the page names**": answers}
     kinds |= {word: [answer for answer in answers if answer.word == word] for word in WHICH}
     kinds["a colour"] = [answer for answer in answers if answer.word in COLOURS]
     lines = [
