@@ -72,14 +72,17 @@ class TestSegmenter:
         assert iou(refined.mask, TRUTH) > 0.5
         assert refined.confidence != full.confidence, "the other mask is looked at"
 
-    def test_a_click_beside_the_window_removes_what_ends_at_its_border(self, segmenter: Sam2Segmenter) -> None:
+    def test_a_click_beside_the_window_is_looked_at(self, segmenter: Sam2Segmenter) -> None:
         (found,) = segmenter.segment(SMALL, [FOUND])
         assert FOUND.box is not None
         window = prompt_window(FOUND, None, SMALL.size, segmenter.zoom or 1.0)
         assert window is not None
         beside = Point(FOUND.box.x1 + 8, window.top + window.height + 3.0, 0)
         (clicked,) = segmenter.segment(SMALL, [ObjectPrompt(FOUND.box, (*FOUND.points, beside))])
-        assert not np.array_equal(clicked.mask, found.mask)
+        assert clicked.confidence != found.confidence
+        further = Point(beside.x, window.top + 2.0 * window.height, 0)
+        (ignored,) = segmenter.segment(SMALL, [ObjectPrompt(FOUND.box, (*FOUND.points, further))])
+        assert ignored.confidence == found.confidence
 
     def test_each_object_is_looked_at_for_itself_and_once(self) -> None:
         fresh = Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu")
