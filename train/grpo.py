@@ -25,6 +25,7 @@ from train.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
 from train.mixing import draw_order
 from train.run_folder import RunFolder
 from train.setup import CONFIGS
+from train.shared_pictures import share_pictures
 from train.training import Method, add_training_arguments, read_setup, run_training
 from train.trl_reward import Answerer, SegR1Reward
 from train.trl_rows import ExampleReader, PromptMaker, training_dataset
@@ -45,11 +46,12 @@ def make_trainer(
         setup: of the training.
         config: made of it, for as many rows as the plan has.
         plan: what is trained on.
-        policy: to be trained; adapters are put into it.
+        policy: to be trained; adapters are put into it, and it encodes a picture once for a group.
         segmenter: makes the masks that are rewarded.
     """
     examples = ExampleReader(plan.train)
     order = draw_order(plan.train, prompts_needed(config), setup.mixing, config.seed)
+    share_pictures(policy.model)
     return ResumableGrpo(
         model=policy.model,
         reward_funcs=SegR1Reward(examples, Answerer(policy, segmenter, setup.grammar), setup.reward),

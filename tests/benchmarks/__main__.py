@@ -30,6 +30,7 @@ GOALS = {
     "policy / bare generate": 1.05,
     "segmenter / bare predictor": 1.10,
     "training, but scoring / bare trl": 1.03,
+    "training, but scoring / trl with shared pictures": 1.03,
     "first page in a browser, s": 8.0,
     "resident memory of the app, MiB": 2048.0,
     **{f"click to mask in the browser, {size}, ms": 80.0 for size in ("640x480", "4000x3000")},

@@ -1,14 +1,15 @@
 """Training by GRPO against a bare ``trl.GRPOTrainer``: what this project's own classes cost of a step.
 
-Both sides train the embedded policy by the same configuration from the same seed, on the same rows in the same order.
+All sides train the embedded policy by the same configuration from the same seed, on the same rows in the same order.
 The bare one reads prompts and pictures from a plain data set in memory, and its rewards from a list, which holds what
-the other side's reward gave; so both write the same completions and end with the same weights, which is checked.
+our reward gave; so all write the same completions and end with the same weights, which is checked.
 
 A step is the time from the end of one to the end of the next. What is compared with the bare one is ours without the
 seconds in which completions were segmented and scored, as the bare one's rewards come for nothing: what is left over is
-drawing rows, reading and resizing pictures, the reward's own bookkeeping, and the journal. Beside it stands the ratio
-with everything, encoding of new pictures included, which tells what the reward costs. Neither side's step contains the
-saving of a checkpoint.
+drawing rows, reading and resizing pictures, the reward's own bookkeeping, and the journal. `train.shared_pictures`
+saves more than all of that costs; a third side, the bare one with shared pictures, shows the cost by itself. Beside
+them stands the ratio with everything, encoding of new pictures included, which tells what the reward costs. No side's
+step contains the saving of a checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from train.grpo import make_trainer
 from train.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
 from train.mixing import draw_order
 from train.run_folder import Journal, RunFolder
+from train.shared_pictures import share_pictures
 from train.trl_reward import SegR1Reward
 from train.trl_rows import ExampleReader, PromptMaker
 
@@ -97,21 +99,31 @@ def training_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float]
     plan = split(scene_rows(24), setup.held_out_share)
     # What the bare side is paid is known only when the other one was trained once.
     rewards = _ours(setup, plan, segmenter).rewards
-    courses: tuple[list[Course], list[Course]] = ([], [])
+    sides: tuple[Callable[[], Course], ...] = (
+        lambda: _ours(setup, plan, segmenter),
+        lambda: _bare(setup, plan, rewards, shared=False),
+        lambda: _bare(setup, plan, rewards, shared=True),
+    )
+    courses: tuple[list[Course], ...] = ([], [], [])
     for round_ in range(rounds):
-        for which in (0, 1) if round_ % 2 else (1, 0):
-            courses[which].append(_bare(setup, plan, rewards) if which else _ours(setup, plan, segmenter))
-        _check_same_work(courses[0][-1], courses[1][-1])
-    ours, bare = ([step for course in side for step in course.steps] for side in courses)
+        for turn in range(len(sides)):
+            which = (turn + round_) % len(sides)
+            courses[which].append(sides[which]())
+        _check_same_work(*(course[-1] for course in courses))
+    ours, alone, sharing = ([step for course in side for step in course.steps] for side in courses)
     scoring = [step for course in courses[0] for step in course.scoring]
+    unpaid = [whole - scored for whole, scored in zip(ours, scoring, strict=True)]
     return {
         "training step, s": statistics.median(ours),
-        "bare trl step, s": statistics.median(bare),
-        "training, but scoring / bare trl": statistics.median(
-            (whole - scored) / alone for whole, scored, alone in zip(ours, scoring, bare, strict=True)
-        ),
-        "training / bare trl": statistics.median(whole / alone for whole, alone in zip(ours, bare, strict=True)),
+        "bare trl step, s": statistics.median(alone),
+        "training, but scoring / bare trl": _ratio(unpaid, alone),
+        "training, but scoring / trl with shared pictures": _ratio(unpaid, sharing),
+        "training / bare trl": _ratio(ours, alone),
     }
+
+
+def _ratio(steps: Iterable[float], others: Iterable[float]) -> float:
+    return statistics.median(one / other for one, other in zip(steps, others, strict=True))
 
 
 def _ours(setup: GrpoSetup, plan: Plan, segmenter: Sam2Segmenter) -> Course:
@@ -126,8 +138,10 @@ def _ours(setup: GrpoSetup, plan: Plan, segmenter: Sam2Segmenter) -> Course:
         return replace(_course(trainer, policy, lambda: reward.seconds), rewards=reward.given)
 
 
-def _bare(setup: GrpoSetup, plan: Plan, rewards: list[list[float | None]]) -> Course:
+def _bare(setup: GrpoSetup, plan: Plan, rewards: list[list[float | None]], shared: bool) -> Course:
     policy = VlmPolicy.load(setup.policy, device="cpu")
+    if shared:
+        share_pictures(policy.model)
     paid: Iterator[list[float | None]] = iter(rewards)
     with tempfile.TemporaryDirectory() as folder:
         config = _config(setup, plan, folder)
@@ -160,10 +174,12 @@ def _course(trainer: Trainer, policy: VlmPolicy, scored: Callable[[], float]) ->
     )
 
 
-def _check_same_work(ours: Course, bare: Course) -> None:
+def _check_same_work(ours: Course, bare: Course, sharing: Course) -> None:
     """Times of different completions could not be compared.
 
     Raises:
-        AssertionError: when the two policies ended with different weights.
+        AssertionError: when the policies ended with different weights; without sharing, sums are rounded otherwise.
     """
-    assert all(torch.equal(value, bare.weights[name]) for name, value in ours.weights.items())
+    for name, value in ours.weights.items():
+        assert torch.equal(value, sharing.weights[name]), name
+        torch.testing.assert_close(value, bare.weights[name], rtol=0, atol=1e-6, msg=name)

@@ -1,0 +1,61 @@
+"""A picture goes through the vision tower once for all completions of its group.
+
+trl gives every completion a copy of its picture, when it generates and when it learns. Their features are equal, so
+one encoding serves all copies, and the gradients of the copies add up in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
+
+
+def share_pictures(policy: PreTrainedModel) -> None:
+    """Let a Qwen2.5-VL encode equal pictures of a batch once, in place.
+
+    Other models are left as they are: what their towers hand on is not the pictures' features alone.
+    """
+    if not isinstance(policy, Qwen2_5_VLForConditionalGeneration):
+        return
+    # Any, because a method is put in another's place; of the class, so that doing it again changes nothing.
+    model: Any = policy.model
+    encode = partial(type(model).get_image_features, model)
+
+    def encode_once(pixel_values: Tensor, image_grid_thw: Tensor, **options: Any) -> Any:
+        pictures = torch.split(pixel_values, image_grid_thw.prod(-1).tolist())
+        kept, which = distinct(pictures, image_grid_thw)
+        encoded = encode(torch.cat([pictures[index] for index in kept]), image_grid_thw[kept], **options)
+        encoded.pooler_output = tuple(encoded.pooler_output[index] for index in which)
+        return encoded
+
+    model.get_image_features = encode_once
+
+
+def distinct(pictures: Sequence[Tensor], grids: Tensor) -> tuple[list[int], list[int]]:
+    """Which pictures are different, and which of those each one is.
+
+    Args:
+        pictures: float (patches, values), one each.
+        grids: int (N, 3), their patches in time, height and width: the same values in another shape are another one.
+
+    Returns:
+        The indices of the different ones, and for each of the N its place among them.
+    """
+    kept: list[int] = []
+    which: list[int] = []
+    for index, picture in enumerate(pictures):
+        same = (
+            place
+            for place, other in enumerate(kept)
+            if torch.equal(grids[index], grids[other]) and torch.equal(picture, pictures[other])
+        )
+        place = next(same, len(kept))
+        if place == len(kept):
+            kept.append(index)
+        which.append(place)
+    return kept, which
