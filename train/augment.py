@@ -24,7 +24,7 @@ CLOSE_ZOOM, CLOSE_ERROR = (1.1, 1.6), 0.15
 """Of close views: least and greatest zoom, and how far each edge of the box may be off, as a share of its side."""
 
 
-class Window(NamedTuple):
+class Crop(NamedTuple):
     """A part of a picture, in its pixels."""
 
     left: float
@@ -48,8 +48,8 @@ def augment(
         uint8 (S, S, 3) and bool (S, S), warped alike; the mask is never empty when the given one was not.
     """
     side = len(mask)
-    window = _close_window(mask, rng) if rng.random() < close else _random_window(mask, rng)
-    matrix = _window_to_square(window, side, rng)
+    crop = _close_crop(mask, rng) if rng.random() < close else _random_crop(mask, rng)
+    matrix = _crop_to_square(crop, side, rng)
     warped = _warp(mask, matrix) > 127
     if not MIN_SHARE < warped.mean() < MAX_SHARE:
         matrix = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float64)
@@ -69,32 +69,32 @@ def jitter_colours(pixels: RgbPixels, rng: np.random.Generator) -> RgbPixels:
     return cv2.transform(pixels, matrix).astype(np.uint8, copy=False)
 
 
-def _random_window(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Window:
+def _random_crop(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Crop:
     """What will be seen: mostly all of the picture, or what surrounds the object."""
     side = len(mask)
     rows, columns = np.flatnonzero(mask.max(axis=1) > 127), np.flatnonzero(mask.max(axis=0) > 127)
     if rng.random() < 0.5 or not len(rows):
         width, height = side * rng.uniform(0.75, 1.0, 2)
-        return Window(rng.uniform(0, side - width), rng.uniform(0, side - height), width, height)
+        return Crop(rng.uniform(0, side - width), rng.uniform(0, side - height), width, height)
     object_wh = np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
     extent = float(object_wh.max()) * rng.uniform(1.1, 3.0)
     width, height = np.clip(extent * np.exp(rng.uniform(-0.2, 0.2, 2)), side / 6, side)
     left = columns[0] + object_wh[0] / 2 - width * rng.uniform(0.25, 0.75)
     top = rows[0] + object_wh[1] / 2 - height * rng.uniform(0.25, 0.75)
-    return Window(float(np.clip(left, 0, side - width)), float(np.clip(top, 0, side - height)), width, height)
+    return Crop(float(np.clip(left, 0, side - width)), float(np.clip(top, 0, side - height)), width, height)
 
 
-def _close_window(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Window:
+def _close_crop(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Crop:
     """What `segr1_app.zoom` shows for a box that is roughly the mask's; all of the picture where it would show most."""
     whole = ImageSize(len(mask), len(mask))
     tight = mask_box(mask > 127)
     box = tight and jitter_box(tight, CLOSE_ERROR, whole, rng)
-    return Window(*(prompt_window(ObjectPrompt(box), None, whole, rng.uniform(*CLOSE_ZOOM)) or (0, 0, *whole)))
+    return Crop(*(prompt_window(ObjectPrompt(box), None, whole, rng.uniform(*CLOSE_ZOOM)) or (0, 0, *whole)))
 
 
-def _window_to_square(window: Window, side: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """The 2 x 3 matrix that takes a window of the picture to the whole square, mirrored and tilted by chance."""
-    left, top, width, height = window
+def _crop_to_square(crop: Crop, side: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """The 2 x 3 matrix that takes a crop of the picture to the whole square, mirrored and tilted by chance."""
+    left, top, width, height = crop
     angle = np.deg2rad(rng.uniform(-12, 12)) if rng.random() < 0.3 else 0.0
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     scale = np.diag([mirror * side / width, side / height])
