@@ -1,4 +1,5 @@
-"""Trainings on corrections, seen from the app: started and stopped as processes, and read back from their folders.
+"""Trainings on corrections, seen from the app: started and stopped as processes, and read back from their folders,
+also those that somebody started in a terminal.
 
 The app never imports the training. What it knows of one is the command line of ``python -m train.grpo`` and the files
 of a run's folder; both outlive the app, so that a training goes on when the page is closed or restarted.
@@ -29,7 +30,9 @@ CONFIG, METRICS, BEFORE, AFTER, RESULT = "config.json", "metrics.jsonl", "before
 PICTURES, POLICY = "held-out", "policy"
 """What lies in a run's folder; the training takes the names from here."""
 PROCESS, LOG = "process.json", "train.log"
-"""What the app itself adds to a run's folder: whose process it is, and what that said."""
+"""Whose process a run is; and, where the app started it, with which command, and what that said."""
+ELSEWHERE = "It was started in a terminal: what it says stands there, and there it is resumed."
+"""Last words of a training of which the app has no log."""
 MAX_STEPS = 100_000
 
 State = Literal["running", "done", "stopped"]
@@ -41,7 +44,8 @@ class TrainingRun:
 
     Attributes:
         name: of the folder.
-        state: "stopped" when it ended before it was done; it can be resumed then, if it got as far as to be planned.
+        state: "stopped" when it ended before it was done.
+        resumable: whether it stopped and the app can go on with it, because the app started it.
         steps: how many are to be made; 0 while that is not known.
         curve: (step, mean reward) of every step made.
         last_words: the end of what the process said.
@@ -50,6 +54,7 @@ class TrainingRun:
 
     name: str
     state: State
+    resumable: bool
     steps: int
     curve: tuple[tuple[int, float], ...]
     last_words: str
@@ -142,11 +147,13 @@ class Trainings:
         """Go on with a training that was stopped, with the arguments that it was started with.
 
         Raises:
-            SettingsError: when there is no such training, it is done, or one is running.
+            SettingsError: when there is no such training, it is done, the app did not start it, or one is running.
         """
-        if self.read(name).state == "done":
+        run, folder = self.read(name), self._run(name)
+        if run.state == "done":
             raise SettingsError(f"The training {name} is done.")
-        folder = self._run(name)
+        if run.state == "stopped" and not run.resumable:
+            raise SettingsError(f"The training {name} was started in a terminal: go on with it there, with --resume.")
         # One that was stopped before it was planned has nothing to go on from.
         self._spawn(name, read_json(folder / PROCESS)["command"], resume=(folder / CONFIG).is_file())
 
@@ -167,11 +174,12 @@ class Trainings:
         """The name of the training that runs; None when none does."""
         if self._child is not None:
             self._child.poll()  # a child that ended stays a process until it is asked
-        return next((name for name in reversed(self.names()) if _alive(self._folder / name)), None)
+        return next((name for name in reversed(self.names()) if _goes_on(self._folder / name)), None)
 
     def names(self) -> list[str]:
-        """All trainings that the app started, the oldest first."""
-        return sorted(file.parent.name for file in self._folder.glob(f"*/{PROCESS}"))
+        """All trainings in the data folder by name, which is the time at which each began."""
+        # The app's have no configuration before they are planned, and older ones of a terminal no process.
+        return sorted({file.parent.name for mark in (PROCESS, CONFIG) for file in self._folder.glob(f"*/{mark}")})
 
     def read(self, name: str) -> TrainingRun:
         """A training as it stands.
@@ -180,17 +188,18 @@ class Trainings:
             SettingsError: when there is none of that name.
         """
         folder = self._run(name)
-        alive, done = _alive(folder), (folder / RESULT).is_file()
+        alive, done = _goes_on(folder), (folder / RESULT).is_file()
         config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         result = read_json(folder / RESULT) if done else {}
-        metrics = read_json_lines(folder / METRICS)
+        metrics, log = read_json_lines(folder / METRICS), folder / LOG
         before = read_json(folder / BEFORE)["scores"] if (folder / BEFORE).is_file() else None
         return TrainingRun(
             name=name,
             state="running" if alive else "done" if done else "stopped",
+            resumable=not alive and not done and "command" in _process(folder),
             steps=int(config.get("steps", 0)),
             curve=tuple((line["step"], line["reward"]) for line in metrics if "reward" in line),
-            last_words=_last_line((folder / LOG).read_text(encoding="utf-8", errors="replace")),
+            last_words=_last_line(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else ELSEWHERE,
             before=before,
             after=result.get("after"),
         )
@@ -259,8 +268,7 @@ class Trainings:
                 stderr=log,
                 start_new_session=True,
             )
-        started = psutil.Process(self._child.pid).create_time()
-        write_json(folder / PROCESS, {"pid": self._child.pid, "started": started, "command": list(command)})
+        note_process(folder, self._child.pid, command=list(command))
 
     def _run(self, name: str) -> Path:
         if name not in self.names():
@@ -268,13 +276,27 @@ class Trainings:
         return self._folder / name
 
 
-def _alive(folder: Path) -> bool:
-    """Whether the process that was started for a run's folder is still that process, and runs."""
-    record = read_json(folder / PROCESS)
+def note_process(folder: Path, pid: int, **more: Any) -> None:
+    """Write down in a run's folder which process it is, beside what stands there already; the training does so, too."""
+    started = psutil.Process(pid).create_time()
+    write_json(folder / PROCESS, {**_process(folder), "pid": pid, "started": started, **more})
+
+
+def _process(folder: Path) -> dict[str, Any]:
+    """What is written down of a run's process; nothing where nobody did."""
+    found: dict[str, Any] = read_json(folder / PROCESS) if (folder / PROCESS).is_file() else {}
+    return found
+
+
+def _goes_on(folder: Path) -> bool:
+    """Whether a run has no result yet, and the process that was written down for it still is that process."""
+    process = _process(folder)
+    if not process or (folder / RESULT).is_file():
+        return False
     try:
-        process = psutil.Process(record["pid"])
+        found = psutil.Process(process["pid"])
         # The number of a process that ended is given to another one some day.
-        return bool(process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE)
+        return bool(found.create_time() == process["started"] and found.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

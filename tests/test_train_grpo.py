@@ -27,6 +27,7 @@ from segr1_app.policy import VlmPolicy
 from segr1_app.rewards import SEG_R1, RewardOptions, Truth
 from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import RejectReason, Verdict
+from segr1_app.trainings import Trainings
 from tests.e2e.serving import free_port
 from tests.test_train_data import save
 from tests.test_train_policy import TINY
@@ -261,11 +262,11 @@ class TestCommand:
         assert any("terms/feedback/total" in line for line in lines)
         result = json.loads((run / "result.json").read_text())
         assert result["after"]["pairs"]["count"] == 2
-        before, after = (json.loads((run / file).read_text())["answers"] for file in ("before.json", "after.json"))
-        assert [answer["image_id"] for answer in before] == [answer["image_id"] for answer in after]
-        photographs = [answer for answer in before if answer["source"] == "photographs"]
+        answers, after = (json.loads((run / file).read_text())["answers"] for file in ("before.json", "after.json"))
+        assert [answer["image_id"] for answer in answers] == [answer["image_id"] for answer in after]
+        photographs = [answer for answer in answers if answer["source"] == "photographs"]
         assert [answer["reward"] for answer in photographs] == [None, None]
-        assert all((run / "held-out" / f"{answer['image_id']}.jpg").is_file() for answer in before)
+        assert all((run / "held-out" / f"{answer['image_id']}.jpg").is_file() for answer in answers)
         assert (run / "rewards.png").stat().st_size > 1000
         trained = VlmPolicy.load(run / "policy", device="cpu")
         assert trained.card == CARD
@@ -274,6 +275,11 @@ class TestCommand:
         assert len(moved) > len(before) / 2
         assert next(iter(load_file(run / "policy" / "model.safetensors").values())).dtype == torch.float16
         assert grpo.main([*arguments, "--include-feedback", "--resume"]) == 1
+        # The page shows it, and what it changed.
+        shown = Trainings(home)
+        assert [(name, shown.read(name).state) for name in shown.names()] == [(run.name, "done")]
+        assert len(shown.changes(run.name)) == len(answers)
+        assert shown.policy(run.name) == run / "policy"
 
     @pytest.mark.slow
     def test_without_corrections_it_says_so_and_adapters_are_merged(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from segr1_app.choosing import embedded_pair
@@ -18,7 +22,18 @@ from segr1_app.jsonfiles import read_json, write_json
 from segr1_app.pipeline import Pipeline
 from segr1_app.policy import VlmPolicy
 from segr1_app.samples import find_samples
-from segr1_app.trainings import AFTER, BEFORE, LOG, PROCESS, RESULT, Trainings
+from segr1_app.trainings import (
+    AFTER,
+    BEFORE,
+    CONFIG,
+    ELSEWHERE,
+    LOG,
+    METRICS,
+    PROCESS,
+    RESULT,
+    Trainings,
+    note_process,
+)
 from segr1_app.ui.models import LoadedModels, ModelHost
 from segr1_app.ui.training import TrainingHandlers
 
@@ -89,6 +104,30 @@ def test_a_policy_that_is_not_whole_is_not_put_to_use(tmp_path: Path) -> None:
     (folder / "policy" / "pytorch_model_fsdp_0").mkdir(parents=True)
     with pytest.raises(ModelError, match="in parts"):
         trainings.policy(folder.name)
+
+
+def test_a_training_of_a_terminal_is_followed_and_stopped_but_resumed_there(tmp_path: Path) -> None:
+    folder, trainings = tmp_path / "runs" / "20260101-000000", Trainings(tmp_path)
+    write_json(folder / CONFIG, {"steps": 7})
+    (folder / METRICS).write_text('{"step": 1, "reward": 0.5}\n')
+    run = trainings.read(folder.name)
+    assert (run.state, run.steps, run.curve, run.resumable) == ("stopped", 7, ((1, 0.5),), False)
+    assert run.last_words == ELSEWHERE
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        note_process(folder, process.pid)
+        assert trainings.read(folder.name).state == "running"
+        with pytest.raises(SettingsError, match="is running"):
+            trainings.start(embedded_pair(Settings(home=tmp_path, device="cpu")), 1, include_feedback=True)
+        trainings.stop()
+        assert not psutil.pid_exists(process.pid)
+    with pytest.raises(SettingsError, match="in a terminal"):
+        trainings.resume(folder.name)
+    # As one of the app's, it is known by its command; done, it is nobody's to go on with.
+    note_process(folder, os.getpid(), command=[])
+    assert trainings.read(folder.name).state == "running"
+    write_json(folder / RESULT, {"after": {}})
+    assert trainings.read(folder.name).state == "done"
+    assert trainings.running() is None
 
 
 def test_the_page_trains_what_the_app_works_with_now(tmp_path: Path, pipeline: Pipeline) -> None:

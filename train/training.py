@@ -24,6 +24,7 @@ from segr1_app.embeddings import EmbeddingFolder
 from segr1_app.jsonfiles import read_json, write_json
 from segr1_app.policy import VlmPolicy
 from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.trainings import note_process
 from train.checkpoints import export_policy, load_trained
 from train.data import Collected, Plan, photograph_rows, select_held_out, split
 from train.feedback import feedback_rows
@@ -103,6 +104,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
         if main_process:
             if not before:
                 write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())
+            note_process(folder.path, os.getpid())
             _tell(f"Training for {config.max_steps} steps on {len(plan.train)} rows, in {folder.path}")
         config.distributed_state.wait_for_everyone()
         check_same_training(folder.config, plan.fingerprint)

@@ -60,9 +60,10 @@ class TrainingHandlers:
 
         Returns:
             {"running": the name of the one that runs or None, "runs": all names, the newest first, "run": None or
-            {"name", "state": "running", "stopped" or "done", "steps", "curve": [[step, mean reward]], "last_words",
-            "before", "after": held-out scores by group or None}, "promoted": whether there is a promotion to take
-            back, "promoted_run": the training whose policy the app uses, or None}.
+            {"name", "state": "running", "stopped" or "done", "resumable": whether `resume_training` can go on with it,
+            "steps", "curve": [[step, mean reward]], "last_words", "before", "after": held-out scores by group or
+            None}, "promoted": whether there is a promotion to take back, "promoted_run": the training whose policy the
+            app uses, or None}.
         """
         names = self._trainings.names()[::-1]
         promoted = promoted_policy(self._home)

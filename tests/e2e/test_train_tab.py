@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
+from segr1_app.geometry import encode_rle
+from segr1_app.jsonfiles import write_json
+from segr1_app.trainings import AFTER, BEFORE, CONFIG, PICTURES, RESULT
 from tests.e2e.conftest import switch_scheme
+from tests.e2e.serving import serving
 from tests.e2e.test_run_tab import LOAD_MS, LOWEST_CONTRAST
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -73,3 +80,32 @@ def test_a_training_is_started_stopped_resumed_promoted_and_taken_back(
     expect(name).to_have_text("embedded policy")
     page.wait_for_selector(".lamp.is-ready", timeout=LOAD_MS)
     expect(page.locator("[data-action=go-back]")).to_be_hidden()
+
+
+def test_a_training_of_a_terminal_is_shown_the_worst_first_and_the_rest_when_asked_for(
+    visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "runs" / "20260101-000000"
+    write_json(folder / CONFIG, {"steps": 80})
+    mask = encode_rle(np.eye(40, dtype=bool))
+    rows = [{"image_id": f"{n}", "source": "mine", "instruction": "Segment it.", "mask": mask} for n in range(30)]
+    for file, change in ((BEFORE, 0.0), (AFTER, 0.01)):
+        answers = [row | {"iou": 0.5 + change * (number - 9)} for number, row in enumerate(rows)]
+        write_json(folder / file, {"scores": {}, "answers": answers})
+    write_json(folder / RESULT, {"after": {}})
+    (folder / PICTURES).mkdir()
+    for row in rows:
+        Image.new("RGB", (40, 40)).save(folder / PICTURES / f"{row['image_id']}.jpg")
+    with serving(tmp_path) as (url, _):
+        page = visit(url)
+        page.get_by_role("tab", name="Train").click()
+        expect(page.locator(".train-state")).to_contain_text("Done")
+        changes = page.locator(".train-changes li")
+        expect(changes).to_have_count(24)
+        expect(changes.first).to_contain_text("−0.09 IoU")
+        page.get_by_role("button", name="Show all 30").click()
+        expect(changes).to_have_count(30)
+        expect(changes.last).to_contain_text("+0.20 IoU")
+        expect(page.get_by_role("button", name="Show all 30")).to_be_hidden()
+        expect(page.locator("[data-action=resume-training]")).to_be_hidden()
+        page.close()

@@ -8,8 +8,8 @@ import { changeList, scoreTable } from "./train/outcome.js";
  * @typedef {"running" | "stopped" | "done"} State
  * @typedef {{count: number, reward: number, s_measure: number | null, iou: number | null, format_rate: number}} Scores
  * @typedef {Record<string, Scores | null>} Groups
- * @typedef {{name: string, state: State, steps: number, curve: [number, number][], last_words: string,
- *   before: Groups | null, after: Groups | null}} Run
+ * @typedef {{name: string, state: State, resumable: boolean, steps: number, curve: [number, number][],
+ *   last_words: string, before: Groups | null, after: Groups | null}} Run
  * @typedef {{running: string | null, runs: string[], run: Run | null, promoted: boolean, promoted_run: string | null,
  *   failure?: string}} Status see training_state in training.py
  */
@@ -167,7 +167,7 @@ class Train {
     this.state.textContent = `${STATES[run.state]}${run.steps ? ` · step ${made} of ${run.steps}` : ""}`;
     this.words.textContent = run.last_words;
     this.words.hidden = run.state === "done";
-    this.resumer.hidden = run.state !== "stopped" || running !== null;
+    this.resumer.hidden = !run.resumable || running !== null;
     this.promoter.hidden = run.state !== "done" || status.promoted_run === run.name;
     this.used.textContent = status.promoted_run === run.name ? "The app uses this policy." : "";
     this.chart.replaceChildren(rewardChart(run.curve, run.steps));

@@ -1,3 +1,4 @@
+import { button } from "../controls.js";
 import { h } from "../dom.js";
 import { counted, figure } from "../words.js";
 
@@ -8,6 +9,8 @@ import { counted, figure } from "../words.js";
  * @typedef {Change & {gain: number}} KnownChange
  */
 
+/** As many pictures are shown before somebody asks for the others. */
+const FIRST = 24;
 const GROUPS = { pairs: "Original pairs", feedback: "Corrections" };
 const SCORES = /** @type {const} */ ({ reward: "Reward", s_measure: "S-measure", iou: "IoU", format_rate: "Format rate" });
 
@@ -57,7 +60,7 @@ export function changeList(changes) {
     h("h2", {}, "Before and after"),
     h("p", { class: "train-note" }, `${counted(known.length, "held-out picture")}, the worst change first: ${worse} `
       + `worse, ${better} better, ${known.length - worse - better} as before.`),
-    h("ul", {}, ...known.map((change) => item(change,
+    ...shortened(known.map((change) => item(change,
       h("strong", { class: tone(change.gain) }, signed(change.gain)), " IoU"))),
   ];
   if (!unknown.length) return list;
@@ -65,9 +68,23 @@ export function changeList(changes) {
     h("h2", {}, "Before and after where no right mask is known"),
     h("p", { class: "train-note" }, `${counted(unknown.length, "picture")}, such as real photographs, of which nobody drew `
       + "the right mask: judge for yourself. The IoU is that of the two masks; what changed most comes first."),
-    h("ul", {}, ...unknown.map((change) => item(change,
+    ...shortened(unknown.map((change) => item(change,
       "IoU of both masks ", h("strong", {}, figure(change.agreement, 2))))),
   ];
+}
+
+/**
+ * A list of the first items, and a button that shows the others, too.
+ * @param {HTMLElement[]} items
+ */
+function shortened(items) {
+  const list = h("ul", {}, ...items.slice(0, FIRST));
+  if (items.length <= FIRST) return [list];
+  const more = button(`Show all ${items.length}`, "show-all", () => {
+    list.append(...items.slice(FIRST));
+    more.remove();
+  });
+  return [list, more];
 }
 
 /**
