@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.e2e.canvas_page import CanvasPage
+from tests.scenes import ellipse_scene
 
 ROOT = "#annotate"
 SIZE = (480, 360)
 """Of every picture that `begin` finds."""
+INSTRUCTION = "Identify the <i>egg</i> ${window.hacked=3}"
+REASONING = "An egg <script>window.hacked=4</script> ${window.hacked=5}"
+PROMPTS = "<bbox>[150,100,330,260]</bbox>, <points>[[240,180]]</points>, <labels>[1]</labels>"
+SAID = f"<think> {REASONING} </think> {PROMPTS}"
+"""What the policy says of every picture in `annotate_app`."""
 
 
 def open_tab(visit: Callable[..., Page], url: str, width: int = 1280, height: int = 900, **how: Any) -> Page:
@@ -47,3 +55,17 @@ def bring_in(page: Page, files: list[Path], instruction: str) -> str:
     expect(result).not_to_have_value("", timeout=30_000)
     page.get_by_text("Import pictures").click()
     return result.input_value()
+
+
+def at_work(visit: Callable[..., Page], url: str, files: list[Path]) -> CanvasPage:
+    """Ada with the first task of the files that were just brought in."""
+    page = open_tab(visit, url)
+    bring_in(page, files, INSTRUCTION)
+    return begin(page, "Ada")
+
+
+def mask_file() -> bytes:
+    """The true mask of any of the pictures, more or less: the middle one's."""
+    file = io.BytesIO()
+    Image.fromarray(ellipse_scene(*SIZE, (0.5, 0.5), (0.18, 0.22))[1]).save(file, format="PNG")
+    return file.getvalue()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from segr1_app.config import Settings
@@ -23,7 +25,9 @@ from segr1_app.images import Picture
 from segr1_app.pipeline import Pipeline
 from segr1_app.segmenter import Sam2Segmenter
 from segr1_app.store import AnnotationStore
+from tests.e2e.annotate_page import SAID, SIZE, mask_file
 from tests.e2e.serving import CHROMIUM_FLAGS, CHROMIUM_NAMES, find_chromium, free_port, serving
+from tests.scenes import ellipse_scene
 
 
 @pytest.fixture(scope="session")
@@ -182,3 +186,30 @@ def scripted_app(_scripted_server: ScriptedApp) -> Iterator[ScriptedApp]:
     policy.go.set()
     yield _scripted_server
     policy.go.set()
+
+
+@pytest.fixture
+def annotate_app(open_studio: Callable[[ScriptedPolicy], ScriptedApp]) -> ScriptedApp:
+    policy = ScriptedPolicy([SAID])
+    policy.go.set()
+    return open_studio(policy)
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> list[Path]:
+    """A picture, an archive of two more, one with a name like markup and one with its mask, and what is no picture."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    pictures = []
+    for index, centre in enumerate(((0.5, 0.5), (0.45, 0.55), (0.55, 0.45))):
+        pictures.append(folder / f"egg{index}.png")
+        Image.fromarray(ellipse_scene(*SIZE, centre, (0.18, 0.22), seed=index)[0].pixels).save(pictures[-1])
+    archive = folder / "more.zip"
+    with zipfile.ZipFile(archive, "w") as more:
+        more.write(pictures[1], "escape<b>.png")
+        more.write(pictures[2], "images/egg.png")
+        more.writestr("masks/egg.png", mask_file())
+        more.writestr("readme.txt", "no picture")
+    text = folder / "text.png"
+    text.write_text("no picture either")
+    return [pictures[0], archive, text]

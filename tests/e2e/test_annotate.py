@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import zipfile
@@ -13,66 +12,30 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from segr1_app.domain import Box, ObjectPrompt, Point
 from segr1_app.geometry import decode_rle
 from segr1_app.store import AnnotationStore, RejectReason, Verdict
-from tests.e2e.annotate_page import ROOT, SIZE, begin, bring_in, open_tab, shown
-from tests.e2e.canvas_page import CanvasPage
-from tests.e2e.conftest import ScriptedApp, ScriptedPolicy
-from tests.scenes import ellipse_scene
+from tests.e2e.annotate_page import (
+    INSTRUCTION,
+    REASONING,
+    ROOT,
+    SAID,
+    SIZE,
+    at_work,
+    begin,
+    bring_in,
+    mask_file,
+    open_tab,
+    shown,
+)
+from tests.e2e.conftest import ScriptedApp
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-INSTRUCTION = "Identify the <i>egg</i> ${window.hacked=3}"
-REASONING = "An egg <script>window.hacked=4</script> ${window.hacked=5}"
-PROMPTS = "<bbox>[150,100,330,260]</bbox>, <points>[[240,180]]</points>, <labels>[1]</labels>"
-SAID = f"<think> {REASONING} </think> {PROMPTS}"
 BEFORE = ObjectPrompt(Box(150, 100, 330, 260), (Point(240, 180, 1),))
 HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} \u202eabc \u0007 =1+1'
-
-
-@pytest.fixture
-def annotate_app(open_studio: Callable[[ScriptedPolicy], ScriptedApp]) -> ScriptedApp:
-    policy = ScriptedPolicy([SAID])
-    policy.go.set()
-    return open_studio(policy)
-
-
-@pytest.fixture
-def uploads(tmp_path: Path) -> list[Path]:
-    """A picture, an archive of two more, one with a name like markup and one with its mask, and what is no picture."""
-    folder = tmp_path / "uploads"
-    folder.mkdir()
-    pictures = []
-    for index, centre in enumerate(((0.5, 0.5), (0.45, 0.55), (0.55, 0.45))):
-        pictures.append(folder / f"egg{index}.png")
-        Image.fromarray(ellipse_scene(*SIZE, centre, (0.18, 0.22), seed=index)[0].pixels).save(pictures[-1])
-    archive = folder / "more.zip"
-    with zipfile.ZipFile(archive, "w") as more:
-        more.write(pictures[1], "escape<b>.png")
-        more.write(pictures[2], "images/egg.png")
-        more.writestr("masks/egg.png", mask_file())
-        more.writestr("readme.txt", "no picture")
-    text = folder / "text.png"
-    text.write_text("no picture either")
-    return [pictures[0], archive, text]
-
-
-def mask_file() -> bytes:
-    """The true mask of any of the pictures, more or less: the middle one's."""
-    file = io.BytesIO()
-    Image.fromarray(ellipse_scene(*SIZE, (0.5, 0.5), (0.18, 0.22))[1]).save(file, format="PNG")
-    return file.getvalue()
-
-
-def at_work(visit: Callable[..., Page], app: ScriptedApp, files: list[Path]) -> CanvasPage:
-    """Ada with the first task of the files that were just brought in."""
-    page = open_tab(visit, app.url)
-    bring_in(page, files, INSTRUCTION)
-    return begin(page, "Ada")
 
 
 def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]) -> None:
@@ -159,7 +122,7 @@ def check_session(store: AnnotationStore, slack: float) -> None:
 def test_a_draft_survives_a_reload_and_a_skip_goes_on(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    canvas = at_work(visit, annotate_app, uploads)
+    canvas = at_work(visit, annotate_app.url, uploads)
     page = canvas.page
     canvas.click((200, 150))
     canvas.press("n")
@@ -186,7 +149,7 @@ def test_a_draft_survives_a_reload_and_a_skip_goes_on(
 def test_the_last_edit_before_the_page_is_left_is_in_the_draft(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    canvas = at_work(visit, annotate_app, uploads[:1])
+    canvas = at_work(visit, annotate_app.url, uploads[:1])
     page = canvas.page
     before = canvas.object["points"]
     # In one go: no timer of the page comes to its turn between the edit and the leaving.
@@ -205,89 +168,11 @@ def test_the_last_edit_before_the_page_is_left_is_in_the_draft(
     assert annotate_app.store.get_draft(1, "Ada") is not None
 
 
-def test_nothing_is_edited_while_a_decision_is_on_its_way(
-    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
-) -> None:
-    canvas = at_work(visit, annotate_app, uploads)
-    page = canvas.page
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        saves = '"save_decision"' in (route.request.post_data or "")
-        held.append(route) if saves else route.continue_()
-
-    def decide_and_edit() -> None:
-        """Decide by a key, with a drag under way, and go on editing as if nothing were."""
-        marks = page.locator(f"{ROOT} [data-mark]").count()
-        page.mouse.move(*canvas.at((20, 20)))
-        page.mouse.down()
-        page.mouse.move(*canvas.at((120, 90)))
-        page.keyboard.press("a")
-        expect(canvas.frame).to_have_attribute("aria-disabled", "true")
-        page.mouse.up()
-        page.mouse.click(*canvas.at((60, 60)))
-        page.mouse.click(*canvas.at((60, 90)), button="right")
-        page.keyboard.press("p")
-        expect(canvas.frame).to_have_css("opacity", "0.6")
-        assert page.locator(f"{ROOT} .stage-bar").evaluate("e => e.inert")
-        assert page.locator(f"{ROOT} [data-mark]").count() == marks
-
-    page.route(re.compile("component_server"), hold)
-    decide_and_edit()
-    held.pop().fulfill(json={"failure": "The disk is full."})
-    expect(page.locator(f"{ROOT} .notice")).to_have_text("The disk is full.")
-    expect(canvas.frame).to_have_css("opacity", "1")
-    canvas.click((200, 150))
-    assert [point["label"] for point in canvas.object["points"]] == [1, 1]
-    drawn = canvas.object
-    decide_and_edit()
-    held.pop().continue_()
-    shown(canvas, 2)
-    (made,) = annotate_app.store.history(1)[0].correction.objects
-    assert [[point.x, point.y] for point in made.prompt.points] == [[p["x"], p["y"]] for p in drawn["points"]]
-    canvas.click((200, 150))
-    assert len(canvas.object["points"]) == 2
-    assert canvas.object["box"] == [150, 100, 330, 260]
-
-
-def test_nothing_is_decided_while_another_task_is_asked_for(
-    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
-) -> None:
-    canvas = at_work(visit, annotate_app, uploads)
-    page = canvas.page
-    held: list[Route] = []
-    asked: list[str] = []
-
-    def hold(route: Route) -> None:
-        asked.append(route.request.post_data_json["fn_name"])
-        held.append(route) if asked[-1] == "put_draft" else route.continue_()
-
-    canvas.click((200, 150))
-    page.route(re.compile("component_server"), hold)
-    page.click("[data-action=start]")
-    expect(canvas.frame).to_have_attribute("aria-disabled", "true")
-    while not held:
-        page.wait_for_timeout(20)
-    for key in ("a", "s"):
-        page.keyboard.press(key)
-    page.click("[data-action=start]")
-    page.wait_for_timeout(200)
-    assert set(asked) == {"put_draft"}
-    for route in held:
-        route.continue_()
-    expect(page.locator(f"{ROOT} .notice")).to_contain_text("You still hold this task")
-    assert asked.count("next_task") == 1
-    assert "save_decision" not in asked
-    assert annotate_app.store.history(1) == []
-    canvas.press("a")
-    shown(canvas, 2)
-
-
 def test_keys_decide_wherever_one_clicked(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
     store = annotate_app.store
-    canvas = at_work(visit, annotate_app, uploads)
+    canvas = at_work(visit, annotate_app.url, uploads)
     page = canvas.page
     accept, comment = page.locator("[data-action=accept]"), page.get_by_label("Comment")
     canvas.press("Escape")
@@ -335,34 +220,10 @@ def test_keys_decide_wherever_one_clicked(
     ]
 
 
-def test_asking_for_the_next_task_keeps_the_last_edit_and_says_which_is_held(
-    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
-) -> None:
-    canvas = at_work(visit, annotate_app, uploads)
-    page = canvas.page
-    page.mouse.click(*canvas.at((200, 150)))
-    page.click("[data-action=start]")
-    expect(page.locator(f"{ROOT} .notice")).to_contain_text("You still hold this task", timeout=20_000)
-    canvas.settle()
-    assert len(canvas.object["points"]) == 2
-    expect(page.locator("[data-action=accept]")).to_contain_text("Save fix")
-
-    # Nothing marked any more is no fix, but most likely no object: it is asked for.
-    canvas.press("Shift+Delete")
-    canvas.press("a")
-    dialog = page.get_by_role("dialog", name="Why is it rejected?")
-    expect(dialog).to_contain_text("Nothing is marked any more")
-    assert annotate_app.store.history(1) == []
-    page.keyboard.press("4")
-    shown(canvas, 2)
-    (rejected,) = annotate_app.store.history(1)
-    assert rejected.correction.reason is RejectReason.NO_OBJECT
-
-
 def test_skipping_a_decided_task_leaves_it_as_it_is(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    canvas = at_work(visit, annotate_app, uploads)
+    canvas = at_work(visit, annotate_app.url, uploads)
     page = canvas.page
     canvas.press("a")
     shown(canvas, 2)
@@ -380,7 +241,7 @@ def test_skipping_a_decided_task_leaves_it_as_it_is(
 def test_two_people_never_hold_one_task_and_a_stale_save_is_refused_with_a_choice(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
-    first = at_work(visit, annotate_app, uploads)
+    first = at_work(visit, annotate_app.url, uploads)
     page = first.page
     other = open_tab(visit, annotate_app.url)
     other.fill("#annotator-name", "Bea")
@@ -407,7 +268,7 @@ def test_the_instruction_is_edited_and_a_picture_gets_a_further_task(
     annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
 ) -> None:
     store = annotate_app.store
-    canvas = at_work(visit, annotate_app, uploads[:1])
+    canvas = at_work(visit, annotate_app.url, uploads[:1])
     page = canvas.page
     canvas.click((200, 150))
     other = " ".join(HOSTILE.split())

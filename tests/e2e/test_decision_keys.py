@@ -12,9 +12,10 @@ from playwright.sync_api import Page, expect
 
 from segr1_app.store import RejectReason, Verdict
 from tests.e2e.annotate_page import bring_in
+from tests.e2e.canvas_checks import CHECKS, TOUCHED
 from tests.e2e.canvas_page import CanvasPage
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy
-from tests.e2e.test_canvas import CHECKS, SIZES, TOUCHED
+from tests.e2e.test_canvas import SIZES
 from tests.scenes import ellipse_scene
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -77,7 +78,8 @@ def test_every_decision_key_stores_the_canvas(
             (pytest.approx(x + step, abs=step / 25), 1),
             (pytest.approx(x - step, abs=step / 25), 0),
         ]
-        canvas.press(key)
+        # Not `press`, which waits for the canvas: after the last decision there is nothing on it.
+        page.keyboard.press(key)
         if key == "x":
             page.get_by_role("dialog", name="Why is it rejected?").wait_for()
             page.keyboard.press("2")
