@@ -53,10 +53,6 @@ SCORED_FROM = 1_000_000
 """The first seed of the scenes for scoring; those of the others begin at 0."""
 TALL = (ImageSize(120, 360),)
 """The size of the pictures that the policy is weak at."""
-FRACTION = 0.6
-"""Share of corrections in what is drawn: more than by default, as the demonstration is short."""
-ELSEWHERE = 150
-"""Most photographs that are scored."""
 SMOOTHED = 16
 """Steps that a point of the plot is the mean of."""
 ANNOTATOR = "simulated"
@@ -133,12 +129,12 @@ def _drawn(truth: Mask) -> dict[str, Any]:
     return {"box": list(prompt.box.xyxy), "points": points, "name": "", "strokes": [], "start": None}
 
 
-def scored(policy: Path, data: Path, instruction: str, limit: int) -> float:
+def scored(policy: Path, data: Path, instruction: str) -> float:
     """The mean S-measure of a policy's masks over a data set."""
     kept = policy.parent / f"s-measure-{data.name}.json"
     if not kept.is_file():
         found = evaluate(
-            find_pairs(data / "images", data / "masks").pairs[:limit],
+            find_pairs(data / "images", data / "masks").pairs,
             segmenter=Sam2Segmenter.load(str(DEFAULT_SEGMENTER), device="cpu"),
             policy=VlmPolicy.load(policy, device="cpu"),
             instruction=instruction,
@@ -167,25 +163,27 @@ def show_feedback(out: Path, seeds: int, given: argparse.Namespace) -> tuple[lis
     weak = write_scenes(out / "weak", ("camouflaged",), CORRECTED, 0, TALL)
     unseen = write_scenes(out / "unseen", ("camouflaged",), HELD_OUT, SCORED_FROM, TALL)
     home = annotate(out / "app", weak)
-    corrections = ["--home", home, "--include-feedback", "--feedback-fraction", FRACTION]
-    ways: dict[str, list[object]] = {"without": ["--home", out / "nobody"], "with": corrections}
+    ways: dict[str, list[object]] = {
+        "without": ["--home", out / "nobody"],
+        "with": ["--home", home, "--include-feedback"],
+    }
     runs = {way: [out / f"{way}-{seed}" for seed in range(seeds)] for way in ways}
     for way, arguments in ways.items():
         for seed, run in enumerate(runs[way]):
             train(run, [*_length(given), "--data", *given.data, "--seed", seed, *arguments])
     measured = (
-        ("the weak kind: camouflaged, in tall pictures", unseen, INSTRUCTIONS["camouflaged"], HELD_OUT),
-        (f"photographs elsewhere: {given.elsewhere.name}", given.elsewhere, PRESETS[0].text, ELSEWHERE),
+        ("the weak kind: camouflaged, in tall pictures", unseen, INSTRUCTIONS["camouflaged"]),
+        (f"photographs elsewhere: {given.elsewhere.name}", given.elsewhere, PRESETS[0].text),
     )
     return [
         Line(
             name,
             tuple(
-                (scored(old / POLICY, data, instruction, limit), scored(new / POLICY, data, instruction, limit))
+                (scored(old / POLICY, data, instruction), scored(new / POLICY, data, instruction))
                 for old, new in zip(runs["without"], runs["with"], strict=True)
             ),
         )
-        for name, data, instruction, limit in measured
+        for name, data, instruction in measured
     ], [*runs["without"], *runs["with"]]
 
 
