@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 # Whatever a test does, nothing may be fetched from a model hub. Set before huggingface_hub is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -20,6 +22,15 @@ from segr1_app.segmenter import Sam2Segmenter
 # Only benchmarks measure time; a busy machine is no fault of the code.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_logged_to_a_closed_stream() -> Iterator[None]:
+    """A command that a test calls sends its log to what pytest captures, which is gone when the test is."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
