@@ -138,6 +138,7 @@ class Trainings:
         """
         if not 1 <= steps <= MAX_STEPS:
             raise SettingsError(f"A training takes from 1 to {MAX_STEPS} steps.")
+        self._check_none_runs()
         name = time.strftime("%Y%m%d-%H%M%S")
         options = ["--output-dir", str(self._folder / name), "--max-steps", str(steps)]
         self._spawn(name, [*self._command(settings, include_feedback=include_feedback), *options], resume=False)
@@ -152,10 +153,11 @@ class Trainings:
         run, folder = self.read(name), self._run(name)
         if run.state == "done":
             raise SettingsError(f"The training {name} is done.")
-        if run.state == "stopped" and not run.resumable:
+        self._check_none_runs()
+        if not run.resumable:
             raise SettingsError(f"The training {name} was started in a terminal: go on with it there, with --resume.")
         # One that was stopped before it was planned has nothing to go on from.
-        self._spawn(name, read_json(folder / PROCESS)["command"], resume=(folder / CONFIG).is_file())
+        self._spawn(name, _process(folder)["command"], resume=(folder / CONFIG).is_file())
 
     def stop(self) -> None:
         """End the running training; what its last checkpoint holds is kept.
@@ -166,7 +168,7 @@ class Trainings:
         name = self.running()
         if name is None:
             raise SettingsError("No training is running.")
-        process = psutil.Process(read_json(self._run(name) / PROCESS)["pid"])
+        process = psutil.Process(_process(self._run(name))["pid"])
         process.terminate()
         process.wait(timeout=30)
 
@@ -253,9 +255,6 @@ class Trainings:
         ]
 
     def _spawn(self, name: str, command: Sequence[str], *, resume: bool) -> None:
-        running = self.running()
-        if running is not None:
-            raise SettingsError(f"The training {running} is running: stop it first.")
         folder = self._folder / name
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / LOG).open("ab") as log:
@@ -269,6 +268,11 @@ class Trainings:
                 start_new_session=True,
             )
         note_process(folder, self._child.pid, command=list(command))
+
+    def _check_none_runs(self) -> None:
+        running = self.running()
+        if running is not None:
+            raise SettingsError(f"The training {running} is running: stop it first.")
 
     def _run(self, name: str) -> Path:
         if name not in self.names():

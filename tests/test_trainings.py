@@ -118,6 +118,8 @@ def test_a_training_of_a_terminal_is_followed_and_stopped_but_resumed_there(tmp_
         assert trainings.read(folder.name).state == "running"
         with pytest.raises(SettingsError, match="is running"):
             trainings.start(embedded_pair(Settings(home=tmp_path, device="cpu")), 1, include_feedback=True)
+        with pytest.raises(SettingsError, match="is running"):
+            trainings.resume(folder.name)
         trainings.stop()
         assert not psutil.pid_exists(process.pid)
     with pytest.raises(SettingsError, match="in a terminal"):
