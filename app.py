@@ -13,10 +13,10 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-from segr1_app.config import Settings, add_home_argument, add_model_arguments, add_server_arguments
 from segr1_app.domain import SettingsError, StoreError
-from segr1_app.logs import log_as
-from segr1_app.space import has_zero_gpu
+from segr1_app.files.logs import log_as
+from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments, add_server_arguments
+from segr1_app.settings.space import has_zero_gpu
 
 LOADING_DELAY = 5.0
 """Seconds that the first page gets ahead of the models: loading them takes all of a small machine."""

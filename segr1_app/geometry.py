@@ -170,7 +170,7 @@ def most_objects(image_wh: ImageSize) -> int:
     return max(1, MASK_BYTES // (image_wh.width * image_wh.height))
 
 
-def unite(masks: Iterable[Mask], size: ImageSize) -> Mask:
+def union_masks(masks: Iterable[Mask], size: ImageSize) -> Mask:
     """The union of bool (height, width) masks of ``size``, as in Seg-R1; all False when there is none."""
     union: Mask = np.zeros((size.height, size.width), dtype=np.bool_)
     for mask in masks:
@@ -178,7 +178,7 @@ def unite(masks: Iterable[Mask], size: ImageSize) -> Mask:
     return union
 
 
-def lay(segmented: Mask, painted: Mask | None, erased: Mask | None) -> Mask:
+def compose_layers(segmented: Mask, painted: Mask | None, erased: Mask | None) -> Mask:
     """The final mask of an object: segmented, without what was erased, with what was painted; all of one shape.
 
     Where nothing was, it is ``segmented`` itself.
@@ -191,7 +191,7 @@ def lay(segmented: Mask, painted: Mask | None, erased: Mask | None) -> Mask:
     return final
 
 
-def sample(mask: Mask, size: ImageSize) -> Mask:
+def resize_nearest(mask: Mask, size: ImageSize) -> Mask:
     """A mask at another size: each pixel takes the one under its centre."""
     height, width = mask.shape
     rows = ((np.arange(size.height) + 0.5) * height / size.height).astype(np.intp)

@@ -14,10 +14,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
-from segr1_app.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
-from segr1_app.pipeline import Pipeline
-from segr1_app.policy import VlmPolicy
-from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.models.pipeline import Pipeline
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.settings.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
 
 # Only benchmarks measure time; a busy machine is no fault of the code.
 hypothesis.settings.register_profile("patient", deadline=None)

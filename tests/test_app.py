@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 
 import app
-from segr1_app.config import Settings
 from segr1_app.domain import ModelError
-from segr1_app.pipeline import Pipeline
-from segr1_app.samples import find_samples
-from segr1_app.ui.models import LoadedModels, ModelHost
-from segr1_app.ui.runs import RunHandlers
-from segr1_app.ui.sittings import Sittings
+from segr1_app.models.host import LoadedModels, ModelHost
+from segr1_app.models.pipeline import Pipeline
+from segr1_app.settings.config import Settings
+from segr1_app.studio.samples import find_samples
+from segr1_app.studio.sessions import CanvasSessions
+from segr1_app.ui.handlers.run import RunHandlers
 from segr1_app.ui.views import canvas_value
 from tests.hostile import tiff_with_a_fraction
 
@@ -160,7 +160,7 @@ def test_an_unforeseen_fault_while_loading_keeps_nobody_waiting(monkeypatch: pyt
 def test_a_run_through_the_handlers(pipeline: Pipeline, tmp_path: Path) -> None:
     models = hosted(pipeline)
     models.wait()
-    handlers = RunHandlers(models, tmp_path, Sittings())
+    handlers = RunHandlers(models, tmp_path, CanvasSessions())
     answers = [answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION, "visit") if "phase" in answer]
     phases = [answer["phase"] for answer in answers]
     assert phases == sorted(phases, key=["looking", "writing", "done"].index)
@@ -176,7 +176,7 @@ def test_a_run_through_the_handlers(pipeline: Pipeline, tmp_path: Path) -> None:
 
 def test_a_run_that_waits_ends_when_its_user_turns_to_another_picture(pipeline: Pipeline, tmp_path: Path) -> None:
     models = hosted(pipeline)
-    handlers = RunHandlers(models, tmp_path, Sittings())
+    handlers = RunHandlers(models, tmp_path, CanvasSessions())
     models.wait()
     with models.turn:
         run = handlers.run(upload(tmp_path), INSTRUCTION, "visit")
@@ -187,7 +187,7 @@ def test_a_run_that_waits_ends_when_its_user_turns_to_another_picture(pipeline: 
 
 
 def test_a_run_goes_on_when_its_own_picture_or_somebody_elses_is_shown(pipeline: Pipeline, tmp_path: Path) -> None:
-    handlers = RunHandlers(hosted(pipeline), tmp_path, Sittings())
+    handlers = RunHandlers(hosted(pipeline), tmp_path, CanvasSessions())
     picture = upload(tmp_path)
     run = handlers.run(picture, INSTRUCTION, "visit")
     next(run)
@@ -198,7 +198,7 @@ def test_a_run_goes_on_when_its_own_picture_or_somebody_elses_is_shown(pipeline:
 
 
 def test_predict_is_the_record_of_the_same_run(pipeline: Pipeline, tmp_path: Path) -> None:
-    handlers = RunHandlers(hosted(pipeline), tmp_path, Sittings())
+    handlers = RunHandlers(hosted(pipeline), tmp_path, CanvasSessions())
     *_, last = (answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION, "visit") if "phase" in answer)
     assert handlers.predict(upload(tmp_path), INSTRUCTION)["completion"] == last["text"]
 
@@ -206,7 +206,7 @@ def test_predict_is_the_record_of_the_same_run(pipeline: Pipeline, tmp_path: Pat
 def test_a_client_cannot_name_a_file_that_it_did_not_upload(pipeline: Pipeline, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
-    handlers = RunHandlers(hosted(pipeline), cache, Sittings())
+    handlers = RunHandlers(hosted(pipeline), cache, CanvasSessions())
     outside = upload(tmp_path)
     for stranger in (outside, {"path": str(cache / ".." / Path(outside["path"]).name)}, {}):
         _, answer = handlers.show(stranger, "visit")
@@ -215,7 +215,7 @@ def test_a_client_cannot_name_a_file_that_it_did_not_upload(pipeline: Pipeline, 
 
 
 def test_a_hostile_picture_is_told_of_in_a_sentence(pipeline: Pipeline, tmp_path: Path) -> None:
-    handlers = RunHandlers(hosted(pipeline), tmp_path, Sittings())
+    handlers = RunHandlers(hosted(pipeline), tmp_path, CanvasSessions())
     file = tmp_path / "photo.tiff"
     file.write_bytes(tiff_with_a_fraction())
     picture = {"path": str(file), "meta": {"_type": "gradio.FileData"}}

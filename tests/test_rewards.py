@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from segr1_app import metrics
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SettingsError
-from segr1_app.pipeline import Pipeline
+from segr1_app.models.pipeline import Pipeline
 from segr1_app.rewards import Answer, RewardOptions, Truth, match_objects, match_prompts, overlong, score
 from tests.scenes import ellipse_scene
 

@@ -16,16 +16,16 @@ from typing import TypeVar
 
 import torch
 
-from segr1_app.config import Settings, add_home_argument
 from segr1_app.domain import SegR1Error, SettingsError
-from segr1_app.trainings import CONFIG
+from segr1_app.settings.config import Settings, add_home_argument
+from segr1_app.studio.trainings import CONFIG
 from train import grpo
-from train.policy import PolicyConfig, train_policy
-from train.questions import question_folder
-from train.run import CHECKPOINT_FILE, EXPORT_FOLDER, Budget, TrainingConfig
-from train.run_folder import RunFolder
-from train.segmenter import SegmenterConfig, train_segmenter
-from train.setup import CONFIGS
+from train.data.questions import question_folder
+from train.finetune.run_folder import RunFolder
+from train.finetune.setup import CONFIGS
+from train.scratch.policy import PolicyConfig, train_policy
+from train.scratch.run import CHECKPOINT_FILE, EXPORT_FOLDER, Budget, TrainingConfig
+from train.scratch.segmenter import SegmenterConfig, train_segmenter
 
 SEGMENTER, POLICY, GRPO = "segmenter", "policy", "grpo"
 BEGUN = {SEGMENTER: CHECKPOINT_FILE, POLICY: CHECKPOINT_FILE, GRPO: CONFIG}

@@ -31,24 +31,25 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from segr1_app import metrics
-from segr1_app.choosing import choose_models
-from segr1_app.codec import PRESETS
-from segr1_app.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.domain import DatasetError, Mask, PictureError, SettingsError
+from segr1_app.files.logs import report_errors
+from segr1_app.files.outputs import check_writable, writing
 from segr1_app.images import load_picture
-from segr1_app.pipeline import load_models
-from segr1_app.policy import Policy, VlmPolicy
-from segr1_app.segmenter import Sam2Segmenter, Segmenter
-from train.answering import Answer, find_answer
-from train.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchmark
-from train.benchmarks.measures import FOREGROUND
-from train.benchmarks.protocol import describe_models, flat, library_versions, name_models
-from train.benchmarks.run import run_benchmark
-from train.command import check_writable, told, writing
-from train.drawing import draw
-from train.pairs import Pair, find_pairs, read_mask
-from train.report import Report, check_scored, tell_failures
-from train.run_folder import circumstances
+from segr1_app.language.codec import PRESETS
+from segr1_app.models.pipeline import load_models
+from segr1_app.models.policy import Policy, VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
+from segr1_app.models.selection import choose_models
+from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
+from train.data.drawing import draw
+from train.data.pairs import Pair, find_pairs, read_mask
+from train.evaluation.answering import Answer, find_answer
+from train.evaluation.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchmark
+from train.evaluation.benchmarks.measures import FOREGROUND
+from train.evaluation.benchmarks.protocol import describe_models, flat, library_versions, name_models
+from train.evaluation.benchmarks.run import run_benchmark
+from train.evaluation.report import Report, check_scored, tell_failures
+from train.finetune.run_folder import circumstances
 
 logger = logging.getLogger("train.evaluate")
 
@@ -142,7 +143,7 @@ def evaluate(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 when data or models are at fault, be it only one pair of many."""
-    return told(_run, _parse(arguments))
+    return report_errors(_run, _parse(arguments))
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -203,7 +204,7 @@ def _score_pairs(given: argparse.Namespace) -> Report:
 
 
 def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: int) -> dict[str, Any]:
-    """Every choice that changes a number; see `train.benchmarks.protocol`."""
+    """Every choice that changes a number; see `train.evaluation.benchmarks.protocol`."""
     digest = hashlib.sha256()
     for pair in pairs:
         for file in (pair.image, pair.mask):

@@ -16,19 +16,19 @@ from typing import Final
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from segr1_app.policy import VlmPolicy
-from segr1_app.segmenter import Sam2Segmenter
-from train.checkpoints import WholeCheckpoints
-from train.command import told
-from train.data import Collected, Plan, pair_rows, scene_rows
-from train.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
-from train.mixing import draw_order
-from train.run_folder import RunFolder
-from train.setup import CONFIGS
-from train.shared_pictures import share_pictures
-from train.training import Method, add_training_arguments, read_setup, run_training
-from train.trl_reward import Answerer, SegR1Reward
-from train.trl_rows import ExampleReader, PromptMaker, training_dataset
+from segr1_app.files.logs import report_errors
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from train.data.mixing import draw_order
+from train.data.rows import Collected, Plan, pair_rows, scene_rows
+from train.finetune.checkpoints import WholeCheckpoints
+from train.finetune.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
+from train.finetune.run_folder import RunFolder
+from train.finetune.setup import CONFIGS
+from train.finetune.shared_pictures import share_pictures
+from train.finetune.training import Method, add_training_arguments, read_setup, run_training
+from train.finetune.trl_reward import Answerer, SegR1Reward
+from train.finetune.trl_rows import ExampleReader, PromptMaker, training_dataset
 
 LORA_CONFIG = CONFIGS / "seg-r1-3b-lora.yaml"
 
@@ -76,7 +76,7 @@ METHOD: Final = Method(make_trainer, collect_rows, lambda feedback: feedback, Ru
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 when data, models or settings are at fault."""
-    return told(_run, _parser().parse_args(arguments))
+    return report_errors(_run, _parser().parse_args(arguments))
 
 
 def _run(given: argparse.Namespace) -> int:

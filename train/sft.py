@@ -1,7 +1,8 @@
 """Teach a policy to write mask prompts from examples: the cold start before GRPO (Seg-R1, section 3).
 
-The answers are derived from image-mask pairs (`train.traces`), written by somebody (``--traces``, in the form of FCoT),
-or corrected by annotators (``--include-feedback``), of which only the answer is learnt and not the reasoning before it.
+The answers are derived from image-mask pairs (`train.data.traces`), written by somebody (``--traces``, in the form of
+FCoT), or corrected by annotators (``--include-feedback``), of which only the answer is learnt and not the reasoning
+before it.
 ``python -m train.sft`` needs nothing else: the embedded models and generated scenes. Nothing is promoted by itself: the
 new policy lies in the run's folder until somebody gives it to the app.
 """
@@ -16,20 +17,20 @@ from typing import Final
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from segr1_app.policy import VlmPolicy
-from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.files.logs import report_errors
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.store import RejectReason
-from train.checkpoints import WholeCheckpoints
-from train.command import told
-from train.data import Collected, LeftOut, Plan, pair_rows, scene_rows
-from train.fcot import fcot_rows
-from train.mixing import draw_order
-from train.run_folder import RunFolder
-from train.setup import CONFIGS
-from train.sft_setup import DEFAULT_CONFIG, SftSetup, rows_per_step
-from train.training import Method, add_training_arguments, read_setup, run_training
-from train.trl_rows import ExampleReader, training_dataset
-from train.trl_traces import AnswerCollator, TraceMaker
+from train.data.fcot import fcot_rows
+from train.data.mixing import draw_order
+from train.data.rows import Collected, LeftOut, Plan, pair_rows, scene_rows
+from train.finetune.checkpoints import WholeCheckpoints
+from train.finetune.run_folder import RunFolder
+from train.finetune.setup import CONFIGS
+from train.finetune.sft_setup import DEFAULT_CONFIG, SftSetup, rows_per_step
+from train.finetune.training import Method, add_training_arguments, read_setup, run_training
+from train.finetune.trl_rows import ExampleReader, training_dataset
+from train.finetune.trl_traces import AnswerCollator, TraceMaker
 
 LORA_CONFIG = CONFIGS / "sft-3b-lora.yaml"
 NOT_IMITABLE: Final = frozenset(str(reason) for reason in RejectReason) - {str(RejectReason.NO_OBJECT)}
@@ -96,7 +97,7 @@ METHOD: Final = Method(make_trainer, collect_rows, imitable, RunFolder.draw_loss
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 when data, models or settings are at fault."""
-    return told(_run, _parser().parse_args(arguments))
+    return report_errors(_run, _parser().parse_args(arguments))
 
 
 def _run(given: argparse.Namespace) -> int:

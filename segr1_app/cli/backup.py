@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from segr1_app.config import Settings, add_home_argument
+from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
 
 

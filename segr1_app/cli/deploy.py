@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from segr1_app.config import ASSETS
 from segr1_app.domain import SettingsError
+from segr1_app.settings.config import ASSETS
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from segr1_app.config import FULL_POLICY, FULL_SEGMENTER
 from segr1_app.domain import SettingsError
-from segr1_app.hub import is_repo_id, policy_on_hub, segmenter_on_hub
+from segr1_app.models.hub import is_repo_id, policy_on_hub, segmenter_on_hub
+from segr1_app.settings.config import FULL_POLICY, FULL_SEGMENTER
 
 
 def add_command(commands: Any) -> None:

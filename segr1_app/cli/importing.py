@@ -10,9 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from segr1_app.codec import PRESETS
-from segr1_app.config import Settings, add_home_argument
 from segr1_app.domain import SettingsError
+from segr1_app.language.codec import PRESETS
+from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.store.exchange.importing import import_hub, import_paths

@@ -7,10 +7,10 @@ import getpass
 import sys
 from typing import Any
 
-from segr1_app.config import add_auth_argument
 from segr1_app.domain import SettingsError
-from segr1_app.people import People
-from segr1_app.roles import Role
+from segr1_app.people.accounts import People
+from segr1_app.settings.config import add_auth_argument
+from segr1_app.settings.roles import Role
 
 
 def add_command(commands: Any) -> None:

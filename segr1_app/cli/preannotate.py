@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.choosing import choose_models
-from segr1_app.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.domain import Mask, SettingsError, StoreDamagedError
-from segr1_app.geometry import rescale_objects, unite
+from segr1_app.geometry import rescale_objects, union_masks
 from segr1_app.images import Picture
+from segr1_app.models.selection import choose_models
 from segr1_app.rewards import Answer, Truth, score
+from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.store import AnnotationStore, Sample, Task
 
 if TYPE_CHECKING:
-    from segr1_app.policy import VlmPolicy
-    from segr1_app.segmenter import Sam2Segmenter
+    from segr1_app.models.policy import VlmPolicy
+    from segr1_app.models.segmenter import Sam2Segmenter
 
 GPU_BATCH = 8
 """Pictures answered at once on a GPU: a 7B's cache for them takes less than its weights."""
@@ -73,9 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
     # Torch takes seconds to import, which --help need not.
     from accelerate import PartialState  # noqa: PLC0415
 
-    from segr1_app.checkpoint import checkpoint_hash  # noqa: PLC0415
-    from segr1_app.loading import resolve_device  # noqa: PLC0415
-    from segr1_app.pipeline import load_models  # noqa: PLC0415
+    from segr1_app.models.checkpoint import checkpoint_hash  # noqa: PLC0415
+    from segr1_app.models.loading import resolve_device  # noqa: PLC0415
+    from segr1_app.models.pipeline import load_models  # noqa: PLC0415
 
     # Left to itself, accelerate sees no processes that share the work where there is no GPU.
     on_gpu = resolve_device(settings.device).type != "cpu"
@@ -122,7 +122,7 @@ def predict_tasks(
     Returns:
         One sentence for each task whose picture cannot be read any more.
     """
-    from segr1_app.pipeline import working_together  # noqa: PLC0415 - brings torch along
+    from segr1_app.models.pipeline import working_together  # noqa: PLC0415 - brings torch along
 
     pipeline = working_together(*models)
     failures: list[str] = []
@@ -164,7 +164,7 @@ def draw_samples(
     for completion in policy.sample(picture, task.instruction, samples, seed=task.id):
         parsed = policy.dialect.parse(completion, frame)
         masks = segmenter.segment(picture, rescale_objects(parsed.objects, from_wh=frame, to_wh=picture.size))
-        mask = unite((found.mask for found in masks), picture.size)
+        mask = union_masks((found.mask for found in masks), picture.size)
         terms = score(Answer(parsed.well_formed, mask), Truth(mask=truth))
         drawn.append(Sample(completion, mask, terms.total if terms else None))
     return drawn

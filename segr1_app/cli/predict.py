@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.codec import PRESETS, check_instruction
-from segr1_app.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.domain import PictureError, SettingsError
 from segr1_app.images import IMAGE_SUFFIXES, load_picture
+from segr1_app.language.codec import PRESETS, check_instruction
+from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
 
 if TYPE_CHECKING:
-    from segr1_app.pipeline import Pipeline
+    from segr1_app.models.pipeline import Pipeline
 
 
 def add_command(commands: Any) -> None:
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be made a folder ({error.strerror}).") from error
 
-    from segr1_app.pipeline import load_models, working_together  # noqa: PLC0415 - takes seconds, which --help need not
+    from segr1_app.models.pipeline import load_models, working_together  # noqa: PLC0415 - takes seconds, which --help need not
 
     many = len(stems) > 1 or any(path.is_dir() for path in arguments.paths)
     pipeline = working_together(*load_models(settings))
@@ -81,7 +81,7 @@ def predict_all(
     Returns:
         One sentence for each picture that could not be read or whose results could not be written.
     """
-    from segr1_app.results import save_prediction  # noqa: PLC0415 - brings supervision and matplotlib along
+    from segr1_app.studio.results import save_prediction  # noqa: PLC0415 - brings supervision and matplotlib along
 
     failures = []
     with tqdm(stems.items(), unit="picture", disable=not progress_bar) as progress:

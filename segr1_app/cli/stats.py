@@ -6,8 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from segr1_app.config import Settings, add_home_argument
+from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore, Tally, Verdict
+from segr1_app.store.reports import tally_record
 
 
 def add_command(commands: Any) -> None:
@@ -50,19 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     for (first, second), iou in agreement.by_pair.items():
         print(f"\n{_shown(first)} and {_shown(second)} agree to an IoU of {iou:.3f}.")  # noqa: T201
     return 0
-
-
-def tally_record(tally: Tally) -> dict[str, Any]:
-    """A tally as JSON values."""
-    return {
-        "done": tally.done,
-        "per_hour": tally.per_hour,
-        "verdicts": {verdict.value: count for verdict, count in tally.verdicts.items()},
-        "revisions": tally.revisions,
-        "clicks": tally.clicks,
-        "seconds": tally.seconds,
-        "iou_gained": tally.iou_gained,
-    }
 
 
 def _line(key: str, tally: Tally) -> str:

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from segr1_app.config import Settings, add_dataset_argument, add_home_argument
 from segr1_app.domain import SettingsError
+from segr1_app.settings.config import Settings, add_dataset_argument, add_home_argument
 from segr1_app.store import AnnotationStore
 from segr1_app.sync import Synchroniser, remote_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from segr1_app.config import Settings, add_home_argument
+from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
 
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from segr1_app.domain import StoreError
-from segr1_app.store.connection import Connection, told
+from segr1_app.store.connection import Connection, translate_errors
 from segr1_app.store.pictures import PictureFolder
 
 
@@ -24,7 +24,7 @@ def back_up(connection: Connection, pictures: PictureFolder, database: Path, cop
     if database.with_name(f"{database.name}-wal").exists():
         raise StoreError(f"{database.parent} is a store in use, or was not closed properly: choose another folder.")
     part = database.with_name(f"{database.name}.part")
-    with told():
+    with translate_errors():
         copies.folder.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         connection.copy_to(part)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt
-from segr1_app.geometry import unite
+from segr1_app.geometry import union_masks
 from segr1_app.metrics import iou, overlap
 from segr1_app.store.values import AnnotatedObject, Blame, Correction, RejectReason, Verdict
 
@@ -76,14 +76,18 @@ def _reached(correction: Correction, evidence: Sequence[AnnotatedObject], truth:
     if not evidence:
         return None
     size = evidence[0].size
-    segmented = unite((made.segmented for made in evidence), size)
+    segmented = union_masks((made.segmented for made in evidence), size)
     if truth is None:
         # What nobody painted is the segmenter's own, and no evidence against it; neither is what lay there at a reject.
-        return None if correction.verdict is Verdict.REJECT else iou(segmented, unite((m.mask for m in evidence), size))
+        return (
+            None
+            if correction.verdict is Verdict.REJECT
+            else iou(segmented, union_masks((m.mask for m in evidence), size))
+        )
     others = [made for made in correction.objects if made not in evidence]
     if not others:
         return iou(segmented, truth)
-    elsewhere = unite((made.mask for made in others), size)
+    elsewhere = union_masks((made.mask for made in others), size)
     target = truth & _within([made.prompt.box for made in evidence if made.prompt.box], size)
     return overlap(segmented, target, elsewhere).iou if (target & ~elsewhere).any() else None
 
@@ -91,4 +95,4 @@ def _reached(correction: Correction, evidence: Sequence[AnnotatedObject], truth:
 def _within(boxes: Sequence[Box], size: ImageSize) -> Mask:
     """The pixels whose centres lie in one of some boxes: bool (height, width)."""
     x, y = np.arange(size.width) + 0.5, np.arange(size.height)[:, None] + 0.5
-    return unite(((box.x1 <= x) & (x < box.x2) & (box.y1 <= y) & (y < box.y2) for box in boxes), size)
+    return union_masks(((box.x1 <= x) & (x < box.x2) & (box.y1 <= y) & (y < box.y2) for box in boxes), size)

@@ -31,7 +31,7 @@ class Connection:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._lock = threading.RLock()
-        with self._lock, told():
+        with self._lock, translate_errors():
             db.execute("PRAGMA foreign_keys = ON")
             # An acknowledged save survives a power cut, too; in WAL mode that is one fsync.
             db.execute("PRAGMA synchronous = FULL")
@@ -66,7 +66,7 @@ class Connection:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Database]:
-        with self._lock, told():
+        with self._lock, translate_errors():
             if self._in_transaction():
                 raise RuntimeError("a transaction of the store was begun within another one")
             self._db.execute(begin)
@@ -84,9 +84,9 @@ class Connection:
 
     def copy_to(self, target: Path) -> None:
         """Copy the database as it is at one moment; other connections go on writing meanwhile."""
-        with self._lock, told():
+        with self._lock, translate_errors():
             name = next(row[2] for row in self._db.execute("PRAGMA database_list") if row[1] == "main")
-        with told(), closing(sqlite3.connect(target)) as copy:
+        with translate_errors(), closing(sqlite3.connect(target)) as copy:
             if not name:
                 # In memory there is only this one connection.
                 with self._lock:
@@ -107,7 +107,7 @@ def connect(file: Path) -> Database:
     Raises:
         StoreError: when it is no database or cannot be made one.
     """
-    with told():
+    with translate_errors():
         connection = sqlite3.connect(file, check_same_thread=False, timeout=BUSY_SECONDS)
         try:
             if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -136,7 +136,7 @@ _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn errors of SQLite and of the file system into a `StoreError` that says what to do."""
     try:
         yield

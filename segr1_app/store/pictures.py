@@ -7,9 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from segr1_app.domain import PictureError, StoreDamagedError
+from segr1_app.files.atomic import whole_file
 from segr1_app.images import Picture, load_picture
-from segr1_app.store.connection import told
-from segr1_app.wholefiles import whole_file
+from segr1_app.store.connection import translate_errors
 
 
 def file_name(sha256: str) -> str:
@@ -50,7 +50,7 @@ class PictureFolder:
         target = self.path(picture.sha256)
         if target.exists():
             return
-        with told():
+        with translate_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             with whole_file(target, lasting=True) as file:
                 # The lowest compression: it is lossless all the same, and several times faster.

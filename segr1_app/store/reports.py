@@ -67,3 +67,16 @@ def _tally(rows: Iterable[Mapping[str, Any]]) -> Tally:
         seconds=seconds,
         iou_gained=gained / compared if compared else None,
     )
+
+
+def tally_record(tally: Tally) -> dict[str, Any]:
+    """A tally as JSON values."""
+    return {
+        "done": tally.done,
+        "per_hour": tally.per_hour,
+        "verdicts": {verdict.value: count for verdict, count in tally.verdicts.items()},
+        "revisions": tally.revisions,
+        "clicks": tally.clicks,
+        "seconds": tally.seconds,
+        "iou_gained": tally.iou_gained,
+    }

@@ -11,7 +11,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
-from segr1_app.geometry import encode_rle, unite
+from segr1_app.geometry import encode_rle, union_masks
 from segr1_app.metrics import iou
 from segr1_app.store.blame import who_was_wrong
 from segr1_app.store.changes import difference
@@ -171,7 +171,7 @@ def _row(
     task: Task, correction: Correction, prediction: Mapping[str, Any] | None, truth: Mask | None
 ) -> dict[str, Any]:
     """The columns of a revision that say what was decided, and the digest of its prediction."""
-    final = unite((made.mask for made in correction.objects), task.image_size)
+    final = union_masks((made.mask for made in correction.objects), task.image_size)
     before: tuple[ObjectPrompt, ...] = ()
     policy_iou = None
     if prediction is not None:

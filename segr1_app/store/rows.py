@@ -11,7 +11,7 @@ from typing import Any
 from cachetools import LRUCache, cached
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction, UnknownRecordError
-from segr1_app.geometry import Rle, decode_rle, encode_rle, unite
+from segr1_app.geometry import Rle, decode_rle, encode_rle, union_masks
 from segr1_app.store.changes import PromptChange
 from segr1_app.store.values import (
     AnnotatedObject,
@@ -234,7 +234,9 @@ def read_revision(row: Mapping[str, Any]) -> Revision:
     """A row of `REVISION_QUERY`, of a picture of the masks' size."""
     objects = tuple(read_object(record) for record in json.loads(row["objects"]))
     # The union is stored too, for whoever reads no objects; making it again is faster than decoding it.
-    mask = unite((made.mask for made in objects), objects[0].size) if objects else read_mask(json.loads(row["mask"]))
+    mask = (
+        union_masks((made.mask for made in objects), objects[0].size) if objects else read_mask(json.loads(row["mask"]))
+    )
     return Revision(
         id=row["id"],
         task_id=row["task"],

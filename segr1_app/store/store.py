@@ -17,7 +17,7 @@ from segr1_app.domain import Mask, Prediction, StoreError
 from segr1_app.images import Picture
 from segr1_app.store import queue, records, reports, reviews, revisions, tasks, verification
 from segr1_app.store.backup import back_up
-from segr1_app.store.connection import Connection, connect, told
+from segr1_app.store.connection import Connection, connect, translate_errors
 from segr1_app.store.feedback import feedback_page
 from segr1_app.store.journal import Journal
 from segr1_app.store.pictures import PictureFolder
@@ -70,7 +70,7 @@ class AnnotationStore:
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], float] = time.time) -> Self:
         """The store in the data folder ``home``, made when there is none."""
-        with told():
+        with translate_errors():
             home.mkdir(parents=True, exist_ok=True)
         return cls(connect(home / DATABASE_NAME), home / PICTURES_NAME, clock=clock)
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from sqlite_utils import Database
 
-from segr1_app.codec import check_instruction
 from segr1_app.domain import ImageSize, Mask, Prediction, StoreError
 from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
+from segr1_app.language.codec import check_instruction
 from segr1_app.metrics import iou
 from segr1_app.store.rows import (
     content_hash,

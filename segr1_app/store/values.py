@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from segr1_app.domain import ImageSize, Mask, ObjectPrompt, Prediction, StoreError
-from segr1_app.geometry import Rle, decode_rle, lay
+from segr1_app.geometry import Rle, compose_layers, decode_rle
 from segr1_app.store.changes import PromptChange
 
 
@@ -163,7 +163,7 @@ class AnnotatedObject:
     @property
     def mask(self) -> Mask:
         """The object's final mask: segmented, without what was erased, with what was painted."""
-        return lay(self.segmented, self.painted, self.erased)
+        return compose_layers(self.segmented, self.painted, self.erased)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from segr1_app.domain import ImageSize, StoreDamagedError
-from segr1_app.geometry import check_rle, decode_rle, unite
+from segr1_app.geometry import check_rle, decode_rle, union_masks
 from segr1_app.store.connection import Connection
 from segr1_app.store.consistency import derived_problems
 from segr1_app.store.pictures import PictureFolder
@@ -113,7 +113,7 @@ def revision_problem(row: Mapping[str, Any]) -> str | None:
     if problem:
         return problem
     size = ImageSize(row["width"], row["height"])
-    united = unite((read_object(record).mask for record in json.loads(row["objects"])), size)
+    united = union_masks((read_object(record).mask for record in json.loads(row["objects"])), size)
     if (united != decode_rle(json.loads(row["mask"]))).any():
         return "its mask is not the union of its objects' masks"
     return None

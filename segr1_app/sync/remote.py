@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from segr1_app.domain import RemoteError
-from segr1_app.wholefiles import PARTIAL, whole_file
+from segr1_app.files.atomic import PARTIAL, whole_file
 
 
 class Remote(Protocol):

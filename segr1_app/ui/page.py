@@ -12,35 +12,35 @@ import gradio as gr
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from segr1_app.access import access_of
-from segr1_app.config import Settings
 from segr1_app.domain import StoreError
-from segr1_app.downloads import Download
-from segr1_app.people import People
-from segr1_app.roles import Act
-from segr1_app.samples import find_samples
-from segr1_app.space import Space
+from segr1_app.models.downloads import Download
+from segr1_app.models.host import ModelHost
+from segr1_app.people.access import access_of
+from segr1_app.people.accounts import People
+from segr1_app.settings.config import Settings
+from segr1_app.settings.roles import Act
+from segr1_app.settings.space import Space
 from segr1_app.store import AnnotationStore
+from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.studio.recording import RunKeeper
+from segr1_app.studio.samples import find_samples
+from segr1_app.studio.sessions import CanvasSessions
+from segr1_app.studio.trainings import Trainings
 from segr1_app.sync import Synchroniser
-from segr1_app.trainings import Trainings
-from segr1_app.ui.annotate_tab import build_annotate_tab
-from segr1_app.ui.corrections import CanvasHandlers
-from segr1_app.ui.downloading import DownloadHandlers
-from segr1_app.ui.endpoints import Gate
-from segr1_app.ui.guide_tab import build_guide_tab
-from segr1_app.ui.imports import ImportHandlers
-from segr1_app.ui.jobs import JobHandlers
-from segr1_app.ui.keeping import RunKeeper
-from segr1_app.ui.models import ModelHost
-from segr1_app.ui.rates import RateLimiter
-from segr1_app.ui.review_tab import build_progress_tab, build_review_tab
-from segr1_app.ui.reviews import ReviewHandlers
-from segr1_app.ui.run_tab import build_run_tab
-from segr1_app.ui.runs import RunHandlers
-from segr1_app.ui.sittings import Sittings
+from segr1_app.ui.gate.endpoints import Gate
+from segr1_app.ui.gate.rates import RateLimiter
+from segr1_app.ui.handlers.annotate import JobHandlers
+from segr1_app.ui.handlers.imports import ImportHandlers
+from segr1_app.ui.handlers.models import DownloadHandlers
+from segr1_app.ui.handlers.review import ReviewHandlers
+from segr1_app.ui.handlers.run import RunHandlers
+from segr1_app.ui.handlers.train import TrainingHandlers
+from segr1_app.ui.tabs.annotate import build_annotate_tab
+from segr1_app.ui.tabs.guide import build_guide_tab
+from segr1_app.ui.tabs.review import build_progress_tab, build_review_tab
+from segr1_app.ui.tabs.run import build_run_tab
+from segr1_app.ui.tabs.train import build_train_tab
 from segr1_app.ui.theme import build_theme
-from segr1_app.ui.train_tab import build_train_tab
-from segr1_app.ui.training import TrainingHandlers
 from segr1_app.ui.views import STATIC, STYLES, ViewValue, header_value, view
 
 CALLS_PER_SECOND = 20.0
@@ -102,9 +102,9 @@ def build_app(
         visible = gate.whoever(request, profile).may(Act.ADMINISTER)
         return [gr.update(visible=visible) for _ in for_admins]
 
-    sittings = Sittings()
-    canvas = CanvasHandlers(models, cache, sittings, RunKeeper(store, models))
-    jobs = JobHandlers(store, models, cache=cache, sittings=sittings, canvas=canvas)
+    sessions = CanvasSessions()
+    canvas = CanvasHandlers(models, cache, sessions, RunKeeper(store, models))
+    jobs = JobHandlers(store, models, cache=cache, sessions=sessions, canvas=canvas)
     # Whoever is logged in to the hub here lends that to nobody who only visits the page.
     imports = ImportHandlers(store, cache, hub_token=None if models.settings.offers_training else False)
     reviews = ReviewHandlers(store, cache)
@@ -117,7 +117,7 @@ def build_app(
             gr.LoginButton(size="sm", elem_id="sign-in")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Run", id="run"):
-                build_run_tab(RunHandlers(models, cache, sittings), canvas, find_samples(), gate)
+                build_run_tab(RunHandlers(models, cache, sessions), canvas, find_samples(), gate)
             with gr.Tab("Annotate", id="annotate-tab"):
                 for_admins: list[Any] = [*build_annotate_tab(jobs, canvas, imports, gate)]
             with gr.Tab("Review", id="review-tab"):
@@ -157,7 +157,7 @@ def build_header(models: ModelHost, gate: Gate, synchroniser: Synchroniser | Non
         for method in (handlers.download_size, handlers.download_models, handlers.download_state):
             gate.publish(method, Act.ADMINISTER)
             calls.append(gate.page(method, Act.ADMINISTER))
-    return view("header", header_value(models.status), elem_id="header", functions=calls)
+    return view("header/header", header_value(models.status), elem_id="header", functions=calls)
 
 
 def health_route(models: ModelHost, store: AnnotationStore) -> APIRoute:

@@ -13,29 +13,32 @@ from typing import Any, Literal, TypeAlias
 
 import gradio as gr
 
-from segr1_app.access import SignIn
 from segr1_app.domain import ImageSize, ObjectMask, ObjectPrompt, Prediction
-from segr1_app.geometry import encode_rle, sample
-from segr1_app.palette import CASING, OBJECT_COLOURS, object_colour
-from segr1_app.roles import MAY, Person
+from segr1_app.geometry import encode_rle, resize_nearest
+from segr1_app.models.host import ModelStatus
+from segr1_app.people.access import SignIn
+from segr1_app.settings.roles import MAY, Person
 from segr1_app.store import Revision
 from segr1_app.store.rows import optional_rle
-from segr1_app.ui.models import ModelStatus
+from segr1_app.studio.palette import CASING, OBJECT_COLOURS, object_colour
+from segr1_app.studio.previews import live_size
 
 STATIC = Path(__file__).parent / "static"
-STYLES = tuple(STATIC / f"{name}.css" for name in ("page", "canvas", "annotate", "review", "progress", "train"))
-LIVE_SIDE = 1024
-"""Longest side in pixels of the masks on a canvas."""
+STYLES = (
+    STATIC / "shared" / "page.css",
+    *(STATIC / name / f"{name}.css" for name in ("canvas", "annotate", "review", "progress", "train")),
+)
 
 Phase = Literal["idle", "loading", "waiting", "looking", "writing", "done", "stopped", "failed"]
 ViewValue: TypeAlias = dict[str, Any]
 
 
 def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[..., Any]] = ()) -> gr.HTML:
-    """A component drawn by ``static/<module>.js``, whose ``mount`` gets what ``static/dom.js`` describes as a host.
+    """A component drawn by ``static/<module>.js``, whose ``mount`` gets what ``static/shared/dom.js`` describes as a
+    host.
 
     Args:
-        module: which file.
+        module: which file, by its path in ``static/`` without the suffix.
         value: what it shows.
         elem_id: of the component in the page.
         functions: what its module may call as ``server.<name>(argument)``, outside the queue; gradio marks them.
@@ -44,7 +47,7 @@ def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[
     return gr.HTML(
         value,
         elem_id=elem_id,
-        html_template=f'<div class="view view-{module}"></div>',
+        html_template=f'<div class="view view-{Path(module).name}"></div>',
         js_on_load=(
             "const root = element.querySelector('.view');"
             "import(new URL(encodeURI(props.module), document.baseURI).href)"
@@ -68,12 +71,6 @@ def header_value(status: ModelStatus, person: Person | None = None, sign_in: Sig
     return {**asdict(status), "person": known}
 
 
-def live_size(image_wh: ImageSize) -> ImageSize:
-    """The size at which masks travel to a canvas: about as fine as a screen shows them, and quick to make."""
-    scale = min(1.0, LIVE_SIDE / max(image_wh))
-    return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))
-
-
 def canvas_value(
     key: str,
     picture: Path,
@@ -86,7 +83,7 @@ def canvas_value(
     """The value of the canvas view: a picture with its prompts and masks, in original pixels.
 
     Args:
-        key: by which the canvas speaks of the picture; see `Sittings`.
+        key: by which the canvas speaks of the picture; see `CanvasSessions`.
         picture: the file to show; it may be smaller than the original.
         title: what is read out for it.
         image_wh: the original picture's size, the frame of ``objects`` and ``masks``.
@@ -94,7 +91,7 @@ def canvas_value(
         masks: one per object, or none; they travel at the size of the canvas.
     """
     live = live_size(image_wh)
-    shown = [sample(found.mask, live) for found in masks]
+    shown = [resize_nearest(found.mask, live) for found in masks]
     rles = [encode_rle(mask) if mask.any() else None for mask in shown]
     rles += [None] * (len(objects) - len(rles))
     return {

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from segr1_app.config import Settings
-from segr1_app.pipeline import Pipeline, load_models
+from segr1_app.models.pipeline import Pipeline, load_models
+from segr1_app.settings.config import Settings
 from segr1_app.store import QueueOrder
 from tests.benchmarks.canvas import click_milliseconds, click_overhead
 from tests.benchmarks.models import policy_overhead, run_to_mask, segmenter_overhead

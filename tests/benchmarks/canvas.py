@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from segr1_app.config import Settings
 from segr1_app.domain import ObjectPrompt, Point
-from segr1_app.pipeline import Pipeline
+from segr1_app.models.host import LoadedModels, ModelHost
+from segr1_app.models.pipeline import Pipeline
+from segr1_app.settings.config import Settings
 from segr1_app.store import AnnotationStore
-from segr1_app.ui.corrections import CanvasHandlers
-from segr1_app.ui.keeping import RunKeeper
-from segr1_app.ui.models import LoadedModels, ModelHost
-from segr1_app.ui.sittings import Sitting, Sittings
+from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.studio.recording import RunKeeper
+from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.ui.views import live_size
 from tests.benchmarks.models import alternate
 from tests.e2e.canvas_page import CanvasPage, upload
@@ -55,11 +55,11 @@ def click_overhead(pipeline: Pipeline, rounds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name, AnnotationStore.open(Path(name)) as store:
         models = ModelHost(Settings(device="cpu"), lambda _: LoadedModels(pipeline, "cpu", ""))
         models.start()
-        sittings = Sittings()
-        canvas = CanvasHandlers(models, Path(name), sittings, RunKeeper(store, models))
+        sessions = CanvasSessions()
+        canvas = CanvasHandlers(models, Path(name), sessions, RunKeeper(store, models))
         for size in SIZES:
             picture, _ = ellipse_scene(*size, (0.5, 0.5), (0.25, 0.3))
-            question = {"rev": 1, "picture": sittings.begin(Sitting(picture)), "objects": drawn}
+            question = {"rev": 1, "picture": sessions.begin(CanvasSession(picture)), "objects": drawn}
             embedding = pipeline.segmenter.encode(picture)
             live = live_size(picture.size)
             found = alternate(

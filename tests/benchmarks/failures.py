@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from segr1_app.codec import PRESETS
-from segr1_app.config import Settings
 from segr1_app.images import load_picture
-from segr1_app.pipeline import Pipeline, load_models
-from segr1_app.render import draw_overlay
-from segr1_app.samples import find_samples
+from segr1_app.language.codec import PRESETS
+from segr1_app.models.pipeline import Pipeline, load_models
+from segr1_app.settings.config import Settings
+from segr1_app.studio.render import draw_overlay
+from segr1_app.studio.samples import find_samples
 from tests.benchmarks.quality import CARD_PAGE
 
 SHOWN = ("lion.jpg", "cheetah.jpg", "chelsea.png", "motorcycle_left.png")

@@ -43,20 +43,20 @@ from transformers import (
 from transformers.trainer_utils import SaveStrategy
 from transformers.utils.import_utils import is_flash_attn_2_available
 
-from segr1_app.codec import format_completion
-from segr1_app.config import DEFAULT_POLICY
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 from segr1_app.geometry import rescale_objects
 from segr1_app.images import picture_from_array
-from segr1_app.policy import VlmPolicy
+from segr1_app.language.codec import format_completion
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.rewards import Truth
-from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.settings.config import DEFAULT_POLICY
 from tests.benchmarks.models import INSTRUCTION, alternate, scene, seconds
-from train.data import SCENE, Example, Plan, Row
+from train.data.prompting import oracle_prompt
+from train.data.rows import SCENE, Example, Plan, Row
+from train.data.scenes import draw_scene
+from train.finetune.grpo_setup import GrpoSetup
 from train.grpo import LORA_CONFIG, make_trainer
-from train.grpo_setup import GrpoSetup
-from train.prompting import oracle_prompt
-from train.scenes import draw_scene
 
 PROMPT = ObjectPrompt(Box(200, 120, 440, 360), (Point(320, 240, 1),))
 Figures = dict[str, float]

@@ -30,21 +30,21 @@ from gradio_client import Client, handle_file
 from matplotlib.figure import Figure
 from PIL import Image
 
-from segr1_app.codec import PRESETS
-from segr1_app.config import DEFAULT_SEGMENTER
 from segr1_app.domain import ImageSize, Mask
+from segr1_app.files.json_files import read_json, read_json_lines, write_json
 from segr1_app.images import load_mask
-from segr1_app.jsonfiles import read_json, read_json_lines, write_json
-from segr1_app.policy import VlmPolicy
-from segr1_app.segmenter import Sam2Segmenter
-from segr1_app.trainings import CONFIG, METRICS, POLICY, RESULT
+from segr1_app.language.codec import PRESETS
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.settings.config import DEFAULT_SEGMENTER
+from segr1_app.studio.trainings import CONFIG, METRICS, POLICY, RESULT
 from tests.benchmarks.quality import COLD_START, put_between
 from tests.e2e.serving import ROOT, serving
+from train.data.pairs import find_pairs
+from train.data.prompting import oracle_prompt
+from train.data.scenes import INSTRUCTIONS, SIZES, Kind, draw_scene
 from train.evaluate import evaluate
-from train.pairs import find_pairs
-from train.prompting import oracle_prompt
-from train.scenes import INSTRUCTIONS, SIZES, Kind, draw_scene
-from train.setup import CONFIGS
+from train.finetune.setup import CONFIGS
 
 CONFIG_FILE = CONFIGS / "embedded-learning.yaml"
 TRAINED_ON, CORRECTED, HELD_OUT = 1000, 100, 100

@@ -11,7 +11,7 @@ import psutil
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from segr1_app.samples import find_samples
+from segr1_app.studio.samples import find_samples
 from tests.e2e.serving import CHROMIUM_FLAGS, find_chromium, serving
 
 

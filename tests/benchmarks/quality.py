@@ -27,18 +27,18 @@ import torch
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
-from segr1_app.codec import PRESETS
-from segr1_app.config import Settings
 from segr1_app.domain import Box, Mask, ObjectPrompt
 from segr1_app.images import Picture, load_mask, load_picture
+from segr1_app.language.codec import PRESETS
 from segr1_app.metrics import iou, s_measure
-from segr1_app.pipeline import load_models
-from segr1_app.policy import VlmPolicy
-from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.models.pipeline import load_models
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.settings.config import Settings
 from tests.benchmarks.baselines import Draw, ellipse, filled, from_middle, from_truth, grab_cut
 from tests.e2e.serving import ROOT
-from train.answering import Answer, find_answer
-from train.pairs import Pair, find_pairs
+from train.data.pairs import Pair, find_pairs
+from train.evaluation.answering import Answer, find_answer
 
 SALIENT, CAMOUFLAGED = ("duts_te", "ecssd", "sod"), ("camo_test",)
 SETS = (*CAMOUFLAGED, *SALIENT)

@@ -21,20 +21,20 @@ from py_sod_metrics import Smeasure
 from sam2.build_sam import build_sam2
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from segr1_app.codec import format_completion, parse_completion
-from segr1_app.config import DEFAULT_POLICY
 from segr1_app.domain import Box, Mask, ObjectPrompt, Point
 from segr1_app.geometry import rescale_objects
+from segr1_app.language.codec import format_completion, parse_completion
 from segr1_app.metrics import iou, s_measure
-from segr1_app.policy import VlmPolicy
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.rewards import SEG_R1, Truth
-from segr1_app.segmenter import Sam2Segmenter
-from segr1_app.trainings import ROOT
+from segr1_app.settings.config import DEFAULT_POLICY
+from segr1_app.studio.trainings import ROOT
 from tests.benchmarks.models import alternate, scene, seconds
 from tests.benchmarks.quality import put_between
-from train.data import Example, Row
-from train.trl_reward import Answerer, SegR1Reward
-from train.trl_rows import ExampleReader
+from train.data.rows import Example, Row
+from train.finetune.trl_reward import Answerer, SegR1Reward
+from train.finetune.trl_rows import ExampleReader
 
 TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
 WIDTH, HEIGHT = 640, 480

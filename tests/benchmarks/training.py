@@ -6,10 +6,10 @@ our reward gave; so all write the same completions and end with the same weights
 
 A step is the time from the end of one to the end of the next. What is compared with the bare one is ours without the
 seconds in which completions were segmented and scored, as the bare one's rewards come for nothing: what is left over is
-drawing rows, reading and resizing pictures, the reward's own bookkeeping, and the journal. `train.shared_pictures`
-saves more than all of that costs; a third side, the bare one with shared pictures, shows the cost by itself. Beside
-them stands the ratio with everything, encoding of new pictures included, which tells what the reward costs. No side's
-step contains the saving of a checkpoint.
+drawing rows, reading and resizing pictures, the reward's own bookkeeping, and the journal.
+`train.finetune.shared_pictures` saves more than all of that costs; a third side, the bare one with shared pictures,
+shows the cost by itself. Beside them stands the ratio with everything, encoding of new pictures included, which tells
+what the reward costs. No side's step contains the saving of a checkpoint.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from datasets import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from segr1_app.policy import VlmPolicy
-from segr1_app.segmenter import Sam2Segmenter
-from train.data import Plan, scene_rows, split
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from train.data.mixing import draw_order
+from train.data.rows import Plan, scene_rows, split
+from train.finetune.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
+from train.finetune.run_folder import Journal, RunFolder
+from train.finetune.shared_pictures import share_pictures
+from train.finetune.trl_reward import SegR1Reward
+from train.finetune.trl_rows import ExampleReader, PromptMaker
 from train.grpo import make_trainer
-from train.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
-from train.mixing import draw_order
-from train.run_folder import Journal, RunFolder
-from train.shared_pictures import share_pictures
-from train.trl_reward import SegR1Reward
-from train.trl_rows import ExampleReader, PromptMaker
 
 STEPS = 3
 """Steps of a round that are measured; one more goes before them."""

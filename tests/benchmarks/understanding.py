@@ -21,17 +21,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 from tqdm import tqdm
 
-from segr1_app.codec import PRESETS
-from segr1_app.config import Settings
 from segr1_app.domain import Mask
 from segr1_app.images import Picture, load_mask, load_picture, picture_from_array
+from segr1_app.language.codec import PRESETS
 from segr1_app.metrics import iou
-from segr1_app.pipeline import Pipeline, load_models
+from segr1_app.models.pipeline import Pipeline, load_models
+from segr1_app.settings.config import Settings
 from tests.benchmarks.quality import CARD_PAGE, SETS, put_between
-from train.agreement import agreement
-from train.composing import compose, leaves_place, meanings
-from train.pairs import Pair, find_pairs
-from train.traces import COLOURS, WHICH, WORDINGS, separate_objects
+from train.data.composing import compose, leaves_place, meanings
+from train.data.pairs import Pair, find_pairs
+from train.data.traces import COLOURS, WHICH, WORDINGS, separate_objects
+from train.evaluation.agreement import agreement
 
 MARK = "understanding-tables"
 JUDGED = ("place", "size", "contrast")

@@ -18,12 +18,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from segr1_app.config import Settings
-from segr1_app.dialects import SEGR1, Dialect
 from segr1_app.domain import ImageSize
 from segr1_app.images import Picture
-from segr1_app.pipeline import Pipeline
-from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.language.dialects import SEGR1, Dialect
+from segr1_app.models.pipeline import Pipeline
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.settings.config import Settings
 from segr1_app.store import AnnotationStore
 from tests.e2e.annotate_page import SAID, SIZE, mask_file
 from tests.e2e.serving import CHROMIUM_FLAGS, CHROMIUM_NAMES, find_chromium, free_port, serving
@@ -141,8 +141,8 @@ def studio(home: Path, policy: ScriptedPolicy, segmenter: Sam2Segmenter) -> Iter
 
     cache = prepare_cache(home)
 
+    from segr1_app.models.host import LoadedModels
     from segr1_app.ui import ModelHost, build_app, launch_options
-    from segr1_app.ui.models import LoadedModels
 
     models = ModelHost(
         Settings(home=cache.parent), lambda _: LoadedModels(Pipeline(policy, segmenter), "cpu", UNDERSTANDS)

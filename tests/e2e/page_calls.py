@@ -35,7 +35,7 @@ class Annotator:
         (self._component,) = (each["id"] for each in components if each["props"].get("elem_id") == "annotate")
 
     def ask(self, function: str, **question: Any) -> dict[str, Any]:
-        """The answer to one call of ``static/annotate.js``."""
+        """The answer to one call of ``static/annotate/annotate.js``."""
         sent = {"fn_name": function, "component_id": self._component, "session_hash": self.name}
         body = json.dumps({**sent, "data": {"annotator": self.name, **question}}).encode()
         headers = {"Content-Type": "application/json"}

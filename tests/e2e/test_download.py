@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app import prepare_cache
-from segr1_app.config import DEFAULT_POLICY, FULL_POLICY, FULL_SEGMENTER, Settings
-from segr1_app.pipeline import Pipeline
+from segr1_app.models.host import LoadedModels
+from segr1_app.models.pipeline import Pipeline
+from segr1_app.settings.config import DEFAULT_POLICY, FULL_POLICY, FULL_SEGMENTER, Settings
 from segr1_app.store import AnnotationStore
 from segr1_app.ui import ModelHost, build_app, launch_options
-from segr1_app.ui.models import LoadedModels
 from tests.e2e.serving import free_port
 from tests.hub import Hub, serving, use_hub
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from segr1_app.samples import find_samples
+from segr1_app.studio.samples import find_samples
 from segr1_app.ui.views import STATIC
 from tests.e2e.canvas_page import CanvasPage
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 KILLS = 20
 NAMES = ("Ada", "Bea", "Cyd")
-IMPORTED = ["segr1_app.ui", "segr1_app.pipeline", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"]
+IMPORTED = ["segr1_app.ui", "segr1_app.models.pipeline", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"]
 
 
 @dataclass

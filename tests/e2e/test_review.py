@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
-from segr1_app.ui.reviews import LISTED
+from segr1_app.ui.handlers.review import LISTED
 from tests.e2e.canvas_page import CanvasPage
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, switch_scheme
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE

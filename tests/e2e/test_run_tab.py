@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from segr1_app.geometry import decode_rle
-from segr1_app.samples import find_samples
+from segr1_app.studio.samples import find_samples
 from tests.e2e.serving import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

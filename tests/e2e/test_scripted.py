@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from segr1_app.config import Settings
 from segr1_app.domain import Mask
 from segr1_app.geometry import encode_rle
-from segr1_app.samples import find_samples
+from segr1_app.settings.config import Settings
+from segr1_app.studio.samples import find_samples
 from segr1_app.ui.views import STATIC
 from tests.e2e.conftest import ScriptedApp
 from tests.e2e.serving import free_port

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from segr1_app.files.json_files import write_json
 from segr1_app.geometry import encode_rle
-from segr1_app.jsonfiles import write_json
-from segr1_app.trainings import AFTER, BEFORE, CONFIG, PICTURES, RESULT
+from segr1_app.studio.trainings import AFTER, BEFORE, CONFIG, PICTURES, RESULT
 from tests.e2e.conftest import switch_scheme
 from tests.e2e.serving import serving
 from tests.e2e.test_run_tab import LOAD_MS, LOWEST_CONTRAST

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { outlines } from "../../segr1_app/ui/static/canvas/outline.js";
 import { laid, painted } from "../../segr1_app/ui/static/canvas/paint.js";
-import { encodeRle, maskAt } from "../../segr1_app/ui/static/rle.js";
+import { encodeRle, maskAt } from "../../segr1_app/ui/static/shared/rle.js";
 
 /** @param {string[]} rows "#" is inside */
 const maskOf = (...rows) => Uint8Array.from(rows.join(""), (sign) => +(sign === "#"));

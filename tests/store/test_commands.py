@@ -16,10 +16,10 @@ from PIL import Image
 
 from segr1_app.cli import main
 from segr1_app.cli.preannotate import predict_tasks
-from segr1_app.config import ASSETS
 from segr1_app.images import Picture
-from segr1_app.policy import VlmPolicy
-from segr1_app.segmenter import Sam2Segmenter
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.settings.config import ASSETS
 from segr1_app.store import AnnotationStore, Task
 from tests.store.values import corrected, picture, rectangle
 

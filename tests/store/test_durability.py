@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from segr1_app.config import ASSETS
 from segr1_app.domain import StoreBusyError, StoreDamagedError, StoreError, StoreFullError, StoreReadOnlyError
+from segr1_app.settings.config import ASSETS
 from segr1_app.store import AnnotationStore, Task
 from segr1_app.store.connection import connect
 from tests.disks import files_no_larger_than

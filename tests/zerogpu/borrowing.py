@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from omegaconf import OmegaConf
 
-from segr1_app.choosing import embedded_pair
-from segr1_app.config import Settings
 from segr1_app.domain import Prediction, SegR1Error
-from segr1_app.pipeline import Pipeline, TextDelta, load_models
-from segr1_app.policy import VlmPolicy
-from segr1_app.segmenter_files import CONFIG_FILE
-from segr1_app.ui.models import load
-from segr1_app.zerogpu import ZeroPipeline
+from segr1_app.models.host import load
+from segr1_app.models.pipeline import Pipeline, TextDelta, load_models
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter_files import CONFIG_FILE
+from segr1_app.models.selection import embedded_pair
+from segr1_app.models.zerogpu import ZeroPipeline
+from segr1_app.settings.config import Settings
 from tests.scenes import ellipse_scene
 
 ASKED = "Identify and segment all the primary objects."

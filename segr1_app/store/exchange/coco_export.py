@@ -11,9 +11,9 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from segr1_app.geometry import encode_rle, mask_box
-from segr1_app.polygons import mask_polygons
-from segr1_app.store.connection import told
+from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder, write_picture
+from segr1_app.store.exchange.polygons import mask_polygons
 from segr1_app.store.store import AnnotationStore
 
 FILE_NAME: Final = "annotations.json"
@@ -37,7 +37,7 @@ def export_coco(store: AnnotationStore, out: Path, *, polygons: bool = False) ->
         StoreError: when the folder is not empty or cannot be written to.
     """
     writing = _Writing(store, new_folder(out), polygons)
-    with told(), (out / FILE_NAME).open("w", encoding="utf-8") as file:
+    with translate_errors(), (out / FILE_NAME).open("w", encoding="utf-8") as file:
         file.write('{"info": {"description": "Seg-R1 studio"},\n"annotations": [')
         _write_all(file, writing.annotations())
         file.write('],\n"images": [')

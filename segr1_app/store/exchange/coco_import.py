@@ -58,10 +58,10 @@ def import_coco(store: AnnotationStore, files: Files, name: PurePosixPath) -> It
     # An empty name is SQLite's for a database on disk that nobody else sees and that goes with its connection.
     with closing(sqlite3.connect("", isolation_level=None)) as db:
         try:
-            with reading(f"'{files.told(name)}'"):
+            with reading(f"'{files.display_name(name)}'"):
                 categories = _spool(db, files, name)
         except (sqlite3.Error, ijson.JSONError, ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"'{files.told(name)}' is no COCO file: {error!r}") from error
+            raise DatasetError(f"'{files.display_name(name)}' is no COCO file: {error!r}") from error
         for number, text in db.execute("SELECT id, content FROM images ORDER BY rowid"):
             annotations = db.execute("SELECT content FROM annotations WHERE image = ? ORDER BY rowid", [number])
             image, parts = json.loads(text), (json.loads(part) for (part,) in annotations)

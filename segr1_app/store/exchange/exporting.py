@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from segr1_app.domain import Mask, StoreError
-from segr1_app.store.connection import told
+from segr1_app.store.connection import translate_errors
 from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import Revision, Task, Verdict
 
@@ -101,7 +101,7 @@ def new_folder(path: Path) -> Path:
     Raises:
         StoreError: when it is there and not empty, or cannot be made.
     """
-    with told():
+    with translate_errors():
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
             raise StoreError(f"The folder {path} is not empty: choose another one.")
@@ -111,7 +111,7 @@ def new_folder(path: Path) -> Path:
 def write_picture(store: AnnotationStore, annotation: Annotation, folder: Path) -> str:
     """Copy a picture, lossless, and return its file's name; once for all tasks of the picture."""
     name = f"{annotation.picture_stem}.png"
-    with told():
+    with translate_errors():
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / name).exists():
             (folder / name).write_bytes(store.picture_path(annotation.task.sha256).read_bytes())
@@ -120,6 +120,6 @@ def write_picture(store: AnnotationStore, annotation: Annotation, folder: Path) 
 
 def write_mask(mask: Mask, path: Path) -> None:
     """Write a bool (height, width) mask as an 8-bit PNG of 0 and 255."""
-    with told():
+    with translate_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")

@@ -41,7 +41,7 @@ class Files(Protocol):
     def open(self, name: PurePosixPath) -> IO[bytes]:
         """A file, to be read and closed; what can go wrong then is told by `reading`."""
 
-    def told(self, name: PurePosixPath) -> str:
+    def display_name(self, name: PurePosixPath) -> str:
         """What to call a file in a message."""
 
 
@@ -53,7 +53,7 @@ class Entry:
     name: PurePosixPath
 
     def __str__(self) -> str:
-        return self.files.told(self.name)
+        return self.files.display_name(self.name)
 
     def read(self) -> bytes:
         """Its content.
@@ -108,7 +108,7 @@ class FolderFiles:
     def open(self, name: PurePosixPath) -> IO[bytes]:
         return (self._folder / name).open("rb")
 
-    def told(self, name: PurePosixPath) -> str:
+    def display_name(self, name: PurePosixPath) -> str:
         return str(self._folder / name)
 
 
@@ -127,7 +127,7 @@ class LooseFiles:
     def open(self, name: PurePosixPath) -> IO[bytes]:
         return self._paths[name].open("rb")
 
-    def told(self, name: PurePosixPath) -> str:
+    def display_name(self, name: PurePosixPath) -> str:
         return str(self._paths[name])
 
 
@@ -157,7 +157,7 @@ class ArchiveFiles:
             # A way of packing that Python does not know, and a RuntimeError for what needs a password.
             raise zipfile.BadZipFile(str(error)) from error
 
-    def told(self, name: PurePosixPath) -> str:
+    def display_name(self, name: PurePosixPath) -> str:
         return f"{self._path}:{name}"
 
 

@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from pyarrow import parquet
 
 from segr1_app.domain import Mask
-from segr1_app.store.connection import told
+from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder
 from segr1_app.store.rows import prompt_record, to_json
 from segr1_app.store.store import AnnotationStore
@@ -49,7 +49,7 @@ def export_hf(store: AnnotationStore, out: Path) -> Report:
         StoreError: when the folder is not empty or cannot be written to.
     """
     report, folder = Report(NEVER_HOLDS), new_folder(out)
-    with told():
+    with translate_errors():
         (folder / "data").mkdir()
         rows = (_row(store, annotation, report) for annotation in decided(store, report))
         with parquet.ParquetWriter(folder / "data" / "train.parquet", FEATURES.arrow_schema) as writer:

@@ -34,7 +34,7 @@ def import_hf(store: AnnotationStore, files: Files, name: PurePosixPath, instruc
     Raises:
         DatasetError: when it cannot be read or has no column "image".
     """
-    where = files.told(name)
+    where = files.display_name(name)
     with reading(f"'{where}'"), files.open(name) as content:
         for number, row in enumerate(_rows(content, where), start=1):
             yield _take(store, row, f"{where} row {number}", instruction)

@@ -62,7 +62,7 @@ class HubFiles:
         opened: IO[bytes] = self._files.open(f"datasets/{self._dataset}/{name}", "rb", revision=self._revision)
         return opened
 
-    def told(self, name: PurePosixPath) -> str:
+    def display_name(self, name: PurePosixPath) -> str:
         return f"{self._dataset}/{name}"
 
     def _find(self) -> tuple[str, list[PurePosixPath]]:

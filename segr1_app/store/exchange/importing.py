@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from segr1_app.codec import check_instruction
 from segr1_app.domain import DatasetError, SettingsError
+from segr1_app.language.codec import check_instruction
 from segr1_app.store.exchange.coco_import import import_coco, is_coco
 from segr1_app.store.exchange.files import Entry, Files, FolderFiles, LooseFiles, is_picture, open_archive, reading
 from segr1_app.store.exchange.hf_import import import_hf
@@ -134,5 +134,5 @@ def _import_files(
 
 
 def _is_coco(files: Files, name: PurePosixPath) -> bool:
-    with reading(f"'{files.told(name)}'"), files.open(name) as file:
+    with reading(f"'{files.display_name(name)}'"), files.open(name) as file:
         return is_coco(file)

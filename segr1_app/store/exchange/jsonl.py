@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from segr1_app.domain import DatasetError, SegR1Error
 from segr1_app.images import Picture, load_picture
-from segr1_app.store.connection import told
+from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.exporting import Report, new_folder
 from segr1_app.store.exchange.files import Entry, Files, reading
 from segr1_app.store.exchange.outcomes import Notice, replaced
@@ -31,7 +31,7 @@ def export_jsonl(store: AnnotationStore, out: Path) -> Report:
         StoreError: when the folder is not empty or cannot be written to.
     """
     report, folder = Report(NEVER_HOLDS), new_folder(out)
-    with told(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
+    with translate_errors(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
         (folder / PICTURES_NAME).mkdir()
         for record in store.records():
             if record["table"] == "pictures":
@@ -56,7 +56,7 @@ def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath) -> I
     Raises:
         DatasetError: when the file cannot be read.
     """
-    where, numbers = files.told(name), Numbers()
+    where, numbers = files.display_name(name), Numbers()
     with reading(f"The file '{where}'"), files.open(name) as file:
         for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8"), start=1):
             try:

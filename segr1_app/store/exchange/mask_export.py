@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Final
 
-from segr1_app.store.connection import told
+from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.cells import safe_cell
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Report, decided, new_folder, write_mask
 from segr1_app.store.store import AnnotationStore
@@ -28,7 +28,7 @@ def export_masks(store: AnnotationStore, out: Path) -> Report:
         StoreError: when the folder is not empty or cannot be written to.
     """
     report, folder = Report(NEVER_HOLDS), new_folder(out)
-    with told(), (folder / INDEX_NAME).open("w", encoding="utf-8", newline="") as file:
+    with translate_errors(), (folder / INDEX_NAME).open("w", encoding="utf-8", newline="") as file:
         (folder / "images").mkdir()
         rows = csv.writer(file)
         rows.writerow(COLUMNS)

@@ -56,7 +56,7 @@ def find_pictures(files: Files) -> Iterator[Source | str]:
         if MASKS_FOLDER not in name.parts[:-1]:
             pictures.append(name)
         elif _pair(name) in masks:
-            yield f"{files.told(name)}: there is another mask of this name already."
+            yield f"{files.display_name(name)}: there is another mask of this name already."
         else:
             masks[_pair(name)] = Entry(files, name)
     for name in pictures:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from segr1_app.codec import format_completion
 from segr1_app.domain import ObjectPrompt
 from segr1_app.geometry import mask_box
-from segr1_app.store.connection import told
+from segr1_app.language.codec import format_completion
+from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder, write_picture
 from segr1_app.store.store import AnnotationStore
 
@@ -31,7 +31,7 @@ def export_traces(store: AnnotationStore, out: Path) -> Report:
         StoreError: when the folder is not empty or cannot be written to.
     """
     report, folder = Report(NEVER_HOLDS), new_folder(out)
-    with told(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
+    with translate_errors(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
         for annotation in decided(store, report):
             objects = _boxed(annotation)
             if not objects:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from segr1_app.domain import StoreError
 from segr1_app.geometry import mask_box
-from segr1_app.store.connection import told
+from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder
 from segr1_app.store.store import AnnotationStore
 
@@ -35,7 +35,7 @@ def export_voc(store: AnnotationStore, out: Path) -> Report:
     report, folder = Report(NEVER_HOLDS), new_folder(out)
     classes: dict[str, int] = {}
     lists = folder / "ImageSets" / "Segmentation"
-    with told():
+    with translate_errors():
         for part in ("JPEGImages", "SegmentationClass", "SegmentationObject", "Annotations"):
             (folder / part).mkdir()
         lists.mkdir(parents=True)

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from segr1_app.polygons import join_parts, mask_polygons
-from segr1_app.store.connection import told
+from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Report, decided, new_folder, write_picture
+from segr1_app.store.exchange.polygons import join_parts, mask_polygons
 from segr1_app.store.store import AnnotationStore
 
 NEVER_HOLDS: Final = (
@@ -27,7 +27,7 @@ def export_yolo(store: AnnotationStore, out: Path) -> Report:
     """
     report, folder = Report(NEVER_HOLDS), new_folder(out)
     classes: dict[str, int] = {}
-    with told():
+    with translate_errors():
         (folder / "labels").mkdir()
         for annotation in decided(store, report):
             write_picture(store, annotation, folder / "images")

@@ -1,5 +1,5 @@
-import { button } from "../controls.js";
-import { h } from "../dom.js";
+import { button } from "../shared/controls.js";
+import { h } from "../shared/dom.js";
 
 /**
  * Asks for other words for a task, or for a further task of its picture; Escape asks no further.

@@ -1,4 +1,4 @@
-import { svg } from "../dom.js";
+import { svg } from "../shared/dom.js";
 import { toCanvas } from "./viewport.js";
 
 /**

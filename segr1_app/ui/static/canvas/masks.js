@@ -1,4 +1,4 @@
-import { maskAt } from "../rle.js";
+import { maskAt } from "../shared/rle.js";
 import { laid, painted } from "./paint.js";
 import { drawShape, onScreen, pathOf } from "./shapes.js";
 

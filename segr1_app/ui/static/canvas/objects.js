@@ -1,4 +1,4 @@
-import { h } from "../dom.js";
+import { h } from "../shared/dom.js";
 
 /**
  * @typedef {{activate: (index: number) => void, rename: (index: number, name: string) => void, add: () => void}} Acts

@@ -1,4 +1,4 @@
-import { maskAt } from "../rle.js";
+import { maskAt } from "../shared/rle.js";
 
 /**
  * What is painted on a mask. A mask here is a Uint8Array, 1 inside and 0 outside, row by row, at a size of its own that may be

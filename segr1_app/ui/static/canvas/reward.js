@@ -1,4 +1,4 @@
-import { h } from "../dom.js";
+import { h } from "../shared/dom.js";
 
 const TERMS = /** @type {const} */ ({ format: "Format", iou: "IoU", s_measure: "S-measure", total: "Reward" });
 

@@ -1,4 +1,4 @@
-import { h, svg } from "../dom.js";
+import { h, svg } from "../shared/dom.js";
 import { KEYS } from "./keys.js";
 
 /**

@@ -1,4 +1,4 @@
-import { h, svg } from "../dom.js";
+import { h, svg } from "../shared/dom.js";
 import { listen } from "./gestures.js";
 import { helpDialog } from "./help.js";
 import { History } from "./history.js";
@@ -13,7 +13,7 @@ import { hearKeys } from "./shortcuts.js";
 import { chosen, described } from "./telling.js";
 import { chosenTools, toolbar } from "./toolbar.js";
 import * as viewport from "./viewport.js";
-import { encodeRle } from "../rle.js";
+import { encodeRle } from "../shared/rle.js";
 
 /**
  * @typedef {import("./types.js").Place} Place

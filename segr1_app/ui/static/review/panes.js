@@ -2,9 +2,9 @@ import { drawShape, fillShape, onScreen, pathOf } from "../canvas/shapes.js";
 import { marksOf } from "../canvas/marks.js";
 import { promptsOf } from "../canvas/prompts.js";
 import * as viewport from "../canvas/viewport.js";
-import { h, svg } from "../dom.js";
-import { maskAt } from "../rle.js";
-import { counted } from "../words.js";
+import { h, svg } from "../shared/dom.js";
+import { maskAt } from "../shared/rle.js";
+import { counted } from "../shared/words.js";
 import { parts } from "./overlay.js";
 
 /**

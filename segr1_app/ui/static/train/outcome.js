@@ -1,9 +1,9 @@
-import { button } from "../controls.js";
-import { h } from "../dom.js";
-import { counted, figure } from "../words.js";
+import { button } from "../shared/controls.js";
+import { h } from "../shared/dom.js";
+import { counted, figure } from "../shared/words.js";
 
 /**
- * @typedef {import("../train.js").Groups} Groups
+ * @typedef {import("./train.js").Groups} Groups
  * @typedef {{source: string, instruction: string, old: string, new: string, old_iou: number | null,
  *   new_iou: number | null, gain: number | null, agreement: number | null}} Change see training_changes in training.py
  * @typedef {Change & {gain: number}} KnownChange

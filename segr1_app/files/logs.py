@@ -1,0 +1,58 @@
+"""What the app tells while it runs: sentences for people, or a JSON object a line for machines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from segr1_app.domain import SegR1Error
+
+logger = logging.getLogger(__name__)
+
+FIELDS: Final = ("act", "endpoint", "person", "seconds", "failure")
+"""What an event may say beside its sentence, by ``extra=``."""
+
+TOLD: Final = ("segr1_app.models.host", "segr1_app.models.downloads")
+"""Who is heard in any case: which models run and why, and how far their download is."""
+
+
+class JsonFormatter(logging.Formatter):
+    """An event as one line: time, level, logger, sentence, and what else it says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: value for name in FIELDS if (value := getattr(record, name, None)) is not None},
+        }
+        if record.exc_info:
+            event["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(event, ensure_ascii=False)
+
+
+def log_as(form: str) -> None:
+    """Send events to standard error: all of them as "json"; as "text" what went wrong, and what `TOLD` says."""
+    handler = logging.StreamHandler(sys.stderr)
+    if form == "json":
+        handler.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("segr1_app").setLevel(logging.INFO if form == "json" else logging.WARNING)
+    for name in TOLD:
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+def report_errors(command: Callable[[argparse.Namespace], int], given: argparse.Namespace) -> int:
+    """Run a command; an error of this project's becomes one line and the status 1."""
+    logging.basicConfig(format="%(message)s")
+    try:
+        return command(given)
+    except SegR1Error as error:
+        logger.error("%s", error)
+        return 1

@@ -1,0 +1,46 @@
+"""Files that a command writes: checked early, and refused in one sentence."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segr1_app.domain import SettingsError
+
+
+def listed(head: str, entries: Iterable[str]) -> str:
+    """A line, and below it one for each entry."""
+    return "\n  ".join([head, *entries])
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder of a file that is to be written much later, and see that it can be; what is there stays.
+
+    Raises:
+        SettingsError: when it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"'{path.parent}' cannot be made a folder ({error.strerror}).") from error
+    with writing(path):
+        if path.is_file() or path.is_dir():
+            path.open("a", encoding="utf-8").close()
+        elif not path.exists():
+            # Not the file itself: several processes may look at once, and none may remove what another one made.
+            tempfile.TemporaryFile(dir=path.parent).close()
+
+
+@contextmanager
+def writing(path: Path, advice: str = "give another place") -> Iterator[None]:
+    """Turn what can go wrong while a file is written into one sentence, which ends with ``advice``.
+
+    Raises:
+        SettingsError: when it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(f"'{path}' cannot be written ({error.strerror}): {advice}.") from error

@@ -1,0 +1,130 @@
+"""Downloads of models that go on in the background, and how far they are."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from segr1_app.domain import ModelError
+from segr1_app.models.hub import HubModel
+
+logger = logging.getLogger(__name__)
+
+LOGGED_SHARE = 0.1
+"""Of the bytes, after which the log tells again how far a download is."""
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadState:
+    """How far a download is.
+
+    Attributes:
+        state: whether it was started, goes on, is done, or broke off.
+        done, total: bytes.
+        seconds: since it was started.
+        trouble: why it broke off; empty unless ``state`` is "failed".
+    """
+
+    state: Literal["idle", "running", "done", "failed"] = "idle"
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    trouble: str = ""
+
+
+class Download:
+    """Brings models from the hub to this machine, in a thread of its own.
+
+    Started again after it broke off, it goes on: files that came whole are not fetched again.
+
+    Args:
+        models: what is wanted.
+        finished: called when all of it is there.
+    """
+
+    def __init__(self, models: Sequence[HubModel], finished: Callable[[], None]) -> None:
+        self._models, self._finished = tuple(models), finished
+        self._lock = threading.Lock()
+        self._state = DownloadState()
+        self._began = 0.0
+        self._before = self._logged = 0
+
+    @property
+    def state(self) -> DownloadState:
+        return self._state
+
+    def size(self) -> int:
+        """Bytes that are still to be fetched.
+
+        Raises:
+            ModelError: when the hub does not tell.
+        """
+        return sum(model.bytes_to_fetch() for model in self._models)
+
+    def start(self) -> None:
+        """Begin, unless it goes on already; returns at once."""
+        with self._lock:
+            if self._state.state == "running":
+                return
+            self._state, self._began, self._before = DownloadState("running"), time.monotonic(), 0
+            self._logged = 0
+        threading.Thread(target=self._work, name="download", daemon=True).start()
+
+    def _work(self) -> None:
+        ending = DownloadState("failed", trouble="The download failed; the terminal shows what happened.")
+        try:
+            self._tell(total=self.size())
+            logger.info("Downloading %s: %s", self._names(), _gigabytes(self._state.total))
+            for model in self._models:
+                model.fetch(_counter(lambda done: self._tell(done=self._before + done)))
+                self._before = self._state.done
+            # Before it is told to be done, so that whoever reads that finds the models in use.
+            self._finished()
+            ending = DownloadState("done", self._state.total, self._state.total, time.monotonic() - self._began)
+            logger.info("Downloaded %s in %.0f s", self._names(), ending.seconds)
+        except ModelError as error:
+            ending = DownloadState("failed", self._state.done, self._state.total, trouble=str(error))
+            logger.warning("%s", error)
+        finally:
+            # Anything unforeseen goes on to the thread's own traceback.
+            self._state = ending
+
+    def _tell(self, *, done: int | None = None, total: int | None = None) -> None:
+        state = self._state
+        # The hub's client counts what it receives and what it writes by bars of their own: the one ahead is right.
+        furthest = state.done if done is None else max(done, state.done)
+        seconds = time.monotonic() - self._began
+        self._state = DownloadState("running", furthest, state.total if total is None else total, seconds)
+        if furthest >= self._logged + LOGGED_SHARE * self._state.total > 0:
+            self._logged = furthest
+            logger.info("Downloaded %s of %s", _gigabytes(furthest), _gigabytes(self._state.total))
+
+    def _names(self) -> str:
+        return " and ".join(model.repo_id for model in self._models)
+
+
+def _counter(tell: Callable[[int], None]) -> type[Any]:
+    """A tqdm class that draws nothing and tells how many bytes were counted."""
+
+    class Counter(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "file": io.StringIO()})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            moved: bool | None = super().update(n)
+            if self.unit == "B":
+                tell(int(self.n))
+            return moved
+
+    return Counter
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB"

@@ -1,0 +1,268 @@
+"""The models behind the page: loaded in the background, so that the page is there before they are."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from segr1_app.domain import ModelError, SegR1Error
+from segr1_app.models.checkpoint import checkpoint_hash
+from segr1_app.models.selection import FULL_MODELS, choose_models, embedded_because, embedded_pair
+from segr1_app.settings.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, Settings
+from segr1_app.settings.space import has_zero_gpu
+
+if TYPE_CHECKING:
+    from segr1_app.models.hub import HubModel
+    from segr1_app.models.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+DOWNLOAD_COMMAND = "python -m segr1_app download"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """What the page says about its models.
+
+    Attributes:
+        state: whether they can be used yet, or ever.
+        policy, segmenter: their names.
+        device: where they run; empty until they are loaded.
+        understands: what a small policy says it can be asked; empty for one that takes any instruction.
+        failure: why what was asked for cannot be used; empty when it can.
+        reason: why these were chosen; empty when they were named.
+        offered: whether the full models would run here once they are downloaded.
+    """
+
+    state: Literal["loading", "ready", "failed"]
+    policy: str
+    segmenter: str
+    device: str = ""
+    understands: str = ""
+    failure: str = ""
+    reason: str = ""
+    offered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModels:
+    """A pipeline and what is to be said about it; see `ModelStatus`."""
+
+    pipeline: Pipeline
+    device: str
+    understands: str
+
+
+class ModelHost:
+    """Loads the models in a thread of its own and hands them out, one run at a time.
+
+    Models that cannot be loaded leave their place to the embedded ones, and the status says so.
+
+    Args:
+        settings: which models, and how to run them; what they leave open is chosen.
+        loader: makes the models from the settings.
+    """
+
+    def __init__(self, settings: Settings, loader: Callable[[Settings], LoadedModels] | None = None) -> None:
+        self._asked = settings
+        self._load = loader or load
+        self._choose()
+        self._loaded: LoadedModels | None = None
+        self._checkpoint: tuple[str, str] | None = None
+        self._settled = threading.Event()
+        self._begun = False
+        self._beginning = threading.Lock()
+        # A plain lock: a run that the user leaves may be ended by another thread than the one that began it.
+        self.turn = threading.Lock()
+
+    @property
+    def settings(self) -> Settings:
+        """What the models are loaded from; names both."""
+        return self._settings
+
+    @property
+    def downloads(self) -> tuple[HubModel, ...]:
+        """The full models that would run in place of embedded ones."""
+        return self._choice.open or FULL_MODELS
+
+    @property
+    def checkpoint(self) -> str:
+        """Digest of the policy's weights.
+
+        Raises:
+            ModelError: when they cannot be read.
+        """
+        policy = self._settings.policy
+        if self._checkpoint is None or self._checkpoint[0] != policy:
+            self._checkpoint = policy, checkpoint_hash(policy)
+        return self._checkpoint[1]
+
+    def load_here(self) -> None:
+        """Load the models in this thread, and return when they are loaded or have failed to.
+
+        ZeroGPU imitates a GPU for the thread that imported it only, and packs up what was moved there until the page is
+        launched: a thread that loads behind the page would come too late, and find no GPU.
+        """
+        with self._beginning:
+            self._begun = True
+        self._work()
+
+    def switch(self, policy: str) -> None:
+        """Use another policy from now on; whoever asks for the pipeline waits until it is loaded.
+
+        The old one is let go first: two large ones would not fit beside each other.
+
+        Raises:
+            ModelError: on ZeroGPU, where models are chosen at the start.
+        """
+        if has_zero_gpu():
+            raise ModelError(
+                "On ZeroGPU models are loaded when the Space starts: name them in its variables SEGR1_MODELS, "
+                "SEGR1_POLICY and SEGR1_SEGMENTER."
+            )
+        with self.turn:
+            if self._begun:
+                self._settled.wait()
+            self._settled.clear()
+            self._asked = replace(self._asked, policy=policy)
+            self._loaded = None
+            self._choose()
+            self._begun = False
+        self.start()
+
+    def choose_again(self) -> None:
+        """Load what would be chosen now, because more models are there than before."""
+        self.switch(self._asked.policy)
+
+    def _choose(self) -> None:
+        self._choice = choose_models(self._asked)
+        self._settings = settings = self._choice.settings
+        self._status = ModelStatus(
+            "loading", _named(settings.policy), _named(settings.segmenter), reason=self._choice.reason
+        )
+
+    @property
+    def status(self) -> ModelStatus:
+        return self._status
+
+    def start(self, after: float = 0.0) -> None:
+        """Begin to load, unless that has begun; returns at once.
+
+        Args:
+            after: seconds to leave the processor to others first. Whoever needs the models earlier begins at once.
+        """
+        if after:
+            timer = threading.Timer(after, self.start)
+            timer.daemon = True
+            timer.start()
+            return
+        with self._beginning:
+            if self._begun:
+                return
+            self._begun = True
+        threading.Thread(target=self._work, name="load-models", daemon=True).start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the models are loaded or have failed to; False when ``seconds`` ran out before."""
+        return self._settled.wait(seconds)
+
+    def pipeline(self) -> Pipeline:
+        """The loaded pipeline; begins to load it if nobody has, and waits for it.
+
+        Raises:
+            ModelError: when the models could not be loaded; its text is that of ``status.failure``.
+        """
+        self.start()
+        self._settled.wait()
+        loaded = self._loaded
+        if loaded is None:
+            raise ModelError(self._status.failure or "The models are being changed: try again in a moment.")
+        return loaded.pipeline
+
+    def _work(self) -> None:
+        status = replace(
+            self._status, state="failed", failure="Loading the models failed; the terminal shows what happened."
+        )
+        try:
+            self._loaded, failure = self._load_or_fall_back()
+            status = ModelStatus(
+                state="ready",
+                policy=self._loaded.pipeline.policy.model_id,
+                segmenter=self._loaded.pipeline.segmenter.model_id,
+                device=self._loaded.device,
+                understands=self._loaded.understands,
+                failure=failure,
+                reason=self._choice.reason,
+            )
+            if self._choice.missing:
+                lack = self._choice.lack()
+                reason = embedded_because(self._choice.open, lack) if lack else status.reason
+                status = replace(status, reason=reason, offered=not lack and not has_zero_gpu())
+            if status.offered:
+                logger.info("%s The page offers to fetch them, and so does: %s", status.reason, DOWNLOAD_COMMAND)
+            elif status.reason:
+                logger.info("%s", status.reason)
+        except SegR1Error as error:
+            status = replace(status, state="failed", failure=str(error))
+        finally:
+            # Anything unforeseen goes on to the thread's own traceback; nobody is left waiting for it.
+            self._status = status
+            self._settled.set()
+
+    def _load_or_fall_back(self) -> tuple[LoadedModels, str]:
+        """The models, and why they are not those that were chosen; the latter is empty when they are.
+
+        Raises:
+            SegR1Error: when the embedded ones cannot be loaded either; of the chosen ones.
+        """
+        try:
+            return self._load(self._settings), ""
+        except SegR1Error as error:
+            refusal = error
+            logger.warning("%s", refusal)
+            fallback = embedded_pair(self._settings)
+            if fallback == self._settings:
+                raise
+            try:
+                loaded = self._load(fallback)
+            except SegR1Error:
+                raise refusal from None
+        self._settings = fallback
+        return loaded, f"{refusal} Until then the small embedded models answer."
+
+
+def load(settings: Settings) -> LoadedModels:
+    """Load both models as ``settings`` say.
+
+    Raises:
+        ModelError: when one of them cannot be loaded.
+    """
+    # Imported here because torch, transformers and sam2 take seconds, for which the page need not wait.
+    from segr1_app.models.pipeline import load_models, working_together  # noqa: PLC0415
+
+    policy, segmenter = load_models(settings)
+    pipeline = working_together(policy, segmenter)
+    if has_zero_gpu():
+        from segr1_app.models.segmenter import Sam2Segmenter  # noqa: PLC0415
+        from segr1_app.models.zerogpu import on_zero_gpu  # noqa: PLC0415
+
+        # What the ``spaces`` package raises; like that package, it is loaded nowhere else.
+        refusal = import_module("gradio.exceptions").Error
+        pipeline = on_zero_gpu(pipeline, Sam2Segmenter.load(settings.segmenter, device="cpu"), refusal)
+    return LoadedModels(
+        pipeline=pipeline,
+        device=str(policy.device),
+        understands=policy.card.understands if policy.card else "",
+    )
+
+
+def _named(source: str) -> str:
+    """A model's name before it is loaded."""
+    if source in (str(DEFAULT_POLICY), str(DEFAULT_SEGMENTER)):
+        return f"embedded {Path(source).name}"
+    return source

@@ -1,0 +1,113 @@
+"""What both models need to load: a device, memory on it, a number format, an attention and a name to show."""
+
+from __future__ import annotations
+
+import gc
+import math
+from pathlib import Path
+
+import psutil
+import torch
+from safetensors import safe_open
+from transformers.utils.import_utils import is_flash_attn_2_available
+
+from segr1_app.domain import ModelError
+from segr1_app.settings.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
+
+FLASH_CAPABILITY = (8, 0)
+"""Of the first GPUs that flash-attention 2 runs on (Ampere)."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called ``name``; "auto" is the first GPU when there is one, else the CPU.
+
+    Raises:
+        ModelError: when the name means nothing to torch or the machine lacks that device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"'{name}' is no torch device: try cpu, cuda or cuda:1.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"--device {name} was asked for, but torch finds no GPU here: use --device cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise ModelError(f"--device {name} was asked for, but the last GPU here is cuda:{last}: use one that is there.")
+    return device
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The number format called ``name``; "auto" is bfloat16 on a GPU and float32 elsewhere."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def fastest_attention(device: torch.device, number: torch.dtype) -> str:
+    """What transformers calls it: flash-attention where it is installed, on GPUs that it runs on, else SDPA.
+
+    Args:
+        device: of the policy.
+        number: the policy's number format; flash-attention computes in nothing wider than 16 bits.
+    """
+    halved = device.type == "cuda" and number.itemsize == 2
+    if halved and is_flash_attn_2_available() and torch.cuda.get_device_capability(device) >= FLASH_CAPABILITY:
+        return "flash_attention_2"
+    return "sdpa"
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be had on a device now."""
+    if device.type == "cuda":
+        # What torch keeps of models that were let go counts as free.
+        gc.collect()
+        torch.cuda.empty_cache()
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    available: int = psutil.virtual_memory().available
+    return available
+
+
+def parameter_count(folder: Path) -> int:
+    """How many numbers the safetensors files of a folder hold; reads their headers only.
+
+    Raises:
+        OSError, SafetensorError: when one cannot be read.
+    """
+    count = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as weights:
+            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return count
+
+
+def check_memory(folder: Path, dtype: torch.dtype, device: torch.device, advice: str) -> None:
+    """Refuse weights that cannot fit before their loading takes the machine down.
+
+    Args:
+        folder: holds the weights as safetensors.
+        dtype: the number format they are loaded in.
+        device: where to.
+        advice: what to say first; the figures follow it.
+
+    Raises:
+        ModelError: when the weights alone need more memory than is free.
+        OSError, SafetensorError: when they cannot be read.
+    """
+    needed, free = parameter_count(folder) * dtype.itemsize, free_memory(device)
+    if needed > free:
+        raise ModelError(f"{advice} (It needs {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free on {device}.)")
+
+
+def model_name(folder: Path) -> str:
+    """The name of a model folder for the user: its last two parts, or "embedded ..." for those that ship with the app.
+
+    Two, because every training calls what it makes alike.
+    """
+    resolved = folder.resolve()
+    if resolved in (DEFAULT_POLICY, DEFAULT_SEGMENTER):
+        return f"embedded {resolved.name}"
+    return "/".join(resolved.parts[-2:])

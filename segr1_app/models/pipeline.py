@@ -1,0 +1,178 @@
+"""The one path from a picture and an instruction to a mask: policy, codec, segmenter (Seg-R1, section 3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from segr1_app.domain import Prediction
+from segr1_app.geometry import most_objects, rescale_objects, union_masks
+from segr1_app.images import Picture
+from segr1_app.models.embeddings import Embedding
+from segr1_app.models.policy import Policy, VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
+from segr1_app.models.selection import choose_models
+from segr1_app.settings.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of the policy's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedAnswer:
+    """What is left to decode when the policy has spoken.
+
+    Attributes:
+        embedding: of the picture.
+        seconds: what the stages took so far.
+    """
+
+    embedding: Embedding
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A policy and a segmenter that work together.
+
+    Attributes:
+        policy, segmenter: the models.
+        overlaps: whether a picture is encoded while the policy writes. A policy that writes token by token leaves most
+            of a GPU idle; of a CPU it leaves nothing.
+    """
+
+    policy: Policy
+    segmenter: Segmenter
+    overlaps: bool = field(default=False, kw_only=True)
+
+    def stream(self, picture: Picture, instruction: str) -> Iterator[TextDelta | Prediction]:
+        """Run and yield the policy's text as it comes, then, last, the prediction.
+
+        Raises:
+            ModelError: when a model runs out of memory.
+            SegR1Error: when the instruction is empty or too long.
+        """
+        pieces: list[str] = []
+        for part in self.look(picture, instruction):
+            if isinstance(part, EncodedAnswer):
+                yield self._prediction(picture, instruction, "".join(pieces), part.embedding, part.seconds)
+            else:
+                pieces.append(part)
+                yield TextDelta(part)
+
+    def look(self, picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer]:
+        """All that needs a GPU: yields the policy's text as it comes, then, last, the picture's embedding.
+
+        Raises:
+            ModelError, SegR1Error: as `stream`.
+        """
+        started = time.perf_counter()
+        with self._encoding([picture]) as encoded:
+            yield from self.policy.stream(picture, instruction)
+            spoken = time.perf_counter()
+            (embedding,) = encoded()
+        yield EncodedAnswer(embedding, {"policy": spoken - started, "encode": time.perf_counter() - spoken})
+
+    def run(self, picture: Picture, instruction: str) -> Prediction:
+        """The prediction for ``picture``; see `stream`."""
+        for event in self.stream(picture, instruction):
+            if isinstance(event, Prediction):
+                return event
+        raise AssertionError("a stream ends with its prediction")
+
+    def run_together(self, asked: Sequence[tuple[Picture, str]]) -> list[Prediction]:
+        """Predictions for several pictures and their instructions, of which the policy writes all answers at once.
+
+        Their times are equal shares of what all took.
+
+        Raises:
+            ModelError, SegR1Error: as `stream`.
+        """
+        started = time.perf_counter()
+        with self._encoding([picture for picture, _ in asked]) as encoded:
+            completions = self.policy.complete(asked)
+            spoken = time.perf_counter()
+            embeddings = encoded()
+        seconds = {"policy": (spoken - started) / len(asked), "encode": (time.perf_counter() - spoken) / len(asked)}
+        return [
+            self._prediction(picture, instruction, completion, embedding, seconds)
+            for (picture, instruction), completion, embedding in zip(asked, completions, embeddings, strict=True)
+        ]
+
+    @contextmanager
+    def _encoding(self, pictures: Sequence[Picture]) -> Iterator[Callable[[], list[Embedding]]]:
+        """What gives the pictures' embeddings, made in the meantime where that pays, else when they are asked for."""
+
+        def encode() -> list[Embedding]:
+            return [self.segmenter.encode(picture) for picture in pictures]
+
+        if not self.overlaps:
+            yield encode
+            return
+        with ThreadPoolExecutor(1, "encode") as beside:
+            yield beside.submit(encode).result
+
+    def _prediction(
+        self,
+        picture: Picture,
+        instruction: str,
+        completion: str,
+        embedding: Embedding,
+        seconds: Mapping[str, float],
+    ) -> Prediction:
+        """What becomes of a completion; ``seconds`` are those of the stages before."""
+        begun = time.perf_counter()
+        policy_wh = self.policy.frame(picture.size)
+        parsed = self.policy.dialect.parse(completion, policy_wh)
+        most = most_objects(picture.size)
+        left_out = len(parsed.objects) - most
+        problems = parsed.problems
+        if left_out > 0:
+            problems += (f"{left_out} objects are left out: a picture this large is given {most} masks at most",)
+        objects = rescale_objects(parsed.objects[:most], from_wh=policy_wh, to_wh=picture.size)
+        masks = self.segmenter.segment(picture, objects, embedding=embedding)
+        stages = {**seconds, "decode": time.perf_counter() - begun}
+        return Prediction(
+            image_size=picture.size,
+            instruction=instruction,
+            completion=completion,
+            policy_size=policy_wh,
+            reasoning=parsed.reasoning,
+            objects=objects,
+            problems=problems,
+            well_formed=parsed.well_formed,
+            masks=masks,
+            mask=union_masks((found.mask for found in masks), picture.size),
+            seconds={**stages, "total": sum(stages.values())},
+            policy_id=self.policy.model_id,
+            segmenter_id=self.segmenter.model_id,
+        )
+
+
+def load_models(settings: Settings) -> tuple[VlmPolicy, Sam2Segmenter]:
+    """Load both models as ``settings`` say; those that they leave open are chosen.
+
+    Raises:
+        ModelError: when one of them cannot be loaded.
+    """
+    settings = choose_models(settings).settings
+    policy = VlmPolicy.load(
+        settings.policy,
+        device=settings.device,
+        dtype=settings.dtype,
+        attention=settings.attention,
+        dialect=settings.dialect,
+    )
+    return policy, Sam2Segmenter.load(settings.segmenter, device=settings.device)
+
+
+def working_together(policy: VlmPolicy, segmenter: Sam2Segmenter) -> Pipeline:
+    """The pipeline of two loaded models, which overlap where they run on a GPU."""
+    return Pipeline(policy, segmenter, overlaps=segmenter.device.type == "cuda")

@@ -1,0 +1,400 @@
+"""The policy: a multimodal model that looks at a picture, reasons, and writes mask prompts as text.
+
+Seg-R1 (arXiv 2506.22624) uses Qwen2.5-VL. Everything here works through transformers' auto classes, so that the
+small embedded model and Seg-R1-7B take the same path. The text is the model's own: generated from pixels, without
+constrained decoding and without rewriting.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    PreTrainedModel,
+    ProcessorMixin,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TextIteratorStreamer,
+)
+from transformers.utils.logging import disable_progress_bar
+
+from segr1_app.domain import ImageSize, ModelError, RgbPixels
+from segr1_app.geometry import policy_frame
+from segr1_app.images import Picture
+from segr1_app.language.codec import Grammar
+from segr1_app.language.dialects import SEGR1, Dialect, native_dialect
+from segr1_app.models.loading import check_memory, fastest_attention, model_name, resolve_device, resolve_dtype
+from segr1_app.models.policy_files import PolicyCard, load_failure, policy_folder, read_card
+from segr1_app.settings.space import has_zero_gpu
+
+MAX_PIXELS = 840 * 840
+"""Upper bound of a policy's picture in pixels, where its processor would take more (Qwen2.5-VL: 12.8 million)."""
+MAX_NEW_TOKENS = 512
+"""Length of a completion where the model's own generation config names none; the paper trains with 400."""
+READER_SECONDS = 0.05
+"""Tokens that come faster than this reach the reader of a stream together: sooner than an eye could tell them apart."""
+
+
+class Policy(Protocol):
+    """What the pipeline asks of a policy."""
+
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def dialect(self) -> Dialect:
+        """How it is asked, and how its completions are read."""
+        ...
+
+    def frame(self, image_wh: ImageSize) -> ImageSize:
+        """The frame in whose pixels the policy sees a picture of size ``image_wh``."""
+        ...
+
+    def stream(self, picture: Picture, instruction: str) -> Iterator[str]:
+        """The greedy completion, piece by piece; the pieces joined are the completion."""
+        ...
+
+    def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
+        """The greedy completions for pictures and their instructions, made together."""
+        ...
+
+
+class VlmPolicy:
+    """A transformers image-text-to-text model that answers with mask prompts.
+
+    Args:
+        model: the model, on its device, in eval mode.
+        processor: its processor; its image processor names the patch grid and the range of picture areas.
+        model_id: the name shown to the user.
+        card: what a model says of itself, or None for one that says nothing.
+        dialect: how it is asked, and how its completions are read.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
+        model_id: str,
+        card: PolicyCard | None = None,
+        dialect: Dialect = SEGR1,
+    ) -> None:
+        # Any, because both are callable in ways their annotations do not tell.
+        self._model: Any = model
+        self._processor: Any = processor
+        self._model_id = model_id
+        self.card = card
+        self.dialect = dialect
+        if model.device.type == "cuda":
+            # cuDNN's attention plans anew for every length, and keeps its plans for one thread alone: a stream, which
+            # has a thread of its own, would wait for a plan at every token. Torch's other kernels need none.
+            torch.backends.cuda.enable_cudnn_sdp(enabled=False)
+        # Generation keeps the position offsets of the current picture in the model: one caller at a time. A plain lock,
+        # because a streaming generator may be finished by another thread than the one that started it.
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        attention: str = "auto",
+        dialect: str = "auto",
+    ) -> VlmPolicy:
+        """Load a model folder or a hub id, which is downloaded unless it is here; no remote code, safetensors only.
+
+        Args:
+            source: an existing folder, or the id of a repository on the model hub.
+            device: a torch device, or "auto" for the GPU when there is one.
+            dtype: "float32", "bfloat16", "float16", or "auto" for bfloat16 on a GPU and float32 elsewhere.
+            attention: an attention of transformers, or "auto" for flash-attention when installed, else SDPA.
+            dialect: a name of `segr1_app.language.dialects.DIALECTS`, or "auto" for the one that the model was taught.
+
+        Raises:
+            SettingsError: when there is no such dialect.
+            ModelError: when there is no such model, it is of another kind, or it does not fit into memory.
+        """
+        target, number = resolve_device(device), resolve_dtype(dtype, resolve_device(device))
+        folder = policy_folder(str(source))
+        # A bar per file read tells nobody anything; downloads have bars of their own, which stay.
+        disable_progress_bar()
+        options = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
+            processor = AutoProcessor.from_pretrained(str(folder), **options)
+            # Any, because their annotation leaves out that the loading's own report comes along.
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                str(folder),
+                dtype=number,
+                attn_implementation=fastest_attention(target, number) if attention == "auto" else attention,
+                # ZeroGPU imitates a GPU for the thread that imported it, and transformers reads weights in others.
+                device_map="cpu" if has_zero_gpu() else str(target),
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
+            model, found = loaded
+            model = model.to(target).eval()
+        except torch.OutOfMemoryError as error:
+            raise ModelError(f"{source} does not fit into the memory of {target}: use a smaller --policy.") from error
+        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+            raise ModelError(load_failure(str(source), error)) from error
+        if found["missing_keys"]:
+            # transformers would go on with weights of chance in their place.
+            lacking = sorted(found["missing_keys"])
+            raise ModelError(
+                f"The policy in '{source}' lacks {len(lacking)} weights, such as {lacking[0]}: get it anew."
+            )
+        if not hasattr(getattr(processor, "image_processor", None), "merge_size"):
+            raise ModelError(
+                f"{source} looks at pictures in a size of its own, and not in theirs, as the Qwen-VL models do: choose "
+                "another --policy."
+            )
+        name = model_name(folder) if Path(source).is_dir() else str(source)
+        card = read_card(folder)
+        told = dialect if dialect != "auto" else card.dialect if card else None
+        return cls(model, processor, name, card, native_dialect(model.config.model_type, str(source), told))
+
+    @property
+    def model_id(self) -> str:
+        return self._model_id
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The transformers model itself, for training and measuring."""
+        model: PreTrainedModel = self._model
+        return model
+
+    @property
+    def processor(self) -> ProcessorMixin:
+        """The model's processor: tokenizer, chat template and image processor."""
+        processor: ProcessorMixin = self._processor
+        return processor
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self._model.device
+        return device
+
+    def frame(self, image_wh: ImageSize) -> ImageSize:
+        """The size to which a picture of size ``image_wh`` is resized, in whose pixels the completion speaks."""
+        return policy_frame(image_wh, **self.frame_bounds)
+
+    @property
+    def frame_bounds(self) -> dict[str, int]:
+        """What `policy_frame` is called with: the grid in pixels, and the bounds of the area."""
+        images = self._processor.image_processor
+        return {
+            "grid": images.patch_size * images.merge_size,
+            "min_pixels": images.size["shortest_edge"],
+            "max_pixels": min(images.size["longest_edge"], MAX_PIXELS),
+        }
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens after which a completion is cut off."""
+        length: int = self._model.generation_config.max_new_tokens or MAX_NEW_TOKENS
+        return length
+
+    def stream(self, picture: Picture, instruction: str) -> Iterator[str]:
+        """Generate greedily and yield the text as it comes; closing the iterator stops the generation.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+        """
+        with self._lock:
+            streamer = _PacedStreamer(
+                self._processor.tokenizer,
+                skip_prompt=True,
+                skip_special_tokens=True,
+                clean_up_tokenization_spaces=False,
+            )
+            stopped = threading.Event()
+            failures: list[Exception] = []
+            inputs = self.model_inputs(picture, instruction)
+
+            def generate() -> None:
+                try:
+                    with _inference():
+                        self._model.generate(
+                            **inputs,
+                            **self._generation(temperature=0.0),
+                            streamer=streamer,
+                            stopping_criteria=StoppingCriteriaList([_StopWhen(stopped)]),
+                        )
+                except Exception as error:  # noqa: BLE001 - raised again below, for whoever reads the text
+                    failures.append(error)
+                finally:
+                    streamer.on_finalized_text("", stream_end=True)
+
+            worker = threading.Thread(target=generate, name="policy-generate", daemon=True)
+            worker.start()
+            try:
+                yield from (piece for piece in streamer if piece)
+            finally:
+                stopped.set()
+                worker.join()
+            if failures:
+                raise failures[0]
+
+    def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
+        """The greedy completions for pictures and their instructions, generated as one batch, which keeps a GPU busy.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+        """
+        with self._lock, _inference("fewer pictures at once (--batch), a smaller --policy or --device cpu"):
+            inputs = self._batch(asked)
+            sequences = self._model.generate(**inputs, **self._generation(temperature=0.0))
+            return self._decoded(sequences[:, inputs["input_ids"].shape[1] :])
+
+    def sample(
+        self,
+        picture: Picture,
+        instruction: str,
+        n: int,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        grammar: Grammar = Grammar.FULL,
+    ) -> list[str]:
+        """Draw ``n`` completions from one prefill of picture and instruction.
+
+        Args:
+            picture: what to look at.
+            instruction: what to look for.
+            n: number of completions, at least 1.
+            temperature: of the softmax; 0 is greedy.
+            seed: makes the draw repeatable; the caller's random state is left as it was.
+            grammar: the form of answer that is asked for.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+        """
+        if n < 1:
+            raise ValueError(f"sample() draws at least one completion, not {n}")
+        # Of this GPU only: to fork the state of all would occupy each of them.
+        gpus = [self.device] if self.device.type == "cuda" else []
+        seeded = torch.random.fork_rng(gpus) if seed is not None else nullcontext()
+        with self._lock, seeded, _inference():
+            if seed is not None:
+                torch.manual_seed(seed)
+            inputs = self.model_inputs(picture, instruction, grammar)
+            prompt, attention_mask = inputs["input_ids"], inputs["attention_mask"]
+            # All but the last token goes through the model once; the last one starts each completion's own path.
+            per_token = {name: value[:, :-1] for name, value in inputs.items() if value.shape[:2] == prompt.shape}
+            cache = self._model(**{**inputs, **per_token}, use_cache=True, logits_to_keep=1).cache
+            # As many copies of the only one; caches of linear attention know no other way to be repeated.
+            cache.reorder_cache(torch.zeros(n, dtype=torch.long, device=self.device))
+            sequences = self._model.generate(
+                input_ids=prompt.repeat(n, 1),
+                attention_mask=attention_mask.repeat(n, 1),
+                cache=cache,
+                **self._generation(temperature=temperature),
+            )
+            return self._decoded(sequences[:, prompt.shape[1] :])
+
+    def model_inputs(self, picture: Picture, instruction: str, grammar: Grammar = Grammar.FULL) -> Any:
+        """The model's inputs, on its device.
+
+        The picture is resized here and not by the processor, because the frame in which the model speaks must be known.
+        """
+        return self._batch([(picture, instruction)], grammar)
+
+    def _batch(self, asked: Sequence[tuple[Picture, str]], grammar: Grammar = Grammar.FULL) -> Any:
+        """`model_inputs` of several questions, filled up to the longest at the left, where no answer begins."""
+        frames = [self.frame(picture.size) for picture, _ in asked]
+        texts = [
+            self._processor.apply_chat_template(
+                self.dialect.messages(instruction, frame, grammar), tokenize=False, add_generation_prompt=True
+            )
+            for (_, instruction), frame in zip(asked, frames, strict=True)
+        ]
+        pixels = [resize_to_frame(picture.pixels, frame) for (picture, _), frame in zip(asked, frames, strict=True)]
+        options = {"padding": True, "padding_side": "left", "do_resize": False, "return_tensors": "pt"}
+        return self._processor(images=pixels, text=texts, **options).to(self.device)
+
+    def _decoded(self, tokens: torch.Tensor) -> list[str]:
+        """The texts of completions' tokens, int (N, L)."""
+        texts: list[str] = self._processor.batch_decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return texts
+
+    def _generation(self, temperature: float) -> dict[str, Any]:
+        """Arguments of ``generate``; sampling is from the whole distribution, as in GRPO, without top-k or top-p."""
+        length = {"max_new_tokens": self.max_new_tokens}
+        if temperature == 0:
+            return {**length, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        return {**length, "do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
+
+
+class _PacedStreamer(TextIteratorStreamer):
+    """Hands tokens on at most every `READER_SECONDS`.
+
+    A small model makes one in a few milliseconds. A reader that wakes for each would take a core from the next one's
+    matrix products, whose threads wait for the last of them: a twentieth of the time on two cores.
+    """
+
+    def __init__(self, tokenizer: Any, **options: Any) -> None:
+        super().__init__(tokenizer, **options)
+        self._tokens: list[torch.Tensor] = []
+        self._due = 0.0
+
+    def put(self, value: torch.Tensor) -> None:
+        if self.next_tokens_are_prompt:
+            super().put(value)  # type: ignore[no-untyped-call]
+            return
+        self._tokens.append(value)
+        if time.monotonic() >= self._due:
+            self._hand_on()
+
+    def end(self) -> None:
+        self._hand_on()
+        super().end()  # type: ignore[no-untyped-call]
+
+    def _hand_on(self) -> None:
+        if self._tokens:
+            super().put(torch.cat(self._tokens))  # type: ignore[no-untyped-call]
+            self._tokens.clear()
+        self._due = time.monotonic() + READER_SECONDS
+
+
+class _StopWhen(StoppingCriteria):
+    """Ends the generation at the next token once the event is set."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> Any:  # noqa: ARG002
+        return torch.full((input_ids.shape[0],), self._event.is_set(), device=input_ids.device, dtype=torch.bool)
+
+
+def resize_to_frame(pixels: RgbPixels, policy_wh: ImageSize) -> RgbPixels:
+    """``pixels`` at the size ``policy_wh``: area averaging where it shrinks, cubic where it grows."""
+    height, width = pixels.shape[:2]
+    shrinks = policy_wh.width * policy_wh.height < width * height
+    resized = cv2.resize(pixels, policy_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return np.ascontiguousarray(resized, dtype=np.uint8)
+
+
+@contextmanager
+def _inference(instead: str = "a smaller --policy or --device cpu") -> Iterator[None]:
+    """Inference mode, and memory errors in words; ``instead`` needs less."""
+    try:
+        with torch.inference_mode():
+            yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"The policy ran out of GPU memory: use {instead}.") from error

@@ -1,0 +1,98 @@
+"""A policy on disk: its folder, here or from the hub, its card, and in words why it cannot be loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from segr1_app.domain import ModelError
+from segr1_app.files.json_files import read_json
+from segr1_app.language.dialects import SEGR1
+from segr1_app.models.hub import POLICY_WEIGHTS, is_repo_id, policy_on_hub, weights_are_whole
+from segr1_app.settings.config import FULL_POLICY
+
+CARD_FILE = "segr1.json"
+ADAPTER_CONFIG = "adapter_config.json"
+SHARED_OUT = ("pytorch_model_fsdp*", "global_step*")
+"""What FSDP and ZeRO call parts of a policy that is shared out."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCard:
+    """What a policy that was trained by this project says of itself in ``segr1.json``.
+
+    Attributes:
+        instructions: those it was trained on; none for one that takes any.
+        understands: one plain sentence for the page about what it can be asked; empty for one that takes anything.
+        dialect: what it speaks.
+    """
+
+    instructions: tuple[str, ...] = ()
+    understands: str = ""
+    dialect: str = SEGR1.name
+
+
+def read_card(folder: Path) -> PolicyCard | None:
+    """The card in a policy's folder; None where there is none, as for every model that was trained elsewhere.
+
+    Raises:
+        ModelError: when there is one that cannot be read.
+    """
+    path = folder / CARD_FILE
+    if not path.is_file():
+        return None
+    try:
+        card = read_json(path)
+        return PolicyCard(tuple(card["instructions"]), str(card["understands"]), str(card.get("dialect", SEGR1.name)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"'{path}' is not a policy card: it needs 'instructions' and 'understands'.") from error
+
+
+def policy_folder(source: str) -> Path:
+    """The folder in which a policy's files lie; a hub id is downloaded unless it is here.
+
+    Raises:
+        ModelError: when there is none, or the hub does not give them.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        check_whole(folder)
+        return folder
+    if not is_repo_id(source):
+        raise ModelError(
+            f"There is no folder '{source}': give --policy an existing folder or a hub id such as {FULL_POLICY}."
+        )
+    return policy_on_hub(source).fetch()
+
+
+def check_whole(folder: Path) -> None:
+    """See that a folder holds a whole policy; looks for its files and reads none.
+
+    Raises:
+        ModelError: when it does not; the sentence says what it holds instead.
+    """
+    if any(path for pattern in SHARED_OUT for path in folder.glob(pattern)) and not any(folder.glob(POLICY_WEIGHTS)):
+        raise ModelError(
+            f"'{folder}' holds a policy in parts, as FSDP or ZeRO share it out among processes: give a checkpoint that "
+            "was written whole (FULL_STATE_DICT, or zero3_save_16bit_model)."
+        )
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise ModelError(f"'{folder}' holds an adapter without its policy: give the folder 'policy' of its training.")
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"'{folder}' holds no policy: config.json is missing. Give --policy a folder saved by transformers."
+        )
+    if not weights_are_whole(folder, POLICY_WEIGHTS):
+        raise ModelError(f"The policy in '{folder}' is incomplete, files of its weights are missing: get it anew.")
+
+
+def load_failure(source: str, error: Exception) -> str:
+    """One sentence that names what to change when the files of ``source`` are here and cannot be loaded."""
+    if "trust_remote_code" in str(error):
+        return f"{source} needs code of its own, and code from a model is never run here: choose another --policy."
+    if isinstance(error, SafetensorError):
+        return f"The policy in '{source}' cannot be loaded, its weights are damaged: get them anew. ({error})"
+    reason = " ".join(str(error).split())
+    return f"The policy in '{source}' cannot be loaded: {reason}"

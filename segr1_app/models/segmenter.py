@@ -1,0 +1,353 @@
+"""The segmenter: frozen SAM2 (Ravi et al., 2024, arXiv 2408.00714) that turns mask prompts into masks.
+
+Encoding a picture and decoding prompts are apart, so that any number of objects, completions and corrections
+decode against one embedding. Pictures are RGB, masks are bool, and a mask is a pure function of picture and
+prompt: nothing is carried over from an earlier call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from cachetools import LRUCache
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
+from segr1_app.images import Picture
+from segr1_app.models.embeddings import Embedding, EmbeddingFolder
+from segr1_app.models.loading import resolve_device
+from segr1_app.models.segmenter_files import load_segmenter_files
+from segr1_app.models.zoom import Window, prompt_in_window, prompt_window
+
+START_LOGIT = 10.0
+"""How sure a mask that is to be refined is of itself; about as sure as SAM2 is of its own masks."""
+CACHE_BYTES = 256 * 2**20
+"""Memory the embeddings of recent pictures may take; about 16 pictures of sam2.1-large, 300 of the embedded one."""
+
+
+class Segmenter(Protocol):
+    """What the pipeline asks of a segmenter."""
+
+    @property
+    def model_id(self) -> str: ...
+
+    def encode(self, picture: Picture) -> Embedding:
+        """The picture's embedding, from the cache when it was encoded recently."""
+        ...
+
+    def segment(
+        self,
+        picture: Picture,
+        objects: Sequence[ObjectPrompt],
+        *,
+        mask_inputs: Sequence[Mask | None] = (),
+        size: ImageSize | None = None,
+        embedding: Embedding | None = None,
+    ) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order, each as good as it can be made; see `Sam2Segmenter.segment`."""
+        ...
+
+    def decode(
+        self,
+        embedding: Embedding,
+        objects: Sequence[ObjectPrompt],
+        *,
+        mask_inputs: Sequence[Mask | None] = (),
+        size: ImageSize | None = None,
+    ) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order, all from one embedding; see `Sam2Segmenter.decode`."""
+        ...
+
+
+class Sam2Segmenter:
+    """Any ``sam2`` model behind its own image predictor, with an embedding cache.
+
+    Args:
+        model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode.
+        model_id: the name shown to the user.
+        zoom: as of `prompt_window`, for a model that sees little of a whole picture at once; None for one that does not
+            need it.
+        cache_bytes: how much memory cached embeddings may take.
+        embeddings: keeps them on disk, in half precision, when it is given.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        model_id: str,
+        *,
+        zoom: float | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        embeddings: EmbeddingFolder | None = None,
+    ) -> None:
+        with warnings.catch_warnings():
+            # sam2 scripts its transforms, of which torch warns whoever runs the app.
+            warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+            self._predictor = SAM2ImagePredictor(model)
+        side = self.input_side
+        # The predictor assumes 1024 px; the maps of any other size lie at strides 4, 8 and 16 all the same.
+        self._predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]
+        self._model_id, self._zoom = model_id, zoom
+        self._cache: LRUCache[tuple[str, Window | None], Embedding] = LRUCache(
+            cache_bytes, getsizeof=lambda embedding: embedding.nbytes
+        )
+        self._folder = embeddings
+        self._identity = _identity(model) if embeddings else ""
+        # The predictor holds the current picture: one caller at a time.
+        self._lock = threading.Lock()
+        # On a GPU encoding has a stream of its own, so that it runs beside a policy that writes. Made when it is
+        # needed: on ZeroGPU there is no GPU before.
+        self._stream: torch.cuda.Stream | None = None
+
+    @classmethod
+    def load(
+        cls, source: str | Path, *, device: str = "auto", embeddings: EmbeddingFolder | None = None
+    ) -> Sam2Segmenter:
+        """Load a folder or a ``facebook/sam2*`` hub id, which is downloaded unless it is here.
+
+        A folder holds ``config.yaml`` and ``model.safetensors``, or a ``.pt`` file as SAM2's authors name it.
+
+        Args:
+            source: the folder or the id.
+            device: as `resolve_device` understands it.
+            embeddings: keeps them on disk, in half precision, when it is given.
+
+        Raises:
+            ModelError: when there is no such model, its files are damaged or cannot be fetched.
+        """
+        target = resolve_device(device)
+        try:
+            found = load_segmenter_files(source, target)
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{source} does not fit into the memory of {target}: use a smaller --segmenter."
+            ) from error
+        return cls(found.model, found.name, zoom=found.zoom, embeddings=embeddings)
+
+    @property
+    def model_id(self) -> str:
+        return self._model_id
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The sam2 model itself, for measuring."""
+        model: torch.nn.Module = self._predictor.model
+        return model
+
+    @property
+    def input_side(self) -> int:
+        """Side in pixels of the square to which pictures are resized."""
+        return int(self._predictor.model.image_size)
+
+    @property
+    def zoom(self) -> float | None:
+        """How closely this model looks at what a prompt is about; None for not at all."""
+        return self._zoom
+
+    @property
+    def mask_threshold(self) -> float:
+        """The logit above which a pixel is foreground."""
+        return float(self._predictor.mask_threshold)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self._predictor.device)
+
+    def segment(
+        self,
+        picture: Picture,
+        objects: Sequence[ObjectPrompt],
+        *,
+        mask_inputs: Sequence[Mask | None] = (),
+        size: ImageSize | None = None,
+        embedding: Embedding | None = None,
+    ) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order, each from the part of the picture that it is about if this model zooms.
+
+        Args:
+            picture: what is segmented.
+            objects, mask_inputs, size: as of `decode`.
+            embedding: the picture's, for callers that have it: it may have left the cache.
+
+        Raises:
+            ModelError, SegR1Error: as `encode`.
+            ValueError: as `decode`.
+        """
+        _check_mask_inputs(mask_inputs, objects)
+        masks: list[ObjectMask] = []
+        for prompt, start in zip(objects, mask_inputs or [None] * len(objects), strict=True):
+            window = prompt_window(prompt, start, picture.size, self._zoom) if self._zoom else None
+            seen = self._encoded(picture, window) if window else embedding or self.encode(picture)
+            masks += self.decode(seen, [prompt], mask_inputs=[start], size=size)
+        return tuple(masks)
+
+    def encode(self, picture: Picture) -> Embedding:
+        """The picture's embedding, from the cache when it was encoded recently, or from the folder when there is one.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+            SegR1Error: when the folder of embeddings cannot be used.
+        """
+        return self._encoded(picture, None)
+
+    def _encoded(self, picture: Picture, window: Window | None) -> Embedding:
+        with self._lock:
+            embedding = self._cache.get((picture.sha256, window))
+            if embedding is None:
+                # The folder keeps what a training sees again and again: whole pictures.
+                folder = None if window else self._folder
+                embedding = self._from_folder(picture, folder) if folder else self._encode(picture, window)
+                self._keep(picture, embedding)
+            return embedding
+
+    def remember(self, picture: Picture, embedding: Embedding) -> None:
+        """Take a picture's embedding that the same model made elsewhere; it has to lie on this one's device."""
+        with self._lock:
+            self._keep(picture, embedding)
+
+    def _keep(self, picture: Picture, embedding: Embedding) -> None:
+        if embedding.nbytes <= self._cache.maxsize:
+            self._cache[picture.sha256, embedding.window] = embedding
+
+    def _from_folder(self, picture: Picture, folder: EmbeddingFolder) -> Embedding:
+        kept = folder.read(self._identity, picture, self.device)
+        return kept or folder.keep(self._identity, picture, self._encode(picture))
+
+    def _encode(self, picture: Picture, window: Window | None = None) -> Embedding:
+        left, top, width, height = window or (0, 0, *picture.size)
+        with _inference(self.device), self._own_stream():
+            # A copy, because torch warns of arrays that must not be written to.
+            self._predictor.set_image(picture.pixels[top : top + height, left : left + width].copy())
+        features = self._predictor._features
+        self._predictor.reset_predictor()
+        return Embedding(features["image_embed"], tuple(features["high_res_feats"]), picture.size, window)
+
+    def decode(
+        self,
+        embedding: Embedding,
+        objects: Sequence[ObjectPrompt],
+        *,
+        mask_inputs: Sequence[Mask | None] = (),
+        size: ImageSize | None = None,
+    ) -> tuple[ObjectMask, ...]:
+        """One mask per prompt, in order; none has anything outside the embedding's window.
+
+        An object without box, points and start has nothing to go by: its mask is empty and its confidence 0.
+
+        Args:
+            embedding: the picture, or the part of it that is looked at.
+            objects: the prompts, in the frame ``embedding.image_size``.
+            mask_inputs: for each prompt the mask it refines, SAM2's mask input: bool (height, width) of any size that
+                shows the whole picture, or None. Empty for none at all.
+            size: width and height of the masks; by default those of the picture. Smaller ones are quicker to make.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+            ValueError: when there are mask inputs, but not one per object.
+        """
+        _check_mask_inputs(mask_inputs, objects)
+        whole, frame = embedding.image_size, size or embedding.image_size
+        window = embedding.window or Window(0, 0, *whole)
+        # Where the window lies in the masks.
+        part = window.rescaled(from_wh=whole, to_wh=frame)
+        prompts = [prompt_in_window(prompt, window, part.size) for prompt in objects]
+        seen = [start if start is None else _part_of(start, window, whole) for start in mask_inputs]
+        with self._lock:
+            predictor = self._predictor
+            predictor._features = {"image_embed": embedding.image_embed, "high_res_feats": list(embedding.high_res)}
+            # The predictor knows of the original only this size: prompts and masks are in its frame.
+            predictor._orig_hw = [(part.height, part.width)]
+            predictor._is_image_set = True
+            try:
+                with _inference(self.device):
+                    found = [
+                        self._decode_one(prompt, start, part.size)
+                        for prompt, start in zip(prompts, seen or [None] * len(prompts), strict=True)
+                    ]
+            finally:
+                predictor.reset_predictor()
+        return tuple(found) if part.size == frame else tuple(_laid_out(each, part, frame) for each in found)
+
+    @contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        """The stream of encoding; what was made on it can be used on any other afterwards."""
+        if self.device.type != "cuda":
+            yield
+            return
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(self.device)
+        self._stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self._stream):
+            yield
+        self._stream.synchronize()
+
+    def _decode_one(self, prompt: ObjectPrompt, start: Mask | None, frame: ImageSize) -> ObjectMask:
+        if prompt.box is None and not prompt.points and start is None:
+            return ObjectMask(np.zeros((frame.height, frame.width), dtype=bool), 0.0)
+        logits, confidences, _ = self._predictor.predict(
+            point_coords=np.array([(p.x, p.y) for p in prompt.points], dtype=np.float32) if prompt.points else None,
+            point_labels=np.array([p.label for p in prompt.points], dtype=np.int32) if prompt.points else None,
+            box=np.array(prompt.box.xyxy, dtype=np.float32) if prompt.box else None,
+            mask_input=None if start is None else self._mask_input(start),
+            multimask_output=False,
+            # The predictor's own masks are numbers, too: of megapixels, most of its time goes into making them.
+            return_logits=True,
+        )
+        return ObjectMask(logits[0] > self._predictor.mask_threshold, float(confidences[0]))
+
+    def _mask_input(self, start: Mask) -> npt.NDArray[np.float32]:
+        """A mask as the logits, float32 (1, S/4, S/4), that an earlier answer of the model would have been."""
+        side = self.input_side // 4
+        # By area: a thin part of a large mask stays what it is a part of a coarse one.
+        covered = cv2.resize(start.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+        return ((2 * covered - 1) * START_LOGIT)[np.newaxis]
+
+
+def _check_mask_inputs(mask_inputs: Sequence[Mask | None], objects: Sequence[ObjectPrompt]) -> None:
+    if mask_inputs and len(mask_inputs) != len(objects):
+        raise ValueError(f"{len(mask_inputs)} mask inputs were given for {len(objects)} objects")
+
+
+def _part_of(mask: Mask, window: Window, image_wh: ImageSize) -> Mask:
+    """What a mask of any size, which shows a whole picture of ``image_wh``, shows of a window of it."""
+    left, top, width, height = window.rescaled(from_wh=image_wh, to_wh=ImageSize(*mask.shape[::-1]))
+    return mask[top : top + height, left : left + width]
+
+
+def _laid_out(found: ObjectMask, part: Window, frame: ImageSize) -> ObjectMask:
+    """The mask of a part of a frame as one of the whole of it."""
+    whole = np.zeros((frame.height, frame.width), dtype=bool)
+    whole[part.top : part.top + part.height, part.left : part.left + part.width] = found.mask
+    return ObjectMask(whole, found.confidence)
+
+
+def _identity(model: torch.nn.Module) -> str:
+    """What tells a segmenter's embeddings from every other one's: SHA-256, in hex, of its weights as they are in
+    memory (a hub id does not tell which revision they are), its input side, and the kind of device, whose number format
+    they are made in.
+    """
+    digest = hashlib.sha256(f"{model.image_size}:{next(model.parameters()).device.type}".encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _inference(device: torch.device) -> Iterator[None]:
+    """Inference mode, bfloat16 where SAM2 was meant to run in it (a GPU), and memory errors in words."""
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError("The segmenter ran out of GPU memory: use a smaller --segmenter or --device cpu.") from error

@@ -1,0 +1,95 @@
+"""Segmenters as they lie on disk and on the hub: folders of this project, and the checkpoints of SAM2's authors."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
+
+from segr1_app.domain import ModelError
+from segr1_app.models.hub import segmenter_on_hub
+from segr1_app.models.loading import model_name
+
+CONFIG_FILE = "config.yaml"
+WEIGHTS_FILE = "model.safetensors"
+
+
+class SegmenterFiles(NamedTuple):
+    """What was read.
+
+    Attributes:
+        model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode, on its device.
+        name: to be shown.
+        zoom: how closely the model is to look at what a prompt is about, as of `prompt_window`; None for not at all.
+    """
+
+    model: torch.nn.Module
+    name: str
+    zoom: float | None = None
+
+
+def load_segmenter_files(source: str | Path, device: torch.device) -> SegmenterFiles:
+    """Read a folder or a ``facebook/sam2*`` hub id, which is downloaded unless it is here.
+
+    Raises:
+        ModelError: when there is no such model, its files are damaged or cannot be fetched.
+        torch.OutOfMemoryError: when it does not fit into the device's memory.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        return _from_folder(folder, device)
+    if str(source) in HF_MODEL_ID_TO_FILENAMES:
+        return _from_hub(str(source), device)
+    known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
+    raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
+
+
+def _from_folder(folder: Path, device: torch.device) -> SegmenterFiles:
+    name = model_name(folder)
+    for config_name, weights in HF_MODEL_ID_TO_FILENAMES.values():
+        if (folder / weights).is_file():
+            return SegmenterFiles(_from_checkpoint(config_name, folder / weights, device), name)
+    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"'{folder}' holds no segmenter: {' and '.join(missing)} missing. A segmenter folder holds {CONFIG_FILE} "
+            f"and {WEIGHTS_FILE}, as train.scratch.segmenter writes them, or a .pt file of SAM2 under its own name."
+        )
+    config = OmegaConf.load(folder / CONFIG_FILE)
+    model: torch.nn.Module = instantiate(config.model, _recursive_=True)
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(
+            f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}"
+        ) from error
+    return SegmenterFiles(model.to(device).eval(), name, float(config.zoom) if "zoom" in config else None)
+
+
+def _from_hub(repo_id: str, device: torch.device) -> SegmenterFiles:
+    config_name, weights = HF_MODEL_ID_TO_FILENAMES[repo_id]
+    file = segmenter_on_hub(repo_id).fetch() / weights
+    if not file.is_file():
+        raise ModelError(
+            f"The repository {repo_id} holds no {weights}: give --segmenter another name or a model folder."
+        )
+    return SegmenterFiles(_from_checkpoint(config_name, file, device), repo_id)
+
+
+def _from_checkpoint(config_name: str, file: Path, device: torch.device) -> torch.nn.Module:
+    """A model of one of the sam2 package's own configurations, with weights as its authors give them out."""
+    try:
+        # Reads with weights_only=True, so that no file can bring code along.
+        model: torch.nn.Module = build_sam2(config_name, str(file), device=str(device))
+    except torch.OutOfMemoryError:
+        raise
+    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
+        raise ModelError(f"The weights in '{file}' are damaged: delete them and start again.") from error
+    return model

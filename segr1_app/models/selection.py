@@ -1,0 +1,109 @@
+"""Which models run where none are named: the full pair where it can run at once, else the embedded one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from segr1_app.domain import ModelError
+from segr1_app.models.hub import HubModel, policy_on_hub, segmenter_on_hub
+from segr1_app.settings.config import AUTO, DEFAULT_POLICY, DEFAULT_SEGMENTER, FULL_POLICY, FULL_SEGMENTER, Settings
+
+POLICY: Final = policy_on_hub(FULL_POLICY)
+SEGMENTER: Final = segmenter_on_hub(FULL_SEGMENTER)
+FULL_MODELS: Final = (POLICY, SEGMENTER)
+FULL_MEMORY: Final = {POLICY: 11e9, SEGMENTER: 3e9}
+"""Bytes of GPU memory for each at work: 7.5 GB and 0.9 GB of weights, a picture's activations and cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Models that were chosen.
+
+    Attributes:
+        settings: names both.
+        reason: why these, in a sentence; empty where somebody named them.
+        open: the full models of which nobody said whether to use them or others.
+        missing: whether they were passed over because they are not downloaded.
+    """
+
+    settings: Settings
+    reason: str = ""
+    open: tuple[HubModel, ...] = ()
+    missing: bool = False
+
+    def lack(self) -> str:
+        """Why the full models that were open cannot run here, as the end of a sentence; empty when they can."""
+        return gpu_lack(self.settings.device, sum(FULL_MEMORY[model] for model in self.open))
+
+
+def choose_models(settings: Settings) -> Choice:
+    """Name the models that ``settings`` leave open: the full ones where they can run at once, else the embedded ones.
+
+    For that all of their files have to be on this machine, and a GPU with `FULL_MEMORY` free. Torch, which takes
+    seconds to import, is asked for the GPU only where the files are there.
+    """
+    given = {POLICY: settings.policy, SEGMENTER: settings.segmenter}
+    left = tuple(model for model in FULL_MODELS if given[model] == AUTO)
+    if not left:
+        return Choice(settings)
+    if settings.models != AUTO:
+        return Choice(_filled(settings, full=settings.models == "full"))
+    choice = Choice(_filled(settings, full=False), open=left)
+    if not all(model.cached() for model in left):
+        return replace(choice, reason=embedded_because(left, "the full weights are not downloaded"), missing=True)
+    if lack := choice.lack():
+        return replace(choice, reason=embedded_because(left, lack))
+    return Choice(_filled(settings, full=True), f"The full {_who(left)}: weights and a GPU for them are here.", left)
+
+
+def embedded_because(left: tuple[HubModel, ...], lack: str) -> str:
+    """The sentence that says why embedded models run in place of full ones.
+
+    Args:
+        left: the full ones.
+        lack: the end of the sentence.
+    """
+    return f"The embedded {_who(left)}, because {lack}."
+
+
+def _who(models: tuple[HubModel, ...]) -> str:
+    return "models run" if len(models) > 1 else f"{models[0].option.removeprefix('--')} runs"
+
+
+def gpu_lack(device: str, needed: float) -> str:
+    """Why full models cannot run on a device, as the end of a sentence; empty when they can.
+
+    Args:
+        device: as `resolve_device` understands it.
+        needed: bytes of its memory.
+    """
+    from segr1_app.models.loading import free_memory, resolve_device  # noqa: PLC0415 - torch takes seconds to import
+
+    try:
+        found = resolve_device(device)
+    except ModelError:
+        return f"there is no {device} for the full weights"
+    if found.type != "cuda":
+        return (
+            "there is no GPU for the full weights" if device == AUTO else f"the full weights need a GPU, not {device}"
+        )
+    free = free_memory(found)
+    if free < needed:
+        return f"the full weights need {needed / 1e9:.0f} GB of GPU memory, and {free / 1e9:.1f} GB are free"
+    return ""
+
+
+def embedded_pair(settings: Settings) -> Settings:
+    """The same settings with the models that need nothing."""
+    return replace(settings, policy=str(DEFAULT_POLICY), segmenter=str(DEFAULT_SEGMENTER), dialect=AUTO)
+
+
+def _filled(settings: Settings, *, full: bool) -> Settings:
+    policy = FULL_POLICY if full else str(DEFAULT_POLICY)
+    segmenter = FULL_SEGMENTER if full else str(DEFAULT_SEGMENTER)
+    return replace(
+        settings,
+        policy=policy if settings.policy == AUTO else settings.policy,
+        segmenter=segmenter if settings.segmenter == AUTO else settings.segmenter,
+    )

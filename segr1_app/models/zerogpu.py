@@ -1,0 +1,82 @@
+"""ZeroGPU: a Space that has a GPU only while one function runs, in a process that is forked for it.
+
+What needs the GPU, the policy's text and the picture's embedding, is one such function. What it yields comes back
+pickled, the embedding as CPU tensors: prompts and clicks are decoded by a copy of the segmenter on the CPU, and cost no
+GPU quota. Anywhere else none of this is in use, and the ``spaces`` package is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+import cv2
+import torch
+
+from segr1_app.domain import ModelError, Prediction, SegR1Error
+from segr1_app.images import Picture
+from segr1_app.models.pipeline import EncodedAnswer, Pipeline
+from segr1_app.models.segmenter import Sam2Segmenter
+
+GPU_SECONDS: Final = 60
+"""How long an answer may have the GPU; what it leaves of it costs nothing."""
+
+Border = Callable[[Picture, str], Iterator[str | EncodedAnswer | SegR1Error]]
+"""`Pipeline.look` in another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroPipeline(Pipeline):
+    """A pipeline that looks at pictures on a borrowed GPU.
+
+    Attributes:
+        policy: tells frame and dialect, and is not run in this process.
+        segmenter: on the CPU; gets the embeddings that were made on the GPU.
+        border: what borrows the GPU.
+        refusal: what ``border`` raises when none is lent, or when it is taken back.
+    """
+
+    segmenter: Sam2Segmenter
+    border: Border
+    refusal: type[Exception]
+
+    def look(self, picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer]:
+        try:
+            for part in self.border(picture, instruction):
+                if isinstance(part, SegR1Error):
+                    raise part
+                if isinstance(part, EncodedAnswer):
+                    self.segmenter.remember(picture, part.embedding)
+                yield part
+        except self.refusal as error:
+            raise ModelError(f"ZeroGPU lends no GPU for this: {error}") from error
+
+    def run_together(self, asked: Sequence[tuple[Picture, str]]) -> list[Prediction]:
+        return [self.run(picture, instruction) for picture, instruction in asked]
+
+
+def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter, refusal: type[Exception]) -> ZeroPipeline:
+    """The same pipeline, run on a borrowed GPU.
+
+    Args:
+        pipeline: of models on the GPU, which ZeroGPU moves there when it lends one.
+        segmenter: the same one on the CPU.
+        refusal: what the ``spaces`` package raises when there is no GPU to lend; its text is for the visitor.
+    """
+
+    # A function of its own for every pipeline: a process that was forked keeps the models that were there then.
+    def look(picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer | SegR1Error]:
+        # A forked process has none of the threads that its parent computed with, and would wait for them for ever.
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        try:
+            for part in pipeline.look(picture, instruction):
+                yield EncodedAnswer(part.embedding.on_cpu(), part.seconds) if isinstance(part, EncodedAnswer) else part
+        except SegR1Error as error:
+            # Of an exception that is raised only the name of its class would come back.
+            yield error
+
+    border: Border = import_module("spaces").GPU(look, duration=GPU_SECONDS)
+    return ZeroPipeline(pipeline.policy, segmenter, border, refusal)

@@ -1,0 +1,125 @@
+"""The people of a private server: names, roles and password hashes in one JSON file.
+
+A password is kept as scrypt's hash of it (RFC 7914) with a salt of its own: the file alone signs nobody in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from segr1_app.domain import SettingsError
+from segr1_app.files.json_files import write_json
+from segr1_app.settings.roles import Role
+
+# As the OWASP cheat sheet on password storage has it for little memory: 32 MiB and a few tenths of a second a guess.
+COST: Final = 2**15
+BLOCK: Final = 8
+TURNS: Final = 3
+MEMORY: Final = 2 * 128 * BLOCK * COST
+"""Most bytes that a hash may take; it takes half of them."""
+SHORTEST: Final = 10
+"""Fewest characters of a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who can sign in: role, and salt and hash of the password, both in hex."""
+
+    role: Role
+    salt: str
+    hash: str
+
+
+_NOBODY: Final = Account(Role.READER, "00" * 16, "00" * 64)
+
+
+class People:
+    """A file of accounts, read anew whenever it was changed: whoever is added need not wait for a restart.
+
+    Args:
+        file: the file; none yet is nobody yet.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read_at: int | None = None
+        self._accounts: dict[str, Account] = {}
+
+    def accounts(self) -> dict[str, Account]:
+        """Everybody, by name.
+
+        Raises:
+            SettingsError: when the file cannot be read or is none of these.
+        """
+        try:
+            changed = self._file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise SettingsError(f"The file of people '{self._file}' cannot be read: {error}.") from error
+        if changed != self._read_at:
+            try:
+                content = json.loads(self._file.read_text(encoding="utf-8"))
+                self._accounts = {
+                    name: Account(Role(entry["role"]), entry["salt"], entry["hash"]) for name, entry in content.items()
+                }
+            except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+                raise SettingsError(
+                    f"'{self._file}' is no file of people ({error}): make one with "
+                    "'python -m segr1_app people add NAME --role ROLE'."
+                ) from error
+            self._read_at = changed
+        return self._accounts
+
+    def check(self, name: str, password: str) -> bool:
+        """Whether a password is the one of this name; it takes as long for a name that nobody has."""
+        account = self.accounts().get(name)
+        known = account or _NOBODY
+        right = hmac.compare_digest(_hash(password, bytes.fromhex(known.salt)), known.hash)
+        return right and account is not None
+
+    def role_of(self, name: str) -> Role:
+        """Somebody's role; whoever was removed since they signed in is a reader."""
+        account = self.accounts().get(name)
+        return account.role if account else Role.READER
+
+    def put(self, name: str, role: Role, password: str) -> None:
+        """Add a person, or give one another role and password.
+
+        Raises:
+            SettingsError: when the name or the password cannot be used, or the file cannot be written.
+        """
+        if not name or name != " ".join(name.split()) or len(name) > 200:
+            raise SettingsError("A name has 1 to 200 characters, and no spaces at its ends or two in a row.")
+        if len(password) < SHORTEST:
+            raise SettingsError(f"The password has {len(password)} characters; choose one of {SHORTEST} or more.")
+        salt = secrets.token_bytes(16)
+        self._write({**self.accounts(), name: Account(role, salt.hex(), _hash(password, salt))})
+
+    def remove(self, name: str) -> None:
+        """Take a person's account away; what they annotated stays.
+
+        Raises:
+            SettingsError: when there is nobody of that name, or the file cannot be written.
+        """
+        left = dict(self.accounts())
+        if left.pop(name, None) is None:
+            raise SettingsError(f"There is nobody called '{name}' in '{self._file}'.")
+        self._write(left)
+
+    def _write(self, accounts: dict[str, Account]) -> None:
+        try:
+            content = {name: asdict(account) for name, account in sorted(accounts.items())}
+            write_json(self._file, content, private=True)
+        except OSError as error:
+            raise SettingsError(f"The file of people '{self._file}' cannot be written: {error}.") from error
+
+
+def _hash(password: str, salt: bytes) -> str:
+    return hashlib.scrypt(password.encode(), salt=salt, n=COST, r=BLOCK, p=TURNS, maxmem=MEMORY, dklen=64).hex()

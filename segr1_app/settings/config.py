@@ -1,0 +1,257 @@
+"""Settings of a run, read once from command-line arguments whose defaults are ``SEGR1_*`` environment variables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segr1_app.domain import SettingsError
+from segr1_app.settings.promotion import promoted_policy
+from segr1_app.settings.roles import Role
+from segr1_app.settings.space import Space
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+DEFAULT_POLICY = ASSETS / "models" / "policy"
+DEFAULT_SEGMENTER = ASSETS / "models" / "segmenter"
+FULL_POLICY = "geshang/Seg-R1-3B"
+FULL_SEGMENTER = "facebook/sam2.1-hiera-large"
+DEFAULT_HOME = Path(".segr1")
+DEFAULT_PORT = 7860
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+AUTO = "auto"
+MODELS = ("auto", "embedded", "full")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+ATTENTIONS = ("auto", "sdpa", "flash_attention_2", "eager")
+DIALECTS = ("auto", "segr1", "qwen2.5-vl", "qwen3-vl")
+VISITORS = tuple(role.value for role in Role if role is not Role.ADMIN)
+LOGS = ("text", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a process was asked to run with.
+
+    Attributes:
+        home: the one data folder: database, pictures and runs.
+        models: the pair that is used where policy or segmenter are "auto": "embedded", "full", or "auto", the full one
+            where it can run at once.
+        policy: a folder or a hub id of a transformers image-text-to-text model, or "auto": that of the pair.
+        segmenter: a folder or a hub id of a sam2 model, or "auto": that of the pair.
+        device: a torch device such as "cpu" or "cuda:1", or "auto": the GPU when there is one.
+        dtype: the policy's number format, or "auto": bfloat16 on a GPU, float32 elsewhere.
+        attention: the policy's attention kernel, or "auto": flash-attention when installed on a GPU, else SDPA.
+        dialect: what the policy speaks, a name of `segr1_app.language.dialects.DIALECTS`, or "auto": what it was
+            taught.
+        host, port, share: where the page is served, and whether gradio opens a public link to it.
+        admin: whether whoever opens the page may do everything, wherever they are.
+        auth: a file of people who sign in with a password; None where nobody needs to.
+        anonymous: the role of whoever opens the page from another machine and did not sign in.
+        dataset: where the annotations are synced to: OWNER/NAME on the model hub, or a folder; None for nowhere.
+        sync_seconds: from one sync to the next.
+        log: how to log: "text" for people, "json" for machines.
+    """
+
+    home: Path = DEFAULT_HOME
+    models: str = AUTO
+    policy: str = AUTO
+    segmenter: str = AUTO
+    device: str = "auto"
+    dtype: str = "auto"
+    attention: str = "auto"
+    dialect: str = "auto"
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    share: bool = False
+    admin: bool = False
+    auth: Path | None = None
+    anonymous: str = Role.READER.value
+    dataset: str | None = None
+    sync_seconds: float = 60.0
+    log: str = "text"
+
+    @property
+    def offers_training(self) -> bool:
+        """Whether everybody may do everything: on request, or when nobody but this machine can open the page."""
+        return self.admin or (self.auth is None and self.local)
+
+    @property
+    def local(self) -> bool:
+        """Whether nobody but this machine can open the page."""
+        return self.host in LOOPBACK and not self.share
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> Settings:
+        """The settings among parsed ``arguments``; what a command did not ask for keeps its default.
+
+        Raises:
+            SettingsError: for a port outside 1-65535, a home that is a file, or a number format or an attention that
+                there is not; for --admin beside --auth.
+        """
+        given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
+        if "policy" in given and given["policy"] is None:
+            given["policy"] = ("home" in given and promoted_policy(given["home"])) or AUTO
+        settings = cls(**given)
+        if not 1 <= settings.port <= 65535:
+            raise SettingsError(f"--port {settings.port} is not a port; choose a number from 1 to 65535.")
+        if settings.sync_seconds <= 0:
+            raise SettingsError(f"--sync-seconds {settings.sync_seconds} is no time to wait; choose 1 or more.")
+        if settings.admin and settings.auth is not None:
+            raise SettingsError("--admin lets everybody do everything, --auth asks who they are: give one of them.")
+        for name, known in (
+            ("models", MODELS),
+            ("dtype", DTYPES),
+            ("attention", ATTENTIONS),
+            ("dialect", DIALECTS),
+            ("anonymous", VISITORS),
+            ("log", LOGS),
+        ):
+            # argparse checks what is given as an argument, but not what comes from the environment.
+            if getattr(settings, name) not in known:
+                raise SettingsError(f"--{name} {getattr(settings, name)} is none of {', '.join(known)}.")
+        if settings.home.exists() and not settings.home.is_dir():
+            raise SettingsError(f"--home {settings.home} is a file; name a folder (it is made when missing).")
+        return settings
+
+
+def add_home_argument(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare the data folder, for every command that keeps something there.
+
+    A Space's code may not be written to, and its disk is lost now and then in any case.
+    """
+    usual = Path(tempfile.gettempdir(), "segr1") if Space.from_environ(environ) else DEFAULT_HOME
+    parser.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        default=Path(environ.get("SEGR1_HOME", usual)),
+        help="data folder for database, pictures and runs (SEGR1_HOME; default: %(default)s)",
+    )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare what every command that runs models takes: which models, and how to run them."""
+    group = parser.add_argument_group("models")
+    group.add_argument(
+        "--models",
+        choices=MODELS,
+        default=environ.get("SEGR1_MODELS", AUTO),
+        help=f"the pair to use where none is named: embedded, full ({FULL_POLICY} and {FULL_SEGMENTER}), or auto, the "
+        "full one when it is downloaded and there is a GPU for it (SEGR1_MODELS; default: %(default)s)",
+    )
+    group.add_argument(
+        "--policy",
+        metavar="ID|DIR",
+        default=environ.get("SEGR1_POLICY"),
+        help="policy: a model folder or a hub id such as geshang/Seg-R1-3B (SEGR1_POLICY; default: the one that was "
+        "promoted in --home, else that of --models)",
+    )
+    group.add_argument(
+        "--segmenter",
+        metavar="ID|DIR",
+        default=environ.get("SEGR1_SEGMENTER", AUTO),
+        help="segmenter: a model folder or a hub id such as facebook/sam2.1-hiera-large "
+        "(SEGR1_SEGMENTER; default: that of --models)",
+    )
+    group.add_argument(
+        "--device",
+        default=environ.get("SEGR1_DEVICE", "auto"),
+        help="torch device, e.g. cpu or cuda:0 (SEGR1_DEVICE; default: the GPU when there is one)",
+    )
+    group.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=environ.get("SEGR1_DTYPE", "auto"),
+        help="number format of the policy (SEGR1_DTYPE; default: bfloat16 on a GPU, else float32)",
+    )
+    group.add_argument(
+        "--attention",
+        choices=ATTENTIONS,
+        default=environ.get("SEGR1_ATTENTION", "auto"),
+        help="attention of the policy (SEGR1_ATTENTION; default: flash-attention when installed, else sdpa)",
+    )
+    group.add_argument(
+        "--dialect",
+        choices=DIALECTS,
+        default=environ.get("SEGR1_DIALECT", "auto"),
+        help="how the policy is asked and its answer read (SEGR1_DIALECT; default: as its own configuration says)",
+    )
+
+
+def add_auth_argument(parser: argparse._ActionsContainer, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare the file of people, for the page and for the command that fills it."""
+    parser.add_argument(
+        "--auth",
+        type=Path,
+        metavar="FILE",
+        default=environ.get("SEGR1_AUTH"),
+        help="file of the people who sign in with a password; 'python -m segr1_app people add' fills it (SEGR1_AUTH; "
+        "default: none)",
+    )
+
+
+def add_dataset_argument(parser: argparse._ActionsContainer, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare where the annotations are synced to."""
+    parser.add_argument(
+        "--dataset",
+        metavar="OWNER/NAME|DIR",
+        default=environ.get("SEGR1_DATASET"),
+        help="keep a copy of the annotations in this private dataset of the model hub, or in a folder, one that begins "
+        "with / or ., and bring back what is there (SEGR1_DATASET; default: none)",
+    )
+
+
+def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare where the page is served, and to whom; a Space says by its variables where it wants it."""
+    space = Space.from_environ(environ)
+    host = environ.get("GRADIO_SERVER_NAME", "0.0.0.0") if space else "127.0.0.1"
+    port = environ.get("GRADIO_SERVER_PORT", str(DEFAULT_PORT)) if space else str(DEFAULT_PORT)
+    group = parser.add_argument_group("server")
+    group.add_argument(
+        "--host",
+        default=environ.get("SEGR1_HOST", host),
+        help="address to listen on; 0.0.0.0 for every network of this machine (SEGR1_HOST; default: %(default)s)",
+    )
+    group.add_argument(
+        "--port",
+        type=int,
+        default=environ.get("SEGR1_PORT", port),
+        help="port to listen on (SEGR1_PORT; default: %(default)s)",
+    )
+    group.add_argument(
+        "--share", action="store_true", help="also open a public link through gradio's relay (default: off)"
+    )
+    group.add_argument(
+        "--log",
+        choices=LOGS,
+        default=environ.get("SEGR1_LOG", "json" if space else "text"),
+        help="how to log; json writes a line for each event (SEGR1_LOG; default: %(default)s)",
+    )
+    add_dataset_argument(group, environ)
+    group.add_argument(
+        "--sync-seconds",
+        type=float,
+        metavar="S",
+        default=environ.get("SEGR1_SYNC_SECONDS", "60"),
+        help="how often the dataset gets what is new; the hub takes some 120 commits an hour (SEGR1_SYNC_SECONDS; "
+        "default: %(default)s)",
+    )
+    people = parser.add_argument_group("people")
+    add_auth_argument(people, environ)
+    people.add_argument(
+        "--anonymous",
+        choices=VISITORS,
+        default=environ.get("SEGR1_ANONYMOUS", Role.READER.value),
+        help="what people may do who open the page from another machine and did not sign in (SEGR1_ANONYMOUS; default: "
+        "%(default)s)",
+    )
+    people.add_argument(
+        "--admin",
+        action="store_true",
+        help="let everybody who opens the page do everything, also train and promote policies (default: only where no "
+        "other machine can open it)",
+    )

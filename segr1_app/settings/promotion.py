@@ -1,0 +1,50 @@
+"""Which policy a data folder works with, when nobody names one: the embedded one until a trained one is promoted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segr1_app.domain import SettingsError
+from segr1_app.files.json_files import read_json, write_json
+
+PROMOTED_FILE = "promoted.json"
+
+
+def promoted_policy(home: Path) -> str | None:
+    """The folder of the policy that was promoted last; None when none is.
+
+    Raises:
+        SettingsError: when the file that says so cannot be read.
+    """
+    history = _history(home)
+    return history[-1] if history else None
+
+
+def promote(home: Path, policy: str) -> None:
+    """Work with this policy from now on."""
+    write_json(home / PROMOTED_FILE, [*_history(home), policy])
+
+
+def go_back(home: Path) -> None:
+    """Work with the policy that was there before the last promotion.
+
+    Raises:
+        SettingsError: when there was none.
+    """
+    history = _history(home)
+    if not history:
+        raise SettingsError("There is nothing to go back to: no policy was promoted.")
+    write_json(home / PROMOTED_FILE, history[:-1])
+
+
+def _history(home: Path) -> list[str]:
+    path = home / PROMOTED_FILE
+    if not path.is_file():
+        return []
+    try:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"'{path}' cannot be read: mend or remove it. ({error})") from error
+    if not isinstance(content, list) or not all(isinstance(entry, str) for entry in content):
+        raise SettingsError(f"'{path}' is not a list of policy folders: mend or remove it.")
+    return content

@@ -1,0 +1,222 @@
+"""What the server does for a canvas: masks for every edit, at once, and files when it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segr1_app.domain import ImageSize, Mask, ObjectMask, Prediction, SegR1Error
+from segr1_app.geometry import compose_layers, encode_rle, resize_nearest
+from segr1_app.images import Picture
+from segr1_app.models.host import ModelHost
+from segr1_app.studio.edits import MAX_NAME, EditedObject, read_objects
+from segr1_app.studio.output_folders import new_downloads
+from segr1_app.studio.previews import live_size
+from segr1_app.studio.recording import Corrected, RunKeeper
+from segr1_app.studio.reward_preview import live_reward, same_prompts
+from segr1_app.studio.sessions import CanvasSessions
+
+
+class CanvasHandlers:
+    """Answers a canvas; its calls bypass gradio's queue, because a click must not wait for somebody's run.
+
+    An error of the domain is part of the answer, under "failure", as one sentence.
+
+    Args:
+        models: make the masks.
+        cache: an existing folder for downloads, from which gradio serves files.
+        sessions: what is on the canvases.
+        keeper: keeps what is saved.
+    """
+
+    def __init__(self, models: ModelHost, cache: Path, sessions: CanvasSessions, keeper: RunKeeper) -> None:
+        self._keeper = keeper
+        self._models = models
+        self._cache = cache.resolve()
+        self._sessions = sessions
+
+    def decode(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Masks for a state of the canvas, at the size of the canvas.
+
+        Args:
+            question: {"rev", "picture", "objects", "exact"}; see ``static/canvas/view.js`` and `segment`.
+
+        Returns:
+            {"rev", "masks", "reward"} as of `segment`, or {"rev", "failure"}.
+        """
+        # Whatever they are: both are checked where they are read.
+        picture: Any = question.get("picture")
+        objects: Any = question.get("objects")
+        try:
+            answer = self.segment(picture, objects, exact=bool(question.get("exact")))
+        except SegR1Error as error:
+            return {"rev": question.get("rev"), "failure": str(error)}
+        return {"rev": question.get("rev"), **answer}
+
+    def segment(self, picture: str, objects: list[dict[str, Any]], exact: bool = False) -> dict[str, Any]:
+        """Make masks of prompts, at the size of a canvas, and say what training would pay for them; nothing is saved.
+
+        Args:
+            picture: the "key" of a canvas, as `next_task` and `run` give it.
+            objects: what is on it: [{"box", "points", "name", "strokes", "start"}], in the picture's pixels.
+            exact: whether masks of the picture's own size are scored, which takes longer for a large one.
+
+        Returns:
+            {"masks": [{"rle", "confidence"}], one per object, without what is painted on it; "rle" is None where there
+            is none, "reward": {"format", "iou", "s_measure", "total", "text", "exact"}}; "exact" tells whether the
+            masks that were scored are of the picture's own size.
+
+        Raises:
+            SegR1Error: when there can be none.
+        """
+        session = self._sessions.get(picture)
+        size = session.picture.size
+        edited = read_objects(objects, size)
+        live = live_size(size)
+        scored = size if exact else live
+        masks = self._segment(session.picture, edited, scored, [each.start_mask() for each in edited])
+        shown = [found.mask if scored == live else resize_nearest(found.mask, live) for found in masks]
+        return {
+            "masks": [
+                {"rle": encode_rle(mask) if mask.any() else None, "confidence": round(found.confidence, 4)}
+                for mask, found in zip(shown, masks, strict=True)
+            ],
+            "reward": {**live_reward(session, edited, masks), "exact": scored == size},
+        }
+
+    def save(self, question: dict[str, Any], *, keep: bool = True, name: str = "") -> dict[str, Any]:
+        """Make the full-size masks of a state of the canvas, keep them as an annotation, and make files of them.
+
+        Args:
+            question: {"picture", "objects", "annotator"}, the annotator being a name or missing.
+            keep: whether they are kept as an annotation, too.
+            name: who saves, in place of what the question says; empty where that is not known.
+
+        Returns:
+            {"message", "files": [{"label", "path", "name"}]}, or {"failure"}.
+        """
+        annotator = name or str(question.get("annotator") or "")[:MAX_NAME]
+        picture: Any = question.get("picture")
+        objects: Any = question.get("objects")
+        try:
+            return self._save(picture, objects, annotator, keep=keep)
+        except SegR1Error as error:
+            return {"failure": str(error)}
+
+    def save_run(self, picture: str, objects: list[dict[str, Any]], annotator: str = "") -> dict[str, Any]:
+        """Keep what is on the canvas of a run as an annotation, and make files of its full-size masks.
+
+        Args:
+            picture: the "key" of its canvas, as `run` gives it.
+            objects: what is on it, as of `segment`.
+            annotator: who corrected it.
+
+        Returns:
+            {"message", "files": [{"label", "path", "name"}]}.
+
+        Raises:
+            SegR1Error: when it cannot be kept.
+        """
+        return self._save(picture, objects, annotator[:MAX_NAME], keep=True)
+
+    def _save(self, key: str, objects: list[dict[str, Any]], annotator: str, *, keep: bool) -> dict[str, Any]:
+        from segr1_app.studio.results import save_correction  # noqa: PLC0415 - supervision takes a while
+
+        session = self._sessions.get(key)
+        corrected = self.correct(session.picture, read_objects(objects, session.picture.size), session.prediction)
+        revision = self._keeper.keep(key, session, corrected, annotator) if keep else None
+        with new_downloads(self._cache, "correction-") as folder:
+            files = save_correction(
+                folder,
+                session.picture,
+                corrected.prompts,
+                corrected.final,
+                prediction=session.prediction,
+                edits=_record(corrected),
+            )
+        kept = f" as revision {revision.id} of task {revision.task_id}" if revision else ""
+        message = f"Saved {_counted(len(corrected.objects))}{kept}."
+        return {
+            "message": message if keep else "The files are ready; only an annotator's work is kept here, too.",
+            "files": [
+                {"label": label, "path": files[kind].as_posix(), "name": files[kind].name}
+                for kind, label in (("mask", "Mask"), ("overlay", "Overlay"), ("record", "JSON"))
+            ],
+        }
+
+    def correct(
+        self, picture: Picture, objects: Sequence[EditedObject], prediction: Prediction | None = None
+    ) -> Corrected:
+        """The full-size masks of a canvas's objects.
+
+        Args:
+            picture: the picture.
+            objects: what is on its canvas.
+            prediction: what the policy made of it. Prompts of it that nobody changed keep all their digits, of which a
+                canvas knows two, and the mask that this segmenter made of them.
+
+        Raises:
+            SegR1Error: when the models cannot be used.
+        """
+        kept = [edited for edited in objects if not edited.blank]
+        known: dict[int, ObjectMask] = {}
+        if prediction is not None and prediction.segmenter_id == self._models.pipeline().segmenter.model_id:
+            for index, edited in enumerate(kept):
+                if unchanged := _as_predicted(edited, prediction):
+                    kept[index], known[index] = unchanged
+        # Enlarged before it is used: what is kept beside the mask is what the mask was made from.
+        mask_inputs = [
+            None if (mask := edited.start_mask()) is None else resize_nearest(mask, picture.size) for edited in kept
+        ]
+        new = [index for index in range(len(kept)) if index not in known]
+        made = (
+            self._segment(picture, [kept[i] for i in new], picture.size, [mask_inputs[i] for i in new]) if new else ()
+        )
+        masks = known | dict(zip(new, made, strict=True))
+        segmented = tuple(masks[index] for index in range(len(kept)))
+        final = tuple(
+            ObjectMask(compose_layers(found.mask, *edited.layers(picture.size, picture.size)), found.confidence)
+            for edited, found in zip(kept, segmented, strict=True)
+        )
+        return Corrected(tuple(kept), tuple(mask_inputs), segmented, final)
+
+    def _segment(
+        self, picture: Picture, objects: Sequence[EditedObject], size: ImageSize, mask_inputs: Sequence[Mask | None]
+    ) -> tuple[ObjectMask, ...]:
+        segmenter = self._models.pipeline().segmenter
+        prompts = [edited.prompt for edited in objects]
+        return segmenter.segment(picture, prompts, mask_inputs=mask_inputs, size=size)
+
+
+def _as_predicted(edited: EditedObject, prediction: Prediction) -> tuple[EditedObject, ObjectMask] | None:
+    """An object whose prompt is one of the policy's own, with that very prompt, and the mask that was made of it."""
+    if edited.start is not None:
+        return None
+    for said, found in zip(prediction.objects, prediction.masks, strict=True):
+        if same_prompts([edited.prompt], [said]):
+            return replace(edited, prompt=replace(said, name=edited.prompt.name)), found
+    return None
+
+
+def _record(corrected: Corrected) -> list[Mapping[str, Any]]:
+    """What the canvas knows of each object beyond its prompt: enough to make its mask again."""
+    return [
+        {
+            "name": edited.prompt.name,
+            "segmented": encode_rle(found.mask),
+            "refined_from": None if start is None else encode_rle(start),
+            "painted": edited.painted,
+            "erased": edited.erased,
+            "strokes": [
+                {"erase": stroke.erase, "radius": stroke.radius, "path": [list(place) for place in stroke.path]}
+                for stroke in edited.strokes
+            ],
+        }
+        for edited, found, start in zip(corrected.objects, corrected.segmented, corrected.mask_inputs, strict=True)
+    ]
+
+
+def _counted(number: int) -> str:
+    return "no object" if not number else "1 object" if number == 1 else f"{number} objects"

@@ -1,0 +1,241 @@
+"""What a person did on the canvas: read from the page's JSON, checked, and laid over the segmenter's masks.
+
+Whatever arrives here may come from anyone who can reach the page. Coordinates are pixels of the original picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from reprlib import repr as short
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, SegR1Error
+from segr1_app.geometry import Rle, check_rle, decode_rle, most_objects, resize_nearest
+
+MAX_OBJECTS, MAX_POINTS, MAX_STROKES, MAX_PLACES = 64, 256, 2000, 20_000
+"""Most objects of a picture, points and strokes of an object, and places of a stroke."""
+MAX_PAINT = 5e8
+"""Most places of an object's strokes, each times its radius squared: what takes a server seconds to fill."""
+MAX_NAME, MAX_RLE = 200, 2_000_000
+"""Most characters of a class name and of a mask's run lengths."""
+
+
+class EditError(SegR1Error):
+    """A state of the canvas that cannot be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """One stroke of brush or eraser.
+
+    Attributes:
+        erase: whether it takes away.
+        radius: of the disc that is drawn along the path, in pixels.
+        path: the places (x, y) it went through, at least one; it may leave the picture.
+    """
+
+    erase: bool
+    radius: float
+    path: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EditedObject:
+    """One object as it stands on the canvas.
+
+    Attributes:
+        prompt: its box, points and class name.
+        strokes: what was painted on top of the prompts' mask, in order.
+        start: the mask that the prompts refine, as RLE of any size; None for none.
+        painted, erased: what an earlier revision had painted and erased, beneath the strokes, as RLE of any size.
+    """
+
+    prompt: ObjectPrompt
+    strokes: tuple[Stroke, ...] = ()
+    start: Rle | None = None
+    painted: Rle | None = None
+    erased: Rle | None = None
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing in it that a mask could come from."""
+        return self.prompt.box is None and not self.prompt.points and not self.brushed and self.start is None
+
+    @property
+    def brushed(self) -> bool:
+        """Whether anything is painted or erased."""
+        return bool(self.strokes) or self.painted is not None or self.erased is not None
+
+    def start_mask(self) -> Mask | None:
+        """``start`` as a bool array of its own size."""
+        return None if self.start is None else decode_rle(self.start)
+
+    def layers(self, size: ImageSize, image_wh: ImageSize) -> tuple[Mask | None, Mask | None]:
+        """What is painted and what is erased in the end; see the function `layers`."""
+        beneath = [
+            None if rle is None else resize_nearest(decode_rle(rle), size) for rle in (self.painted, self.erased)
+        ]
+        return layers(self.strokes, size, image_wh, painted=beneath[0], erased=beneath[1])
+
+
+def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]:
+    """The objects of a canvas's state.
+
+    Args:
+        value: a list of ``{"box", "points", "name", "strokes", "start", "painted", "erased"}`` as in
+            ``static/canvas/types.js``. A client need not name what there is none of, but a box or points; what it was
+            told of an object besides, as its mask, it may send back.
+        image_wh: size of the picture.
+
+    Raises:
+        EditError: when it is anything else, reaches out of the picture, or is larger than a person could have made it;
+            says which object and why.
+    """
+    most = most_objects(image_wh)
+    if isinstance(value, list) and len(value) > most:
+        raise EditError(f"A picture of {image_wh.width} x {image_wh.height} pixels takes {most} objects at most.")
+    if not isinstance(value, list) or len(value) > MAX_OBJECTS:
+        raise EditError(f"What is on a canvas is a list of {MAX_OBJECTS} objects at most.")
+    return tuple(_object(number, entry, image_wh) for number, entry in enumerate(value, 1))
+
+
+def layers(
+    strokes: Sequence[Stroke],
+    size: ImageSize,
+    image_wh: ImageSize,
+    *,
+    painted: Mask | None = None,
+    erased: Mask | None = None,
+) -> tuple[Mask | None, Mask | None]:
+    """What strokes add to a mask and what they take away; a pixel is in one of the two, by the last stroke over it.
+
+    Args:
+        strokes: in pixels of the frame ``image_wh``.
+        size: of the masks, which may be smaller than the picture.
+        image_wh: the picture's size.
+        painted, erased: what they are drawn upon, bool (height, width) of ``size``.
+
+    Returns:
+        (painted, erased), each bool (height, width) of ``size``, or None where there is nothing in it.
+    """
+    if not strokes and painted is None and erased is None:
+        return None, None
+    state = np.zeros((size.height, size.width), dtype=np.uint8)
+    if erased is not None:
+        state[erased] = 2
+    if painted is not None:
+        state[painted] = 1
+    scale = (image_wh.width / size.width, image_wh.height / size.height)
+    for stroke in strokes:
+        _draw(state, stroke, scale, 2 if stroke.erase else 1)
+    added, taken = state == 1, state == 2
+    return (added if added.any() else None), (taken if taken.any() else None)
+
+
+def _draw(state: npt.NDArray[np.uint8], stroke: Stroke, scale: tuple[float, float], value: int) -> None:
+    """Fill every pixel whose centre is within the stroke's radius of its path, as ``static/canvas/paint.js`` does.
+
+    OpenCV's thick lines come out up to a pixel wider: what is stored would not be what was shown.
+    """
+    for (ax, ay), (bx, by) in pairwise((stroke.path[0], *stroke.path)):
+        left, right = _reach(ax, bx, stroke.radius, scale[0], state.shape[1])
+        top, bottom = _reach(ay, by, stroke.radius, scale[1], state.shape[0])
+        x = (np.arange(left, right) + 0.5) * scale[0] - ax
+        y = (np.arange(top, bottom)[:, None] + 0.5) * scale[1] - ay
+        dx, dy = bx - ax, by - ay
+        length = dx * dx + dy * dy
+        along = np.clip((x * dx + y * dy) / length, 0, 1) if length else 0.0
+        near = (x - along * dx) ** 2 + (y - along * dy) ** 2 <= stroke.radius**2
+        state[top:bottom, left:right][near] = value
+
+
+def _reach(a: float, b: float, radius: float, scale: float, limit: int) -> tuple[int, int]:
+    """The range of pixels along one axis that a line from ``a`` to ``b`` with a radius can touch."""
+    first, last = math.floor((min(a, b) - radius) / scale), math.ceil((max(a, b) + radius) / scale)
+    return min(max(first, 0), limit), min(max(last + 1, 0), limit)
+
+
+def _object(number: int, entry: Any, image_wh: ImageSize) -> EditedObject:
+    try:
+        return _read(entry, image_wh)
+    except KeyError as error:
+        what = f"{error} is missing"
+    except (TypeError, ValueError) as error:
+        what = str(error)
+    raise EditError(f"Object {number} of the canvas cannot be read: {what}. In the browser, reload the page.")
+
+
+def _read(entry: Any, image_wh: ImageSize) -> EditedObject:
+    if not isinstance(entry, dict) or not {"box", "points"} & entry.keys():
+        raise ValueError("it has neither a box nor points")
+    points = tuple(_point(point, image_wh) for point in _listed(entry.get("points", []), MAX_POINTS))
+    strokes = tuple(_stroke(stroke, image_wh) for stroke in _listed(entry.get("strokes", []), MAX_STROKES))
+    if sum(len(stroke.path) * stroke.radius**2 for stroke in strokes) > MAX_PAINT:
+        raise ValueError("there is more paint than a person can lay on")
+    name = entry.get("name", "")
+    if not isinstance(name, str) or len(name) > MAX_NAME:
+        raise ValueError(f"its name is no text of {MAX_NAME} characters at most")
+    box = None if entry.get("box") is None else _box(entry["box"], image_wh)
+    masks = (_rle(entry.get(layer), image_wh) for layer in ("start", "painted", "erased"))
+    return EditedObject(ObjectPrompt(box, points, name.strip() or None), strokes, *masks)
+
+
+def _box(value: Any, image_wh: ImageSize) -> Box:
+    if len(_listed(value, 4)) != 4:
+        raise ValueError("a box is [x1, y1, x2, y2]")
+    x1, y1, x2, y2 = (_number(edge) for edge in value)
+    if not (x1 >= 0 and y1 >= 0 and x2 <= image_wh.width and y2 <= image_wh.height):
+        raise ValueError(f"its box does not lie within the picture of {image_wh.width} x {image_wh.height} pixels")
+    return Box(x1, y1, x2, y2)
+
+
+def _point(value: Any, image_wh: ImageSize) -> Point:
+    if not isinstance(value, dict):
+        raise ValueError(f"{short(value)} is no point")
+    x, y = _number(value["x"]), _number(value["y"])
+    if not (0 <= x <= image_wh.width and 0 <= y <= image_wh.height):
+        raise ValueError(f"a point lies outside the picture of {image_wh.width} x {image_wh.height} pixels")
+    return Point(x, y, value["label"])
+
+
+def _stroke(value: Any, image_wh: ImageSize) -> Stroke:
+    if not isinstance(value, dict):
+        raise ValueError(f"{short(value)} is no stroke")
+    radius = _number(value["radius"])
+    path = tuple((_number(x), _number(y)) for x, y in _listed(value["path"], MAX_PLACES))
+    if not isinstance(value["erase"], bool) or not path or not 0 < radius <= max(image_wh):
+        raise ValueError("a stroke has no path, or no radius that fits the picture")
+    return Stroke(value["erase"], radius, path)
+
+
+def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
+    """A mask no larger than the picture, as run lengths that can be decoded."""
+    if value is None:
+        return None
+    height, width = (int(_number(side)) for side in _listed(value["size"], 2))
+    counts = value["counts"]
+    if not (0 < height <= image_wh.height and 0 < width <= image_wh.width):
+        raise ValueError("a mask is larger than the picture")
+    if not isinstance(counts, str) or len(counts) > MAX_RLE:
+        raise ValueError("a mask is no text of run lengths")
+    rle = Rle(size=[height, width], counts=counts)
+    check_rle(rle)
+    return rle
+
+
+def _listed(value: Any, most: int) -> Sequence[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise ValueError(f"{short(value)} is no list of {most} at most")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e7:
+        raise ValueError(f"{short(value)} is no number of pixels")
+    return float(value)

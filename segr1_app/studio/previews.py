@@ -1,0 +1,75 @@
+"""Pictures as the page shows them."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+
+from cachetools import LRUCache
+from PIL import Image
+
+from segr1_app.domain import ImageSize
+from segr1_app.files.atomic import whole_file
+from segr1_app.images import Picture
+from segr1_app.store import AnnotationStore
+from segr1_app.store.connection import translate_errors
+
+PREVIEW_SIDE = 2048
+"""Longest side in pixels of the picture that the page shows."""
+LIVE_SIDE = 1024
+"""Longest side in pixels of the masks on a canvas."""
+MEMORY = 256 * 2**20
+"""Bytes of pictures that are held to be at hand again; the largest that is taken has 192 MiB."""
+
+
+class RecentPictures:
+    """The store's pictures, and those read last without reading them again, which takes a second for a large one.
+
+    Args:
+        store: where they are.
+    """
+
+    def __init__(self, store: AnnotationStore) -> None:
+        self._store = store
+        self._held: LRUCache[str, Picture] = LRUCache(MEMORY, getsizeof=lambda picture: picture.pixels.nbytes)
+        self._lock = threading.Lock()
+
+    def get(self, sha256: str) -> Picture:
+        """A stored picture.
+
+        Raises:
+            StoreError: when it cannot be read.
+        """
+        with self._lock:
+            held = self._held.get(sha256)
+        if held is None:
+            held = self._store.picture(sha256)
+            with self._lock:
+                self._held[sha256] = held
+        return held
+
+
+def preview_of(picture: Picture, cache: Path) -> Path:
+    """A JPEG of a picture in ``cache``, made once.
+
+    Raises:
+        StoreError: when the disk is full or may not be written to.
+    """
+    preview = cache / f"{picture.sha256}.jpg"
+    if not preview.exists():
+        image = Image.fromarray(picture.pixels)
+        image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        # In memory first: where Pillow's encoder writes to a file itself, it does not tell why it could not.
+        encoded = io.BytesIO()
+        image.save(encoded, "JPEG", quality=92)
+        # Whole or not at all: somebody else may ask for the same picture meanwhile.
+        with translate_errors(), whole_file(preview, lasting=False) as file:
+            file.write(encoded.getbuffer())
+    return preview
+
+
+def live_size(image_wh: ImageSize) -> ImageSize:
+    """The size at which masks travel to a canvas: about as fine as a screen shows them, and quick to make."""
+    scale = min(1.0, LIVE_SIDE / max(image_wh))
+    return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))

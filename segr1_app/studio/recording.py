@@ -1,0 +1,99 @@
+"""What a person made on a canvas, as the store keeps it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
+from segr1_app.models.host import ModelHost
+from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Revision, Verdict
+from segr1_app.studio.edits import EditedObject
+from segr1_app.studio.reward_preview import same_prompts
+from segr1_app.studio.sessions import CanvasSession
+
+VISITOR = "visitor"
+"""Who saves from the Run tab without having said a name on the Annotate tab."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corrected:
+    """The objects of a canvas with their masks, all of the picture's size.
+
+    Attributes:
+        objects: what was on the canvas, without the blank ones.
+        segmented: the segmenter's masks, one per object.
+        final: the same with what was painted and erased.
+        mask_inputs: the masks that were refined; None for an object that refines none.
+    """
+
+    objects: tuple[EditedObject, ...]
+    mask_inputs: tuple[Mask | None, ...]
+    segmented: tuple[ObjectMask, ...]
+    final: tuple[ObjectMask, ...]
+
+    @property
+    def prompts(self) -> tuple[ObjectPrompt, ...]:
+        return tuple(edited.prompt for edited in self.objects)
+
+    def annotated(self, image_wh: ImageSize) -> tuple[AnnotatedObject, ...]:
+        """The objects with every layer of their masks."""
+        return tuple(
+            AnnotatedObject(edited.prompt, found.mask, *edited.layers(image_wh, image_wh), start)
+            for edited, found, start in zip(self.objects, self.segmented, self.mask_inputs, strict=True)
+        )
+
+    def changes(self, prediction: Prediction | None) -> bool:
+        """Whether anything differs from what the policy and the segmenter made by themselves."""
+        before = prediction.objects if prediction else ()
+        return any(each.brushed or each.start for each in self.objects) or not same_prompts(self.prompts, before)
+
+
+class RunKeeper:
+    """Keeps what is saved on the Run tab: the picture, the task, the prediction and the correction of it.
+
+    Args:
+        store: where to.
+        models: whose policy's weights are named beside the prediction.
+    """
+
+    def __init__(self, store: AnnotationStore, models: ModelHost) -> None:
+        self._store = store
+        self._models = models
+        self._predictions: LRUCache[str, tuple[int, int]] = LRUCache(1000)
+        self._lock = threading.Lock()
+
+    def keep(self, key: str, session: CanvasSession, corrected: Corrected, annotator: str) -> Revision | None:
+        """Store a corrected run; nothing is kept of a picture that the policy was not asked about.
+
+        Args:
+            key: of the session; its prediction is stored once, however often it is saved.
+            session: the picture and its prediction.
+            corrected: what is on the canvas.
+            annotator: who saves; empty for a visitor.
+
+        Raises:
+            StoreError: when it cannot be stored.
+        """
+        prediction = session.prediction
+        if prediction is None:
+            return None
+        name = " ".join(annotator.split()) or VISITOR
+        with self._lock:
+            if key not in self._predictions:
+                sha256 = self._store.add_picture(session.picture, "from the Run tab")
+                task_id = self._store.add_task(sha256, prediction.instruction).id
+                number = self._store.add_prediction(task_id, prediction, self._models.checkpoint)
+                self._predictions[key] = (task_id, number)
+            task_id, number = self._predictions[key]
+            verdict = Verdict.FIX if corrected.changes(prediction) else Verdict.ACCEPT
+            before = self._store.heads(task_id).get(name)
+            return self._store.save(
+                task_id,
+                name,
+                Correction(verdict, corrected.annotated(session.picture.size)),
+                parent_id=before.id if before else None,
+                prediction_id=number,
+            )

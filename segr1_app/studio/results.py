@@ -1,0 +1,139 @@
+"""A prediction as files: a JSON record, a mask and an overlay, the same from the page and from the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
+from segr1_app.geometry import encode_rle
+from segr1_app.images import Picture
+from segr1_app.studio.render import draw_overlay
+
+
+def prediction_record(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as JSON values.
+
+    Coordinates are pixels of the original picture, x before y; masks are COCO RLE of its size; ``policy_size`` is the
+    frame in which the completion's own numbers speak.
+    """
+    return {
+        "image_size": _size(prediction.image_size),
+        "instruction": prediction.instruction,
+        "reasoning": prediction.reasoning,
+        "completion": prediction.completion,
+        "well_formed": prediction.well_formed,
+        "problems": list(prediction.problems),
+        "policy_size": _size(prediction.policy_size),
+        "objects": [
+            {**prompt_record(prompt), "mask": encode_rle(found.mask), "confidence": round(found.confidence, 4)}
+            for prompt, found in zip(prediction.objects, prediction.masks, strict=True)
+        ],
+        "mask": encode_rle(prediction.mask),
+        "seconds": {stage: round(value, 4) for stage, value in prediction.seconds.items()},
+        "policy": prediction.policy_id,
+        "segmenter": prediction.segmenter_id,
+    }
+
+
+def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem: str = "") -> dict[str, Path]:
+    """Write mask, overlay and record of a prediction.
+
+    Args:
+        folder: where to; it must exist.
+        picture: what was predicted on.
+        prediction: what came of it.
+        stem: the beginning of the files' names; without it they are called just ``mask.png`` and so on.
+
+    Returns:
+        The files, by what they hold: "mask" (8-bit PNG, 0 or 255), "overlay" (PNG) and "record" (JSON).
+
+    Raises:
+        OSError: when one of them cannot be written.
+    """
+    prefix = f"{stem}." if stem else ""
+    files = {
+        "mask": folder / f"{prefix}mask.png",
+        "overlay": folder / f"{prefix}overlay.png",
+        "record": folder / f"{prefix}prediction.json",
+    }
+    _write_png(files["mask"], prediction.mask.astype(np.uint8) * 255)
+    _write_png(files["overlay"], draw_overlay(picture.pixels, prediction.objects, prediction.masks))
+    record = json.dumps(prediction_record(prediction), indent=2, ensure_ascii=False)
+    files["record"].write_text(record + "\n", encoding="utf-8")
+    return files
+
+
+def save_correction(
+    folder: Path,
+    picture: Picture,
+    objects: Sequence[ObjectPrompt],
+    masks: Sequence[ObjectMask],
+    *,
+    prediction: Prediction | None,
+    edits: Sequence[Mapping[str, Any]],
+) -> dict[str, Path]:
+    """Write mask, overlay and record of a corrected picture.
+
+    Args:
+        folder: where to; it must exist.
+        picture: what was annotated.
+        objects: the prompts as they stand.
+        masks: their final masks, in the picture's size, one per object.
+        prediction: what was corrected; None when the prompts were drawn from scratch.
+        edits: more JSON values to be recorded, one set per object.
+
+    Returns:
+        The files, as those of `save_prediction`.
+
+    Raises:
+        OSError: when one of them cannot be written.
+    """
+    nothing = np.zeros(picture.pixels.shape[:2], dtype=np.bool_)
+    union: Mask = np.logical_or.reduce([nothing, *(found.mask for found in masks)])
+    files = {
+        "mask": folder / "corrected-mask.png",
+        "overlay": folder / "corrected-overlay.png",
+        "record": folder / "correction.json",
+    }
+    _write_png(files["mask"], union.astype(np.uint8) * 255)
+    _write_png(files["overlay"], draw_overlay(picture.pixels, objects, masks))
+    record = {
+        "image_size": _size(picture.size),
+        "sha256": picture.sha256,
+        "objects": [
+            {**prompt_record(prompt), "mask": encode_rle(found.mask), "confidence": round(found.confidence, 4), **more}
+            for prompt, found, more in zip(objects, masks, edits, strict=True)
+        ],
+        "mask": encode_rle(union),
+        "prediction": prediction_record(prediction) if prediction else None,
+    }
+    files["record"].write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return files
+
+
+def _write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    # In memory first: where Pillow's encoder writes to a file itself, it does not tell why it could not.
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    path.write_bytes(encoded.getbuffer())
+
+
+def _size(size: ImageSize) -> dict[str, int]:
+    return {"width": size.width, "height": size.height}
+
+
+def prompt_record(prompt: ObjectPrompt) -> dict[str, Any]:
+    """A prompt as JSON values: box as x1, y1, x2, y2, points as x, y, and one label per point."""
+    return {
+        "box": [round(value, 2) for value in prompt.box.xyxy] if prompt.box else None,
+        "points": [[round(point.x, 2), round(point.y, 2)] for point in prompt.points],
+        "labels": [point.label for point in prompt.points],
+    }

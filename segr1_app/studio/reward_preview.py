@@ -1,0 +1,94 @@
+"""The reward beside the canvas: the terms that training optimises, by the same function, for what is on the canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt
+from segr1_app.geometry import compose_layers, resize_nearest, union_masks
+from segr1_app.language.codec import format_completion, parse_completion
+from segr1_app.rewards import Answer, Truth, score
+from segr1_app.studio.edits import EditedObject
+from segr1_app.studio.sessions import CanvasSession
+
+TRUTH = "Your prompts, against the imported mask."
+PAINTED = "Your prompts, against what you painted."
+CORRECTED = "The policy's answer, against your mask."
+UNTOUCHED = "No target yet: paint on the mask, or correct the prompts to score the policy's answer."
+NOTHING = "No target yet: paint the mask to score the prompts."
+
+
+def live_reward(session: CanvasSession, objects: Sequence[EditedObject], masks: Sequence[ObjectMask]) -> dict[str, Any]:
+    """The reward of what is on a canvas.
+
+    The target is the imported mask, else the painted one; where there is neither, and the policy's prompts were
+    changed, its own answer is scored against the mask as it is now.
+
+    Args:
+        session: the picture, with its prediction and truth, if any.
+        objects: what is on the canvas.
+        masks: what the segmenter made of their prompts, one per object, of any one size that shows the whole picture.
+
+    Returns:
+        The terms "format", "iou", "s_measure" and "total", all None where there is no target, and "text", which says
+        what is scored against what.
+    """
+    height, width = masks[0].mask.shape if masks else (session.picture.size.height, session.picture.size.width)
+    size = ImageSize(width, height)
+    segmented = union_masks([found.mask for found in masks], size)
+    prompts = [edited.prompt for edited in objects if not edited.blank]
+    answer = Answer(sayable(prompts, session.picture.size), segmented)
+    prediction = session.prediction
+    if session.truth is not None:
+        return _terms(answer, resize_nearest(session.truth, size), TRUTH)
+    final = union_masks(
+        [
+            compose_layers(found.mask, *edited.layers(size, session.picture.size))
+            for edited, found in zip(objects, masks, strict=True)
+        ],
+        size,
+    )
+    if any(edited.brushed for edited in objects):
+        return _terms(answer, final, PAINTED)
+    if prediction is None:
+        return _terms(answer, None, NOTHING)
+    if same_prompts(prompts, prediction.objects) and not any(edited.start for edited in objects):
+        return _terms(answer, None, UNTOUCHED)
+    return _terms(Answer(prediction.well_formed, resize_nearest(prediction.mask, size)), final, CORRECTED)
+
+
+def same_prompts(these: Sequence[ObjectPrompt], those: Sequence[ObjectPrompt]) -> bool:
+    """Whether the segmenter is asked the same, whatever the objects are called."""
+    return _shapes(these) == _shapes(those)
+
+
+def sayable(objects: Sequence[ObjectPrompt], image_wh: ImageSize) -> bool:
+    """Whether the policy's grammar can say these prompts: there must be an object, and each needs a box."""
+    try:
+        completion = format_completion("-", objects)
+    except ValueError:
+        return False
+    return parse_completion(completion, image_wh).well_formed
+
+
+def _terms(answer: Answer, target: Mask | None, text: str) -> dict[str, Any]:
+    terms = score(answer, Truth(target))
+    return {
+        "text": text,
+        "format": terms.format if terms else None,
+        "iou": terms.iou if terms else None,
+        "s_measure": terms.s_measure if terms else None,
+        "total": terms.total if terms else None,
+    }
+
+
+def _shapes(objects: Sequence[ObjectPrompt]) -> list[Any]:
+    """Boxes and points; the canvas rounds to hundredths."""
+    return [
+        (
+            prompt.box and tuple(round(edge, 2) for edge in prompt.box.xyxy),
+            [(round(point.x, 2), round(point.y, 2), point.label) for point in prompt.points],
+        )
+        for prompt in objects
+    ]

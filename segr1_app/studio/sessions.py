@@ -1,0 +1,65 @@
+"""The pictures that people have on their canvas."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from segr1_app.domain import Mask, PictureError, Prediction
+from segr1_app.images import Picture
+
+MEMORY = 512 * 2**20
+"""Bytes of pictures that are held for the canvases; of a dozen megapixels each, some fourteen."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CanvasSession:
+    """A picture on somebody's canvas.
+
+    Attributes:
+        picture: the picture.
+        prediction: what the policy made of it, if it was asked.
+        truth: the mask that it should come to, bool (height, width) of the picture, if somebody gave one.
+    """
+
+    picture: Picture
+    prediction: Prediction | None = None
+    truth: Mask | None = None
+
+
+class CanvasSessions:
+    """Hands out a key for what is on a canvas, so that an edit needs to name neither the picture nor the prediction.
+
+    A key cannot be guessed: nobody reads from a canvas that is not theirs.
+
+    Args:
+        memory: bytes of pixels held; beyond that the sessions that were not touched for longest are forgotten.
+    """
+
+    def __init__(self, memory: int = MEMORY) -> None:
+        self._held: LRUCache[str, CanvasSession] = LRUCache(
+            memory, getsizeof=lambda session: session.picture.pixels.nbytes
+        )
+        self._lock = threading.Lock()
+
+    def begin(self, session: CanvasSession) -> str:
+        """Hold a session; returns its key."""
+        key = secrets.token_urlsafe(16)
+        with self._lock:
+            self._held[key] = session
+        return key
+
+    def get(self, key: object) -> CanvasSession:
+        """The session of a key.
+
+        Raises:
+            PictureError: when it is not held, or no longer.
+        """
+        with self._lock:
+            session = self._held.get(key) if isinstance(key, str) else None
+        if session is None:
+            raise PictureError("This picture is no longer at hand: choose it again. What you drew is still shown here.")
+        return session

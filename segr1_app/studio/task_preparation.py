@@ -1,0 +1,97 @@
+"""Tasks made ready to be worked on: predicted, encoded, with a picture to show; the one that comes next in advance."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from segr1_app.domain import SegR1Error
+from segr1_app.images import Picture
+from segr1_app.models.host import ModelHost
+from segr1_app.store import AnnotationStore, QueueOrder, StoredPrediction, Task
+from segr1_app.studio.previews import RecentPictures, preview_of
+
+
+class TaskPreparer:
+    """Makes tasks ready.
+
+    Args:
+        store: where they are, and where predictions go.
+        models: predict what was not predicted yet, and encode.
+        cache: an existing folder from which gradio serves files.
+    """
+
+    def __init__(self, store: AnnotationStore, models: ModelHost, cache: Path) -> None:
+        self._store = store
+        self._models = models
+        self._cache = cache
+        self._pictures = RecentPictures(store)
+        self._predicting = threading.Lock()
+        self._prewarming: dict[str, threading.Thread] = {}
+
+    def picture(self, task: Task) -> Picture:
+        """A task's picture.
+
+        Raises:
+            StoreError: when it cannot be read.
+        """
+        return self._pictures.get(task.sha256)
+
+    def preview(self, picture: Picture) -> Path:
+        """What the page shows of a picture.
+
+        Raises:
+            StoreError: when it cannot be written.
+        """
+        return preview_of(picture, self._cache)
+
+    def prepare(self, task: Task) -> tuple[Picture, StoredPrediction]:
+        """A task's picture and prediction, which is made now if nobody made it before.
+
+        Raises:
+            SegR1Error: when there can be none.
+        """
+        picture = self.picture(task)
+        number = self._store.task(task.id).prediction_id
+        if number is None:
+            number = self._predict(picture, task)
+        return picture, self._store.prediction(number)
+
+    def prewarm(self, annotator: str, order: QueueOrder) -> None:
+        """Begin to make the task ready that comes next for somebody."""
+        thread = threading.Thread(target=self._prewarm, args=(annotator, order), name="prewarm", daemon=True)
+        self._prewarming[annotator] = thread
+        thread.start()
+
+    def prewarmed(self, annotator: str, order: QueueOrder) -> Path | None:
+        """The preview of the task that comes next for somebody, once what `prewarm` began is done; None for none."""
+        thread = self._prewarming.pop(annotator, None)
+        if thread is None:
+            return None
+        thread.join()
+        task = self._store.upcoming(annotator, order)
+        return self.preview(self.picture(task)) if task else None
+
+    def _prewarm(self, annotator: str, order: QueueOrder) -> None:
+        try:
+            task = self._store.upcoming(annotator, order)
+            if task is not None:
+                picture, prepared = self.prepare(task)
+                self.preview(picture)
+                # Makes the embeddings that clicks on these objects, and beside them, will decode against.
+                segmenter = self._models.pipeline().segmenter
+                segmenter.segment(picture, prepared.prediction.objects, embedding=segmenter.encode(picture))
+        except SegR1Error:
+            # Whoever takes the task meets the same error where it can be told.
+            return
+
+    def _predict(self, picture: Picture, task: Task) -> int:
+        """Predict for a task, unless somebody did while this one waited; whose task has an answer waits for nobody."""
+        with self._predicting:
+            number = self._store.task(task.id).prediction_id
+            if number is None:
+                pipeline = self._models.pipeline()
+                with self._models.turn:
+                    prediction = pipeline.run(picture, task.instruction)
+                number = self._store.add_prediction(task.id, prediction, self._models.checkpoint)
+            return number

@@ -1,0 +1,324 @@
+"""Trainings on corrections, seen from the app: started and stopped as processes, and read back from their folders,
+also those that somebody started in a terminal.
+
+The app never imports the training. What it knows of one is the command line of ``python -m train.grpo`` and the files
+of a run's folder; both outlive the app, so that a training goes on when the page is closed or restarted.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from segr1_app.domain import SettingsError
+from segr1_app.files.json_files import read_json, read_json_lines, write_json
+from segr1_app.geometry import Rle, decode_rle
+from segr1_app.metrics import iou
+from segr1_app.models.policy_files import check_whole
+from segr1_app.settings.config import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+"""Where ``train`` lies, too."""
+CONFIG, METRICS, BEFORE, AFTER, RESULT = "config.json", "metrics.jsonl", "before.json", "after.json", "result.json"
+PICTURES, POLICY = "held-out", "policy"
+"""What lies in a run's folder; the training takes the names from here."""
+PROCESS, LOG = "process.json", "train.log"
+"""Whose process a run is; and, where the app started it, with which command, and what that said."""
+ELSEWHERE = "It was started in a terminal: what it says stands there, and there it is resumed."
+"""Last words of a training of which the app has no log."""
+MAX_STEPS = 100_000
+
+State = Literal["running", "done", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A training as its folder tells it.
+
+    Attributes:
+        name: of the folder.
+        state: "stopped" when it ended before it was done.
+        resumable: whether it stopped and the app can go on with it, because the app started it.
+        steps: how many are to be made; 0 while that is not known.
+        curve: (step, mean reward) of every step made.
+        last_words: the end of what the process said.
+        before, after: held-out scores by group; None until they are known.
+    """
+
+    name: str
+    state: State
+    resumable: bool
+    steps: int
+    curve: tuple[tuple[int, float], ...]
+    last_words: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One held-out picture under the old policy and the new one.
+
+    Attributes:
+        picture: a small copy of it.
+        source: the data set it comes from; "feedback" for corrections.
+        instruction: what was asked.
+        old, new: the masks.
+        old_iou, new_iou: with the true mask; None where none is known.
+    """
+
+    picture: Path
+    source: str
+    instruction: str
+    old: Rle
+    new: Rle
+    old_iou: float | None
+    new_iou: float | None
+
+    @property
+    def gain(self) -> float | None:
+        """Change of the IoU with the true mask; None where none is known."""
+        return None if self.old_iou is None or self.new_iou is None else self.new_iou - self.old_iou
+
+    @property
+    def agreement(self) -> float:
+        """IoU of the old mask and the new one: how little changed, for better or worse."""
+        return iou(decode_rle(self.old), decode_rle(self.new))
+
+
+class Trainings:
+    """The trainings in a data folder; at most one of them runs at a time.
+
+    Args:
+        home: the data folder.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home.resolve()
+        self._folder = self._home / "runs"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def plan(self, settings: Settings) -> str:
+        """What would be trained on, as the command line tells it.
+
+        Args:
+            settings: as of `start`.
+
+        Raises:
+            SettingsError: when nothing can be, with the reason.
+        """
+        done = subprocess.run(
+            [*self._command(settings, include_feedback=True), "--plan"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SettingsError(_last_line(done.stderr) or "The plan could not be made.")
+        return done.stdout.strip()
+
+    def start(self, settings: Settings, steps: int, *, include_feedback: bool) -> str:
+        """Start a training; returns its name.
+
+        Args:
+            settings: name the policy that is trained and the segmenter, and say on which device.
+            steps: of the optimiser.
+            include_feedback: whether corrections take part.
+
+        Raises:
+            SettingsError: when one is running, or the number of steps is none.
+        """
+        if not 1 <= steps <= MAX_STEPS:
+            raise SettingsError(f"A training takes from 1 to {MAX_STEPS} steps.")
+        self._check_none_runs()
+        name = time.strftime("%Y%m%d-%H%M%S")
+        options = ["--output-dir", str(self._folder / name), "--max-steps", str(steps)]
+        self._spawn(name, [*self._command(settings, include_feedback=include_feedback), *options], resume=False)
+        return name
+
+    def resume(self, name: str) -> None:
+        """Go on with a training that was stopped, with the arguments that it was started with.
+
+        Raises:
+            SettingsError: when there is no such training, it is done, the app did not start it, or one is running.
+        """
+        run, folder = self.read(name), self._run(name)
+        if run.state == "done":
+            raise SettingsError(f"The training {name} is done.")
+        self._check_none_runs()
+        if not run.resumable:
+            raise SettingsError(f"The training {name} was started in a terminal: go on with it there, with --resume.")
+        # One that was stopped before it was planned has nothing to go on from.
+        self._spawn(name, _process(folder)["command"], resume=(folder / CONFIG).is_file())
+
+    def stop(self) -> None:
+        """End the running training; what its last checkpoint holds is kept.
+
+        Raises:
+            SettingsError: when none is running.
+        """
+        name = self.running()
+        if name is None:
+            raise SettingsError("No training is running.")
+        process = psutil.Process(_process(self._run(name))["pid"])
+        process.terminate()
+        process.wait(timeout=30)
+
+    def running(self) -> str | None:
+        """The name of the training that runs; None when none does."""
+        if self._child is not None:
+            self._child.poll()  # a child that ended stays a process until it is asked
+        return next((name for name in reversed(self.names()) if _goes_on(self._folder / name)), None)
+
+    def names(self) -> list[str]:
+        """All trainings in the data folder by name, which is the time at which each began."""
+        # The app's have no configuration before they are planned, and older ones of a terminal no process.
+        return sorted({file.parent.name for mark in (PROCESS, CONFIG) for file in self._folder.glob(f"*/{mark}")})
+
+    def read(self, name: str) -> TrainingRun:
+        """A training as it stands.
+
+        Raises:
+            SettingsError: when there is none of that name.
+        """
+        folder = self._run(name)
+        alive, done = _goes_on(folder), (folder / RESULT).is_file()
+        config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+        result = read_json(folder / RESULT) if done else {}
+        metrics, log = read_json_lines(folder / METRICS), folder / LOG
+        before = read_json(folder / BEFORE)["scores"] if (folder / BEFORE).is_file() else None
+        return TrainingRun(
+            name=name,
+            state="running" if alive else "done" if done else "stopped",
+            resumable=not alive and not done and "command" in _process(folder),
+            steps=int(config.get("steps", 0)),
+            curve=tuple((line["step"], line["reward"]) for line in metrics if "reward" in line),
+            last_words=_last_line(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else ELSEWHERE,
+            before=before,
+            after=result.get("after"),
+        )
+
+    def changes(self, name: str) -> list[Change]:
+        """What a training changed on held-out pictures: what became worse first, then, of those whose true mask nobody
+        knows, what changed most.
+
+        Raises:
+            SettingsError: when there is no such training, or it is not done.
+        """
+        folder = self._run(name)
+        if not (folder / AFTER).is_file():
+            raise SettingsError(f"The training {name} is not done.")
+        old, new = (read_json(folder / file)["answers"] for file in (BEFORE, AFTER))
+        later = {_row(answer): answer for answer in new}
+        changes = [
+            Change(
+                picture=folder / PICTURES / f"{answer['image_id']}.jpg",
+                source=answer["source"],
+                instruction=answer["instruction"],
+                old=answer["mask"],
+                new=again["mask"],
+                old_iou=answer["iou"],
+                new_iou=again["iou"],
+            )
+            for answer in old
+            if (again := later.get(_row(answer)))
+        ]
+        return sorted(changes, key=lambda c: (c.gain is None, c.agreement if c.gain is None else c.gain))
+
+    def policy(self, name: str) -> Path:
+        """The folder of the policy that a training made.
+
+        Raises:
+            SettingsError: when it is not done.
+            ModelError: when its folder holds no whole policy.
+        """
+        if self.read(name).state != "done":
+            raise SettingsError(f"The training {name} is not done: there is no new policy yet.")
+        folder = self._run(name) / POLICY
+        check_whole(folder)
+        return folder
+
+    def _command(self, settings: Settings, *, include_feedback: bool) -> list[str]:
+        return [
+            *(sys.executable, "-m", "train.grpo", "--home", str(self._home)),
+            *("--policy", _absolute(settings.policy), "--segmenter", _absolute(settings.segmenter)),
+            *("--device", settings.device),
+            *(["--include-feedback"] if include_feedback else []),
+        ]
+
+    def _spawn(self, name: str, command: Sequence[str], *, resume: bool) -> None:
+        folder = self._folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOG).open("ab") as log:
+            # A session of its own: Ctrl+C in the app's terminal is not meant for it.
+            self._child = subprocess.Popen(
+                [*command, "--resume"] if resume else command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        note_process(folder, self._child.pid, command=list(command))
+
+    def _check_none_runs(self) -> None:
+        running = self.running()
+        if running is not None:
+            raise SettingsError(f"The training {running} is running: stop it first.")
+
+    def _run(self, name: str) -> Path:
+        if name not in self.names():
+            raise SettingsError(f"There is no training '{name}'.")
+        return self._folder / name
+
+
+def note_process(folder: Path, pid: int, **more: Any) -> None:
+    """Write down in a run's folder which process it is, beside what stands there already; the training does so, too."""
+    started = psutil.Process(pid).create_time()
+    write_json(folder / PROCESS, {**_process(folder), "pid": pid, "started": started, **more})
+
+
+def _process(folder: Path) -> dict[str, Any]:
+    """What is written down of a run's process; nothing where nobody did."""
+    found: dict[str, Any] = read_json(folder / PROCESS) if (folder / PROCESS).is_file() else {}
+    return found
+
+
+def _goes_on(folder: Path) -> bool:
+    """Whether a run has no result yet, and the process that was written down for it still is that process."""
+    process = _process(folder)
+    if not process or (folder / RESULT).is_file():
+        return False
+    try:
+        found = psutil.Process(process["pid"])
+        # The number of a process that ended is given to another one some day.
+        return bool(found.create_time() == process["started"] and found.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _row(answer: dict[str, Any]) -> tuple[str, ...]:
+    """What tells a held-out row from every other one: a picture may be asked about in several ways, and a correction
+    ask what a pair asks.
+    """
+    # Folders of earlier versions name no correction.
+    return tuple(answer.get(name, "") for name in ("image_id", "source", "instruction", "content_hash"))
+
+
+def _absolute(source: str) -> str:
+    """A folder by its whole path, because the training runs elsewhere; a hub id as it is."""
+    return str(Path(source).resolve()) if Path(source).is_dir() else source
+
+
+def _last_line(text: str) -> str:
+    """The last line that says something; a progress bar writes over its own line."""
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
+    return next((line for line in reversed(lines) if line), "")

@@ -1,0 +1,41 @@
+"""What a canvas calls on the server, past gradio's queue, by whoever looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from segr1_app.domain import NotAllowedError
+from segr1_app.settings.roles import Act
+from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.ui.gate.endpoints import Gate
+
+Answer = dict[str, Any]
+
+
+def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
+    """`CanvasHandlers.decode` for everybody who may look."""
+
+    def decode(question: Answer, request: gr.Request, profile: gr.OAuthProfile | None) -> Answer:
+        try:
+            gate.admit(Act.LOOK, request, profile)
+        except NotAllowedError as error:
+            return {"rev": question.get("rev"), "failure": str(error)}
+        return canvas.decode(question)
+
+    return decode
+
+
+def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
+    """`CanvasHandlers.save`: files for everybody who may look, an annotation from those who may annotate."""
+
+    def save(question: Answer, request: gr.Request, profile: gr.OAuthProfile | None) -> Answer:
+        try:
+            person = gate.admit(Act.LOOK, request, profile)
+        except NotAllowedError as error:
+            return {"failure": str(error)}
+        return canvas.save(question, keep=person.may(Act.ANNOTATE), name=person.name)
+
+    return save

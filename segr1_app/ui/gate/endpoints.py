@@ -1,0 +1,164 @@
+"""Handlers as the page and the API call them: who asks is found out and checked here, and nowhere else."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import time
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+import fastapi
+import gradio as gr
+from gradio.events import api
+
+from segr1_app.domain import SegR1Error, StoreError
+from segr1_app.people.access import Access
+from segr1_app.settings.roles import Act, Person
+from segr1_app.ui.gate.rates import RateLimiter
+
+Member = TypeVar("Member", bound=StrEnum)
+
+log = logging.getLogger(__name__)
+
+_SIGNED: Final = {Act.ANNOTATE: "annotator", Act.REVIEW: "reviewer"}
+"""In which argument of each act's handlers the name of whoever does it stands."""
+
+RUN_COST: Final = 40.0
+"""What asking the policy costs, in calls that only look something up or decode a click."""
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn this project's errors into gradio's, which reach the page or the client in their own words."""
+    try:
+        yield
+    except SegR1Error as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+class Gate:
+    """Lets people through to the handlers as far as their role goes.
+
+    Where people sign in, whatever name a request brings along is replaced by the one that they signed in with.
+
+    Args:
+        access: who is who.
+        limiter: how much one person may ask for; None for any amount.
+        proxied: whether all requests come through a proxy that names their origin, as on a Space.
+    """
+
+    def __init__(self, access: Access, limiter: RateLimiter | None = None, *, proxied: bool = False) -> None:
+        self.access = access
+        self._limiter = limiter
+        self._proxied = proxied
+
+    def admit(
+        self, act: Act, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None, cost: float = 1.0
+    ) -> Person:
+        """Whoever asks, if they may do this.
+
+        Raises:
+            NotAllowedError: when they may not, or ask too often.
+        """
+        person = self.whoever(request, profile)
+        self.access.require(person, act)
+        if self._limiter is not None:
+            self._limiter.spend(person.name or self._origin(request), cost)
+        return person
+
+    def whoever(self, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None) -> Person:
+        """Whoever asks, allowed to or not."""
+        return self.access.person(profile.username if profile else _signed_in(request))
+
+    def page(self, method: Callable[..., Any], act: Act) -> Callable[..., Any]:
+        """A handler for the page, of one mapping with its arguments; its errors become {"failure": a sentence}."""
+
+        def call(question: Mapping[str, Any], request: gr.Request, profile: gr.OAuthProfile | None) -> Any:
+            try:
+                person = self.admit(act, request, profile)
+                with logged(method.__name__, act, person):
+                    return method(**{**question, **_signature(act, person)})
+            except SegR1Error as error:
+                return {"failure": str(error)}
+
+        call.__name__ = method.__name__
+        return call
+
+    def publish(self, method: Callable[..., Any], act: Act) -> None:
+        """Make a handler an endpoint of the API by its name, within a ``gr.Blocks``; its errors reach the client."""
+        parameters = inspect.signature(method)
+
+        @functools.wraps(method)
+        def call(request: gr.Request, profile: gr.OAuthProfile | None, *arguments: Any) -> Any:
+            with refusing():
+                given, person = parameters.bind(*arguments), self.admit(act, request, profile)
+                given.arguments |= _signature(act, person)
+                with logged(method.__name__, act, person):
+                    return method(*given.args, **given.kwargs)
+
+        api(_asking(call, method), api_name=method.__name__)
+
+    def _origin(self, request: gr.Request | fastapi.Request) -> str:
+        """Where a request of nobody known comes from."""
+        # The proxy adds to the end what it saw itself; what stands before that may be anybody's invention.
+        forwarded = request.headers.get("x-forwarded-for", "") if self._proxied else ""
+        return forwarded.rpartition(",")[2].strip() or (request.client.host if request.client else "")
+
+
+@contextmanager
+def logged(endpoint: str, act: Act, person: Person) -> Iterator[None]:
+    """Log who did what and how long it took, but for what only looks."""
+    started, failure = time.perf_counter(), None
+    try:
+        yield
+    except SegR1Error as error:
+        failure = str(error)
+        raise
+    finally:
+        if act is not Act.LOOK:
+            seconds = round(time.perf_counter() - started, 3)
+            extra = {"act": act, "endpoint": endpoint, "person": person.name, "seconds": seconds, "failure": failure}
+            log.info("%s", endpoint, extra=extra)
+
+
+def _asking(call: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell gradio what ``call`` takes: who asks, which gradio fills in, and then what ``method`` does."""
+    who: dict[str, Any] = {"request": gr.Request, "profile": gr.OAuthProfile | None}
+    first = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in who]
+    signature = inspect.signature(method)
+    vars(call)["__signature__"] = signature.replace(parameters=[*first, *signature.parameters.values()])
+    call.__annotations__ = {**who, **typing.get_type_hints(method)}
+    return call
+
+
+def _signature(act: Act, person: Person) -> dict[str, str]:
+    return {_SIGNED[act]: person.name} if person.name and act in _SIGNED else {}
+
+
+def _signed_in(request: gr.Request | fastapi.Request) -> str | None:
+    """The name that was signed in with a password, if any."""
+    if isinstance(request, gr.Request):
+        return request.username
+    # What the page calls past the queue gets the bare request: gradio knows its people by the same cookies.
+    app = request.app
+    cookies = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    token = next((request.cookies[name] for name in cookies if name in request.cookies), None)
+    name: str | None = app.tokens.get(token)
+    return name
+
+
+def one_of(kind: type[Member], text: str | None, what: str) -> Member:
+    """The member of an enumeration that a word stands for.
+
+    Raises:
+        StoreError: when it is none of them; ``what`` begins the sentence that lists them.
+    """
+    try:
+        return kind(text or "")
+    except ValueError as error:
+        raise StoreError(f"{what} {' or '.join(repr(member.value) for member in kind)}.") from error

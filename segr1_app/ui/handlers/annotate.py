@@ -1,0 +1,382 @@
+"""The annotators' job: tasks come in, are handed out, decided and kept. Every method is an endpoint of the API, too."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segr1_app.domain import LeaseLostError, Prediction, StoreError
+from segr1_app.images import Picture
+from segr1_app.models.host import ModelHost
+from segr1_app.store import (
+    AnnotationStore,
+    Correction,
+    Draft,
+    QueueOrder,
+    RejectReason,
+    Revision,
+    StaleRevisionError,
+    StoredPrediction,
+    Task,
+    Verdict,
+)
+from segr1_app.store.exchange.formats import FORMATS
+from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.studio.edits import EditedObject, read_objects
+from segr1_app.studio.output_folders import new_downloads
+from segr1_app.studio.sessions import CanvasSession, CanvasSessions
+from segr1_app.studio.task_preparation import TaskPreparer
+from segr1_app.ui.gate.endpoints import one_of
+from segr1_app.ui.views import ViewValue, address_of, addressed, canvas_value, revision_value
+
+MAX_DRAFT = 4_000_000
+"""Longest draft, in characters."""
+MAX_COMMENT = 4000
+NOTHING_TO_SORT_BY = {
+    QueueOrder.LEAST_CONFIDENT: "No open task has a prediction yet, so they come as imported: run preannotate first.",
+    QueueOrder.MOST_DISAGREEMENT: "No open task has sampled answers to disagree, so they come as imported: run "
+    "preannotate --samples 4 first.",
+}
+"""What is told of an order that nothing is known for."""
+
+
+class JobHandlers:
+    """Hands out tasks and takes decisions.
+
+    Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
+
+    Args:
+        store: where everything is kept.
+        models: predict what was not predicted yet; the policy's weights are named beside each prediction.
+        cache: an existing folder from which gradio serves files.
+        sessions: get the pictures that are handed out.
+        canvas: makes the masks that are saved.
+    """
+
+    def __init__(
+        self,
+        store: AnnotationStore,
+        models: ModelHost,
+        *,
+        cache: Path,
+        sessions: CanvasSessions,
+        canvas: CanvasHandlers,
+    ) -> None:
+        self._store = store
+        self._cache = cache.resolve()
+        self._preparer = TaskPreparer(store, models, self._cache)
+        self._sessions = sessions
+        self._canvas = canvas
+        self._drafting = threading.Lock()
+
+    def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
+        """Hold the next open task for somebody, or the one that they hold already.
+
+        Args:
+            annotator: who works.
+            order: "imported", "least-confident" or "most-disagreement".
+
+        Returns:
+            {"task": its number, or None when nothing is left, "canvas": what the canvas shows, "instruction",
+            "picture_name", "reasoning", "prediction": its number, "parent": the number of the annotator's own
+            revision of it or None, "draft": what `put_draft` kept or None, "decided": whether somebody decided it,
+            "saved": what counts of it and is gone on from, {"revision", "verdict", "comment", "objects"}, or None,
+            "notice": a sentence to know beside it or "", "progress": as of `progress`}.
+        """
+        sequence = _order(order)
+        notice = "" if self._store.sorts(sequence) else NOTHING_TO_SORT_BY[sequence]
+        task = self._store.lease_next(annotator, sequence)
+        if task is None:
+            return {"task": None, "progress": self.progress(annotator)}
+        handed = {**self._handed_out(task, annotator), "notice": notice}
+        self._preparer.prewarm(annotator, sequence)
+        return handed
+
+    def upcoming(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
+        """Wait until the task is ready that comes next, which `next_task` began to prepare, and tell its picture.
+
+        Args:
+            annotator: who works.
+            order: as of `next_task`.
+
+        Returns:
+            {"picture": the address of what is shown of it, or None when there is nothing to wait for}.
+        """
+        preview = self._preparer.prewarmed(annotator, _order(order))
+        return {"picture": preview and address_of(preview)}
+
+    def open_task(self, annotator: str, task: int) -> dict[str, Any]:
+        """Hold one certain task, also a decided one, to go on from what was saved; the one held before is free.
+
+        Args:
+            annotator: who works.
+            task: its number.
+
+        Returns:
+            As of `next_task`, without "notice".
+        """
+        self._store.lease(int(task), annotator)
+        return self._handed_out(self._store.task(int(task)), annotator)
+
+    def set_instruction(self, annotator: str, task: int, instruction: str) -> dict[str, Any]:
+        """Change what a task asks for; the policy answers anew, and the annotator's draft of it is given up.
+
+        Args:
+            annotator: who works.
+            task: its number.
+            instruction: what to segment instead.
+
+        Returns:
+            As of `next_task`.
+        """
+        self._store.lease(int(task), annotator)
+        changed = self._store.set_instruction(int(task), instruction)
+        self._store.drop_draft(changed.id, annotator)
+        return self._handed_out(changed, annotator)
+
+    def add_task(self, annotator: str, task: int, instruction: str) -> dict[str, Any]:
+        """Hold a further task of a task's picture, which is made if there is none with this instruction yet.
+
+        Args:
+            annotator: who works.
+            task: the number of the task whose picture it is.
+            instruction: what else to segment in it.
+
+        Returns:
+            As of `next_task`.
+        """
+        added = self._store.add_task(self._store.task(int(task)).sha256, instruction)
+        return self.open_task(annotator, added.id)
+
+    def save_decision(  # noqa: PLR0917 - what it takes is what a client of the API fills in, by name
+        self,
+        annotator: str,
+        task: int,
+        verdict: str,
+        objects: list[dict[str, Any]],
+        reason: str | None = None,
+        comment: str = "",
+        seconds: float = 0.0,
+        clicks: int = 0,
+        prediction: int | None = None,
+        parent: int | None = None,
+        origin: int | None = None,
+    ) -> dict[str, Any]:
+        """Keep a decision about a task; the lease and the draft end.
+
+        An accept of prompts that were changed, or painted on, is kept as a fix.
+
+        Args:
+            annotator: who decides.
+            task: its number.
+            verdict: "accept", "fix", "reject" or "skip".
+            objects: what is on the canvas: [{"box", "points", "name", "strokes", "start"}], in the picture's pixels.
+            reason: why it is rejected: "reasoning", "grounding", "segmenter", "no-object" or "bad-image".
+            comment: any text.
+            seconds: working time it took.
+            clicks: edits it took.
+            prediction: the number of the prediction that was corrected; None for none.
+            parent: the annotator's own revision that this one follows, as `next_task` gave it.
+            origin: the revision that it was started from, as `next_task` gave it as "saved"; None for none.
+
+        Returns:
+            {"revision": its number, "verdict", "progress"}; or {"stale": number of the newer revision, "message"} when
+            the annotator saved the task elsewhere in the meantime: nothing was stored then.
+        """
+        held = self._store.task(int(task))
+        picture = self._preparer.picture(held)
+        stored = self._store.prediction(prediction) if prediction is not None else None
+        edited = read_objects(objects, picture.size)
+        correction = self._correction(
+            picture, stored, one_of(Verdict, verdict, "A decision is"), edited, reason=reason, comment=comment
+        )
+        try:
+            revision = self._store.save(
+                held.id,
+                annotator,
+                Correction(
+                    correction.verdict,
+                    correction.objects,
+                    correction.reason,
+                    correction.comment,
+                    seconds=max(0.0, min(float(seconds), 86_400.0)),
+                    clicks=max(0, int(clicks)),
+                ),
+                parent_id=parent,
+                prediction_id=prediction,
+                origin_id=None if origin == parent else self._revision_of(held, origin),
+            )
+        except StaleRevisionError as error:
+            return {"stale": error.newest.id, "message": str(error)}
+        return {
+            "revision": revision.id,
+            "verdict": revision.correction.verdict.value,
+            "progress": self.progress(annotator),
+        }
+
+    def put_draft(self, annotator: str, task: int, content: dict[str, Any]) -> dict[str, Any]:
+        """Keep unfinished work, and hold the task for longer.
+
+        Args:
+            annotator: who works.
+            task: its number.
+            content: whatever the page needs to go on. Of two with the same "page", the one with the higher "edit" is
+                the later one, whichever arrives first.
+
+        Returns:
+            {"kept": True, "held": whether the task is still held for this person}.
+        """
+        text = json.dumps(content, ensure_ascii=False)
+        if len(text) > MAX_DRAFT:
+            raise StoreError("This draft is too large to be kept: save the task, or paint with fewer strokes.")
+        with self._drafting:
+            if _follows(content, self._store.get_draft(int(task), annotator)):
+                self._store.put_draft(int(task), annotator, text)
+        try:
+            self._store.renew(int(task), annotator)
+        except LeaseLostError:
+            return {"kept": True, "held": False}
+        return {"kept": True, "held": True}
+
+    def drop_draft(self, annotator: str, task: int) -> dict[str, Any]:
+        """Forget unfinished work and give the task back.
+
+        Args:
+            annotator: who worked.
+            task: its number.
+
+        Returns:
+            {"kept": False}.
+        """
+        self._store.drop_draft(int(task), annotator)
+        self._store.release(int(task), annotator)
+        return {"kept": False}
+
+    def progress(self, annotator: str = "") -> dict[str, Any]:
+        """How far the work is.
+
+        Args:
+            annotator: whose share is told as "own".
+
+        Returns:
+            {"tasks", "open", "done", "own", "clicks", "seconds", "verdicts": {verdict: number}}.
+        """
+        found = self._store.statistics()
+        own = found.by_annotator.get(" ".join(annotator.split()))
+        return {
+            "tasks": found.tasks,
+            "open": found.open_tasks,
+            "done": found.tasks - found.open_tasks,
+            "own": own.done if own else 0,
+            "clicks": found.total.clicks,
+            "seconds": round(found.total.seconds, 1),
+            "verdicts": {verdict.value: count for verdict, count in found.total.verdicts.items()},
+        }
+
+    def export(self, form: str) -> tuple[Path, list[str]]:
+        """Every accepted or fixed mask that counts, in another tool's format.
+
+        Args:
+            form: a name of `FORMATS`.
+
+        Returns:
+            A ZIP archive, and a sentence for each thing that the format cannot hold.
+        """
+        if form not in FORMATS:
+            raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")
+        with new_downloads(self._cache, "export-") as folder:
+            report = FORMATS[form](self._store, folder / form)
+            archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
+            shutil.rmtree(folder / form)
+        return archive, [f"{report.written} tasks are in it.", *report.warnings]
+
+    def _correction(
+        self,
+        picture: Picture,
+        stored: StoredPrediction | None,
+        verdict: Verdict,
+        edited: Sequence[EditedObject],
+        *,
+        reason: str | None,
+        comment: str,
+    ) -> Correction:
+        if len(comment) > MAX_COMMENT:
+            raise StoreError(f"The comment has {len(comment)} characters; {MAX_COMMENT} are the most that is kept.")
+        corrected = self._canvas.correct(picture, edited, stored.prediction if stored else None)
+        if verdict is Verdict.ACCEPT and corrected.changes(stored.prediction if stored else None):
+            verdict = Verdict.FIX
+        why = one_of(RejectReason, reason, "A reject needs a reason:") if verdict is Verdict.REJECT else None
+        return Correction(verdict, corrected.annotated(picture.size), why, comment)
+
+    def _revision_of(self, task: Task, number: int | None) -> int | None:
+        """A revision's number, if it is one of this task's."""
+        if number is not None and self._store.revision(number).task_id != task.id:
+            raise StoreError(f"Revision {number} is one of another task: nothing was saved.")
+        return number
+
+    def _handed_out(self, task: Task, annotator: str) -> dict[str, Any]:
+        picture, prediction = self._preparer.prepare(task)
+        draft = self._store.get_draft(task.id, annotator)
+        own = self._store.heads(task.id).get(" ".join(annotator.split()))
+        current = self._store.current(task.id)
+        return {
+            "task": task.id,
+            "canvas": self._canvas_value(task, picture, prediction.prediction),
+            "instruction": task.instruction,
+            "picture_name": task.picture_name,
+            "reasoning": prediction.prediction.reasoning or "",
+            "prediction": prediction.id,
+            "parent": own.id if own else None,
+            "draft": json.loads(draft.content) if draft else None,
+            "decided": not task.open,
+            "saved": _saved(current, own),
+            "progress": self.progress(annotator),
+        }
+
+    def _canvas_value(self, task: Task, picture: Picture, prediction: Prediction) -> ViewValue:
+        truth = self._store.ground_truth(task.sha256, task.instruction)
+        key = self._sessions.begin(CanvasSession(picture, prediction, truth))
+        title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
+        value = canvas_value(
+            key,
+            self._preparer.preview(picture),
+            title,
+            picture.size,
+            objects=prediction.objects,
+            masks=prediction.masks,
+        )
+        return addressed(value)
+
+
+def _follows(content: object, kept: Draft | None) -> bool:
+    """Whether a draft is to take the place of the one that is kept."""
+    new, old = _edit_of(content), _edit_of(json.loads(kept.content)) if kept else None
+    return new is None or old is None or new[0] != old[0] or new[1] > old[1]
+
+
+def _edit_of(content: object) -> tuple[object, int] | None:
+    """The page that a draft is from and the number of the edit there, if it says so."""
+    match content:
+        case {"page": page, "edit": int(edit)}:
+            return page, edit
+    return None
+
+
+def _saved(current: Revision | None, own: Revision | None) -> dict[str, Any] | None:
+    """What counts of a task, to go on from, if anything is in it; the comment only with whoever wrote it."""
+    if current is None or (current.correction.verdict is Verdict.REJECT and not current.correction.objects):
+        return None
+    return {
+        "revision": current.id,
+        "verdict": current.correction.verdict.value,
+        "comment": current.correction.comment if own and own.id == current.id else "",
+        "objects": revision_value(current),
+    }
+
+
+def _order(text: str) -> QueueOrder:
+    return one_of(QueueOrder, text, "Tasks come in one of these orders:")

@@ -1,0 +1,293 @@
+"""A second look at what was decided: histories, comparisons, the reviewer's choice, and how far the work is.
+
+Every method is an endpoint of the API, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segr1_app.domain import Mask, ObjectPrompt, StoreError
+from segr1_app.geometry import encode_rle
+from segr1_app.metrics import iou
+from segr1_app.store import AnnotationStore, DecidedTask, Revision, StaleRevisionError, StoredPrediction, Task, Verdict
+from segr1_app.store.reports import tally_record
+from segr1_app.studio.previews import preview_of
+from segr1_app.ui.gate.endpoints import one_of
+from segr1_app.ui.views import ViewValue, addressed, canvas_value, prompt_value
+
+LISTED = 40
+"""Tasks in a page of the list."""
+
+
+class ReviewHandlers:
+    """Shows decided tasks and takes a reviewer's word.
+
+    Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
+
+    Args:
+        store: where everything is kept.
+        cache: an existing folder from which gradio serves files.
+    """
+
+    def __init__(self, store: AnnotationStore, cache: Path) -> None:
+        self._store = store
+        self._cache = cache.resolve()
+
+    def decided_tasks(self, annotator: str = "", verdict: str = "", before: int | None = None) -> dict[str, Any]:
+        """The tasks that have a decision, the newest first, a page at a time.
+
+        Args:
+            annotator: only what this person had a last word in, shown by that; empty for everybody, where the revision
+                that counts is shown.
+            verdict: only "accept", "fix", "reject" or "skip"; empty for any.
+            before: the last "revision" of the page before; None for the first page.
+
+        Returns:
+            {"tasks": [{"task", "instruction", "picture_name", "revision", "annotator", "verdict", "saved_at",
+            "people": how many had a word in it, "agreement": mean pairwise IoU or None}], "more": whether another page
+            follows, "decided": how many tasks are, "annotators": everybody's name}.
+        """
+        wanted = one_of(Verdict, verdict, "Only these decisions can be asked for:") if verdict else None
+        page = self._store.decided(annotator=annotator or None, verdict=wanted, before=before, limit=LISTED + 1)
+        found = self._store.statistics()
+        return {
+            "tasks": [_listed(each) for each in page[:LISTED]],
+            "more": len(page) > LISTED,
+            "decided": found.tasks - found.open_tasks,
+            "annotators": list(found.by_annotator),
+        }
+
+    def review_task(self, task: int) -> dict[str, Any]:
+        """A task with everything that was made of it.
+
+        Args:
+            task: its number.
+
+        Returns:
+            {"task", "instruction", "picture_name", "canvas": what to show, "revisions": as of `history`, "predictions":
+            [{"prediction", "policy", "checkpoint", "created_at"}], both the newest first, "first", "second": what to
+            `compare` to begin with, "chosen_by": the reviewer whose choice counts or None, "agreement": mean pairwise
+            IoU or None, "pairs": [{"annotators": [two names], "iou"}]}.
+        """
+        asked = self._store.task(int(task))
+        revisions = self._store.history(asked.id)
+        numbers = {each.prediction_id for each in revisions} | {asked.prediction_id}
+        known = sorted((number for number in numbers if number is not None), reverse=True)
+        choice, agreement = self._store.choice(asked.id), self._store.agreement(asked.id)
+        first, second = sides_to_begin_with(revisions, asked)
+        picture = preview_of(self._store.picture(asked.sha256), self._cache)
+        title = f"Picture of {asked.image_size.width} by {asked.image_size.height} pixels"
+        return {
+            "task": asked.id,
+            "instruction": asked.instruction,
+            "picture_name": asked.picture_name,
+            "canvas": addressed(canvas_value("", picture, title, asked.image_size)),
+            "revisions": _history(revisions, asked),
+            "predictions": [_prediction(each) for each in map(self._store.prediction, known)],
+            "first": first,
+            "second": second,
+            "chosen_by": choice.reviewer if choice else None,
+            "agreement": agreement.by_task.get(asked.id),
+            "pairs": _pairs(agreement.by_pair),
+        }
+
+    def history(self, task: int) -> list[dict[str, Any]]:
+        """Every revision of a task, the newest first.
+
+        Args:
+            task: its number.
+
+        Returns:
+            [{"revision", "annotator", "verdict", "reason", "comment", "seconds", "clicks", "policy_iou", "blame",
+            "change", "origin": the revision that it restores or None, "created_at", "current"}].
+        """
+        asked = self._store.task(int(task))
+        return _history(self._store.history(asked.id), asked)
+
+    def compare(self, task: int, first: str, second: str) -> dict[str, Any]:
+        """Two masks of a task, and how far they are apart.
+
+        Args:
+            task: its number.
+            first: "revision N" or "prediction N".
+            second: the same.
+
+        Returns:
+            {"first", "second": {"mask": COCO RLE of the picture's size, or None when it is empty, "objects": [{"box",
+            "points"}] in its pixels}, "iou", "only_first", "only_second", "both": numbers of pixels}.
+        """
+        asked = self._store.task(int(task))
+        one, other = self._side(asked, first), self._side(asked, second)
+        return {
+            "first": _shown(one),
+            "second": _shown(other),
+            "iou": iou(one.mask, other.mask),
+            "only_first": int(np.count_nonzero(one.mask & ~other.mask)),
+            "only_second": int(np.count_nonzero(other.mask & ~one.mask)),
+            "both": int(np.count_nonzero(one.mask & other.mask)),
+        }
+
+    def make_current(self, reviewer: str, task: int, revision: int | None = None) -> dict[str, Any]:
+        """Let a revision count, whatever is saved later.
+
+        Args:
+            reviewer: who chooses.
+            task: its number.
+            revision: which one; None takes the choice back, and the latest decision counts again.
+
+        Returns:
+            {"current": the number of the revision that counts now, "chosen_by": the reviewer or None}.
+        """
+        number = int(task)
+        self._store.choose_current(number, None if revision is None else int(revision), reviewer)
+        choice = self._store.choice(number)
+        return {"current": self._store.task(number).current_id, "chosen_by": choice.reviewer if choice else None}
+
+    def restore(self, reviewer: str, revision: int, parent: int | None = None) -> dict[str, Any]:
+        """Save an old revision again, as a new one of the reviewer's; what it cost is not counted twice.
+
+        Args:
+            reviewer: who restores.
+            revision: the old one.
+            parent: the reviewer's own newest revision of the same task, as far as they know; None for none.
+
+        Returns:
+            {"revision": the new number, "current": the number of the revision that counts now}; or {"stale": the number
+            of the reviewer's newer revision, "message"}: nothing was stored then.
+        """
+        try:
+            made = self._store.restore(int(revision), reviewer, parent_id=parent)
+        except StaleRevisionError as error:
+            return {"stale": error.newest.id, "message": str(error)}
+        return {"revision": made.id, "current": self._store.task(made.task_id).current_id}
+
+    def statistics(self) -> dict[str, Any]:
+        """How far the work is and what it cost: in total, per annotator, per checkpoint of the policy and per day.
+
+        Returns:
+            {"tasks", "open", "total": tally, "annotators": [tally and "name"], "checkpoints": [tally and "policy",
+            "checkpoint", both empty for work without a prediction], "days": [tally and "day", as YYYY-MM-DD in UTC],
+            "pairs": [{"annotators": [two names], "iou": their mean agreement}]}; a tally is {"done", "per_hour",
+            "verdicts": {verdict: number}, "revisions", "clicks", "seconds", "iou_gained"}.
+        """
+        found = self._store.statistics()
+        return {
+            "tasks": found.tasks,
+            "open": found.open_tasks,
+            "total": tally_record(found.total),
+            "annotators": [{"name": name, **tally_record(tally)} for name, tally in found.by_annotator.items()],
+            "checkpoints": [
+                {"policy": policy, "checkpoint": digest, **tally_record(tally)}
+                for (policy, digest), tally in found.by_checkpoint.items()
+            ],
+            "days": [{"day": day, **tally_record(tally)} for day, tally in found.by_day.items()],
+            "pairs": _pairs(self._store.agreement().by_pair),
+        }
+
+    def _side(self, task: Task, name: str) -> _Side:
+        kind, _, number = str(name).partition(" ")
+        if kind not in ("revision", "prediction") or not number.isdecimal():
+            raise StoreError("What can be compared is called 'revision 1', 'prediction 1' and so on.")
+        if kind == "revision":
+            revision = self._store.revision(int(number))
+            side = _Side(revision.task_id, revision.mask, revision.correction.prompts)
+        else:
+            stored = self._store.prediction(int(number))
+            side = _Side(stored.task_id, stored.prediction.mask, stored.prediction.objects)
+        if side.task_id != task.id:
+            raise StoreError(f"This {kind} is of another task.")
+        return side
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    task_id: int
+    mask: Mask
+    objects: tuple[ObjectPrompt, ...]
+
+
+def sides_to_begin_with(revisions: Sequence[Revision], task: Task) -> tuple[str, str]:
+    """What to compare first: what counts, with the prediction that it corrects, else with somebody else's newest.
+
+    Args:
+        revisions: of the task, the oldest first.
+        task: with its present prediction and current revision.
+
+    Returns:
+        Two names for `ReviewHandlers.compare`: the same one twice where there is nothing else.
+
+    Raises:
+        StoreError: when nothing was made of the task yet.
+    """
+    newest = list(reversed(revisions))
+    shown = next((each for each in newest if each.id == task.current_id), newest[0] if newest else None)
+    if shown is None:
+        raise StoreError(f"Nobody has decided task {task.id} yet: there is nothing to review.")
+    second = f"revision {shown.id}"
+    if shown.prediction_id is not None:
+        return f"prediction {shown.prediction_id}", second
+    other = next((each for each in newest if each.annotator != shown.annotator), None)
+    if other is not None:
+        return f"revision {other.id}", second
+    return (f"prediction {task.prediction_id}" if task.prediction_id is not None else second), second
+
+
+def _listed(each: DecidedTask) -> dict[str, Any]:
+    return {
+        "task": each.task.id,
+        "instruction": each.task.instruction,
+        "picture_name": each.task.picture_name,
+        "revision": each.revision_id,
+        "annotator": each.annotator,
+        "verdict": each.verdict.value,
+        "saved_at": each.saved_at,
+        "people": each.people,
+        "agreement": each.agreement,
+    }
+
+
+def _history(revisions: Sequence[Revision], task: Task) -> list[dict[str, Any]]:
+    return [
+        {
+            "revision": each.id,
+            "annotator": each.annotator,
+            "verdict": each.correction.verdict.value,
+            "reason": each.correction.reason.value if each.correction.reason else None,
+            "comment": each.correction.comment,
+            "seconds": each.correction.seconds,
+            "clicks": each.correction.clicks,
+            "policy_iou": each.policy_iou,
+            "blame": each.blame.value if each.blame else None,
+            "change": asdict(each.change),
+            "origin": each.origin_id,
+            "created_at": each.created_at,
+            "current": each.id == task.current_id,
+        }
+        for each in reversed(revisions)
+    ]
+
+
+def _prediction(stored: StoredPrediction) -> dict[str, Any]:
+    return {
+        "prediction": stored.id,
+        "policy": stored.prediction.policy_id,
+        "checkpoint": stored.checkpoint_hash,
+        "created_at": stored.created_at,
+    }
+
+
+def _shown(side: _Side) -> ViewValue:
+    return {
+        "mask": encode_rle(side.mask) if side.mask.any() else None,
+        "objects": [prompt_value(prompt) for prompt in side.objects],
+    }
+
+
+def _pairs(by_pair: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
+    return [{"annotators": list(pair), "iou": mean} for pair, mean in by_pair.items()]

@@ -1,0 +1,207 @@
+"""What happens when the user of the Run tab does something; each handler yields or returns new values of the views."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import gradio as gr
+from cachetools import LRUCache
+
+from segr1_app.domain import PictureError, Prediction, SegR1Error
+from segr1_app.images import Picture, load_picture
+from segr1_app.models.host import ModelHost
+from segr1_app.store.connection import translate_errors
+from segr1_app.studio.output_folders import new_downloads
+from segr1_app.studio.previews import preview_of
+from segr1_app.studio.sessions import CanvasSession, CanvasSessions
+from segr1_app.ui.views import ViewValue, answer_value, canvas_value, prediction_value
+
+STREAM_SECONDS = 0.05
+"""Shortest time between two updates of the growing text: an event per token would slow the generation down."""
+
+LEFT_SECONDS = 0.2
+"""How soon a run that still waits for the models notices that its user has left it."""
+
+VISITORS = 4096
+"""Sessions of the page whose last run is remembered."""
+
+Upload: TypeAlias = dict[str, Any]
+"""An uploaded file as gradio's ``FileData`` in JSON; its "path" lies in the cache."""
+
+Update: TypeAlias = tuple[Any, Any]
+"""New values of stage and answer."""
+
+Buttons: TypeAlias = tuple[Any, Any]
+"""New values of the Run and the Stop button, of which one can be pressed at a time."""
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A run of the page: the path of its picture, and whether its user has turned to another one since."""
+
+    path: object
+    left: bool = False
+
+
+class RunHandlers:
+    """Answers the events of the Run tab.
+
+    An error of the domain is told in the answer view, as one sentence; that is done here and nowhere else.
+
+    Args:
+        models: runs the predictions.
+        cache: an existing folder for previews and downloads, from which gradio serves files.
+        sessions: get every picture that is shown on the canvas.
+    """
+
+    def __init__(self, models: ModelHost, cache: Path, sessions: CanvasSessions) -> None:
+        self._models = models
+        self._sessions = sessions
+        self._cache = cache.resolve()
+        self._runs: LRUCache[str, _Run] = LRUCache(VISITORS)
+        self._lock = threading.Lock()
+
+    def show(self, picture: Upload | None, session: str | None) -> Update:
+        """Show a picture as it is, and forget the answer to the last one, whose run ends by itself.
+
+        Whoever is quick presses Run before the new picture is shown: its run shows it, too, and is let alone.
+        """
+        if self._runs_on(picture, session):
+            return gr.skip(), gr.skip()
+        if picture is None:
+            return None, answer_value("idle")
+        try:
+            return self._stage(self._load(picture)), answer_value("idle")
+        except SegR1Error as error:
+            return None, answer_value("failed", failure=str(error))
+
+    def _runs_on(self, picture: Upload | None, session: str | None) -> bool:
+        """Whether the last run of a session was begun on this very picture; if not, it is left."""
+        if session is None:
+            return False
+        with self._lock:
+            run = self._runs.get(session)
+            if run is None:
+                return False
+            if picture is not None and picture.get("path") == run.path:
+                return True
+            run.left = True
+            del self._runs[session]
+            return False
+
+    def stopping(self) -> tuple[ViewValue, Any]:
+        """The run is to end; its picture stays, and Run stays off until `ended`."""
+        return answer_value("stopped"), gr.update(interactive=False)
+
+    def ended(self) -> Buttons:
+        """The run is over, whichever way: the next one can begin."""
+        return gr.update(interactive=True), gr.update(interactive=False)
+
+    def run(self, picture: Upload | None, instruction: str, session: str | None) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Find in a picture what the instruction asks for; streams the values of stage, answer and buttons."""
+        run = _Run(None if picture is None else picture.get("path"))
+        try:
+            if picture is None:
+                raise PictureError("There is no picture yet: upload or paste one, or click a sample.")
+            if session is not None:
+                with self._lock:
+                    self._runs[session] = run
+            loaded = self._load(picture)
+            stop_only = gr.update(interactive=False), gr.update(interactive=True)
+            yield self._stage(loaded), answer_value("looking"), *stop_only
+            for update in self._answers(loaded, instruction, run):
+                if run.left:
+                    break
+                yield *update, gr.skip(), gr.skip()
+        except SegR1Error as error:
+            if not run.left:
+                yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
+        if run.left:
+            # gradio repeats the last values at the end of a run: it must not, over the picture that is shown by now.
+            yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
+
+    def _answers(self, picture: Picture, instruction: str, run: _Run) -> Iterator[Update]:
+        if not self._models.wait(seconds=0):
+            yield gr.skip(), answer_value("loading")
+            self._models.start()
+            while not self._models.wait(LEFT_SECONDS):
+                if run.left:
+                    return
+        pipeline = self._models.pipeline()
+        if self._models.turn.locked():
+            yield gr.skip(), answer_value("waiting")
+        with self._turn(run) as is_ours:
+            if not is_ours:
+                return
+            yield gr.skip(), answer_value("looking")
+            text, shown_at = "", 0.0
+            for event in pipeline.stream(picture, instruction):
+                if isinstance(event, Prediction):
+                    yield self._stage(picture, event), prediction_value(event, self._save(picture, event))
+                    continue
+                text += event.text
+                if time.monotonic() - shown_at >= STREAM_SECONDS:
+                    yield gr.skip(), answer_value("writing", text)
+                    shown_at = time.monotonic()
+
+    @contextmanager
+    def _turn(self, run: _Run) -> Iterator[bool]:
+        """Have the models to oneself; gives False when the run was left before its turn came."""
+        while not self._models.turn.acquire(timeout=LEFT_SECONDS):
+            if run.left:
+                yield False
+                return
+        try:
+            yield True
+        finally:
+            self._models.turn.release()
+
+    def predict(self, picture: Upload, instruction: str) -> dict[str, Any]:
+        """The record of a prediction, as JSON values.
+
+        Raises:
+            SegR1Error: when there can be none.
+        """
+        from segr1_app.studio.results import prediction_record  # noqa: PLC0415
+
+        loaded = self._load(picture)
+        pipeline = self._models.pipeline()
+        with self._models.turn:
+            return prediction_record(pipeline.run(loaded, instruction))
+
+    def uploaded_copy(self, file: Path) -> str:
+        """A copy of ``file`` among the uploads.
+
+        Raises:
+            StoreError: when the disk is full or may not be written to.
+        """
+        with translate_errors():
+            return str(shutil.copy(file, self._cache / file.name))
+
+    def _load(self, upload: Upload) -> Picture:
+        """The uploaded picture; a client must not name other files of this machine."""
+        path = Path(str(upload.get("path"))).resolve()
+        if not path.is_relative_to(self._cache):
+            raise PictureError("The picture is not an upload: with gradio_client, send it by handle_file().")
+        return load_picture(path)
+
+    def _stage(self, picture: Picture, prediction: Prediction | None = None) -> ViewValue:
+        preview = preview_of(picture, self._cache)
+        title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
+        key = self._sessions.begin(CanvasSession(picture, prediction))
+        if prediction is None:
+            return canvas_value(key, preview, title, picture.size)
+        return canvas_value(key, preview, title, picture.size, objects=prediction.objects, masks=prediction.masks)
+
+    def _save(self, picture: Picture, prediction: Prediction) -> dict[str, Path]:
+        from segr1_app.studio.results import save_prediction  # noqa: PLC0415
+
+        with new_downloads(self._cache, "run-") as folder:
+            return save_prediction(folder, picture, prediction)

@@ -1,0 +1,181 @@
+"""What an admin does on the Train tab: see what there is to learn from, train, compare, and change the app's policy.
+
+Every method is an endpoint of the API, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from segr1_app.domain import Mask, ObjectMask, ObjectPrompt
+from segr1_app.geometry import Rle, decode_rle
+from segr1_app.models.host import ModelHost
+from segr1_app.settings.config import AUTO
+from segr1_app.settings.promotion import go_back, promote, promoted_policy
+from segr1_app.studio.trainings import Change, Trainings
+from segr1_app.ui.views import ViewValue, address_of
+
+STEPS = 40
+"""Optimiser steps where nobody asks for another number: what the embedded configuration makes."""
+
+
+class TrainingHandlers:
+    """Starts and stops trainings, shows how they go, and puts what came of them to use.
+
+    Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
+
+    Args:
+        trainings: of the data folder.
+        models: whose policy is trained on and replaced.
+        cache: an existing folder from which gradio serves files.
+    """
+
+    def __init__(self, trainings: Trainings, models: ModelHost, cache: Path) -> None:
+        self._trainings, self._models, self._cache = trainings, models, cache.resolve()
+        started_with = models.settings.policy
+        self._home = models.settings.home
+        # What there is to go back to when no promotion is left.
+        self._first = AUTO if started_with == promoted_policy(self._home) else started_with
+
+    def training_plan(self) -> dict[str, str]:
+        """What a training would learn from: counts by source and verdict, and what is left out and why.
+
+        Returns:
+            {"plan": the table as text}.
+        """
+        return {"plan": self._trainings.plan(self._models.settings)}
+
+    def training_state(self, run: str = "") -> dict[str, Any]:
+        """How the trainings stand.
+
+        Args:
+            run: the training to tell about; empty for the newest.
+
+        Returns:
+            {"running": the name of the one that runs or None, "runs": all names, the newest first, "run": None or
+            {"name", "state": "running", "stopped" or "done", "resumable": whether `resume_training` can go on with it,
+            "steps", "curve": [[step, mean reward]], "last_words", "before", "after": held-out scores by group or
+            None}, "promoted": whether there is a promotion to take back, "promoted_run": the training whose policy the
+            app uses, or None}.
+        """
+        names = self._trainings.names()[::-1]
+        promoted = promoted_policy(self._home)
+        used = Path(promoted).parent.name if promoted and promoted == self._models.settings.policy else None
+        chosen = run or (names[0] if names else "")
+        return {
+            "running": self._trainings.running(),
+            "runs": names,
+            "run": asdict(self._trainings.read(chosen)) if chosen else None,
+            "promoted": promoted is not None,
+            "promoted_run": used if used in names else None,
+        }
+
+    def start_training(self, steps: int = STEPS, include_feedback: bool = True) -> dict[str, Any]:
+        """Train the app's policy further, in a process of its own that goes on when the page is closed.
+
+        Args:
+            steps: optimiser steps.
+            include_feedback: whether the corrections take part, beside the original pairs or generated scenes.
+
+        Returns:
+            As `training_state`.
+        """
+        name = self._trainings.start(self._models.settings, int(steps), include_feedback=bool(include_feedback))
+        return self.training_state(name)
+
+    def stop_training(self) -> dict[str, Any]:
+        """End the training that runs; it can be resumed from its last checkpoint.
+
+        Returns:
+            As `training_state`.
+        """
+        name = self._trainings.running() or ""
+        self._trainings.stop()
+        return self.training_state(name)
+
+    def resume_training(self, run: str) -> dict[str, Any]:
+        """Go on with a training that was stopped.
+
+        Args:
+            run: its name.
+
+        Returns:
+            As `training_state`.
+        """
+        self._trainings.resume(run)
+        return self.training_state(run)
+
+    def training_changes(self, run: str) -> dict[str, Any]:
+        """What a finished training changed on held-out pictures, what became worse first.
+
+        Args:
+            run: its name.
+
+        Returns:
+            {"changes": [{"source", "instruction", "old", "new": addresses of the overlays, "old_iou", "new_iou",
+            "gain": None where no true mask is known, as for photographs of the gallery, which come last,
+            "agreement": the IoU of the old mask and the new one there, None elsewhere}]}.
+        """
+        return {"changes": [self._shown(change) for change in self._trainings.changes(run)]}
+
+    def promote(self, run: str) -> dict[str, Any]:
+        """Make the policy of a finished training the app's own, now and after a restart.
+
+        Args:
+            run: its name.
+
+        Returns:
+            As `training_state`.
+        """
+        policy = str(self._trainings.policy(run))
+        promote(self._home, policy)
+        self._models.switch(policy)
+        return self.training_state(run)
+
+    def go_back(self) -> dict[str, Any]:
+        """Take the last promotion back: the app works with the policy that it had before.
+
+        Returns:
+            As `training_state`.
+        """
+        go_back(self._home)
+        self._models.switch(promoted_policy(self._home) or self._first)
+        return self.training_state()
+
+    def _shown(self, change: Change) -> ViewValue:
+        return {
+            "source": change.source,
+            "instruction": change.instruction,
+            "old": self._overlay(change, change.old),
+            "new": self._overlay(change, change.new),
+            "old_iou": change.old_iou,
+            "new_iou": change.new_iou,
+            "gain": change.gain,
+            "agreement": change.agreement if change.gain is None else None,
+        }
+
+    def _overlay(self, change: Change, mask: Rle) -> str:
+        """The address of a picture with a mask on it, drawn once."""
+        from segr1_app.studio.render import draw_overlay  # noqa: PLC0415 - supervision takes a third of a second
+
+        key = hashlib.sha256(f"{change.picture}:{mask['counts']}".encode()).hexdigest()
+        file = self._cache / f"change-{key}.jpg"
+        if not file.exists():
+            with Image.open(change.picture) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            found = _resized(decode_rle(mask), pixels.shape[1], pixels.shape[0])
+            drawn = draw_overlay(pixels, [ObjectPrompt(None)], [ObjectMask(found, 1.0)])
+            Image.fromarray(drawn).save(file, quality=90)
+        return address_of(file)
+
+
+def _resized(mask: Mask, width: int, height: int) -> Mask:
+    small: Mask = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA) > 0
+    return small

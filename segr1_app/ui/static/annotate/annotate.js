@@ -1,0 +1,405 @@
+import { button, field } from "../shared/controls.js";
+import { h } from "../shared/dom.js";
+import { choiceDialog } from "../shared/dialogs.js";
+import { Clock } from "./clock.js";
+import { Drafts } from "./drafts.js";
+import { instructionDialog } from "./instruction.js";
+import { DECISIONS, DECISION_KEYS, NAME_KEY, REASONS } from "./keys.js";
+import { openBy } from "./reopening.js";
+import { pressOf } from "../canvas/keys.js";
+import { answer } from "../canvas/live.js";
+import { Canvas } from "../canvas/view.js";
+import { nameIn, refusal, whenMet } from "../shared/person.js";
+
+/**
+ * @typedef {{tasks: number, open: number, done: number, own: number}} Progress
+ * @typedef {{objects: object[], comment: string, seconds: number, clicks: number, origin?: number | null, at?: number}}
+ *   Draft
+ * @typedef {{objects: object[], comment: string, verdict: string, revision: number}} Saved
+ *
+ * See next_task in jobs.py.
+ * @typedef {{task: number | null, canvas: import("../canvas/view.js").Value, instruction: string, picture_name: string,
+ *   reasoning: string, prediction: number | null, parent: number | null, draft: Draft | null, decided: boolean,
+ *   saved: Saved | null, notice?: string, progress: Progress}} Task
+ */
+
+const ORDER_KEY = "segr1-order";
+const PATIENCE_MS = 1500;
+const DECIDED = "This task is decided already: you go on from what counts, and what you save is a further revision.";
+const HELD = "You still hold this task: decide it, or skip it, and the next one comes.";
+const NOTHING = "Nothing is marked any more.";
+const GONE = "The server did not answer: try again in a moment; what you did is still here.";
+
+/**
+ * The Annotate tab: a task on a canvas, and one key to decide it.
+ * @param {import("../shared/dom.js").Host} host
+ */
+export function mount({ element, server }) {
+  new Annotate(element, server);
+}
+
+class Annotate {
+  /** @type {Task | null} */
+  task = null;
+  clicks = 0;
+  clock = new Clock();
+  #busy = false;
+
+  /**
+   * @param {HTMLElement} element
+   * @param {import("../shared/dom.js").Host["server"]} server
+   */
+  constructor(element, server) {
+    this.server = server;
+    this.name = h("input", { type: "text", id: "annotator-name", maxlength: "200", autocomplete: "username",
+      placeholder: "Your name", spellcheck: "false" });
+    this.order = h("select", { id: "annotator-order" },
+      ...Object.entries({ imported: "As imported", "least-confident": "Least confident first",
+        "most-disagreement": "Most disagreement first" }).map(([value, text]) => h("option", { value }, text)));
+    this.starter = button("Next task", "start", () => this.start());
+    this.meter = h("progress", { max: "1", value: "0", "aria-label": "Tasks decided" });
+    this.count = h("p", { class: "job-count" });
+    this.bench = h("div", { class: "job-bench" });
+    this.title = h("p", { class: "job-instruction" });
+    this.about = h("p", { class: "job-picture" });
+    this.edit = button("Edit", "edit-instruction", () => this.task && this.wording.open(this.task.instruction));
+    this.edit.setAttribute("aria-label", "Edit the instruction");
+    this.reasoning = h("p", { class: "job-reasoning", tabindex: "0", "aria-label": "Reasoning of the policy" });
+    this.comment = h("textarea", { id: "job-comment", rows: "2", maxlength: "4000" });
+    this.comment.addEventListener("input", () => this.keep());
+    this.comment.addEventListener("keydown", (event) => this.commented(event));
+    this.buttons = DECISIONS.map(({ action, name, keys, primary }) =>
+      button(name, action, () => this.act(action), { keys, primary }));
+    this.notice = h("div", { class: "notice", role: "alert" });
+    const stage = h("div", { class: "job-stage" });
+    const decisions = h("div", { class: "job-decisions", role: "group", "aria-label": "Decision" }, ...this.buttons);
+    element.replaceChildren(
+      h("div", { class: "job-top" },
+        field("Annotator", this.name), field("Order", this.order), this.starter,
+        h("div", { class: "job-progress" }, this.meter, this.count)),
+      this.bench,
+    );
+    this.bench.append(stage,
+      h("div", { class: "job-side" },
+        this.title, h("div", { class: "job-about" }, this.about, this.edit),
+        h("section", { class: "answer-section" }, h("h2", {}, "Reasoning"), this.reasoning),
+        decisions, field("Comment", this.comment)));
+    this.canvas = new Canvas(stage, {
+      decode: (question) => server.decode(question),
+      empty: "Say who you are and press Next task. Tasks come from the import below.",
+      keys: DECISION_KEYS,
+      act: (action) => this.act(action),
+      edited: () => this.edited(),
+    });
+    // Beside the picture, which is the larger for it.
+    decisions.before(this.canvas.reward.element);
+    // In a row that is there anyway, below the picture: it moves nothing and hides nothing.
+    this.canvas.foot.append(this.notice);
+    this.drafts = new Drafts("annotate", () => this.draft(), (question) => this.putDraft(question));
+    this.rejection = choiceDialog("Why is it rejected?", REASONS, (reason) => this.decide("reject", reason));
+    this.stale = choiceDialog("Saved in the meantime", [
+      { value: "keep", name: "Keep that version, and go on" },
+      { value: "mine", name: "Save mine on top of it" },
+    ], (choice) => this.settle(choice));
+    this.wording = instructionDialog({
+      change: (instruction) => this.take("set_instruction", { task: this.task?.task, instruction }),
+      add: (instruction) => this.take("add_task", { task: this.task?.task, instruction }),
+    });
+    element.append(this.rejection.element, this.stale.element, this.wording.element);
+
+    this.name.value = localStorage.getItem(NAME_KEY) ?? "";
+    this.order.value = localStorage.getItem(ORDER_KEY) ?? "imported";
+    this.name.addEventListener("keydown", (event) => event.key === "Enter" && this.start());
+    this.tell("");
+    this.render();
+    this.canvas.show(null);
+    const asked = openBy((wish) => this.reopen(wish));
+    whenMet((person) => {
+      nameIn(this.name, person);
+      this.allowed = person.may.includes("annotate");
+      if (!this.allowed) this.tell(refusal("annotate", person));
+      else if (!asked) this.#resume(element);
+      this.render();
+    });
+  }
+
+  /** Whoever was at work when the page was reloaded goes on where they were, once they look at this tab. */
+  #resume(/** @type {HTMLElement} */ element) {
+    if (!this.name.value) return;
+    this.resuming.observe(element);
+  }
+
+  resuming = new ResizeObserver(([{ target }]) => {
+    if (!target.clientWidth) return;
+    this.resuming.disconnect();
+    this.next();
+  });
+
+  /**
+   * Open the task that another tab asks for.
+   * @param {import("./reopening.js").Wish} wish
+   */
+  async reopen({ annotator, task }) {
+    this.resuming.disconnect();
+    if (this.busy || this.turning) return this.tell("Another task is on its way: ask for this one again when it is there.");
+    await this.take("open_task", { task }, annotator);
+  }
+
+  /**
+   * Get one certain task in place of the present one.
+   * @param {string} what
+   * @param {object} question
+   * @param {string} [annotator] who works from now on
+   */
+  async take(what, question, annotator = this.annotator) {
+    await this.#turn(async () => {
+      this.name.value = annotator;
+      const reply = await this.ask(what, { annotator, ...question });
+      // What was drawn for other words is given up, here as there.
+      if (reply && what === "set_instruction") this.drafts.unsent.forget({ annotator, task: reply.task });
+      if (reply) this.open(reply);
+    });
+  }
+
+  /**
+   * Turn to another task. What was drawn on the one at hand is kept first, for whoever drew it, as it may come again;
+   * until that is done nothing else can be begun.
+   * @param {() => Promise<void>} go
+   */
+  async #turn(go) {
+    if (this.turning || this.busy) return;
+    this.turning = true;
+    this.canvas.rest(true);
+    await this.drafts.settle();
+    if (this.task && (this.clicks || this.comment.value)) await this.drafts.now();
+    this.turning = false;
+    this.canvas.rest(false);
+    await go();
+  }
+
+  /** Whether a decision or another task is on its way. Until then nothing can be edited: it would be in neither. */
+  get busy() {
+    return this.#busy;
+  }
+
+  set busy(busy) {
+    this.#busy = busy;
+    this.canvas.rest(busy);
+    this.comment.readOnly = busy;
+  }
+
+  get annotator() {
+    return this.name.value.trim();
+  }
+
+  /** Ask for a task; it may be the one at hand. */
+  async start() {
+    const before = this.task;
+    await this.#turn(() => this.next());
+    if (this.task !== before && this.task?.task === before?.task) this.tell(HELD);
+  }
+
+  async next() {
+    if (this.busy || !this.allowed) return;
+    if (!this.annotator) {
+      this.tell("Say who you are first.");
+      return this.name.focus();
+    }
+    localStorage.setItem(NAME_KEY, this.annotator);
+    localStorage.setItem(ORDER_KEY, this.order.value);
+    const reply = await this.ask("next_task", { annotator: this.annotator, order: this.order.value });
+    if (reply) this.open(reply);
+  }
+
+  /** @param {Task} task */
+  open(task) {
+    this.drafts.cancel();
+    this.task = task.task === null ? null : task;
+    const draft = task.task === null ? null
+      : this.drafts.unsent.latest({ annotator: this.annotator, task: task.task, parent: task.parent, draft: task.draft });
+    const saved = this.task?.saved ?? null;
+    const begun = draft ?? saved;
+    this.origin = draft ? (draft.origin ?? null) : (saved?.revision ?? null);
+    this.clicks = draft?.clicks ?? 0;
+    this.clock.start(draft?.seconds ?? 0);
+    this.comment.value = begun?.comment ?? "";
+    this.canvas.show(this.task ? task.canvas : null);
+    if (begun) this.canvas.restore(begun.objects);
+    this.tell(this.task ? (task.decided ? DECIDED : task.notice ?? "") : task.progress.tasks
+      ? "Nothing is left for you to do: every open task is decided, held by somebody or skipped by you."
+      : "There are no tasks yet: import pictures below.");
+    this.render(task.progress);
+    if (this.task) {
+      this.canvas.frame.focus({ preventScroll: true });
+      this.#comeIntoSight();
+      this.#lookAhead();
+    }
+    if (this.task && draft !== task.draft) this.keep();
+  }
+
+  /** On a small screen picture and tools lie further down than one sees. */
+  #comeIntoSight() {
+    const [{ top }, { bottom }] = [this.canvas.frame, this.canvas.tools].map((each) => each.getBoundingClientRect());
+    if (top < 0 || bottom > innerHeight) this.bench.scrollIntoView({ block: "start" });
+  }
+
+  /** Have the picture that comes next in this browser, too, before it is asked for. */
+  async #lookAhead() {
+    const reply = await answer(() => this.server.upcoming({ annotator: this.annotator, order: this.order.value }));
+    if (reply?.picture) this.coming.src = reply.picture;
+  }
+
+  coming = new Image();
+
+  edited() {
+    this.clicks++;
+    this.keep();
+    this.render();
+  }
+
+  keep() {
+    this.drafts.soon();
+  }
+
+  /** @returns {import("./drafts.js").Question | null} */
+  draft() {
+    if (this.task?.task == null || this.busy) return null;
+    const content = { objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds,
+      clicks: this.clicks, origin: this.origin, parent: this.task.parent };
+    return { annotator: this.annotator, task: this.task.task, content };
+  }
+
+  /**
+   * @param {import("./drafts.js").Question} question
+   * @returns {Promise<boolean>} whether it is kept
+   */
+  async putDraft(question) {
+    const reply = await answer(() => this.server.put_draft(question));
+    const kept = Boolean(reply && !reply.failure);
+    if (this.task?.task !== question.task) return kept;
+    const trouble = !kept ? (reply?.failure ?? GONE) :
+      reply.held ? "" : "Your hold on this task ended; what you save is kept beside anyone else's.";
+    // What a save has told stays until the next one.
+    if (trouble || this.troubled) this.tell(trouble);
+    this.troubled = Boolean(trouble);
+    return kept;
+  }
+
+  /** Keys within the comment that are no text. @param {KeyboardEvent} event */
+  commented(event) {
+    const press = pressOf(event);
+    if (!["Ctrl+Enter", "Ctrl+s", "Escape"].includes(press)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (press === "Escape") this.canvas.frame.focus({ preventScroll: true });
+    else if (!event.repeat) this.act("accept");
+  }
+
+  /** @param {string} action */
+  act(action) {
+    if (!this.task || this.busy || this.turning) return;
+    if (action === "accept" || action === "save") {
+      if (this.canvas.changed && this.canvas.blank) this.rejection.open(NOTHING);
+      else this.decide("accept", null);
+    }
+    // What is decided already stays as it is.
+    if (action === "skip" && this.task.decided) this.leave();
+    else if (action === "skip") this.decide("skip", null);
+    if (action === "reject") this.rejection.open();
+  }
+
+  /**
+   * @param {string} verdict
+   * @param {string | null} reason
+   * @param {number | null} [parent]
+   */
+  async decide(verdict, reason, parent = this.task?.parent ?? null) {
+    if (!this.task || this.busy) return;
+    this.busy = true;
+    await this.drafts.settle();
+    const { task, prediction } = this.task;
+    const reply = await this.ask("save_decision", { annotator: this.annotator, task, verdict, reason, parent, prediction,
+      origin: this.origin, objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds,
+      clicks: this.clicks });
+    if (!reply) return this.keep();
+    if ("stale" in reply) {
+      this.pending = { verdict, reason, parent: reply.stale };
+      return this.stale.open(reply.message);
+    }
+    this.drafts.unsent.forget({ annotator: this.annotator, task });
+    await this.next();
+  }
+
+  /** @param {string} choice */
+  async settle(choice) {
+    const { verdict, reason, parent } = /** @type {{verdict: string, reason: string | null, parent: number}} */ (
+      this.pending
+    );
+    if (choice === "mine") return this.decide(verdict, reason, parent);
+    await this.leave();
+  }
+
+  /** Give up what was done to the task at hand, and go on. */
+  async leave() {
+    const { task } = /** @type {Task} */ (this.task);
+    await this.drafts.settle();
+    if (!(await this.ask("drop_draft", { annotator: this.annotator, task }))) return;
+    this.drafts.unsent.forget({ annotator: this.annotator, task });
+    await this.next();
+  }
+
+  /**
+   * Ask the server; a failure is told, and nothing comes back.
+   * @param {string} what
+   * @param {object} question
+   * @returns {Promise<any>}
+   */
+  async ask(what, question) {
+    this.busy = true;
+    this.troubled = false;
+    this.render();
+    const patience = setTimeout(() => this.tell("The models are at work on this …"), PATIENCE_MS);
+    const reply = await answer(() => this.server[what](question));
+    clearTimeout(patience);
+    this.busy = false;
+    this.tell(reply ? (reply.failure ?? "") : GONE);
+    this.render(reply?.progress);
+    return reply && !reply.failure ? reply : null;
+  }
+
+  /** @param {string} text */
+  tell(text) {
+    this.notice.hidden = !text;
+    this.notice.textContent = text;
+  }
+
+  /** @param {Progress} [progress] */
+  render(progress) {
+    const { task } = this;
+    this.title.textContent = task?.instruction ?? "";
+    this.about.textContent = task ? `Task ${task.task} · ${task.picture_name}` : "";
+    this.reasoning.textContent = task?.reasoning ?? "";
+    this.bench.classList.toggle("is-open", Boolean(task));
+    this.comment.disabled = !task;
+    this.edit.disabled = !task || this.busy;
+    for (const each of this.buttons) each.disabled = !task || this.busy;
+    const accept = /** @type {HTMLElement} */ (this.buttons[0].firstElementChild);
+    accept.textContent = this.canvas.changed ? "Save fix" : "Accept";
+    this.starter.disabled = this.busy || !this.allowed;
+    if (!progress) return;
+    this.meter.max = Math.max(1, progress.tasks);
+    this.meter.value = progress.done;
+    this.count.textContent = `${progress.done} of ${progress.tasks} decided · ${progress.own} by you`;
+  }
+
+  /** Whether what was drawn is being kept before another task is asked for. */
+  turning = false;
+  /** Whether whoever is here may annotate; until that is known the server alone decides. */
+  allowed = true;
+  /** The revision that the work at hand was started from. @type {number | null} */
+  origin = null;
+  /** Whether the notice is about a draft. */
+  troubled = false;
+  /** @type {{verdict: string, reason: string | null, parent: number} | null} */
+  pending = null;
+}

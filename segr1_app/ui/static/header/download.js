@@ -1,0 +1,64 @@
+import { Asking } from "../shared/server.js";
+import { button } from "../shared/controls.js";
+import { h } from "../shared/dom.js";
+import { gigabytes, progressText } from "../shared/words.js";
+
+/**
+ * @typedef {{state: "idle" | "running" | "done" | "failed", done: number, total: number, seconds: number,
+ *   trouble: string}} Progress see download_state in downloading.py
+ */
+
+const POLL_MS = 1500;
+
+/** Offers the download of the full models: first its size, then the download itself, then how far it is. */
+export class Offer {
+  /**
+   * @param {import("../shared/dom.js").Host["server"]} server
+   * @param {() => void} arrived called when the models are there
+   */
+  constructor(server, arrived) {
+    this.arrived = arrived;
+    this.asking = new Asking(server, "The server did not answer. A download that runs goes on; try again.");
+    this.ask = button("Download the full models…", "download-size", () => void this.tellSize());
+    this.begin = button("", "download", () => void this.follow("download_models"), { primary: true });
+    this.text = h("span", { role: "status" });
+    this.element = h("div", { class: "header-download" }, this.ask, this.begin, this.text, this.asking.notice);
+    this.begin.hidden = true;
+    this.following = false;
+  }
+
+  async tellSize() {
+    this.ask.disabled = true;
+    const size = await this.asking.ask("download_size", {});
+    this.ask.disabled = false;
+    if (!size) return;
+    this.begin.textContent = `Download ${gigabytes(size.bytes)} and use them`;
+    this.ask.hidden = true;
+    this.begin.hidden = false;
+  }
+
+  /**
+   * Tell how far the download is until it ends.
+   * @param {"download_models" | "download_state"} first what to ask first: to begin, or only how far it is
+   */
+  async follow(first) {
+    if (this.following) return;
+    this.following = true;
+    /** @type {Progress | null} */
+    let progress = await this.asking.ask(first, {});
+    while (progress?.state === "running") {
+      this.ask.hidden = this.begin.hidden = true;
+      this.text.textContent = progressText(progress);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      progress = await this.asking.ask("download_state", {});
+    }
+    this.following = false;
+    this.text.textContent = progress?.state === "done" ? "The full models are here." : "";
+    if (progress?.state === "done") this.arrived();
+    if (progress?.state === "failed") {
+      this.asking.tell(progress.trouble);
+      this.begin.textContent = "Go on with the download";
+      this.begin.hidden = false;
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import { answer } from "../canvas/live.js";
+import { Offer } from "./download.js";
+import { h } from "../shared/dom.js";
+import { meet } from "../shared/person.js";
+import { counted, moment } from "../shared/words.js";
+
+/**
+ * @typedef {{state: "loading" | "ready" | "failed", policy: string, segmenter: string, device: string,
+ *   understands: string, failure: string, reason: string, offered: boolean,
+ *   person: import("../shared/person.js").Person | null}} Status see header_value in views.py
+ */
+
+/** @typedef {{remote: string | null, at: number | null, waiting: number, failure: string}} Copy see SyncState */
+
+const SYNC_MS = 15_000;
+
+/**
+ * The line above the tabs.
+ * @param {import("../shared/dom.js").Host} host its value is a Status
+ */
+export function mount({ element, props, watch, server, trigger }) {
+  const models = h("p", { class: "header-models", role: "status" });
+  const who = h("p", { class: "header-person" });
+  const copy = h("p", { class: "header-copy", role: "status" });
+  const note = h("p", { class: "header-note" });
+  const failure = h("p", { class: "notice header-failure", role: "alert" });
+  const reason = h("p", { class: "header-reason" });
+  // Only an admin's page has these functions.
+  const offer = server?.download_state ? new Offer(server, () => trigger("select")) : null;
+  element.replaceChildren(
+    h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), h("p", { class: "header-claim" },
+      "Say what to find. The model reasons, points, and SAM2 cuts the mask."), models, who),
+    h("div", { class: "header-line header-notes" }, note, reason, ...(offer ? [offer.element] : [])),
+    copy,
+    failure,
+  );
+  const follow = async () => {
+    const state = /** @type {Copy | undefined} */ (await answer(() => server.sync_state({})));
+    if (state) copy.textContent = told(state);
+    if (state?.remote) setTimeout(follow, SYNC_MS);
+  };
+  follow();
+
+  const render = () => {
+    const {
+      state, policy, segmenter, device, understands, failure: refusal, reason: why, offered, person,
+    } = /** @type {Status} */ (props.value);
+    element.dataset.state = state;
+    models.replaceChildren(
+      h("span", { class: `lamp is-${state}`, "aria-hidden": "true" }),
+      { loading: "Models are loading… ", failed: "No models. ", ready: "" }[state],
+      h("span", { class: "model-name" }, policy),
+      " + ",
+      h("span", { class: "model-name" }, segmenter),
+      device ? ` on ${device}` : "",
+    );
+    note.textContent = {
+      loading: "The page is ready; a run waits until the models are, too.",
+      ready: understands || "These models take any instruction, in your own words.",
+      failed: "Restart the app with models that can be loaded.",
+    }[state];
+    reason.textContent = why;
+    reason.hidden = !why;
+    if (person) {
+      who.replaceChildren(...introduction(person));
+      meet(person);
+    }
+    // Whoever may not train may not choose models either.
+    const open = offered && Boolean(person?.may.includes("administer"));
+    if (offer) offer.element.hidden = !open;
+    if (offer && open) void offer.follow("download_state");
+    failure.textContent = refusal;
+    failure.hidden = !refusal;
+  };
+  watch("value", render);
+  render();
+}
+
+/**
+ * How the copy of the annotations elsewhere stands.
+ * @param {Copy} state
+ */
+function told({ remote, at, waiting, failure }) {
+  if (!remote) return "";
+  const last = at === null ? "Nothing is synced yet" : `Last synced ${moment(at)} with ${remote}`;
+  const news = waiting ? `; ${counted(waiting, "change")} since` : "";
+  return `${last}${news}.${failure ? ` ${failure}` : ""}`;
+}
+
+/**
+ * Who is signed in, where people sign in.
+ * @param {import("../shared/person.js").Person} person
+ * @returns {(Node | string)[]}
+ */
+function introduction({ name, role, sign_in }) {
+  if (sign_in === "none") return [];
+  if (!name) return ["Not signed in"];
+  const leave = sign_in === "password" ? [" · ", h("a", { href: "logout" }, "Sign out")] : [];
+  return [h("bdi", {}, name), ` · ${role}`, ...leave];
+}
+
+// The one shortcut of the Run tab that works from everywhere in it, also from within the instruction.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  const run = /** @type {HTMLElement | null} */ (document.querySelector("#run-button"));
+  if (!run?.checkVisibility()) return;
+  event.preventDefault();
+  run.click();
+});

@@ -1,0 +1,20 @@
+import { h } from "../shared/dom.js";
+
+/**
+ * A strip of photographs; a click triggers 'select' with its index.
+ * @param {import("../shared/dom.js").Host} host its value is [{title, thumbnail}]
+ */
+export function mount({ element, props, trigger }) {
+  /** @type {{title: string, thumbnail: string}[]} */
+  const samples = props.value;
+  const buttons = samples.map(({ title, thumbnail }, index) => {
+    const button = h(
+      "button",
+      { type: "button", class: "sample", "aria-label": `Sample picture: ${title}`, title },
+      h("img", { src: thumbnail, alt: "" }),
+    );
+    button.addEventListener("click", () => trigger("select", { index }));
+    return button;
+  });
+  element.replaceChildren(h("div", { class: "samples", role: "group", "aria-label": "Sample pictures" }, ...buttons));
+}

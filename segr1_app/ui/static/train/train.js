@@ -1,0 +1,185 @@
+import { Asking } from "../shared/server.js";
+import { button, field, whenSeen } from "../shared/controls.js";
+import { h } from "../shared/dom.js";
+import { rewardChart } from "./chart.js";
+import { changeList, scoreTable } from "./outcome.js";
+
+/**
+ * @typedef {"running" | "stopped" | "done"} State
+ * @typedef {{count: number, reward: number, s_measure: number | null, iou: number | null, format_rate: number}} Scores
+ * @typedef {Record<string, Scores | null>} Groups
+ * @typedef {{name: string, state: State, resumable: boolean, steps: number, curve: [number, number][],
+ *   last_words: string, before: Groups | null, after: Groups | null}} Run
+ * @typedef {{running: string | null, runs: string[], run: Run | null, promoted: boolean, promoted_run: string | null,
+ *   failure?: string}} Status see training_state in training.py
+ */
+
+const POLL_MS = 1500;
+const GONE = "The server did not answer. A training that runs goes on; try again.";
+const STATES = { running: "Running", stopped: "Stopped", done: "Done" };
+
+/**
+ * The Train tab.
+ * @param {import("../shared/dom.js").Host} host
+ */
+export function mount({ element, props, server, trigger }) {
+  new Train(element, props.value.steps, server, () => trigger("change"));
+}
+
+class Train {
+  /** @type {Status | null} */
+  status = null;
+  /** The training that is looked at; empty for the newest. */
+  chosen = "";
+  /** The training whose before and after are shown. */
+  compared = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  timer = undefined;
+
+  /**
+   * @param {HTMLElement} element
+   * @param {number} steps
+   * @param {import("../shared/dom.js").Host["server"]} server
+   * @param {() => void} policyChanged
+   */
+  constructor(element, steps, server, policyChanged) {
+    this.element = element;
+    this.asking = new Asking(server, GONE);
+    this.policyChanged = policyChanged;
+    this.steps = h("input", { type: "number", id: "train-steps", min: "1", max: "100000", value: String(steps) });
+    this.feedback = h("input", { type: "checkbox", id: "train-feedback", checked: "" });
+    this.starter = button("Start training", "start-training", () => this.start(), { primary: true });
+    this.stopper = button("Stop", "stop-training", () => this.act("stop_training", {}));
+    this.planner = button("Show what it would learn from", "plan", () => this.showPlan());
+    this.plan = h("pre", { class: "train-plan", tabindex: "0", "aria-label": "What would be trained on" });
+    this.runs = h("select", { id: "train-run" });
+    this.runs.addEventListener("change", () => this.look(this.runs.value));
+    this.state = h("p", { class: "train-state", role: "status" });
+    this.words = h("p", { class: "train-words" });
+    this.chart = h("div", { class: "train-chart" });
+    this.scores = h("div", { class: "train-scores" });
+    this.changes = h("section", { class: "train-changes", "aria-label": "Held-out pictures before and after" });
+    this.resumer = button("Resume", "resume-training", () => this.act("resume_training", { run: this.run?.name }));
+    this.promoter = button("Use this policy", "promote", () => this.change("promote", { run: this.run?.name }), {
+      primary: true });
+    this.returner = button("Back to the policy before", "go-back", () => this.change("go_back", {}));
+    this.used = h("p", { class: "train-used" });
+    this.outcome = h("div", { class: "train-run" },
+      h("div", { class: "job-top" }, field("Training", this.runs), this.state, this.resumer, this.promoter, this.used),
+      this.words,
+      h("div", { class: "train-figures" }, this.chart, this.scores),
+      this.changes);
+    this.empty = h("p", { class: "train-empty" },
+      "No training yet. It goes on from the policy that the app uses now, on generated scenes and on what annotators "
+      + "accepted, fixed and rejected; nothing is put to use before you say so.");
+    element.replaceChildren(
+      h("div", { class: "job-top" }, field("Steps", this.steps),
+        h("label", { class: "train-check", for: "train-feedback" }, this.feedback, "Learn from corrections"),
+        this.starter, this.stopper, this.planner, this.returner),
+      this.asking.notice, this.plan, this.empty, this.outcome);
+    this.plan.hidden = true;
+    this.render();
+    whenSeen(element, () => this.refresh());
+  }
+
+  get run() {
+    return this.status?.run ?? null;
+  }
+
+  /** @param {string} name */
+  look(name) {
+    this.chosen = name;
+    return this.refresh();
+  }
+
+  /** Ask how things stand, and again soon while a training runs and somebody looks. */
+  async refresh() {
+    clearTimeout(this.timer);
+    await this.act("training_state", { run: this.chosen });
+    if (this.status?.running && this.element.clientWidth) this.timer = setTimeout(() => this.refresh(), POLL_MS);
+  }
+
+  start() {
+    this.chosen = "";
+    return this.act("start_training", { steps: this.steps.valueAsNumber || 0, include_feedback: this.feedback.checked });
+  }
+
+  /**
+   * Ask the server for something that tells how things stand afterwards.
+   * @param {string} what
+   * @param {object} question
+   */
+  async act(what, question) {
+    const reply = /** @type {Status | null} */ (
+      await this.asking.ask(what, question, { quiet: what === "training_state" }));
+    if (!reply) return false;
+    this.status = reply;
+    this.render();
+    if (reply.running && what !== "training_state") void this.refresh();
+    await this.compare();
+    return true;
+  }
+
+  /**
+   * Change the app's policy.
+   * @param {string} what
+   * @param {object} question
+   */
+  async change(what, question) {
+    if (await this.act(what, question)) this.policyChanged();
+  }
+
+  async showPlan() {
+    this.planner.disabled = true;
+    this.plan.hidden = false;
+    this.plan.textContent = "Counting …";
+    const reply = await this.asking.ask("training_plan", {});
+    this.plan.textContent = reply ? reply.plan : "";
+    this.plan.hidden = !reply;
+    this.planner.disabled = false;
+  }
+
+  /** Show before and after of a training that is done, once. */
+  async compare() {
+    const { run } = this;
+    const name = run?.state === "done" ? run.name : "";
+    if (name === this.compared) return;
+    this.compared = name;
+    this.changes.replaceChildren();
+    if (!name) return;
+    const reply = await this.asking.ask("training_changes", { run: name }, { quiet: true });
+    if (reply && this.compared === name) this.changes.replaceChildren(...changeList(reply.changes));
+  }
+
+  render() {
+    const { run, status } = this;
+    const running = status?.running ?? null;
+    this.starter.disabled = running !== null;
+    this.stopper.disabled = running === null;
+    this.returner.hidden = !status?.promoted;
+    this.empty.hidden = !status || status.runs.length > 0;
+    this.outcome.hidden = !run;
+    if (!run || !status) return;
+    this.runs.replaceChildren(...status.runs.map((name) => h("option", { value: name }, called(name))));
+    this.runs.value = run.name;
+    const made = run.curve.at(-1)?.[0] ?? 0;
+    this.state.className = `train-state is-${run.state}`;
+    this.state.textContent = `${STATES[run.state]}${run.steps ? ` · step ${made} of ${run.steps}` : ""}`;
+    this.words.textContent = run.last_words;
+    this.words.hidden = run.state === "done";
+    this.resumer.hidden = !run.resumable || running !== null;
+    this.promoter.hidden = run.state !== "done" || status.promoted_run === run.name;
+    this.used.textContent = status.promoted_run === run.name ? "The app uses this policy." : "";
+    this.chart.replaceChildren(rewardChart(run.curve, run.steps));
+    this.scores.replaceChildren(...scoreTable(run.before, run.after));
+  }
+}
+
+/**
+ * The moment a training is named by, as people write it.
+ * @param {string} name such as 20261125-034500
+ */
+function called(name) {
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)$/.exec(name) ?? [];
+  return year ? `${year}-${month}-${day} ${hour}:${minute}:${second}` : name;
+}

@@ -1,0 +1,17 @@
+"""The Guide tab: one page for annotators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+from segr1_app.ui.views import STATIC
+
+GUIDE = Path(__file__).parents[1] / "guide.md"
+
+
+def build_guide_tab() -> None:
+    """Lay out the guide in the current ``gr.Blocks``; its pictures come from the static folder."""
+    pictures = f"gradio_api/file={(STATIC / 'guide').as_posix()}"
+    gr.Markdown(GUIDE.read_text(encoding="utf-8").replace("(GUIDE/", f"({pictures}/"), elem_id="guide")

@@ -1,0 +1,132 @@
+"""The part of the Annotate tab through which pictures, masks and other tools' annotations come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from segr1_app.domain import SegR1Error
+from segr1_app.language.codec import PRESETS
+from segr1_app.settings.roles import Act
+from segr1_app.store.exchange.hub import DEFAULT_ROWS
+from segr1_app.ui.gate.endpoints import Gate
+from segr1_app.ui.handlers.imports import ImportHandlers
+
+MOST_TOLD = 20
+"""Most records that could not be taken and are told one by one."""
+HELP = """\
+**Pictures**: files, or ZIP archives of them. An archive may have its true masks with it, in a folder `masks` beside the
+pictures or their folder `images`, under the same names. Archives from *Export* (COCO, masks, Hugging Face, JSONL) come
+back in as well, and so does any COCO file that is in one archive with its pictures.
+
+**True masks**, if you have some: a file for each picture with the picture's name (`nest.png` for `nest.jpg`), or an
+archive of them. What is brighter than half is the object. Beside the canvas, answers are scored against these masks.
+
+**A dataset** needs a column `image`; its columns `mask` and `instruction` are taken too, if it has them.
+"""
+
+
+def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) -> gr.Accordion:
+    """Lay out the panel in the current ``gr.Blocks`` and wire its events."""
+    with gr.Accordion("Import pictures", open=False, elem_id="import", visible=visible) as panel:
+        gr.Markdown(HELP)
+        with gr.Row():
+            files = gr.File(
+                label="Pictures or ZIP archives",
+                file_count="multiple",
+                type="filepath",
+                height=140,
+                elem_id="import-files",
+            )
+            masks = gr.File(
+                label="True masks, if any", file_count="multiple", type="filepath", height=140, elem_id="import-masks"
+            )
+            with gr.Column():
+                instruction = gr.Textbox(
+                    PRESETS[0].text, label="Instruction for these pictures", lines=2, elem_id="import-instruction"
+                )
+                start = gr.Button("Import", variant="primary", elem_id="import-button")
+        with gr.Row(elem_id="import-hub"):
+            dataset = gr.Textbox(
+                label="Or a dataset of the Hugging Face hub",
+                placeholder="owner/name",
+                scale=3,
+                elem_id="import-dataset",
+            )
+            rows = gr.Number(DEFAULT_ROWS, label="Rows at most", precision=0, minimum=1, elem_id="import-rows")
+            fetch = gr.Button("Import dataset", elem_id="import-dataset-button")
+        outcome = gr.Textbox(label="Result", interactive=False, lines=2, max_lines=8, elem_id="import-result")
+
+    def add_pictures(  # noqa: PLR0917 - two of them are filled in by gradio
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
+        files: list[str] | None,
+        instruction: str,
+        masks: list[str] | None = None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - by this default gradio knows that it is wanted
+    ) -> str:
+        """Make tasks of pictures, of ZIP archives of pictures and masks, or of other tools' annotations.
+
+        Args:
+            files: uploads; with gradio_client, handle_file("photo.jpg") each.
+            instruction: what to segment in them.
+            masks: uploaded true masks with the pictures' names, or ZIP archives of them.
+
+        Returns:
+            How many were taken, a line for each record that was not, and for each true mask that replaced another one.
+        """
+
+        def work() -> dict[str, Any]:
+            gate.admit(Act.ADMINISTER, request, profile)
+            return imports.add_pictures(files or [], instruction, masks or [], tell=_teller(progress))
+
+        return _told(work)
+
+    def add_dataset(  # noqa: PLR0917 - as above
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
+        dataset: str,
+        instruction: str,
+        rows: int | None = DEFAULT_ROWS,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - as above
+    ) -> str:
+        """Make tasks of a dataset of the Hugging Face hub; none of its code is run.
+
+        Args:
+            dataset: its id, owner/name. Of its columns image, mask, instruction and name, only the first is needed.
+            instruction: what to segment in rows that do not say so.
+            rows: how many are taken at most; the others are not fetched.
+
+        Returns:
+            As of add_pictures.
+        """
+
+        def work() -> dict[str, Any]:
+            gate.admit(Act.ADMINISTER, request, profile)
+            return imports.add_dataset(dataset, instruction, rows or 0, tell=_teller(progress))
+
+        return _told(work)
+
+    start.click(add_pictures, [files, instruction, masks], outcome, api_name="add_pictures")
+    fetch.click(add_dataset, [dataset, instruction, rows], outcome, api_name="add_dataset")
+    accordion: gr.Accordion = panel
+    return accordion
+
+
+def _teller(progress: gr.Progress) -> Callable[[int], None]:
+    return lambda number: progress((number, None), desc="Importing", unit="records")
+
+
+def _told(work: Callable[[], dict[str, Any]]) -> str:
+    """What came of an import, in lines."""
+    try:
+        done = work()
+    except SegR1Error as error:
+        return str(error)
+    added, problems = done["added"], done["problems"]
+    lines = [f"{added} {'entry' if added == 1 else 'entries'} taken.", *problems[:MOST_TOLD]]
+    if len(problems) > MOST_TOLD:
+        lines.append(f"And {len(problems) - MOST_TOLD} more such lines.")
+    return "\n".join(lines)

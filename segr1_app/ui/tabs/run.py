@@ -1,0 +1,148 @@
+"""The Run tab: a picture and an instruction in; reasoning, prompts and masks out."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import gradio as gr
+from gradio.events import api
+from PIL import Image
+
+from segr1_app.domain import NotAllowedError
+from segr1_app.language.codec import PRESETS
+from segr1_app.settings.roles import Act
+from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.studio.samples import Sample
+from segr1_app.ui.gate.canvas_calls import canvas_decode, canvas_save
+from segr1_app.ui.gate.endpoints import RUN_COST, Gate, refusing
+from segr1_app.ui.handlers.run import RunHandlers, Upload
+from segr1_app.ui.views import ViewValue, answer_value, view
+
+THUMBNAIL_SIDE = 160
+PARALLEL_RUNS = 8
+"""Requests that may stand in line for the models and be told so; any more wait in gradio's own queue."""
+
+
+def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[Sample, ...], gate: Gate) -> None:
+    """Lay out the tab in the current ``gr.Blocks`` and wire its events to ``handlers``, its canvas to ``canvas``."""
+    with gr.Row(elem_id="workbench"):
+        with gr.Column(elem_id="ask"):
+            picture = gr.Image(
+                type="filepath",
+                label="Picture",
+                sources=["upload", "clipboard", "webcam"],
+                height=208,
+                elem_id="picture",
+                buttons=[],
+            )
+            strip = view("run/samples", [_sample_value(sample) for sample in samples], elem_id="samples")
+            instruction = gr.Textbox(
+                PRESETS[0].text,
+                label="Instruction",
+                placeholder="What should be found?",
+                lines=3,
+                max_lines=3,
+                elem_id="instruction",
+            )
+            with gr.Row(elem_id="presets"):
+                presets = [gr.Button(preset.name, size="sm", min_width=0) for preset in PRESETS]
+            with gr.Row(elem_id="actions"):
+                run = gr.Button("Run", variant="primary", elem_id="run-button", min_width=0)
+                stop = gr.Button("Stop", interactive=False, elem_id="stop-button", min_width=0)
+        with gr.Column(elem_id="look"):
+            calls = [canvas_decode(canvas, gate), canvas_save(canvas, gate)]
+            stage = view("canvas/canvas", None, elem_id="stage", functions=calls)
+        with gr.Column(elem_id="told"):
+            answer = view("run/answer", answer_value("idle"), elem_id="answer")
+
+    def run_it(
+        picture: Upload | None, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
+    ) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Find in a picture what the instruction asks for; streams the values of the page's views.
+
+        The views get the reasoning as it is written, then prompts, masks and their confidence, and three downloads.
+        """
+        try:
+            gate.admit(Act.LOOK, request, profile, RUN_COST)
+        except NotAllowedError as error:
+            yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
+            return
+        yield from handlers.run(picture, instruction, request.session_hash)
+
+    def predict(
+        picture: gr.FileData, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
+    ) -> dict[str, Any]:
+        """Find in a picture what the instruction asks for.
+
+        Args:
+            picture: an uploaded image file; with gradio_client, ``handle_file("photo.jpg")``.
+            instruction: what to find, in words.
+            request, profile: who asks; gradio fills them in.
+
+        Returns:
+            The record of the prediction: completion, reasoning, prompts, masks as COCO RLE, confidences, times.
+        """
+        with refusing():
+            gate.admit(Act.LOOK, request, profile, RUN_COST)
+            # gradio documents the upload by its class and hands over its JSON.
+            return handlers.predict(cast(Upload, picture), instruction)
+
+    views, buttons = [stage, answer], [run, stop]
+    # preprocess=False: gradio would open the uploaded file itself, and so meet damaged and hostile ones where no clear
+    # message can be given, and convert some without applying their EXIF rotation. The handlers get the file's path.
+    running = run.click(
+        run_it,
+        [picture, instruction],
+        [*views, *buttons],
+        api_name="run",
+        preprocess=False,
+        show_progress="hidden",
+        concurrency_limit=PARALLEL_RUNS,
+    )
+    # The page ignores a click on Run while it still knows the last run, and it forgets that only when the server has
+    # ended it. `then` comes after that, whether the run ended by itself, failed or was cancelled.
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    running.then(handlers.ended, None, buttons, **quiet)
+    stop.click(handlers.stopping, None, [answer, stop], cancels=[running], **quiet)
+
+    def show(picture: gr.FileData | None, request: gr.Request, profile: gr.OAuthProfile | None) -> Any:
+        """Show a picture as it is, and forget the answer to the last one."""
+        try:
+            gate.admit(Act.LOOK, request, profile)
+        except NotAllowedError as error:
+            return None, answer_value("failed", failure=str(error))
+        return handlers.show(cast(Upload | None, picture), request.session_hash)
+
+    # Without `cancels`: the browser would also end a run that was begun on this very picture, a moment after it came.
+    picture.change(show, picture, views, api_name="show", preprocess=False, show_progress="hidden")
+
+    def choose(event: gr.EventData) -> str:
+        """The file of the sample that was clicked."""
+        with refusing():
+            return handlers.uploaded_copy(samples[event.index].path)
+
+    strip.select(choose, None, picture, api_visibility="private", show_progress="hidden")
+    for button, preset in zip(presets, PRESETS, strict=True):
+        button.click(_always(preset.text), None, instruction, api_visibility="private", show_progress="hidden")
+    api(predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
+    gate.publish(canvas.segment, Act.LOOK)
+    gate.publish(canvas.save_run, Act.ANNOTATE)
+
+
+def _always(text: str) -> Callable[[], str]:
+    return lambda: text
+
+
+def _sample_value(sample: Sample) -> ViewValue:
+    """Title and thumbnail of a sample; the thumbnail travels inside the page."""
+    with Image.open(sample.path) as image:
+        image.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
+        thumbnail = image.convert("RGB")
+    thumbnail.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    buffer = io.BytesIO()
+    thumbnail.save(buffer, "JPEG", quality=82)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return {"title": sample.title, "thumbnail": f"data:image/jpeg;base64,{encoded}"}

@@ -1,0 +1,31 @@
+"""The Train tab: what there is to learn from, a training and its reward, before and after, and the app's policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from segr1_app.settings.roles import Act
+from segr1_app.ui.gate.endpoints import Gate
+from segr1_app.ui.handlers.train import STEPS, TrainingHandlers
+from segr1_app.ui.views import view
+
+
+def build_train_tab(training: TrainingHandlers, gate: Gate) -> gr.HTML:
+    """Lay out the tab in the current ``gr.Blocks``; returns its view, which fires ``change`` with another policy."""
+    calls: list[Callable[..., Any]] = [
+        training.training_plan,
+        training.training_state,
+        training.start_training,
+        training.stop_training,
+        training.resume_training,
+        training.training_changes,
+        training.promote,
+        training.go_back,
+    ]
+    for method in calls:
+        gate.publish(method, Act.ADMINISTER)
+    functions = [gate.page(method, Act.ADMINISTER) for method in calls]
+    return view("train/train", {"steps": STEPS}, elem_id="train", functions=functions)

@@ -1,0 +1,42 @@
+"""Which policy a data folder works with: the named one, else the promoted one, else none."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from segr1_app.domain import SettingsError
+from segr1_app.settings.config import AUTO, Settings, add_home_argument, add_model_arguments
+from segr1_app.settings.promotion import PROMOTED_FILE, go_back, promote, promoted_policy
+
+
+def policy_of(home: Path, *arguments: str, environ: dict[str, str] | None = None) -> str:
+    parser = argparse.ArgumentParser()
+    add_home_argument(parser, {})
+    add_model_arguments(parser, environ or {})
+    return Settings.from_arguments(parser.parse_args(["--home", str(home), *arguments])).policy
+
+
+def test_the_promoted_policy_is_the_default_until_one_goes_back(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert policy_of(home) == AUTO
+    promote(home, "first")
+    promote(home, "second")
+    assert policy_of(home) == promoted_policy(home) == "second"
+    assert policy_of(home, "--policy", "mine") == "mine"
+    assert policy_of(home, environ={"SEGR1_POLICY": "theirs"}) == "theirs"
+    go_back(home)
+    assert policy_of(home) == "first"
+    go_back(home)
+    assert policy_of(home) == AUTO
+    with pytest.raises(SettingsError, match="nothing to go back to"):
+        go_back(home)
+
+
+@pytest.mark.parametrize("content", ["{", '"a policy"', "[1]"])
+def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / PROMOTED_FILE).write_text(content)
+    with pytest.raises(SettingsError, match=r"promoted\.json"):
+        policy_of(tmp_path)

@@ -1,0 +1,203 @@
+"""What arrives from a canvas: read exactly, refused when it is no state of one, laid over masks in order."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
+from segr1_app.geometry import compose_layers, decode_rle, encode_rle
+from segr1_app.studio.edits import EditError, Stroke, layers, read_objects
+
+SIZE = ImageSize(200, 100)
+START = np.zeros((50, 100), dtype=bool)
+START[10:30, 20:60] = True
+ENTRY: dict[str, Any] = {
+    "box": [10, 20.5, 50, 60],
+    "points": [{"x": 30.25, "y": 40, "label": 1}, {"x": 0, "y": 100, "label": 0}],
+    "name": '<b>${cat}</b> \u202e"',
+    "strokes": [{"erase": False, "radius": 3.5, "path": [[1, 2], [300, -4]]}],
+    "start": dict(encode_rle(START)),
+}
+
+
+def test_a_state_is_read_as_it_is() -> None:
+    (edited,) = read_objects([ENTRY], SIZE)
+    assert edited.prompt == ObjectPrompt(Box(10, 20.5, 50, 60), (Point(30.25, 40, 1), Point(0, 100, 0)), ENTRY["name"])
+    assert edited.strokes == (Stroke(False, 3.5, ((1, 2), (300, -4))),)
+    start = edited.start_mask()
+    assert start is not None
+    assert np.array_equal(start, START)
+    assert not edited.blank
+    (blank,) = read_objects([{"box": None, "points": [], "name": "", "strokes": [], "start": None}], SIZE)
+    assert blank.blank
+    assert blank.start_mask() is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("box", [10, 20, 50]),
+        ("box", [50, 20, 10, 60]),
+        ("box", [-1, 20, 10, 60]),
+        ("box", [0, 0, 201, 60]),
+        ("box", [float("nan"), 0, 20, 60]),
+        ("box", [True, 0, 20, 60]),
+        ("box", "0123"),
+        ("points", [{"x": 1, "y": 101, "label": 1}]),
+        ("points", [{"x": 1, "y": 1, "label": 2}]),
+        ("points", [{"x": "1", "y": 1, "label": 1}]),
+        ("points", [{"x": 1, "y": 1}]),
+        ("points", [{"x": 1, "y": 1, "label": 1}] * 257),
+        ("name", "x" * 201),
+        ("name", None),
+        ("strokes", [{"erase": False, "radius": 0, "path": [[1, 1]]}]),
+        ("strokes", [{"erase": False, "radius": 1e6, "path": [[1, 1]]}]),
+        ("strokes", [{"erase": 1, "radius": 1, "path": [[1, 1]]}]),
+        ("strokes", [{"erase": False, "radius": 1, "path": []}]),
+        ("strokes", [{"erase": False, "radius": 1, "path": [[1, float("inf")]]}]),
+        ("strokes", [{"erase": False, "radius": 1, "path": [[1, 1]] * 20_001}]),
+        ("strokes", [{"erase": False, "radius": 200, "path": [[1, 1]] * 20_000}]),
+        ("start", {"size": [50, 100], "counts": "0"}),
+        ("start", {"size": [500, 1000], "counts": encode_rle(np.zeros((500, 1000), dtype=bool))["counts"]}),
+        ("start", {"size": [50, 100], "counts": "\x00\xff"}),
+        ("start", {"size": [50, 100], "counts": "o" * 100}),
+        ("start", {"size": [50, 100]}),
+    ],
+)
+def test_what_is_no_state_is_refused(field: str, value: object) -> None:
+    entry = copy.deepcopy(ENTRY)
+    entry[field] = value
+    with pytest.raises(EditError, match=r"^Object 2 of the canvas cannot be read: .{8}.* reload the page"):
+        read_objects([ENTRY, entry], SIZE)
+
+
+def test_a_client_names_only_what_there_is_and_may_send_back_what_it_was_told() -> None:
+    points = [{"x": 30, "y": 40, "label": 1}]
+    told = {"box": None, "points": points, "mask": dict(encode_rle(START)), "confidence": 0.5}
+    sparse, boxed, same = read_objects([{"points": points}, {"box": [1, 2, 3, 4]}, told], SIZE)
+    assert sparse == same
+    assert sparse.prompt == ObjectPrompt(None, (Point(30, 40, 1),), None)
+    assert (boxed.prompt.box, boxed.prompt.points, boxed.strokes, boxed.start) == (Box(1, 2, 3, 4), (), (), None)
+    with pytest.raises(EditError, match=r"Object 1 .* neither a box nor points"):
+        read_objects([{"boxes": [1, 2, 3, 4]}], SIZE)
+
+
+@pytest.mark.parametrize("value", [None, {}, "[]", 3, [None], [[]], [{}], [ENTRY] * 65])
+def test_what_is_no_list_of_objects_is_refused(value: object) -> None:
+    with pytest.raises(EditError):
+        read_objects(value, SIZE)
+
+
+@given(st.text(max_size=40), st.integers(1, 8), st.integers(1, 8))
+def test_no_text_of_run_lengths_reaches_beyond_its_mask(counts: str, height: int, width: int) -> None:
+    entry = {**ENTRY, "start": {"size": [height, width], "counts": counts}}
+    try:
+        (edited,) = read_objects([entry], SIZE)
+    except EditError:
+        return
+    start = edited.start_mask()
+    assert start is not None
+    assert start.shape == (height, width)
+
+
+def test_run_lengths_of_real_masks_are_taken() -> None:
+    rng = np.random.default_rng(0)
+    for share in (0, 0.001, 0.5, 1):
+        mask = rng.random((90, 130)) < share
+        (edited,) = read_objects([{**ENTRY, "start": dict(encode_rle(mask))}], SIZE)
+        start = edited.start_mask()
+        assert start is not None
+        assert np.array_equal(start, mask)
+
+
+def test_the_last_stroke_over_a_pixel_decides() -> None:
+    line = Stroke(False, 5, ((20, 50), (180, 50)))
+    gap = Stroke(True, 8, ((100, 50),))
+    dot = Stroke(False, 2, ((100, 50),))
+    painted, erased = layers([line, gap, dot], SIZE, SIZE)
+    assert painted is not None
+    assert erased is not None
+    assert not (painted & erased).any()
+    assert painted[50, 100]
+    assert erased[50, 104]
+    assert painted[50, 150]
+    assert not painted[60, 150]
+    assert layers([], SIZE, SIZE) == (None, None)
+    assert layers([line], SIZE, SIZE)[1] is None
+
+
+def test_strokes_go_on_top_of_what_an_earlier_revision_painted() -> None:
+    painted, erased = np.zeros((2, SIZE[1], SIZE[0]), dtype=bool)
+    painted[:40], erased[40:80] = True, True
+    value = {**ENTRY, "painted": dict(encode_rle(painted)), "erased": dict(encode_rle(erased))}
+    (same,) = read_objects([value], SIZE)
+    assert [np.array_equal(*pair) for pair in zip(same.layers(SIZE, SIZE), (painted, erased), strict=True)] == [
+        True
+    ] * 2
+    stroke = {"erase": True, "radius": 4, "path": [[50, 20]]}
+    (edited,) = read_objects([{**value, "strokes": [stroke, {**stroke, "erase": False, "path": [[50, 60]]}]}], SIZE)
+    added, taken = edited.layers(SIZE, SIZE)
+    assert added is not None
+    assert taken is not None
+    assert (added[20, 50], taken[20, 50], added[20, 60]) == (False, True, True)
+    assert (added[60, 50], taken[60, 50], taken[60, 60]) == (True, False, True)
+    half = ImageSize(SIZE[0] // 2, SIZE[1] // 2)
+    assert [layer is not None and layer.shape for layer in edited.layers(half, SIZE)] == [(half[1], half[0])] * 2
+    assert edited.brushed
+    assert not edited.blank
+    with pytest.raises(EditError):
+        read_objects([{**ENTRY, "painted": {"size": [10, 10], "counts": "1"}}], SIZE)
+
+
+def test_a_huge_picture_takes_fewer_objects() -> None:
+    blank = {"box": None, "points": [], "name": "", "strokes": [], "start": None}
+    assert len(read_objects([blank] * 16, ImageSize(8000, 8000))) == 16
+    with pytest.raises(EditError, match="8000 x 8000 pixels takes 16 objects at most"):
+        read_objects([blank] * 17, ImageSize(8000, 8000))
+
+
+def test_a_final_mask_is_segmented_less_erased_plus_painted() -> None:
+    segmented, painted, erased = np.zeros((3, 1, 3), dtype=bool)
+    segmented[0, :2] = erased[0, 0] = painted[0, 2] = True
+    assert compose_layers(segmented, painted, erased).tolist() == [[False, True, True]]
+    assert segmented.tolist() == [[True, True, False]]
+    assert compose_layers(segmented, None, None) is segmented
+
+
+def test_browser_and_server_paint_the_same() -> None:
+    """What is stored is what was shown, to the pixel, also at the smaller size of the canvas."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node on this machine")
+    path = [[30, 40], [90.5, 60.25], [150, 20]]
+    stroke = Stroke(False, 12.3, tuple((x, y) for x, y in path))
+    sizes = [(200, 100), (100, 50), (67, 33)]
+    code = (
+        "import { painted } from './segr1_app/ui/static/canvas/paint.js';"
+        "import { encodeRle } from './segr1_app/ui/static/shared/rle.js';"
+        f"const strokes = [{{ erase: false, radius: 12.3, path: {json.dumps(path)} }}];"
+        f"console.log(JSON.stringify({json.dumps(sizes)}.map(([width, height]) =>"
+        " encodeRle(painted(new Uint8Array(width * height), [width, height], strokes, [200, 100]), width, height))));"
+    )
+    done = subprocess.run(
+        [node, "--input-type=module", "-"],
+        cwd=Path(__file__).parents[2],
+        input=code,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for size, shown in zip(sizes, json.loads(done.stdout), strict=True):
+        made, _ = layers([stroke], ImageSize(*size), SIZE)
+        assert made is not None
+        assert np.array_equal(made, decode_rle(shown))

@@ -1,0 +1,319 @@
+"""A benchmark is scored as its papers score it, goes on where it was interrupted, and tells how it was made."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, Smeasure, WeightedFmeasure
+
+from segr1_app import metrics
+from segr1_app.domain import DatasetError, ImageSize, SettingsError
+from segr1_app.geometry import decode_rle
+from segr1_app.images import Picture, load_mask, load_picture
+from segr1_app.models.pipeline import Pipeline
+from tests.scenes import ellipse_scene
+from tests.train.evaluation.test_benchmark_sets import write_reasonseg, write_refcoco
+from train.evaluate import main
+from train.evaluation.benchmarks import protocol, run
+from train.evaluation.benchmarks.catalogue import BENCHMARKS
+from train.evaluation.benchmarks.log import AnswerLog
+
+ROOT = Path(__file__).resolve().parents[3]
+SCENES = [((0.3, 0.6), (0.2, 0.25)), ((0.6, 0.4), (0.3, 0.2)), ((0.5, 0.5), (0.15, 0.3)), ((0.2, 0.2), (0.1, 0.15))]
+
+
+@pytest.fixture(scope="module")
+def camo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four scenes as ``CAMO/Imgs`` and ``CAMO/GT``."""
+    root = tmp_path_factory.mktemp("sets") / "CAMO"
+    (root / "Imgs").mkdir(parents=True)
+    (root / "GT").mkdir()
+    for number, (centre, radii) in enumerate(SCENES):
+        picture, mask = ellipse_scene(160, 120, centre, radii, seed=number)
+        Image.fromarray(picture.pixels).save(root / "Imgs" / f"scene{number}.jpg", quality=95)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(root / "GT" / f"scene{number}.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _no_promoted_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGR1_HOME", str(tmp_path / "home"))
+
+
+def scored(name: str, data: Path, out: Path, *options: str) -> dict[str, Any]:
+    assert main(["--benchmark", name, "--data", str(data), "--json", str(out), "--device", "cpu", *options]) == 0
+    result: dict[str, Any] = json.loads(out.read_text())
+    return result
+
+
+def answers(out: Path) -> dict[str, dict[str, Any]]:
+    """The log's answers, by question."""
+    header, *records = map(json.loads, out.with_suffix(".jsonl").read_text().splitlines())
+    assert set(header) == {"protocol"}
+    return {record["id"]: record for record in records}
+
+
+def without_times(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if not name.startswith(("seconds", "circumstances"))}
+
+
+def test_the_foreground_table_is_the_librarys(camo: Path, tmp_path: Path) -> None:
+    """Predictions as pictures on disk, scored by pysodmetrics alone, give the same table."""
+    result = scored("CAMO", camo, tmp_path / "r.json", "--prompts", "oracle", "--worst", "0")
+    f = FmeasureV2({"f": FmeasureHandler(with_dynamic=True, with_adaptive=False, beta=0.3)})
+    s, weighted, e, error = Smeasure(), WeightedFmeasure(), Emeasure(), MAE()
+    for stem, record in answers(tmp_path / "r.json").items():
+        truth = np.asarray(Image.open(camo / "GT" / f"{stem}.png"))
+        for measure in (f, s, weighted, e, error):
+            measure.step(decode_rle(record["mask"]).astype(np.uint8) * 255, truth)
+    f_curve, e_curve = f.get_results()["f"]["dynamic"], e.get_results()["em"]["curve"]
+    expected = {
+        "s_measure": s.get_results()["sm"],
+        "weighted_f": weighted.get_results()["wfm"],
+        "mean_f": f_curve.mean(),
+        "max_f": f_curve.max(),
+        "mean_e": e_curve.mean(),
+        "max_e": e_curve.max(),
+        "mae": error.get_results()["mae"],
+    }
+    assert {name: result[name] for name in expected} == pytest.approx(expected, abs=1e-9)
+    assert 0.5 < result["mean_f"] < result["max_f"] < 1, "masks that are neither perfect nor empty"
+    assert (result["count"], result["data"]["published_count"]) == (4, 250)
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_expressions_are_asked_in_the_papers_words_and_scored(
+    tmp_path: Path, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, out = write_refcoco(tmp_path / "set"), tmp_path / "out" / "r.json"
+    result = scored("RefCOCO", base, out, "--split", "testA")
+    assert json.loads(capsys.readouterr().out) == result
+    found = answers(out)
+    assert {record["instruction"] for record in found.values()} == {
+        "Identify and segment the thing",
+        "Identify and segment that <b>thing</b>",
+        "Identify and segment the left thing",
+        "Identify and segment two parts",
+        "Identify and segment the column",
+    }
+    size, overlaps = ImageSize(20, 12), []
+    for question in BENCHMARKS["RefCOCO"].read("unc/testA", base).questions:
+        record = found[question.id]
+        pred = decode_rle(record["mask"])
+        overlaps.append(metrics.overlap(pred, question.target(size).mask))
+        assert record["scores"]["intersection"] == overlaps[-1].intersection
+        assert record["completion"]
+    assert result["g_iou"] == pytest.approx(np.mean([found.iou for found in overlaps]))
+    assert result["c_iou"] == pytest.approx(
+        sum(found.intersection for found in overlaps) / sum(found.union for found in overlaps)
+    )
+    policy = result["protocol"]["policy"]
+    assert policy["instruction"] == "Identify and segment {}"
+    assert policy["example"]["frame"] == list(pipeline.policy.frame(ImageSize(640, 480)))
+    assert len(policy["weights_sha256"]) == 64
+
+
+def test_the_page_shows_the_worst_first_and_escapes_what_it_is_given(tmp_path: Path) -> None:
+    base, out = write_refcoco(tmp_path / "set"), tmp_path / "r.json"
+    scored("RefCOCO", base, out, "--split", "testA", "--prompts", "oracle", "--worst", "4")
+    page = out.with_suffix(".html").read_text()
+    order = sorted(answers(out).values(), key=lambda record: float(record["scores"]["iou"]))
+    places = [page.index(f"<h3>{record['id']}</h3>") for record in order[:4]]
+    assert places == sorted(places)
+    assert page.count("<article>") == 4
+    assert page.count("data:image/jpeg;base64,") == 8
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+    assert not any(word in page for word in ("http:", "https:", "<script", "<link"))
+
+
+def test_short_and_long_queries_are_scored_apart_too(tmp_path: Path) -> None:
+    result = scored("ReasonSeg", write_reasonseg(tmp_path / "set"), tmp_path / "r.json", "--split", "test")
+    groups = result["groups"]
+    assert {name: group["count"] for name, group in groups.items()} == {"short": 2, "long": 1}
+    assert result["g_iou"] == pytest.approx((2 * groups["short"]["g_iou"] + groups["long"]["g_iou"]) / 3)
+    asked = answers(tmp_path / "r.json")["island/0"]["instruction"]
+    assert asked == "Which one – if any – is a café? Identify and segment it."
+
+
+def test_an_interrupted_run_goes_on_where_it_was(camo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = scored("CAMO", camo, tmp_path / "whole.json", "--prompts", "oracle")
+    out = tmp_path / "r.json"
+    arguments = ["--benchmark", "CAMO", "--data", str(camo), "--json", str(out), "--prompts", "oracle"]
+
+    def load_until_interrupted(path: Path) -> Picture:
+        if path.stem == "scene2":
+            raise KeyboardInterrupt
+        return load_picture(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "load_picture", load_until_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            main([*arguments, "--device", "cpu"])
+    (part,) = tmp_path.glob("r.jsonl.part*")
+    first, second = part.read_text().splitlines()
+    # The machine went down in the middle of the second line.
+    marked = first.replace('"completion": ""', '"completion": "kept"')
+    part.write_text(f"{marked}\n{second[:50]}")
+    result = scored("CAMO", camo, out, "--prompts", "oracle")
+    found = answers(out)
+    assert found["scene0"]["completion"] == "kept", "what was answered is not asked again"
+    assert len(found) == 4
+    assert not list(tmp_path.glob("*.part*"))
+    assert without_times(result) == without_times(whole)
+
+
+def test_a_bad_picture_is_left_out_and_asked_for_again(
+    camo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = scored("CAMO", camo, tmp_path / "whole.json", "--prompts", "oracle")
+    data, out = tmp_path / "copy", tmp_path / "r.json"
+    shutil.copytree(camo, data)
+    damaged = data / "Imgs" / "scene2.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    arguments = ["--benchmark", "CAMO", "--data", str(data), "--json", str(out), "--prompts", "oracle"]
+    assert main([*arguments, "--device", "cpu"]) == 1
+    assert "1 of 4 questions" in caplog.records[-1].message
+    assert "scene2: 'scene2.jpg' is damaged" in caplog.records[-1].message
+    partly = json.loads(out.read_text())
+    assert (partly["count"], partly["failed"]) == (3, 1)
+    assert set(answers(out)) == {"scene0", "scene1", "scene3"}
+    assert "scene2" not in out.with_suffix(".html").read_text()
+    shutil.copy(camo / "Imgs" / "scene2.jpg", damaged)
+    mended = scored("CAMO", data, out, "--prompts", "oracle")
+    assert without_times(mended) | {"data": 0} == without_times(whole) | {"data": 0}
+
+
+def test_a_set_of_which_nothing_can_be_read_has_no_table(
+    camo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, out = tmp_path / "copy", tmp_path / "r.json"
+    shutil.copytree(camo, data)
+    for mask in (data / "GT").iterdir():
+        Image.new("L", (5, 5)).save(mask)
+    assert main(["--benchmark", "CAMO", "--data", str(data), "--json", str(out), "--prompts", "oracle"]) == 1
+    assert "4 of 4 questions" in caplog.records[-1].message
+    assert not out.exists()
+
+
+def test_a_full_disk_ends_a_run_in_one_sentence(camo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    out = tmp_path / "r.json"
+    (tmp_path / "r.jsonl.part0").symlink_to("/dev/full")
+    log = AnswerLog(out.with_suffix(".jsonl"))
+    with pytest.raises(SettingsError, match="No space left"), log:
+        log.add({"id": "a"})
+    (tmp_path / "r.jsonl").mkdir()
+    assert main(["--benchmark", "CAMO", "--data", str(camo), "--json", str(out), "--prompts", "oracle"]) == 1
+    assert "r.jsonl' cannot be written" in caplog.records[-1].message
+
+
+def test_answers_of_another_protocol_are_never_mixed_in(
+    camo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "r.json"
+    scored("CAMO", camo, out, "--prompts", "oracle", "--limit", "1")
+    before = out.with_suffix(".jsonl").read_text()
+    arguments = ["--benchmark", "CAMO", "--data", str(camo), "--json", str(out), "--prompts", "oracle"]
+    assert main([*arguments, "--device", "cpu", "--limit", "2"]) == 1
+    assert "questions differ" in caplog.text
+    assert out.with_suffix(".jsonl").read_text() == before
+    out.with_suffix(".jsonl").write_text('{"some": "thing"}\n')
+    with pytest.raises(DatasetError, match="no log"):
+        AnswerLog(out.with_suffix(".jsonl")).begin({})
+
+
+def test_the_protocol_names_every_choice(camo: Path, tmp_path: Path) -> None:
+    options = ("--limit", "1", "--seed", "7", "--instruction", "Find it.")
+    written = scored("CAMO", camo, tmp_path / "r.json", *options)["protocol"]
+    assert written["questions"]["drawn"] == {"limit": 1, "seed": 7}
+    policy, segmenter = written["policy"], written["segmenter"]
+    assert policy["instruction"] == "Find it."
+    assert policy["decoding"] == "greedy"
+    assert policy["max_new_tokens"] == 256
+    assert {"grid", "min_pixels", "max_pixels"} <= policy["frame"].keys()
+    assert "Find it." in policy["example"]["user_prompt"]
+    assert segmenter["mask_threshold"] == 0
+    assert "320 x 320" in segmenter["input"]
+    assert "1.25 times" in segmenter["input"]
+    assert written["metric_libraries"]["pysodmetrics"]
+    assert "union" in written["prediction"]
+
+
+def test_a_model_of_the_hub_is_known_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HF_HUB_CACHE", str(tmp_path))
+    assert protocol.identify("geshang/Seg-R1-3B", "s") == {"name": "s", "hub_commit": None}
+    newest = tmp_path / "models--geshang--Seg-R1-3B" / "refs" / "main"
+    newest.parent.mkdir(parents=True)
+    newest.write_text("0123abcd\n")
+    assert protocol.identify("geshang/Seg-R1-3B", "s") == {"name": "s", "hub_commit": "0123abcd"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--benchmark", "imagenet", "--data", "."], "imagenet"),
+        (["--benchmark", "CAMO", "--data", "absent"], "absent"),
+        (["--benchmark", "CAMO", "--data", ".", "--split", "val"], "no splits"),
+        (["--benchmark", "RefCOCO", "--data", ".", "--instruction", "Find it."], "{}"),
+    ],
+)
+def test_faults_are_one_sentence(
+    tmp_path: Path, options: list[str], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main([*options, "--json", str(tmp_path / "x.json"), "--device", "cpu"]) == 1
+    assert told in caplog.records[-1].message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--images", "a"],
+        ["--benchmark", "CAMO"],
+        ["--benchmark", "CAMO", "--data", "a", "--images", "b"],
+        ["--benchmark", "CAMO", "--data", "a", "--clicks", "1"],
+        ["--images", "a", "--masks", "b", "--split", "val"],
+    ],
+)
+def test_pairs_or_a_benchmark_but_not_half_of_both(options: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*options, "--json", "c.json"])
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_table(camo: Path, tmp_path: Path) -> None:
+    alone = scored("CAMO", camo, tmp_path / "alone.json", "--prompts", "oracle")
+    data = tmp_path / "copy"
+    shutil.copytree(camo, data)
+    damaged = data / "Imgs" / "scene3.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    # accelerate starts several processes on a CPU only by MPI, or as if there were GPUs.
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "train.evaluate"]
+    out = tmp_path / "together.json"
+    options = ["--benchmark", "CAMO", "--data", str(data), "--json", str(out), "--prompts", "oracle", "--device", "cpu"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, *launch, *options]
+    # What the second process cannot read is told by the first.
+    partly = subprocess.run(command, cwd=ROOT, env=environment, check=False, stderr=subprocess.PIPE, text=True)
+    assert partly.returncode != 0
+    assert "1 of 4 questions could not be scored and are left out:\n  scene3: 'scene3.jpg' is damaged" in partly.stderr
+    assert list(answers(out)) == ["scene0", "scene1", "scene2"]
+    assert json.loads(out.read_text())["failed"] == 1
+    shutil.copy(camo / "Imgs" / "scene3.jpg", damaged)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    together = json.loads(out.read_text())
+    assert together["circumstances"]["processes"] == 2
+    assert without_times(together) | {"data": 0} == without_times(alone) | {"data": 0}
+    assert list(answers(out)) == [f"scene{number}" for number in range(4)]
+    assert all(load_mask(camo / "GT" / f"{stem}.png").any() for stem in answers(out))

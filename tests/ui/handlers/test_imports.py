@@ -1,0 +1,60 @@
+"""Import through the page, without a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segr1_app.domain import StoreError
+from segr1_app.store import AnnotationStore
+from segr1_app.ui.handlers.imports import ImportHandlers
+from tests.store.values import picture, rectangle
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AnnotationStore]:
+    with AnnotationStore.open(tmp_path / "home") as store:
+        yield store
+
+
+@pytest.fixture
+def imports(store: AnnotationStore, tmp_path: Path) -> ImportHandlers:
+    return ImportHandlers(store, tmp_path / "cache")
+
+
+def upload(folder: Path, name: str, pixels: np.ndarray) -> str:
+    """A file as gradio keeps it: in a folder of its own."""
+    folder.mkdir(parents=True)
+    Image.fromarray(pixels).save(folder / name)
+    return str(folder / name)
+
+
+def test_masks_come_with_the_pictures(imports: ImportHandlers, store: AnnotationStore, tmp_path: Path) -> None:
+    cache, told = tmp_path / "cache", []
+    files = [upload(cache / "1", "a.png", picture(0).pixels), upload(cache / "2", "b.png", picture(1).pixels)]
+    masks = [upload(cache / "3", "a.png", rectangle(0, 0, 9, 9)), upload(cache / "4", "c.png", rectangle(0, 0, 9, 9))]
+    done = imports.add_pictures(files, "it", masks, tell=told.append)
+    assert done == {"added": 2, "problems": ["c.png: there is no picture called c."]}, (
+        "no folder of the server is named"
+    )
+    truth = store.ground_truth(picture(0).sha256, "it")
+    assert truth is not None
+    assert np.array_equal(truth, rectangle(0, 0, 9, 9))
+    assert told == [1, 2, 3]
+
+
+def test_what_was_not_uploaded_is_not_read(imports: ImportHandlers, tmp_path: Path) -> None:
+    outside = upload(tmp_path / "outside", "a.png", picture(0).pixels)
+    for files, masks in (([outside], []), ([], [outside]), ([f"{tmp_path}/cache/../outside/a.png"], [])):
+        with pytest.raises(StoreError, match="is not an upload"):
+            imports.add_pictures(files, "it", masks)
+
+
+@pytest.mark.parametrize("rows", [0, -1, 10**9])
+def test_rows_are_limited(imports: ImportHandlers, rows: int) -> None:
+    with pytest.raises(StoreError, match="rows at once"):
+        imports.add_dataset("ada/nests", "it", rows)

@@ -1,0 +1,121 @@
+"""Composed scenes, and instructions that mean one of several objects: the left one, the largest, the red one.
+
+Few photographs of the data sets show several objects, and none says which of them somebody meant. A scene is a
+photograph into which objects of other photographs are pasted, beside its own; each object's mask is known, and so is
+what is left of what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segr1_app.domain import Box, Mask, RgbPixels
+from segr1_app.geometry import box_iou, mask_box
+from train.data.traces import MAX_OBJECTS, colour_word, measure
+
+OWN_SHARE = 0.25
+"""Most of a photograph that its own object may cover, to leave place for others."""
+PASTED_SHARES = (0.015, 0.12)
+"""Least and most of the picture that a pasted object's box covers."""
+TRIES = 12
+"""Places tried for an object before it is left out."""
+APART, LARGER = 0.12, 1.6
+"""What "left" and "largest" take: a lead of so much of the picture's side, and so many times the next one's area."""
+
+
+def leaves_place(objects: Sequence[Mask]) -> bool:
+    """Whether others can be pasted into a picture with these objects, bool (H, W) each: it shows a single small one."""
+    return len(objects) == 1 and float(objects[0].mean()) < OWN_SHARE
+
+
+def compose(
+    pixels: RgbPixels,
+    mask: Mask,
+    others: Sequence[tuple[RgbPixels, npt.NDArray[np.uint8]]],
+    rng: np.random.Generator,
+) -> tuple[RgbPixels, list[Mask]]:
+    """Paste the objects of ``others`` into a picture, where they hide nothing of each other.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB, the ground.
+        mask: bool (H, W), its own object.
+        others: pictures and masks, 0 to 255, of objects to paste; one that finds no place is left out.
+        rng: the only source of chance.
+
+    Returns:
+        the new picture, and its objects from left to right, bool (H, W) each.
+    """
+    scene, objects = pixels.copy(), [mask]
+    rows, columns = mask.shape
+    boxes = [box for box in [mask_box(mask)] if box]
+    for picture, whole in others[: MAX_OBJECTS - 1]:
+        cut = _cut(picture, whole, mask.shape, rng)
+        if cut is None:
+            continue
+        colours, cover = cut
+        height, width = cover.shape
+        for _ in range(TRIES):
+            left, top = int(rng.integers(0, columns - width + 1)), int(rng.integers(0, rows - height + 1))
+            box = Box(left, top, left + width, top + height)
+            if any(box_iou(box, taken) for taken in boxes):
+                continue
+            part = scene[top : top + height, left : left + width]
+            part[:] = (part * (1 - cover[..., None]) + colours * cover[..., None]).astype(np.uint8)
+            pasted = np.zeros_like(mask)
+            pasted[top : top + height, left : left + width] = cover > 0.5
+            objects.append(pasted)
+            boxes.append(box)
+            break
+    order = np.argsort([box.x1 for box in boxes])
+    return scene, [objects[index] for index in order]
+
+
+def meanings(pixels: RgbPixels, objects: Sequence[Mask]) -> dict[str, int]:
+    """The words that mean one of at least two objects and no other, and the index of that object."""
+    found = [measure(pixels, mask) for mask in objects]
+    leads: dict[str, Callable[[int], float]] = {
+        "left": lambda i: 1 - found[i].x,
+        "right": lambda i: found[i].x,
+        "top": lambda i: 1 - found[i].y,
+        "bottom": lambda i: found[i].y,
+    }
+    means: dict[str, int] = {}
+    for word, value in leads.items():
+        second, first = np.argsort([value(i) for i in range(len(objects))])[-2:]
+        if value(first) - value(second) >= APART:
+            means[word] = int(first)
+    by_area = np.argsort([one.share for one in found]).tolist()
+    for word, larger, smaller in (("largest", by_area[-1], by_area[-2]), ("smallest", by_area[1], by_area[0])):
+        if found[larger].share >= LARGER * found[smaller].share:
+            means |= {word: larger if word == "largest" else smaller}
+    colours = [colour_word(one.colour) for one in found]
+    return means | {colour: colours.index(colour) for colour in colours if colours.count(colour) == 1}
+
+
+def _cut(
+    picture: RgbPixels, mask: npt.NDArray[np.uint8], scene: tuple[int, ...], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+    """An object cut out of its picture, at a random size for a scene of so many rows and columns.
+
+    Returns:
+        float32 colours (h, w, 3) and cover (h, w) from 0 to 1; None when nothing of it is left.
+    """
+    box = mask_box(mask > 127)
+    if box is None:
+        return None
+    x1, y1, x2, y2 = (int(value) for value in box.xyxy)
+    height, width = y2 - y1, x2 - x1
+    rows, columns = scene
+    scale = float(np.sqrt(rng.uniform(*PASTED_SHARES) * rows * columns / (height * width)))
+    size = (min(max(round(width * scale), 8), columns // 2), min(max(round(height * scale), 8), rows // 2))
+    colours = cv2.resize(picture[y1:y2, x1:x2], size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    cover: npt.NDArray[np.float32] = cv2.resize(mask[y1:y2, x1:x2], size, interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    ) / np.float32(255)
+    if not (cover > 0.5).any():
+        return None
+    return (colours[:, ::-1], cover[:, ::-1]) if rng.random() < 0.5 else (colours, cover)

@@ -1,0 +1,87 @@
+"""Written traces in the form of FCoT, the data set of the paper's cold start (``geshang/FCoT`` on the hub).
+
+A row holds "image", "problem" (what is asked), "thinking" (the reasoning, with or without its tags) and "solution" (the
+rest of the completion, in pixels of the image). Masks there are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from datasets import Dataset, Image, load_dataset
+from datasets.exceptions import DatasetsError
+from tqdm import tqdm
+
+from segr1_app.domain import DatasetError
+from segr1_app.images import Picture, load_picture
+from segr1_app.language.codec import MAX_INSTRUCTION, PRESETS, ParsedCompletion, can_be_reasoning, parse_completion
+from segr1_app.rewards import Truth
+from train.data.rows import TRACE, Collected, Example, LeftOut, Row
+
+COLUMNS: Final = ("image", "problem", "thinking", "solution")
+
+
+def fcot_rows(sources: Sequence[str]) -> Collected:
+    """Rows of traces; each picture is read once, to know it by its content.
+
+    Args:
+        sources: folders of parquet files, or hub ids.
+
+    Raises:
+        DatasetError: when a source cannot be read or is of another form.
+        PictureError: when one of its pictures cannot be read.
+    """
+    collected = Collected()
+    for source in sources:
+        name = Path(source).name
+        traces = _load(source)
+        rows: list[Row] = []
+        left_out: list[LeftOut] = []
+        for number in tqdm(range(len(traces)), desc=f"reading {name}", unit="trace", leave=False):
+            entry = traces[number]
+            picture, parsed = _read(entry)
+            if parsed.reasoning is None or not parsed.objects or not can_be_reasoning(parsed.reasoning):
+                left_out.append(LeftOut(name, TRACE, "it holds no reasoning or no prompts"))
+                continue
+            instruction = instruction_of(entry["problem"])
+            rows.append(Row(picture.sha256, name, TRACE, instruction, partial(_example, traces, number)))
+        collected += Collected(tuple(rows), tuple(left_out))
+    return collected
+
+
+def instruction_of(problem: str) -> str:
+    """What a problem asks for, without what it says of the form of the answer, which the policy is told anyway."""
+    asked = problem
+    if "<" in problem:
+        # The form begins with the sentence in which the first tag stands.
+        before = problem[: problem.index("<")]
+        asked = before[: max(before.rfind(end) for end in (". ", "? ", "! ", "\n")) + 1]
+    words = " ".join(asked.split())
+    return words if 0 < len(words) <= MAX_INSTRUCTION else PRESETS[0].text
+
+
+def _load(source: str) -> Dataset:
+    try:
+        traces = load_dataset(source, split="train")
+    except (OSError, ValueError, DatasetsError) as error:
+        raise DatasetError(f"The traces '{source}' cannot be read: {error}") from error
+    missing = [column for column in COLUMNS if column not in traces.column_names]
+    if missing:
+        raise DatasetError(f"The traces '{source}' have no {', '.join(missing)}: they are not of FCoT's form.")
+    # As the file's own bytes: they are read like any other picture.
+    return traces.cast_column("image", Image(decode=False))
+
+
+def _read(entry: dict[str, Any]) -> tuple[Picture, ParsedCompletion]:
+    image = entry["image"]
+    picture = load_picture(image["bytes"] if image["bytes"] is not None else Path(image["path"]))
+    thinking = entry["thinking"].replace("<think>", "").replace("</think>", "").strip()
+    return picture, parse_completion(f"<think> {thinking} </think> {entry['solution']}", picture.size)
+
+
+def _example(traces: Dataset, number: int) -> Example:
+    picture, parsed = _read(traces[number])
+    return Example(picture, Truth(prompts=parsed.objects), parsed.reasoning or "")

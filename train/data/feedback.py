@@ -1,0 +1,83 @@
+"""Corrections as rows: what an annotator's verdict says about the right answer, and when it says nothing.
+
+An accepted or fixed mask is the truth. A rejected one is not, and what would be is unknown: it becomes a penalty on
+making the same mistake again. "No such object" becomes a row on which abstaining is right. What the segmenter got wrong
+from good prompts teaches the policy nothing and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+from segr1_app.rewards import Truth
+from segr1_app.store import AnnotationStore, Blame, Feedback, RejectReason, Verdict
+from train.data.rows import Collected, Example, LeftOut, Row
+
+FEEDBACK_SOURCE = "feedback"
+
+
+def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
+    """Rows of all corrections in a data folder.
+
+    Args:
+        home: the data folder.
+        only: content hashes of the corrections to take, whether they still count or not; None for all that count.
+
+    Raises:
+        StoreError: when the store cannot be read.
+    """
+    rows: list[Row] = []
+    left_out: list[LeftOut] = []
+    with AnnotationStore.open(home) as store:
+        for feedback in store.feedback(only):
+            verdict = str(feedback.reason or feedback.verdict)
+            useless = _useless(feedback)
+            if useless:
+                left_out.append(LeftOut(FEEDBACK_SOURCE, verdict, useless))
+                continue
+            rows.append(
+                Row(
+                    image_id=feedback.sha256,
+                    source=FEEDBACK_SOURCE,
+                    verdict=verdict,
+                    instruction=feedback.instruction,
+                    load=partial(_load, home, feedback),
+                    content_hash=feedback.content_hash,
+                    unedited=feedback.unedited,
+                )
+            )
+    return Collected(tuple(rows), tuple(left_out))
+
+
+def truth_of(feedback: Feedback) -> Truth:
+    """What a correction tells about the right answer."""
+    return Truth(
+        mask=feedback.mask,
+        rejected=feedback.rejected_mask,
+        absent=feedback.reason is RejectReason.NO_OBJECT,
+        objects=tuple(mask for mask in feedback.object_masks if mask.any()),
+        prompts=feedback.objects,
+    )
+
+
+def _useless(feedback: Feedback) -> str | None:
+    """Why nothing can be learnt from a correction; None when something can."""
+    if feedback.reason is RejectReason.BAD_IMAGE:
+        return "the picture is bad"
+    if feedback.blame is Blame.SEGMENTER or feedback.reason is RejectReason.SEGMENTER:
+        return "the segmenter is to blame, not the policy"
+    if feedback.reason is RejectReason.NO_OBJECT:
+        return None
+    if feedback.verdict is Verdict.REJECT:
+        rejected = feedback.rejected_mask
+        return None if rejected is not None and rejected.any() else "there is no mask that was rejected"
+    mask = feedback.mask
+    return None if mask is not None and mask.any() else "its mask is empty"
+
+
+def _load(home: Path, feedback: Feedback) -> Example:
+    # Opened for each picture: a connection must not outlive a fork of the process, and this costs less than decoding.
+    with AnnotationStore.open(home) as store:
+        return Example(store.picture(feedback.sha256), truth_of(feedback), feedback.reasoning)

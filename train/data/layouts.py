@@ -1,0 +1,95 @@
+"""Where data sets keep their images and masks: plain ``images/`` and ``masks/``, and the layouts in which the usual
+sets of camouflaged and salient objects are given out.
+
+Of a set with a training and a test part, only the training part is ever read here: nothing trains on a benchmark by
+being pointed at its folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segr1_app.domain import DatasetError
+from segr1_app.files.json_files import read_json
+from train.data.pairs import PairListing, find_pairs
+from train.data.scenes import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A way of keeping pairs: two folders below the data set's own, and what kind of object it holds."""
+
+    name: str
+    images: str
+    masks: str
+    kind: Kind = "salient"
+
+
+LAYOUTS = (
+    Layout("images and masks", "images", "masks"),
+    Layout("COD10K-v3", "Train/Image", "Train/GT_Object", "camouflaged"),
+    Layout("CAMO", "Images/Train", "GT", "camouflaged"),
+    Layout("DIS5K", "DIS-TR/im", "DIS-TR/gt"),
+    Layout("DUTS", "DUTS-TR/DUTS-TR-Image", "DUTS-TR/DUTS-TR-Mask"),
+    Layout("DUTS", "DUTS-TR-Image", "DUTS-TR-Mask"),
+    Layout("HKU-IS", "imgs", "gt"),
+    Layout("ECSSD", "images", "ground_truth_mask"),
+)
+CAMOUFLAGED_NAMES = ("camo", "cod10k", "nc4k", "chameleon")
+"""Beginnings of folder names, in lower case, that tell of camouflaged objects where the layout does not."""
+
+
+INSTRUCTIONS_FILE = "instructions.json"
+"""Beside the folders of images and masks: what is asked about some or all of the pairs, a text by stem."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairFolder:
+    """A data set found: its name (the folder's), its layout, the kind of its objects, and what it holds.
+
+    Attributes:
+        instructions: by stem; pairs without one are asked for what their kind says.
+    """
+
+    name: str
+    layout: Layout
+    kind: Kind
+    listing: PairListing
+    instructions: Mapping[str, str]
+
+
+def find_pair_folder(folder: Path) -> PairFolder:
+    """Recognise a data set by its folders.
+
+    Raises:
+        DatasetError: when there is no such folder, it follows no known layout, nothing in it can be paired, or its
+            instructions cannot be read.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"There is no folder '{folder}': give --data folders of images and masks.")
+    for layout in LAYOUTS:
+        images, masks = folder / layout.images, folder / layout.masks
+        if images.is_dir() and masks.is_dir():
+            name = folder.resolve().name
+            camouflaged = layout.kind == "camouflaged" or name.lower().startswith(CAMOUFLAGED_NAMES)
+            kind: Kind = "camouflaged" if camouflaged else "salient"
+            return PairFolder(name, layout, kind, find_pairs(images, masks), _instructions(folder))
+    known = "; ".join(f"{layout.name}: {layout.images} + {layout.masks}" for layout in LAYOUTS)
+    raise DatasetError(f"'{folder}' follows no layout that is known ({known}).")
+
+
+def _instructions(folder: Path) -> dict[str, str]:
+    path = folder / INSTRUCTIONS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"'{path}' cannot be read: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(text, str) and text.strip() for text in found.values()):
+        raise DatasetError(
+            f'\'{path}\' has to hold one object of texts by stem, as {{"cup-1": "Segment the left cup."}}.'
+        )
+    return found

@@ -1,0 +1,221 @@
+"""Image-mask pairs on disk: how they are found, read, and held in memory for training.
+
+A data set is two folders, one of images and one of masks. A pair is an image and a mask of the same stem, whatever
+their extensions; nothing is ever paired by its place in a listing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from segr1_app.domain import DatasetError, ImageSize, Mask
+from segr1_app.files.outputs import listed
+from segr1_app.images import IMAGE_SUFFIXES, load_mask, load_picture
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image file and the file of its mask."""
+
+    stem: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PairListing:
+    """What two folders hold: the pairs by stem, and the files that found no partner."""
+
+    pairs: tuple[Pair, ...]
+    unpaired_images: tuple[Path, ...]
+    unpaired_masks: tuple[Path, ...]
+
+    def tell_unpaired(self) -> list[str]:
+        """What has no partner, all of it by name: a text for the images, if there are any, and one for the masks."""
+        sides = (("Images without a mask", self.unpaired_images), ("Masks without an image", self.unpaired_masks))
+        return [
+            listed(f"{kind} of the same name ({len(files)}):", (file.name for file in files))
+            for kind, files in sides
+            if files
+        ]
+
+
+def find_pairs(images: Path, masks: Path) -> PairListing:
+    """Pair the files of two folders by stem, sorted by stem.
+
+    Raises:
+        DatasetError: when a folder is missing, a stem stands twice in one folder, or nothing can be paired.
+    """
+    image_files, mask_files = _by_stem(images), _by_stem(masks)
+    listing = PairListing(
+        pairs=tuple(
+            Pair(stem, image_files[stem], mask_files[stem]) for stem in sorted(image_files.keys() & mask_files.keys())
+        ),
+        unpaired_images=tuple(image_files[stem] for stem in sorted(image_files.keys() - mask_files.keys())),
+        unpaired_masks=tuple(mask_files[stem] for stem in sorted(mask_files.keys() - image_files.keys())),
+    )
+    if not listing.pairs:
+        fault = f"No image in '{images}' has a mask of the same name in '{masks}': nothing to do."
+        raise DatasetError("\n".join([fault, *listing.tell_unpaired()]))
+    return listing
+
+
+def read_mask(pair: Pair, image_wh: ImageSize) -> Mask:
+    """A pair's mask, bool (height, width).
+
+    Raises:
+        DatasetError: when it cannot be read, or has another size than its image, ``image_wh``.
+    """
+    mask = load_mask(pair.mask)
+    if mask.shape != (image_wh.height, image_wh.width):
+        raise DatasetError(
+            f"'{pair.mask}' is {mask.shape[1]} x {mask.shape[0]} pixels but its image "
+            f"{image_wh.width} x {image_wh.height}: they are no pair."
+        )
+    return mask
+
+
+def dataset_pairs(folders: Sequence[Path]) -> list[Pair]:
+    """All pairs of data sets that each hold ``images/`` and ``masks/``.
+
+    Raises:
+        DatasetError: as `find_pairs`.
+    """
+    return [pair for folder in folders for pair in find_pairs(folder / "images", folder / "masks").pairs]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedPairs:
+    """Pairs squashed to one square size, memory-mapped.
+
+    Attributes:
+        images: uint8 (N, side, side, 3), RGB.
+        masks: uint8 (N, side, side), 0 or 255, so that they can be warped with linear interpolation.
+        sizes: int32 (N, 2), the original (width, height).
+        datasets: the name of each pair's data set.
+        stems: each pair's stem.
+    """
+
+    images: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+    sizes: npt.NDArray[np.int32]
+    datasets: npt.NDArray[np.str_]
+    stems: npt.NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+
+def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
+    """Read all pairs of ``folders`` once and keep them, squashed to ``side`` x ``side``, in the folder ``cache``.
+
+    Another call with the same files finds them there; changed files are packed anew.
+
+    Raises:
+        DatasetError: as `find_pairs`, and when a mask's size differs from its image's.
+    """
+    pairs = [(folder.resolve().name, pair) for folder in folders for pair in dataset_pairs([folder])]
+    target = cache / f"pairs-{side}-{_fingerprint(pairs)}"
+    if not target.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        # Packed aside and renamed when whole: neither an interruption nor a second process leaves half a cache.
+        with tempfile.TemporaryDirectory(dir=cache, prefix="packing-") as partial:
+            whole = Path(partial) / "pairs"
+            whole.mkdir()
+            _pack(pairs, side, whole)
+            if not target.is_dir():
+                whole.rename(target)
+    return PackedPairs(
+        images=np.load(target / "images.npy", mmap_mode="r"),
+        masks=np.load(target / "masks.npy", mmap_mode="r"),
+        sizes=np.load(target / "sizes.npy"),
+        datasets=np.load(target / "datasets.npy"),
+        stems=np.load(target / "stems.npy"),
+    )
+
+
+def hold_out(pairs: PackedPairs, usable: Sequence[int], count: int) -> list[int]:
+    """Indices of pairs kept for the learning curve: the same ones for the same names, 40 % of them camouflaged."""
+    order = sorted(usable, key=lambda i: zlib.crc32(f"{pairs.datasets[i]}/{pairs.stems[i]}".encode()))
+    camouflaged = [i for i in order if pairs.datasets[i].startswith("camo")][: count * 2 // 5]
+    others = [i for i in order if not pairs.datasets[i].startswith("camo")][: count - len(camouflaged)]
+    return sorted(camouflaged + others)
+
+
+def draw_chances(pairs: PackedPairs, drawn: Sequence[int], shares: dict[str, float]) -> npt.NDArray[np.float64]:
+    """The chance of each pair to be drawn: named data sets make up their share, all others to draw from are alike.
+
+    Raises:
+        DatasetError: when there is nothing to draw from.
+    """
+    if not drawn:
+        raise DatasetError(f"None of the {len(pairs)} pairs is left to train on: give more, or hold fewer out.")
+    plain = np.zeros(len(pairs), dtype=bool)
+    plain[list(drawn)] = True
+    chances = np.zeros(len(pairs))
+    for name, share in shares.items():
+        members = plain & (pairs.datasets == name)
+        if members.any():
+            chances[members] = share / members.sum()
+            plain &= ~members
+    if plain.any():
+        chances[plain] = (1 - chances.sum()) / plain.sum()
+    chances /= chances.sum()
+    return chances
+
+
+def _fingerprint(pairs: Sequence[tuple[str, Pair]]) -> str:
+    """Changes whenever a file is added, removed or written again."""
+    digest = hashlib.sha256()
+    for name, pair in pairs:
+        states = [file.stat() for file in (pair.image, pair.mask)]
+        digest.update(repr((name, pair.stem, [(state.st_size, state.st_mtime_ns) for state in states])).encode())
+    return digest.hexdigest()[:12]
+
+
+def _pack(pairs: Sequence[tuple[str, Pair]], side: int, target: Path) -> None:
+    shape = (len(pairs), side, side)
+    images = np.lib.format.open_memmap(target / "images.npy", "w+", np.uint8, (*shape, 3))  # type: ignore[no-untyped-call]
+    masks = np.lib.format.open_memmap(target / "masks.npy", "w+", np.uint8, shape)  # type: ignore[no-untyped-call]
+    sizes = np.zeros((len(pairs), 2), np.int32)
+
+    def read(i: int) -> None:
+        pair = pairs[i][1]
+        picture = load_picture(pair.image)
+        mask = read_mask(pair, picture.size).astype(np.uint8) * 255
+        images[i] = cv2.resize(picture.pixels, (side, side), interpolation=cv2.INTER_AREA)
+        masks[i] = cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA)
+        sizes[i] = picture.size
+
+    with ThreadPoolExecutor() as threads:
+        for _ in tqdm(threads.map(read, range(len(pairs))), desc="reading pairs", total=len(pairs), unit="pair"):
+            pass
+    images.flush()
+    masks.flush()
+    np.save(target / "sizes.npy", sizes)
+    np.save(target / "datasets.npy", np.array([name for name, _ in pairs]))
+    np.save(target / "stems.npy", np.array([pair.stem for _, pair in pairs]))
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"There is no folder '{folder}'.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+            continue
+        if path.stem in found:
+            raise DatasetError(f"'{path}' and '{found[path.stem]}' share one name: which of them belongs to its pair?")
+        found[path.stem] = path
+    return found

@@ -1,0 +1,92 @@
+"""Composed scenes on disk, as pairs that each have an instruction of their own: for GRPO, which reads folders.
+
+GRPO on plain requests alone costs a policy some of what it learnt about words that mean one of several objects
+(LOG.md), so its last stage is asked both.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segr1_app.domain import ImageSize, Mask, RgbPixels
+from segr1_app.models.policy import resize_to_frame
+from train.data.composing import compose, leaves_place, meanings
+from train.data.layouts import INSTRUCTIONS_FILE
+from train.data.pairs import PackedPairs, pack_pairs
+from train.data.traces import WORDINGS, separate_objects
+from train.scratch.policy_batch import mask_in_frame
+
+SIDE = 256
+"""Longest side in pixels of the scenes, and of the pairs that they are made of."""
+SCENES_SHARE = 0.25
+"""Scenes tried, as a share of the pairs."""
+ASKED = 3
+"""Most questions about a scene."""
+QUALITY = 92
+"""Of the scenes' JPEG files."""
+
+
+def question_folder(data: Sequence[Path], cache: Path, folder: Path, seed: int) -> Path | None:
+    """A folder of questions about scenes that are composed of pairs, made unless it is there.
+
+    Args:
+        data: folders of pairs, as of `pack_pairs`.
+        cache: where packed pairs are kept.
+        folder: gets ``images/``, ``masks/`` and the instructions, all at once.
+        seed: the only source of chance.
+
+    Returns:
+        ``folder``; None when no scene could be composed, as from pictures that leave no place for other objects.
+
+    Raises:
+        DatasetError: as `pack_pairs`.
+    """
+    if folder.is_dir():
+        return folder
+    pairs = pack_pairs(data, SIDE, cache)
+    rng = np.random.default_rng(seed)
+    instructions: dict[str, str] = {}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="composing-") as name:
+        partial = Path(name) / "questions"
+        for part in ("images", "masks"):
+            (partial / part).mkdir(parents=True)
+        for number in range(max(round(SCENES_SHARE * len(pairs)), 1)):
+            pixels, objects = _scene(pairs, rng)
+            means = meanings(pixels, objects) if len(objects) > 1 else {}
+            image = _encoded(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            for word in rng.permutation(list(means))[:ASKED].tolist():
+                stem = f"{number:06}-{word}"
+                (partial / "images" / f"{stem}.jpg").write_bytes(image)
+                mask = objects[means[word]].astype(np.uint8) * 255
+                (partial / "masks" / f"{stem}.png").write_bytes(_encoded(".png", mask))
+                instructions[stem] = WORDINGS[rng.integers(len(WORDINGS))].format(which=word).capitalize()
+        if not instructions:
+            return None
+        (partial / INSTRUCTIONS_FILE).write_text(json.dumps(instructions, indent=1) + "\n", encoding="utf-8")
+        partial.rename(folder)
+    return folder
+
+
+def _scene(pairs: PackedPairs, rng: np.random.Generator) -> tuple[RgbPixels, list[Mask]]:
+    """A random picture at its photograph's aspect ratio, others' objects beside its own where it leaves place."""
+    ground, *others = (int(index) for index in rng.choice(len(pairs), 3))
+    pixels, mask = pairs.images[ground], pairs.masks[ground] > 127
+    objects = separate_objects(mask) if mask.any() else []
+    if leaves_place(objects):
+        pixels, objects = compose(pixels, mask, [(pairs.images[i], pairs.masks[i]) for i in others], rng)
+    width, height = (int(side) for side in pairs.sizes[ground] * SIDE / pairs.sizes[ground].max())
+    size = ImageSize(max(width, 1), max(height, 1))
+    return resize_to_frame(pixels, size), [mask_in_frame(part, size) for part in objects]
+
+
+def _encoded(suffix: str, pixels: npt.NDArray[np.uint8], options: Sequence[int] = ()) -> bytes:
+    _, data = cv2.imencode(suffix, pixels, options)
+    return data.tobytes()

@@ -1,0 +1,265 @@
+"""What a policy is trained on: rows from pairs, scenes and corrections, parted before they are mixed.
+
+A row knows its picture by hash. The hash alone decides on which side of the split a picture stands, so that no picture
+is on both, whatever it came from, and one that was held out once stays held out while the data grow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segr1_app.domain import DatasetError
+from segr1_app.images import Picture, load_picture
+from segr1_app.rewards import Truth
+from segr1_app.studio.samples import find_samples
+from train.data.layouts import find_pair_folder
+from train.data.pairs import Pair, read_mask
+from train.data.scenes import INSTRUCTIONS, Kind, draw_scene
+from train.data.traces import separate_objects
+
+PAIR, SCENE, TRACE, PHOTOGRAPH = "pair", "scene", "trace", "photograph"
+"""Verdicts of rows that nobody had to judge."""
+PHOTOGRAPHS = "photographs"
+"""The source of photographs without a truth."""
+ONE_CORRECTED = (
+    "All corrections are of one picture. It is trained on and none is held out, so what the training does for "
+    "corrections is not measured: correct a second picture for that."
+)
+SCENES = 80
+"""Generated scenes that stand in for a data set."""
+_READERS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A row, read: the picture, and what is known of the right answer, in the picture's own pixels.
+
+    Attributes:
+        picture: what is looked at.
+        truth: the right answer.
+        reasoning: what somebody or the policy thought before it; empty where nobody did.
+    """
+
+    picture: Picture
+    truth: Truth
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Something to train on or to be scored by, not read yet.
+
+    Attributes:
+        image_id: the picture's sha256.
+        source: the data set it comes from; "feedback" for corrections.
+        verdict: "pair", "scene", "trace", "photograph", or what an annotator decided.
+        instruction: what the policy is asked.
+        load: reads it; raises a DatasetError, PictureError or StoreError when it is not what it was.
+        content_hash: of the correction; empty for anything else.
+        unedited: whether it was accepted as the models made it, which tells less than a correction does.
+    """
+
+    image_id: str
+    source: str
+    verdict: str
+    instruction: str
+    load: Callable[[], Example]
+    content_hash: str = ""
+    unedited: bool = False
+
+    @property
+    def is_feedback(self) -> bool:
+        return bool(self.content_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that nothing can be learnt from, and why."""
+
+    source: str
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Rows, and what did not become one."""
+
+    rows: tuple[Row, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __add__(self, other: Collected) -> Collected:
+        return Collected(self.rows + other.rows, self.left_out + other.left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is trained on, what is held out, and what neither.
+
+    Raises:
+        DatasetError: when nothing but corrections would be trained on, or one picture is on both sides.
+    """
+
+    train: tuple[Row, ...]
+    held_out: tuple[Row, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not any(not row.is_feedback for row in self.train):
+            raise DatasetError(
+                "No pairs are left to train on; corrections alone would make the policy forget the rest."
+            )
+        both = {row.image_id for row in self.train} & {row.image_id for row in self.held_out}
+        if both:
+            raise DatasetError(f"{len(both)} pictures are both trained on and held out.")
+
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """Content hashes of all corrections that take part on either side, sorted."""
+        return tuple(sorted(row.content_hash for row in self.train + self.held_out if row.is_feedback))
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any row, with the order of rows, and with the side it is on."""
+        digest = hashlib.sha256()
+        for side in (self.train, self.held_out):
+            for row in side:
+                digest.update(repr((row.image_id, row.source, row.verdict, row.instruction)).encode())
+                digest.update(row.content_hash.encode())
+            digest.update(b"|")
+        return digest.hexdigest()
+
+    def table(self) -> str:
+        """Counts by source and verdict, as text; then what is left out and why."""
+        train, held_out = (Counter((row.source, row.verdict) for row in side) for side in (self.train, self.held_out))
+        left_out = Counter((entry.source, entry.verdict) for entry in self.left_out)
+        keys = sorted({*train, *held_out, *left_out})
+        lines = [f"{'source':20} {'verdict':12} {'train':>7} {'held out':>9} {'left out':>9}"]
+        lines += [f"{key[0]:20} {key[1]:12} {train[key]:7} {held_out[key]:9} {left_out[key]:9}" for key in keys]
+        totals = (counts.total() for counts in (train, held_out, left_out))
+        lines.append("{:20} {:12} {:7} {:9} {:9}".format("all", "", *totals))
+        reasons = Counter((entry.source, entry.verdict, entry.reason) for entry in self.left_out)
+        lines += [f"left out: {count} x {key[0]}, {key[1]}: {key[2]}" for key, count in sorted(reasons.items())]
+        if self.corrections and not any(row.is_feedback for row in self.held_out):
+            lines.append(ONE_CORRECTED)
+        return "\n".join(lines)
+
+
+def pair_rows(folders: Sequence[Path]) -> Collected:
+    """Rows of data sets in any known layout; each file is read once, to know it by its content.
+
+    Raises:
+        DatasetError, PictureError: when something cannot be read, or a mask has another size than its image.
+    """
+    collected = Collected()
+    for folder in map(find_pair_folder, folders):
+        read = partial(_pair_row, folder.name, folder.instructions, INSTRUCTIONS[folder.kind])
+        with ThreadPoolExecutor(_READERS) as readers:
+            found = list(
+                tqdm(
+                    readers.map(read, folder.listing.pairs),
+                    total=len(folder.listing.pairs),
+                    desc=f"reading {folder.name}",
+                    unit="pair",
+                    leave=False,
+                )
+            )
+        unpaired = folder.listing.unpaired_images + folder.listing.unpaired_masks
+        collected += Collected(
+            tuple(row for row in found if isinstance(row, Row)),
+            tuple(entry for entry in found if isinstance(entry, LeftOut))
+            + tuple(LeftOut(folder.name, PAIR, "the file has no partner of its name") for _ in unpaired),
+        )
+    return collected
+
+
+def scene_rows(count: int = SCENES, seed: int = 0) -> Collected:
+    """Generated scenes, salient and camouflaged in turn."""
+    kinds: tuple[Kind, Kind] = ("salient", "camouflaged")
+    rows = []
+    for number in range(count):
+        kind = kinds[number % 2]
+        load = partial(_load_scene, kind, seed * 1_000_003 + number)
+        rows.append(Row(load().picture.sha256, "scenes", SCENE, INSTRUCTIONS[kind], load))
+    return Collected(tuple(rows))
+
+
+def split(collected: Collected, share: float) -> Plan:
+    """Hold out about ``share`` of the pictures of pairs and of corrections, chosen by the pictures' hashes.
+
+    Of both kinds at least one picture is held out and one is trained on where there are two.
+
+    Raises:
+        DatasetError: as `Plan`.
+    """
+    held_out: set[str] = set()
+    for feedback in (False, True):
+        pictures = sorted({row.image_id for row in collected.rows if row.is_feedback is feedback})
+        below = sum(int(image_id[:8], 16) < share * 16**8 for image_id in pictures)
+        held_out |= {*pictures[: min(max(below, 1), len(pictures) - 1)]} if pictures else set()
+    train = tuple(row for row in collected.rows if row.image_id not in held_out)
+    return Plan(train, tuple(row for row in collected.rows if row.image_id in held_out), collected.left_out)
+
+
+def select_held_out(rows: Iterable[Row], limit: int) -> tuple[Row, ...]:
+    """The held-out rows that are scored: of pairs and of corrections each up to ``limit``, by hash.
+
+    Sources take turns in the order of their names, so that none crowds out another. Traces are left out: they have no
+    mask to be scored by. Of rows that ask the same of the same picture, one is enough.
+    """
+    chosen: list[Row] = []
+    distinct = {(row.source, row.image_id, row.instruction, row.content_hash): row for row in rows}
+    for feedback in (False, True):
+        by_source: dict[str, list[Row]] = {}
+        for _, row in sorted(distinct.items()):
+            if row.is_feedback is feedback and row.verdict != TRACE:
+                by_source.setdefault(row.source, []).append(row)
+        longest = max(map(len, by_source.values()), default=0)
+        turns = [group[turn] for turn in range(longest) for group in by_source.values() if turn < len(group)]
+        chosen += turns[:limit]
+    return tuple(chosen)
+
+
+def photograph_rows(plan: Plan, limit: int) -> tuple[Row, ...]:
+    """Up to ``limit`` photographs of the gallery that are on neither side of a plan.
+
+    Nobody drew their masks: they show what becomes of real pictures, and cannot be scored.
+    """
+    planned = {row.image_id for row in plan.train + plan.held_out}
+    rows = []
+    for sample in find_samples():
+        load = partial(_load_photograph, sample.path)
+        rows.append(Row(load().picture.sha256, PHOTOGRAPHS, PHOTOGRAPH, INSTRUCTIONS["salient"], load))
+    return tuple(row for row in rows if row.image_id not in planned)[:limit]
+
+
+def _pair_row(source: str, instructions: Mapping[str, str], otherwise: str, pair: Pair) -> Row | LeftOut:
+    example = _load_pair(pair)
+    assert example.truth.mask is not None
+    if not example.truth.mask.any():
+        return LeftOut(source, PAIR, "its mask is empty")
+    instruction = instructions.get(pair.stem, otherwise)
+    return Row(example.picture.sha256, source, PAIR, instruction, partial(_load_pair, pair))
+
+
+def _load_pair(pair: Pair) -> Example:
+    picture = load_picture(pair.image)
+    mask = read_mask(pair, picture.size)
+    return Example(picture, Truth(mask, objects=tuple(separate_objects(mask)) if mask.any() else ()))
+
+
+def _load_photograph(path: Path) -> Example:
+    return Example(load_picture(path), Truth())
+
+
+def _load_scene(kind: Kind, seed: int) -> Example:
+    scene = draw_scene(kind, seed)
+    return Example(scene.picture, Truth(scene.mask, objects=(scene.mask,)))

@@ -1,0 +1,106 @@
+"""One answer to one picture, to be scored: the policy's, or what the segmenter makes of prompts from the truth.
+
+An unreadable completion is answered as well: with the mask of what could be read, which is the empty one where nothing
+could be.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from segr1_app.domain import Mask, ObjectPrompt
+from segr1_app.geometry import add_point, union_masks
+from segr1_app.images import Picture
+from segr1_app.models.pipeline import Pipeline
+from segr1_app.models.policy import Policy
+from segr1_app.models.segmenter import Segmenter
+from train.data.prompting import corrective_click, oracle_prompt
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a picture is scored by.
+
+    Attributes:
+        mask: bool (height, width), the united mask.
+        well_formed: whether the completion follows the grammar; None where no policy was asked.
+        confidence: the segmenter's own estimate of the IoU; None unless exactly one object was decoded.
+        seconds: wall time by stage.
+        objects: the prompts, in the picture's pixels.
+        completion: the policy's raw text; empty where no policy was asked.
+    """
+
+    mask: Mask
+    well_formed: bool | None
+    confidence: float | None
+    seconds: Mapping[str, float]
+    objects: tuple[ObjectPrompt, ...] = ()
+    completion: str = ""
+
+
+def find_answer(
+    picture: Picture, truth: Mask, *, segmenter: Segmenter, policy: Policy | None, instruction: str, clicks: int = 0
+) -> Answer:
+    """Ask for one picture.
+
+    Args:
+        picture: what is looked at.
+        truth: bool (height, width) of the picture; only prompts from the truth and clicks depend on it.
+        segmenter: makes the masks.
+        policy: prompts the segmenter; None for the truth's box and deepest point.
+        instruction: what the policy is asked.
+        clicks: corrective clicks after the first answer.
+
+    Raises:
+        ModelError: when a model runs out of memory.
+        SegR1Error: when the instruction is empty or too long.
+    """
+    if policy is None:
+        answer = _from_truth(segmenter, picture, truth)
+    else:
+        prediction = Pipeline(policy, segmenter).run(picture, instruction)
+        answer = Answer(
+            mask=prediction.mask,
+            well_formed=prediction.well_formed,
+            confidence=prediction.masks[0].confidence if len(prediction.masks) == 1 else None,
+            seconds=prediction.seconds,
+            objects=prediction.objects,
+            completion=prediction.completion,
+        )
+    return _corrected(segmenter, picture, answer, truth=truth, clicks=clicks)
+
+
+def _from_truth(segmenter: Segmenter, picture: Picture, truth: Mask) -> Answer:
+    objects = (oracle_prompt(truth),) if truth.any() else ()
+    started = time.perf_counter()
+    embedding = segmenter.encode(picture)
+    encoded = time.perf_counter()
+    masks = segmenter.segment(picture, objects, embedding=embedding)
+    decoded = time.perf_counter()
+    return Answer(
+        mask=union_masks((found.mask for found in masks), picture.size),
+        well_formed=None,
+        confidence=masks[0].confidence if masks else None,
+        seconds={"encode": encoded - started, "decode": decoded - encoded, "total": decoded - started},
+        objects=objects,
+    )
+
+
+def _corrected(segmenter: Segmenter, picture: Picture, answer: Answer, *, truth: Mask, clicks: int) -> Answer:
+    """The answer after corrective clicks, each given to the object whose box is nearest to it."""
+    spent = []
+    for _ in range(clicks):
+        click = corrective_click(answer.mask, truth)
+        if click is None:
+            break
+        objects = add_point(answer.objects, click)
+        started = time.perf_counter()
+        masks = segmenter.segment(picture, objects)
+        spent.append(time.perf_counter() - started)
+        confidence = masks[0].confidence if len(masks) == 1 else None
+        mask = union_masks((found.mask for found in masks), picture.size)
+        answer = replace(answer, mask=mask, confidence=confidence, objects=objects)
+    return replace(answer, seconds={**answer.seconds, "click": statistics.fmean(spent)}) if spent else answer

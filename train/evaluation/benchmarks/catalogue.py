@@ -1,0 +1,112 @@
+"""All benchmarks by name: where their questions come from, what is asked, how the answers are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from segr1_app.domain import SettingsError
+from segr1_app.language.codec import PRESETS
+from train.evaluation.benchmarks import foreground, reasoning, referring
+from train.evaluation.benchmarks.measures import FOREGROUND, OVERLAPS, Measures
+from train.evaluation.benchmarks.question import QuestionSet
+
+BLANK: Final = "{}"
+"""What stands for a question's text in a template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One benchmark.
+
+    Attributes:
+        name: as the field writes it.
+        splits: what may be scored, the usual one first; empty where there is only one.
+        template: what the policy is asked, with `BLANK` where questions have a text of their own (Seg-R1, section 4).
+        read: finds the questions of a split in a folder.
+        measures: how answers are scored.
+        truth: how the right masks are made of the files, in words.
+    """
+
+    name: str
+    splits: tuple[str, ...]
+    template: str
+    read: Callable[[str, Path], QuestionSet]
+    measures: Measures
+    truth: str
+
+    def choose_split(self, given: str | None) -> str:
+        """The split that is meant: by its full name, or by its own name alone in the usual partition.
+
+        Raises:
+            SettingsError: when there is no such split.
+        """
+        if given is None:
+            return self.splits[0] if self.splits else ""
+        for split in self.splits:
+            if given in (split, split.rpartition("/")[2]):
+                return split
+        known = f"has {', '.join(self.splits)}" if self.splits else "has no splits"
+        raise SettingsError(f"--split {given}: {self.name} {known}.")
+
+    def choose_template(self, given: str | None) -> str:
+        """What the policy is asked: the template given, else the benchmark's own.
+
+        Raises:
+            SettingsError: when there is no place for the questions' texts in it.
+        """
+        template = given or self.template
+        if BLANK in self.template and BLANK not in template:
+            raise SettingsError(f"--instruction needs a {BLANK} where the questions of {self.name} are to stand.")
+        return template
+
+
+def _foreground(name: str) -> Benchmark:
+    def read(_: str, folder: Path) -> QuestionSet:
+        return foreground.read_foreground(name, folder)
+
+    truth = (
+        "foreground exceeds half of the mask file's brightest value; a mask has its image's size, nothing is resized"
+    )
+    return Benchmark(name, (), PRESETS[0].text, read, FOREGROUND, truth)
+
+
+def _referring(name: str) -> Benchmark:
+    return Benchmark(
+        name=name,
+        splits=referring.SPLITS[name],
+        template=f"Identify and segment {BLANK}",
+        read=partial(referring.read_referring, name),
+        measures=OVERLAPS,
+        truth="COCO's polygons and run lengths by pycocotools, united; every expression ('sent') of every referent",
+    )
+
+
+_REASONING: Final = Benchmark(
+    name="ReasonSeg",
+    splits=reasoning.SPLITS,
+    template=f"{BLANK} Identify and segment it.",
+    read=reasoning.read_reasoning,
+    measures=OVERLAPS,
+    truth="polygons with their edges, largest first; every query; pixels labelled 'ignore' are left out of prediction "
+    "and target",
+)
+BENCHMARKS: Final = {
+    benchmark.name: benchmark
+    for benchmark in (*map(_foreground, foreground.OWN), *map(_referring, referring.SPLITS), _REASONING)
+}
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """The benchmark of a name, whatever its case.
+
+    Raises:
+        SettingsError: when there is none.
+    """
+    for benchmark in BENCHMARKS.values():
+        if benchmark.name.lower() == name.lower():
+            return benchmark
+    raise SettingsError(f"--benchmark {name} is none of {', '.join(BENCHMARKS)}.")

@@ -1,0 +1,104 @@
+"""The log of a run: a JSON line for the protocol, then one for each answer, whatever becomes of the run.
+
+Each process writes to a part of its own, which is never shared; the parts become one file when a run begins and when
+it ends. So a run that was interrupted goes on where it was, with as many processes as may be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from segr1_app.domain import DatasetError
+from segr1_app.files.json_files import read_json_lines
+from segr1_app.files.outputs import writing
+
+PROTOCOL = "protocol"
+ADVICE = "answers so far are kept, and the same command goes on from them when there is room for more"
+
+
+class AnswerLog:
+    """The log in a file.
+
+    Args:
+        path: the file.
+        rank: which of the processes this is.
+    """
+
+    def __init__(self, path: Path, rank: int = 0) -> None:
+        self._path, self._part = path, path.with_name(f"{path.name}.part{rank}")
+        self._file: TextIO | None = None
+
+    def begin(self, protocol: Mapping[str, Any]) -> None:
+        """Take over what an interrupted run of the same protocol left behind; by one process, before the others write.
+
+        Raises:
+            DatasetError: when the file is of another protocol, whose answers must not be mixed with these.
+            SettingsError: when it cannot be written.
+        """
+        lines = read_json_lines(self._path)
+        if lines:
+            before = lines[0].get(PROTOCOL)
+            if before is None:
+                raise DatasetError(f"'{self._path}' is no log of an evaluation: give another --json.")
+            changed = sorted(key for key in {*before, *protocol} if before.get(key) != protocol.get(key))
+            if changed:
+                raise DatasetError(
+                    f"'{self._path}' holds answers of another protocol ({', '.join(changed)} differ): give another "
+                    f"--json, or delete it to start anew."
+                )
+        self._unite([{PROTOCOL: protocol}, *lines[1:]])
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """All answers so far, by their questions."""
+        return {record["id"]: record for record in read_json_lines(self._path)[1:]}
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Write an answer, at once, to this process's part.
+
+        Raises:
+            SettingsError: when it cannot be written.
+        """
+        with writing(self._part, ADVICE):
+            if self._file is None:
+                self._file = self._part.open("a", encoding="utf-8")
+            self._file.write(f"{json.dumps(record, ensure_ascii=False)}\n")
+            self._file.flush()
+
+    def end(self) -> None:
+        """Unite the parts; by one process, after the others wrote their last.
+
+        Raises:
+            SettingsError: when the file cannot be written.
+        """
+        self._unite(read_json_lines(self._path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            # What could not be written is tried once more here.
+            with writing(self._part, ADVICE):
+                self._file.close()
+
+    def _unite(self, lines: list[dict[str, Any]]) -> None:
+        parts = sorted(self._path.parent.glob(f"{self._path.name}.part*"))
+        known = {record["id"] for record in lines[1:]}
+        for part in parts:
+            for record in read_json_lines(part):
+                if record["id"] not in known:
+                    known.add(record["id"])
+                    lines.append(record)
+        whole = self._path.with_name(f"{self._path.name}.new")
+        with writing(self._path, ADVICE):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            whole.write_text("".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines), encoding="utf-8")
+            whole.replace(self._path)
+            for part in parts:
+                part.unlink()

@@ -1,0 +1,152 @@
+"""The protocol of a run: every choice that changes a number, so that others can make the same table, or see why not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub.file_download import repo_folder_name
+
+from segr1_app.domain import ImageSize
+from segr1_app.models.checkpoint import checkpoint_hash
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.models.zoom import SQUARE, WORTHWHILE
+from train.evaluation.benchmarks.catalogue import Benchmark
+from train.evaluation.benchmarks.question import Question
+
+METRIC_LIBRARIES = ("pysodmetrics", "pycocotools", "numpy")
+EXAMPLE = ImageSize(640, 480)
+
+
+def describe_protocol(
+    benchmark: Benchmark,
+    split: str,
+    questions: Sequence[Question],
+    *,
+    template: str,
+    limit: int | None,
+    seed: int,
+    policy: VlmPolicy | None,
+    policy_source: str,
+    segmenter: Sam2Segmenter,
+    segmenter_source: str,
+) -> dict[str, Any]:
+    """The protocol, ready for JSON; two runs of equal protocols ask the same models the same questions.
+
+    Args:
+        benchmark, split: what is scored.
+        questions: all that are asked.
+        template: what the policy is asked.
+        limit, seed: how the questions were drawn from the split; None for all of them.
+        policy: None for prompts from the truth.
+        segmenter: makes the masks.
+        policy_source, segmenter_source: the folders or hub ids that they were loaded from.
+
+    Raises:
+        ModelError: when a model's weights cannot be read.
+    """
+    digest = hashlib.sha256()
+    for question in questions:
+        digest.update(repr((question.id, question.image.name, question.text)).encode())
+    return {
+        "benchmark": benchmark.name,
+        "split": split,
+        "questions": {
+            "count": len(questions),
+            "sha256": digest.hexdigest(),
+            "drawn": None if limit is None else {"limit": limit, "seed": seed},
+        },
+        **describe_models(policy, policy_source, segmenter, segmenter_source, template),
+        "truth": benchmark.truth,
+        "metrics": dict(benchmark.measures.definitions),
+        "metric_libraries": library_versions(),
+    }
+
+
+def describe_models(
+    policy: VlmPolicy | None, policy_source: str, segmenter: Sam2Segmenter, segmenter_source: str, template: str
+) -> dict[str, Any]:
+    """How a question becomes a mask, ready for JSON; arguments as of `describe_protocol`.
+
+    Raises:
+        ModelError: when a model's weights cannot be read.
+    """
+    return {
+        "prompts": "by the policy" if policy else "from the truth: its box and deepest point, one object",
+        "policy": _describe_policy(policy, policy_source, template) if policy else None,
+        "segmenter": {
+            **identify(segmenter_source, segmenter.model_id),
+            "input": f"{_shown(segmenter.zoom)} squashed to {segmenter.input_side} x {segmenter.input_side} pixels",
+            "masks": "one per object, single-mask output, scaled to the picture's size, then cut",
+            "mask_threshold": segmenter.mask_threshold,
+            "precision": "bfloat16 autocast" if segmenter.device.type == "cuda" else "float32",
+        },
+        "prediction": "union of all objects' masks at the picture's own size; a malformed completion counts as the "
+        "mask of what could be read of it, an unreadable one as the empty mask; nothing is left out",
+    }
+
+
+def _shown(zoom: float | None) -> str:
+    """What a segmenter sees of a picture."""
+    if zoom is None:
+        return "the whole picture"
+    return (
+        f"what a prompt with a box says is foreground, its sides {zoom} times as long, the shorter at least {SQUARE} "
+        f"of the longer (the whole picture where that is {WORTHWHILE} of it or more, and without a box),"
+    )
+
+
+def name_models(policy: VlmPolicy | None, policy_source: str, segmenter: Sam2Segmenter, segmenter_source: str) -> str:
+    """Which models are scored, in a sentence; arguments as of `describe_protocol`."""
+    prompts = f"policy {policy.model_id} from '{policy_source}'" if policy else "prompts from the truth"
+    return f"Scored: {prompts}; segmenter {segmenter.model_id} from '{segmenter_source}'."
+
+
+def library_versions() -> dict[str, str]:
+    """Of what the metrics are computed by."""
+    return {name: version(name) for name in METRIC_LIBRARIES}
+
+
+def flat(name: str, value: Any) -> dict[str, Any]:
+    """A nested value under the names of where it lies in it, joined by underscores; a list as its text."""
+    if isinstance(value, dict):
+        return {key: leaf for inner in value for key, leaf in flat(f"{name}_{inner}", value[inner]).items()}
+    return {name: " x ".join(map(str, value)) if isinstance(value, list) else value}
+
+
+def identify(source: str, name: str) -> dict[str, str | None]:
+    """Which weights a model has: a folder's by their digest, a hub's by the commit that lies in the cache."""
+    if Path(source).is_dir():
+        return {"name": name, "weights_sha256": checkpoint_hash(source)}
+    newest = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=source, repo_type="model") / "refs" / "main"
+    return {"name": name, "hub_commit": newest.read_text(encoding="utf-8").strip() if newest.is_file() else None}
+
+
+def _describe_policy(policy: VlmPolicy, source: str, template: str) -> dict[str, Any]:
+    frame = policy.frame(EXAMPLE)
+    return {
+        **identify(source, policy.model_id),
+        "precision": str(policy.model.dtype).removeprefix("torch."),
+        "attention": policy.model.config._attn_implementation,
+        "instruction": template,
+        "dialect": policy.dialect.name,
+        "system_prompt": policy.dialect.system_prompt,
+        "chat_template_sha256": hashlib.sha256(str(policy.processor.chat_template).encode()).hexdigest(),
+        "frame": {
+            **policy.frame_bounds,
+            "rule": "sides are multiples of the grid, the area lies within the bounds, the aspect ratio is kept as "
+            "nearly as they allow; coordinates are pixels of this frame",
+        },
+        "example": {
+            "picture": list(EXAMPLE),
+            "frame": list(frame),
+            "user_prompt": policy.dialect.user_text(template, frame),
+        },
+        "decoding": "greedy",
+        "max_new_tokens": policy.max_new_tokens,
+    }

@@ -1,0 +1,204 @@
+"""A benchmark from its questions to its table, by as many processes as there are."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from tqdm import tqdm
+
+from segr1_app.domain import DatasetError, PictureError
+from segr1_app.geometry import encode_rle
+from segr1_app.images import load_picture
+from segr1_app.models.loading import resolve_device
+from segr1_app.models.pipeline import load_models
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.settings.config import Settings
+from segr1_app.studio.results import prompt_record
+from train.data.drawing import draw
+from train.evaluation.answering import find_answer
+from train.evaluation.benchmarks.catalogue import BLANK, Benchmark
+from train.evaluation.benchmarks.log import AnswerLog
+from train.evaluation.benchmarks.measures import Measures
+from train.evaluation.benchmarks.page import write_page
+from train.evaluation.benchmarks.protocol import describe_protocol, name_models
+from train.evaluation.benchmarks.question import Question
+from train.evaluation.report import Report, check_scored
+from train.finetune.run_folder import circumstances
+
+logger = logging.getLogger(__name__)
+
+Record = Mapping[str, Any]
+
+PATIENCE = timedelta(days=2)
+"""How long a process waits for the others, whose questions may take longer; the libraries' own limit is minutes."""
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    *,
+    split: str,
+    template: str,
+    data: Path,
+    settings: Settings,
+    oracle: bool,
+    limit: int | None,
+    seed: int,
+    log_file: Path,
+    page_file: Path,
+    worst: int,
+) -> Report | None:
+    """Ask all questions that were not answered yet, then score the whole set.
+
+    A question whose picture or target cannot be read is a failure of the report and not in the log: the same command
+    asks it again.
+
+    Args:
+        benchmark, split: what is scored.
+        template: what the policy is asked.
+        data: where the set lies.
+        settings: which models, and how they run.
+        oracle: whether the truth prompts the segmenter in the policy's place.
+        limit, seed: as `train.data.drawing.draw`.
+        log_file: one JSON line per answer; answers of the same protocol that it holds already are not asked for again.
+        page_file: an HTML page of the worst answers.
+        worst: how many of them; 0 for no page.
+
+    Returns:
+        Table, protocol and circumstances, and the failures by the questions' ids; None in all processes but the first.
+
+    Raises:
+        SegR1Error: when the set or a model cannot be read, not one question can be answered, the log is of another
+            protocol, or it or the page cannot be written.
+    """
+    state = PartialState(cpu=resolve_device(settings.device).type == "cpu", timeout=PATIENCE)
+    device = str(state.device) if state.num_processes > 1 else settings.device
+    found = benchmark.read(split, data)
+    published = found.found.get("published_count")
+    if state.is_main_process and published not in (None, len(found.questions)):
+        logger.warning(
+            "The published tables of %s score %d pictures; here are %d.",
+            benchmark.name,
+            published,
+            len(found.questions),
+        )
+    questions = draw(found.questions, limit, seed)
+    policy: VlmPolicy | None = None
+    if oracle:
+        segmenter = Sam2Segmenter.load(settings.segmenter, device=device)
+    else:
+        policy, segmenter = load_models(replace(settings, device=device))
+    if state.is_main_process:
+        logger.info("%s", name_models(policy, settings.policy, segmenter, settings.segmenter))
+    protocol = describe_protocol(
+        benchmark,
+        split,
+        questions,
+        template=template,
+        limit=limit,
+        seed=seed,
+        policy=policy,
+        policy_source=settings.policy,
+        segmenter=segmenter,
+        segmenter_source=settings.segmenter,
+    )
+    with AnswerLog(log_file, state.process_index) as log:
+        if state.is_main_process:
+            log.begin(protocol)
+        state.wait_for_everyone()
+        answered = log.records()
+        open_questions = [question for question in questions if question.id not in answered]
+        failures: list[tuple[str, str]] = []
+        # Neighbours stay together: they are often about one picture, which is then encoded once.
+        with state.split_between_processes(open_questions) as share:
+            for question in tqdm(share, desc=benchmark.name, unit="question", disable=not state.is_main_process):
+                try:
+                    record = _answer(
+                        question,
+                        template=template,
+                        data=data,
+                        policy=policy,
+                        segmenter=segmenter,
+                        measures=benchmark.measures,
+                    )
+                except (PictureError, DatasetError) as error:
+                    failures.append((question.id, str(error)))
+                else:
+                    log.add(record)
+        # Nobody has gathered before all have written their last.
+        failed = dict(gather_object(failures))
+        if not state.is_main_process:
+            return None
+        log.end()
+    check_scored(len(questions), "questions", failed)
+    answers = log.records()
+    questions = [question for question in questions if question.id not in failed]
+    records = [answers[question.id] for question in questions]
+    table = {**_table(records, benchmark.measures), "failed": len(failed)}
+    if worst:
+        order = sorted(range(len(records)), key=lambda i: records[i]["scores"]["iou"])[:worst]
+        title = " ".join(part for part in (benchmark.name, split) if part)
+        write_page(page_file, title, table, [(questions[i], records[i]) for i in order])
+    groups = sorted({record["group"] for record in records} - {""})
+    result = {
+        "benchmark": benchmark.name,
+        "split": split,
+        **table,
+        "groups": {
+            group: _table([record for record in records if record["group"] == group], benchmark.measures)
+            for group in groups
+        },
+        "data": {"folder": str(data), **found.found},
+        "protocol": protocol,
+        "circumstances": {**circumstances(), "device": str(segmenter.device), "processes": state.num_processes},
+    }
+    return Report(result, failed)
+
+
+def _answer(
+    question: Question,
+    *,
+    template: str,
+    data: Path,
+    policy: VlmPolicy | None,
+    segmenter: Sam2Segmenter,
+    measures: Measures,
+) -> Record:
+    picture = load_picture(question.image)
+    target = question.target(picture.size)
+    instruction = template.replace(BLANK, question.text)
+    answer = find_answer(picture, target.mask, segmenter=segmenter, policy=policy, instruction=instruction)
+    place = question.image
+    return {
+        "id": question.id,
+        "image": (place.relative_to(data) if place.is_relative_to(data) else place).as_posix(),
+        "group": question.group,
+        "instruction": instruction,
+        "completion": answer.completion,
+        "well_formed": answer.well_formed,
+        "objects": [prompt_record(prompt) for prompt in answer.objects],
+        "mask": encode_rle(answer.mask),
+        "scores": measures.score(answer.mask, target),
+        "seconds": {stage: round(value, 4) for stage, value in answer.seconds.items()},
+    }
+
+
+def _table(records: Sequence[Record], measures: Measures) -> dict[str, Any]:
+    formed = [record["well_formed"] for record in records if record["well_formed"] is not None]
+    return {
+        "count": len(records),
+        **measures.table([record["scores"] for record in records]),
+        "format_rate": statistics.fmean(formed) if formed else None,
+        **{
+            f"seconds_{stage}": round(statistics.median(record["seconds"][stage] for record in records), 4)
+            for stage in records[0]["seconds"]
+        },
+    }

@@ -1,0 +1,39 @@
+"""What an evaluation comes to: its numbers, and what could not be scored, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segr1_app.domain import DatasetError
+from segr1_app.files.outputs import listed
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An evaluation that came to its end.
+
+    Attributes:
+        result: what is written, ready for JSON.
+        failures: why something could not be scored, by the name of the pair or question.
+    """
+
+    result: dict[str, Any]
+    failures: Mapping[str, str]
+
+
+def tell_failures(count: int, kind: str, failures: Mapping[str, str]) -> str:
+    """Those of ``count`` pairs or questions (``kind``) that could not be scored, each with its reason."""
+    head = f"{len(failures)} of {count} {kind} could not be scored and are left out:"
+    return listed(head, (f"{name}: {reason}" for name, reason in failures.items()))
+
+
+def check_scored(count: int, kind: str, failures: Mapping[str, str]) -> None:
+    """See that there is something to take a mean of.
+
+    Raises:
+        DatasetError: when none of ``count`` pairs or questions could be scored.
+    """
+    if count == len(failures):
+        raise DatasetError(tell_failures(count, kind, failures))

@@ -1,0 +1,109 @@
+"""Checkpoints that are whole or not there, and the model that comes of the last one.
+
+transformers writes a checkpoint file by file under its final name and resumes from the highest number, even from half a
+checkpoint. Here it is written to a folder beside, and renamed when the last file is in it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import Trainer
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from segr1_app.domain import SettingsError
+from segr1_app.language.dialects import SEGR1
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.policy_files import ADAPTER_CONFIG, PolicyCard, read_card
+from train.scratch.policy_model import save_policy
+
+PARTIAL = "partial"
+"""Where a checkpoint is while it is being written."""
+KEPT = 2
+"""How many checkpoints stay: the newest, and one before it for whoever finds the newest wanting."""
+
+
+class WholeCheckpoints(Trainer):
+    """A trainer whose checkpoints appear at once; mixed in before one of trl's."""
+
+    _writing = False
+
+    def _get_output_dir(self, trial: Any) -> str:
+        folder: str = super()._get_output_dir(trial)
+        return str(Path(folder) / PARTIAL) if self._writing else folder
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(self._get_output_dir(trial))
+        name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if self.is_world_process_zero():
+            # What an interruption left behind must not be mixed with what is written now.
+            shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self._writing = True
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._writing = False
+        # Every process writes its own random state: only when all are done is the checkpoint whole.
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            (folder / PARTIAL / name).replace(folder / name)
+            (folder / PARTIAL).rmdir()
+            for old in whole_checkpoints(folder)[:-KEPT]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, by their steps."""
+    return sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=checkpoint_step)
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def load_trained(checkpoint: Path, source: str, *, device: str, dtype: str, attention: str = "auto") -> VlmPolicy:
+    """The policy as it is in a checkpoint, adapters merged into the model that they were trained on.
+
+    The trainer cannot be trusted with this: it loads with ``strict=False``, and as a Qwen2.5-VL's weights have other
+    names on disk than in memory, it loads none of them without a word.
+
+    Args:
+        checkpoint: holds a whole model, or an adapter.
+        source: the policy that the training started from.
+        device, dtype, attention: as `VlmPolicy.load`.
+
+    Raises:
+        ModelError: when one of them cannot be loaded.
+    """
+    options = {"device": device, "dtype": dtype, "attention": attention}
+    if not (checkpoint / ADAPTER_CONFIG).is_file():
+        trained = VlmPolicy.load(checkpoint, **options)
+        # What a policy says of itself is no business of a trainer's.
+        return VlmPolicy(trained.model, trained.processor, source, read_card(Path(source)))
+    base = VlmPolicy.load(source, **options)
+    merged = PeftModel.from_pretrained(base.model, str(checkpoint)).merge_and_unload()
+    return VlmPolicy(merged, base.processor, base.model_id, base.card)
+
+
+def export_policy(policy: VlmPolicy, folder: Path) -> None:
+    """Write a policy as ``app.py --policy`` loads it, in half precision; the folder appears at once.
+
+    Whatever it spoke before, it was trained to speak as Seg-R1 does, and its card says so.
+
+    Raises:
+        SettingsError: when the folder exists already.
+    """
+    if folder.exists():
+        raise SettingsError(f"'{folder}' exists: a trained policy is never written over another.")
+    partial = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    card = replace(policy.card or PolicyCard(), dialect=SEGR1.name)
+    save_policy(policy.model, policy.processor, card, partial)
+    partial.rename(folder)

@@ -1,0 +1,161 @@
+"""How good a policy is on rows that it was not trained on: greedy completions, scored by the training's own reward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from statistics import fmean
+from typing import Any
+
+from accelerate.utils import gather_object
+from tqdm import tqdm
+
+from segr1_app.geometry import Rle, encode_rle
+from segr1_app.rewards import RewardOptions, RewardTerms, score
+from train.data.rows import Row
+from train.finetune.trl_reward import Answerer
+
+GROUPS = ("pairs", "feedback")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutScores:
+    """Means over held-out rows.
+
+    Attributes:
+        count: rows that could be scored.
+        reward: of all of them.
+        s_measure, iou: of those with a true mask; None when there are none.
+        format_rate: the share of well-formed completions.
+    """
+
+    count: int
+    reward: float
+    s_measure: float | None
+    iou: float | None
+    format_rate: float
+
+    @classmethod
+    def of(cls, terms: Sequence[RewardTerms]) -> HeldOutScores | None:
+        """The means of some rows' terms; None for no rows."""
+        if not terms:
+            return None
+        masks = [row for row in terms if row.iou is not None]
+        return cls(
+            len(terms),
+            fmean(row.total for row in terms),
+            fmean(row.s_measure or 0.0 for row in masks) if masks else None,
+            fmean(row.iou or 0.0 for row in masks) if masks else None,
+            fmean(row.format for row in terms),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutAnswer:
+    """What a policy answered to one held-out row, ready for JSON. The first four attributes tell the row.
+
+    Attributes:
+        image_id: the picture's sha256.
+        source: the data set it comes from; "feedback" for corrections.
+        instruction: what was asked.
+        content_hash: of the correction; empty for anything else.
+        completion: what the policy wrote.
+        reward: of the answer; None where it cannot be scored.
+        iou: with the true mask; None where none is known.
+        mask, truth: the united mask and the true one, in the picture's own pixels.
+    """
+
+    image_id: str
+    source: str
+    instruction: str
+    content_hash: str
+    completion: str
+    reward: float | None
+    iou: float | None
+    mask: Rle
+    truth: Rle | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Scores of pairs and of feedback, apart, and the single answers they are the means of."""
+
+    scores: dict[str, HeldOutScores | None]
+    answers: tuple[HeldOutAnswer, ...]
+
+    def as_record(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"scores": scores_record(self.scores), "answers": [asdict(answer) for answer in self.answers]}
+
+
+def score_held_out(
+    answerer: Answerer, rows: Sequence[Row], options: RewardOptions, *, rank: int = 0, ranks: int = 1
+) -> HeldOut:
+    """The greedy answers to held-out rows, and their scores.
+
+    Args:
+        answerer: policy and segmenter.
+        rows: held-out rows; those that cannot be scored are answered all the same.
+        options: of the reward.
+        rank, ranks: which of how many processes this is; each scores its share and all get the whole result.
+    """
+    found: list[tuple[bool, RewardTerms | None, HeldOutAnswer]] = []
+    for row in tqdm(rows[rank::ranks], desc="scoring held-out rows", unit="row", leave=False, disable=rank > 0):
+        example = row.load()
+        # Scoring asks for what training asks for, which need not be what the app asks for.
+        completion = answerer.policy.sample(
+            example.picture, row.instruction, 1, temperature=0, grammar=answerer.grammar
+        )[0]
+        # As training counts them: with the one that ends the completion.
+        tokens = len(answerer.policy.processor.tokenizer(completion, add_special_tokens=False)["input_ids"]) + 1
+        answer, truth = answerer.answer(example.picture, completion, tokens), example.truth
+        terms = score(answer, truth, options)
+        told = HeldOutAnswer(
+            row.image_id,
+            row.source,
+            row.instruction,
+            row.content_hash,
+            completion,
+            terms.total if terms else None,
+            terms.iou if terms else None,
+            encode_rle(answer.mask),
+            encode_rle(truth.mask) if truth.mask is not None else None,
+        )
+        found.append((row.is_feedback, terms, told))
+    if ranks > 1:
+        found = gather_object(found)
+    scores = {
+        group: HeldOutScores.of([terms for feedback, terms, _ in found if terms and feedback is (group == "feedback")])
+        for group in GROUPS
+    }
+    return HeldOut(scores, tuple(told for *_, told in found))
+
+
+def comparison(before: dict[str, HeldOutScores | None], after: dict[str, HeldOutScores | None]) -> str:
+    """Both scores as a table, one line per group."""
+    lines = [f"{'held out':10} {'rows':>5} {'reward':>18} {'S-measure':>18} {'IoU':>18} {'format rate':>18}"]
+    for group in GROUPS:
+        old, new = before[group], after[group]
+        if old is None or new is None:
+            lines.append(f"{group:10} {0:5}   none")
+            continue
+        cells = (f"{_change(getattr(old, name), getattr(new, name)):>18}" for name in _SHOWN)
+        lines.append(f"{group:10} {new.count:5} {' '.join(cells)}")
+    return "\n".join(lines)
+
+
+def scores_record(scores: dict[str, HeldOutScores | None]) -> dict[str, dict[str, Any] | None]:
+    """Scores, ready for JSON."""
+    return {group: asdict(found) if found else None for group, found in scores.items()}
+
+
+def read_scores(record: dict[str, dict[str, Any] | None]) -> dict[str, HeldOutScores | None]:
+    """Scores as `scores_record` wrote them."""
+    return {group: HeldOutScores(**found) if found else None for group, found in record.items()}
+
+
+_SHOWN = tuple(field.name for field in fields(HeldOutScores) if field.name != "count")
+
+
+def _change(old: float | None, new: float | None) -> str:
+    return "none" if old is None or new is None else f"{old:.4f} -> {new:.4f}"

@@ -1,0 +1,200 @@
+"""What ``accelerate launch`` makes of a training, looked at before anything is loaded.
+
+FSDP and ZeRO share a policy's weights out among processes. Here every process scores its share of the held-out rows
+with a whole policy, and a checkpoint holds whole weights, as ``app.py --policy`` loads them. What stands in the way of
+either would show after hours, when the first checkpoint is read: it is refused at the start, in words.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+from accelerate.utils import (
+    DistributedType,
+    FullyShardedDataParallelPlugin,
+    broadcast_object_list,
+    disable_fsdp_ram_efficient_loading,
+    gather_object,
+    is_deepspeed_available,
+    str_to_bool,
+)
+from torch.distributed.fsdp import StateDictType
+from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+from transformers.integrations.integration_utils import get_available_reporting_integrations
+from trl.import_utils import is_vllm_available
+
+from segr1_app.domain import SettingsError
+from segr1_app.files.json_files import read_json
+
+SHARED_SECONDS: Final = 60
+"""How long a disk that is shared over a network may keep a new file from other machines."""
+SERVER_SECONDS: Final = 10
+"""How long a server that is up may take to say so."""
+VLLM_SERVER: Final = (
+    'VLLM_SERVER_DEV_MODE=1 vllm serve POLICY --weight-transfer-config \'{"backend": "nccl"}\' '
+    "--logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out"
+)
+"""What starts a server that takes weights and pictures as trl 1.16 sends them; vLLM before 0.30 has no last flag."""
+
+
+def check_installed(trainer: Mapping[str, Any]) -> None:
+    """See that DeepSpeed is there if it is asked for; to be called before trl's configuration is made.
+
+    Args:
+        trainer: arguments of trl's configuration.
+
+    Raises:
+        SettingsError: when it is not.
+    """
+    if (trainer.get("deepspeed") or _asked("ACCELERATE_USE_DEEPSPEED")) and not is_deepspeed_available():
+        raise SettingsError(
+            "This training asks for ZeRO, and DeepSpeed, which does it, is not installed: run 'pip install deepspeed', "
+            "or launch with FSDP (accelerate launch --use_fsdp --fsdp_version 2)."
+        )
+
+
+def check_launch(config: Any) -> None:
+    """See that a training can be carried out and read back as it was launched; sets what is left open.
+
+    Args:
+        config: trl's own.
+
+    Raises:
+        SettingsError: when it cannot.
+    """
+    fsdp = config.fsdp_plugin_args is not None or _asked("ACCELERATE_USE_FSDP")
+    zero = config.deepspeed_plugin is not None
+    if (fsdp or zero) and config.distributed_state.distributed_type in {DistributedType.NO, DistributedType.MULTI_CPU}:
+        # accelerate would train without a word as if nobody had asked for it.
+        raise SettingsError(
+            "FSDP and ZeRO share a policy out among GPUs, and this training runs on a CPU or in a single process: "
+            "start it by 'accelerate launch' on a machine with GPUs, or without FSDP and ZeRO."
+        )
+    if fsdp:
+        _check_fsdp(config.fsdp_plugin_args)
+    if zero:
+        _check_zero(config.deepspeed_plugin)
+        # Else transformers shares out whatever policy it loads, and has all processes write in step, also where each
+        # answers held-out rows of its own; see `sharing`.
+        unset_hf_deepspeed_config()
+    if getattr(config, "use_vllm", False):
+        _check_vllm(config)
+    _check_reporters(config.report_to)
+
+
+@contextmanager
+def sharing(config: Any) -> Iterator[None]:
+    """Lets transformers know of ZeRO, if a training has it, while the trainer is at work and no longer.
+
+    Args:
+        config: trl's own, after `check_launch`.
+    """
+    plugin = config.deepspeed_plugin
+    if plugin is None:
+        yield
+        return
+    set_hf_deepspeed_config(plugin.hf_ds_config)
+    try:
+        yield
+    finally:
+        unset_hf_deepspeed_config()
+
+
+def same_folder(folder: Path) -> Path:
+    """The folder of a training as its first process names it: each would name it by a clock of its own."""
+    (named,) = broadcast_object_list([str(folder)])
+    return Path(named)
+
+
+def check_same_training(config: Path, fingerprint: str) -> None:
+    """See that all processes are at one training, on whatever machines they run; to be called by all of them.
+
+    Args:
+        config: what the first process wrote into the training's folder.
+        fingerprint: of the rows that this process trains on.
+
+    Raises:
+        SettingsError: in every process, when one does not see that folder, or found other rows.
+    """
+    late = time.monotonic() + SHARED_SECONDS
+    while not (seen := config.is_file()) and time.monotonic() < late:
+        time.sleep(0.5)
+    same = seen and read_json(config)["fingerprint"] == fingerprint
+    found = gather_object([(seen, same)])
+    if not all(seen for seen, _ in found):
+        raise SettingsError(
+            f"Not every machine sees the folder of this training, '{config.parent}': give --home or --output-dir on a "
+            "disk that all of them share."
+        )
+    if not all(same for _, same in found):
+        raise SettingsError(
+            "Not every process found the same pairs and corrections to train on: give all machines the same --data "
+            "and --home. If somebody decided tasks right now, start again."
+        )
+
+
+def _check_fsdp(given: dict[str, Any] | None) -> None:
+    # transformers would leave every policy empty in all processes but the first, also those that only answer.
+    disable_fsdp_ram_efficient_loading()
+    if given is None:
+        os.environ.setdefault("FSDP_STATE_DICT_TYPE", StateDictType.FULL_STATE_DICT.name)
+    else:
+        given["cpu_ram_efficient_loading"] = False
+    plugin = FullyShardedDataParallelPlugin(**(given or {}))
+    if plugin.fsdp_version == 1:
+        # Tried: its checkpoints of adapters are empty, and a resumed training ends with other weights.
+        raise SettingsError(
+            "The first version of FSDP, which 'accelerate launch' takes by itself, writes checkpoints of adapters with "
+            "nothing in them, and does not resume where it was: launch with '--fsdp_version 2'."
+        )
+    if plugin.state_dict_type is not StateDictType.FULL_STATE_DICT:
+        raise SettingsError(
+            "FSDP is set to write checkpoints in parts, which nothing can load as a policy: set "
+            "fsdp_state_dict_type to FULL_STATE_DICT."
+        )
+
+
+def _check_zero(plugin: Any) -> None:
+    if plugin.zero_stage == 3 and not plugin.zero3_save_16bit_model:
+        raise SettingsError(
+            "ZeRO-3 is set to write checkpoints in parts, which nothing can load as a policy: set "
+            "zero3_save_16bit_model (in a file of DeepSpeed's own, stage3_gather_16bit_weights_on_model_save) to true."
+        )
+
+
+def _check_vllm(config: Any) -> None:
+    if config.vllm_mode == "server":
+        address = config.vllm_server_base_url or f"http://{config.vllm_server_host}:{config.vllm_server_port}"
+        try:
+            healthy = httpx2.get(f"{address.rstrip('/')}/health", timeout=SERVER_SECONDS).is_success
+        except (httpx2.HTTPError, httpx2.InvalidURL):
+            healthy = False
+        if not healthy:
+            raise SettingsError(
+                f"No vLLM server answers at {address}: start one with the policy that is trained, "
+                f"{VLLM_SERVER}, and wait until it is up."
+            )
+    if not is_vllm_available():
+        raise SettingsError(
+            "Generating by vLLM needs vLLM on this machine, too, to hand it the weights: run 'pip install trl[vllm]', "
+            "or train without it."
+        )
+
+
+def _check_reporters(names: Sequence[str]) -> None:
+    lacking = sorted({*names} - {*get_available_reporting_integrations()})
+    if lacking:
+        raise SettingsError(
+            f"--report-to {' '.join(lacking)}: no reporter that transformers knows, or it is not installed: run "
+            f"'pip install {' '.join(lacking)}', or train without it."
+        )
+
+
+def _asked(variable: str) -> bool:
+    return bool(str_to_bool(os.environ.get(variable, "false")))

@@ -1,0 +1,209 @@
+"""What a training is set up with, whatever its method: a YAML file of ``train/configs``, under the arguments of the
+command line.
+
+Hyperparameters of the optimiser are trl's own and go to its configuration under their own names.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import yaml
+from peft import LoraConfig
+
+from segr1_app.domain import SettingsError
+from segr1_app.language.codec import FORMAT_PROMPTS, Grammar
+from segr1_app.models.loading import resolve_device
+from segr1_app.rewards import RewardOptions
+from segr1_app.settings.config import ATTENTIONS, DEFAULT_POLICY, DEFAULT_SEGMENTER, DTYPES
+from train.data.mixing import Mixing
+from train.finetune.launching import check_installed
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+FEEDBACK_REWARD = RewardOptions(abstention=1.0, rejection=1.0)
+"""With these, rejects and "no object" are rows that can be scored; other rows get what Seg-R1 gives them."""
+OWN = frozenset({"output_dir", "seed", "max_steps", "save_steps", "save_strategy", "use_cpu", "bf16"})
+"""What this project decides itself, because resuming and mixing depend on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSetup(ABC):
+    """A training.
+
+    Attributes:
+        policy, segmenter: folders or hub ids.
+        data: data sets of pairs in any layout of `train.data.layouts`; none stands for generated scenes.
+        grammar: what the policy is asked to write.
+        max_steps: optimiser steps; None for ``epochs``.
+        epochs: passes over as many rows as are trained on.
+        save_steps: steps between checkpoints.
+        held_out_share: the share of pictures held out.
+        held_out_rows: how many of them are scored, of pairs and of corrections each; of photographs without a truth, up
+            to as many are answered, to be looked at.
+        mixing: how corrections are mixed in.
+        reward: what held-out rows are scored by, beside the reward of Seg-R1.
+        lora: arguments of peft's ``LoraConfig``; None trains all weights.
+        trainer: arguments of trl's configuration.
+        dtype, attention: of the policy; see `trained_dtype`.
+        embedding_cache: a folder that keeps the segmenter's embeddings, in half precision, for this and other
+            trainings; None keeps those of the last pictures in memory.
+    """
+
+    policy: str = str(DEFAULT_POLICY)
+    segmenter: str = str(DEFAULT_SEGMENTER)
+    data: tuple[Path, ...] = ()
+    grammar: Grammar = Grammar.FULL
+    max_steps: int | None = None
+    epochs: float = 1.0
+    save_steps: int = 50
+    held_out_share: float = 0.1
+    held_out_rows: int = 24
+    mixing: Mixing = field(default_factory=Mixing)
+    reward: RewardOptions = FEEDBACK_REWARD
+    lora: Mapping[str, Any] | None = None
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "auto"
+    attention: str = "auto"
+    embedding_cache: Path | None = None
+
+    TRAINER: ClassVar[Any]
+    """trl's configuration of the method."""
+    FIXED: ClassVar[Mapping[str, Any]] = {}
+    """Arguments of it that the method depends on, and that no file may change."""
+
+    def __post_init__(self) -> None:
+        if self.max_steps is not None and self.max_steps < 1:
+            raise SettingsError("--max-steps is at least 1.")
+        if self.epochs <= 0 or self.save_steps < 1 or self.held_out_rows < 1:
+            raise SettingsError("Epochs, steps between checkpoints and held-out rows are all above 0.")
+        if not 0 < self.held_out_share < 1:
+            raise SettingsError("The share of pictures that is held out lies between 0 and 1.")
+        if self.grammar not in FORMAT_PROMPTS:
+            raise SettingsError(f"A policy cannot be asked for the {self.grammar.value} grammar.")
+        if self.dtype not in DTYPES or self.attention not in ATTENTIONS:
+            raise SettingsError(f"dtype is one of {', '.join(DTYPES)}; attention of {', '.join(ATTENTIONS)}.")
+        taken = sorted((OWN | self.FIXED.keys()) & self.trainer.keys())
+        if taken:
+            raise SettingsError(f"{', '.join(taken)} cannot be set under 'trainer': use this file's own settings.")
+        _checked(LoraConfig, self.lora or {}, "lora")
+        _checked(self.TRAINER, self.trainer, "trainer")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The setup in a YAML file; what it leaves out keeps its default.
+
+        Raises:
+            SettingsError: when it cannot be read, or names something that there is not.
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise SettingsError(f"--config {path} cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise SettingsError(f"--config {path} is no mapping of settings to values.")
+        _checked(cls, content, str(path))
+        try:
+            return cls(**{name: _value(name, value) for name, value in content.items()})
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"--config {path}: {error}") from error
+
+    @property
+    def trained_dtype(self) -> str:
+        """The number format of the policy while it is trained.
+
+        "auto" is float32 where all weights are, as trl itself loads models: in bfloat16 a weight of .02 has no
+        neighbour nearer than 6e-5, and a step of 1e-6 would leave it as it is. What is computed with the weights is in
+        bfloat16 on a GPU all the same. Adapters are in float32 by themselves.
+        """
+        return "float32" if self.dtype == "auto" and self.lora is None else self.dtype
+
+    def record(self) -> dict[str, Any]:
+        """Everything, as it comes back from JSON, so that it can be compared with what a training was started with."""
+        record = asdict(self) | {"grammar": self.grammar.value}
+        written: dict[str, Any] = json.loads(json.dumps(record, default=str))
+        return written
+
+    def lora_config(self) -> LoraConfig | None:
+        """What peft wraps the policy with, if anything."""
+        return LoraConfig(**self.lora) if self.lora is not None else None
+
+    def trainer_config(self, output: Path, *, rows: int | None = None, seed: int, device: str, report_to: str) -> Any:
+        """trl's own configuration.
+
+        Args:
+            output: folder for checkpoints.
+            rows: how many rows there are to train on; None while that is not known, and `set_length` is still to come.
+            seed: source of all chance.
+            device: as `resolve_device` understands it.
+            report_to: a reporter that trl knows, or "none".
+
+        Raises:
+            SettingsError: when trl refuses an argument, or what it asks for is not installed.
+        """
+        on_gpu = resolve_device(device).type == "cuda"
+        given = {
+            "logging_steps": 1,
+            "gradient_checkpointing": False,
+            "disable_tqdm": True,
+            **self.trainer,
+            **self.FIXED,
+            "output_dir": str(output),
+            "seed": seed,
+            "report_to": report_to,
+            "save_strategy": "steps",
+            # trl's default; most CPUs only imitate bfloat16, twenty times as slowly.
+            "bf16": on_gpu and not self.trainer.get("fp16", False),
+            "use_cpu": not on_gpu,
+        }
+        check_installed(self.trainer)
+        try:
+            config = self.TRAINER(**given)
+        except ValueError as error:
+            raise SettingsError(f"trl refuses this training: {error}") from error
+        if rows is not None:
+            self.set_length(config, rows)
+        return config
+
+    def set_length(self, config: Any, rows: int) -> None:
+        """Work out how long a training of so many rows is, and where its checkpoints fall."""
+        config.max_steps, config.save_steps = self._length(config, rows)
+
+    def with_arguments(self, **given: Any) -> Self:
+        """This setup, but for those arguments that are not None."""
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+    @abstractmethod
+    def _length(self, config: Any, rows: int) -> tuple[int, int]:
+        """Optimiser steps of the whole training, and between checkpoints."""
+
+
+def _value(name: str, value: Any) -> Any:
+    return _READ[name](value) if name in _READ else value
+
+
+def _reward(given: dict[str, Any]) -> RewardOptions:
+    if "soft_length" in given:
+        given = given | {"soft_length": tuple(given["soft_length"])}
+    return replace(FEEDBACK_REWARD, **given)
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "data": lambda folders: tuple(Path(folder) for folder in folders),
+    "traces": lambda sources: tuple(str(source) for source in sources),
+    "grammar": Grammar,
+    "mixing": lambda given: Mixing(**given),
+    "reward": _reward,
+    "embedding_cache": lambda folder: Path(folder) if folder else None,
+}
+"""How settings that YAML has no type for are read."""
+
+
+def _checked(kind: Any, given: Mapping[str, Any], where: str) -> None:
+    unknown = sorted(given.keys() - {entry.name for entry in fields(kind)})
+    if unknown:
+        raise SettingsError(f"{where}: there is no setting {', '.join(map(repr, unknown))}.")

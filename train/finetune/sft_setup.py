@@ -1,0 +1,46 @@
+"""What a supervised training is set up with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from trl.trainer.sft_config import SFTConfig
+
+from train.finetune.setup import CONFIGS, TrainingSetup
+
+DEFAULT_CONFIG = CONFIGS / "sft-embedded.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftSetup(TrainingSetup):
+    """A supervised training.
+
+    Attributes:
+        traces: folders or hub ids of written traces in the form of FCoT; see `train.data.fcot`.
+    """
+
+    traces: tuple[str, ...] = ()
+
+    TRAINER: ClassVar[Any] = SFTConfig
+    FIXED: ClassVar[Mapping[str, Any]] = {
+        # The order of rows is made by `draw_order`, which a resumed training makes again.
+        "shuffle_dataset": False,
+        "train_sampling_strategy": "sequential",
+        # Rows are made when they are read: before, there is nothing but their indices.
+        "remove_unused_columns": False,
+        "packing": False,
+        "completion_only_loss": True,
+        # A sequence that is cut short loses tokens of its picture.
+        "max_length": None,
+    }
+
+    def _length(self, config: SFTConfig, rows: int) -> tuple[int, int]:
+        return self.max_steps or max(1, math.ceil(self.epochs * rows / rows_per_step(config))), self.save_steps
+
+
+def rows_per_step(config: SFTConfig) -> int:
+    """How many rows an optimiser step uses up, in all processes."""
+    return int(config.per_device_train_batch_size * config.gradient_accumulation_steps * config.world_size)

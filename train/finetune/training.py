@@ -1,0 +1,284 @@
+"""A training from its arguments to its result, whatever its method: what it is made of, how it goes on after an
+interruption, how good the policy was before and is after.
+
+Nothing is promoted by itself: the new policy lies in the run's folder until somebody gives it to the app.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import torch
+from transformers import PrinterCallback, Trainer
+
+from segr1_app.domain import SettingsError
+from segr1_app.files.json_files import read_json, write_json
+from segr1_app.language.dialects import SEGR1
+from segr1_app.models.embeddings import EmbeddingFolder
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.settings.config import Settings, add_home_argument
+from segr1_app.studio.trainings import note_process
+from train.data.feedback import feedback_rows
+from train.data.rows import Collected, Plan, photograph_rows, select_held_out, split
+from train.finetune.checkpoints import export_policy, load_trained
+from train.finetune.heldout import comparison, read_scores, score_held_out
+from train.finetune.launching import check_launch, check_same_training, same_folder, sharing
+from train.finetune.run_folder import Journal, RunFolder, circumstances, last_step
+from train.finetune.setup import TrainingSetup
+from train.finetune.trl_reward import Answerer
+
+Setup = TypeVar("Setup", bound=TrainingSetup)
+
+RECORDED: Final = {"setup": "settings", "seed": "seed", "fingerprint": "pictures or corrections", "steps": "length"}
+"""What a training that is resumed must be again, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[Setup]):
+    """What a way of training has of its own.
+
+    Attributes:
+        make_trainer: the trainer of a setup, trl's configuration made of it, a plan, a policy and a segmenter.
+        collect_rows: all rows of a setup but corrections; raises a SegR1Error when something cannot be read.
+        use_feedback: corrections, without those that the method cannot learn from.
+        draw_curves: plots the course of the training into its folder.
+    """
+
+    make_trainer: Callable[[Setup, Any, Plan, VlmPolicy, Sam2Segmenter], Trainer]
+    collect_rows: Callable[[Setup], Collected]
+    use_feedback: Callable[[Collected], Collected]
+    draw_curves: Callable[[RunFolder], None]
+
+
+def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace) -> int:
+    """The course of a command; 1 when data, models or settings are at fault.
+
+    Args:
+        method: of the training.
+        setup: read of config and arguments.
+        given: the arguments of `add_training_arguments`.
+    """
+    # trl knows only the old name of what transformers calls activation checkpointing now.
+    warnings.filterwarnings("ignore", ".*activation_checkpointing", FutureWarning)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    home = Settings.from_arguments(argparse.Namespace(home=given.home)).home
+    folder = (RunFolder.last if given.resume else RunFolder.new)(home / "runs", given.output_dir)
+    before: dict[str, Any] = read_json(folder.config) if given.resume else {}
+    # Before thousands of pictures are read, not after.
+    config = setup.trainer_config(folder.path, seed=given.seed, device=given.device, report_to=given.report_to)
+    if not given.plan:
+        check_launch(config)
+    collected = method.collect_rows(setup)
+    if given.include_feedback:
+        # A resumed training keeps to the corrections that it was started with.
+        collected += method.use_feedback(feedback_rows(home, before.get("corrections")))
+    plan = split(collected, setup.held_out_share)
+    setup.set_length(config, len(plan.train))
+    folder = RunFolder(same_folder(folder.path))
+    config.output_dir = str(folder.path)
+    main_process = config.process_index == 0
+    if main_process:
+        _tell(plan.table())
+        if given.include_feedback and not plan.corrections:
+            _tell(f"There are no corrections to learn from in '{home}': training goes on without them.")
+    if given.plan:
+        return 0
+    record = {"setup": setup.record(), "seed": given.seed, "fingerprint": plan.fingerprint, "steps": config.max_steps}
+    changed = sorted(name for name in record if before and before.get(name) != record[name])
+    if changed:
+        raise SettingsError(
+            f"The training in '{folder.path}' cannot be resumed, because its "
+            f"{', '.join(RECORDED[name] for name in changed)} changed since it was started: give the same arguments "
+            "and data as then, or start a new training."
+        )
+
+    def begin() -> None:
+        if main_process:
+            if not before:
+                write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())
+            note_process(folder.path, os.getpid())
+            _tell(f"Training for {config.max_steps} steps on {len(plan.train)} rows, in {folder.path}")
+        config.distributed_state.wait_for_everyone()
+        check_same_training(folder.config, plan.fingerprint)
+
+    result = train_policy(method, setup, config, plan=plan, folder=folder, begin=begin)
+    if main_process:
+        _tell(result)
+        _tell(f"The new policy is used nowhere yet. Try it: python app.py --policy {folder.policy}")
+    return 0
+
+
+def train_policy(
+    method: Method[Setup], setup: Setup, config: Any, *, plan: Plan, folder: RunFolder, begin: Callable[[], None]
+) -> str:
+    """Train, or go on training, to the end; returns held-out scores before and after as text.
+
+    Args:
+        method, setup: of the training.
+        config: trl's own, made of the setup.
+        plan: what is trained on and held out.
+        folder: of the run.
+        begin: called when the models are loaded; writes down what is trained. Before that nothing is left behind: a
+            training whose policy was misspelt is none to go on with.
+
+    Raises:
+        SegR1Error: when a model, a picture or a correction cannot be read.
+    """
+    main, device = config.process_index == 0, str(config.device)
+    options = {"device": device, "dtype": setup.trained_dtype, "attention": setup.attention}
+    # Whatever a policy was taught before, here it is asked, rewarded and scored in Seg-R1's own form.
+    asked = {**options, "dialect": SEGR1.name}
+    checkpoint = folder.checkpoint
+    segmenter = load_segmenter(setup, device)
+    scored, trained = folder.before.exists(), last_step(folder) >= config.max_steps
+    whole = checkpoint is not None and setup.lora is None
+    policy: VlmPolicy | None = None
+    if not scored or not (trained or whole):
+        policy = VlmPolicy.load(setup.policy, **asked)
+    begin()
+    held_out = select_held_out(plan.held_out, setup.held_out_rows) + photograph_rows(plan, setup.held_out_rows)
+
+    def scores(policy: VlmPolicy) -> dict[str, Any]:
+        answerer = Answerer(policy, segmenter, setup.grammar)
+        ranks = {"rank": config.process_index, "ranks": config.world_size}
+        return score_held_out(answerer, held_out, setup.reward, **ranks).as_record()
+
+    if not scored:
+        assert policy is not None
+        if main:
+            folder.keep_pictures(held_out)
+        found = scores(policy)
+        if main:
+            write_json(folder.before, found)
+    if not trained:
+        if whole:
+            assert checkpoint is not None
+            policy = load_trained(checkpoint, setup.policy, **options)
+        assert policy is not None
+        with sharing(config):
+            trainer = method.make_trainer(setup, config, plan, policy, segmenter)
+            trainer.remove_callback(PrinterCallback)
+            trainer.add_callback(Journal(folder))
+            if main:
+                folder.forget_after(last_step(folder))
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            trainer.accelerator.wait_for_everyone()
+        # The trained copy makes room for the one that is read back.
+        trainer.accelerator.free_memory()
+        del trainer
+    del policy
+    if main and not folder.policy.exists():
+        newest = folder.checkpoint
+        assert newest is not None
+        # In bfloat16, most of what adapters learnt would be lost as they are merged.
+        export_policy(load_trained(newest, setup.policy, **options | {"dtype": "float32"}), folder.policy)
+    config.distributed_state.wait_for_everyone()
+    after = scores(VlmPolicy.load(folder.policy, **options))
+    old_scores, new_scores = read_json(folder.before)["scores"], after["scores"]
+    if main:
+        method.draw_curves(folder)
+        write_json(folder.after, after)
+        write_json(folder.result, {"steps": config.max_steps, "before": old_scores, "after": new_scores})
+    return comparison(read_scores(old_scores), read_scores(new_scores))
+
+
+def load_segmenter(setup: TrainingSetup, device: str) -> Sam2Segmenter:
+    """The segmenter of a setup, with a folder for its embeddings where one is asked for.
+
+    Raises:
+        ModelError: when it cannot be loaded.
+    """
+    embeddings = EmbeddingFolder(setup.embedding_cache) if setup.embedding_cache else None
+    return Sam2Segmenter.load(setup.segmenter, device=device, embeddings=embeddings)
+
+
+def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) -> Setup:
+    """The config that is asked for, under the arguments of `add_training_arguments`.
+
+    Args:
+        kind: of the setup.
+        given: the arguments.
+        lora_config: whose adapters are used where they are asked for and the config names none.
+
+    Raises:
+        SettingsError: when one of them makes no sense.
+    """
+    setup = kind.read(given.config)
+    mixing = {name: getattr(given, name) for name in ("feedback_fraction", "max_repeats")}
+    lora = setup.lora
+    if given.lora is not None:
+        lora = (setup.lora or kind.read(lora_config).lora) if given.lora else None
+    return replace(
+        setup.with_arguments(
+            policy=given.policy,
+            segmenter=given.segmenter,
+            data=tuple(given.data) if given.data else None,
+            max_steps=given.max_steps,
+            embedding_cache=given.embedding_cache,
+        ),
+        mixing=replace(setup.mixing, **{name: value for name, value in mixing.items() if value is not None}),
+        lora=lora,
+    )
+
+
+def add_training_arguments(
+    parser: argparse.ArgumentParser, default_config: Path
+) -> tuple[argparse._ArgumentGroup, argparse._ArgumentGroup]:
+    """Declare what all trainings take; returns the groups of what to train on and of how to train, for more."""
+    add_home_argument(parser)
+    data = parser.add_argument_group("what to train on")
+    data.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folders with images/ and masks/ (and instructions.json: what is asked, by stem), or of COD10K-v3, CAMO, "
+        "DIS5K, DUTS, HKU-IS or ECSSD as they are given out (default: of the config, else generated scenes)",
+    )
+    data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")
+    data.add_argument(
+        "--feedback-fraction", type=float, metavar="F", help="share of corrections among all draws (default: .4)"
+    )
+    data.add_argument(
+        "--max-repeats", type=int, metavar="N", help="most draws of one correction in this training (default: 4)"
+    )
+    data.add_argument("--plan", action="store_true", help="only print what would be trained on, and what not and why")
+    how = parser.add_argument_group("how to train")
+    how.add_argument(
+        "--config", type=Path, default=default_config, metavar="FILE", help=f"settings (default: {default_config.name})"
+    )
+    how.add_argument("--policy", default=os.environ.get("SEGR1_POLICY"), metavar="ID|DIR", help="where to start from")
+    how.add_argument(
+        "--segmenter", default=os.environ.get("SEGR1_SEGMENTER"), metavar="ID|DIR", help="what makes the masks"
+    )
+    how.add_argument(
+        "--embedding-cache",
+        type=Path,
+        metavar="DIR",
+        help="keep the segmenter's embeddings in this folder, in half precision, up to 32 GiB: a picture is then "
+        "encoded once for all trainings (default: of the config, else only the last ones are kept, in memory)",
+    )
+    how.add_argument(
+        "--lora", action=argparse.BooleanOptionalAction, help="train adapters, or all weights (default: of the config)"
+    )
+    how.add_argument("--max-steps", type=int, metavar="N", help="optimiser steps (default: of the config, 40)")
+    how.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
+    how.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of this run (default: runs/TIME in --home)")
+    out.add_argument("--resume", action="store_true", help="go on with the run in --output-dir, else with the last one")
+    out.add_argument("--report-to", default="none", metavar="NAME", help="trackio or another reporter (default: none)")
+    return data, how
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)  # noqa: T201

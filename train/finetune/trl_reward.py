@@ -1,0 +1,98 @@
+"""The reward of `segr1_app.rewards` as a function that trl calls, and what it needs: a mask for every completion.
+
+A picture is encoded once for all completions of its group, and not at all while the segmenter still has it in its
+cache; it is known by the column ``image_id``, because trl hands every completion an image object of its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from segr1_app.geometry import rescale_objects, union_masks
+from segr1_app.images import Picture
+from segr1_app.language.codec import Grammar
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Segmenter
+from segr1_app.rewards import Answer, RewardOptions, RewardTerms, score
+from train.finetune.trl_rows import ExampleReader
+
+SHOWN_TERMS = ("format", "iou", "s_measure", "match", "agreement", "abstention", "overlong", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Turns completions into answers: the codec reads them, the segmenter makes their masks.
+
+    Attributes:
+        policy: tells the dialect and the frame in which completions speak.
+        segmenter: makes the masks.
+        grammar: what the policy is asked to write.
+    """
+
+    policy: VlmPolicy
+    segmenter: Segmenter
+    grammar: Grammar = Grammar.FULL
+
+    def answer(self, picture: Picture, completion: str, tokens: int = 0) -> Answer:
+        """The answer of one completion, in the picture's own pixels.
+
+        Raises:
+            ModelError: when the segmenter runs out of memory.
+        """
+        policy_wh = self.policy.frame(picture.size)
+        parsed = self.policy.dialect.parse(completion, policy_wh, self.grammar)
+        objects = rescale_objects(parsed.objects, from_wh=policy_wh, to_wh=picture.size)
+        # From the whole picture, also where the app zooms: one encoding has to do for all completions about it.
+        masks = self.segmenter.decode(self.segmenter.encode(picture), objects) if objects else ()
+        return Answer(
+            parsed.well_formed,
+            union_masks((found.mask for found in masks), picture.size),
+            tuple(found.mask for found in masks),
+            objects,
+            abstains=self.policy.dialect.parse(completion, policy_wh, Grammar.ABSTENTION).well_formed,
+            tokens=tokens,
+        )
+
+
+class SegR1Reward:
+    """The reward function given to trl: the total of each completion, None where nothing is known to score it by.
+
+    The terms go to trl's metrics as ``terms/SOURCE/TERM``, means over the completions they apply to.
+    """
+
+    __name__ = "seg_r1"
+
+    def __init__(self, examples: ExampleReader, answerer: Answerer, options: RewardOptions) -> None:
+        self._examples, self._answerer, self._options = examples, answerer, options
+
+    def __call__(
+        self,
+        completions: Sequence[list[dict[str, str]]],
+        completion_ids: Sequence[Sequence[int]],
+        index: Sequence[int],
+        source: Sequence[str],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float | None]:
+        scored = [
+            self.terms(row, messages[-1]["content"], len(ids))
+            for row, messages, ids in zip(index, completions, completion_ids, strict=True)
+        ]
+        values: dict[str, list[float]] = defaultdict(list)
+        for name, terms in zip(source, scored, strict=True):
+            for term in SHOWN_TERMS if terms else ():
+                value = getattr(terms, term)
+                if value is not None:
+                    values[f"terms/{name}/{term}"].append(value)
+        for metric, found in values.items():
+            log_metric(metric, fmean(found))
+        return [terms.total if terms else None for terms in scored]
+
+    def terms(self, index: int, completion: str, tokens: int) -> RewardTerms | None:
+        """The terms of one completion of a row."""
+        example = self._examples[index]
+        return score(self._answerer.answer(example.picture, completion, tokens), example.truth, self._options)

@@ -1,0 +1,77 @@
+"""Rows as trl wants them: what the policy sees is made by the same functions that the app makes it with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cachetools import LRUCache
+from datasets import Dataset
+from PIL import Image
+
+from segr1_app.domain import SegR1Error
+from segr1_app.language.codec import Grammar
+from segr1_app.models.policy import VlmPolicy, resize_to_frame
+from train.data.rows import Example, Row
+
+CACHED_EXAMPLES = 32
+
+
+class ExampleReader:
+    """Rows, read when asked for; the last few stay in memory, because every row is asked for once per completion."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self._cache: LRUCache[int, Example] = LRUCache(CACHED_EXAMPLES)
+
+    def __getitem__(self, index: int) -> Example:
+        """The row of this index, read.
+
+        Raises:
+            SegR1Error: when its picture is no longer the one that was planned with, or cannot be read.
+        """
+        example = self._cache.get(index)
+        if example is None:
+            row = self.rows[index]
+            example = row.load()
+            if example.picture.sha256 != row.image_id:
+                raise SegR1Error(f"A picture of {row.source} was changed while it was trained on: start again.")
+            self._cache[index] = example
+        return example
+
+
+class PromptMaker:
+    """Turns row indices into prompts and pictures when a batch is wanted, as a transform of a `datasets.Dataset`.
+
+    The picture comes at the size of the policy's frame, so that trl's processor finds nothing to resize and the frame
+    in which a completion speaks is known.
+    """
+
+    def __init__(self, examples: ExampleReader, policy: VlmPolicy, grammar: Grammar = Grammar.FULL) -> None:
+        self._examples, self._policy, self._grammar = examples, policy, grammar
+
+    def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
+        """Columns ``prompt``, ``image``, ``index``, ``image_id`` and ``source`` of the batch's ``index``."""
+        rows = [self._examples.rows[index] for index in batch["index"]]
+        pictures = [self._examples[index].picture for index in batch["index"]]
+        frames = [self._policy.frame(picture.size) for picture in pictures]
+        return {
+            "prompt": [
+                self._policy.dialect.messages(row.instruction, frame, self._grammar)
+                for row, frame in zip(rows, frames, strict=True)
+            ],
+            "image": [
+                Image.fromarray(resize_to_frame(picture.pixels, frame))
+                for picture, frame in zip(pictures, frames, strict=True)
+            ],
+            "index": batch["index"],
+            "image_id": [row.image_id for row in rows],
+            "source": [row.source for row in rows],
+        }
+
+
+def training_dataset(order: Sequence[int], maker: Callable[[dict[str, list[int]]], dict[str, list[Any]]]) -> Dataset:
+    """The rows of ``order``, one after the other, made by ``maker`` of their "index" and place ("draw") when read."""
+    dataset = Dataset.from_dict({"index": list(order), "draw": list(range(len(order)))})
+    dataset.set_transform(maker)
+    return dataset

@@ -1,0 +1,128 @@
+"""Written answers as trl's supervised training wants them, and the labels that say what is learnt of each.
+
+Of a pair's derived trace and of a written one the whole completion is learnt. Of a correction only the answer is: an
+annotator vouches for points and boxes, and nobody for what the policy thought before it was corrected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+from segr1_app.domain import ImageSize, ObjectPrompt
+from segr1_app.geometry import rescale_objects
+from segr1_app.language.codec import Grammar, answer_start, can_be_reasoning, format_completion
+from segr1_app.models.policy import VlmPolicy, resize_to_frame
+from train.data.rows import Example
+from train.data.traces import Trace, write_trace
+from train.finetune.trl_rows import ExampleReader, PromptMaker
+from train.scratch.policy_batch import IGNORED, in_whole_pixels, mask_in_frame
+
+NOTHING = "there is no such object in the picture."
+"""The reasoning before an answer without objects."""
+UNSPOKEN = "i look for what is asked."
+"""The reasoning where nobody wrote any and there is no mask to derive it from; it is never learnt."""
+
+
+class TraceMaker:
+    """Turns row indices into prompts, pictures and completions when a batch is wanted.
+
+    Args:
+        examples: the rows.
+        policy: in whose frame the completions speak.
+        grammar: what it is asked to write.
+        seed: of wording and points of derived traces, which also differ from draw to draw of one row.
+    """
+
+    def __init__(self, examples: ExampleReader, policy: VlmPolicy, grammar: Grammar, seed: int) -> None:
+        self._examples, self._policy, self._grammar, self._seed = examples, policy, grammar, seed
+        self._prompts = PromptMaker(examples, policy, grammar)
+
+    def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
+        """Columns "prompt", "image", "completion" and "learnt_from", of the batch's "index" and "draw".
+
+        "learnt_from" is the character of the completion at which learning begins.
+        """
+        columns = self._prompts(batch)
+        texts, learnt_from = [], []
+        for index, draw in zip(batch["index"], batch["draw"], strict=True):
+            example, row = self._examples[index], self._examples.rows[index]
+            frame = self._policy.frame(example.picture.size)
+            text = write_completion(example, frame, self._grammar, np.random.default_rng((self._seed, draw)))
+            texts.append(text)
+            learnt_from.append(answer_start(text) if row.is_feedback else 0)
+        return {
+            "prompt": columns["prompt"],
+            "image": columns["image"],
+            "completion": [[{"role": "assistant", "content": text}] for text in texts],
+            "learnt_from": learnt_from,
+        }
+
+
+def write_completion(example: Example, policy_wh: ImageSize, grammar: Grammar, rng: np.random.Generator) -> str:
+    """The completion that would have been right, in whole pixels of the policy's frame.
+
+    Prompts and reasoning are those that somebody wrote; what is missing is derived from the true mask.
+
+    Args:
+        example: of which mask, prompts or absence are known.
+        policy_wh: the frame.
+        grammar: full, or without boxes.
+        rng: draws wording and points of what is derived.
+
+    Raises:
+        ValueError: when nothing is known of the right answer.
+    """
+    truth = example.truth
+    if truth.absent:
+        return format_completion(NOTHING, (), Grammar.ABSTENTION)
+    derived: Trace | None = None
+    if truth.mask is not None and truth.mask.any():
+        derived = write_trace(
+            resize_to_frame(example.picture.pixels, policy_wh), mask_in_frame(truth.mask, policy_wh), rng
+        )
+    written = rescale_objects(truth.prompts, from_wh=example.picture.size, to_wh=policy_wh)
+    objects = written if _suits(written, grammar) else derived.objects if derived else ()
+    if not objects:
+        raise ValueError("nothing is known of the right answer")
+    objects = tuple(in_whole_pixels(prompt, policy_wh) for prompt in objects)
+    if grammar is Grammar.PRE_RL:
+        objects = (ObjectPrompt(None, tuple(point for prompt in objects for point in prompt.points)),)
+    thought = example.reasoning if can_be_reasoning(example.reasoning) else derived.reasoning if derived else UNSPOKEN
+    return format_completion(thought, objects, grammar)
+
+
+def _suits(objects: tuple[ObjectPrompt, ...], grammar: Grammar) -> bool:
+    """Whether prompts can be written as they are: all with boxes, or, where there are none, with points."""
+    if grammar is Grammar.PRE_RL:
+        return any(prompt.points for prompt in objects)
+    return bool(objects) and all(prompt.box is not None for prompt in objects)
+
+
+@dataclass
+class AnswerCollator(DataCollatorForVisionLanguageModeling):
+    """trl's collator, with labels from each completion's "learnt_from" on."""
+
+    completion_only_loss: bool = True
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Tensors of a batch; "labels", int64 (B, L), are `IGNORED` where nothing is learnt."""
+        texts = [example["completion"][-1]["content"] for example in examples]
+        starts = [example["learnt_from"] for example in examples]
+        batch: dict[str, Any] = super().torch_call(examples)
+        for labels, text, start in zip(batch["labels"], texts, starts, strict=True):
+            self._forget_before(labels, text, start)
+        return batch
+
+    def _forget_before(self, labels: Tensor, text: str, start: int) -> None:
+        """Ignore a completion's tokens that end before its character ``start``; one that lies across it is learnt."""
+        offsets = self.processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
+            "offset_mapping"
+        ]
+        count = sum(end <= start for _, end in offsets) if start else 0
+        completion = (labels != IGNORED).nonzero().flatten()
+        labels[completion[:count]] = IGNORED

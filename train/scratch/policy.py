@@ -1,0 +1,240 @@
+"""Train a small Qwen2.5-VL policy from scratch on image-mask pairs: first its eyes, then what it says.
+
+The vision tower takes most of the time. It learns first, alone: every vision token tells the foreground share of each
+part of its cell, on coarse pictures and then on finer ones, and of the nearest object where in the picture it lies, how
+large it is and of which colour. Rotary positions are relative; a token that has to tell a place comes to know its own,
+and the language model reads it there. Then that joins in on cold-start completions (`train.data.traces`), while the
+tower keeps its task. The losses are in `train.scratch.policy_losses`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from segr1_app.domain import Box
+from segr1_app.geometry import box_iou, mask_box
+from segr1_app.images import picture_from_array
+from segr1_app.language.codec import parse_completion
+from segr1_app.models.loading import resolve_device
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.policy_files import PolicyCard
+from train.data.pairs import PackedPairs
+from train.data.prefetch import drawn_ahead
+from train.data.traces import COLOURS, INSTRUCTIONS, WHICH, WORDINGS, vocabulary
+from train.scratch.policy_batch import SUB_CELLS, BatchMaker, PolicyBatch
+from train.scratch.policy_layout import Layout, lay_out, pack_attention
+from train.scratch.policy_losses import PolicyInTraining, batch_loss
+from train.scratch.policy_model import (
+    EMBEDDING,
+    PolicyShape,
+    build_model,
+    build_processor,
+    build_tokenizer,
+    learn_words,
+    save_policy,
+)
+from train.scratch.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
+
+PACKED_SIDE = 256
+WARM_UP = 0.015
+"""Share of the budget over which each phase warms up."""
+CARD = PolicyCard(
+    instructions=tuple(
+        text.capitalize()
+        for text in (
+            *INSTRUCTIONS["salient"],
+            *INSTRUCTIONS["camouflaged"],
+            *(wording.format(which=which) for which in (*WHICH, *COLOURS) for wording in WORDINGS),
+        )
+    ),
+    understands=(
+        "This small policy understands three requests: the primary (most salient) objects, the camouflaged object, and "
+        f"one of several objects by a word: {', '.join(WHICH)}, or its colour ({', '.join(COLOURS)}). Anything else, a "
+        "referring expression or a question, it takes for the first."
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the training.
+
+    Attributes:
+        until: the share of the budget at which it ends.
+        cells: vision tokens of a picture.
+        traces: questions that are answered about each picture that so many can be asked of; 0 trains the vision tower
+            alone.
+        pictures: pictures per step.
+    """
+
+    until: float
+    cells: int
+    traces: int
+    pictures: int
+
+
+PHASES = (
+    Phase(0.06, cells=36, traces=0, pictures=32),
+    Phase(0.25, cells=100, traces=0, pictures=24),
+    Phase(1.0, cells=100, traces=4, pictures=24),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig(TrainingConfig):
+    """What a policy's training depends on.
+
+    Attributes:
+        phases: in order; when there is a model to start from, only those with texts.
+        shape: how large the model is.
+        composed: as of `BatchMaker`.
+    """
+
+    budget: Budget = field(default_factory=lambda: Budget(95))
+    rates: Rates = field(default_factory=lambda: Rates(peak=1.5e-3, weight_decay=0.05, average=0.998))
+    holdout: int = 60
+    report_minutes: float = 8.0
+    phases: tuple[Phase, ...] = PHASES
+    shape: PolicyShape = field(default_factory=PolicyShape)
+    composed: float = 0.8
+
+
+def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
+    """Train, and return the folder of the exported policy.
+
+    Raises:
+        DatasetError: as `load_data`.
+        ModelError: when the model to start from cannot be loaded.
+        SettingsError: when asked to resume and there is no checkpoint, or to start from a model of another shape.
+    """
+    data = load_data(config, PACKED_SIDE)
+    device = resolve_device(config.device)
+    tokenizer = build_tokenizer(vocabulary())
+    processor = build_processor(tokenizer, config.shape)
+    maker = BatchMaker(data.pairs, tokenizer, config.shape, config.composed)
+    torch.manual_seed(config.seed)
+    policy, phases = build_model(tokenizer, config.shape), config.phases
+    if config.start:
+        trained = VlmPolicy.load(config.start, device="cpu", dtype="float32")
+        learn_words(trained.model, trained.processor.tokenizer, tokenizer, policy.get_parameter(EMBEDDING).detach())
+        take_over(policy, trained.model, config.start)
+        # Its eyes are open: what is left is to learn what to say.
+        phases = tuple(phase for phase in phases if phase.traces)
+    if device.type == "cuda":
+        pack_attention(policy)
+    model = PolicyInTraining(policy, config.shape.text_width).to(device)
+    run = TrainingRun(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
+    if resume:
+        run.load(config.out, device)
+
+    def phase() -> tuple[Phase, float]:
+        """The current phase and the share of the budget at which it began."""
+        began = 0.0
+        for candidate in phases:
+            if run.progress < candidate.until:
+                return candidate, began
+            began = candidate.until
+        return phases[-1], began
+
+    def draw(now: Phase, step: int) -> tuple[PolicyBatch, Layout]:
+        rng = np.random.default_rng((config.seed, step))
+        batch = maker.draw(data.chances, rng, pictures=now.pictures, cells=now.cells, traces=now.traces)
+        return batch, lay_out(policy, batch)
+
+    @lru_cache(maxsize=1)
+    def batches(now: Phase) -> Iterator[tuple[PolicyBatch, Layout]]:
+        return drawn_ahead(partial(draw, now), run.step, config.workers)
+
+    def loss() -> tuple[Tensor, float]:
+        now, began = phase()
+        batch, layout = next(batches(now))
+        with reduced_precision(device):
+            value = batch_loss(model, batch.to(device), layout.to(device), maker.numbers)
+        return value, min(1.0, (run.progress - began) / WARM_UP + 0.01)
+
+    def scores() -> dict[str, float]:
+        averaged, now = run.averaged.module, phase()[0]
+        assert isinstance(averaged, PolicyInTraining)
+        save_policy(averaged.policy, processor, CARD, config.export)
+        found = {"vision_iou": vision_iou(averaged, maker, data.held_out, now.cells)}
+        if now.traces:
+            found |= completion_scores(VlmPolicy.load(config.export, device=config.device), data.pairs, data.held_out)
+            found |= pointing_scores(averaged, maker, data.held_out, now.cells)
+        return found
+
+    run.fit(config, loss, scores)
+    return config.export
+
+
+@torch.no_grad()
+def vision_iou(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int], cells: int) -> float:
+    """Mean IoU of the vision tower's foreground, in parts of cells, on augmented views that are always the same."""
+    scores = []
+    for index in indices:
+        batch, layout = _view(model, maker, index, cells, traces=0)
+        told = model.head(model.features(batch, layout))
+        found, true = told[:, : SUB_CELLS**2] > 0, batch.shares > 0.5
+        scores.append(float((found & true).sum() / (found | true).sum().clamp(min=1)))
+    return round(float(np.mean(scores)), 4)
+
+
+@torch.no_grad()
+def pointing_scores(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int], cells: int) -> dict[str, float]:
+    """How often questions for one of several objects make their last token point at that object, on the same views.
+
+    Returns:
+        the share of questions whose most pointed-at cell holds some of the object; nothing where none was asked.
+    """
+    right: list[bool] = []
+    for index in indices:
+        batch, layout = _view(model, maker, index, cells, traces=1)
+        features = model.features(batch, layout)
+        pointed = model.pointed(features, model.states(features, batch, layout)[0], batch)
+        question = batch.questions[batch.pointing]
+        hits = batch.asked[question].gather(1, pointed.argmax(dim=1, keepdim=True))[:, 0] > 0
+        # The first question is the plain request.
+        right += hits[question > 0].tolist()
+    return {"pointing": round(float(np.mean(right)), 4)} if right else {}
+
+
+def _view(
+    model: PolicyInTraining, maker: BatchMaker, index: int, cells: int, traces: int
+) -> tuple[PolicyBatch, Layout]:
+    """A batch of one pair's view, on the model's device; whenever it is drawn, it is the same."""
+    chances = np.zeros(len(maker))
+    chances[index] = 1
+    batch = maker.draw(chances, np.random.default_rng(index), pictures=1, cells=cells, traces=traces)
+    device = model.policy.device
+    return batch.to(device), lay_out(model.policy, batch).to(device)
+
+
+def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[int]) -> dict[str, float]:
+    """Format rate, and mean IoU of the box around all that a completion asks for with the box around the mask."""
+    # Packed pictures are square; the policy is to see them as the photographs they were.
+    pictures = [picture_from_array(cv2.resize(pairs.images[i], pairs.sizes[i].tolist())) for i in indices]
+    texts = policy.complete([(picture, CARD.instructions[0]) for picture in pictures])
+    formed, overlaps = [], []
+    for index, picture, text in zip(indices, pictures, texts, strict=True):
+        width, height = policy.frame(picture.size)
+        parsed = parse_completion(text, (width, height))
+        formed.append(parsed.well_formed)
+        true = mask_box(pairs.masks[index] > 127)
+        assert true is not None
+        found = [prompt.box for prompt in parsed.objects if prompt.box]
+        scale = np.array([width, height, width, height]) / PACKED_SIDE
+        overlaps.append(box_iou(_box_around(found), Box(*(np.array(true.xyxy) * scale).tolist())) if found else 0.0)
+    return {"format_rate": round(float(np.mean(formed)), 4), "box_iou": round(float(np.mean(overlaps)), 4)}
+
+
+def _box_around(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all of at least one."""
+    corners = np.array([box.xyxy for box in boxes])
+    return Box(*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())

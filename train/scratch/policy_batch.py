@@ -1,0 +1,387 @@
+"""What the policy is trained on: augmented pictures as vision patches, dense targets, and traces as tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedTokenizerFast
+
+from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixels
+from segr1_app.geometry import deepest_point, mask_box, owners, policy_frame
+from segr1_app.language.codec import format_completion
+from segr1_app.language.dialects import SEGR1
+from segr1_app.models.policy import resize_to_frame
+from train.data.augment import augment
+from train.data.composing import compose, leaves_place, meanings
+from train.data.pairs import PackedPairs
+from train.data.traces import INSTRUCTIONS, WORDINGS, colour_distances, measure, separate_objects, write_trace
+from train.scratch.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, min_area, token_id
+
+NO_COORDINATE = -1
+IGNORED = -100
+"""The label of tokens that no loss is taken of."""
+SUB_CELLS = 7
+"""Each vision token is asked for the foreground share of so many by so many parts of its cell."""
+EDGE = 2
+"""Coordinates at the right and lower border are written so many pixels inside it: the policy is seldom exact, and a box
+that leaves the picture makes its completion malformed."""
+STRETCHED, STRETCH = 0.3, 0.6
+"""How often a picture is shown at another aspect ratio than its photograph's, and by which factor at most (its natural
+logarithm): few photographs are square or long, and the policy has to know where every frame ends."""
+MOST_QUESTIONS = 7
+"""Questions about a scene of several objects."""
+PICTURE, PADDING = -1, -2
+"""In place of a question's number: tokens that all questions of a row see, and that none does."""
+OTHER_KIND = 0.25
+"""How often a picture is asked about with the words for the other kind."""
+
+
+class Question(NamedTuple):
+    """An instruction about a picture, and what of its foreground that means: bool (H, W)."""
+
+    instruction: str
+    asked: Mask
+
+
+class Sample(NamedTuple):
+    """An augmented picture in the policy's frame, and what can be asked about it.
+
+    Attributes:
+        pixels: uint8 (H, W, 3) RGB.
+        objects: at least one, bool (H, W) each.
+        questions: the plain request for all that is foreground, then those that mean one of several objects.
+    """
+
+    pixels: RgbPixels
+    objects: tuple[Mask, ...]
+    questions: tuple[Question, ...]
+
+    @property
+    def mask(self) -> Mask:
+        """All that is foreground, which the plain request is for: bool (H, W)."""
+        return self.questions[0].asked
+
+
+class Text(NamedTuple):
+    """A question's tokens, those of its completion, which may be empty, and what it means: bool (H, W)."""
+
+    prompt: list[int]
+    completion: list[int]
+    asked: Mask
+
+
+class Row(NamedTuple):
+    """A picture's tokens, and the texts about it."""
+
+    picture: list[int]
+    texts: list[Text]
+
+    @property
+    def tokens(self) -> list[int]:
+        """All of them, one after the other."""
+        return [*self.picture, *(token for text in self.texts for token in (*text.prompt, *text.completion))]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyBatch:
+    """One step's pictures and texts.
+
+    All questions about a picture stand in one row behind its vision tokens, which are read once for all of them; no
+    question sees another.
+
+    Attributes:
+        patches: uint8 (P, 3, patch, patch), the RGB patches of all pictures in the processor's order.
+        grids: int64 (B, 3), each picture's patches in time (1), height and width.
+        shares: float (T, SUB_CELLS ** 2), the foreground share of every part of every vision token's cell.
+        places: float (T, 7), box (x1, y1, x2, y2), deepest point (x, y) and the root of the area of the object nearest
+            to every vision token, in cells, from the picture's top left corner.
+        colours: int64 (T,), the name of that object's colour, an index of `COLOURS`; `IGNORED` at tokens without
+            foreground.
+        tokens: int64 (B, L), right-padded; L is 0 without texts.
+        questions: int64, as ``tokens``: the question that a token belongs to, counted through the whole batch;
+            `PICTURE` for the picture's tokens, `PADDING` where there is none.
+        backwards: int64, as ``tokens``: by how much a token's position precedes its place in the row: every question
+            is read as if it stood alone behind the picture.
+        labels: int64, as ``tokens``, `IGNORED` outside the completions.
+        limits: int64, as ``tokens``: where a label is a coordinate, the greatest that is written, `EDGE` less than the
+            picture's width or height; `NO_COORDINATE` elsewhere.
+        asked: float (questions, most cells of a picture), how what a question means is shared among the picture's
+            cells; every row adds up to 1.
+        pointing: bool, as ``tokens``: the last token of every question, and its completion's.
+    """
+
+    patches: Tensor
+    grids: Tensor
+    shares: Tensor
+    places: Tensor
+    colours: Tensor
+    tokens: Tensor
+    questions: Tensor
+    backwards: Tensor
+    labels: Tensor
+    limits: Tensor
+    asked: Tensor
+    pointing: Tensor
+
+    def to(self, device: torch.device) -> PolicyBatch:
+        """The same on a device."""
+        return PolicyBatch(*(getattr(self, part.name).to(device, non_blocking=True) for part in fields(self)))
+
+
+class BatchMaker:
+    """Draws batches from packed pairs.
+
+    Args:
+        pairs: packed at any size.
+        tokenizer: of the policy.
+        shape: of the policy.
+        composed: how often objects are pasted beside a single one that leaves place for them, and how often one is
+            asked for where there are several.
+    """
+
+    def __init__(
+        self,
+        pairs: PackedPairs,
+        tokenizer: PreTrainedTokenizerFast,
+        shape: PolicyShape,
+        composed: float = 0.0,
+    ) -> None:
+        self._pairs, self._tokenizer, self._shape, self._composed = pairs, tokenizer, shape, composed
+        number = token_id(tokenizer, "0")
+        self.numbers = slice(number, number + MAX_NUMBER + 1)
+        self._special = {
+            name: token_id(tokenizer, f"<|{name}|>")
+            for name in ("pad", "im_start", "im_end", "vision_start", "vision_end", "image_pad")
+        }
+        self._labels_begin = token_id(tokenizer, "]]</points>, <labels>[")
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def draw(
+        self, chances: npt.NDArray[np.float64], rng: np.random.Generator, *, pictures: int, cells: int, traces: int
+    ) -> PolicyBatch:
+        """A batch of random pictures of at most ``cells`` vision tokens each, on the CPU.
+
+        Args:
+            chances: float (N,), how likely each pair is to be drawn.
+            rng: the only source of chance.
+            pictures: how many.
+            cells: most vision tokens of a picture.
+            traces: how many of the questions about each picture are answered, the plain one first; 0 asks none.
+        """
+        drawn = rng.choice(len(self._pairs), pictures, p=chances)
+        samples = [self.sample(int(index), cells, rng) for index in drawn]
+        rows = [self.row(sample, traces, rng) for sample in samples] if traces else []
+        return self._batch(samples, rows)
+
+    def sample(self, index: int, cells: int, rng: np.random.Generator) -> Sample:
+        """An augmented pair in the policy's frame, mostly at the aspect ratio of its photograph."""
+        pixels, mask = augment(self._pairs.images[index], self._pairs.masks[index], rng)
+        grid = 2 * self._shape.patch
+        width, height = (int(side) for side in self._pairs.sizes[index])
+        if rng.random() < STRETCHED:
+            width = max(round(width * math.exp(rng.uniform(-STRETCH, STRETCH))), 1)
+        frame = policy_frame(
+            ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
+        )
+        objects = separate_objects(mask)
+        if leaves_place(objects) and rng.random() < self._composed:
+            others = rng.choice(len(self._pairs), 2)
+            pasted = [(self._pairs.images[i], self._pairs.masks[i]) for i in others]
+            pixels, objects = compose(pixels, mask, pasted, rng)
+        pixels, objects = resize_to_frame(pixels, frame), [mask_in_frame(part, frame) for part in objects]
+        whole: Mask = np.any(objects, axis=0)
+        questions = [Question(self._instruction(index, rng), whole)]
+        means = meanings(pixels, objects) if len(objects) > 1 and rng.random() < self._composed else {}
+        for word in rng.permutation(list(means))[: MOST_QUESTIONS - 1].tolist():
+            wording = WORDINGS[rng.integers(len(WORDINGS))]
+            questions.append(Question(wording.format(which=word), objects[means[word]]))
+        return Sample(pixels, tuple(objects), tuple(questions))
+
+    def row(self, sample: Sample, traces: int, rng: np.random.Generator) -> Row:
+        """A picture's tokens and its questions, each laid out as the processor and the chat template lay one out.
+
+        The first ``traces`` questions are answered.
+        """
+        height, width = sample.mask.shape
+        cells = height * width // (2 * self._shape.patch) ** 2
+        special = self._special
+        picture = [special["im_start"], special["vision_start"], *[special["image_pad"]] * cells, special["vision_end"]]
+        texts = []
+        for number, question in enumerate(sample.questions):
+            text = SEGR1.user_text(question.instruction, ImageSize(width, height))
+            prompt = [*self._tokenizer(" ".join(text.split("\n")[:2]).lower())["input_ids"], special["im_end"]]
+            completion = self._completion(sample.pixels, question.asked, rng) if number < traces else []
+            texts.append(Text(prompt, completion, question.asked))
+        return Row(picture, texts)
+
+    def _completion(self, pixels: RgbPixels, asked: Mask, rng: np.random.Generator) -> list[int]:
+        size = ImageSize(asked.shape[1], asked.shape[0])
+        trace = write_trace(pixels, asked, rng)
+        text = format_completion(trace.reasoning, [in_whole_pixels(found, size) for found in trace.objects])
+        return [*self._tokenizer(text)["input_ids"], self._special["im_end"]]
+
+    def _instruction(self, index: int, rng: np.random.Generator) -> str:
+        kinds = ["camouflaged", "salient"]
+        camouflaged = str(self._pairs.datasets[index]).startswith("camo")
+        texts = INSTRUCTIONS[kinds[camouflaged == (rng.random() < OTHER_KIND)]]
+        return texts[rng.integers(len(texts))]
+
+    def _batch(self, samples: list[Sample], rows: list[Row]) -> PolicyBatch:
+        patch = self._shape.patch
+        longest = max((len(row.tokens) for row in rows), default=0)
+        tokens = torch.full((len(rows), longest), self._special["pad"])
+        questions, labels = torch.full_like(tokens, PADDING), torch.full_like(tokens, IGNORED)
+        limits, backwards = torch.full_like(tokens, NO_COORDINATE), torch.zeros_like(tokens)
+        pointing = torch.zeros_like(tokens, dtype=torch.bool)
+        asked: list[Tensor] = []
+        for i, row in enumerate(rows):
+            tokens[i, : len(row.tokens)] = torch.tensor(row.tokens)
+            questions[i, : len(row.picture)] = PICTURE
+            begin = len(row.picture)
+            for text in row.texts:
+                answer, end = begin + len(text.prompt), begin + len(text.prompt) + len(text.completion)
+                questions[i, begin:end] = len(asked)
+                backwards[i, begin:end] = begin - len(row.picture)
+                labels[i, answer:end] = torch.tensor(text.completion, dtype=torch.int64)
+                limits[i, answer:end] = self._limits(text.completion, ImageSize(*text.asked.shape[::-1]))
+                # The end of the message closes the question; what is predicted behind a completion's last is nothing.
+                pointing[i, answer - 1 : max(end - 1, answer)] = True
+                asked.append(cell_shares(text.asked, 2 * patch))
+                begin = end
+        nearest = [nearest_objects(sample.objects, 2 * patch) for sample in samples]
+        return PolicyBatch(
+            patches=torch.cat([patchify(sample.pixels, patch) for sample in samples]),
+            grids=torch.tensor([(1, *(side // patch for side in sample.mask.shape)) for sample in samples]),
+            shares=torch.cat([foreground_shares(sample.mask, 2 * patch) for sample in samples]),
+            places=torch.cat(
+                [object_places(sample.objects, 2 * patch)[near] for sample, near in zip(samples, nearest, strict=True)]
+            ),
+            colours=torch.cat(
+                [
+                    object_colours(sample.pixels, sample.objects)[near].where(
+                        cell_shares(sample.mask, 2 * patch) > 0, IGNORED
+                    )
+                    for sample, near in zip(samples, nearest, strict=True)
+                ]
+            ),
+            tokens=tokens,
+            questions=questions,
+            backwards=backwards,
+            labels=labels,
+            limits=limits,
+            asked=pad_sequence(asked, batch_first=True) if asked else torch.zeros(0, 0),
+            pointing=pointing,
+        )
+
+    def _limits(self, completion: list[int], policy_wh: ImageSize) -> Tensor:
+        """As ``limits`` of `PolicyBatch`, of one completion: coordinates are the numbers before the points' labels."""
+        tokens = torch.tensor(completion, dtype=torch.int64)
+        numbers = (tokens >= self.numbers.start) & (tokens < self.numbers.stop)
+        coordinates = numbers & ((tokens == self._labels_begin).cumsum(dim=0) == 0)
+        limits = torch.full_like(tokens, NO_COORDINATE)
+        # x and y take turns, in boxes as in points.
+        greatest = torch.tensor([policy_wh.width - EDGE, policy_wh.height - EDGE])
+        limits[coordinates] = greatest.repeat(int(coordinates.sum()) // 2)
+        return limits
+
+
+def patchify(pixels: RgbPixels, patch: int) -> Tensor:
+    """The patches of a picture that already has its frame: uint8 (H W / patch², 3, patch, patch).
+
+    Patches that merge into one token follow each other.
+    """
+    height, width = pixels.shape[:2]
+    rows, columns = height // (2 * patch), width // (2 * patch)
+    parts = torch.tensor(pixels).view(rows, 2, patch, columns, 2, patch, 3).permute(0, 3, 1, 4, 6, 2, 5)
+    return parts.reshape(rows * columns * 4, 3, patch, patch)
+
+
+def pixel_values(patches: Tensor) -> Tensor:
+    """What the image processor makes of patches: float (P, 6 * patch²).
+
+    They are normalised, and the one picture stands for two frames of a film.
+    """
+    mean, std = (torch.tensor(values, device=patches.device).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    values = (patches.float() / 255 - mean) / std
+    return values.unsqueeze(2).expand(-1, -1, 2, -1, -1).reshape(len(patches), -1)
+
+
+def foreground_shares(mask: Mask, cell: int) -> Tensor:
+    """The foreground share of the parts of every cell of ``cell`` x ``cell`` pixels: float (cells, SUB_CELLS²)."""
+    rows, columns = (side // cell for side in mask.shape)
+    fine = cv2.resize(
+        mask.astype(np.float32), (columns * SUB_CELLS, rows * SUB_CELLS), interpolation=cv2.INTER_AREA
+    ).reshape(rows, SUB_CELLS, columns, SUB_CELLS)
+    return torch.from_numpy(fine.transpose(0, 2, 1, 3).reshape(rows * columns, -1).copy())
+
+
+def cell_shares(mask: Mask, cell: int) -> Tensor:
+    """How a foreground is shared among cells of ``cell`` x ``cell`` pixels, row by row: float (cells,), 1 together."""
+    rows, columns = (side // cell for side in mask.shape)
+    counts = mask.reshape(rows, cell, columns, cell).sum(axis=(1, 3)).reshape(-1)
+    return torch.from_numpy(counts / counts.sum()).float()
+
+
+def object_places(objects: Sequence[Mask], cell: int) -> Tensor:
+    """Box, deepest point and root of the area of every object, in cells of ``cell`` pixels: float (objects, 7)."""
+    places = [
+        [*box.xyxy, *deepest_point(part), math.sqrt(part.sum())]
+        for box, part in zip(_boxes(objects), objects, strict=True)
+    ]
+    return torch.tensor(places).float() / cell
+
+
+def object_colours(pixels: RgbPixels, objects: Sequence[Mask]) -> Tensor:
+    """The name of every object's colour, an index of `COLOURS`: int64 (objects,)."""
+    return torch.tensor([int(colour_distances(measure(pixels, part).colour).argmin()) for part in objects])
+
+
+def nearest_objects(objects: Sequence[Mask], cell: int) -> Tensor:
+    """The object that owns a point in the middle of every cell, by the rule of `assign_points`: int64 (cells,)."""
+    rows, columns = (side // cell for side in objects[0].shape)
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return torch.from_numpy(owners(_boxes(objects), (np.column_stack([x, y]) + 0.5) * cell))
+
+
+def _boxes(objects: Sequence[Mask]) -> list[Box]:
+    """The boxes of objects, none of which is empty."""
+    return [box for box in map(mask_box, objects) if box]
+
+
+def in_whole_pixels(prompt: ObjectPrompt, policy_wh: ImageSize) -> ObjectPrompt:
+    """A prompt in whole numbers, which are the tokens there are, and clear of the border by `EDGE`.
+
+    A box stays at least a pixel wide and high; a prompt without one stays without one.
+    """
+    right, bottom = policy_wh.width - EDGE, policy_wh.height - EDGE
+    box = None
+    if prompt.box is not None:
+        x1, y1, x2, y2 = (round(value) for value in prompt.box.xyxy)
+        x1, y1 = min(x1, right - 1), min(y1, bottom - 1)
+        box = Box(float(x1), float(y1), float(max(min(x2, right), x1 + 1)), float(max(min(y2, bottom), y1 + 1)))
+    return ObjectPrompt(
+        box,
+        tuple(
+            Point(float(min(int(point.x), right)), float(min(int(point.y), bottom)), point.label)
+            for point in prompt.points
+        ),
+    )
+
+
+def mask_in_frame(mask: Mask, policy_wh: ImageSize) -> Mask:
+    """A mask at the size of the policy's picture: bool (height, width), not empty unless the mask is."""
+    covered = cv2.resize(mask.astype(np.uint8) * 255, policy_wh, interpolation=cv2.INTER_AREA)
+    resized: Mask = covered > 127
+    # Thinner than half a pixel of the frame: any pixel it touches is foreground.
+    return resized if resized.any() else covered > 0

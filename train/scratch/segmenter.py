@@ -1,0 +1,207 @@
+"""Train a small SAM2 (Ravi et al., 2024, arXiv 2408.00714) from scratch on image-mask pairs.
+
+Each picture is encoded once per step and decoded with several simulated prompts, then with corrective clicks on what
+came out wrong, as Segment Anything was trained (Kirillov et al., 2023, arXiv 2304.02643, appendix A). Prompts enter
+the model where SAM2's own image predictor lets them in, so that the exported folder behaves alike behind
+`Sam2Segmenter`.
+
+All chance of a step comes from the seed and the step's number: a resumed run goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from hydra.utils import instantiate
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import avg_pool2d, interpolate
+
+from segr1_app.domain import Mask, ObjectPrompt, Point
+from segr1_app.models.loading import resolve_device
+from segr1_app.models.segmenter import Sam2Segmenter
+from train.data.augment import augment
+from train.data.pairs import PackedPairs
+from train.data.prefetch import drawn_ahead
+from train.data.prompting import corrective_click, oracle_prompt, simulate_prompt, target_of
+from train.scratch.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
+from train.scratch.segmenter_model import (
+    LOSS_STRIDE,
+    ModelShape,
+    Sam2,
+    decode,
+    encode,
+    export,
+    mask_loss,
+    model_config,
+    to_input,
+)
+
+WARM_UP = 0.03
+CLOSE_VIEWS = 0.5
+"""How often it is shown what the app shows it (`segr1_app.models.zoom`); else any view, as GRPO shows it whole
+pictures."""
+MASK_INPUT_SHARE = 0.25
+"""How often a corrective click comes with the logits it corrects, which the app's own clicks do not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterConfig(TrainingConfig):
+    """What a segmenter's training depends on.
+
+    Attributes:
+        batch: pictures per step.
+        prompts: prompts per picture.
+        clicks: most corrective clicks per prompt.
+        shape: how large the model is.
+    """
+
+    budget: Budget = field(default_factory=lambda: Budget(100))
+    rates: Rates = field(default_factory=lambda: Rates(peak=2e-3, weight_decay=0.05, average=0.998))
+    batch: int = 8
+    prompts: int = 2
+    clicks: int = 5
+    shape: ModelShape = field(default_factory=ModelShape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Augmented pictures, and the same number of prompts for each, one picture's after the other's.
+
+    Attributes:
+        pictures: uint8 (B, S, S, 3).
+        prompts: P, in the frame of the pictures.
+        truth: float (P, 1, S/2, S/2), the share of foreground in each cell, one per prompt.
+    """
+
+    pictures: npt.NDArray[np.uint8]
+    prompts: tuple[ObjectPrompt, ...]
+    truth: Tensor
+
+
+def draw_batch(pairs: PackedPairs, chances: npt.NDArray[np.float64], config: SegmenterConfig, step: int) -> Batch:
+    """The batch of a step: pairs drawn with the given chances, augmented and prompted."""
+    rng = np.random.default_rng((config.seed, step))
+    drawn = rng.choice(len(pairs), config.batch, p=chances)
+    views = [augment(pairs.images[i], pairs.masks[i], rng, CLOSE_VIEWS) for i in drawn]
+    targets = [target_of(mask, rng) for _, mask in views for _ in range(config.prompts)]
+    return Batch(
+        pictures=np.stack([pixels for pixels, _ in views]),
+        prompts=tuple(simulate_prompt(mask, rng) for mask in targets),
+        truth=avg_pool2d(torch.from_numpy(np.stack(targets)[:, None].astype(np.float32)), LOSS_STRIDE),
+    )
+
+
+def batch_loss(model: Sam2, batch: Batch, clicks: int, *, feed_masks: bool) -> Tensor:
+    """The mean loss over a batch's prompts and over the corrective clicks that follow them."""
+    device = model.device
+    prompts, low_res, losses = list(batch.prompts), None, []
+    truth, wanted = batch.truth.to(device), (batch.truth > 0.5).numpy()
+    with _precision(device):
+        features = encode(model, to_input(batch.pictures, device)).repeated(len(prompts) // len(batch.pictures))
+    for remaining in range(clicks, -1, -1):
+        with _precision(device):
+            logits, quality = decode(model, features, prompts, low_res)
+        loss, fine = mask_loss(logits, quality, truth)
+        losses.append(loss)
+        if remaining:
+            found = (fine.detach() > 0).cpu().numpy()
+            clicked = partial(add_click, stride=LOSS_STRIDE)
+            prompts = list(_threads().map(clicked, prompts, found[:, 0], wanted[:, 0]))
+            low_res = logits[:, :1].detach().clamp(-32, 32) if feed_masks else None
+    return torch.stack(losses).mean()
+
+
+@contextmanager
+def _precision(device: torch.device) -> Iterator[None]:
+    """Reduced precision, on a CPU with plain attention: there, the fused kernel's gradient takes half of a step."""
+    backends = [SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    with reduced_precision(device), sdpa_kernel(backends):
+        yield
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """What looks for the largest errors: OpenCV does so in parallel, and a GPU waits for it."""
+    return ThreadPoolExecutor()
+
+
+def add_click(prompt: ObjectPrompt, found: Mask, wanted: Mask, stride: int) -> ObjectPrompt:
+    """The prompt with a click on what is wrong; the masks are ``stride`` times as coarse as the prompt's frame."""
+    click = corrective_click(found, wanted)
+    if click is None:
+        return prompt
+    return ObjectPrompt(prompt.box, (*prompt.points, Point(click.x * stride, click.y * stride, click.label)))
+
+
+@torch.no_grad()
+def validate(model: Sam2, pairs: PackedPairs, indices: Sequence[int], clicks: int = 3) -> dict[str, float]:
+    """Mean IoU at the input's size from an exact box and its deepest point, then after each of some clicks."""
+    scores = np.zeros((len(indices), clicks + 1))
+    for row, i in enumerate(indices):
+        wanted = pairs.masks[i] > 127
+        features, prompt = encode(model, to_input(pairs.images[i : i + 1], model.device)), oracle_prompt(wanted)
+        for click in range(clicks + 1):
+            logits, _ = decode(model, features, [prompt])
+            upsampled = interpolate(logits[:, :1], wanted.shape, mode="bilinear", align_corners=False)
+            found = (upsampled > 0)[0, 0].cpu().numpy()
+            scores[row, click] = (found & wanted).sum() / (found | wanted).sum()
+            prompt = add_click(prompt, found, wanted, 1)
+    camouflaged = np.array([pairs.datasets[i].startswith("camo") for i in indices])
+    named = {"camouflaged": scores[camouflaged], "salient": scores[~camouflaged]}
+    return {
+        f"{name}_iou_{click}_clicks": round(float(part[:, click].mean()), 4)
+        for name, part in named.items()
+        if len(part)
+        for click in range(clicks + 1)
+    }
+
+
+def train_segmenter(config: SegmenterConfig, *, resume: bool = False) -> Path:
+    """Train, and return the folder of the exported segmenter.
+
+    Raises:
+        DatasetError: as `load_data`.
+        ModelError: when the model to start from cannot be loaded.
+        SettingsError: when asked to resume and there is no checkpoint, or to start from a model of another shape.
+    """
+    data = load_data(config, config.shape.image_size)
+    device = resolve_device(config.device)
+    torch.manual_seed(config.seed)
+    built = model_config(config.shape)
+    model: Sam2 = instantiate(built.model)
+    if config.start:
+        take_over(model, Sam2Segmenter.load(config.start, device="cpu").model, config.start)
+    run = TrainingRun(
+        model.to(device),
+        config.budget,
+        config.rates,
+        lambda name: "blocks." in name or "transformer." in name,
+    )
+    if resume:
+        run.load(config.out, device)
+
+    batches = drawn_ahead(partial(draw_batch, data.pairs, data.chances, config), run.step, config.workers)
+
+    def loss() -> tuple[Tensor, float]:
+        rng = np.random.default_rng((config.seed, run.step, 1))
+        # From no click to all of them: the first answer matters as much as the corrections.
+        clicks = int(rng.integers(0, config.clicks + 1))
+        warm = min(1.0, run.progress / WARM_UP + 1e-3)
+        return batch_loss(run.model, next(batches), clicks, feed_masks=rng.random() < MASK_INPUT_SHARE), warm
+
+    def scores() -> dict[str, float]:
+        averaged = run.averaged.module
+        export(averaged.state_dict(), built, config.export)
+        return validate(averaged, data.pairs, data.held_out)
+
+    run.fit(config, loss, scores)
+    return config.export
