@@ -25,7 +25,7 @@ from segr1_app.geometry import assign_points
 MAX_INSTRUCTION = 1000
 """Longest instruction in characters."""
 MAX_BOXES, MAX_POINTS, MAX_TAGS, MAX_PROBLEMS = 256, 4096, 1024, 20
-"""Most boxes, points and tags that are read of one completion, and most problems that are told."""
+"""Limits: boxes, points and tags read from one completion, and problems listed."""
 
 
 class Grammar(Enum):
@@ -123,6 +123,27 @@ def can_be_reasoning(text: str) -> bool:
     return bool(text.strip()) and _TAG.search(text) is None
 
 
+def is_expressible(objects: Sequence[ObjectPrompt], frame: ImageSize) -> bool:
+    """Whether a well-formed completion of the full grammar can express these prompts.
+
+    There must be at least one object, each needs a box, boxes and points must lie inside the frame, and there may be no
+    more of either than a completion can hold.
+
+    Args:
+        objects: the mask prompts, in the frame's pixels.
+        frame: (width, height) of the frame.
+    """
+    width, height = frame
+    boxes = [prompt.box for prompt in objects if prompt.box is not None]
+    points = [point for prompt in objects for point in prompt.points]
+    return (
+        0 < len(boxes) == len(objects) <= MAX_BOXES
+        and len(points) <= MAX_POINTS
+        and all(min(box.x1, box.y1) >= 0 and box.x2 <= width and box.y2 <= height for box in boxes)
+        and not any(point_outside(point.x, point.y, frame) for point in points)
+    )
+
+
 def answer_start(completion: str) -> int:
     """Where the answer begins in a completion: behind the reasoning and its closing tag; 0 without one."""
     head, tag, _ = completion.partition("</think>")
@@ -174,12 +195,12 @@ def parse_completion(
     reader = _Reader(ImageSize(*image_size), grammar)
     reader.read(text)
     return ParsedCompletion(
-        reader.reasoning, reader.objects, told_problems(reader.problems), well_formed=not reader.problems
+        reader.reasoning, reader.objects, limit_problems(reader.problems), well_formed=not reader.problems
     )
 
 
-def told_problems(problems: Iterable[str]) -> tuple[str, ...]:
-    """As many problems as are told, and how many more there are."""
+def limit_problems(problems: Iterable[str]) -> tuple[str, ...]:
+    """The first `MAX_PROBLEMS` problems, and how many more there are."""
     every = tuple(problems)
     left_out = len(every) - MAX_PROBLEMS
     return (*every[:MAX_PROBLEMS], f"and {left_out} more problems") if left_out > 0 else every
@@ -218,7 +239,7 @@ def point_outside(x: float, y: float, frame: ImageSize) -> str | None:
 
 @dataclass(slots=True)
 class _Reader:
-    """One reading of a completion; ``problems`` are keys, so that each is told once."""
+    """One reading of a completion; ``problems`` are keys, so that each is listed once."""
 
     frame: ImageSize
     grammar: Grammar
@@ -366,8 +387,8 @@ def _numbers(values: Sequence[float | None]) -> tuple[float, ...] | None:
 
 
 def _spell(value: float) -> str:
-    """The shortest spelling without an exponent that reads back as the same float."""
-    return np.format_float_positional(value, trim="-")
+    """The shortest spelling without an exponent that reads back as the same float; a negative zero loses its sign."""
+    return np.format_float_positional(value + 0.0, trim="-")
 
 
 def quote(text: str, limit: int = 40) -> str:

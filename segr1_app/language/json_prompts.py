@@ -23,9 +23,9 @@ from segr1_app.language.codec import (
     Grammar,
     ParsedCompletion,
     box_inside,
+    limit_problems,
     point_outside,
     quote,
-    told_problems,
 )
 
 MAX_LABEL = 200
@@ -52,13 +52,13 @@ def parse_json_prompts(text: str, frame: ImageSize, grammar: Grammar) -> ParsedC
     reader = _Reader(frame, grammar)
     reader.read(text)
     return ParsedCompletion(
-        reader.reasoning, tuple(reader.objects), told_problems(reader.problems), well_formed=not reader.problems
+        reader.reasoning, tuple(reader.objects), limit_problems(reader.problems), well_formed=not reader.problems
     )
 
 
 @dataclass(slots=True)
 class _Reader:
-    """One reading of a completion; ``problems`` are keys, so that each is told once."""
+    """One reading of a completion; ``problems`` are keys, so that each is listed once."""
 
     frame: ImageSize
     grammar: Grammar

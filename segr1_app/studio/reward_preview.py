@@ -7,7 +7,7 @@ from typing import Any
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt
 from segr1_app.geometry import compose_layers, resize_nearest, union_masks
-from segr1_app.language.codec import format_completion, parse_completion
+from segr1_app.language.codec import is_expressible
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.studio.edits import EditedObject
 from segr1_app.studio.sessions import CanvasSession
@@ -38,7 +38,7 @@ def live_reward(session: CanvasSession, objects: Sequence[EditedObject], masks: 
     size = ImageSize(width, height)
     segmented = union_masks([found.mask for found in masks], size)
     prompts = [edited.prompt for edited in objects if not edited.blank]
-    answer = Answer(sayable(prompts, session.picture.size), segmented)
+    answer = Answer(is_expressible(prompts, session.picture.size), segmented)
     prediction = session.prediction
     if session.truth is not None:
         return _terms(answer, resize_nearest(session.truth, size), TRUTH)
@@ -61,15 +61,6 @@ def live_reward(session: CanvasSession, objects: Sequence[EditedObject], masks: 
 def same_prompts(these: Sequence[ObjectPrompt], those: Sequence[ObjectPrompt]) -> bool:
     """Whether the segmenter is asked the same, whatever the objects are called."""
     return _shapes(these) == _shapes(those)
-
-
-def sayable(objects: Sequence[ObjectPrompt], image_wh: ImageSize) -> bool:
-    """Whether the policy's grammar can say these prompts: there must be an object, and each needs a box."""
-    try:
-        completion = format_completion("-", objects)
-    except ValueError:
-        return False
-    return parse_completion(completion, image_wh).well_formed
 
 
 def _terms(answer: Answer, target: Mask | None, text: str) -> dict[str, Any]:

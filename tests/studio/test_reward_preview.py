@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction
 from segr1_app.geometry import resize_nearest
@@ -11,7 +10,7 @@ from segr1_app.images import picture_from_array
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.studio import reward_preview as scoring
 from segr1_app.studio.edits import EditedObject, Stroke
-from segr1_app.studio.reward_preview import live_reward, sayable
+from segr1_app.studio.reward_preview import live_reward
 from segr1_app.studio.sessions import CanvasSession
 
 SIZE = ImageSize(40, 30)
@@ -85,20 +84,6 @@ def test_where_there_is_no_target_it_says_so() -> None:
     assert alone["text"] == empty["text"] == scoring.NOTHING
     for reward in (untouched, named, alone, empty):
         assert [reward[term] for term in ("format", "iou", "s_measure", "total")] == [None] * 4
-
-
-@pytest.mark.parametrize(
-    ("objects", "sayable_"),
-    [
-        ([PROMPT], True),
-        ([PROMPT, ObjectPrompt(Box(1, 1, 5, 5))], True),
-        ([ObjectPrompt(Box(1, 1, 5, 5))], True),
-        ([ObjectPrompt(None, (Point(3, 3, 1),))], False),
-        ([], False),
-    ],
-)
-def test_prompts_are_well_formed_where_the_policy_could_say_them(objects: list[ObjectPrompt], sayable_: bool) -> None:
-    assert sayable(objects, SIZE) is sayable_
 
 
 def test_a_sample_looks_under_the_centre_of_each_pixel() -> None:
