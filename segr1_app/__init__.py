@@ -1,3 +1,62 @@
-"""Seg-R1 as an annotation and demo app: an image and an instruction become a mask, by way of text."""
+"""Seg-R1: a picture and an instruction become mask prompts, written as text, and the prompts become a mask.
 
-__version__ = "0.1.0"
+The names in ``__all__`` are the public Python API; ``docs/api.md`` shows each with an example. They are imported when
+they are first used, so that ``import segr1_app`` itself loads neither torch nor any model library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from segr1_app.images import Picture, load_mask, load_picture
+    from segr1_app.language.codec import format_completion, parse_completion
+    from segr1_app.metrics import iou, s_measure
+    from segr1_app.models.pipeline import Pipeline, load_pipeline
+    from segr1_app.rewards import score
+    from segr1_app.store import AnnotationStore
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "AnnotationStore",
+    "Picture",
+    "Pipeline",
+    "format_completion",
+    "iou",
+    "load_mask",
+    "load_picture",
+    "load_pipeline",
+    "parse_completion",
+    "s_measure",
+    "score",
+]
+
+_MODULES: Final = {
+    "AnnotationStore": "store",
+    "Picture": "images",
+    "Pipeline": "models.pipeline",
+    "format_completion": "language.codec",
+    "iou": "metrics",
+    "load_mask": "images",
+    "load_picture": "images",
+    "load_pipeline": "models.pipeline",
+    "parse_completion": "language.codec",
+    "s_measure": "metrics",
+    "score": "rewards",
+}
+"""Where each public name is defined, relative to this package."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -80,8 +81,8 @@ class Picture:
         return ImageSize(width, height)
 
 
-def load_picture(source: Path | bytes) -> Picture:
-    """Read a picture from a file or from a file's content.
+def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
+    """Read a picture from a file, named by its path, or from a file's content, as bytes.
 
     EXIF rotation is applied; grey, palette, 16-bit, CMYK and alpha become RGB (transparent parts turn white); of an
     animation the first frame is taken.
@@ -90,7 +91,8 @@ def load_picture(source: Path | bytes) -> Picture:
         PictureError: when it is missing, a folder, not to be read by this user, of no format that is taken, damaged,
             truncated, hostile, larger than 64 megapixels, or of numbers that are not finite.
     """
-    with _opened(source, f"'{source.name}'" if isinstance(source, Path) else "The picture") as image:
+    file = source if isinstance(source, bytes) else Path(source)
+    with _opened(file, f"'{file.name}'" if isinstance(file, Path) else "The picture") as image:
         return picture_from_pil(image)
 
 
@@ -127,7 +129,7 @@ def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
     return Picture(own, digest.hexdigest())
 
 
-def load_mask(source: Path | bytes) -> Mask:
+def load_mask(source: str | os.PathLike[str] | bytes) -> Mask:
     """A mask file, or a file's content, as bool (height, width).
 
     Foreground is what exceeds half of the file's own brightest value. So a mask of 0 and 1 reads as one of 0 and 255,
@@ -136,8 +138,9 @@ def load_mask(source: Path | bytes) -> Mask:
     Raises:
         DatasetError: when the file cannot be read as an image for any of the reasons of `load_picture`.
     """
+    file = source if isinstance(source, bytes) else Path(source)
     try:
-        with _opened(source, f"The mask '{source}'" if isinstance(source, Path) else "The mask") as image:
+        with _opened(file, f"The mask '{file}'" if isinstance(file, Path) else "The mask") as image:
             # A palette's indices are the labels; any other colour mode is a grey picture in disguise.
             labels = image.mode in {"1", "L", "P"} or _is_deep(image)
             values = _finite(image if labels else image.convert("L"))

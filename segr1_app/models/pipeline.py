@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from segr1_app.models.embeddings import Embedding
 from segr1_app.models.policy import Policy, VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
 from segr1_app.models.selection import choose_models
-from segr1_app.settings.config import Settings
+from segr1_app.settings.config import AUTO, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,46 @@ def load_models(settings: Settings) -> tuple[VlmPolicy, Sam2Segmenter]:
         dialect=settings.dialect,
     )
     return policy, Sam2Segmenter.load(settings.segmenter, device=settings.device)
+
+
+def load_pipeline(
+    policy: str | os.PathLike[str] = AUTO,
+    segmenter: str | os.PathLike[str] = AUTO,
+    *,
+    models: str = AUTO,
+    device: str = AUTO,
+    dtype: str = AUTO,
+    attention: str = AUTO,
+    dialect: str = AUTO,
+) -> Pipeline:
+    """Load a policy and a segmenter. Without arguments: the full pair where it can run at once, else the embedded one.
+
+    The arguments mean what the command-line options of the same names mean; no environment variable is read.
+
+    Args:
+        policy: a model folder or a hub id; "auto" for that of ``models``.
+        segmenter: a model folder or a hub id; "auto" for that of ``models``.
+        models: "auto", "embedded" or "full": the pair that fills what is "auto" above.
+        device: a torch device such as "cpu" or "cuda:1"; "auto" for the first GPU, else the CPU.
+        dtype: the policy's number format: "auto", "float32", "bfloat16" or "float16".
+        attention: the policy's attention kernel: "auto", "sdpa", "flash_attention_2" or "eager".
+        dialect: how the policy is asked and read; "auto" for what its configuration says.
+
+    Raises:
+        SettingsError: when an argument is none of the values above.
+        ModelError: when a model cannot be loaded.
+    """
+    settings = Settings(
+        models=models,
+        policy=os.fspath(policy),
+        segmenter=os.fspath(segmenter),
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        dialect=dialect,
+    )
+    settings.check()
+    return working_together(*load_models(settings))
 
 
 def working_together(policy: VlmPolicy, segmenter: Sam2Segmenter) -> Pipeline:

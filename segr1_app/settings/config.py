@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -96,11 +97,22 @@ class Settings:
         if "policy" in given and given["policy"] is None:
             given["policy"] = ("home" in given and promoted_policy(given["home"])) or AUTO
         settings = cls(**given)
-        if not 1 <= settings.port <= 65535:
-            raise SettingsError(f"--port {settings.port} is not a port; choose a number from 1 to 65535.")
-        if settings.sync_seconds <= 0:
-            raise SettingsError(f"--sync-seconds {settings.sync_seconds} is no time to wait; choose 1 or more.")
-        if settings.admin and settings.auth is not None:
+        settings.check()
+        if settings.home.exists() and not settings.home.is_dir():
+            raise SettingsError(f"--home {settings.home} is a file; name a folder (it is made when missing).")
+        return settings
+
+    def check(self) -> None:
+        """Check every value that needs no look at the disk.
+
+        Raises:
+            SettingsError: naming the option and what it may be.
+        """
+        if not 1 <= self.port <= 65535:
+            raise SettingsError(f"--port {self.port} is not a port; choose a number from 1 to 65535.")
+        if not 0 < self.sync_seconds < math.inf:
+            raise SettingsError(f"--sync-seconds {self.sync_seconds} must be a number greater than 0.")
+        if self.admin and self.auth is not None:
             raise SettingsError("--admin lets everybody do everything, --auth asks who they are: give one of them.")
         for name, known in (
             ("models", MODELS),
@@ -111,11 +123,8 @@ class Settings:
             ("log", LOGS),
         ):
             # argparse checks what is given as an argument, but not what comes from the environment.
-            if getattr(settings, name) not in known:
-                raise SettingsError(f"--{name} {getattr(settings, name)} is none of {', '.join(known)}.")
-        if settings.home.exists() and not settings.home.is_dir():
-            raise SettingsError(f"--home {settings.home} is a file; name a folder (it is made when missing).")
-        return settings
+            if getattr(self, name) not in known:
+                raise SettingsError(f"--{name} {getattr(self, name)} is none of {', '.join(known)}.")
 
 
 def add_home_argument(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:

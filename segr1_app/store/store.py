@@ -6,6 +6,7 @@ and what happens within is in the modules beside it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -68,8 +69,9 @@ class AnnotationStore:
         self._clock = clock
 
     @classmethod
-    def open(cls, home: Path, *, clock: Callable[[], float] = time.time) -> Self:
+    def open(cls, home: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> Self:
         """The store in the data folder ``home``, made when there is none."""
+        home = Path(home)
         with translate_errors():
             home.mkdir(parents=True, exist_ok=True)
         return cls(connect(home / DATABASE_NAME), home / PICTURES_NAME, clock=clock)
