@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StoreError: when the copy cannot be made.
     """
-    with AnnotationStore.open(Settings.from_arguments(arguments).home) as store:
+    with AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store:
         store.backup(arguments.target)
     print(f"The annotations are copied to {arguments.target}")  # noqa: T201
     return 0

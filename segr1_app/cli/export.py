@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    with AnnotationStore.open(Settings.from_arguments(arguments).home) as store:
+    with AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store:
         report = FORMATS[arguments.format](store, arguments.out)
     print(f"{report.written} tasks are in {arguments.out}")  # noqa: T201
     for warning in report.warnings:

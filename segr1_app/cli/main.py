@@ -20,10 +20,15 @@ from segr1_app.cli import (
     verify,
 )
 from segr1_app.domain import SegR1Error
+from segr1_app.files.ending import ending_quietly, terminable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 1 when something went wrong, 2 when it was called wrongly."""
+    return ending_quietly(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m segr1_app", description="Seg-R1 without the page. The page itself is started by app.py."
     )
@@ -44,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_command(commands)
     given = parser.parse_args(arguments)
     try:
-        status: int = given.run(given)
+        with terminable():
+            status: int = given.run(given)
     except SegR1Error as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

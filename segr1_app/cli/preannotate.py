@@ -64,7 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         SegR1Error: when models or store cannot be used.
     """
-    settings = choose_models(Settings.from_arguments(arguments)).settings
+    given = Settings.from_arguments(arguments)
+    # Before models are chosen and loaded: a mistyped --home is told at once.
+    AnnotationStore.open_existing(given.home).close()
+    settings = choose_models(given).settings
     if arguments.samples < 0 or arguments.samples == 1:
         raise SettingsError("--samples takes 2 or more: one completion cannot disagree with itself.")
     if arguments.batch is not None and arguments.batch < 1:
@@ -83,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.device == "auto" and share.num_processes > 1:
         settings = replace(settings, device=str(share.device))
     checkpoint = checkpoint_hash(settings.policy)
-    with AnnotationStore.open(settings.home) as store:
+    with AnnotationStore.open_existing(settings.home) as store:
         waiting = [
             task
             for task in store.tasks(open_only=True)

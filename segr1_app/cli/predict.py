@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from segr1_app.domain import PictureError, SettingsError
+from segr1_app.files.folders import walk
 from segr1_app.images import IMAGE_SUFFIXES, load_picture
 from segr1_app.language.codec import PRESETS, check_instruction
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
@@ -47,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.from_arguments(arguments)
     # Before the models are loaded, which takes longer than a typing error deserves.
     check_instruction(arguments.instruction)
-    stems = _output_stems(find_pictures(arguments.paths))
+    found = find_pictures(arguments.paths)
+    stems = _output_stems(found.files)
     out: Path = arguments.out or settings.home / "predictions"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -59,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     many = len(stems) > 1 or any(path.is_dir() for path in arguments.paths)
     pipeline = working_together(*load_models(settings))
     failures = predict_all(pipeline, stems, arguments.instruction, out, progress_bar=many)
+    for note in found.notes:
+        print(f"Note: {note}", file=sys.stderr)  # noqa: T201
     done = len(stems) - len(failures)
     print(f"{done} of {len(stems)} pictures done, in {out}")  # noqa: T201
     for failure in failures:
@@ -100,18 +105,36 @@ def predict_all(
     return failures
 
 
-def find_pictures(paths: Iterable[Path]) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The pictures to predict on, and a sentence for each thing that was left out."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def find_pictures(paths: Iterable[Path]) -> Found:
     """The files among ``paths`` and those with a picture's ending directly in its folders, sorted, each once.
+
+    What counts in a folder is said by `segr1_app.files.folders`; besides, results of an earlier prediction are left
+    out. A file that is named itself is always taken.
 
     Raises:
         SettingsError: when a path does not exist or cannot be looked into, or there is no picture in any of them.
     """
     found: list[Path] = []
+    notes: list[str] = []
     for path in paths:
         try:
             if path.is_dir():
-                found += sorted(entry for entry in path.iterdir() if _is_picture(entry))
-            elif path.exists():
+                walked = walk(path, deep=False)
+                pictures = [entry for entry in walked.files if entry.suffix.lower() in IMAGE_SUFFIXES]
+                own = {entry for entry in pictures if _is_result(entry)}
+                found += [entry for entry in pictures if entry not in own]
+                notes += walked.notes
+                if own:
+                    notes.append(f"{len(own)} masks and overlays of an earlier prediction in '{path}' were left out.")
+            elif path.exists() or path.is_symlink():
                 found.append(path)
             else:
                 raise SettingsError(f"There is no file or folder '{path}'.")
@@ -119,13 +142,18 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
             raise SettingsError(f"'{path}' cannot be looked into ({error.strerror}).") from error
     if not found:
         endings = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise SettingsError(f"There are no pictures to predict on: none of the folders holds {endings}.")
-    return list(dict.fromkeys(found))
+        told = "".join(f" {note}" for note in notes)
+        raise SettingsError(f"There are no pictures to predict on: none of the folders holds {endings}.{told}")
+    return Found(tuple(dict.fromkeys(found)), tuple(notes))
 
 
-def _is_picture(entry: Path) -> bool:
-    """Whether something in a folder is a picture by its name; a link that leads nowhere is one that cannot be read."""
-    return entry.suffix.lower() in IMAGE_SUFFIXES and not entry.is_dir()
+def _is_result(entry: Path) -> bool:
+    """Whether a file is a mask or an overlay that `save_prediction` wrote: its record lies beside it."""
+    for kind in ("mask", "overlay"):
+        stem, ending, rest = entry.name.rpartition(f".{kind}.png")
+        if ending and not rest:
+            return entry.with_name(f"{stem}.prediction.json").is_file()
+    return False
 
 
 def _output_stems(paths: Iterable[Path]) -> dict[Path, str]:

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StoreError: when the store cannot be read.
     """
-    with AnnotationStore.open(Settings.from_arguments(arguments).home) as store:
+    with AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store:
         found, agreement = store.statistics(), store.agreement()
     groups = {
         "total": {"": found.total},

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         StoreError: when the store cannot be read at all.
     """
     settings = Settings.from_arguments(arguments)
-    with AnnotationStore.open(settings.home) as store:
+    with AnnotationStore.open_existing(settings.home) as store:
         problems = 0
         for problem in store.verify():
             print(problem)  # noqa: T201

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from segr1_app.domain import SegR1Error
+from segr1_app.files.ending import ending_quietly
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,12 @@ def log_as(form: str) -> None:
 def report_errors(command: Callable[[argparse.Namespace], int], given: argparse.Namespace) -> int:
     """Run a command; an error of this project's becomes one line and the status 1."""
     logging.basicConfig(format="%(message)s")
-    try:
-        return command(given)
-    except SegR1Error as error:
-        logger.error("%s", error)
-        return 1
+
+    def run() -> int:
+        try:
+            return command(given)
+        except SegR1Error as error:
+            logger.error("%s", error)
+            return 1
+
+    return ending_quietly(run)

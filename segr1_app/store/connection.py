@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -93,7 +94,7 @@ class Connection:
                     self._db.conn.backup(copy)
                 return
             # A connection of its own: copying a large database must not hold up this one.
-            with closing(sqlite3.connect(name, timeout=BUSY_SECONDS)) as source:
+            with closing(connect_existing(Path(name)).conn) as source:
                 source.backup(copy)
 
     def close(self) -> None:
@@ -116,6 +117,29 @@ def connect(file: Path) -> Database:
         except sqlite3.Error:
             connection.close()
             raise
+
+
+def connect_existing(file: Path) -> Database:
+    """Connect to a database file that is there; only to read it where it may not be written to.
+
+    Raises:
+        StoreReadOnlyError: when reading it takes writing to it first: its last writer did not close it.
+        StoreError: when it is no database.
+    """
+    if os.access(file, os.W_OK) and os.access(file.parent, os.W_OK):
+        return connect(file)
+    log, index = (file.with_name(f"{file.name}-{kind}") for kind in ("wal", "shm"))
+    with translate_errors():
+        unmerged = log.exists() and log.stat().st_size > 0
+        if unmerged and not index.exists():
+            raise StoreReadOnlyError(
+                f"'{file.parent}' may not be written to, and its last changes are not merged into {file.name} yet: "
+                "make the folder writable and open it once, or copy it to a place that is."
+            )
+        # Without side files SQLite would have to make them. Nobody can write here, so it need not watch for writers.
+        # The address quotes what a folder's name may hold: #, ? and %.
+        address = f"{file.resolve().as_uri()}?{'mode=ro' if unmerged else 'immutable=1'}"
+        return Database(sqlite3.connect(address, uri=True, check_same_thread=False, timeout=BUSY_SECONDS))
 
 
 _FULL = "There is no room left on the disk: free some disk space and try again; what was saved is safe."

@@ -18,7 +18,7 @@ from segr1_app.domain import Mask, Prediction, StoreError
 from segr1_app.images import Picture
 from segr1_app.store import queue, records, reports, reviews, revisions, tasks, verification
 from segr1_app.store.backup import back_up
-from segr1_app.store.connection import Connection, connect, translate_errors
+from segr1_app.store.connection import Connection, connect, connect_existing, translate_errors
 from segr1_app.store.feedback import feedback_page
 from segr1_app.store.journal import Journal
 from segr1_app.store.pictures import PictureFolder
@@ -75,6 +75,22 @@ class AnnotationStore:
         with translate_errors():
             home.mkdir(parents=True, exist_ok=True)
         return cls(connect(home / DATABASE_NAME), home / PICTURES_NAME, clock=clock)
+
+    @classmethod
+    def open_existing(cls, home: Path, *, clock: Callable[[], float] = time.time) -> Self:
+        """The store in the data folder ``home``, to be read or written, or read only where it may not be written to.
+
+        Raises:
+            StoreError: when there is no store; none is made of a mistyped name.
+        """
+        database = home / DATABASE_NAME
+        with translate_errors():
+            if not database.is_file():
+                raise StoreError(
+                    f"There are no annotations in '{home}': it {_lacking(home)}. Give the data folder with --home, or "
+                    "make one with 'python -m segr1_app import'."
+                )
+        return cls(connect_existing(database), home / PICTURES_NAME, clock=clock)
 
     def close(self) -> None:
         """Close the database; the store must not be used afterwards."""
@@ -468,6 +484,10 @@ class AnnotationStore:
         `open` takes the copy as it is. A folder that holds an older backup is brought up to date.
         """
         back_up(self._connection, self._pictures, target / DATABASE_NAME, PictureFolder(target / PICTURES_NAME))
+
+
+def _lacking(home: Path) -> str:
+    return f"holds no {DATABASE_NAME}" if home.is_dir() else "is a file" if home.exists() else "does not exist"
 
 
 def _name(annotator: str) -> str:

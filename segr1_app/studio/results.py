@@ -64,10 +64,11 @@ def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem
         "overlay": folder / f"{prefix}overlay.png",
         "record": folder / f"{prefix}prediction.json",
     }
+    record = json.dumps(prediction_record(prediction), indent=2, ensure_ascii=False)
+    # The record comes first: by it the other two are known as results, also when only one of them was written.
+    files["record"].write_text(record + "\n", encoding="utf-8")
     _write_png(files["mask"], prediction.mask.astype(np.uint8) * 255)
     _write_png(files["overlay"], draw_overlay(picture.pixels, prediction.objects, prediction.masks))
-    record = json.dumps(prediction_record(prediction), indent=2, ensure_ascii=False)
-    files["record"].write_text(record + "\n", encoding="utf-8")
     return files
 
 

@@ -80,7 +80,7 @@ def test_pictures_are_known_by_all_usual_endings(tmp_path: Path) -> None:
     for name in names | {"notes.txt"}:
         (tmp_path / name).touch()
     (tmp_path / "folder.jpg").mkdir()
-    assert {path.name for path in find_pictures([tmp_path])} == names
+    assert {path.name for path in find_pictures([tmp_path]).files} == names
 
 
 def test_results_that_cannot_be_written_are_named_and_the_others_are_there(

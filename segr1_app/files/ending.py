@@ -1,0 +1,62 @@
+"""How a command ends when the reader of its output has gone, or when it is asked to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import UnsupportedOperation
+from types import FrameType
+from typing import Final, NoReturn
+
+BROKEN_PIPE: Final = 128 + signal.SIGPIPE
+"""Exit status of a command whose output is read no further, as a shell reports it for ``cat big | head``."""
+TERMINATED: Final = 128 + signal.SIGTERM
+
+
+def ending_quietly(command: Callable[[], int]) -> int:
+    """Run a command; when what it prints is read no further (``| head``), it ends without a word.
+
+    Returns:
+        The command's own exit status, or `BROKEN_PIPE`.
+    """
+    try:
+        try:
+            return command()
+        finally:
+            # What is still buffered must fail here and not when Python ends.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return BROKEN_PIPE
+
+
+def _discard_output() -> None:
+    """Send what is left of both streams to nowhere: Python flushes them once more when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        # A stream that a test put in its place has no file behind it.
+        with suppress(UnsupportedOperation):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end the command as an exception does, so that its temporary files are removed."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    # Only the main thread may set a handler, and one that somebody else set (a launcher) stays.
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
