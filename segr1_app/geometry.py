@@ -191,6 +191,33 @@ def compose_layers(segmented: Mask, painted: Mask | None, erased: Mask | None) -
     return final
 
 
+def clean_mask(mask: Mask, least: float, kept: Iterable[Point] = ()) -> Mask:
+    """A mask without specks and holes, as connected parts of foreground (8-connected) and background (4-connected).
+
+    Args:
+        mask: bool (height, width).
+        least: the smallest part that stays, as a share of the mask's area.
+        kept: points, in pixels of the mask, whose parts stay whatever their size: somebody clicked there.
+
+    Returns:
+        bool (height, width); the given mask itself where there is nothing to remove.
+    """
+    smallest = least * np.count_nonzero(mask)
+    for foreground in (True, False):
+        count, parts, stats, _ = cv2.connectedComponentsWithStats(
+            (mask == foreground).view(np.uint8), connectivity=8 if foreground else 4
+        )
+        small = stats[:, cv2.CC_STAT_AREA] < smallest
+        # Part 0 is everything of the other kind.
+        small[0] = False
+        for point in kept:
+            row, column = min(int(point.y), len(mask) - 1), min(int(point.x), mask.shape[1] - 1)
+            small[parts[row, column]] = False
+        if small[:count].any():
+            mask = mask ^ small[parts]
+    return mask
+
+
 def resize_nearest(mask: Mask, size: ImageSize) -> Mask:
     """A mask at another size: each pixel takes the one under its centre."""
     height, width = mask.shape

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
+from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 from segr1_app.geometry import (
     add_point,
     assign_points,
     check_rle,
+    clean_mask,
     decode_rle,
     deepest_point,
     encode_rle,
@@ -129,3 +130,29 @@ def test_the_deepest_point_minds_holes_and_the_border() -> None:
         assert deepest_point(view) == (31.5, 31.5), "wherever in memory the mask lies"
     with pytest.raises(ValueError, match="empty"):
         deepest_point(np.zeros((3, 3), dtype=bool))
+
+
+def _specked(side: int = 40) -> Mask:
+    mask = np.zeros((side, side), dtype=bool)
+    mask[5:25, 5:25] = True
+    mask[10, 10] = False
+    mask[30, 30] = True
+    return mask
+
+
+def test_specks_and_holes_go() -> None:
+    cleaned = clean_mask(_specked(), 0.01)
+    assert cleaned[10, 10]
+    assert not cleaned[30, 30]
+    assert cleaned.sum() == 400
+
+
+def test_what_somebody_clicked_stays() -> None:
+    kept = (Point(30.5, 30.5, 1), Point(10.5, 10.5, 0), Point(40, 40, 0))
+    assert np.array_equal(clean_mask(_specked(), 0.01, kept), _specked())
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_mask_without_specks_is_itself(value: bool) -> None:
+    mask = np.full((8, 8), value)
+    assert np.array_equal(clean_mask(mask, 0.5), mask)

@@ -23,6 +23,7 @@ from cachetools import LRUCache
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
+from segr1_app.geometry import clean_mask
 from segr1_app.images import Picture
 from segr1_app.models.embeddings import Embedding, EmbeddingFolder
 from segr1_app.models.loading import resolve_device
@@ -77,6 +78,7 @@ class Sam2Segmenter:
         model_id: the name shown to the user.
         zoom: as of `prompt_window`, for a model that sees little of a whole picture at once; None for one that does not
             need it.
+        clean: the share of a mask's area below which specks and holes are removed, as by `clean_mask`.
         cache_bytes: how much memory cached embeddings may take.
         embeddings: keeps them on disk, in half precision, when it is given.
     """
@@ -87,6 +89,7 @@ class Sam2Segmenter:
         model_id: str,
         *,
         zoom: float | None = None,
+        clean: float = 0.0,
         cache_bytes: int = CACHE_BYTES,
         embeddings: EmbeddingFolder | None = None,
     ) -> None:
@@ -97,7 +100,7 @@ class Sam2Segmenter:
         side = self.input_side
         # The predictor assumes 1024 px; the maps of any other size lie at strides 4, 8 and 16 all the same.
         self._predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]
-        self._model_id, self._zoom = model_id, zoom
+        self._model_id, self._zoom, self._clean = model_id, zoom, clean
         self._cache: LRUCache[tuple[str, Window | None], Embedding] = LRUCache(
             cache_bytes, getsizeof=lambda embedding: embedding.nbytes
         )
@@ -132,7 +135,7 @@ class Sam2Segmenter:
             raise ModelError(
                 f"{source} does not fit into the memory of {target}: use a smaller --segmenter."
             ) from error
-        return cls(found.model, found.name, zoom=found.zoom, embeddings=embeddings)
+        return cls(found.model, found.name, zoom=found.zoom, clean=found.clean, embeddings=embeddings)
 
     @property
     def model_id(self) -> str:
@@ -153,6 +156,11 @@ class Sam2Segmenter:
     def zoom(self) -> float | None:
         """How closely this model looks at what a prompt is about; None for not at all."""
         return self._zoom
+
+    @property
+    def clean(self) -> float:
+        """The share of a mask's area below which specks and holes are removed."""
+        return self._clean
 
     @property
     def mask_threshold(self) -> float:
@@ -303,7 +311,8 @@ class Sam2Segmenter:
             # The predictor's own masks are numbers, too: of megapixels, most of its time goes into making them.
             return_logits=True,
         )
-        return ObjectMask(logits[0] > self._predictor.mask_threshold, float(confidences[0]))
+        mask = logits[0] > self._predictor.mask_threshold
+        return ObjectMask(clean_mask(mask, self._clean, prompt.points) if self._clean else mask, float(confidences[0]))
 
     def _mask_input(self, start: Mask) -> npt.NDArray[np.float32]:
         """A mask as the logits, float32 (1, S/4, S/4), that an earlier answer of the model would have been."""

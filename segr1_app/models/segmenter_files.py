@@ -28,11 +28,13 @@ class SegmenterFiles(NamedTuple):
         model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode, on its device.
         name: to be shown.
         zoom: how closely the model is to look at what a prompt is about, as of `prompt_window`; None for not at all.
+        clean: parts and holes below this share of a mask's area are removed, as by `clean_mask`; 0 for none.
     """
 
     model: torch.nn.Module
     name: str
     zoom: float | None = None
+    clean: float = 0.0
 
 
 def load_segmenter_files(source: str | Path, device: torch.device) -> SegmenterFiles:
@@ -70,7 +72,8 @@ def _from_folder(folder: Path, device: torch.device) -> SegmenterFiles:
         raise ModelError(
             f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}"
         ) from error
-    return SegmenterFiles(model.to(device).eval(), name, float(config.zoom) if "zoom" in config else None)
+    zoom = float(config.zoom) if "zoom" in config else None
+    return SegmenterFiles(model.to(device).eval(), name, zoom, float(config.get("clean", 0.0)))
 
 
 def _from_hub(repo_id: str, device: torch.device) -> SegmenterFiles:

@@ -49,7 +49,9 @@ def test_a_picture_is_encoded_once_for_all_processes(segmenter: Sam2Segmenter, t
         ObjectPrompt(None, (Point(width / 2, height / 2, 1),)),
     ]
     # Nothing in memory, as in a process that just started.
-    forgetful = Sam2Segmenter(segmenter.model, "forgetful", cache_bytes=0, embeddings=EmbeddingFolder(tmp_path))
+    forgetful = Sam2Segmenter(
+        segmenter.model, "forgetful", clean=segmenter.clean, cache_bytes=0, embeddings=EmbeddingFolder(tmp_path)
+    )
     encoded: list[int] = []
     hook = segmenter.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
     try:

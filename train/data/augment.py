@@ -6,6 +6,7 @@ photographs of different shapes does anyway.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -55,6 +56,24 @@ def augment(
         matrix = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float64)
         warped = mask > 127
     return jitter_colours(_warp(pixels, matrix), rng), warped
+
+
+def close_up(
+    pixels: RgbPixels, objects: Sequence[Mask], index: int, rng: np.random.Generator
+) -> tuple[RgbPixels, list[Mask]]:
+    """What a segmenter that zooms is shown for a box around one of several objects, with what is seen of the others.
+
+    Args:
+        pixels: uint8 (S, S, 3) RGB.
+        objects: bool (S, S) each; the one of ``index`` is not empty.
+        index: the object that the box is about.
+        rng: the only source of chance.
+    """
+    matrix = _crop_to_square(_close_crop(objects[index].astype(np.uint8) * 255, rng), len(pixels), rng)
+    warped = [_warp(mask.astype(np.uint8) * 255, matrix) > 127 for mask in objects]
+    if warped[index].mean() < MIN_SHARE:
+        return pixels, list(objects)
+    return _warp(pixels, matrix), [mask for mask in warped if mask.mean() > MIN_SHARE]
 
 
 def jitter_colours(pixels: RgbPixels, rng: np.random.Generator) -> RgbPixels:

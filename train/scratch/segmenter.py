@@ -28,10 +28,10 @@ from torch.nn.functional import avg_pool2d, interpolate
 from segr1_app.domain import Mask, ObjectPrompt, Point
 from segr1_app.models.loading import resolve_device
 from segr1_app.models.segmenter import Sam2Segmenter
-from train.data.augment import augment
 from train.data.pairs import PackedPairs
 from train.data.prefetch import drawn_ahead
-from train.data.prompting import corrective_click, oracle_prompt, simulate_prompt, target_of
+from train.data.prompted_scenes import draw_view
+from train.data.prompting import corrective_click, oracle_prompt
 from train.scratch.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
 from train.scratch.segmenter_model import (
     LOSS_STRIDE,
@@ -49,6 +49,8 @@ WARM_UP = 0.03
 CLOSE_VIEWS = 0.5
 """How often it is shown what the app shows it (`segr1_app.models.zoom`); else any view, as GRPO shows it whole
 pictures."""
+MOST_BESIDE = 2
+"""Most pictures whose objects are pasted beside a picture's own."""
 MASK_INPUT_SHARE = 0.25
 """How often a corrective click comes with the logits it corrects, which the app's own clicks do not."""
 
@@ -67,7 +69,7 @@ class SegmenterConfig(TrainingConfig):
     budget: Budget = field(default_factory=lambda: Budget(100))
     rates: Rates = field(default_factory=lambda: Rates(peak=2e-3, weight_decay=0.05, average=0.998))
     batch: int = 8
-    prompts: int = 2
+    prompts: int = 3
     clicks: int = 5
     shape: ModelShape = field(default_factory=ModelShape)
 
@@ -91,11 +93,15 @@ def draw_batch(pairs: PackedPairs, chances: npt.NDArray[np.float64], config: Seg
     """The batch of a step: pairs drawn with the given chances, augmented and prompted."""
     rng = np.random.default_rng((config.seed, step))
     drawn = rng.choice(len(pairs), config.batch, p=chances)
-    views = [augment(pairs.images[i], pairs.masks[i], rng, CLOSE_VIEWS) for i in drawn]
-    targets = [target_of(mask, rng) for _, mask in views for _ in range(config.prompts)]
+    beside = rng.choice(len(pairs), (config.batch, MOST_BESIDE), p=chances)
+    views = [
+        draw_view(pairs, int(i), [int(other) for other in others], prompts=config.prompts, close=CLOSE_VIEWS, rng=rng)
+        for i, others in zip(drawn, beside, strict=True)
+    ]
+    targets = [target for _, of_view, _ in views for target in of_view]
     return Batch(
-        pictures=np.stack([pixels for pixels, _ in views]),
-        prompts=tuple(simulate_prompt(mask, rng) for mask in targets),
+        pictures=np.stack([pixels for pixels, _, _ in views]),
+        prompts=tuple(prompt for _, _, asked in views for prompt in asked),
         truth=avg_pool2d(torch.from_numpy(np.stack(targets)[:, None].astype(np.float32)), LOSS_STRIDE),
     )
 

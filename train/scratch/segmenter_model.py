@@ -27,6 +27,9 @@ ZOOM = 1.25
 """How closely the app lets the model look at what a prompt is about (`segr1_app.models.zoom`): the best of five values
 on
 training pairs."""
+CLEAN = 0.01
+"""The share of a mask below which the app removes its specks and holes: the best of five values on pairs held out of
+training, where it raises the IoU of three masks in four (by .002 in the mean) and lowers that of one in six."""
 LOSS_STRIDE = 2
 """The loss looks at masks of half the input's side: twice as fine as the logits, as they are upsampled for use."""
 
@@ -53,7 +56,8 @@ class ModelShape:
 
 
 def model_config(shape: ModelShape) -> DictConfig:
-    """The hydra configuration of the model, as sam2's own files hold it under ``model``, and by how much it zooms.
+    """The hydra configuration of the model, as sam2's own files hold it under ``model``, with its zoom and its
+    cleaning.
 
     Pictures need no memory of earlier frames: memory attention and memory encoder are left out.
     """
@@ -103,7 +107,7 @@ def model_config(shape: ModelShape) -> DictConfig:
         # The single-mask token is trained on every prompt: falling back on the other three would lose by it.
         "sam_mask_decoder_extra_args": {"dynamic_multimask_via_stability": False},
     }
-    return OmegaConf.create({"model": model, "zoom": ZOOM})
+    return OmegaConf.create({"model": model, "zoom": ZOOM, "clean": CLEAN})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -81,6 +81,7 @@ def describe_models(
         "policy": _describe_policy(policy, policy_source, template) if policy else None,
         "segmenter": {
             **identify(segmenter_source, segmenter.model_id),
+            "specks and holes removed below": f"{segmenter.clean:g} of a mask's area",
             "input": f"{_shown(segmenter.zoom)} squashed to {segmenter.input_side} x {segmenter.input_side} pixels",
             "masks": "one per object, single-mask output, scaled to the picture's size, then cut",
             "mask_threshold": segmenter.mask_threshold,

@@ -1,0 +1,168 @@
+"""Pictures in which a prompt means *this*: several objects at once, parts, and background as targets of their own.
+
+Photographs with one foreground mask each teach a segmenter to find the salient thing, whatever it is prompted with.
+Here the truth depends on the prompt: two pictures side by side, objects pasted beside each other, patches of even
+colour in the background or inside an object, and boxes on nothing in particular.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from segr1_app.domain import Mask, ObjectPrompt, RgbPixels
+from train.data.augment import augment, close_up
+from train.data.composing import compose
+from train.data.pairs import PackedPairs
+from train.data.prompting import STYLES, PromptStyle, simulate_prompt, target_of
+
+SIDE_BY_SIDE, PASTED = 0.22, 0.18
+"""How often a view shows two pictures, and how often one with the objects of others; else it shows a single one."""
+REGIONS, BOXES = 0.28, 0.07
+"""Of a picture's prompts: the shares that ask for a patch of even colour, and for what a box on background holds."""
+CLOSE_UPS = 0.4
+"""How often a view with several objects is what a segmenter that zooms is shown for one of them."""
+LEAST, MOST_OF_PICTURE, MOST_OF_OBJECT = 0.003, 0.35, 0.7
+"""Shares between which a patch is a target: of the picture, and the upper bound also of the object it is a part of."""
+TOLERANCES = (6, 26)
+"""Least and greatest difference per channel, 0 to 255, from the colour at the place where a patch begins."""
+TRIES = 3
+
+PRECISE = (
+    PromptStyle(0.20, 0.0),
+    PromptStyle(0.20, 0.06, (1, 1)),
+    PromptStyle(0.18, 0.15, (0, 2), (0, 1)),
+    PromptStyle(0.28, None, (1, 1)),
+    PromptStyle(0.14, None, (1, 3), (0, 2)),
+)
+"""Prompts without wrong points: where several things could be meant, only the prompt says which."""
+
+
+def draw_view(
+    pairs: PackedPairs, index: int, others: Sequence[int], *, prompts: int, close: float, rng: np.random.Generator
+) -> tuple[RgbPixels, list[Mask], list[ObjectPrompt]]:
+    """One view, and prompts for different targets in it.
+
+    Args:
+        pairs: where pictures and masks come from.
+        index: the picture; its mask is not empty.
+        others: pictures whose objects may appear beside its own.
+        prompts: how many prompts to draw.
+        close: how often a view of a single picture is what a segmenter that zooms is shown.
+        rng: the only source of randomness.
+
+    Returns:
+        uint8 (S, S, 3), and as many bool (S, S) targets as prompts, in the view's frame.
+    """
+    kind = rng.random()
+    if kind < SIDE_BY_SIDE:
+        pixels, objects = _side_by_side(pairs, index, others[0], rng)
+    elif kind < SIDE_BY_SIDE + PASTED:
+        pixels, objects = _pasted(pairs, index, others, rng)
+    else:
+        pixels, mask = augment(pairs.images[index], pairs.masks[index], rng, close)
+        objects = [mask]
+    if len(objects) > 1 and rng.random() < CLOSE_UPS:
+        pixels, objects = close_up(pixels, objects, int(rng.integers(len(objects))), rng)
+    foreground = np.logical_or.reduce(objects)
+    smooth = cv2.medianBlur(pixels, 5)
+    targets, asked = [], []
+    for _ in range(prompts):
+        target, styles = _target(smooth, objects, foreground, rng)
+        targets.append(target)
+        asked.append(simulate_prompt(target, rng, styles))
+    return pixels, targets, asked
+
+
+def _target(
+    smooth: RgbPixels, objects: Sequence[Mask], foreground: Mask, rng: np.random.Generator
+) -> tuple[Mask, tuple[PromptStyle, ...]]:
+    kind = rng.random()
+    chosen = objects[int(rng.integers(len(objects)))]
+    if kind < REGIONS:
+        allowed, most = (
+            (~foreground, MOST_OF_PICTURE) if rng.random() < 0.65 else (chosen, MOST_OF_OBJECT * chosen.mean())
+        )
+        found = patch(smooth, allowed, most, rng)
+        if found is not None:
+            return found, PRECISE
+    elif kind < REGIONS + BOXES:
+        found = _background_box(foreground, rng)
+        if found is not None:
+            return found, PRECISE[:1]
+    if len(objects) == 1:
+        return target_of(chosen, rng), STYLES
+    return chosen, PRECISE
+
+
+def patch(smooth: RgbPixels, allowed: Mask, most: float, rng: np.random.Generator) -> Mask | None:
+    """A connected patch of even colour within ``allowed``, bool (H, W); None when none of a fit size was found.
+
+    Args:
+        smooth: uint8 (H, W, 3), the picture without fine texture.
+        allowed: bool (H, W), where the patch may lie.
+        most: greatest share of the picture that it may cover.
+        rng: the only source of chance.
+    """
+    places = np.flatnonzero(allowed)
+    if not len(places):
+        return None
+    height, width = allowed.shape
+    for _ in range(TRIES):
+        y, x = divmod(int(rng.choice(places)), width)
+        barrier = np.ones((height + 2, width + 2), np.uint8)
+        barrier[1:-1, 1:-1] = ~allowed
+        tolerance = (int(rng.integers(*TOLERANCES)),) * 3
+        # Found pixels are marked 2 in the mask; the picture itself stays.
+        flags = 4 | (2 << 8) | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
+        cv2.floodFill(smooth, barrier, (x, y), 0, tolerance, tolerance, flags)
+        grown = (barrier[1:-1, 1:-1] == 2).astype(np.uint8)
+        closed = cv2.morphologyEx(grown, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8)) & allowed.astype(np.uint8)
+        opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        _, parts = cv2.connectedComponents(opened, connectivity=4)
+        sizes = np.bincount(parts.ravel())[1:]
+        if not len(sizes):
+            continue
+        part: Mask = parts == 1 + int(sizes.argmax())
+        if LEAST < part.mean() < most:
+            return part
+    return None
+
+
+def _background_box(foreground: Mask, rng: np.random.Generator) -> Mask | None:
+    """A box's content where there is no foreground; None when little of it is background."""
+    side = len(foreground)
+    width, height = (int(value) for value in rng.uniform(0.08, 0.35, 2) * side)
+    left, top = int(rng.integers(0, side - width + 1)), int(rng.integers(0, side - height + 1))
+    box = np.zeros_like(foreground)
+    box[top : top + height, left : left + width] = True
+    found: Mask = box & ~foreground
+    return found if found.sum() > 0.7 * box.sum() else None
+
+
+def _side_by_side(pairs: PackedPairs, index: int, other: int, rng: np.random.Generator) -> tuple[RgbPixels, list[Mask]]:
+    """Two pictures beside or above each other, each squeezed to half of the square."""
+    views = [augment(pairs.images[i], pairs.masks[i], rng) for i in (index, other)]
+    side = len(views[0][1])
+    first = int(side * rng.uniform(0.4, 0.6))
+    axis = int(rng.integers(2))
+    pictures, masks = [], []
+    for (pixels, mask), extent in zip(views, (first, side - first), strict=True):
+        size = (side, extent) if axis == 0 else (extent, side)
+        pictures.append(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+        masks.append(cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127)
+    nothing = [np.zeros_like(mask) for mask in masks]
+    objects = [np.concatenate([masks[0], nothing[1]], axis), np.concatenate([nothing[0], masks[1]], axis)]
+    return np.concatenate(pictures, axis), [mask for mask in objects if mask.any()]
+
+
+def _pasted(
+    pairs: PackedPairs, index: int, others: Sequence[int], rng: np.random.Generator
+) -> tuple[RgbPixels, list[Mask]]:
+    """A view with the objects of one or more other pictures pasted where they hide nothing."""
+    pixels, mask = augment(pairs.images[index], pairs.masks[index], rng)
+    more = [(pairs.images[i], pairs.masks[i]) for i in others[: int(rng.integers(1, len(others) + 1))]]
+    scene, objects = compose(pixels, mask, more, rng)
+    return scene, [part for part in objects if part.mean() > LEAST] or [mask]
