@@ -73,7 +73,8 @@ def _from_folder(folder: Path, device: torch.device) -> SegmenterFiles:
             f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}"
         ) from error
     zoom = float(config.zoom) if "zoom" in config else None
-    return SegmenterFiles(model.to(device).eval(), name, zoom, float(config.get("clean", 0.0)))
+    clean = float(config.clean) if "clean" in config else 0.0
+    return SegmenterFiles(model.to(device).eval(), name, zoom, clean)
 
 
 def _from_hub(repo_id: str, device: torch.device) -> SegmenterFiles:

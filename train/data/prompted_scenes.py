@@ -67,7 +67,7 @@ def draw_view(
     if len(objects) > 1 and rng.random() < CLOSE_UPS:
         pixels, objects = close_up(pixels, objects, int(rng.integers(len(objects))), rng)
     foreground = np.logical_or.reduce(objects)
-    smooth = cv2.medianBlur(pixels, 5)
+    smooth = cv2.medianBlur(pixels, 5).astype(np.uint8, copy=False)
     targets, asked = [], []
     for _ in range(prompts):
         target, styles = _target(smooth, objects, foreground, rng)
