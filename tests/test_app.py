@@ -24,7 +24,7 @@ from segr1_app.studio.samples import find_samples
 from segr1_app.studio.sessions import CanvasSessions
 from segr1_app.ui.handlers.run import RunHandlers
 from segr1_app.ui.views import canvas_value
-from tests.hostile import tiff_with_a_fraction
+from tests.hostile.pictures import tiff_with_a_fraction
 
 ROOT = Path(app.__file__).parent
 INSTRUCTION = "Identify and segment all the primary objects."

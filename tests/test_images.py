@@ -16,7 +16,7 @@ from PIL import EpsImagePlugin, Image, features
 from segr1_app.domain import DatasetError, PictureError
 from segr1_app.images import load_mask, load_picture, picture_from_array, picture_from_pil
 from tests.disks import bound_by_permissions
-from tests.hostile import exif_block, tiff_with_a_fraction
+from tests.hostile.pictures import exif_block, tiff_with_a_fraction
 
 RED, WHITE = (200, 30, 40), (255, 255, 255)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,23 +14,44 @@ PARTIAL = ".part"
 
 
 @contextmanager
-def whole_file(path: Path, *, lasting: bool) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, lasting: bool, private: bool = False) -> Iterator[IO[bytes]]:
     """A file to write to, which is at ``path`` when the block has ended well; nothing is left of it otherwise.
 
     Args:
         path: in a folder that is there.
         lasting: whether it is to outlive a power cut, which takes waiting for the disk.
+        private: whether nobody but the owner may ever read it.
 
     Raises:
         OSError: when it cannot be written.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=PARTIAL)
+    with whole_path(path, lasting=lasting, private=private) as partial, partial.open("r+b") as file:
+        yield file
+
+
+@contextmanager
+def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[Path]:
+    """As `whole_file`, for writers that open files by name: the name of an empty file beside ``path``."""
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+    # Not `tempfile`: its files are always private, and a shared folder's are meant to be read by others.
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            if lasting:
-                file.flush()
-                os.fsync(file.fileno())
-        Path(name).replace(path)
+        yield partial
+        if lasting:
+            _sync(partial)
+        partial.replace(path)
+        if lasting:
+            # Some network file systems and mounted buckets cannot do this for a folder; the file itself is safe there.
+            with suppress(OSError):
+                _sync(path.parent)
     finally:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from segr1_app.files.atomic import whole_file
+
 
 def read_json(path: Path) -> Any:
     """A file's content.
@@ -19,18 +21,16 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, content: Any, *, private: bool = False) -> None:
     """Write a file all at once, so that nobody reads half of it; its folder is made when there is none.
 
+    Any number of threads and processes may write the same file: the last one's content stays.
+
     Args:
         path: where to.
         content: JSON values.
         private: whether nobody but the owner may ever read it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    if private:
-        partial.unlink(missing_ok=True)
-        partial.touch(mode=0o600)
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path, lasting=True, private=private) as file:
+        file.write(f"{json.dumps(content, indent=2)}\n".encode())
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ import numpy as np
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SegR1Error
 from segr1_app.geometry import assign_points
+from segr1_app.typed_text import RAW_FACTOR, one_line
 
 MAX_INSTRUCTION = 1000
 """Longest instruction in characters."""
@@ -110,11 +111,11 @@ def check_instruction(instruction: str) -> str:
     Raises:
         SegR1Error: when it is empty or longer than `MAX_INSTRUCTION` characters.
     """
-    words = " ".join(instruction.split())
-    if not words:
-        raise SegR1Error("The instruction is empty: say what to segment.")
+    words = one_line(instruction) if len(instruction) <= RAW_FACTOR * MAX_INSTRUCTION else instruction
     if len(words) > MAX_INSTRUCTION:
         raise SegR1Error(f"The instruction has {len(words)} characters; {MAX_INSTRUCTION} are the most that is taken.")
+    if not words:
+        raise SegR1Error("The instruction is empty: say what to segment.")
     return words
 
 

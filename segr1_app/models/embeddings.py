@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from segr1_app.domain import ImageSize, SegR1Error
+from segr1_app.files.atomic import whole_file
 from segr1_app.images import Picture
 from segr1_app.models.zoom import Window
 
@@ -125,9 +126,8 @@ class EmbeddingFolder:
             self._room = self._make_room(len(content))
         self._room -= len(content)
         # Another process may be writing the same file.
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        partial.write_bytes(content)
-        partial.replace(path)
+        with whole_file(path, lasting=False) as file:
+            file.write(content)
 
     def _make_room(self, size: int) -> int:
         """Delete what was not asked for the longest, until there is room for ``size`` bytes and more.

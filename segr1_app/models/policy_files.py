@@ -12,6 +12,7 @@ from segr1_app.files.json_files import read_json
 from segr1_app.language.dialects import SEGR1
 from segr1_app.models.hub import POLICY_WEIGHTS, is_repo_id, policy_on_hub, weights_are_whole
 from segr1_app.settings.config import FULL_POLICY
+from segr1_app.typed_text import one_line
 
 CARD_FILE = "segr1.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -94,5 +95,5 @@ def load_failure(source: str, error: Exception) -> str:
         return f"{source} needs code of its own, and code from a model is never run here: choose another --policy."
     if isinstance(error, SafetensorError):
         return f"The policy in '{source}' cannot be loaded, its weights are damaged: get them anew. ({error})"
-    reason = " ".join(str(error).split())
+    reason = one_line(str(error))
     return f"The policy in '{source}' cannot be loaded: {reason}"

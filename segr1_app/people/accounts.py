@@ -16,6 +16,7 @@ from typing import Final
 from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import write_json
 from segr1_app.settings.roles import Role
+from segr1_app.typed_text import MAX_NAME, person_name
 
 # As the OWASP cheat sheet on password storage has it for little memory: 32 MiB and a few tenths of a second a guess.
 COST: Final = 2**15
@@ -95,8 +96,10 @@ class People:
         Raises:
             SettingsError: when the name or the password cannot be used, or the file cannot be written.
         """
-        if not name or name != " ".join(name.split()) or len(name) > 200:
-            raise SettingsError("A name has 1 to 200 characters, and no spaces at its ends or two in a row.")
+        if person_name(name) != name:
+            raise SettingsError(
+                f"A name has 1 to {MAX_NAME} characters, all visible, and no spaces at its ends or two in a row."
+            )
         if len(password) < SHORTEST:
             raise SettingsError(f"The password has {len(password)} characters; choose one of {SHORTEST} or more.")
         salt = secrets.token_bytes(16)

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from segr1_app.domain import StoreError
+from segr1_app.files.atomic import whole_path
 from segr1_app.store.connection import Connection, translate_errors
 from segr1_app.store.pictures import PictureFolder
 
@@ -23,10 +24,9 @@ def back_up(connection: Connection, pictures: PictureFolder, database: Path, cop
     """
     if database.with_name(f"{database.name}-wal").exists():
         raise StoreError(f"{database.parent} is a store in use, or was not closed properly: choose another folder.")
-    part = database.with_name(f"{database.name}.part")
     with translate_errors():
         copies.folder.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
+    with translate_errors(), whole_path(database, lasting=True) as part:
         connection.copy_to(part)
         with closing(sqlite3.connect(part)) as copy:
             # Otherwise the copy would have side files of its own, which belong to the name it has only for now.
@@ -35,7 +35,5 @@ def back_up(connection: Connection, pictures: PictureFolder, database: Path, cop
         for (sha256,) in known:
             target = copies.path(sha256)
             if not target.exists():
-                unfinished = target.with_suffix(".part")
-                shutil.copyfile(pictures.path(sha256), unfinished)
-                unfinished.replace(target)
-        part.replace(database)
+                with whole_path(target, lasting=True) as unfinished:
+                    shutil.copyfile(pictures.path(sha256), unfinished)

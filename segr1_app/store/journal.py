@@ -22,7 +22,7 @@ from segr1_app.store import records, tasks
 from segr1_app.store.connection import Connection
 from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.records import JSON_COLUMNS, Numbers
-from segr1_app.store.rows import storable
+from segr1_app.typed_text import storable
 
 PAGE: Final = 200
 """Entries that are read, or taken in, in one transaction."""

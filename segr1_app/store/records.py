@@ -13,8 +13,9 @@ from segr1_app.domain import StoreError
 from segr1_app.geometry import check_rle, decode_rle
 from segr1_app.store import revisions, tasks
 from segr1_app.store.connection import Connection
-from segr1_app.store.rows import storable, to_json, truth_hash
+from segr1_app.store.rows import to_json, truth_hash
 from segr1_app.store.verification import prediction_problem, revision_problem
+from segr1_app.typed_text import storable
 
 PAGE: Final = 200
 """Rows read at a time."""

@@ -24,11 +24,11 @@ from segr1_app.store.rows import (
     read_mask,
     read_prompt,
     read_revision,
-    storable,
     to_json,
 )
 from segr1_app.store.tasks import ground_truth, insert, set_current
 from segr1_app.store.values import Correction, Revision, StaleRevisionError, Task, Verdict
+from segr1_app.typed_text import storable
 
 
 @dataclass(frozen=True, slots=True)

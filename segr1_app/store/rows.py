@@ -24,6 +24,7 @@ from segr1_app.store.values import (
     Task,
     Verdict,
 )
+from segr1_app.typed_text import storable
 
 RECENT_MASKS = 128 * 2**20
 """Bytes of masks that are at hand again without decoding them."""
@@ -42,11 +43,6 @@ def content_hash(content: Mapping[str, Any]) -> str:
 def truth_hash(picture: str, instruction: str, mask: str) -> str:
     """The digest of a ground truth: of the picture's digest, the instruction, and the mask as it is stored."""
     return content_hash({"picture": picture, "instruction": instruction, "mask": mask})
-
-
-def storable(text: str) -> str:
-    """Any text as UTF-8 can hold it: half characters, as JSON from outside may bring them, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 @cached(

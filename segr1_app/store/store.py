@@ -25,7 +25,7 @@ from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.records import Numbers
 from segr1_app.store.reviews import Choice, DecidedTask
 from segr1_app.store.revisions import Links
-from segr1_app.store.rows import one, read_prediction, read_samples, read_task, storable
+from segr1_app.store.rows import one, read_prediction, read_samples, read_task
 from segr1_app.store.values import (
     Agreement,
     Correction,
@@ -40,6 +40,7 @@ from segr1_app.store.values import (
     Task,
     Verdict,
 )
+from segr1_app.typed_text import MAX_NAME, person_name, storable
 
 DATABASE_NAME: Final = "segr1.db"
 PICTURES_NAME: Final = "pictures"
@@ -494,9 +495,9 @@ def _name(annotator: str) -> str:
     """An annotator's name as it is stored.
 
     Raises:
-        StoreError: when it is empty or longer than 200 characters.
+        StoreError: when it is empty or longer than `MAX_NAME` characters.
     """
-    name = storable(" ".join(annotator.split()))
-    if not 0 < len(name) <= 200:
-        raise StoreError("Say who you are: a name of 1 to 200 characters.")
+    name = person_name(annotator)
+    if name is None:
+        raise StoreError(f"Say who you are: a name of 1 to {MAX_NAME} characters.")
     return name

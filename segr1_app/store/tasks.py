@@ -21,11 +21,11 @@ from segr1_app.store.rows import (
     prediction_row,
     read_mask,
     read_task,
-    storable,
     to_json,
     truth_hash,
 )
 from segr1_app.store.values import Sample, StoredPicture, Task
+from segr1_app.typed_text import one_line, storable
 
 TASK_QUERY = """
     SELECT tasks.*, pictures.name, pictures.width, pictures.height
@@ -54,20 +54,10 @@ def picture_row(db: Database, sha256: str) -> StoredPicture:
     return StoredPicture(sha256, row["name"], ImageSize(row["width"], row["height"]), row["added_at"])
 
 
-def normal_instruction(instruction: str) -> str:
-    """An instruction in one line, as a policy reads it.
-
-    Raises:
-        SegR1Error: when it is empty or too long.
-    """
-    check_instruction(instruction)
-    return storable(" ".join(instruction.split()))
-
-
 def add_task(db: Database, sha256: str, instruction: str, now: float) -> int:
     """The task of a picture and an instruction, added when there is none yet."""
     picture_row(db, sha256)
-    words = normal_instruction(instruction)
+    words = check_instruction(instruction)
     for (known,) in db.execute("SELECT id FROM tasks WHERE picture = ? AND instruction = ?", [sha256, words]):
         return int(known)
     return insert(db, "tasks", {"picture": sha256, "instruction": words, "created_at": now})
@@ -75,7 +65,7 @@ def add_task(db: Database, sha256: str, instruction: str, now: float) -> int:
 
 def set_instruction(db: Database, task_id: int, instruction: str) -> None:
     """Change what a task asks for; what was predicted and decided for the old words no longer stands for it."""
-    task, words = task_of(db, task_id), normal_instruction(instruction)
+    task, words = task_of(db, task_id), check_instruction(instruction)
     if words == task.instruction:
         return
     if any(db.execute("SELECT 1 FROM tasks WHERE picture = ? AND instruction = ?", [task.sha256, words])):
@@ -123,7 +113,7 @@ def set_ground_truth(db: Database, sha256: str, instruction: str, mask: Mask) ->
         raise StoreError(
             f"The mask is {mask.dtype} {mask.shape}, the picture {size.width} x {size.height} pixels: they must match."
         )
-    words, rle = normal_instruction(instruction), to_json(encode_rle(mask))
+    words, rle = check_instruction(instruction), to_json(encode_rle(mask))
     db.execute(
         "INSERT INTO ground_truths (picture, instruction, mask, content_hash) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET mask = excluded.mask, content_hash = excluded.content_hash",
@@ -134,7 +124,7 @@ def set_ground_truth(db: Database, sha256: str, instruction: str, mask: Mask) ->
 def ground_truth(db: Database, sha256: str, instruction: str) -> Mask | None:
     """The mask that `set_ground_truth` kept."""
     found = db.execute(
-        "SELECT mask FROM ground_truths WHERE picture = ? AND instruction = ?", [sha256, " ".join(instruction.split())]
+        "SELECT mask FROM ground_truths WHERE picture = ? AND instruction = ?", [sha256, one_line(instruction)]
     ).fetchone()
     return read_mask(json.loads(found[0])) if found else None
 
@@ -151,7 +141,7 @@ def add_prediction(
     row |= {"confidence": confidence, "disagreement": spread}
     row["content_hash"] = content_hash({**row, "picture": task.sha256})
     prediction_id = insert(db, "predictions", {**row, "task": task.id})
-    if " ".join(prediction.instruction.split()) == task.instruction:
+    if one_line(prediction.instruction) == task.instruction:
         db.execute(
             "UPDATE tasks SET prediction = ?, confidence = ?, disagreement = ? WHERE id = ?",
             [prediction_id, confidence, spread, task.id],

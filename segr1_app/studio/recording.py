@@ -13,6 +13,7 @@ from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Revisi
 from segr1_app.studio.edits import EditedObject
 from segr1_app.studio.reward_preview import same_prompts
 from segr1_app.studio.sessions import CanvasSession
+from segr1_app.typed_text import one_line
 
 VISITOR = "visitor"
 """Who saves from the Run tab without having said a name on the Annotate tab."""
@@ -80,7 +81,7 @@ class RunKeeper:
         prediction = session.prediction
         if prediction is None:
             return None
-        name = " ".join(annotator.split()) or VISITOR
+        name = one_line(annotator) or VISITOR
         with self._lock:
             if key not in self._predictions:
                 sha256 = self._store.add_picture(session.picture, "from the Run tab")

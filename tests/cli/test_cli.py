@@ -15,7 +15,7 @@ from segr1_app.cli import main
 from segr1_app.cli.predict import find_pictures
 from segr1_app.settings.config import ASSETS
 from segr1_app.studio.samples import find_samples
-from tests.hostile import tiff_with_a_fraction
+from tests.hostile.pictures import tiff_with_a_fraction
 
 ROOT = ASSETS.parent
 

@@ -117,7 +117,7 @@ def test_a_round_through_every_command(
     assert "1 of 1 tasks are decided." in told
     assert "\x1b" not in told
     assert main(["stats", "--json", "--home", str(home)]) == 0
-    assert json.loads(capsys.readouterr().out)["annotators"]["ann\x1b[2J"]["verdicts"]["fix"] == 1
+    assert json.loads(capsys.readouterr().out)["annotators"]["ann [2J"]["verdicts"]["fix"] == 1
     assert main(["export", "coco", str(tmp_path / "coco"), "--home", str(home)]) == 0
     assert main(["import", str(tmp_path / "coco" / "annotations.json"), "--home", str(tmp_path / "second")]) == 0
     assert main(["export", "jsonl", str(tmp_path / "all"), "--home", str(home)]) == 0

@@ -19,6 +19,7 @@ from segr1_app.domain import DatasetError
 from segr1_app.images import Picture, load_picture
 from segr1_app.language.codec import MAX_INSTRUCTION, PRESETS, ParsedCompletion, can_be_reasoning, parse_completion
 from segr1_app.rewards import Truth
+from segr1_app.typed_text import one_line
 from train.data.rows import TRACE, Collected, Example, LeftOut, Row
 
 COLUMNS: Final = ("image", "problem", "thinking", "solution")
@@ -59,7 +60,7 @@ def instruction_of(problem: str) -> str:
         # The form begins with the sentence in which the first tag stands.
         before = problem[: problem.index("<")]
         asked = before[: max(before.rfind(end) for end in (". ", "? ", "! ", "\n")) + 1]
-    words = " ".join(asked.split())
+    words = one_line(asked)
     return words if 0 < len(words) <= MAX_INSTRUCTION else PRESETS[0].text
 
 

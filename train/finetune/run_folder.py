@@ -25,6 +25,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from segr1_app.domain import SettingsError
+from segr1_app.files.atomic import whole_file
 from segr1_app.files.json_files import read_json_lines
 from segr1_app.studio.trainings import AFTER, BEFORE, CONFIG, METRICS, PICTURES, POLICY, RESULT
 from train.data.rows import Row
@@ -103,7 +104,8 @@ class RunFolder:
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that an interrupted training made after its last checkpoint."""
         kept = [record for record in read_json_lines(self.metrics) if record["step"] <= step]
-        self.metrics.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
+        with whole_file(self.metrics, lasting=True) as file:
+            file.writelines(f"{json.dumps(record)}\n".encode() for record in kept)
 
     def draw_rewards(self) -> None:
         """Plot the terms of the reward over the steps, one line per source."""

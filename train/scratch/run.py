@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from segr1_app.domain import SettingsError
+from segr1_app.files.atomic import whole_path
 from train.data.pairs import PackedPairs, draw_chances, hold_out, pack_pairs
 from train.scratch.muon import StackedMuon
 
@@ -219,20 +220,17 @@ class TrainingRun:
         self.curve.append(point)
         logger.info("%s", json.dumps(point))
         (folder / CURVE_FILE).write_text(json.dumps(self.curve, indent=1) + "\n", encoding="utf-8")
-        partial = folder / f"{CHECKPOINT_FILE}.part"
-        torch.save(
-            {
-                "model": self.model.state_dict(),
-                "averaged": self.averaged.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "step": self.step,
-                "seconds": self.seconds,
-                "loss": self.loss,
-                "curve": self.curve,
-            },
-            partial,
-        )
-        partial.replace(folder / CHECKPOINT_FILE)
+        state = {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "seconds": self.seconds,
+            "loss": self.loss,
+            "curve": self.curve,
+        }
+        with whole_path(folder / CHECKPOINT_FILE, lasting=True) as partial:
+            torch.save(state, partial)
 
     def load(self, folder: Path, device: torch.device) -> None:
         """Go on from the checkpoint in a folder.

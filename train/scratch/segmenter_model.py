@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate
 
 from segr1_app.domain import ObjectPrompt, SettingsError
+from segr1_app.files.atomic import whole_path
 from segr1_app.models.segmenter_files import CONFIG_FILE, WEIGHTS_FILE
 from train.data.prompting import stack_prompts
 
@@ -196,9 +197,8 @@ def export(weights: Mapping[str, Tensor], config: DictConfig, folder: Path) -> N
     """Write a segmenter folder, as `load_segmenter_files` reads it, in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / CONFIG_FILE)
-    partial = folder / f"{WEIGHTS_FILE}.part"
-    save_file({name: value.half().contiguous() for name, value in weights.items()}, partial)
-    partial.replace(folder / WEIGHTS_FILE)
+    with whole_path(folder / WEIGHTS_FILE, lasting=True) as partial:
+        save_file({name: value.half().contiguous() for name, value in weights.items()}, partial)
 
 
 def _overlap_loss(logits: Tensor, truth: Tensor) -> Tensor:

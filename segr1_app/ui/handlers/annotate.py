@@ -30,6 +30,7 @@ from segr1_app.studio.edits import EditedObject, read_objects
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
+from segr1_app.typed_text import one_line
 from segr1_app.ui.gate.endpoints import one_of
 from segr1_app.ui.views import ViewValue, address_of, addressed, canvas_value, revision_value
 
@@ -266,7 +267,7 @@ class JobHandlers:
             {"tasks", "open", "done", "own", "clicks", "seconds", "verdicts": {verdict: number}}.
         """
         found = self._store.statistics()
-        own = found.by_annotator.get(" ".join(annotator.split()))
+        own = found.by_annotator.get(one_line(annotator))
         return {
             "tasks": found.tasks,
             "open": found.open_tasks,
@@ -321,7 +322,7 @@ class JobHandlers:
     def _handed_out(self, task: Task, annotator: str) -> dict[str, Any]:
         picture, prediction = self._preparer.prepare(task)
         draft = self._store.get_draft(task.id, annotator)
-        own = self._store.heads(task.id).get(" ".join(annotator.split()))
+        own = self._store.heads(task.id).get(one_line(annotator))
         current = self._store.current(task.id)
         return {
             "task": task.id,

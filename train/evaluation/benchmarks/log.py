@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from segr1_app.domain import DatasetError
+from segr1_app.files.atomic import whole_file
 from segr1_app.files.json_files import read_json_lines
 from segr1_app.files.outputs import writing
 
@@ -95,10 +96,9 @@ class AnswerLog:
                 if record["id"] not in known:
                     known.add(record["id"])
                     lines.append(record)
-        whole = self._path.with_name(f"{self._path.name}.new")
         with writing(self._path, ADVICE):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            whole.write_text("".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines), encoding="utf-8")
-            whole.replace(self._path)
+            with whole_file(self._path, lasting=True) as file:
+                file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n".encode() for line in lines)
             for part in parts:
                 part.unlink()

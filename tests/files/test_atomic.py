@@ -1,0 +1,96 @@
+"""Files that many write at once: whoever reads sees one of the contents, whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from segr1_app.files.atomic import PARTIAL, whole_file, whole_path
+from segr1_app.files.json_files import read_json, write_json
+from segr1_app.settings.promotion import PROMOTED_FILE, promote
+
+WRITES, THREADS, PROCESSES = 300, 3, 6
+
+
+def test_json_file_survives_three_threads_of_300_writes(tmp_path: Path) -> None:
+    path, failures = tmp_path / "process.json", []
+
+    def write(number: int) -> None:
+        for turn in range(WRITES):
+            try:
+                write_json(path, {"by": number, "turn": turn, "filling": "x" * 2000})
+                assert read_json(path)["filling"] == "x" * 2000
+            except Exception as error:  # noqa: BLE001 - counted, whatever it is
+                failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert read_json(path)["turn"] == WRITES - 1
+    assert [file.name for file in tmp_path.iterdir()] == ["process.json"]
+
+
+def test_json_file_survives_six_processes(tmp_path: Path) -> None:
+    path = tmp_path / "process.json"
+    program = (
+        "import sys; from pathlib import Path; from segr1_app.files.json_files import write_json\n"
+        "for turn in range(50): write_json(Path(sys.argv[1]), {'by': int(sys.argv[2]), 'filling': 'x' * 2000})"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", program, path, str(number)]) for number in range(PROCESSES)]
+    while any(writer.poll() is None for writer in writers):
+        if path.exists():
+            assert read_json(path)["filling"] == "x" * 2000
+    assert [writer.returncode for writer in writers] == [0] * PROCESSES
+    assert [file.name for file in tmp_path.iterdir()] == ["process.json"]
+
+
+def test_nothing_is_left_of_a_file_that_failed(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    with suppress(ZeroDivisionError), whole_file(path, lasting=True) as file:
+        file.write(b"half of it")
+        raise ZeroDivisionError
+    with pytest.raises(TypeError):
+        write_json(path, {"not": object()})
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_have_the_permissions_of_any_new_file_unless_they_are_private(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_json(tmp_path / "shared.json", {})
+        write_json(tmp_path / "own.json", {}, private=True)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"shared.json": 0o644, "own.json": 0o600}
+
+
+def test_writers_that_open_files_by_name_get_one(tmp_path: Path) -> None:
+    with whole_path(tmp_path / "weights", lasting=False) as partial:
+        assert partial.parent == tmp_path
+        assert partial.suffix == PARTIAL
+        partial.write_bytes(b"weights")
+        assert not (tmp_path / "weights").exists()
+    assert (tmp_path / "weights").read_bytes() == b"weights"
+
+
+def test_promotions_of_many_threads_leave_a_list(tmp_path: Path) -> None:
+    threads = [threading.Thread(target=promote, args=(tmp_path, f"policy-{number}")) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert json.loads((tmp_path / PROMOTED_FILE).read_text())[-1].startswith("policy-")
