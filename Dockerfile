@@ -4,11 +4,11 @@
 #   docker run -it --rm -v segr1:/data segr1 python -m segr1_app people add NAME --role admin --auth /data/people.json
 FROM python:3.11-slim
 
-COPY packages.txt requirements.txt /app/
+COPY packages.txt requirements.txt constraints.txt /app/
 RUN apt-get update \
     && xargs apt-get install -y --no-install-recommends < /app/packages.txt \
     && rm -rf /var/lib/apt/lists/* \
-    && pip install --no-cache-dir -r /app/requirements.txt
+    && pip install --no-cache-dir -c /app/constraints.txt -r /app/requirements.txt
 
 COPY app.py LICENSE README.md /app/
 COPY assets /app/assets

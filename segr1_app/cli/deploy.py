@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from segr1_app.domain import SettingsError
-from segr1_app.settings.config import ASSETS
+from segr1_app.settings.config import CHECKOUT
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-ROOT: Final = ASSETS.parent
+ROOT: Final = CHECKOUT
 SHIPPED: Final = (
     "app.py",
     "README.md",
@@ -72,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
         SettingsError: for a name that is none, or without a token.
         RemoteError: when the hub does not take it.
     """
+    if not (ROOT / SHIPPED[0]).is_file():
+        raise SettingsError("deploy uploads the source code: run it in a checkout of the project, not installed.")
     for name in filter(None, (arguments.space, arguments.dataset)):
         if name.count("/") != 1 or not all(name.split("/")):
             raise SettingsError(f"'{name}' is no OWNER/NAME.")

@@ -1,11 +1,13 @@
-"""The commands of ``python -m segr1_app``, one module each."""
+"""The commands of ``python -m segr1_app`` and ``segr1``, one module each; the page is added above this package."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
+from segr1_app import __version__
 from segr1_app.cli import (
     backup,
     deploy,
@@ -22,31 +24,57 @@ from segr1_app.cli import (
 from segr1_app.domain import SegR1Error
 from segr1_app.files.ending import ending_quietly, terminable
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 1 when something went wrong, 2 when it was called wrongly."""
-    return ending_quietly(lambda: _run(arguments))
+PROGRAM: Final = "python -m segr1_app"
 
 
-def _run(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m segr1_app", description="Seg-R1 without the page. The page itself is started by app.py."
-    )
+class Command(Protocol):
+    """A module that declares one command: its arguments, and ``run`` as its default."""
+
+    def add_command(self, commands: Any) -> None:
+        """Add a parser to argparse's ``commands``."""
+
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    predict,
+    importing,
+    preannotate,
+    stats,
+    export,
+    verify,
+    backup,
+    download,
+    sync,
+    people,
+    deploy,
+)
+
+
+def build_parser(prog: str = PROGRAM, more: Sequence[Command] = ()) -> argparse.ArgumentParser:
+    """The parser of all commands.
+
+    Args:
+        prog: how the program was called, for its help.
+        more: commands that stand above this package, shown first.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description="Seg-R1 studio: reasoning segmentation and annotation.")
+    parser.add_argument("--version", action="version", version=f"segr1 {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (
-        predict,
-        importing,
-        preannotate,
-        stats,
-        export,
-        verify,
-        backup,
-        download,
-        sync,
-        people,
-        deploy,
-    ):
+    for command in (*more, *COMMANDS):
         command.add_command(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = PROGRAM, more: Sequence[Command] = ()) -> int:
+    """Run a command and return its exit status: 1 when something went wrong, 2 when it was called wrongly.
+
+    Args:
+        arguments: the command line without the program; None for that of the process.
+        prog, more: as of `build_parser`.
+    """
+    return ending_quietly(lambda: _run(build_parser(prog, more), arguments))
+
+
+def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     given = parser.parse_args(arguments)
     try:
         with terminable():

@@ -15,7 +15,11 @@ from segr1_app.settings.promotion import promoted_policy
 from segr1_app.settings.roles import Role
 from segr1_app.settings.space import Space
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+PACKAGE = Path(__file__).resolve().parents[1]
+CHECKOUT = PACKAGE.parent
+"""The folder of the source code; of an installed package, the folder that it is installed in."""
+ASSETS = PACKAGE / "assets" if (PACKAGE / "assets").is_dir() else CHECKOUT / "assets"
+"""The embedded models and pictures: a wheel carries the models inside the package, a checkout has them beside it."""
 DEFAULT_POLICY = ASSETS / "models" / "policy"
 DEFAULT_SEGMENTER = ASSETS / "models" / "segmenter"
 FULL_POLICY = "geshang/Seg-R1-3B"

@@ -22,10 +22,10 @@ from segr1_app.files.json_files import read_json, read_json_lines, write_json
 from segr1_app.geometry import Rle, decode_rle
 from segr1_app.metrics import iou
 from segr1_app.models.policy_files import check_whole
-from segr1_app.settings.config import Settings
+from segr1_app.settings.config import CHECKOUT, Settings
 
-ROOT = Path(__file__).resolve().parents[2]
-"""Where ``train`` lies, too."""
+ROOT = CHECKOUT
+"""The folder from which ``train`` can be imported, in a checkout and installed."""
 CONFIG, METRICS, BEFORE, AFTER, RESULT = "config.json", "metrics.jsonl", "before.json", "after.json", "result.json"
 PICTURES, POLICY = "held-out", "policy"
 """What lies in a run's folder; the training takes the names from here."""
