@@ -21,7 +21,7 @@ from segr1_app.matching import match
 
 IOU_WEIGHT, S_MEASURE_WEIGHT = 0.7, 0.3
 """Shares of the two halves of the mask reward, as in Seg-R1."""
-AGREEMENT_FROM = 0.5
+REJECTED_IOU_FROM = 0.5
 """IoU with a rejected mask from which on an answer counts as the same mistake."""
 MAX_PROMPT_MATCH = 0.2
 """Greatest weight of matching the annotator's prompts: other prompts may lead to the same mask."""
@@ -127,7 +127,7 @@ class RewardTerms:
         iou: with the true mask, in [0, 1]; None where there is none.
         s_measure: in [0, 1], and 0 where the IoU is 0; None where there is no true mask.
         match: with the annotator's prompts, in [0, 1]; None where it was not asked for or there are none.
-        agreement: ``max(0, IoU - 0.5)`` with the rejected mask; None where there is none.
+        rejected_overlap: ``max(0, IoU - 0.5)`` with the rejected mask; None where there is none.
         abstention: 1 or 0; None where there is an object.
         overlong: in [-1, 0]; None where no soft length was asked for.
     """
@@ -137,7 +137,7 @@ class RewardTerms:
     iou: float | None = None
     s_measure: float | None = None
     match: float | None = None
-    agreement: float | None = None
+    rejected_overlap: float | None = None
     abstention: float | None = None
     overlong: float | None = None
 
@@ -169,8 +169,8 @@ def score(answer: Answer, truth: Truth, options: RewardOptions = SEG_R1) -> Rewa
     elif truth.rejected is not None:
         if not options.rejection:
             return None
-        terms["agreement"] = max(0.0, metrics.iou(answer.mask, truth.rejected) - AGREEMENT_FROM)
-        total = -options.rejection * terms["agreement"]
+        terms["rejected_overlap"] = max(0.0, metrics.iou(answer.mask, truth.rejected) - REJECTED_IOU_FROM)
+        total = -options.rejection * terms["rejected_overlap"]
     else:
         return None
     if options.prompt_match and truth.prompts and not truth.absent:

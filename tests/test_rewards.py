@@ -68,13 +68,13 @@ class TestOptions:
         same, other = (score(Answer(True, mask), Truth(rejected=LEFT), options) for mask in (LEFT, RIGHT))
         assert same is not None
         assert other is not None
-        assert (same.agreement, same.total, same.iou) == (0.5, 0, None)
-        assert (other.agreement, other.total) == (0, 1)
+        assert (same.rejected_overlap, same.total, same.iou) == (0.5, 0, None)
+        assert (other.rejected_overlap, other.total) == (0, 1)
 
     def test_a_true_mask_outweighs_the_rejected_one(self) -> None:
         terms = score(Answer(True, LEFT), Truth(LEFT, rejected=LEFT), RewardOptions(rejection=1))
         assert terms is not None
-        assert (terms.iou, terms.agreement) == (1, None)
+        assert (terms.iou, terms.rejected_overlap) == (1, None)
 
     def test_abstaining_is_worth_more_than_a_well_formed_find_and_that_more_than_noise(self) -> None:
         options = RewardOptions(abstention=1)

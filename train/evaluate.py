@@ -33,7 +33,7 @@ from tqdm import tqdm
 from segr1_app import metrics
 from segr1_app.domain import DatasetError, Mask, PictureError, SettingsError
 from segr1_app.files.logs import report_errors
-from segr1_app.files.outputs import check_writable, writing
+from segr1_app.files.outputs import check_writable, translate_write_errors
 from segr1_app.images import load_picture
 from segr1_app.language.codec import PRESETS
 from segr1_app.models.pipeline import load_models
@@ -43,12 +43,12 @@ from segr1_app.models.selection import choose_models
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
 from train.data.drawing import draw
 from train.data.pairs import Pair, find_pairs, read_mask
-from train.evaluation.answering import Answer, find_answer
+from train.evaluation.answering import EvaluatedAnswer, find_answer
 from train.evaluation.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchmark
 from train.evaluation.benchmarks.measures import FOREGROUND
 from train.evaluation.benchmarks.protocol import describe_models, flat, library_versions, name_models
 from train.evaluation.benchmarks.run import run_benchmark
-from train.evaluation.report import Report, check_scored, tell_failures
+from train.evaluation.report import EvaluationReport, check_scored, describe_failures
 from train.finetune.run_folder import circumstances
 
 logger = logging.getLogger("train.evaluate")
@@ -71,7 +71,7 @@ TRUTH = "foreground is what exceeds half of a mask file's own brightest value; p
 
 
 @dataclass(slots=True)
-class Tally:
+class PairScores:
     """Scores of all pairs so far, by metric; beside them why a pair could not be scored, by its stem."""
 
     scores: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -80,7 +80,7 @@ class Tally:
     judged: list[tuple[float, float]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
-    def add(self, answer: Answer, truth: Mask) -> None:
+    def add(self, answer: EvaluatedAnswer, truth: Mask) -> None:
         """Score an answer."""
         for name, metric in METRICS.items():
             self.scores[name].append(metric(answer.mask, truth))
@@ -111,7 +111,7 @@ class Tally:
 
 def evaluate(
     pairs: Iterable[Pair], *, segmenter: Segmenter, policy: Policy | None, instruction: str, clicks: int
-) -> Tally:
+) -> PairScores:
     """Score every pair that can be read.
 
     Args:
@@ -128,7 +128,7 @@ def evaluate(
         ModelError: when a model runs out of memory.
         SegR1Error: when the instruction is empty or too long.
     """
-    tally = Tally()
+    tally = PairScores()
     for pair in pairs:
         try:
             picture = load_picture(pair.image)
@@ -158,16 +158,16 @@ def _run(given: argparse.Namespace) -> int:
     if report.failures:
         kind = "pairs" if given.benchmark is None else "questions"
         count = report.result["count"] + len(report.failures)
-        logger.error("%s", tell_failures(count, kind, report.failures))
-    with writing(given.json, "the result is what was printed"):
+        logger.error("%s", describe_failures(count, kind, report.failures))
+    with translate_write_errors(given.json, "the result is what was printed"):
         given.json.write_text(text + "\n", encoding="utf-8")
     return 1 if report.failures else 0
 
 
-def _score_pairs(given: argparse.Namespace) -> Report:
+def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
     settings = choose_models(Settings.from_arguments(given)).settings
     listing = find_pairs(given.images, given.masks)
-    for text in listing.tell_unpaired():
+    for text in listing.describe_unpaired():
         logger.warning("%s", text)
     pairs = draw(listing.pairs, given.limit, given.seed)
     instruction = given.instruction or PRESETS[0].text
@@ -200,7 +200,7 @@ def _score_pairs(given: argparse.Namespace) -> Report:
         **flat("protocol", _pairs_protocol(scored, models, given.clicks)),
         **flat("circumstances", {**circumstances(), "device": str(segmenter.device)}),
     }
-    return Report(result, tally.failures)
+    return EvaluationReport(result, tally.failures)
 
 
 def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: int) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: in
     }
 
 
-def _score_benchmark(given: argparse.Namespace) -> Report | None:
+def _score_benchmark(given: argparse.Namespace) -> EvaluationReport | None:
     benchmark = find_benchmark(given.benchmark)
     if given.json.suffix != ".json":
         raise SettingsError(f"--json {given.json} does not end in .json: log and page are named after it.")

@@ -80,7 +80,7 @@ def collect_rows(setup: SftSetup) -> Collected:
     return pair_rows(setup.data) + fcot_rows(setup.traces)
 
 
-def imitable(feedback: Collected) -> Collected:
+def demonstrations(feedback: Collected) -> Collected:
     """Corrections that tell what to write; rejects without a mask tell only what not to."""
     left_out = tuple(
         LeftOut(row.source, row.verdict, "nobody said what would be right")
@@ -92,7 +92,7 @@ def imitable(feedback: Collected) -> Collected:
     )
 
 
-METHOD: Final = Method(make_trainer, collect_rows, imitable, RunFolder.draw_losses)
+METHOD: Final = Method(make_trainer, collect_rows, demonstrations, RunFolder.draw_losses)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

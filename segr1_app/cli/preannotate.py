@@ -18,7 +18,7 @@ from segr1_app.images import Picture
 from segr1_app.models.selection import choose_models
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
-from segr1_app.store import AnnotationStore, Sample, Task
+from segr1_app.store import AnnotationStore, SampledCompletion, Task
 
 if TYPE_CHECKING:
     from segr1_app.models.policy import VlmPolicy
@@ -159,7 +159,7 @@ def _readable(store: AnnotationStore, tasks: Iterable[Task], failures: list[str]
 
 def draw_samples(
     models: tuple[VlmPolicy, Sam2Segmenter], picture: Picture, task: Task, samples: int, truth: Mask | None
-) -> list[Sample]:
+) -> list[SampledCompletion]:
     """Sampled completions with their masks, and with their rewards where the truth is known; the same at every call."""
     policy, segmenter = models
     frame = policy.frame(picture.size)
@@ -169,5 +169,5 @@ def draw_samples(
         masks = segmenter.segment(picture, rescale_objects(parsed.objects, from_wh=frame, to_wh=picture.size))
         mask = union_masks((found.mask for found in masks), picture.size)
         terms = score(Answer(parsed.well_formed, mask), Truth(mask=truth))
-        drawn.append(Sample(completion, mask, terms.total if terms else None))
+        drawn.append(SampledCompletion(completion, mask, terms.total if terms else None))
     return drawn

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from segr1_app.settings.config import Settings, add_home_argument
-from segr1_app.store import AnnotationStore, Tally, Verdict
+from segr1_app.store import AnnotationStore, Verdict, WorkTotals
 from segr1_app.store.reports import tally_record
 
 
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _line(key: str, tally: Tally) -> str:
+def _line(key: str, tally: WorkTotals) -> str:
     rate = "" if tally.per_hour is None else f"{tally.per_hour:.1f}"
     gained = "" if tally.iou_gained is None else f"{tally.iou_gained:.3f}"
     verdicts = " ".join(f"{tally.verdicts[verdict]:7}" for verdict in Verdict)

@@ -10,7 +10,7 @@ from pathlib import Path
 from segr1_app.domain import SettingsError
 
 
-def listed(head: str, entries: Iterable[str]) -> str:
+def titled_list(head: str, entries: Iterable[str]) -> str:
     """A line, and below it one for each entry."""
     return "\n  ".join([head, *entries])
 
@@ -25,7 +25,7 @@ def check_writable(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"'{path.parent}' cannot be made a folder ({error.strerror}).") from error
-    with writing(path):
+    with translate_write_errors(path):
         if path.is_file() or path.is_dir():
             path.open("a", encoding="utf-8").close()
         elif not path.exists():
@@ -34,7 +34,7 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path, advice: str = "give another place") -> Iterator[None]:
+def translate_write_errors(path: Path, advice: str = "give another place") -> Iterator[None]:
     """Turn what can go wrong while a file is written into one sentence, which ends with ``advice``.
 
     Raises:

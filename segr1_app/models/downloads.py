@@ -80,10 +80,10 @@ class Download:
     def _work(self) -> None:
         ending = DownloadState("failed", trouble="The download failed; the terminal shows what happened.")
         try:
-            self._tell(total=self.size())
+            self._update(total=self.size())
             logger.info("Downloading %s: %s", self._names(), _gigabytes(self._state.total))
             for model in self._models:
-                model.fetch(_counter(lambda done: self._tell(done=self._before + done)))
+                model.fetch(_counter(lambda done: self._update(done=self._before + done)))
                 self._before = self._state.done
             # Before it is told to be done, so that whoever reads that finds the models in use.
             self._finished()
@@ -96,7 +96,7 @@ class Download:
             # Anything unforeseen goes on to the thread's own traceback.
             self._state = ending
 
-    def _tell(self, *, done: int | None = None, total: int | None = None) -> None:
+    def _update(self, *, done: int | None = None, total: int | None = None) -> None:
         state = self._state
         # The hub's client counts what it receives and what it writes by bars of their own: the one ahead is right.
         furthest = state.done if done is None else max(done, state.done)

@@ -61,14 +61,14 @@ class Pipeline:
             SegR1Error: when the instruction is empty or too long.
         """
         pieces: list[str] = []
-        for part in self.look(picture, instruction):
+        for part in self.stream_answer(picture, instruction):
             if isinstance(part, EncodedAnswer):
                 yield self._prediction(picture, instruction, "".join(pieces), part.embedding, part.seconds)
             else:
                 pieces.append(part)
                 yield TextDelta(part)
 
-    def look(self, picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer]:
+    def stream_answer(self, picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer]:
         """All that needs a GPU: yields the policy's text as it comes, then, last, the picture's embedding.
 
         Raises:

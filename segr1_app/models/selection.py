@@ -17,7 +17,7 @@ FULL_MEMORY: Final = {POLICY: 11e9, SEGMENTER: 3e9}
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ModelChoice:
     """Models that were chosen.
 
     Attributes:
@@ -37,7 +37,7 @@ class Choice:
         return gpu_lack(self.settings.device, sum(FULL_MEMORY[model] for model in self.open))
 
 
-def choose_models(settings: Settings) -> Choice:
+def choose_models(settings: Settings) -> ModelChoice:
     """Name the models that ``settings`` leave open: the full ones where they can run at once, else the embedded ones.
 
     For that all of their files have to be on this machine, and a GPU with `FULL_MEMORY` free. Torch, which takes
@@ -46,15 +46,17 @@ def choose_models(settings: Settings) -> Choice:
     given = {POLICY: settings.policy, SEGMENTER: settings.segmenter}
     left = tuple(model for model in FULL_MODELS if given[model] == AUTO)
     if not left:
-        return Choice(settings)
+        return ModelChoice(settings)
     if settings.models != AUTO:
-        return Choice(_filled(settings, full=settings.models == "full"))
-    choice = Choice(_filled(settings, full=False), open=left)
+        return ModelChoice(_filled(settings, full=settings.models == "full"))
+    choice = ModelChoice(_filled(settings, full=False), open=left)
     if not all(model.cached() for model in left):
         return replace(choice, reason=embedded_because(left, "the full weights are not downloaded"), missing=True)
     if lack := choice.lack():
         return replace(choice, reason=embedded_because(left, lack))
-    return Choice(_filled(settings, full=True), f"The full {_who(left)}: weights and a GPU for them are here.", left)
+    return ModelChoice(
+        _filled(settings, full=True), f"The full {_who(left)}: weights and a GPU for them are here.", left
+    )
 
 
 def embedded_because(left: tuple[HubModel, ...], lack: str) -> str:

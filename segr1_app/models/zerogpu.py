@@ -24,7 +24,7 @@ GPU_SECONDS: Final = 60
 """How long an answer may have the GPU; what it leaves of it costs nothing."""
 
 Border = Callable[[Picture, str], Iterator[str | EncodedAnswer | SegR1Error]]
-"""`Pipeline.look` in another process."""
+"""`Pipeline.stream_answer` in another process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ZeroPipeline(Pipeline):
     border: Border
     refusal: type[Exception]
 
-    def look(self, picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer]:
+    def stream_answer(self, picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer]:
         try:
             for part in self.border(picture, instruction):
                 if isinstance(part, SegR1Error):
@@ -67,16 +67,16 @@ def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter, refusal: type[Exce
     """
 
     # A function of its own for every pipeline: a process that was forked keeps the models that were there then.
-    def look(picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer | SegR1Error]:
+    def stream_answer(picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer | SegR1Error]:
         # A forked process has none of the threads that its parent computed with, and would wait for them for ever.
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         try:
-            for part in pipeline.look(picture, instruction):
+            for part in pipeline.stream_answer(picture, instruction):
                 yield EncodedAnswer(part.embedding.on_cpu(), part.seconds) if isinstance(part, EncodedAnswer) else part
         except SegR1Error as error:
             # Of an exception that is raised only the name of its class would come back.
             yield error
 
-    border: Border = import_module("spaces").GPU(look, duration=GPU_SECONDS)
+    border: Border = import_module("spaces").GPU(stream_answer, duration=GPU_SECONDS)
     return ZeroPipeline(pipeline.policy, segmenter, border, refusal)

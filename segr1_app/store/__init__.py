@@ -1,11 +1,11 @@
 """The annotation store: what people and models made of every picture, kept revision by revision."""
 
 from segr1_app.store.changes import PromptChange, difference
-from segr1_app.store.reviews import Choice, DecidedTask
+from segr1_app.store.reviews import DecidedTask, ReviewerChoice
 from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import (
-    Agreement,
     AnnotatedObject,
+    AnnotatorAgreement,
     Blame,
     Correction,
     Draft,
@@ -13,22 +13,21 @@ from segr1_app.store.values import (
     QueueOrder,
     RejectReason,
     Revision,
-    Sample,
+    SampledCompletion,
     StaleRevisionError,
     Statistics,
     StoredPicture,
     StoredPrediction,
-    Tally,
     Task,
     Verdict,
+    WorkTotals,
 )
 
 __all__ = [
-    "Agreement",
     "AnnotatedObject",
     "AnnotationStore",
+    "AnnotatorAgreement",
     "Blame",
-    "Choice",
     "Correction",
     "DecidedTask",
     "Draft",
@@ -36,14 +35,15 @@ __all__ = [
     "PromptChange",
     "QueueOrder",
     "RejectReason",
+    "ReviewerChoice",
     "Revision",
-    "Sample",
+    "SampledCompletion",
     "StaleRevisionError",
     "Statistics",
     "StoredPicture",
     "StoredPrediction",
-    "Tally",
     "Task",
     "Verdict",
+    "WorkTotals",
     "difference",
 ]

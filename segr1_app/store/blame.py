@@ -20,7 +20,7 @@ POLICYS_OWN: Final = 0.99
 """Above this IoU with the policy's mask, the final one is the policy's own."""
 
 
-def who_was_wrong(
+def attribute_blame(
     correction: Correction,
     truth: Mask | None,
     *,

@@ -35,7 +35,7 @@ class Page:
     """Some entries of a journal.
 
     Attributes:
-        records: as JSON values, in an order in which `Journal.take_in` takes them.
+        records: as JSON values, in an order in which `Journal.apply_records` takes them.
         end: the number of the last one.
     """
 
@@ -98,12 +98,12 @@ class Journal:
             found = db.execute("SELECT synced_at FROM remotes WHERE name = ?", [remote]).fetchone()
         return found[0] if found else None
 
-    def taken(self, remote: str) -> dict[str, int]:
+    def received(self, remote: str) -> dict[str, int]:
         """How many bytes of each file of a remote were taken in."""
         with self._connection.read() as db:
             return dict(db.execute("SELECT file, bytes FROM taken WHERE remote = ?", [remote]).fetchall())
 
-    def note_taken(self, remote: str, files: Mapping[str, int]) -> None:
+    def mark_received(self, remote: str, files: Mapping[str, int]) -> None:
         """Note how many bytes of files of a remote were taken in."""
         with self._connection.write() as db:
             for file, size in files.items():
@@ -112,7 +112,9 @@ class Journal:
                     [remote, file, size],
                 )
 
-    def take_in(self, found: Iterable[Record], bring: Callable[[str], Picture], remote: str) -> tuple[list[str], bool]:
+    def apply_records(
+        self, found: Iterable[Record], bring: Callable[[str], Picture], remote: str
+    ) -> tuple[list[str], bool]:
         """Add the records of other journals that are not here yet.
 
         Args:

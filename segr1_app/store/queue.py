@@ -76,7 +76,7 @@ def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Tas
     return read_task(next(db.query(f"{TASK_QUERY} WHERE tasks.id = ?", [row[0]]))) if row else None
 
 
-def sorts(db: Database, order: QueueOrder) -> bool:
+def can_sort(db: Database, order: QueueOrder) -> bool:
     """Whether an order tells any open task from another: where nothing is known of them they come as imported."""
     column = {QueueOrder.LEAST_CONFIDENT: "confidence", QueueOrder.MOST_DISAGREEMENT: "disagreement"}.get(order)
     if column is None:

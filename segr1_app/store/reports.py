@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from segr1_app.store.values import Agreement, Statistics, Tally, Verdict
+from segr1_app.store.values import AnnotatorAgreement, Statistics, Verdict, WorkTotals
 
 
 def statistics(db: Database) -> Statistics:
@@ -35,12 +35,12 @@ def statistics(db: Database) -> Statistics:
     )
 
 
-def agreement(db: Database, task_id: int | None) -> Agreement:
+def agreement(db: Database, task_id: int | None) -> AnnotatorAgreement:
     """How alike different people's newest masks of the same task are, over all tasks or in one."""
     source, values = ("agreements", []) if task_id is None else ("agreements WHERE task = ?", [task_id])
     by_task = db.execute(f"SELECT task, avg(iou) FROM {source} GROUP BY 1 ORDER BY 1", values).fetchall()
     pairs = db.execute(f"SELECT first, second, avg(iou) FROM {source} GROUP BY 1, 2 ORDER BY 1, 2", values).fetchall()
-    return Agreement(dict(by_task), {(first, second): mean for first, second, mean in pairs})
+    return AnnotatorAgreement(dict(by_task), {(first, second): mean for first, second, mean in pairs})
 
 
 # Added up by SQLite: there are as many tallies as people, checkpoints, days and verdicts together.
@@ -48,7 +48,7 @@ _SUMS = """verdict, sum(latest) AS latest, sum(revisions) AS revisions, sum(clic
     sum(compared) AS compared, sum(iou_gained) AS iou_gained FROM tallies"""
 
 
-def _tally(rows: Iterable[Mapping[str, Any]]) -> Tally:
+def _tally(rows: Iterable[Mapping[str, Any]]) -> WorkTotals:
     verdicts = dict.fromkeys(Verdict, 0)
     revisions, clicks, compared = 0, 0, 0
     seconds, gained = 0.0, 0.0
@@ -59,7 +59,7 @@ def _tally(rows: Iterable[Mapping[str, Any]]) -> Tally:
         seconds += row["seconds"]
         compared += row["compared"]
         gained += row["iou_gained"]
-    return Tally(
+    return WorkTotals(
         done=sum(count for verdict, count in verdicts.items() if verdict is not Verdict.SKIP),
         verdicts=verdicts,
         revisions=revisions,
@@ -69,7 +69,7 @@ def _tally(rows: Iterable[Mapping[str, Any]]) -> Tally:
     )
 
 
-def tally_record(tally: Tally) -> dict[str, Any]:
+def tally_record(tally: WorkTotals) -> dict[str, Any]:
     """A tally as JSON values."""
     return {
         "done": tally.done,

@@ -40,7 +40,7 @@ class DecidedTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ReviewerChoice:
     """A reviewer's word that a revision counts."""
 
     revision_id: int
@@ -83,11 +83,11 @@ def decided(
     return list(_read(db, query, values))
 
 
-def choice(db: Database, task_id: int) -> Choice | None:
+def choice(db: Database, task_id: int) -> ReviewerChoice | None:
     """The reviewer's choice that stands, if there is one."""
     query = "SELECT revision, reviewer, created_at FROM choices WHERE task = ? ORDER BY id DESC LIMIT 1"
     for revision, reviewer, created_at in db.execute(query, [task_id]):
-        return None if revision is None else Choice(revision, reviewer, created_at)
+        return None if revision is None else ReviewerChoice(revision, reviewer, created_at)
     return None
 
 

@@ -13,7 +13,7 @@ from sqlite_utils import Database
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
 from segr1_app.geometry import encode_rle, union_masks
 from segr1_app.metrics import iou
-from segr1_app.store.blame import who_was_wrong
+from segr1_app.store.blame import attribute_blame
 from segr1_app.store.changes import difference
 from segr1_app.store.rows import (
     REVISION_QUERY,
@@ -177,7 +177,7 @@ def _row(
     if prediction is not None:
         before = tuple(read_prompt(record) for record in json.loads(prediction["objects"]))
         policy_iou = iou(read_mask(json.loads(prediction["mask"])), final)
-    blame = who_was_wrong(correction, truth, before=before, policy_iou=policy_iou)
+    blame = attribute_blame(correction, truth, before=before, policy_iou=policy_iou)
     return {
         "instruction": task.instruction,
         "verdict": correction.verdict.value,

@@ -19,7 +19,7 @@ from segr1_app.store.values import (
     Correction,
     RejectReason,
     Revision,
-    Sample,
+    SampledCompletion,
     StoredPrediction,
     Task,
     Verdict,
@@ -151,7 +151,7 @@ def read_task(row: Mapping[str, Any]) -> Task:
 
 
 def prediction_row(
-    prediction: Prediction, checkpoint_hash: str, samples: Sequence[Sample], created_at: float
+    prediction: Prediction, checkpoint_hash: str, samples: Sequence[SampledCompletion], created_at: float
 ) -> dict[str, Any]:
     """A prediction's columns but those that say where it belongs and how good it seems."""
     return {
@@ -213,10 +213,11 @@ def read_prediction(row: Mapping[str, Any], size: ImageSize) -> StoredPrediction
     )
 
 
-def read_samples(row: Mapping[str, Any]) -> tuple[Sample, ...]:
+def read_samples(row: Mapping[str, Any]) -> tuple[SampledCompletion, ...]:
     """The samples in a row of predictions."""
     return tuple(
-        Sample(each["completion"], read_mask(each["mask"]), each["reward"]) for each in json.loads(row["samples"])
+        SampledCompletion(each["completion"], read_mask(each["mask"]), each["reward"])
+        for each in json.loads(row["samples"])
     )
 
 

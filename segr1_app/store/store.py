@@ -23,17 +23,17 @@ from segr1_app.store.feedback import feedback_page
 from segr1_app.store.journal import Journal
 from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.records import Numbers
-from segr1_app.store.reviews import Choice, DecidedTask
+from segr1_app.store.reviews import DecidedTask, ReviewerChoice
 from segr1_app.store.revisions import Links
 from segr1_app.store.rows import one, read_prediction, read_samples, read_task
 from segr1_app.store.values import (
-    Agreement,
+    AnnotatorAgreement,
     Correction,
     Draft,
     Feedback,
     QueueOrder,
     Revision,
-    Sample,
+    SampledCompletion,
     Statistics,
     StoredPicture,
     StoredPrediction,
@@ -198,7 +198,7 @@ class AnnotationStore:
     # Predictions
 
     def add_prediction(
-        self, task_id: int, prediction: Prediction, checkpoint_hash: str, samples: Sequence[Sample] = ()
+        self, task_id: int, prediction: Prediction, checkpoint_hash: str, samples: Sequence[SampledCompletion] = ()
     ) -> int:
         """Store what the models made of a task and return its number; it becomes the task's prediction.
 
@@ -219,7 +219,7 @@ class AnnotationStore:
             row = one(rows, f"prediction {prediction_id}")
             return read_prediction(row, tasks.task_of(db, row["task"]).image_size)
 
-    def samples(self, prediction_id: int) -> tuple[Sample, ...]:
+    def samples(self, prediction_id: int) -> tuple[SampledCompletion, ...]:
         """The samples stored with a prediction."""
         with self._connection.read() as db:
             rows = db.query("SELECT samples FROM predictions WHERE id = ?", [prediction_id])
@@ -243,10 +243,10 @@ class AnnotationStore:
         with self._connection.read() as db:
             return queue.upcoming(db, _name(annotator), order, self._clock())
 
-    def sorts(self, order: QueueOrder) -> bool:
+    def can_sort(self, order: QueueOrder) -> bool:
         """Whether an order tells any open task from another; without predictions, or samples, it does not."""
         with self._connection.read() as db:
-            return queue.sorts(db, order)
+            return queue.can_sort(db, order)
 
     def lease(self, task_id: int, annotator: str, seconds: float = LEASE_SECONDS) -> None:
         """Hold one task, open or decided, and give up the one held before.
@@ -372,7 +372,7 @@ class AnnotationStore:
                 revisions.check_words(db, task, revision_id)
             revisions.choose(db, task_id, revision_id, _name(reviewer), self._clock())
 
-    def choice(self, task_id: int) -> Choice | None:
+    def choice(self, task_id: int) -> ReviewerChoice | None:
         """Which revision a reviewer chose; None when nobody did, or the choice was taken back."""
         with self._connection.read() as db:
             tasks.task_of(db, task_id)
@@ -425,7 +425,7 @@ class AnnotationStore:
 
     # Reports
 
-    def agreement(self, task_id: int | None = None) -> Agreement:
+    def agreement(self, task_id: int | None = None) -> AnnotatorAgreement:
         """How alike different people's masks of the same task are: over all tasks, or in one."""
         with self._connection.read() as db:
             return reports.agreement(db, task_id)

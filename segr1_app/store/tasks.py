@@ -24,7 +24,7 @@ from segr1_app.store.rows import (
     to_json,
     truth_hash,
 )
-from segr1_app.store.values import Sample, StoredPicture, Task
+from segr1_app.store.values import SampledCompletion, StoredPicture, Task
 from segr1_app.typed_text import one_line, storable
 
 TASK_QUERY = """
@@ -130,7 +130,13 @@ def ground_truth(db: Database, sha256: str, instruction: str) -> Mask | None:
 
 
 def add_prediction(
-    db: Database, task: Task, prediction: Prediction, checkpoint_hash: str, *, samples: Sequence[Sample], now: float
+    db: Database,
+    task: Task,
+    prediction: Prediction,
+    checkpoint_hash: str,
+    *,
+    samples: Sequence[SampledCompletion],
+    now: float,
 ) -> int:
     """Store a prediction and make it the task's, if it was made for the instruction the task has now."""
     if tuple(prediction.image_size) != tuple(task.image_size):
@@ -149,7 +155,7 @@ def add_prediction(
     return prediction_id
 
 
-def disagreement(samples: Sequence[Sample]) -> float | None:
+def disagreement(samples: Sequence[SampledCompletion]) -> float | None:
     """How far sampled completions are apart.
 
     Returns:

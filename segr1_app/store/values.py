@@ -97,7 +97,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class SampledCompletion:
     """One sampled completion: its text, its united mask, and its reward where there was a target to reward against."""
 
     completion: str
@@ -323,7 +323,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class WorkTotals:
     """Work done, added up.
 
     Attributes:
@@ -362,14 +362,14 @@ class Statistics:
 
     tasks: int
     open_tasks: int
-    total: Tally
-    by_annotator: Mapping[str, Tally]
-    by_checkpoint: Mapping[tuple[str, str], Tally]
-    by_day: Mapping[str, Tally]
+    total: WorkTotals
+    by_annotator: Mapping[str, WorkTotals]
+    by_checkpoint: Mapping[tuple[str, str], WorkTotals]
+    by_day: Mapping[str, WorkTotals]
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class AnnotatorAgreement:
     """Mean pairwise IoU of what different annotators made of the same task.
 
     Attributes:

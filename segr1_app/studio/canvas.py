@@ -14,7 +14,7 @@ from segr1_app.models.host import ModelHost
 from segr1_app.studio.edits import MAX_NAME, EditedObject, read_objects
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import live_size
-from segr1_app.studio.recording import Corrected, RunKeeper
+from segr1_app.studio.recording import CanvasResult, RunRecorder
 from segr1_app.studio.reward_preview import live_reward, same_prompts
 from segr1_app.studio.sessions import CanvasSessions
 
@@ -28,11 +28,11 @@ class CanvasHandlers:
         models: make the masks.
         cache: an existing folder for downloads, from which gradio serves files.
         sessions: what is on the canvases.
-        keeper: keeps what is saved.
+        recorder: keeps what is saved.
     """
 
-    def __init__(self, models: ModelHost, cache: Path, sessions: CanvasSessions, keeper: RunKeeper) -> None:
-        self._keeper = keeper
+    def __init__(self, models: ModelHost, cache: Path, sessions: CanvasSessions, recorder: RunRecorder) -> None:
+        self._recorder = recorder
         self._models = models
         self._cache = cache.resolve()
         self._sessions = sessions
@@ -126,7 +126,7 @@ class CanvasHandlers:
 
         session = self._sessions.get(key)
         corrected = self.correct(session.picture, read_objects(objects, session.picture.size), session.prediction)
-        revision = self._keeper.keep(key, session, corrected, annotator) if keep else None
+        revision = self._recorder.record(key, session, corrected, annotator) if keep else None
         with new_downloads(self._cache, "correction-") as folder:
             files = save_correction(
                 folder,
@@ -148,7 +148,7 @@ class CanvasHandlers:
 
     def correct(
         self, picture: Picture, objects: Sequence[EditedObject], prediction: Prediction | None = None
-    ) -> Corrected:
+    ) -> CanvasResult:
         """The full-size masks of a canvas's objects.
 
         Args:
@@ -180,7 +180,7 @@ class CanvasHandlers:
             ObjectMask(compose_layers(found.mask, *edited.layers(picture.size, picture.size)), found.confidence)
             for edited, found in zip(kept, segmented, strict=True)
         )
-        return Corrected(tuple(kept), tuple(mask_inputs), segmented, final)
+        return CanvasResult(tuple(kept), tuple(mask_inputs), segmented, final)
 
     def _segment(
         self, picture: Picture, objects: Sequence[EditedObject], size: ImageSize, mask_inputs: Sequence[Mask | None]
@@ -200,7 +200,7 @@ def _as_predicted(edited: EditedObject, prediction: Prediction) -> tuple[EditedO
     return None
 
 
-def _record(corrected: Corrected) -> list[Mapping[str, Any]]:
+def _record(corrected: CanvasResult) -> list[Mapping[str, Any]]:
     """What the canvas knows of each object beyond its prompt: enough to make its mask again."""
     return [
         {

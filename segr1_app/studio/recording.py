@@ -20,7 +20,7 @@ VISITOR = "visitor"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Corrected:
+class CanvasResult:
     """The objects of a canvas with their masks, all of the picture's size.
 
     Attributes:
@@ -52,7 +52,7 @@ class Corrected:
         return any(each.brushed or each.start for each in self.objects) or not same_prompts(self.prompts, before)
 
 
-class RunKeeper:
+class RunRecorder:
     """Keeps what is saved on the Run tab: the picture, the task, the prediction and the correction of it.
 
     Args:
@@ -66,7 +66,7 @@ class RunKeeper:
         self._predictions: LRUCache[str, tuple[int, int]] = LRUCache(1000)
         self._lock = threading.Lock()
 
-    def keep(self, key: str, session: CanvasSession, corrected: Corrected, annotator: str) -> Revision | None:
+    def record(self, key: str, session: CanvasSession, corrected: CanvasResult, annotator: str) -> Revision | None:
         """Store a corrected run; nothing is kept of a picture that the policy was not asked about.
 
         Args:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class SampleSpec:
+class SamplePictureSpec:
     """Where a sample lies when it is there.
 
     Attributes:
@@ -27,7 +27,7 @@ class SampleSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SamplePicture:
     """A photograph that is there: its title and its file."""
 
     title: str
@@ -35,21 +35,21 @@ class Sample:
 
 
 KNOWN_SAMPLES = (
-    SampleSpec("Cheetah", "gradio", "media_assets/images/cheetah1.jpg"),
-    SampleSpec("Flower", "sklearn", "datasets/images/flower.jpg"),
-    SampleSpec("Coffee", "skimage", "data/coffee.png"),
-    SampleSpec("Lion", "gradio", "media_assets/images/lion.jpg"),
-    SampleSpec("Running cheetah", "gradio", "media_assets/images/cheetah.jpg"),
-    SampleSpec("Tower", "gradio", "media_assets/images/tower.jpg"),
-    SampleSpec("Cat", "skimage", "data/chelsea.png"),
-    SampleSpec("Motorcycle", "skimage", "data/motorcycle_left.png"),
+    SamplePictureSpec("Cheetah", "gradio", "media_assets/images/cheetah1.jpg"),
+    SamplePictureSpec("Flower", "sklearn", "datasets/images/flower.jpg"),
+    SamplePictureSpec("Coffee", "skimage", "data/coffee.png"),
+    SamplePictureSpec("Lion", "gradio", "media_assets/images/lion.jpg"),
+    SamplePictureSpec("Running cheetah", "gradio", "media_assets/images/cheetah.jpg"),
+    SamplePictureSpec("Tower", "gradio", "media_assets/images/tower.jpg"),
+    SamplePictureSpec("Cat", "skimage", "data/chelsea.png"),
+    SamplePictureSpec("Motorcycle", "skimage", "data/motorcycle_left.png"),
 )
 
 
-def find_samples(specs: Iterable[SampleSpec] = KNOWN_SAMPLES) -> tuple[Sample, ...]:
+def find_samples(specs: Iterable[SamplePictureSpec] = KNOWN_SAMPLES) -> tuple[SamplePicture, ...]:
     """The samples that exist on this machine, in the order of ``specs``; imports none of their packages."""
     return tuple(
-        Sample(spec.title, file)
+        SamplePicture(spec.title, file)
         for spec in specs
         for folder in _package_folders(spec.package)
         if (file := folder / spec.path).is_file()

@@ -88,7 +88,7 @@ class Change:
         return None if self.old_iou is None or self.new_iou is None else self.new_iou - self.old_iou
 
     @property
-    def agreement(self) -> float:
+    def old_new_iou(self) -> float:
         """IoU of the old mask and the new one: how little changed, for better or worse."""
         return iou(decode_rle(self.old), decode_rle(self.new))
 
@@ -176,7 +176,7 @@ class Trainings:
         """The name of the training that runs; None when none does."""
         if self._child is not None:
             self._child.poll()  # a child that ended stays a process until it is asked
-        return next((name for name in reversed(self.names()) if _goes_on(self._folder / name)), None)
+        return next((name for name in reversed(self.names()) if _is_running(self._folder / name)), None)
 
     def names(self) -> list[str]:
         """All trainings in the data folder by name, which is the time at which each began."""
@@ -190,7 +190,7 @@ class Trainings:
             SettingsError: when there is none of that name.
         """
         folder = self._run(name)
-        alive, done = _goes_on(folder), (folder / RESULT).is_file()
+        alive, done = _is_running(folder), (folder / RESULT).is_file()
         config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         result = read_json(folder / RESULT) if done else {}
         metrics, log = read_json_lines(folder / METRICS), folder / LOG
@@ -231,7 +231,7 @@ class Trainings:
             for answer in old
             if (again := later.get(_row(answer)))
         ]
-        return sorted(changes, key=lambda c: (c.gain is None, c.agreement if c.gain is None else c.gain))
+        return sorted(changes, key=lambda c: (c.gain is None, c.old_new_iou if c.gain is None else c.gain))
 
     def policy(self, name: str) -> Path:
         """The folder of the policy that a training made.
@@ -292,7 +292,7 @@ def _process(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _goes_on(folder: Path) -> bool:
+def _is_running(folder: Path) -> bool:
     """Whether a run has no result yet, and the process that was written down for it still is that process."""
     process = _process(folder)
     if not process or (folder / RESULT).is_file():

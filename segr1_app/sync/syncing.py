@@ -93,7 +93,7 @@ class Synchroniser:
             return problems
 
     def _pull(self, there: dict[str, int]) -> list[str]:
-        known = self._journal.taken(self._remote.name)
+        known = self._journal.received(self._remote.name)
         news = {
             name: size
             for name, size in sorted(there.items())
@@ -108,11 +108,11 @@ class Synchroniser:
                 *(_records(folder / file, known.get(file, 0), size) for file, size in news.items()),
                 key=lambda timed: timed[0],
             )
-            problems, whole = self._journal.take_in(
+            problems, whole = self._journal.apply_records(
                 (record for _, record in mixed), lambda sha256: self._picture(sha256, folder), self._remote.name
             )
         if whole:
-            self._journal.note_taken(self._remote.name, news)
+            self._journal.mark_received(self._remote.name, news)
         return problems
 
     def _push(self, there: set[str]) -> None:

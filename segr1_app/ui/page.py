@@ -22,7 +22,7 @@ from segr1_app.settings.roles import Act
 from segr1_app.settings.space import Space
 from segr1_app.store import AnnotationStore
 from segr1_app.studio.canvas import CanvasHandlers
-from segr1_app.studio.recording import RunKeeper
+from segr1_app.studio.recording import RunRecorder
 from segr1_app.studio.samples import find_samples
 from segr1_app.studio.sessions import CanvasSessions
 from segr1_app.studio.trainings import Trainings
@@ -90,7 +90,7 @@ def build_app(
 
     def follow_models(request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[ViewValue]:
         """Which models run and how far they are, now that a page stands; ends when they are loaded, or cannot be."""
-        person = gate.whoever(request, profile)
+        person = gate.person_of(request, profile)
         models.start()
         if not models.wait(seconds=0):
             yield header_value(models.status, person, access.sign_in)
@@ -99,11 +99,11 @@ def build_app(
 
     def unlock(request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
         """Show an admin what is for admins."""
-        visible = gate.whoever(request, profile).may(Act.ADMINISTER)
+        visible = gate.person_of(request, profile).may(Act.ADMINISTER)
         return [gr.update(visible=visible) for _ in for_admins]
 
     sessions = CanvasSessions()
-    canvas = CanvasHandlers(models, cache, sessions, RunKeeper(store, models))
+    canvas = CanvasHandlers(models, cache, sessions, RunRecorder(store, models))
     jobs = JobHandlers(store, models, cache=cache, sessions=sessions, canvas=canvas)
     # Whoever is logged in to the hub here lends that to nobody who only visits the page.
     imports = ImportHandlers(store, cache, hub_token=None if models.settings.offers_training else False)

@@ -17,7 +17,7 @@ from segr1_app.models.pipeline import Pipeline
 from segr1_app.settings.config import Settings
 from segr1_app.store import AnnotationStore
 from segr1_app.studio.canvas import CanvasHandlers
-from segr1_app.studio.recording import RunKeeper
+from segr1_app.studio.recording import RunRecorder
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.ui.views import live_size
 from tests.benchmarks.models import alternate
@@ -56,7 +56,7 @@ def click_overhead(pipeline: Pipeline, rounds: int) -> dict[str, float]:
         models = ModelHost(Settings(device="cpu"), lambda _: LoadedModels(pipeline, "cpu", ""))
         models.start()
         sessions = CanvasSessions()
-        canvas = CanvasHandlers(models, Path(name), sessions, RunKeeper(store, models))
+        canvas = CanvasHandlers(models, Path(name), sessions, RunRecorder(store, models))
         for size in SIZES:
             picture, _ = ellipse_scene(*size, (0.5, 0.5), (0.25, 0.3))
             question = {"rev": 1, "picture": sessions.begin(CanvasSession(picture)), "objects": drawn}

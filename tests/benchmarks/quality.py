@@ -38,7 +38,7 @@ from segr1_app.settings.config import Settings
 from tests.benchmarks.baselines import Draw, ellipse, filled, from_middle, from_truth, grab_cut
 from tests.e2e.serving import ROOT
 from train.data.pairs import Pair, find_pairs
-from train.evaluation.answering import Answer, find_answer
+from train.evaluation.answering import EvaluatedAnswer, find_answer
 
 SALIENT, CAMOUFLAGED = ("duts_te", "ecssd", "sod"), ("camo_test",)
 SETS = (*CAMOUFLAGED, *SALIENT)
@@ -107,7 +107,7 @@ def scored(pairs: Sequence[Pair], answer: Callable[[Picture, Mask], Mask]) -> Sc
     return Score(statistics.fmean(overlaps), statistics.fmean(structures), len(scores))
 
 
-def answered(pairs: Iterable[Pair], ask: Callable[[Picture, Mask], Answer]) -> Score:
+def answered(pairs: Iterable[Pair], ask: Callable[[Picture, Mask], EvaluatedAnswer]) -> Score:
     """Score the models' answers; only what the table shows, as the other metrics take ten times as long."""
     overlaps, structures, formed, judged = [], [], [], []
     for pair in pairs:

@@ -32,7 +32,7 @@ from segr1_app.models.segmenter import Sam2Segmenter
 from train.data.mixing import draw_order
 from train.data.rows import Plan, scene_rows, split
 from train.finetune.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
-from train.finetune.run_folder import Journal, RunFolder
+from train.finetune.run_folder import MetricsLogger, RunFolder
 from train.finetune.shared_pictures import share_pictures
 from train.finetune.trl_reward import SegR1Reward
 from train.finetune.trl_rows import ExampleReader, PromptMaker
@@ -134,7 +134,7 @@ def _ours(setup: GrpoSetup, plan: Plan, segmenter: Sam2Segmenter) -> Course:
         trainer = make_trainer(setup, _config(setup, plan, folder), plan, policy, segmenter)
         reward = WatchedReward(trainer.reward_funcs[0])
         trainer.reward_funcs[0] = reward
-        trainer.add_callback(Journal(RunFolder(Path(folder))))
+        trainer.add_callback(MetricsLogger(RunFolder(Path(folder))))
         return replace(_course(trainer, policy, lambda: reward.seconds), rewards=reward.given)
 
 

@@ -28,10 +28,10 @@ from segr1_app.metrics import iou
 from segr1_app.models.pipeline import Pipeline, load_models
 from segr1_app.settings.config import Settings
 from tests.benchmarks.quality import CARD_PAGE, SETS, put_between
-from train.data.composing import compose, leaves_place, meanings
+from tests.benchmarks.reasoning_check import check_reasoning
+from train.data.composing import compose, distinguishing_words, has_room
 from train.data.pairs import Pair, find_pairs
 from train.data.traces import COLOURS, WHICH, WORDINGS, separate_objects
-from train.evaluation.agreement import agreement
 
 MARK = "understanding-tables"
 JUDGED = ("place", "size", "contrast")
@@ -41,7 +41,7 @@ FOUND = 0.5
 """IoU with the object that was meant from which on it counts as found, as is usual for referring expressions."""
 
 
-class Told(NamedTuple):
+class InstructionOverlaps(NamedTuple):
     """One instruction and its answer's IoU with each object, the one that was meant first."""
 
     word: str
@@ -61,7 +61,7 @@ def spoken(pipeline: Pipeline, folder: Path) -> dict[str, tuple[list[bool], list
         picture, truth = load_picture(pair.image), load_mask(pair.mask)
         found = pipeline.run(picture, instruction)
         for side, mask in enumerate((found.mask, truth)):
-            for name, holds in agreement(found.reasoning or "", picture.pixels, mask).items():
+            for name, holds in check_reasoning(found.reasoning or "", picture.pixels, mask).items():
                 held[name][side].append(holds)
     return dict(held)
 
@@ -73,7 +73,7 @@ def composed(pairs: Sequence[Pair], count: int) -> Iterator[tuple[Picture, list[
     while made < count:
         ground, *others = (pairs[int(index)] for index in rng.choice(len(pairs), 3, replace=False))
         picture, mask = load_picture(ground.image), load_mask(ground.mask)
-        if not leaves_place(separate_objects(mask)):
+        if not has_room(separate_objects(mask)):
             continue
         pasted = [(load_picture(pair.image).pixels, load_mask(pair.mask).astype(np.uint8) * 255) for pair in others]
         pixels, objects = compose(picture.pixels, mask, pasted, rng)
@@ -82,14 +82,14 @@ def composed(pairs: Sequence[Pair], count: int) -> Iterator[tuple[Picture, list[
             yield picture_from_array(pixels), objects
 
 
-def told(pipeline: Pipeline, pairs: Sequence[Pair], count: int) -> list[Told]:
+def instruction_overlaps(pipeline: Pipeline, pairs: Sequence[Pair], count: int) -> list[InstructionOverlaps]:
     """Every word that means one of the objects of a scene, and what was segmented for it."""
     answers = []
     for picture, objects in tqdm(composed(pairs, count), total=count, desc="composed scenes", unit="scene"):
-        for word, meant in meanings(picture.pixels, objects).items():
+        for word, meant in distinguishing_words(picture.pixels, objects).items():
             answer = pipeline.run(picture, WORDINGS[0].format(which=word).capitalize()).mask
             order = [meant, *(index for index in range(len(objects)) if index != meant)]
-            answers.append(Told(word, tuple(iou(answer, objects[index]) for index in order)))
+            answers.append(InstructionOverlaps(word, tuple(iou(answer, objects[index]) for index in order)))
     return answers
 
 
@@ -112,7 +112,7 @@ def statement_table(results: dict[str, dict[str, tuple[list[bool], list[bool]]]]
     return "\n".join(lines)
 
 
-def instruction_table(answers: Sequence[Told]) -> str:
+def instruction_table(answers: Sequence[InstructionOverlaps]) -> str:
     """How often the object that was meant is the one that was segmented, by kind of word."""
     kinds = {"**all words that the page names**": answers}
     kinds |= {word: [answer for answer in answers if answer.word == word] for word in WHICH}
@@ -146,7 +146,7 @@ def main() -> None:
         if "camo" not in name
         for pair in find_pairs(given.data / name / "images", given.data / name / "masks").pairs
     ]
-    instructions = instruction_table(told(pipeline, salient, given.scenes))
+    instructions = instruction_table(instruction_overlaps(pipeline, salient, given.scenes))
     statements = statement_table({name: spoken(pipeline, given.data / name) for name in SETS})
     print(f"{instructions}\n\n{statements}")
     if given.write:

@@ -19,7 +19,7 @@ from segr1_app.domain import DatasetError, Mask, SegR1Error
 from segr1_app.geometry import encode_rle
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.coco_export import export_coco
-from segr1_app.store.exchange.exporting import Report
+from segr1_app.store.exchange.exporting import ExportReport
 from segr1_app.store.exchange.hf_export import export_hf
 from segr1_app.store.exchange.importing import import_hub, import_paths
 from segr1_app.store.exchange.jsonl import export_jsonl
@@ -156,7 +156,7 @@ def test_another_true_mask_in_place_of_one_is_told(
 
 @pytest.mark.parametrize("export", [export_coco, export_masks, export_hf, export_jsonl])
 def test_an_archive_of_an_export_comes_back(
-    store: AnnotationStore, tmp_path: Path, export: Callable[[AnnotationStore, Path], Report]
+    store: AnnotationStore, tmp_path: Path, export: Callable[[AnnotationStore, Path], ExportReport]
 ) -> None:
     task = store.add_task(store.add_picture(picture(0), "p.jpg"), "it", MASK)
     store.save(task.id, "ann", corrected(MASK))

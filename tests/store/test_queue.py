@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segr1_app.domain import LeaseLostError, StoreError
-from segr1_app.store import AnnotationStore, Correction, QueueOrder, RejectReason, Sample, Task, Verdict
+from segr1_app.store import AnnotationStore, Correction, QueueOrder, RejectReason, SampledCompletion, Task, Verdict
 from tests.store.conftest import Clock
 from tests.store.values import SKIPPED, corrected, picture, prediction, rectangle
 
@@ -15,7 +15,7 @@ def three(store: AnnotationStore, task: Task) -> list[int]:
     """Three tasks; the second is the least confident, the third has the most disagreement."""
     numbers = [task.id, *(store.add_task(store.add_picture(picture(seed), "p"), "the cat").id for seed in (1, 2))]
     for number, confidence, width in zip(numbers, (0.9, 0.2, 0.5), (10, 12, 30), strict=True):
-        samples = [Sample("", rectangle(0, 0, 10, 10)), Sample("", rectangle(0, 0, width, 10))]
+        samples = [SampledCompletion("", rectangle(0, 0, 10, 10)), SampledCompletion("", rectangle(0, 0, width, 10))]
         store.add_prediction(number, prediction(confidence=confidence), "hash", samples)
     return numbers
 

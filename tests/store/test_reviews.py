@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segr1_app.domain import StoreError, UnknownRecordError
-from segr1_app.store import AnnotationStore, Choice, Verdict
+from segr1_app.store import AnnotationStore, ReviewerChoice, Verdict
 from tests.store.conftest import Clock
 from tests.store.values import SKIPPED, corrected, picture, rectangle, rejected
 
@@ -82,7 +82,7 @@ def test_the_last_choice_stands_until_it_is_taken_back(decided: AnnotationStore,
     assert decided.choice(1) is None
     decided.choose_current(1, 1, "Rea")
     decided.choose_current(1, 5, "Rob")
-    assert decided.choice(1) == Choice(5, "Rob", clock.now)
+    assert decided.choice(1) == ReviewerChoice(5, "Rob", clock.now)
     decided.choose_current(1, None, "Rea")
     assert decided.choice(1) is None
     with pytest.raises(UnknownRecordError):

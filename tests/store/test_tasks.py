@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segr1_app.domain import SegR1Error, StoreDamagedError, StoreError, UnknownRecordError
-from segr1_app.store import AnnotationStore, Sample, Task
+from segr1_app.store import AnnotationStore, SampledCompletion, Task
 from tests.store.values import picture, prediction, rectangle
 
 
@@ -79,7 +79,10 @@ def test_a_ground_truth_of_another_size_is_refused_whole(store: AnnotationStore,
 
 def test_a_prediction_comes_back_whole(store: AnnotationStore, task: Task) -> None:
     made = prediction()
-    samples = [Sample("a", rectangle(0, 0, 10, 10), 1.5), Sample("b", rectangle(0, 0, 10, 20), 0.5)]
+    samples = [
+        SampledCompletion("a", rectangle(0, 0, 10, 10), 1.5),
+        SampledCompletion("b", rectangle(0, 0, 10, 20), 0.5),
+    ]
     number = store.add_prediction(task.id, made, "c0ffee", samples)
     stored = store.prediction(number)
     assert stored.checkpoint_hash == "c0ffee"

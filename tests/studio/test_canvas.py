@@ -20,7 +20,7 @@ from segr1_app.models.pipeline import Pipeline
 from segr1_app.settings.config import Settings
 from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.studio.canvas import CanvasHandlers
-from segr1_app.studio.recording import RunKeeper
+from segr1_app.studio.recording import RunRecorder
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from tests.scenes import ellipse_scene
 
@@ -51,7 +51,7 @@ def store(tmp_path: Path) -> Iterator[AnnotationStore]:
 def canvas(pipeline: Pipeline, sessions: CanvasSessions, store: AnnotationStore, tmp_path: Path) -> CanvasHandlers:
     models = ModelHost(Settings(), lambda _: LoadedModels(pipeline, "cpu", ""))
     models.start()
-    return CanvasHandlers(models, tmp_path, sessions, RunKeeper(store, models))
+    return CanvasHandlers(models, tmp_path, sessions, RunRecorder(store, models))
 
 
 def test_a_state_is_answered_at_the_size_of_the_canvas(canvas: CanvasHandlers, sessions: CanvasSessions) -> None:

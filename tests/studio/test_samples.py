@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from segr1_app.studio.samples import KNOWN_SAMPLES, SampleSpec, find_samples
+from segr1_app.studio.samples import KNOWN_SAMPLES, SamplePictureSpec, find_samples
 
 
 def test_the_gallery_holds_photographs_that_open() -> None:
@@ -17,8 +17,8 @@ def test_the_gallery_holds_photographs_that_open() -> None:
 
 def test_what_is_not_installed_is_left_out() -> None:
     missing = (
-        SampleSpec("No package", "a_package_that_nobody_has", "photo.jpg"),
-        SampleSpec("No file", "gradio", "media_assets/images/no-such-photo.jpg"),
+        SamplePictureSpec("No package", "a_package_that_nobody_has", "photo.jpg"),
+        SamplePictureSpec("No file", "gradio", "media_assets/images/no-such-photo.jpg"),
     )
     assert find_samples(missing) == ()
     assert len(find_samples((*missing, KNOWN_SAMPLES[0]))) == 1

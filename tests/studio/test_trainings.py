@@ -90,7 +90,7 @@ def test_changes_are_told_row_by_row_what_became_worse_first_and_what_cannot_be_
     changes = Trainings(tmp_path).changes(folder.name)
     assert [change.source for change in changes] == ["feedback", "feedback", "scenes", "photographs", "photographs"]
     assert [change.gain for change in changes] == [-0.25, 0.0, pytest.approx(0.1), None, None]
-    assert [change.agreement for change in changes] == [1, 1, 1, 0, 1]
+    assert [change.old_new_iou for change in changes] == [1, 1, 1, 0, 1]
 
 
 def test_a_policy_that_is_not_whole_is_not_put_to_use(tmp_path: Path) -> None:

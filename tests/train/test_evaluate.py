@@ -23,8 +23,8 @@ from tests.scenes import ellipse_scene
 from train.data.drawing import draw
 from train.data.pairs import find_pairs
 from train.data.prompting import corrective_click, oracle_prompt
-from train.evaluate import Tally, evaluate, main
-from train.evaluation.answering import Answer
+from train.evaluate import PairScores, evaluate, main
+from train.evaluation.answering import EvaluatedAnswer
 
 SCENES = [((0.3, 0.6), (0.2, 0.25)), ((0.6, 0.4), (0.3, 0.2)), ((0.5, 0.5), (0.15, 0.3))]
 
@@ -177,9 +177,9 @@ def test_a_limit_draws_by_seed_and_keeps_the_order(data: Path) -> None:
 def test_the_tally_is_the_mean_over_pairs() -> None:
     truth: Mask = np.zeros((10, 10), dtype=bool)
     truth[:5] = True
-    tally = Tally()
+    tally = PairScores()
     for mask, formed in ((truth, True), (~truth, False)):
-        tally.add(Answer(mask, formed, None, {"policy": 1.0}), truth)
+        tally.add(EvaluatedAnswer(mask, formed, None, {"policy": 1.0}), truth)
     summary = tally.summary()
     assert summary["count"] == 2
     assert summary["iou"] == 0.5

@@ -164,7 +164,7 @@ class TestRows:
         save(tmp_path, scenes[0].picture, None, Verdict.REJECT, RejectReason.GROUNDING)
         save(tmp_path, scenes[1].picture, None, Verdict.REJECT, RejectReason.NO_OBJECT)
         save(tmp_path, scenes[2].picture, scenes[2].mask, Verdict.ACCEPT)
-        found = sft.imitable(feedback_rows(tmp_path))
+        found = sft.demonstrations(feedback_rows(tmp_path))
         assert {row.verdict for row in found.rows} == {"accept", "no-object"}
         assert [(entry.verdict, entry.reason) for entry in found.left_out] == [
             ("grounding", "nobody said what would be right")

@@ -27,7 +27,7 @@ APART, LARGER = 0.12, 1.6
 """What "left" and "largest" take: a lead of so much of the picture's side, and so many times the next one's area."""
 
 
-def leaves_place(objects: Sequence[Mask]) -> bool:
+def has_room(objects: Sequence[Mask]) -> bool:
     """Whether others can be pasted into a picture with these objects, bool (H, W) each: it shows a single small one."""
     return len(objects) == 1 and float(objects[0].mean()) < OWN_SHARE
 
@@ -74,7 +74,7 @@ def compose(
     return scene, [objects[index] for index in order]
 
 
-def meanings(pixels: RgbPixels, objects: Sequence[Mask]) -> dict[str, int]:
+def distinguishing_words(pixels: RgbPixels, objects: Sequence[Mask]) -> dict[str, int]:
     """The words that mean one of at least two objects and no other, and the index of that object."""
     found = [measure(pixels, mask) for mask in objects]
     leads: dict[str, Callable[[int], float]] = {

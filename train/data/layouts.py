@@ -18,7 +18,7 @@ from train.data.scenes import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PairLayout:
     """A way of keeping pairs: two folders below the data set's own, and what kind of object it holds."""
 
     name: str
@@ -28,14 +28,14 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout("images and masks", "images", "masks"),
-    Layout("COD10K-v3", "Train/Image", "Train/GT_Object", "camouflaged"),
-    Layout("CAMO", "Images/Train", "GT", "camouflaged"),
-    Layout("DIS5K", "DIS-TR/im", "DIS-TR/gt"),
-    Layout("DUTS", "DUTS-TR/DUTS-TR-Image", "DUTS-TR/DUTS-TR-Mask"),
-    Layout("DUTS", "DUTS-TR-Image", "DUTS-TR-Mask"),
-    Layout("HKU-IS", "imgs", "gt"),
-    Layout("ECSSD", "images", "ground_truth_mask"),
+    PairLayout("images and masks", "images", "masks"),
+    PairLayout("COD10K-v3", "Train/Image", "Train/GT_Object", "camouflaged"),
+    PairLayout("CAMO", "Images/Train", "GT", "camouflaged"),
+    PairLayout("DIS5K", "DIS-TR/im", "DIS-TR/gt"),
+    PairLayout("DUTS", "DUTS-TR/DUTS-TR-Image", "DUTS-TR/DUTS-TR-Mask"),
+    PairLayout("DUTS", "DUTS-TR-Image", "DUTS-TR-Mask"),
+    PairLayout("HKU-IS", "imgs", "gt"),
+    PairLayout("ECSSD", "images", "ground_truth_mask"),
 )
 CAMOUFLAGED_NAMES = ("camo", "cod10k", "nc4k", "chameleon")
 """Beginnings of folder names, in lower case, that tell of camouflaged objects where the layout does not."""
@@ -54,7 +54,7 @@ class PairFolder:
     """
 
     name: str
-    layout: Layout
+    layout: PairLayout
     kind: Kind
     listing: PairListing
     instructions: Mapping[str, str]

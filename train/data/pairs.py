@@ -20,7 +20,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
-from segr1_app.files.outputs import listed
+from segr1_app.files.outputs import titled_list
 from segr1_app.images import IMAGE_SUFFIXES, load_mask, load_picture
 
 
@@ -41,11 +41,11 @@ class PairListing:
     unpaired_images: tuple[Path, ...]
     unpaired_masks: tuple[Path, ...]
 
-    def tell_unpaired(self) -> list[str]:
+    def describe_unpaired(self) -> list[str]:
         """What has no partner, all of it by name: a text for the images, if there are any, and one for the masks."""
         sides = (("Images without a mask", self.unpaired_images), ("Masks without an image", self.unpaired_masks))
         return [
-            listed(f"{kind} of the same name ({len(files)}):", (file.name for file in files))
+            titled_list(f"{kind} of the same name ({len(files)}):", (file.name for file in files))
             for kind, files in sides
             if files
         ]
@@ -67,7 +67,7 @@ def find_pairs(images: Path, masks: Path) -> PairListing:
     )
     if not listing.pairs:
         fault = f"No image in '{images}' has a mask of the same name in '{masks}': nothing to do."
-        raise DatasetError("\n".join([fault, *listing.tell_unpaired()]))
+        raise DatasetError("\n".join([fault, *listing.describe_unpaired()]))
     return listing
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from segr1_app.domain import ImageSize, Mask, RgbPixels
 from segr1_app.models.policy import resize_to_frame
-from train.data.composing import compose, leaves_place, meanings
+from train.data.composing import compose, distinguishing_words, has_room
 from train.data.layouts import INSTRUCTIONS_FILE
 from train.data.pairs import PackedPairs, pack_pairs
 from train.data.traces import WORDINGS, separate_objects
@@ -60,7 +60,7 @@ def question_folder(data: Sequence[Path], cache: Path, folder: Path, seed: int) 
             (partial / part).mkdir(parents=True)
         for number in range(max(round(SCENES_SHARE * len(pairs)), 1)):
             pixels, objects = _scene(pairs, rng)
-            means = meanings(pixels, objects) if len(objects) > 1 else {}
+            means = distinguishing_words(pixels, objects) if len(objects) > 1 else {}
             image = _encoded(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
             for word in rng.permutation(list(means))[:ASKED].tolist():
                 stem = f"{number:06}-{word}"
@@ -80,7 +80,7 @@ def _scene(pairs: PackedPairs, rng: np.random.Generator) -> tuple[RgbPixels, lis
     ground, *others = (int(index) for index in rng.choice(len(pairs), 3))
     pixels, mask = pairs.images[ground], pairs.masks[ground] > 127
     objects = separate_objects(mask) if mask.any() else []
-    if leaves_place(objects):
+    if has_room(objects):
         pixels, objects = compose(pixels, mask, [(pairs.images[i], pairs.masks[i]) for i in others], rng)
     width, height = (int(side) for side in pairs.sizes[ground] * SIDE / pairs.sizes[ground].max())
     size = ImageSize(max(width, 1), max(height, 1))

@@ -88,7 +88,7 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measures:
+class ForegroundMeasures:
     """The amounts behind the traits of a foreground.
 
     Attributes:
@@ -162,14 +162,14 @@ def describe(pixels: RgbPixels, mask: Mask, count: int) -> Traits:
     )
 
 
-def measure(pixels: RgbPixels, mask: Mask) -> Measures:
+def measure(pixels: RgbPixels, mask: Mask) -> ForegroundMeasures:
     """The amounts of a non-empty foreground."""
     height, width = mask.shape
     cover, around = mask.view(np.uint8), _surroundings(mask)
     moments = cv2.moments(cover, binaryImage=True)
     area = moments["m00"]
     colour = cv2.mean(pixels, cover)[:3]
-    return Measures(
+    return ForegroundMeasures(
         x=(moments["m10"] / area + 0.5) / width,
         y=(moments["m01"] / area + 0.5) / height,
         share=area / mask.size,

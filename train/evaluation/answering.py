@@ -21,7 +21,7 @@ from train.data.prompting import corrective_click, oracle_prompt
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class EvaluatedAnswer:
     """What a picture is scored by.
 
     Attributes:
@@ -43,7 +43,7 @@ class Answer:
 
 def find_answer(
     picture: Picture, truth: Mask, *, segmenter: Segmenter, policy: Policy | None, instruction: str, clicks: int = 0
-) -> Answer:
+) -> EvaluatedAnswer:
     """Ask for one picture.
 
     Args:
@@ -62,7 +62,7 @@ def find_answer(
         answer = _from_truth(segmenter, picture, truth)
     else:
         prediction = Pipeline(policy, segmenter).run(picture, instruction)
-        answer = Answer(
+        answer = EvaluatedAnswer(
             mask=prediction.mask,
             well_formed=prediction.well_formed,
             confidence=prediction.masks[0].confidence if len(prediction.masks) == 1 else None,
@@ -73,14 +73,14 @@ def find_answer(
     return _corrected(segmenter, picture, answer, truth=truth, clicks=clicks)
 
 
-def _from_truth(segmenter: Segmenter, picture: Picture, truth: Mask) -> Answer:
+def _from_truth(segmenter: Segmenter, picture: Picture, truth: Mask) -> EvaluatedAnswer:
     objects = (oracle_prompt(truth),) if truth.any() else ()
     started = time.perf_counter()
     embedding = segmenter.encode(picture)
     encoded = time.perf_counter()
     masks = segmenter.segment(picture, objects, embedding=embedding)
     decoded = time.perf_counter()
-    return Answer(
+    return EvaluatedAnswer(
         mask=union_masks((found.mask for found in masks), picture.size),
         well_formed=None,
         confidence=masks[0].confidence if masks else None,
@@ -89,7 +89,9 @@ def _from_truth(segmenter: Segmenter, picture: Picture, truth: Mask) -> Answer:
     )
 
 
-def _corrected(segmenter: Segmenter, picture: Picture, answer: Answer, *, truth: Mask, clicks: int) -> Answer:
+def _corrected(
+    segmenter: Segmenter, picture: Picture, answer: EvaluatedAnswer, *, truth: Mask, clicks: int
+) -> EvaluatedAnswer:
     """The answer after corrective clicks, each given to the object whose box is nearest to it."""
     spent = []
     for _ in range(clicks):

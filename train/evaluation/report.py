@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from segr1_app.domain import DatasetError
-from segr1_app.files.outputs import listed
+from segr1_app.files.outputs import titled_list
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class EvaluationReport:
     """An evaluation that came to its end.
 
     Attributes:
@@ -23,10 +23,10 @@ class Report:
     failures: Mapping[str, str]
 
 
-def tell_failures(count: int, kind: str, failures: Mapping[str, str]) -> str:
+def describe_failures(count: int, kind: str, failures: Mapping[str, str]) -> str:
     """Those of ``count`` pairs or questions (``kind``) that could not be scored, each with its reason."""
     head = f"{len(failures)} of {count} {kind} could not be scored and are left out:"
-    return listed(head, (f"{name}: {reason}" for name, reason in failures.items()))
+    return titled_list(head, (f"{name}: {reason}" for name, reason in failures.items()))
 
 
 def check_scored(count: int, kind: str, failures: Mapping[str, str]) -> None:
@@ -36,4 +36,4 @@ def check_scored(count: int, kind: str, failures: Mapping[str, str]) -> None:
         DatasetError: when none of ``count`` pairs or questions could be scored.
     """
     if count == len(failures):
-        raise DatasetError(tell_failures(count, kind, failures))
+        raise DatasetError(describe_failures(count, kind, failures))

@@ -81,7 +81,7 @@ def check_launch(config: Any) -> None:
     if zero:
         _check_zero(config.deepspeed_plugin)
         # Else transformers shares out whatever policy it loads, and has all processes write in step, also where each
-        # answers held-out rows of its own; see `sharing`.
+        # answers held-out rows of its own; see `announce_zero`.
         unset_hf_deepspeed_config()
     if getattr(config, "use_vllm", False):
         _check_vllm(config)
@@ -89,7 +89,7 @@ def check_launch(config: Any) -> None:
 
 
 @contextmanager
-def sharing(config: Any) -> Iterator[None]:
+def announce_zero(config: Any) -> Iterator[None]:
     """Lets transformers know of ZeRO, if a training has it, while the trainer is at work and no longer.
 
     Args:
@@ -106,7 +106,7 @@ def sharing(config: Any) -> Iterator[None]:
         unset_hf_deepspeed_config()
 
 
-def same_folder(folder: Path) -> Path:
+def broadcast_folder(folder: Path) -> Path:
     """The folder of a training as its first process names it: each would name it by a clock of its own."""
     (named,) = broadcast_object_list([str(folder)])
     return Path(named)

@@ -37,7 +37,7 @@ PREVIEW_SIDE = 512
 PLOTTED = {"total": "reward", "format": "format", "iou": "IoU", "s_measure": "S-measure"}
 PLOTTED_IF_ANY = {
     "abstention": "abstained where nothing is",
-    "agreement": "agreement with rejected masks",
+    "rejected_overlap": "overlap with rejected masks",
     "match": "prompts like the annotator's",
     "overlong": "too long",
 }
@@ -156,7 +156,7 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-class Journal(TrainerCallback):
+class MetricsLogger(TrainerCallback):
     """Writes the metrics of every step to a run's folder, and shows reward or loss on a progress bar."""
 
     def __init__(self, folder: RunFolder) -> None:

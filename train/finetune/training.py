@@ -29,8 +29,8 @@ from train.data.feedback import feedback_rows
 from train.data.rows import Collected, Plan, photograph_rows, select_held_out, split
 from train.finetune.checkpoints import export_policy, load_trained
 from train.finetune.heldout import comparison, read_scores, score_held_out
-from train.finetune.launching import check_launch, check_same_training, same_folder, sharing
-from train.finetune.run_folder import Journal, RunFolder, circumstances, last_step
+from train.finetune.launching import announce_zero, broadcast_folder, check_launch, check_same_training
+from train.finetune.run_folder import MetricsLogger, RunFolder, circumstances, last_step
 from train.finetune.setup import TrainingSetup
 from train.finetune.trl_reward import Answerer
 
@@ -82,13 +82,13 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
         collected += method.use_feedback(feedback_rows(home, before.get("corrections")))
     plan = split(collected, setup.held_out_share)
     setup.set_length(config, len(plan.train))
-    folder = RunFolder(same_folder(folder.path))
+    folder = RunFolder(broadcast_folder(folder.path))
     config.output_dir = str(folder.path)
     main_process = config.process_index == 0
     if main_process:
-        _tell(plan.table())
+        _print(plan.table())
         if given.include_feedback and not plan.corrections:
-            _tell(f"There are no corrections to learn from in '{home}': training goes on without them.")
+            _print(f"There are no corrections to learn from in '{home}': training goes on without them.")
     if given.plan:
         return 0
     record = {"setup": setup.record(), "seed": given.seed, "fingerprint": plan.fingerprint, "steps": config.max_steps}
@@ -105,18 +105,18 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
             if not before:
                 write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())
             note_process(folder.path, os.getpid())
-            _tell(f"Training for {config.max_steps} steps on {len(plan.train)} rows, in {folder.path}")
+            _print(f"Training for {config.max_steps} steps on {len(plan.train)} rows, in {folder.path}")
         config.distributed_state.wait_for_everyone()
         check_same_training(folder.config, plan.fingerprint)
 
-    result = train_policy(method, setup, config, plan=plan, folder=folder, begin=begin)
+    result = finetune_policy(method, setup, config, plan=plan, folder=folder, begin=begin)
     if main_process:
-        _tell(result)
-        _tell(f"The new policy is used nowhere yet. Try it: python app.py --policy {folder.policy}")
+        _print(result)
+        _print(f"The new policy is used nowhere yet. Try it: python app.py --policy {folder.policy}")
     return 0
 
 
-def train_policy(
+def finetune_policy(
     method: Method[Setup], setup: Setup, config: Any, *, plan: Plan, folder: RunFolder, begin: Callable[[], None]
 ) -> str:
     """Train, or go on training, to the end; returns held-out scores before and after as text.
@@ -163,10 +163,10 @@ def train_policy(
             assert checkpoint is not None
             policy = load_trained(checkpoint, setup.policy, **options)
         assert policy is not None
-        with sharing(config):
+        with announce_zero(config):
             trainer = method.make_trainer(setup, config, plan, policy, segmenter)
             trainer.remove_callback(PrinterCallback)
-            trainer.add_callback(Journal(folder))
+            trainer.add_callback(MetricsLogger(folder))
             if main:
                 folder.forget_after(last_step(folder))
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -280,5 +280,5 @@ def add_training_arguments(
     return data, how
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)  # noqa: T201

@@ -20,7 +20,7 @@ from segr1_app.models.segmenter import Segmenter
 from segr1_app.rewards import Answer, RewardOptions, RewardTerms, score
 from train.finetune.trl_rows import ExampleReader
 
-SHOWN_TERMS = ("format", "iou", "s_measure", "match", "agreement", "abstention", "overlong", "total")
+SHOWN_TERMS = ("format", "iou", "s_measure", "match", "rejected_overlap", "abstention", "overlong", "total")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from train.data.pairs import PackedPairs
 from train.data.prefetch import drawn_ahead
 from train.data.traces import COLOURS, INSTRUCTIONS, WHICH, WORDINGS, vocabulary
 from train.scratch.policy_batch import SUB_CELLS, BatchMaker, PolicyBatch
-from train.scratch.policy_layout import Layout, lay_out, pack_attention
+from train.scratch.policy_layout import TokenPositions, pack_attention, token_positions
 from train.scratch.policy_losses import PolicyInTraining, batch_loss
 from train.scratch.policy_model import (
     EMBEDDING,
@@ -41,7 +41,15 @@ from train.scratch.policy_model import (
     learn_words,
     save_policy,
 )
-from train.scratch.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
+from train.scratch.run import (
+    Budget,
+    Rates,
+    TrainingConfig,
+    TrainingState,
+    load_data,
+    load_exported_weights,
+    reduced_precision,
+)
 
 PACKED_SIDE = 256
 WARM_UP = 0.015
@@ -125,13 +133,13 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     if config.start:
         trained = VlmPolicy.load(config.start, device="cpu", dtype="float32")
         learn_words(trained.model, trained.processor.tokenizer, tokenizer, policy.get_parameter(EMBEDDING).detach())
-        take_over(policy, trained.model, config.start)
+        load_exported_weights(policy, trained.model, config.start)
         # Its eyes are open: what is left is to learn what to say.
         phases = tuple(phase for phase in phases if phase.traces)
     if device.type == "cuda":
         pack_attention(policy)
     model = PolicyInTraining(policy, config.shape.text_width).to(device)
-    run = TrainingRun(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
+    run = TrainingState(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
     if resume:
         run.load(config.out, device)
 
@@ -144,13 +152,13 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
             began = candidate.until
         return phases[-1], began
 
-    def draw(now: Phase, step: int) -> tuple[PolicyBatch, Layout]:
+    def draw(now: Phase, step: int) -> tuple[PolicyBatch, TokenPositions]:
         rng = np.random.default_rng((config.seed, step))
         batch = maker.draw(data.chances, rng, pictures=now.pictures, cells=now.cells, traces=now.traces)
-        return batch, lay_out(policy, batch)
+        return batch, token_positions(policy, batch)
 
     @lru_cache(maxsize=1)
-    def batches(now: Phase) -> Iterator[tuple[PolicyBatch, Layout]]:
+    def batches(now: Phase) -> Iterator[tuple[PolicyBatch, TokenPositions]]:
         return drawn_ahead(partial(draw, now), run.step, config.workers)
 
     def loss() -> tuple[Tensor, float]:
@@ -207,13 +215,13 @@ def pointing_scores(model: PolicyInTraining, maker: BatchMaker, indices: Sequenc
 
 def _view(
     model: PolicyInTraining, maker: BatchMaker, index: int, cells: int, traces: int
-) -> tuple[PolicyBatch, Layout]:
+) -> tuple[PolicyBatch, TokenPositions]:
     """A batch of one pair's view, on the model's device; whenever it is drawn, it is the same."""
     chances = np.zeros(len(maker))
     chances[index] = 1
     batch = maker.draw(chances, np.random.default_rng(index), pictures=1, cells=cells, traces=traces)
     device = model.policy.device
-    return batch.to(device), lay_out(model.policy, batch).to(device)
+    return batch.to(device), token_positions(model.policy, batch).to(device)
 
 
 def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[int]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from segr1_app.language.codec import format_completion
 from segr1_app.language.dialects import SEGR1
 from segr1_app.models.policy import resize_to_frame
 from train.data.augment import augment
-from train.data.composing import compose, leaves_place, meanings
+from train.data.composing import compose, distinguishing_words, has_room
 from train.data.pairs import PackedPairs
 from train.data.traces import INSTRUCTIONS, WORDINGS, colour_distances, measure, separate_objects, write_trace
 from train.scratch.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, min_area, token_id
@@ -52,7 +52,7 @@ class Question(NamedTuple):
     asked: Mask
 
 
-class Sample(NamedTuple):
+class AugmentedPicture(NamedTuple):
     """An augmented picture in the policy's frame, and what can be asked about it.
 
     Attributes:
@@ -184,7 +184,7 @@ class BatchMaker:
         rows = [self.row(sample, traces, rng) for sample in samples] if traces else []
         return self._batch(samples, rows)
 
-    def sample(self, index: int, cells: int, rng: np.random.Generator) -> Sample:
+    def sample(self, index: int, cells: int, rng: np.random.Generator) -> AugmentedPicture:
         """An augmented pair in the policy's frame, mostly at the aspect ratio of its photograph."""
         pixels, mask = augment(self._pairs.images[index], self._pairs.masks[index], rng)
         grid = 2 * self._shape.patch
@@ -195,20 +195,20 @@ class BatchMaker:
             ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
         )
         objects = separate_objects(mask)
-        if leaves_place(objects) and rng.random() < self._composed:
+        if has_room(objects) and rng.random() < self._composed:
             others = rng.choice(len(self._pairs), 2)
             pasted = [(self._pairs.images[i], self._pairs.masks[i]) for i in others]
             pixels, objects = compose(pixels, mask, pasted, rng)
         pixels, objects = resize_to_frame(pixels, frame), [mask_in_frame(part, frame) for part in objects]
         whole: Mask = np.any(objects, axis=0)
         questions = [Question(self._instruction(index, rng), whole)]
-        means = meanings(pixels, objects) if len(objects) > 1 and rng.random() < self._composed else {}
+        means = distinguishing_words(pixels, objects) if len(objects) > 1 and rng.random() < self._composed else {}
         for word in rng.permutation(list(means))[: MOST_QUESTIONS - 1].tolist():
             wording = WORDINGS[rng.integers(len(WORDINGS))]
             questions.append(Question(wording.format(which=word), objects[means[word]]))
-        return Sample(pixels, tuple(objects), tuple(questions))
+        return AugmentedPicture(pixels, tuple(objects), tuple(questions))
 
-    def row(self, sample: Sample, traces: int, rng: np.random.Generator) -> Row:
+    def row(self, sample: AugmentedPicture, traces: int, rng: np.random.Generator) -> Row:
         """A picture's tokens and its questions, each laid out as the processor and the chat template lay one out.
 
         The first ``traces`` questions are answered.
@@ -237,7 +237,7 @@ class BatchMaker:
         texts = INSTRUCTIONS[kinds[camouflaged == (rng.random() < OTHER_KIND)]]
         return texts[rng.integers(len(texts))]
 
-    def _batch(self, samples: list[Sample], rows: list[Row]) -> PolicyBatch:
+    def _batch(self, samples: list[AugmentedPicture], rows: list[Row]) -> PolicyBatch:
         patch = self._shape.patch
         longest = max((len(row.tokens) for row in rows), default=0)
         tokens = torch.full((len(rows), longest), self._special["pad"])

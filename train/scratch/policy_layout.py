@@ -22,7 +22,7 @@ PACKED: Final = "pictures_in_one_row"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout:
+class TokenPositions:
     """Positions of a batch's tokens.
 
     Attributes:
@@ -33,13 +33,13 @@ class Layout:
     vision: dict[str, Any]
     text: Tensor
 
-    def to(self, device: torch.device) -> Layout:
+    def to(self, device: torch.device) -> TokenPositions:
         """The same on a device, but for what the tower wants to know on the CPU."""
         vision = {name: value if name == "cu_seqlens" else _moved(value, device) for name, value in self.vision.items()}
-        return Layout(vision, self.text.to(device, non_blocking=True))
+        return TokenPositions(vision, self.text.to(device, non_blocking=True))
 
 
-def lay_out(policy: Qwen2_5_VLForConditionalGeneration, batch: PolicyBatch) -> Layout:
+def token_positions(policy: Qwen2_5_VLForConditionalGeneration, batch: PolicyBatch) -> TokenPositions:
     """The layout of a batch, both on the CPU."""
     config, grids = policy.model.visual.config, batch.grids
     merge = config.spatial_merge_size
@@ -64,7 +64,7 @@ def lay_out(policy: Qwen2_5_VLForConditionalGeneration, batch: PolicyBatch) -> L
             image_grid_thw=grids,
             attention_mask=(batch.questions != PADDING).long(),
         )
-    return Layout(vision, text - batch.backwards)
+    return TokenPositions(vision, text - batch.backwards)
 
 
 def pack_attention(policy: Qwen2_5_VLForConditionalGeneration) -> None:

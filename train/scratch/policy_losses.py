@@ -16,7 +16,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from train.data.traces import COLOURS
 from train.scratch.policy_batch import IGNORED, NO_COORDINATE, PICTURE, SUB_CELLS, PolicyBatch, pixel_values
-from train.scratch.policy_layout import Layout
+from train.scratch.policy_layout import TokenPositions
 from train.scratch.policy_model import MAX_NUMBER
 
 NUMBER_SIGMA = 4.0
@@ -44,13 +44,13 @@ class PolicyInTraining(nn.Module):
         self.head = nn.Linear(text_width, SUB_CELLS**2 + PLACES + len(COLOURS))
         self.pointer = nn.Linear(text_width, text_width, bias=False)
 
-    def features(self, batch: PolicyBatch, layout: Layout) -> Tensor:
+    def features(self, batch: PolicyBatch, layout: TokenPositions) -> Tensor:
         """The vision tokens of all pictures, one after the other: float (T, text width)."""
         values = pixel_values(batch.patches)
         features: Tensor = self.policy.model.visual(values, grid_thw=batch.grids, **layout.vision).pooler_output
         return features
 
-    def states(self, features: Tensor, batch: PolicyBatch, layout: Layout) -> tuple[Tensor, Tensor]:
+    def states(self, features: Tensor, batch: PolicyBatch, layout: TokenPositions) -> tuple[Tensor, Tensor]:
         """What the language model makes of every token, after layer `POINTING_LAYER` and at its end.
 
         Args:
@@ -117,7 +117,7 @@ def cell_counts(batch: PolicyBatch) -> tuple[Tensor, Tensor]:
     return counts, torch.repeat_interleave(counts, output_size=len(batch.shares))
 
 
-def batch_loss(model: PolicyInTraining, batch: PolicyBatch, layout: Layout, numbers: slice) -> Tensor:
+def batch_loss(model: PolicyInTraining, batch: PolicyBatch, layout: TokenPositions, numbers: slice) -> Tensor:
     """The vision tower's loss, plus the completions' and that of pointing when the batch has texts."""
     features = model.features(batch, layout)
     loss = vision_loss(model.head(features), batch)

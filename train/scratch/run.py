@@ -144,7 +144,7 @@ def load_data(config: TrainingConfig, side: int) -> TrainingData:
     return TrainingData(pairs, held_out, chances)
 
 
-def take_over(model: nn.Module, trained: nn.Module, source: Path) -> None:
+def load_exported_weights(model: nn.Module, trained: nn.Module, source: Path) -> None:
     """Give ``model`` the weights of one that was exported.
 
     Raises:
@@ -156,7 +156,7 @@ def take_over(model: nn.Module, trained: nn.Module, source: Path) -> None:
         raise SettingsError(f"'{source}' holds a model of another shape than the one to be trained: {error}") from error
 
 
-class TrainingRun:
+class TrainingState:
     """A model on its way through a budget.
 
     Args:

@@ -32,7 +32,15 @@ from train.data.pairs import PackedPairs
 from train.data.prefetch import drawn_ahead
 from train.data.prompted_scenes import draw_view
 from train.data.prompting import corrective_click, oracle_prompt
-from train.scratch.run import Budget, Rates, TrainingConfig, TrainingRun, load_data, reduced_precision, take_over
+from train.scratch.run import (
+    Budget,
+    Rates,
+    TrainingConfig,
+    TrainingState,
+    load_data,
+    load_exported_weights,
+    reduced_precision,
+)
 from train.scratch.segmenter_model import (
     LOSS_STRIDE,
     ModelShape,
@@ -185,8 +193,8 @@ def train_segmenter(config: SegmenterConfig, *, resume: bool = False) -> Path:
     built = model_config(config.shape)
     model: Sam2 = instantiate(built.model)
     if config.start:
-        take_over(model, Sam2Segmenter.load(config.start, device="cpu").model, config.start)
-    run = TrainingRun(
+        load_exported_weights(model, Sam2Segmenter.load(config.start, device="cpu").model, config.start)
+    run = TrainingState(
         model.to(device),
         config.budget,
         config.rates,

@@ -12,7 +12,7 @@ import numpy as np
 
 from segr1_app.geometry import encode_rle, mask_box
 from segr1_app.store.connection import translate_errors
-from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder, write_picture
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, ExportReport, decided, new_folder, write_picture
 from segr1_app.store.exchange.polygons import mask_polygons
 from segr1_app.store.store import AnnotationStore
 
@@ -23,7 +23,7 @@ NEVER_HOLDS: Final = (
 )
 
 
-def export_coco(store: AnnotationStore, out: Path, *, polygons: bool = False) -> Report:
+def export_coco(store: AnnotationStore, out: Path, *, polygons: bool = False) -> ExportReport:
     """Write ``annotations.json`` and ``images/``.
 
     Beside COCO's own keys an annotation carries "instruction" and "task", and an image "name" and "sha256".
@@ -55,7 +55,7 @@ class _Writing:
     store: AnnotationStore
     out: Path
     polygons: bool
-    report: Report = field(default_factory=lambda: Report(NEVER_HOLDS))
+    report: ExportReport = field(default_factory=lambda: ExportReport(NEVER_HOLDS))
     categories: dict[str, int] = field(default_factory=dict)
     pictures: dict[str, tuple[int, str]] = field(default_factory=dict)
     written: int = 0

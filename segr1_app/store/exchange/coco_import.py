@@ -17,7 +17,7 @@ from pycocotools import mask as coco
 from segr1_app.domain import DatasetError, ImageSize, Mask, SegR1Error
 from segr1_app.geometry import check_rle, decode_rle
 from segr1_app.images import load_picture
-from segr1_app.store.exchange.files import Entry, Files, reading
+from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.outcomes import add_task
 from segr1_app.store.exchange.pictures import PICTURES_FOLDER
 from segr1_app.store.store import AnnotationStore
@@ -58,7 +58,7 @@ def import_coco(store: AnnotationStore, files: Files, name: PurePosixPath) -> It
     # An empty name is SQLite's for a database on disk that nobody else sees and that goes with its connection.
     with closing(sqlite3.connect("", isolation_level=None)) as db:
         try:
-            with reading(f"'{files.display_name(name)}'"):
+            with translate_read_errors(f"'{files.display_name(name)}'"):
                 categories = _spool(db, files, name)
         except (sqlite3.Error, ijson.JSONError, ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"'{files.display_name(name)}' is no COCO file: {error!r}") from error

@@ -61,7 +61,7 @@ class Annotation:
 
 
 @dataclass(slots=True)
-class Report:
+class ExportReport:
     """How much was exported, and what could not go with it.
 
     Attributes:
@@ -81,7 +81,7 @@ class Report:
         return always + [f"{what} ({count} times)" for what, count in sorted(self.losses.items())]
 
 
-def decided(store: AnnotationStore, report: Report) -> Iterator[Annotation]:
+def decided(store: AnnotationStore, report: ExportReport) -> Iterator[Annotation]:
     """The decided tasks that have a mask, in order; whatever else there is is counted as a loss."""
     for task in store.tasks():
         if task.current_id is None:

@@ -39,7 +39,7 @@ class Files(Protocol):
         """Whether there is a file of this name; never for one that leads out of here."""
 
     def open(self, name: PurePosixPath) -> IO[bytes]:
-        """A file, to be read and closed; what can go wrong then is told by `reading`."""
+        """A file, to be read and closed; what can go wrong then is told by `translate_read_errors`."""
 
     def display_name(self, name: PurePosixPath) -> str:
         """What to call a file in a message."""
@@ -61,7 +61,7 @@ class Entry:
         Raises:
             DatasetError: when it cannot be read or is larger than `MAX_FILE_BYTES`, whatever it says of its size.
         """
-        with reading("it"), self.files.open(self.name) as file:
+        with translate_read_errors("it"), self.files.open(self.name) as file:
             content = file.read(MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
             raise DatasetError(f"it has more than {MAX_FILE_BYTES // 2**20} MiB, which no picture needs.")
@@ -69,7 +69,7 @@ class Entry:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def translate_read_errors(what: str) -> Iterator[None]:
     """Turn what can go wrong with a file or an archive into a `DatasetError`; what the hub says is told by others."""
     try:
         yield
@@ -169,7 +169,7 @@ def open_archive(path: Path) -> Iterator[ArchiveFiles]:
         DatasetError: when it is none, or one that a person would not make: with links, with names that lead out of it,
             or one that unpacks to far more than its own size.
     """
-    with reading(f"{path}: this ZIP archive"), zipfile.ZipFile(path) as archive:
+    with translate_read_errors(f"{path}: this ZIP archive"), zipfile.ZipFile(path) as archive:
         _check(path, archive.infolist())
         yield ArchiveFiles(path, archive)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from segr1_app.store.exchange.coco_export import export_coco
-from segr1_app.store.exchange.exporting import Report
+from segr1_app.store.exchange.exporting import ExportReport
 from segr1_app.store.exchange.jsonl import export_jsonl
 from segr1_app.store.exchange.mask_export import export_masks
 from segr1_app.store.exchange.sft_export import export_traces
@@ -17,13 +17,13 @@ from segr1_app.store.exchange.yolo_export import export_yolo
 from segr1_app.store.store import AnnotationStore
 
 
-def _export_hf(store: AnnotationStore, out: Path) -> Report:
+def _export_hf(store: AnnotationStore, out: Path) -> ExportReport:
     from segr1_app.store.exchange.hf_export import export_hf  # noqa: PLC0415 - datasets takes seconds to import
 
     return export_hf(store, out)
 
 
-FORMATS: Final[dict[str, Callable[[AnnotationStore, Path], Report]]] = {
+FORMATS: Final[dict[str, Callable[[AnnotationStore, Path], ExportReport]]] = {
     "coco": export_coco,
     "coco-polygons": partial(export_coco, polygons=True),
     "yolo": export_yolo,

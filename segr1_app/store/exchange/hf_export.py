@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from segr1_app.domain import Mask
 from segr1_app.store.connection import translate_errors
-from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, ExportReport, decided, new_folder
 from segr1_app.store.rows import prompt_record, to_json
 from segr1_app.store.store import AnnotationStore
 
@@ -42,13 +42,13 @@ FEATURES = Features(
 """Columns: "prompts" is JSON, a list of objects with name, box [x1, y1, x2, y2] and points [x, y, label]."""
 
 
-def export_hf(store: AnnotationStore, out: Path) -> Report:
+def export_hf(store: AnnotationStore, out: Path) -> ExportReport:
     """Write ``data/train.parquet`` and a ``README.md``, the picture and the mask (0 and 255) as PNG within.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(NEVER_HOLDS), new_folder(out)
+    report, folder = ExportReport(NEVER_HOLDS), new_folder(out)
     with translate_errors():
         (folder / "data").mkdir()
         rows = (_row(store, annotation, report) for annotation in decided(store, report))
@@ -67,7 +67,7 @@ Corrected masks of Seg-R1 studio: picture, mask, instruction, prompts (JSON, in 
 """
 
 
-def _row(store: AnnotationStore, annotation: Annotation, report: Report) -> dict[str, Any]:
+def _row(store: AnnotationStore, annotation: Annotation, report: ExportReport) -> dict[str, Any]:
     revision = annotation.revision
     if len(revision.correction.objects) > 1:
         report.losses["Several objects become one mask; their prompts stay apart"] += 1

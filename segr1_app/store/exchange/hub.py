@@ -40,7 +40,7 @@ class HubFiles:
 
     Raises:
         DatasetError: when it is no id.
-        httpx2.HTTPError, OSError: as `hub_errors_told` tells them.
+        httpx2.HTTPError, OSError: as `translate_hub_errors` tells them.
     """
 
     def __init__(self, dataset: str, *, token: bool | None = None, endpoint: str | None = None) -> None:
@@ -82,7 +82,7 @@ class HubFiles:
 
 
 @contextmanager
-def hub_errors_told(dataset: str) -> Iterator[None]:
+def translate_hub_errors(dataset: str) -> Iterator[None]:
     """Turn what can go wrong with the hub into a `DatasetError` that says what to do."""
     try:
         yield

@@ -10,9 +10,17 @@ from pathlib import Path, PurePosixPath
 from segr1_app.domain import DatasetError, SettingsError
 from segr1_app.language.codec import check_instruction
 from segr1_app.store.exchange.coco_import import import_coco, is_coco
-from segr1_app.store.exchange.files import Entry, Files, FolderFiles, LooseFiles, is_picture, open_archive, reading
+from segr1_app.store.exchange.files import (
+    Entry,
+    Files,
+    FolderFiles,
+    LooseFiles,
+    is_picture,
+    open_archive,
+    translate_read_errors,
+)
 from segr1_app.store.exchange.hf_import import import_hf
-from segr1_app.store.exchange.hub import HubFiles, hub_errors_told
+from segr1_app.store.exchange.hub import HubFiles, translate_hub_errors
 from segr1_app.store.exchange.jsonl import FILE_NAME, import_jsonl
 from segr1_app.store.exchange.pictures import Source, find_masks, find_pictures, import_pictures, without_pictures
 from segr1_app.store.store import AnnotationStore
@@ -87,7 +95,7 @@ def import_hub(
         DatasetError: when the hub cannot be reached, does not give it out, or there is nothing in it to be taken.
     """
     check_instruction(instruction)
-    with hub_errors_told(dataset):
+    with translate_hub_errors(dataset):
         files = HubFiles(dataset, token=token, endpoint=endpoint)
         if not any(is_picture(name) or name.suffix == ".parquet" for name in files.names()):
             raise DatasetError(f"The dataset '{dataset}' holds neither Parquet files nor pictures.")
@@ -134,5 +142,5 @@ def _import_files(
 
 
 def _is_coco(files: Files, name: PurePosixPath) -> bool:
-    with reading(f"'{files.display_name(name)}'"), files.open(name) as file:
+    with translate_read_errors(f"'{files.display_name(name)}'"), files.open(name) as file:
         return is_coco(file)

@@ -12,8 +12,8 @@ from typing import Any, Final
 from segr1_app.domain import DatasetError, SegR1Error
 from segr1_app.images import Picture, load_picture
 from segr1_app.store.connection import translate_errors
-from segr1_app.store.exchange.exporting import Report, new_folder
-from segr1_app.store.exchange.files import Entry, Files, reading
+from segr1_app.store.exchange.exporting import ExportReport, new_folder
+from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.outcomes import Notice, replaced
 from segr1_app.store.pictures import file_name
 from segr1_app.store.records import Numbers
@@ -24,13 +24,13 @@ PICTURES_NAME: Final = "pictures"
 NEVER_HOLDS: Final = "drafts, and who holds which task"
 
 
-def export_jsonl(store: AnnotationStore, out: Path) -> Report:
+def export_jsonl(store: AnnotationStore, out: Path) -> ExportReport:
     """Write ``store.jsonl``, one record a line with its "table", and ``pictures/``, named by digest.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(NEVER_HOLDS), new_folder(out)
+    report, folder = ExportReport(NEVER_HOLDS), new_folder(out)
     with translate_errors(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
         (folder / PICTURES_NAME).mkdir()
         for record in store.records():
@@ -57,7 +57,7 @@ def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath) -> I
         DatasetError: when the file cannot be read.
     """
     where, numbers = files.display_name(name), Numbers()
-    with reading(f"The file '{where}'"), files.open(name) as file:
+    with translate_read_errors(f"The file '{where}'"), files.open(name) as file:
         for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8"), start=1):
             try:
                 record = json.loads(line)

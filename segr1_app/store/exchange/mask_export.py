@@ -8,7 +8,7 @@ from typing import Final
 
 from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.cells import safe_cell
-from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Report, decided, new_folder, write_mask
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, ExportReport, decided, new_folder, write_mask
 from segr1_app.store.store import AnnotationStore
 
 INDEX_NAME: Final = "index.csv"
@@ -19,7 +19,7 @@ NEVER_HOLDS: Final = (
 )
 
 
-def export_masks(store: AnnotationStore, out: Path) -> Report:
+def export_masks(store: AnnotationStore, out: Path) -> ExportReport:
     """Write ``images/`` and ``masks/`` (0 and 255), one of each per task under one stem, and ``index.csv``.
 
     The index says what each mask is of; `find_pictures` reads it.
@@ -27,7 +27,7 @@ def export_masks(store: AnnotationStore, out: Path) -> Report:
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(NEVER_HOLDS), new_folder(out)
+    report, folder = ExportReport(NEVER_HOLDS), new_folder(out)
     with translate_errors(), (folder / INDEX_NAME).open("w", encoding="utf-8", newline="") as file:
         (folder / "images").mkdir()
         rows = csv.writer(file)

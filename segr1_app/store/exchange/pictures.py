@@ -12,7 +12,7 @@ from typing import Final
 from segr1_app.domain import DatasetError, SegR1Error
 from segr1_app.images import load_mask, load_picture
 from segr1_app.store.exchange.cells import cell_text
-from segr1_app.store.exchange.files import Entry, Files, is_picture, reading
+from segr1_app.store.exchange.files import Entry, Files, is_picture, translate_read_errors
 from segr1_app.store.exchange.mask_export import COLUMNS, INDEX_NAME
 from segr1_app.store.exchange.outcomes import add_task
 from segr1_app.store.store import AnnotationStore
@@ -124,7 +124,7 @@ def without_pictures(masks: Mapping[str, Entry], used: Collection[str]) -> Itera
 def _read_index(entry: Entry, index: dict[tuple[str, ...], Mapping[str, str]]) -> Iterator[str]:
     """Add the rows of an index, by `_pair`; a sentence when it cannot be read. One of other columns is no index."""
     try:
-        with reading("it"):
+        with translate_read_errors("it"):
             # Spreadsheets begin what they save with a mark of its encoding.
             text = entry.read().decode("utf-8-sig")
         rows = csv.DictReader(io.StringIO(text, newline=""))

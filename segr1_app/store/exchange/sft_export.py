@@ -11,7 +11,7 @@ from segr1_app.domain import ObjectPrompt
 from segr1_app.geometry import mask_box
 from segr1_app.language.codec import format_completion
 from segr1_app.store.connection import translate_errors
-from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder, write_picture
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, ExportReport, decided, new_folder, write_picture
 from segr1_app.store.store import AnnotationStore
 
 FILE_NAME: Final = "traces.jsonl"
@@ -21,7 +21,7 @@ NEVER_HOLDS: Final = (
 )
 
 
-def export_traces(store: AnnotationStore, out: Path) -> Report:
+def export_traces(store: AnnotationStore, out: Path) -> ExportReport:
     """Write ``traces.jsonl`` and ``images/``.
 
     Each line holds "image", "instruction", "completion" in the codec's form, "frame" (the width and height in whose
@@ -30,7 +30,7 @@ def export_traces(store: AnnotationStore, out: Path) -> Report:
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(NEVER_HOLDS), new_folder(out)
+    report, folder = ExportReport(NEVER_HOLDS), new_folder(out)
     with translate_errors(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
         for annotation in decided(store, report):
             objects = _boxed(annotation)

@@ -14,7 +14,7 @@ from PIL import Image
 from segr1_app.domain import StoreError
 from segr1_app.geometry import mask_box
 from segr1_app.store.connection import translate_errors
-from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Report, decided, new_folder
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, ExportReport, decided, new_folder
 from segr1_app.store.store import AnnotationStore
 
 NEVER_HOLDS: Final = (
@@ -25,14 +25,14 @@ MOST: Final = 254
 """Most classes, and most objects of a picture: index 0 is the background, and VOC leaves 255 to what is unclear."""
 
 
-def export_voc(store: AnnotationStore, out: Path) -> Report:
+def export_voc(store: AnnotationStore, out: Path) -> ExportReport:
     """Write the folders of Pascal VOC.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to, or there are more classes than VOC has room
             for.
     """
-    report, folder = Report(NEVER_HOLDS), new_folder(out)
+    report, folder = ExportReport(NEVER_HOLDS), new_folder(out)
     classes: dict[str, int] = {}
     lists = folder / "ImageSets" / "Segmentation"
     with translate_errors():
@@ -50,7 +50,9 @@ def export_voc(store: AnnotationStore, out: Path) -> Report:
     return report
 
 
-def _write(store: AnnotationStore, annotation: Annotation, out: Path, classes: dict[str, int], report: Report) -> None:
+def _write(
+    store: AnnotationStore, annotation: Annotation, out: Path, classes: dict[str, int], report: ExportReport
+) -> None:
     width, height = annotation.task.image_size
     by_class: npt.NDArray[np.uint8] = np.zeros((height, width), np.uint8)
     by_object = by_class.copy()

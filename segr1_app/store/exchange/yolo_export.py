@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from segr1_app.store.connection import translate_errors
-from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Report, decided, new_folder, write_picture
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, ExportReport, decided, new_folder, write_picture
 from segr1_app.store.exchange.polygons import join_parts, mask_polygons
 from segr1_app.store.store import AnnotationStore
 
@@ -19,13 +19,13 @@ NEVER_HOLDS: Final = (
 )
 
 
-def export_yolo(store: AnnotationStore, out: Path) -> Report:
+def export_yolo(store: AnnotationStore, out: Path) -> ExportReport:
     """Write ``images/``, ``labels/`` (one polygon per object, in shares of width and height) and ``data.yaml``.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = Report(NEVER_HOLDS), new_folder(out)
+    report, folder = ExportReport(NEVER_HOLDS), new_folder(out)
     classes: dict[str, int] = {}
     with translate_errors():
         (folder / "labels").mkdir()

@@ -65,13 +65,13 @@ class Gate:
         Raises:
             NotAllowedError: when they may not, or ask too often.
         """
-        person = self.whoever(request, profile)
+        person = self.person_of(request, profile)
         self.access.require(person, act)
         if self._limiter is not None:
             self._limiter.spend(person.name or self._origin(request), cost)
         return person
 
-    def whoever(self, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None) -> Person:
+    def person_of(self, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None) -> Person:
         """Whoever asks, allowed to or not."""
         return self.access.person(profile.username if profile else _signed_in(request))
 

@@ -89,7 +89,7 @@ class JobHandlers:
             "notice": a sentence to know beside it or "", "progress": as of `progress`}.
         """
         sequence = _order(order)
-        notice = "" if self._store.sorts(sequence) else NOTHING_TO_SORT_BY[sequence]
+        notice = "" if self._store.can_sort(sequence) else NOTHING_TO_SORT_BY[sequence]
         task = self._store.lease_next(annotator, sequence)
         if task is None:
             return {"task": None, "progress": self.progress(annotator)}

@@ -12,7 +12,7 @@ from segr1_app.store import AnnotationStore
 
 MAX_ROWS = 100_000
 """Most rows of a dataset that the page takes at once."""
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 """Is told, while it goes on, how many records were looked at."""
 
 
@@ -35,7 +35,12 @@ class ImportHandlers:
         self._hub = hub
 
     def add_pictures(
-        self, files: Sequence[str], instruction: str, masks: Sequence[str] = (), *, tell: Told = lambda _: None
+        self,
+        files: Sequence[str],
+        instruction: str,
+        masks: Sequence[str] = (),
+        *,
+        on_progress: OnProgress = lambda _: None,
     ) -> dict[str, Any]:
         """Make tasks of pictures and of other tools' annotations.
 
@@ -43,7 +48,7 @@ class ImportHandlers:
             files: uploads as `import_paths` takes them.
             instruction: what to segment in them.
             masks: uploaded true masks with the pictures' names.
-            tell: see `Told`.
+            on_progress: see `OnProgress`.
 
         Returns:
             {"added": how many, "problems": a sentence for each that could not be taken, and for each whose true mask
@@ -52,20 +57,22 @@ class ImportHandlers:
         from segr1_app.store.exchange.importing import import_paths  # noqa: PLC0415 - the first page need not wait
 
         paths, truths = ([self._uploaded(file) for file in those] for those in (files, masks))
-        found = _counted(import_paths(self._store, paths, instruction, truths), tell)
+        found = _counted(import_paths(self._store, paths, instruction, truths), on_progress)
         for path in (*paths, *truths):
             # Where the server keeps an upload is no concern of who sent it.
             found["problems"] = [problem.replace(f"{path.parent}{os.sep}", "") for problem in found["problems"]]
         return found
 
-    def add_dataset(self, dataset: str, instruction: str, rows: int, *, tell: Told = lambda _: None) -> dict[str, Any]:
+    def add_dataset(
+        self, dataset: str, instruction: str, rows: int, *, on_progress: OnProgress = lambda _: None
+    ) -> dict[str, Any]:
         """Make tasks of a dataset of the Hugging Face hub.
 
         Args:
             dataset: its id, "owner/name".
             instruction: what to segment in rows that do not say so.
             rows: how many at most.
-            tell: see `Told`.
+            on_progress: see `OnProgress`.
 
         Returns:
             As of `add_pictures`.
@@ -76,7 +83,7 @@ class ImportHandlers:
             raise StoreError(f"Take 1 to {MAX_ROWS} rows at once.")
         name = dataset.strip()
         taken = import_hub(self._store, name, instruction, rows=rows, token=self._token, endpoint=self._hub)
-        return _counted(taken, tell)
+        return _counted(taken, on_progress)
 
     def _uploaded(self, file: str) -> Path:
         path = Path(file).resolve()
@@ -85,7 +92,7 @@ class ImportHandlers:
         return path
 
 
-def _counted(outcomes: Iterator[str | None], tell: Told) -> dict[str, Any]:
+def _counted(outcomes: Iterator[str | None], on_progress: OnProgress) -> dict[str, Any]:
     from segr1_app.store.exchange.outcomes import was_taken  # noqa: PLC0415 - as above
 
     problems: list[str] = []
@@ -93,5 +100,5 @@ def _counted(outcomes: Iterator[str | None], tell: Told) -> dict[str, Any]:
     for number, outcome in enumerate(outcomes, start=1):
         added += was_taken(outcome)
         problems += [outcome] if outcome else []
-        tell(number)
+        on_progress(number)
     return {"added": added, "problems": problems}

@@ -80,7 +80,7 @@ class ReviewHandlers:
         numbers = {each.prediction_id for each in revisions} | {asked.prediction_id}
         known = sorted((number for number in numbers if number is not None), reverse=True)
         choice, agreement = self._store.choice(asked.id), self._store.agreement(asked.id)
-        first, second = sides_to_begin_with(revisions, asked)
+        first, second = initial_sides(revisions, asked)
         picture = preview_of(self._store.picture(asked.sha256), self._cache)
         title = f"Picture of {asked.image_size.width} by {asked.image_size.height} pixels"
         return {
@@ -212,7 +212,7 @@ class _Side:
     objects: tuple[ObjectPrompt, ...]
 
 
-def sides_to_begin_with(revisions: Sequence[Revision], task: Task) -> tuple[str, str]:
+def initial_sides(revisions: Sequence[Revision], task: Task) -> tuple[str, str]:
     """What to compare first: what counts, with the prediction that it corrects, else with somebody else's newest.
 
     Args:

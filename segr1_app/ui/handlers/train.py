@@ -121,7 +121,7 @@ class TrainingHandlers:
         Returns:
             {"changes": [{"source", "instruction", "old", "new": addresses of the overlays, "old_iou", "new_iou",
             "gain": None where no true mask is known, as for photographs of the gallery, which come last,
-            "agreement": the IoU of the old mask and the new one there, None elsewhere}]}.
+            "old_new_iou": the IoU of the old mask and the new one there, None elsewhere}]}.
         """
         return {"changes": [self._shown(change) for change in self._trainings.changes(run)]}
 
@@ -158,7 +158,7 @@ class TrainingHandlers:
             "old_iou": change.old_iou,
             "new_iou": change.new_iou,
             "gain": change.gain,
-            "agreement": change.agreement if change.gain is None else None,
+            "old_new_iou": change.old_new_iou if change.gain is None else None,
         }
 
     def _overlay(self, change: Change, mask: Rle) -> str:

@@ -80,9 +80,9 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
 
         def work() -> dict[str, Any]:
             gate.admit(Act.ADMINISTER, request, profile)
-            return imports.add_pictures(files or [], instruction, masks or [], tell=_teller(progress))
+            return imports.add_pictures(files or [], instruction, masks or [], on_progress=_progress_reporter(progress))
 
-        return _told(work)
+        return _summary(work)
 
     def add_dataset(  # noqa: PLR0917 - as above
         request: gr.Request,
@@ -105,9 +105,9 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
 
         def work() -> dict[str, Any]:
             gate.admit(Act.ADMINISTER, request, profile)
-            return imports.add_dataset(dataset, instruction, rows or 0, tell=_teller(progress))
+            return imports.add_dataset(dataset, instruction, rows or 0, on_progress=_progress_reporter(progress))
 
-        return _told(work)
+        return _summary(work)
 
     start.click(add_pictures, [files, instruction, masks], outcome, api_name="add_pictures")
     fetch.click(add_dataset, [dataset, instruction, rows], outcome, api_name="add_dataset")
@@ -115,11 +115,11 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
     return accordion
 
 
-def _teller(progress: gr.Progress) -> Callable[[int], None]:
+def _progress_reporter(progress: gr.Progress) -> Callable[[int], None]:
     return lambda number: progress((number, None), desc="Importing", unit="records")
 
 
-def _told(work: Callable[[], dict[str, Any]]) -> str:
+def _summary(work: Callable[[], dict[str, Any]]) -> str:
     """What came of an import, in lines."""
     try:
         done = work()

@@ -15,7 +15,7 @@ from segr1_app.domain import NotAllowedError
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers
-from segr1_app.studio.samples import Sample
+from segr1_app.studio.samples import SamplePicture
 from segr1_app.ui.gate.canvas_calls import canvas_decode, canvas_save
 from segr1_app.ui.gate.endpoints import RUN_COST, Gate, refusing
 from segr1_app.ui.handlers.run import RunHandlers, Upload
@@ -26,7 +26,9 @@ PARALLEL_RUNS = 8
 """Requests that may stand in line for the models and be told so; any more wait in gradio's own queue."""
 
 
-def build_run_tab(handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[Sample, ...], gate: Gate) -> None:
+def build_run_tab(
+    handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[SamplePicture, ...], gate: Gate
+) -> None:
     """Lay out the tab in the current ``gr.Blocks`` and wire its events to ``handlers``, its canvas to ``canvas``."""
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="ask"):
@@ -136,7 +138,7 @@ def _always(text: str) -> Callable[[], str]:
     return lambda: text
 
 
-def _sample_value(sample: Sample) -> ViewValue:
+def _sample_value(sample: SamplePicture) -> ViewValue:
     """Title and thumbnail of a sample; the thumbnail travels inside the page."""
     with Image.open(sample.path) as image:
         image.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))

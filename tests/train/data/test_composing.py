@@ -6,7 +6,7 @@ import numpy as np
 
 from segr1_app.domain import Mask, RgbPixels
 from segr1_app.geometry import box_iou, mask_box
-from train.data.composing import compose, meanings
+from train.data.composing import compose, distinguishing_words
 from train.data.traces import COLOURS, WHICH, WORDINGS, vocabulary
 
 SIDE = 96
@@ -62,14 +62,14 @@ def test_an_object_that_finds_no_place_or_is_empty_is_left_out() -> None:
 
 
 def test_words_mean_the_object_that_leads_by_far() -> None:
-    means = meanings(*scene(("red", 5, 40, 20, 55), ("blue", 60, 10, 90, 40)))
+    means = distinguishing_words(*scene(("red", 5, 40, 20, 55), ("blue", 60, 10, 90, 40)))
     assert means == {"left": 0, "right": 1, "top": 1, "bottom": 0, "largest": 1, "smallest": 0, "red": 0, "blue": 1}
 
 
 def test_words_that_would_fit_both_mean_neither() -> None:
-    means = meanings(*scene(("red", 5, 40, 25, 60), ("red", 60, 42, 81, 62)))
+    means = distinguishing_words(*scene(("red", 5, 40, 25, 60), ("red", 60, 42, 81, 62)))
     assert means == {"left": 0, "right": 1}
-    three = meanings(*scene(("red", 2, 2, 12, 12), ("blue", 40, 40, 60, 60), ("blue", 70, 70, 95, 95)))
+    three = distinguishing_words(*scene(("red", 2, 2, 12, 12), ("blue", 40, 40, 60, 60), ("blue", 70, 70, 95, 95)))
     assert three["smallest"] == 0
     assert "largest" not in three
     assert "blue" not in three

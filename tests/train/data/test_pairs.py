@@ -65,7 +65,7 @@ def test_a_picture_pairs_by_any_ending_that_pictures_have(folders: tuple[Path, P
         mask(masks / f"{Path(name).stem}.png")
     found = find_pairs(images, masks)
     assert [pair.image.name for pair in found.pairs] == ["a.jfif", "b.jpe", "c.avif", "d.MPO", "e.tif", "f.heic"]
-    assert found.tell_unpaired() == []
+    assert found.describe_unpaired() == []
 
 
 def test_everything_unpaired_is_told_by_name(folders: tuple[Path, Path]) -> None:
@@ -79,7 +79,7 @@ def test_everything_unpaired_is_told_by_name(folders: tuple[Path, Path]) -> None
         find_pairs(images, masks)
     picture(images / "a.jpg")
     mask(masks / "a.png")
-    told = find_pairs(images, masks).tell_unpaired()
+    told = find_pairs(images, masks).describe_unpaired()
     assert [text.splitlines() for text in told] == [
         ["Images without a mask of the same name (9):", *(f"  {name}" for name in lonely)],
         ["Masks without an image of the same name (12):", *(f"  {name}" for name in sorted(widowed))],

@@ -28,10 +28,10 @@ from train.scratch.policy_batch import (
     NO_COORDINATE,
     PADDING,
     PICTURE,
+    AugmentedPicture,
     BatchMaker,
     PolicyBatch,
     Question,
-    Sample,
     foreground_shares,
     nearest_objects,
     object_colours,
@@ -39,7 +39,7 @@ from train.scratch.policy_batch import (
     patchify,
     pixel_values,
 )
-from train.scratch.policy_layout import lay_out, pack_attention
+from train.scratch.policy_layout import pack_attention, token_positions
 from train.scratch.policy_losses import PolicyInTraining, completion_loss, pointing_loss
 from train.scratch.policy_model import (
     EMBEDDING,
@@ -153,7 +153,7 @@ class TestBatch:
         assert torch.allclose(pixel_values(patchify(picture.pixels, TINY.patch)), inputs["pixel_values"], atol=1e-5)
         maker = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY)
         questions = tuple(Question(text, mask) for text in ("segment the main object.", "segment the left object."))
-        row = maker.row(Sample(picture.pixels, (mask,), questions), 1, np.random.default_rng(0))
+        row = maker.row(AugmentedPicture(picture.pixels, (mask,), questions), 1, np.random.default_rng(0))
         answered, asked = row.texts
         assert [*row.picture, *answered.prompt] == inputs["input_ids"][0].tolist()
         assert answered.completion[-1] == processor.tokenizer.eos_token_id
@@ -205,7 +205,7 @@ class TestBatch:
     def test_a_question_in_company_reads_as_it_would_alone(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
         batch = many_questions(composing(data, processor), pictures=2)
         model = PolicyInTraining(build_model(processor.tokenizer, TINY), TINY.text_width).eval()
-        layout = lay_out(model.policy, batch)
+        layout = token_positions(model.policy, batch)
         pictures = pixel_values(batch.patches).split(batch.grids.prod(dim=1).tolist())
         with torch.no_grad():
             found = model.states(model.features(batch, layout), batch, layout)[1]
@@ -352,9 +352,9 @@ class TestTraining:
         batch, device = many_questions(composing(data, processor), pictures=3), torch.device("cuda")
         model = PolicyInTraining(build_model(processor.tokenizer, TINY), TINY.text_width).to(device)
         with torch.no_grad(), reduced_precision(device):
-            apart = model.features(batch.to(device), lay_out(model.policy, batch).to(device))
+            apart = model.features(batch.to(device), token_positions(model.policy, batch).to(device))
             pack_attention(model.policy)
-            together = model.features(batch.to(device), lay_out(model.policy, batch).to(device))
+            together = model.features(batch.to(device), token_positions(model.policy, batch).to(device))
         assert torch.allclose(together, apart, atol=0.02, rtol=0.02)
 
     @pytest.mark.slow

@@ -15,10 +15,10 @@ from segr1_app.domain import StoreError
 from segr1_app.models.host import LoadedModels, ModelHost
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.settings.config import Settings
-from segr1_app.store import AnnotationStore, Sample, Verdict
+from segr1_app.store import AnnotationStore, SampledCompletion, Verdict
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.previews import RecentPictures
-from segr1_app.studio.recording import RunKeeper
+from segr1_app.studio.recording import RunRecorder
 from segr1_app.studio.sessions import CanvasSessions
 from segr1_app.ui.handlers.annotate import JobHandlers
 from tests.scenes import ellipse_scene
@@ -48,7 +48,7 @@ def jobs(pipeline: Pipeline, store: AnnotationStore, tmp_path: Path) -> JobHandl
     models = ModelHost(Settings(), lambda _: LoadedModels(pipeline, "cpu", ""))
     models.start()
     sessions = CanvasSessions()
-    canvas = CanvasHandlers(models, tmp_path, sessions, RunKeeper(store, models))
+    canvas = CanvasHandlers(models, tmp_path, sessions, RunRecorder(store, models))
     return JobHandlers(store, models, cache=tmp_path, sessions=sessions, canvas=canvas)
 
 
@@ -112,7 +112,7 @@ def test_an_order_that_nothing_supports_says_so(jobs: JobHandlers, store: Annota
     assert jobs.next_task("Ada")["notice"] == ""
     assert "as imported" in jobs.next_task("Ada", "most-disagreement")["notice"]
     predicted = store.prediction(store.task(1).prediction_id or 0).prediction
-    samples = [Sample("a", predicted.mask), Sample("b", ~predicted.mask)]
+    samples = [SampledCompletion("a", predicted.mask), SampledCompletion("b", ~predicted.mask)]
     store.add_prediction(1, predicted, "", samples)
     assert jobs.next_task("Ada", "most-disagreement")["notice"] == ""
 

@@ -37,7 +37,7 @@ def test_masks_come_with_the_pictures(imports: ImportHandlers, store: Annotation
     cache, told = tmp_path / "cache", []
     files = [upload(cache / "1", "a.png", picture(0).pixels), upload(cache / "2", "b.png", picture(1).pixels)]
     masks = [upload(cache / "3", "a.png", rectangle(0, 0, 9, 9)), upload(cache / "4", "c.png", rectangle(0, 0, 9, 9))]
-    done = imports.add_pictures(files, "it", masks, tell=told.append)
+    done = imports.add_pictures(files, "it", masks, on_progress=told.append)
     assert done == {"added": 2, "problems": ["c.png: there is no picture called c."]}, (
         "no folder of the server is named"
     )

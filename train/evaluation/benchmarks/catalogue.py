@@ -11,7 +11,7 @@ from typing import Final
 from segr1_app.domain import SettingsError
 from segr1_app.language.codec import PRESETS
 from train.evaluation.benchmarks import foreground, reasoning, referring
-from train.evaluation.benchmarks.measures import FOREGROUND, OVERLAPS, Measures
+from train.evaluation.benchmarks.measures import FOREGROUND, OVERLAPS, ScoringMethod
 from train.evaluation.benchmarks.question import QuestionSet
 
 BLANK: Final = "{}"
@@ -35,7 +35,7 @@ class Benchmark:
     splits: tuple[str, ...]
     template: str
     read: Callable[[str, Path], QuestionSet]
-    measures: Measures
+    measures: ScoringMethod
     truth: str
 
     def choose_split(self, given: str | None) -> str:

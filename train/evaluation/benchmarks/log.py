@@ -15,7 +15,7 @@ from typing import Any, Self, TextIO
 from segr1_app.domain import DatasetError
 from segr1_app.files.atomic import whole_file
 from segr1_app.files.json_files import read_json_lines
-from segr1_app.files.outputs import writing
+from segr1_app.files.outputs import translate_write_errors
 
 PROTOCOL = "protocol"
 ADVICE = "answers so far are kept, and the same command goes on from them when there is room for more"
@@ -51,7 +51,7 @@ class AnswerLog:
                     f"'{self._path}' holds answers of another protocol ({', '.join(changed)} differ): give another "
                     f"--json, or delete it to start anew."
                 )
-        self._unite([{PROTOCOL: protocol}, *lines[1:]])
+        self._merge_parts([{PROTOCOL: protocol}, *lines[1:]])
 
     def records(self) -> dict[str, dict[str, Any]]:
         """All answers so far, by their questions."""
@@ -63,7 +63,7 @@ class AnswerLog:
         Raises:
             SettingsError: when it cannot be written.
         """
-        with writing(self._part, ADVICE):
+        with translate_write_errors(self._part, ADVICE):
             if self._file is None:
                 self._file = self._part.open("a", encoding="utf-8")
             self._file.write(f"{json.dumps(record, ensure_ascii=False)}\n")
@@ -75,7 +75,7 @@ class AnswerLog:
         Raises:
             SettingsError: when the file cannot be written.
         """
-        self._unite(read_json_lines(self._path))
+        self._merge_parts(read_json_lines(self._path))
 
     def __enter__(self) -> Self:
         return self
@@ -85,10 +85,10 @@ class AnswerLog:
     ) -> None:
         if self._file is not None:
             # What could not be written is tried once more here.
-            with writing(self._part, ADVICE):
+            with translate_write_errors(self._part, ADVICE):
                 self._file.close()
 
-    def _unite(self, lines: list[dict[str, Any]]) -> None:
+    def _merge_parts(self, lines: list[dict[str, Any]]) -> None:
         parts = sorted(self._path.parent.glob(f"{self._path.name}.part*"))
         known = {record["id"] for record in lines[1:]}
         for part in parts:
@@ -96,7 +96,7 @@ class AnswerLog:
                 if record["id"] not in known:
                     known.add(record["id"])
                     lines.append(record)
-        with writing(self._path, ADVICE):
+        with translate_write_errors(self._path, ADVICE):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(self._path, lasting=True) as file:
                 file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n".encode() for line in lines)

@@ -22,7 +22,7 @@ Score = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
+class ScoringMethod:
     """A family's way of scoring.
 
     Attributes:
@@ -89,7 +89,7 @@ def _overlap_table(scores: Sequence[Score]) -> dict[str, float]:
     return table
 
 
-FOREGROUND: Final = Measures(
+FOREGROUND: Final = ScoringMethod(
     _score_foreground,
     _foreground_table,
     {
@@ -103,7 +103,7 @@ FOREGROUND: Final = Measures(
         "iou": "intersection over union, mean over pictures",
     },
 )
-OVERLAPS: Final = Measures(
+OVERLAPS: Final = ScoringMethod(
     _score_overlap,
     _overlap_table,
     {

@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from segr1_app.domain import Box, Mask, ObjectMask, ObjectPrompt, Point, RgbPixels
-from segr1_app.files.outputs import writing
+from segr1_app.files.outputs import translate_write_errors
 from segr1_app.geometry import decode_rle
 from segr1_app.images import Picture, load_picture
 from segr1_app.studio.render import draw_overlay
@@ -60,7 +60,7 @@ def write_page(
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
         f"<table>{rows}</table><h2>The {len(worst)} worst answers</h2>{cases}</body></html>\n"
     )
-    with writing(path, "the answers are in the log beside it"):
+    with translate_write_errors(path, "the answers are in the log beside it"):
         path.write_text(page, encoding="utf-8")
 
 

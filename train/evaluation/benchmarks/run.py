@@ -27,11 +27,11 @@ from train.data.drawing import draw
 from train.evaluation.answering import find_answer
 from train.evaluation.benchmarks.catalogue import BLANK, Benchmark
 from train.evaluation.benchmarks.log import AnswerLog
-from train.evaluation.benchmarks.measures import Measures
+from train.evaluation.benchmarks.measures import ScoringMethod
 from train.evaluation.benchmarks.page import write_page
 from train.evaluation.benchmarks.protocol import describe_protocol, name_models
 from train.evaluation.benchmarks.question import Question
-from train.evaluation.report import Report, check_scored
+from train.evaluation.report import EvaluationReport, check_scored
 from train.finetune.run_folder import circumstances
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def run_benchmark(
     log_file: Path,
     page_file: Path,
     worst: int,
-) -> Report | None:
+) -> EvaluationReport | None:
     """Ask all questions that were not answered yet, then score the whole set.
 
     A question whose picture or target cannot be read is a failure of the report and not in the log: the same command
@@ -160,7 +160,7 @@ def run_benchmark(
         "protocol": protocol,
         "circumstances": {**circumstances(), "device": str(segmenter.device), "processes": state.num_processes},
     }
-    return Report(result, failed)
+    return EvaluationReport(result, failed)
 
 
 def _answer(
@@ -170,7 +170,7 @@ def _answer(
     data: Path,
     policy: VlmPolicy | None,
     segmenter: Sam2Segmenter,
-    measures: Measures,
+    measures: ScoringMethod,
 ) -> Record:
     picture = load_picture(question.image)
     target = question.target(picture.size)
@@ -191,7 +191,7 @@ def _answer(
     }
 
 
-def _table(records: Sequence[Record], measures: Measures) -> dict[str, Any]:
+def _table(records: Sequence[Record], measures: ScoringMethod) -> dict[str, Any]:
     formed = [record["well_formed"] for record in records if record["well_formed"] is not None]
     return {
         "count": len(records),

@@ -4,7 +4,7 @@
  * @typedef {import("./types.js").Place} Place
  *
  * What the canvas does about it; places are canvas pixels.
- * @typedef {object} Meanings
+ * @typedef {object} GestureActions
  * @property {() => boolean} resting whether nothing is to be done at present
  * @property {() => "prompt" | "brush" | "eraser"} tool
  * @property {(at: Place, finger: boolean) => import("./types.js").Grip | null} grip
@@ -33,11 +33,11 @@ const WHEEL = 0.0016;
 
 /**
  * @param {HTMLElement} surface
- * @param {Meanings} meanings
+ * @param {GestureActions} actions
  * @param {() => boolean} panning whether Space is held
  * @returns {{giveUp: () => boolean}} ends what is under way as if it had not begun; says whether something was
  */
-export function listen(surface, meanings, panning) {
+export function listen(surface, actions, panning) {
   /** @type {Map<number, Place>} */
   const down = new Map();
   /** @type {Gesture | null} */
@@ -53,7 +53,7 @@ export function listen(surface, meanings, panning) {
     if (event.button > 2) return;
     event.preventDefault();
     surface.focus({ preventScroll: true });
-    if (meanings.resting()) return;
+    if (actions.resting()) return;
     surface.setPointerCapture(event.pointerId);
     down.set(event.pointerId, at(event));
     if (down.size === 2) startPinch();
@@ -61,12 +61,12 @@ export function listen(surface, meanings, panning) {
   });
   surface.addEventListener("pointermove", (event) => {
     const place = at(event);
-    if (!down.has(event.pointerId)) return meanings.hover(place);
+    if (!down.has(event.pointerId)) return actions.hover(place);
     const before = /** @type {Place} */ (down.get(event.pointerId));
     if (gesture?.kind === "pinch") pinch(event.pointerId, before, place);
     down.set(event.pointerId, place);
     if (gesture && gesture.kind !== "pinch") move(gesture, place, event);
-    meanings.hover(place);
+    actions.hover(place);
   });
   surface.addEventListener("pointerup", (event) => {
     if (!down.delete(event.pointerId)) return;
@@ -78,14 +78,14 @@ export function listen(surface, meanings, panning) {
     abandon();
     if (!down.size) gesture = null;
   });
-  surface.addEventListener("pointerleave", () => meanings.hover(null));
+  surface.addEventListener("pointerleave", () => actions.hover(null));
   surface.addEventListener(
     "wheel",
     (event) => {
       event.preventDefault();
       // Lines and pages, which some mice count in, as pixels.
       const pixels = event.deltaY * [1, 16, 400][event.deltaMode];
-      meanings.zoom(Math.exp(-WHEEL * Math.max(-300, Math.min(300, pixels))), at(event));
+      actions.zoom(Math.exp(-WHEEL * Math.max(-300, Math.min(300, pixels))), at(event));
     },
     { passive: false },
   );
@@ -96,20 +96,20 @@ export function listen(surface, meanings, panning) {
   function start(event) {
     const from = at(event);
     const finger = event.pointerType === "touch";
-    const painting = meanings.tool() !== "prompt" && event.button === 0;
+    const painting = actions.tool() !== "prompt" && event.button === 0;
     const kind = panning() || event.button === 1 ? "pan" : painting ? "stroke" : "press";
     gesture = {
       kind, from, last: from, finger, path: [from], moved: false,
       negative: event.button === 2 || event.shiftKey,
-      grip: kind === "press" && event.button === 0 && !event.shiftKey ? meanings.grip(from, finger) : null,
+      grip: kind === "press" && event.button === 0 && !event.shiftKey ? actions.grip(from, finger) : null,
       hold: undefined,
     };
     const begun = gesture;
-    if (kind === "stroke") meanings.stroke(begun.path, false);
+    if (kind === "stroke") actions.stroke(begun.path, false);
     if (kind === "press" && finger && !begun.grip)
       begun.hold = setTimeout(() => {
         begun.kind = "spent";
-        meanings.point(from, 0);
+        actions.point(from, 0);
       }, HOLD_MS);
   }
 
@@ -124,17 +124,17 @@ export function listen(surface, meanings, panning) {
       current.moved = true;
       clearTimeout(current.hold);
     }
-    if (current.kind === "pan") meanings.pan([place[0] - current.last[0], place[1] - current.last[1]]);
+    if (current.kind === "pan") actions.pan([place[0] - current.last[0], place[1] - current.last[1]]);
     if (current.kind === "stroke") {
       // All places between two frames, so that a fast stroke stays round.
       const between = event.getCoalescedEvents?.() ?? [];
       current.path = [...current.path, ...(between.length ? between.map(at) : [place])];
-      meanings.stroke(current.path, false);
+      actions.stroke(current.path, false);
     }
     if (current.kind === "press" && current.grip && current.moved)
-      meanings.drag(current.grip, current.from, place, false);
-    else if (spans(current, place)) meanings.box(current.from, place, false);
-    else if (spans(current, current.last)) meanings.cancel();
+      actions.drag(current.grip, current.from, place, false);
+    else if (spans(current, place)) actions.box(current.from, place, false);
+    else if (spans(current, current.last)) actions.cancel();
     current.last = place;
   }
 
@@ -144,12 +144,12 @@ export function listen(surface, meanings, panning) {
    */
   function finish(current, place) {
     clearTimeout(current.hold);
-    if (current.kind === "stroke") meanings.stroke(current.path, true);
+    if (current.kind === "stroke") actions.stroke(current.path, true);
     if (current.kind !== "press") return;
-    if (current.grip && current.moved) meanings.drag(current.grip, current.from, place, true);
-    else if (current.grip) meanings.take(current.grip);
-    else if (spans(current, place)) meanings.box(current.from, place, true);
-    else meanings.point(current.from, current.negative ? 0 : 1);
+    if (current.grip && current.moved) actions.drag(current.grip, current.from, place, true);
+    else if (current.grip) actions.take(current.grip);
+    else if (spans(current, place)) actions.box(current.from, place, true);
+    else actions.point(current.from, current.negative ? 0 : 1);
   }
 
   /**
@@ -167,7 +167,7 @@ export function listen(surface, meanings, panning) {
   function abandon() {
     if (!gesture || gesture.kind === "spent") return false;
     clearTimeout(gesture.hold);
-    if (gesture.kind === "press" || gesture.kind === "stroke") meanings.cancel();
+    if (gesture.kind === "press" || gesture.kind === "stroke") actions.cancel();
     gesture.kind = "spent";
     return true;
   }
@@ -186,7 +186,7 @@ export function listen(surface, meanings, panning) {
     const other = [...down].find(([key]) => key !== id)?.[1];
     if (!other) return;
     const apart = (/** @type {Place} */ place) => Math.max(1, Math.hypot(place[0] - other[0], place[1] - other[1]));
-    meanings.pan([(now[0] - before[0]) / 2, (now[1] - before[1]) / 2]);
-    meanings.zoom(apart(now) / apart(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
+    actions.pan([(now[0] - before[0]) / 2, (now[1] - before[1]) / 2]);
+    actions.zoom(apart(now) / apart(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
   }
 }

@@ -5,12 +5,12 @@ import { History } from "./history.js";
 import { Live } from "./live.js";
 import { marksOf } from "./marks.js";
 import { Masks } from "./masks.js";
-import { meaningsOf } from "./meanings.js";
+import { gestureActions } from "./gesture_actions.js";
 import { objectList } from "./objects.js";
 import * as edit from "./prompts.js";
 import { rewardLine } from "./reward.js";
 import { hearKeys } from "./shortcuts.js";
-import { chosen, described } from "./telling.js";
+import { describePrompts, describeSelection } from "./descriptions.js";
 import { chosenTools, toolbar } from "./toolbar.js";
 import * as viewport from "./viewport.js";
 import { encodeRle } from "../shared/rle.js";
@@ -111,7 +111,7 @@ export class Canvas {
     element.replaceChildren(h("div", { class: "stage-mat" }, this.frame, this.empty), this.tools, this.help);
 
     this.live = new Live(use.decode, (state, reply) => this.answered(state, reply));
-    this.hand = listen(this.frame, meaningsOf(this), () => this.space);
+    this.hand = listen(this.frame, gestureActions(this), () => this.space);
     hearKeys(this);
     new ResizeObserver(() => this.resized()).observe(this.frame);
   }
@@ -267,7 +267,7 @@ export class Canvas {
       case "previous": return this.choose(edit.cycle(prompts, -1));
       case "nextMark": case "previousMark":
         this.choose(edit.cycleMarks(prompts, action === "nextMark" ? 1 : -1));
-        return this.say(chosen(this.prompts));
+        return this.say(describeSelection(this.prompts));
       case "newObject": return this.choose(edit.newObject(prompts));
       case "refine": return this.refine();
       case "undo": return this.history.undo() && this.returned();
@@ -367,7 +367,7 @@ export class Canvas {
     this.list.render(shown, colour);
     this.image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
     this.image.classList.toggle("is-pixelated", view.scale >= 4);
-    this.image.alt = described(shown, value.title);
+    this.image.alt = describePrompts(shown, value.title);
     this.sheet.classList.toggle("is-hidden", !look.masks);
     this.marks.classList.toggle("is-hidden", !look.marks);
     const context = /** @type {CanvasRenderingContext2D} */ (this.sheet.getContext("2d"));

@@ -1,7 +1,7 @@
 import { Asking } from "../shared/server.js";
 import { button } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
-import { gigabytes, progressText } from "../shared/words.js";
+import { gigabytes, progressText } from "../shared/formatting.js";
 
 /**
  * @typedef {{state: "idle" | "running" | "done" | "failed", done: number, total: number, seconds: number,

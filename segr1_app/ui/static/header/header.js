@@ -2,7 +2,7 @@ import { answer } from "../canvas/live.js";
 import { Offer } from "./download.js";
 import { h } from "../shared/dom.js";
 import { meet } from "../shared/person.js";
-import { counted, moment } from "../shared/words.js";
+import { counted, moment } from "../shared/formatting.js";
 
 /**
  * @typedef {{state: "loading" | "ready" | "failed", policy: string, segmenter: string, device: string,

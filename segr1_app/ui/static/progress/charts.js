@@ -1,12 +1,12 @@
 import { h } from "../shared/dom.js";
-import { VERDICTS } from "../shared/words.js";
+import { VERDICTS } from "../shared/formatting.js";
 
 /**
  * @typedef {import("./figures.js").Tally} Tally
  * @typedef {{value: number, kind: string}} Part of a bar; its kind is a verdict, or "plain"
  */
 
-const ORDER = /** @type {import("../shared/words.js").Verdict[]} */ (["accept", "fix", "reject", "skip"]);
+const ORDER = /** @type {import("../shared/formatting.js").Verdict[]} */ (["accept", "fix", "reject", "skip"]);
 
 /**
  * Bars side by side, one for each day.
@@ -39,7 +39,7 @@ export function dayChart(title, days, parts, said) {
 
 /**
  * The verdicts as one bar, with their numbers.
- * @param {Record<import("../shared/words.js").Verdict, number>} verdicts
+ * @param {Record<import("../shared/formatting.js").Verdict, number>} verdicts
  * @returns {HTMLElement}
  */
 export function verdictBar(verdicts) {

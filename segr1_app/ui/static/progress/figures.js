@@ -1,6 +1,6 @@
 /**
  * What work comes to, per task and per day. See statistics in reviews.py.
- * @typedef {{done: number, per_hour: number | null, verdicts: Record<import("../shared/words.js").Verdict, number>,
+ * @typedef {{done: number, per_hour: number | null, verdicts: Record<import("../shared/formatting.js").Verdict, number>,
  *   revisions: number, clicks: number, seconds: number, iou_gained: number | null}} Tally
  * @typedef {Tally & {day: string}} Day
  */

@@ -3,7 +3,7 @@ import { button, whenSeen } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
 import { dayChart, verdictBar, verdictLegend, verdictParts } from "./charts.js";
 import { calendar, duration, each } from "./figures.js";
-import { counted, figure } from "../shared/words.js";
+import { counted, figure } from "../shared/formatting.js";
 
 /**
  * @typedef {import("./figures.js").Tally} Tally

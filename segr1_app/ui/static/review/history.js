@@ -1,12 +1,12 @@
 import { REASONS } from "../annotate/keys.js";
 import { button } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
-import { counted, figure, moment } from "../shared/words.js";
+import { counted, figure, moment } from "../shared/formatting.js";
 import { verdictMark } from "./tasks.js";
 
 /**
  * See history and review_task in reviews.py.
- * @typedef {{revision: number, annotator: string, verdict: import("../shared/words.js").Verdict, reason: string | null,
+ * @typedef {{revision: number, annotator: string, verdict: import("../shared/formatting.js").Verdict, reason: string | null,
  *   comment: string, seconds: number, clicks: number, policy_iou: number | null, blame: string | null,
  *   origin: number | null, created_at: number, current: boolean}} Revision
  * @typedef {{prediction: number, policy: string, checkpoint: string, created_at: number}} Prediction

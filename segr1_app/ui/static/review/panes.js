@@ -4,7 +4,7 @@ import { promptsOf } from "../canvas/prompts.js";
 import * as viewport from "../canvas/viewport.js";
 import { h, svg } from "../shared/dom.js";
 import { maskAt } from "../shared/rle.js";
-import { counted } from "../shared/words.js";
+import { counted } from "../shared/formatting.js";
 import { parts } from "./overlay.js";
 
 /**
@@ -237,7 +237,7 @@ class Pane {
  * A mask's prompts in words.
  * @param {Side} side
  */
-export function described({ mask, objects }) {
+export function describeAnswer({ mask, objects }) {
   if (!objects.length) return mask ? "No prompts" : "No mask";
   const points = objects.flatMap((object) => object.points);
   const positive = points.filter((point) => point.label === 1).length;

@@ -7,9 +7,9 @@ import { h } from "../shared/dom.js";
 import { nameIn, whenMet } from "../shared/person.js";
 import { historyList } from "./history.js";
 import { shares } from "./overlay.js";
-import { COLOURS, Panes, described } from "./panes.js";
+import { COLOURS, Panes, describeAnswer } from "./panes.js";
 import { taskList } from "./tasks.js";
-import { VERDICTS, counted, figure } from "../shared/words.js";
+import { VERDICTS, counted, figure } from "../shared/formatting.js";
 
 /**
  * @typedef {{annotators: [string, string], iou: number}} Pair
@@ -169,7 +169,7 @@ class Review {
     this.panes.compare(reply.first, reply.second);
     for (const [side, letter] of /** @type {const} */ ([["first", "A"], ["second", "B"]])) {
       this.panes[side].name(h("span", { class: `side-letter is-${side}` }, letter), " ", ...this.#called(compared[side]));
-      this.panes[side].foot.textContent = described(reply[side]);
+      this.panes[side].foot.textContent = describeAnswer(reply[side]);
     }
     this.legend.render(reply);
     this.panes.difference.name("Difference · ", this.legend.iou);

@@ -1,10 +1,10 @@
 import { h } from "../shared/dom.js";
-import { VERDICTS, counted, figure, moment } from "../shared/words.js";
+import { VERDICTS, counted, figure, moment } from "../shared/formatting.js";
 
 /**
  * See decided_tasks in reviews.py.
  * @typedef {{task: number, instruction: string, picture_name: string, revision: number, annotator: string,
- *   verdict: import("../shared/words.js").Verdict, saved_at: number, people: number, agreement: number | null}} Listed
+ *   verdict: import("../shared/formatting.js").Verdict, saved_at: number, people: number, agreement: number | null}} Listed
  */
 
 /**
@@ -44,7 +44,7 @@ function entry({ task, instruction, picture_name, annotator, verdict, saved_at, 
   return button;
 }
 
-/** @param {import("../shared/words.js").Verdict} verdict */
+/** @param {import("../shared/formatting.js").Verdict} verdict */
 export function verdictMark(verdict) {
   return h("span", { class: `verdict is-${verdict}` }, VERDICTS[verdict]);
 }

@@ -1,5 +1,5 @@
 import { h, svg } from "../shared/dom.js";
-import { figure } from "../shared/words.js";
+import { figure } from "../shared/formatting.js";
 
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [640, 220, 44, 24, 10];
 /** How many steps on each side the drawn-through line averages over, at most. */

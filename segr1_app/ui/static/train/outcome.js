@@ -1,11 +1,11 @@
 import { button } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
-import { counted, figure } from "../shared/words.js";
+import { counted, figure } from "../shared/formatting.js";
 
 /**
  * @typedef {import("./train.js").Groups} Groups
  * @typedef {{source: string, instruction: string, old: string, new: string, old_iou: number | null,
- *   new_iou: number | null, gain: number | null, agreement: number | null}} Change see training_changes in training.py
+ *   new_iou: number | null, gain: number | null, old_new_iou: number | null}} Change see training_changes in training.py
  * @typedef {Change & {gain: number}} KnownChange
  */
 
@@ -69,7 +69,7 @@ export function changeList(changes) {
     h("p", { class: "train-note" }, `${counted(unknown.length, "picture")}, such as real photographs, of which nobody drew `
       + "the right mask: judge for yourself. The IoU is that of the two masks; what changed most comes first."),
     ...shortened(unknown.map((change) => item(change,
-      "IoU of both masks ", h("strong", {}, figure(change.agreement, 2))))),
+      "IoU of both masks ", h("strong", {}, figure(change.old_new_iou, 2))))),
   ];
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { gigabytes, progressText } from "../../segr1_app/ui/static/shared/words.js";
+import { gigabytes, progressText } from "../../segr1_app/ui/static/shared/formatting.js";
 
 test("a size is told in gigabytes, a small one more exactly", () => {
   assert.equal(gigabytes(8_449_000_000), "8.4 GB");

@@ -9,7 +9,7 @@ import { activeObject, isBlank } from "./prompts.js";
  * @param {Prompts} prompts
  * @param {string} title of the picture
  */
-export function described({ objects }, title) {
+export function describePrompts({ objects }, title) {
   const some = objects.filter((object) => !isBlank(object));
   if (!some.length) return title;
   const points = some.flatMap((object) => object.points);
@@ -23,7 +23,7 @@ export function described({ objects }, title) {
  * What Delete, F and the arrows would act on.
  * @param {Prompts} prompts
  */
-export function chosen(prompts) {
+export function describeSelection(prompts) {
   const { box, points } = activeObject(prompts);
   const { mark } = prompts;
   if (mark?.kind === "box" && box) {

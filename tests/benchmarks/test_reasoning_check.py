@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from segr1_app.domain import Mask, RgbPixels
+from tests.benchmarks.reasoning_check import check_reasoning, statements
 from train.data.traces import describe, separate_objects, write_trace
-from train.evaluation.agreement import agreement, statements
 
 
 def scene(*boxes: tuple[int, int, int, int]) -> tuple[RgbPixels, Mask]:
@@ -27,7 +27,7 @@ def test_every_form_of_a_trace_is_read_and_holds_of_its_own_mask(boxes: tuple[tu
     for seed in range(30):
         reasoning = write_trace(pixels, mask, np.random.default_rng(seed)).reasoning
         assert statements(reasoning) == {name: getattr(traits, name) for name in type(traits).__slots__}
-        assert all(agreement(reasoning, pixels, mask).values())
+        assert all(check_reasoning(reasoning, pixels, mask).values())
 
 
 def test_what_is_said_of_another_object_fails() -> None:
@@ -36,22 +36,22 @@ def test_what_is_said_of_another_object_fails() -> None:
         "there are two objects at the top left. it is blue and blends into the pink background. "
         "it covers a large part of the picture."
     )
-    assert set(agreement(said, pixels, mask)) == {"count", "place", "colour", "contrast", "ground", "size"}
-    assert not any(agreement(said, pixels, mask).values())
+    assert set(check_reasoning(said, pixels, mask)) == {"count", "place", "colour", "contrast", "ground", "size"}
+    assert not any(check_reasoning(said, pixels, mask).values())
     right = (
         "there is one object at the bottom right. it is orange and stands out from the green background. it is small."
     )
-    assert all(agreement(right, pixels, mask).values())
-    assert not any(agreement(right, pixels, np.zeros_like(mask)).values()), "nothing is true of nothing"
+    assert all(check_reasoning(right, pixels, mask).values())
+    assert not any(check_reasoning(right, pixels, np.zeros_like(mask)).values()), "nothing is true of nothing"
 
 
 def test_beside_a_border_between_two_words_both_hold() -> None:
     # The centroid lies at .36 of the width, a little beyond the left third.
     pixels, mask = scene((33, 35, 53, 55))
     for place, holds in (("left", True), ("centre", True), ("right", False), ("top left", False)):
-        assert agreement(f"there is one object at the {place}.", pixels, mask)["place"] is holds
+        assert check_reasoning(f"there is one object at the {place}.", pixels, mask)["place"] is holds
 
 
 def test_other_words_say_nothing() -> None:
     assert statements("A zebra hides in the grass; its stripes give it away.") == {}
-    assert agreement("", *scene((5, 5, 25, 25))) == {}
+    assert check_reasoning("", *scene((5, 5, 25, 25))) == {}

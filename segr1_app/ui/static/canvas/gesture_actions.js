@@ -11,9 +11,9 @@ import * as viewport from "./viewport.js";
 /**
  * What each gesture does to a canvas: from places on the screen to edits in picture pixels.
  * @param {import("./view.js").Canvas} canvas
- * @returns {import("./gestures.js").Meanings}
+ * @returns {import("./gestures.js").GestureActions}
  */
-export function meaningsOf(canvas) {
+export function gestureActions(canvas) {
   const within = (/** @type {Place} */ place) =>
     edit.settle(viewport.toPicture(canvas.view, place), canvas.picture);
   const inside = (/** @type {Place} */ place) => {

@@ -17,8 +17,8 @@ from train.data.traces import (
     COLOURS,
     COUNTS,
     TEMPLATES,
+    ForegroundMeasures,
     Lab,
-    Measures,
     colour_distances,
     contrast_word,
     measure,
@@ -49,7 +49,7 @@ def statements(reasoning: str) -> dict[str, str]:
     return said
 
 
-def agreement(reasoning: str, pixels: RgbPixels, mask: Mask) -> dict[str, bool]:
+def check_reasoning(reasoning: str, pixels: RgbPixels, mask: Mask) -> dict[str, bool]:
     """Whether each statement holds of a mask: bool (height, width) of the picture; of an empty one none does."""
     said = statements(reasoning)
     if not mask.any():
@@ -67,7 +67,7 @@ def agreement(reasoning: str, pixels: RgbPixels, mask: Mask) -> dict[str, bool]:
     return {name: holds[name](word) for name, word in said.items()}
 
 
-def _places(true: Measures) -> set[str]:
+def _places(true: ForegroundMeasures) -> set[str]:
     steps = (-PLACE_PLAY, 0, PLACE_PLAY)
     return {place_word(true.x + dx, true.y + dy) for dx in steps for dy in steps}
 
