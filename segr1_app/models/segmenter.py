@@ -22,7 +22,7 @@ import torch
 from cachetools import LRUCache
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
+from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt, RgbPixels
 from segr1_app.geometry import clean_mask
 from segr1_app.images import Picture
 from segr1_app.models.embeddings import Embedding, EmbeddingFolder
@@ -34,6 +34,9 @@ START_LOGIT = 10.0
 """How sure a mask that is to be refined is of itself; about as sure as SAM2 is of its own masks."""
 CACHE_BYTES = 256 * 2**20
 """Memory the embeddings of recent pictures may take; about 16 pictures of sam2.1-large, 300 of the embedded one."""
+
+TOGETHER = 8
+"""Windows of a picture that are encoded in one pass: threads and GPUs then wait less for each other."""
 
 
 class Segmenter(Protocol):
@@ -56,6 +59,10 @@ class Segmenter(Protocol):
         embedding: Embedding | None = None,
     ) -> tuple[ObjectMask, ...]:
         """One mask per prompt, in order, each as good as it can be made; see `Sam2Segmenter.segment`."""
+        ...
+
+    def prepare(self, picture: Picture, objects: Sequence[ObjectPrompt]) -> None:
+        """Encode what `segment` will look at, together; see `Sam2Segmenter.prepare`."""
         ...
 
     def decode(
@@ -194,10 +201,33 @@ class Sam2Segmenter:
         _check_mask_inputs(mask_inputs, objects)
         masks: list[ObjectMask] = []
         for prompt, start in zip(objects, mask_inputs or [None] * len(objects), strict=True):
-            window = prompt_window(prompt, start, picture.size, self._zoom) if self._zoom else None
+            window = self._window(prompt, start, picture.size)
             seen = self._encoded(picture, window) if window else embedding or self.encode(picture)
             masks += self.decode(seen, [prompt], mask_inputs=[start], size=size)
         return tuple(masks)
+
+    def prepare(self, picture: Picture, objects: Sequence[ObjectPrompt]) -> None:
+        """Encode what `segment` will look at for these prompts, each window once, and several in one pass.
+
+        Only the cache changes: a caller with many prompts for one picture, such as a training's reward, saves time.
+
+        Args:
+            picture: what will be segmented.
+            objects: in the picture's pixels; of several answers, all of them.
+
+        Raises:
+            ModelError: when the device runs out of memory.
+        """
+        windows = {window for prompt in objects if (window := self._window(prompt, None, picture.size))}
+        with self._lock:
+            missing = sorted(window for window in windows if (picture.sha256, window) not in self._cache)
+            for first in range(0, len(missing), TOGETHER):
+                for embedding in self._encode(picture, missing[first : first + TOGETHER]):
+                    self._keep(picture, embedding)
+
+    def _window(self, prompt: ObjectPrompt, start: Mask | None, image_wh: ImageSize) -> Window | None:
+        """What of the picture a prompt's mask is made from; None for all of it."""
+        return prompt_window(prompt, start, image_wh, self._zoom) if self._zoom else None
 
     def encode(self, picture: Picture) -> Embedding:
         """The picture's embedding, from the cache when it was encoded recently, or from the folder when there is one.
@@ -214,7 +244,7 @@ class Sam2Segmenter:
             if embedding is None:
                 # The folder keeps what a training sees again and again: whole pictures.
                 folder = None if window else self._folder
-                embedding = self._from_folder(picture, folder) if folder else self._encode(picture, window)
+                embedding = self._from_folder(picture, folder) if folder else self._encode(picture, [window])[0]
                 self._keep(picture, embedding)
             return embedding
 
@@ -229,16 +259,25 @@ class Sam2Segmenter:
 
     def _from_folder(self, picture: Picture, folder: EmbeddingFolder) -> Embedding:
         kept = folder.read(self._identity, picture, self.device)
-        return kept or folder.keep(self._identity, picture, self._encode(picture))
+        return kept or folder.keep(self._identity, picture, self._encode(picture, [None])[0])
 
-    def _encode(self, picture: Picture, window: Window | None = None) -> Embedding:
-        left, top, width, height = window or (0, 0, *picture.size)
+    def _encode(self, picture: Picture, windows: Sequence[Window | None]) -> list[Embedding]:
+        """One embedding per window, all from one pass through the encoder."""
+        # Copies, because torch warns of arrays that must not be written to.
+        crops = [_cut(picture, window).copy() for window in windows]
         with _inference(self.device), self._own_stream():
-            # A copy, because torch warns of arrays that must not be written to.
-            self._predictor.set_image(picture.pixels[top : top + height, left : left + width].copy())
+            self._predictor.set_image_batch(crops)
         features = self._predictor._features
         self._predictor.reset_predictor()
-        return Embedding(features["image_embed"], tuple(features["high_res_feats"]), picture.size, window)
+        maps = (features["image_embed"], *features["high_res_feats"])
+        if len(windows) == 1:
+            return [Embedding(maps[0], maps[1:], picture.size, windows[0])]
+        embeddings = []
+        for index, window in enumerate(windows):
+            # Copies, so that the cache can let go of one window without the others of its pass.
+            image_embed, *high_res = (values[index : index + 1].clone() for values in maps)
+            embeddings.append(Embedding(image_embed, tuple(high_res), picture.size, window))
+        return embeddings
 
     def decode(
         self,
@@ -325,6 +364,12 @@ class Sam2Segmenter:
 def _check_mask_inputs(mask_inputs: Sequence[Mask | None], objects: Sequence[ObjectPrompt]) -> None:
     if mask_inputs and len(mask_inputs) != len(objects):
         raise ValueError(f"{len(mask_inputs)} mask inputs were given for {len(objects)} objects")
+
+
+def _cut(picture: Picture, window: Window | None) -> RgbPixels:
+    """The pixels of a window; all of them where there is none."""
+    left, top, width, height = window or (0, 0, *picture.size)
+    return picture.pixels[top : top + height, left : left + width]
 
 
 def _part_of(mask: Mask, window: Window, image_wh: ImageSize) -> Mask:

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ import yaml
 from safetensors.torch import load_file
 from trl.data_utils import prepare_multimodal_messages
 
-from segr1_app.domain import SegR1Error, SettingsError
+from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SegR1Error, SettingsError
 from segr1_app.geometry import rescale_objects
+from segr1_app.images import Picture
 from segr1_app.language.codec import Grammar, format_completion
+from segr1_app.language.dialects import Dialect
+from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.rewards import SEG_R1, RewardOptions, Truth
@@ -29,6 +33,7 @@ from segr1_app.settings.config import DEFAULT_SEGMENTER
 from segr1_app.store import RejectReason, Verdict
 from segr1_app.studio.trainings import Trainings
 from tests.e2e.serving import free_port
+from tests.scenes import ellipse_scene
 from tests.train.data.test_rows import save
 from tests.train.scratch.test_policy import TINY
 from train import grpo
@@ -108,6 +113,39 @@ class TestPrompts:
         assert len({row["index"] for row in batch}) == len(batch) / 8
 
 
+@dataclass
+class Recited:
+    """A policy that says one text, whatever it is asked."""
+
+    policy: VlmPolicy
+    text: str
+
+    @property
+    def model_id(self) -> str:
+        return "recited"
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.policy.dialect
+
+    def frame(self, image_wh: ImageSize) -> ImageSize:
+        return self.policy.frame(image_wh)
+
+    def stream(self, picture: Picture, instruction: str) -> Iterator[str]:  # noqa: ARG002
+        yield self.text
+
+    def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
+        return [self.text for _ in asked]
+
+
+def completion_at(right: float, bottom: float, frame: ImageSize) -> str:
+    """A small box in a corner of the frame, with a positive point in its middle."""
+    width, height = frame.width // 6, frame.height // 6
+    left, top = right * (frame.width - width), bottom * (frame.height - height)
+    box = Box(left, top, left + width, top + height)
+    return format_completion("there.", [ObjectPrompt(box, (Point(left + width // 2, top + height // 2, 1),))])
+
+
 class TestReward:
     def reward(
         self, policy: VlmPolicy, segmenter: Sam2Segmenter, rows: list[Row], options: RewardOptions = SEG_R1
@@ -147,6 +185,39 @@ class TestReward:
         known = [total for total in totals if total is not None]
         assert logged["terms/scenes/total"] == pytest.approx(np.mean(known))
         assert len(known) == 8
+
+    def test_what_is_rewarded_is_the_mask_that_the_app_shows(
+        self, policy: VlmPolicy, segmenter: Sam2Segmenter, plan: Plan
+    ) -> None:
+        """Also where the prompt points at nothing: from the whole picture, the object would be found all the same."""
+        shown = 0
+        for row in plan.train:
+            example = row.load()
+            frame = policy.frame(example.picture.size)
+            for text in (completion_at(*corner, frame) for corner in ((0, 0), (1, 0), (0, 1), (1, 1))):
+                answer = Answerer(policy, segmenter).answer(example.picture, text)
+                app = Pipeline(Recited(policy, text), segmenter).run(example.picture, row.instruction)
+                assert np.array_equal(answer.mask, app.mask)
+                whole = segmenter.decode(segmenter.encode(example.picture), app.objects)
+                shown += not np.array_equal(whole[0].mask, app.mask)
+        assert shown > len(plan.train), "the whole picture gives other masks than the app shows"
+
+    def test_windows_of_a_group_are_encoded_together_and_once(self, policy: VlmPolicy) -> None:
+        own = Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu")
+        passes: list[int] = []
+        own.model.image_encoder.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+        picture, _ = ellipse_scene(400, 300, (0.3, 0.6), (0.1, 0.15))
+        frame = policy.frame(picture.size)
+        texts = [completion_at(right, bottom, frame) for right, bottom in ((0, 0), (1, 0), (0, 1), (1, 1), (0, 0))]
+        answerer = Answerer(policy, own)
+        answerer.prepare(picture, texts)
+        assert passes == [4], "four different windows in one pass"
+        together = [answerer.answer(picture, text).mask for text in texts]
+        assert passes == [4], "what was prepared is not encoded again"
+        alone = Answerer(policy, Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu"))
+        assert all(
+            np.array_equal(alone.answer(picture, text).mask, mask) for text, mask in zip(texts, together, strict=True)
+        )
 
     def test_what_cannot_be_scored_is_none_and_what_goes_wrong_is_raised(
         self, policy: VlmPolicy, segmenter: Sam2Segmenter

@@ -1,7 +1,8 @@
 """The reward of `segr1_app.rewards` as a function that trl calls, and what it needs: a mask for every completion.
 
-A picture is encoded once for all completions of its group, and not at all while the segmenter still has it in its
-cache; it is known by the column ``image_id``, because trl hands every completion an image object of its own.
+The mask is the one that the app shows for the same text, made by the same `Sam2Segmenter.segment`: a segmenter that
+zooms looks at the part of the picture that a prompt is about, and finds nothing where a prompt points at nothing. What
+the completions of a group look at is encoded together and once, and not at all while the segmenter's cache has it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from segr1_app.geometry import rescale_objects, union_masks
+from segr1_app.domain import ObjectPrompt
+from segr1_app.geometry import most_objects, rescale_objects, union_masks
 from segr1_app.images import Picture
-from segr1_app.language.codec import Grammar
+from segr1_app.language.codec import Grammar, ParsedCompletion
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Segmenter
 from segr1_app.rewards import Answer, RewardOptions, RewardTerms, score
@@ -37,25 +39,40 @@ class Answerer:
     segmenter: Segmenter
     grammar: Grammar = Grammar.FULL
 
-    def answer(self, picture: Picture, completion: str, tokens: int = 0) -> Answer:
-        """The answer of one completion, in the picture's own pixels.
+    def prepare(self, picture: Picture, completions: Sequence[str]) -> None:
+        """Encode together what the masks of several completions about one picture will be made from.
 
         Raises:
             ModelError: when the segmenter runs out of memory.
         """
-        policy_wh = self.policy.frame(picture.size)
-        parsed = self.policy.dialect.parse(completion, policy_wh, self.grammar)
-        objects = rescale_objects(parsed.objects, from_wh=policy_wh, to_wh=picture.size)
-        # From the whole picture, also where the app zooms: one encoding has to do for all completions about it.
-        masks = self.segmenter.decode(self.segmenter.encode(picture), objects) if objects else ()
+        self.segmenter.prepare(
+            picture, [prompt for completion in completions for prompt in self._read(picture, completion)[1]]
+        )
+
+    def answer(self, picture: Picture, completion: str, tokens: int = 0) -> Answer:
+        """The answer of one completion, in the picture's own pixels: the mask that the app shows for it.
+
+        Raises:
+            ModelError: when the segmenter runs out of memory.
+        """
+        parsed, objects = self._read(picture, completion)
+        masks = self.segmenter.segment(picture, objects)
+        abstains = self.policy.dialect.parse(completion, self.policy.frame(picture.size), Grammar.ABSTENTION)
         return Answer(
             parsed.well_formed,
             union_masks((found.mask for found in masks), picture.size),
             tuple(found.mask for found in masks),
             objects,
-            abstains=self.policy.dialect.parse(completion, policy_wh, Grammar.ABSTENTION).well_formed,
+            abstains=abstains.well_formed,
             tokens=tokens,
         )
+
+    def _read(self, picture: Picture, completion: str) -> tuple[ParsedCompletion, tuple[ObjectPrompt, ...]]:
+        """A completion, and its prompts in the picture's pixels: as many as the app decodes."""
+        policy_wh = self.policy.frame(picture.size)
+        parsed = self.policy.dialect.parse(completion, policy_wh, self.grammar)
+        decoded = parsed.objects[: most_objects(picture.size)]
+        return parsed, rescale_objects(decoded, from_wh=policy_wh, to_wh=picture.size)
 
 
 class SegR1Reward:
@@ -78,10 +95,13 @@ class SegR1Reward:
         log_metric: Callable[[str, float], None],
         **_: Any,
     ) -> list[float | None]:
-        scored = [
-            self.terms(row, messages[-1]["content"], len(ids))
-            for row, messages, ids in zip(index, completions, completion_ids, strict=True)
-        ]
+        texts = [messages[-1]["content"] for messages in completions]
+        groups: dict[int, list[str]] = defaultdict(list)
+        for row, text in zip(index, texts, strict=True):
+            groups[row].append(text)
+        for row, group in groups.items():
+            self._answerer.prepare(self._examples[row].picture, group)
+        scored = [self.terms(row, text, len(ids)) for row, text, ids in zip(index, texts, completion_ids, strict=True)]
         values: dict[str, list[float]] = defaultdict(list)
         for name, terms in zip(source, scored, strict=True):
             for term in SHOWN_TERMS if terms else ():
