@@ -42,6 +42,8 @@ class CanvasPage:
     def settle(self) -> None:
         """Wait until the newest edit is answered, and whatever else was done is drawn."""
         expect(self.frame).to_have_attribute("aria-busy", "false", timeout=30_000)
+        # A task that has only just appeared cannot be decided yet.
+        expect(self.page.locator(f"{self.root} .stage-frame[data-seen=false]")).to_have_count(0)
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     @property

@@ -26,3 +26,20 @@ test("capitals, Command and signs that need Shift mean the same", () => {
 test("the browser keeps its own", () => {
   for (const text of ["Alt+f", "Ctrl+f", "Ctrl+r", "Ctrl+n", "q", "F5"]) assert.equal(actionOf(press(text)), undefined);
 });
+
+test("letters count by their place where the keyboard writes another alphabet", () => {
+  const bare = { ctrlKey: false, metaKey: false, shiftKey: false, altKey: false };
+  assert.equal(actionOf({ ...bare, key: "ф", code: "KeyA" }), actionOf({ ...bare, key: "a", code: "KeyA" }));
+  assert.equal(actionOf({ ...bare, key: "и", code: "KeyB" }), "brush");
+  assert.equal(actionOf({ ...bare, key: "β", code: "KeyB" }), "brush");
+  assert.equal(actionOf({ ...bare, key: "ב", code: "KeyC" }), undefined);
+  assert.equal(actionOf({ ...bare, key: "я", code: "KeyZ", ctrlKey: true }), "undo");
+  assert.equal(actionOf({ ...bare, key: "Я", code: "KeyZ", ctrlKey: true, shiftKey: true }), "redo");
+});
+
+test("on a Latin keyboard the letter counts and not its place", () => {
+  const bare = { ctrlKey: false, metaKey: false, shiftKey: false, altKey: false };
+  assert.equal(actionOf({ ...bare, key: "b", code: "KeyN" }), "brush");
+  assert.equal(actionOf({ ...bare, key: "z", code: "KeyY", ctrlKey: true }), "undo");
+  assert.equal(actionOf({ ...bare, key: "é", code: "KeyB" }), undefined);
+});

@@ -43,3 +43,10 @@ test("zoom has ends, and panning leaves some of the picture in sight", () => {
   const [left, bottom] = [viewport.toCanvas(away, [0, 0])[0], viewport.toCanvas(away, picture)[1]];
   assert.ok(left < CANVAS[0] && bottom > 0);
 });
+
+test("a picture smaller than the canvas stays in its middle", () => {
+  const picture = PICTURES[3];
+  const small = viewport.zoom(viewport.fit(picture, CANVAS), 0.6, [10, 10], picture, CANVAS);
+  const [[left, top], [right, bottom]] = [viewport.toCanvas(small, [0, 0]), viewport.toCanvas(small, picture)];
+  near([left + right, top + bottom], CANVAS);
+});

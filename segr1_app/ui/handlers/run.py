@@ -141,15 +141,19 @@ class RunHandlers:
             if not is_ours:
                 return
             yield gr.skip(), answer_value("looking")
-            text, shown_at = "", 0.0
+            text, shown_at, found = "", 0.0, None
             for event in pipeline.stream(picture, instruction):
                 if isinstance(event, Prediction):
-                    yield self._stage(picture, event), prediction_value(event, self._save(picture, event))
+                    found = event
                     continue
                 text += event.text
                 if time.monotonic() - shown_at >= STREAM_SECONDS:
                     yield gr.skip(), answer_value("writing", text)
                     shown_at = time.monotonic()
+        if found is not None:
+            # Shown first: writing the downloads of a large picture takes several times as long as finding its masks.
+            yield self._stage(picture, found), prediction_value(found, {})
+            yield gr.skip(), prediction_value(found, self._save(picture, found))
 
     @contextmanager
     def _turn(self, run: _Run) -> Iterator[bool]:

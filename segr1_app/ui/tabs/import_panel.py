@@ -14,6 +14,8 @@ from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.ui.gate.endpoints import Gate
 from segr1_app.ui.handlers.imports import ImportHandlers
 
+ANNOUNCE = "() => void document.dispatchEvent(new Event('segr1:imported'))"
+"""Tells the Annotate tab that there may be new tasks."""
 MOST_TOLD = 20
 """Most records that could not be taken and are told one by one."""
 HELP = """\
@@ -109,8 +111,8 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
 
         return _summary(work)
 
-    start.click(add_pictures, [files, instruction, masks], outcome, api_name="add_pictures")
-    fetch.click(add_dataset, [dataset, instruction, rows], outcome, api_name="add_dataset")
+    start.click(add_pictures, [files, instruction, masks], outcome, api_name="add_pictures").then(None, js=ANNOUNCE)
+    fetch.click(add_dataset, [dataset, instruction, rows], outcome, api_name="add_dataset").then(None, js=ANNOUNCE)
     accordion: gr.Accordion = panel
     return accordion
 

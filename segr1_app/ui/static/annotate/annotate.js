@@ -1,6 +1,7 @@
 import { button, field } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
 import { choiceDialog } from "../shared/dialogs.js";
+import { isBlocked, storage } from "../shared/storage.js";
 import { Clock } from "./clock.js";
 import { Drafts } from "./drafts.js";
 import { instructionDialog } from "./instruction.js";
@@ -28,6 +29,10 @@ const PATIENCE_MS = 1500;
 const DECIDED = "This task is decided already: you go on from what counts, and what you save is a further revision.";
 const HELD = "You still hold this task: decide it, or skip it, and the next one comes.";
 const NOTHING = "Nothing is marked any more.";
+const LEAST_LOOK_MS = 400; // a second press of the key that decided the task before must not decide this one
+const TOO_SOON = "That was too soon to count: this task has only just appeared.";
+const BLOCKED = "This browser blocks storage for this page: your name is remembered only until it is closed.";
+const IMPORTED = "New tasks have been imported: press Next task.";
 const GONE = "The server did not answer: try again in a moment; what you did is still here.";
 
 /**
@@ -71,6 +76,7 @@ class Annotate {
     this.buttons = DECISIONS.map(({ action, name, keys, primary }) =>
       button(name, action, () => this.act(action), { keys, primary }));
     this.notice = h("div", { class: "notice", role: "alert" });
+    this.undoing = h("div", { class: "job-undo", role: "status" });
     const stage = h("div", { class: "job-stage" });
     const decisions = h("div", { class: "job-decisions", role: "group", "aria-label": "Decision" }, ...this.buttons);
     element.replaceChildren(
@@ -94,7 +100,7 @@ class Annotate {
     // Beside the picture, which is the larger for it.
     decisions.before(this.canvas.reward.element);
     // In a row that is there anyway, below the picture: it moves nothing and hides nothing.
-    this.canvas.foot.append(this.notice);
+    this.canvas.foot.append(this.notice, this.undoing);
     this.drafts = new Drafts("annotate", () => this.draft(), (question) => this.putDraft(question));
     this.rejection = choiceDialog("Why is it rejected?", REASONS, (reason) => this.decide("reject", reason));
     this.stale = choiceDialog("Saved in the meantime", [
@@ -107,10 +113,12 @@ class Annotate {
     });
     element.append(this.rejection.element, this.stale.element, this.wording.element);
 
-    this.name.value = localStorage.getItem(NAME_KEY) ?? "";
-    this.order.value = localStorage.getItem(ORDER_KEY) ?? "imported";
+    this.name.value = storage.getItem(NAME_KEY) ?? "";
+    this.order.value = storage.getItem(ORDER_KEY) ?? "imported";
     this.name.addEventListener("keydown", (event) => event.key === "Enter" && this.start());
-    this.tell("");
+    document.addEventListener("segr1:imported", () => !this.task && !this.busy && this.tell(IMPORTED));
+    this.tell(isBlocked ? BLOCKED : "");
+    this.offerUndo(null);
     this.render();
     this.canvas.show(null);
     const asked = openBy((wish) => this.reopen(wish));
@@ -205,8 +213,8 @@ class Annotate {
       this.tell("Say who you are first.");
       return this.name.focus();
     }
-    localStorage.setItem(NAME_KEY, this.annotator);
-    localStorage.setItem(ORDER_KEY, this.order.value);
+    storage.setItem(NAME_KEY, this.annotator);
+    storage.setItem(ORDER_KEY, this.order.value);
     const reply = await this.ask("next_task", { annotator: this.annotator, order: this.order.value });
     if (reply) this.open(reply);
   }
@@ -224,6 +232,7 @@ class Annotate {
     this.clock.start(draft?.seconds ?? 0);
     this.comment.value = begun?.comment ?? "";
     this.canvas.show(this.task ? task.canvas : null);
+    this.#beSeen();
     if (begun) this.canvas.restore(begun.objects);
     this.tell(this.task ? (task.decided ? DECIDED : task.notice ?? "") : task.progress.tasks
       ? "Nothing is left for you to do: every open task is decided, held by somebody or skipped by you."
@@ -235,6 +244,41 @@ class Annotate {
       this.#lookAhead();
     }
     if (this.task && draft !== task.draft) this.keep();
+  }
+
+  /** The task can be decided a moment after its picture can be seen. */
+  async #beSeen() {
+    const { task, canvas: { frame, image } } = this;
+    clearTimeout(this.looking);
+    frame.dataset.seen = String(!task);
+    if (!task) return;
+    await image.decode().catch(console.warn); // one that cannot be decoded is shown as broken, and can be rejected
+    if (this.task === task) this.looking = setTimeout(() => (frame.dataset.seen = "true"), LEAST_LOOK_MS);
+  }
+
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  looking = undefined;
+
+  /**
+   * Offer to take the last decision back: its task opens again, and what is decided then replaces it.
+   * @param {number | null} task
+   */
+  offerUndo(task) {
+    this.decided = task;
+    this.undoing.hidden = task === null;
+    this.undoing.replaceChildren(`Task ${task} is decided. `, button("Undo", "undo-decision", () => this.undo()));
+  }
+
+  /** @type {number | null} */
+  decided = null;
+
+  async undo() {
+    const { decided } = this;
+    if (decided === null || this.busy || this.turning) return;
+    await this.take("open_task", { task: decided });
+    if (this.task?.task !== decided) return;
+    this.offerUndo(null);
+    this.tell(`Task ${decided} is open again: what you decide now replaces your decision, as a further revision.`);
   }
 
   /** On a small screen picture and tools lie further down than one sees. */
@@ -297,7 +341,9 @@ class Annotate {
 
   /** @param {string} action */
   act(action) {
+    if (action === "undo-decision") return void this.undo();
     if (!this.task || this.busy || this.turning) return;
+    if (this.canvas.frame.dataset.seen === "false" && !this.clicks) return this.canvas.say(TOO_SOON);
     if (action === "accept" || action === "save") {
       if (this.canvas.changed && this.canvas.blank) this.rejection.open(NOTHING);
       else this.decide("accept", null);
@@ -328,6 +374,7 @@ class Annotate {
     }
     this.drafts.unsent.forget({ annotator: this.annotator, task });
     await this.next();
+    this.offerUndo(task);
   }
 
   /** @param {string} choice */

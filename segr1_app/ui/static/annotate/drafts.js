@@ -1,3 +1,4 @@
+import { storage } from "../shared/storage.js";
 import { Unsent } from "./unsent.js";
 
 const DRAFT_MS = 250;
@@ -14,7 +15,7 @@ const PAGE = Math.random().toString(36).slice(2);
  * server cannot keep, this browser keeps until it can.
  */
 export class Drafts {
-  unsent = new Unsent(localStorage);
+  unsent = new Unsent(storage);
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer = undefined;
   #pending = false;

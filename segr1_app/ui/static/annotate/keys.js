@@ -20,6 +20,7 @@ export const DECISION_KEYS = [
   ...DECISIONS,
   { group: "Decide", keys: "Ctrl+Enter", does: "accept, from within the comment, too; Esc leaves the comment",
     action: "accept", on: ["Ctrl+Enter"] },
+  { group: "Decide", keys: "U", does: "undo the last decision: its task opens again", action: "undo-decision", on: ["u"] },
 ];
 
 /** Why a task is rejected; their places are their keys. */

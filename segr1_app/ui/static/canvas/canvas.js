@@ -1,4 +1,5 @@
 import { h } from "../shared/dom.js";
+import { storage } from "../shared/storage.js";
 import { NAME_KEY } from "../annotate/keys.js";
 import { answer } from "./live.js";
 import { Canvas } from "./view.js";
@@ -33,7 +34,7 @@ export function mount({ element, props, watch, server }) {
     canvas.say("Saving …");
     saver.disabled = true;
     const reply = await answer(() => server.save({ picture: key, objects: canvas.objects,
-      annotator: localStorage.getItem(NAME_KEY) }));
+      annotator: storage.getItem(NAME_KEY) }));
     saver.disabled = false;
     if (canvas.value?.key !== key) return;
     const failure = reply ? reply.failure : "The server did not answer: nothing was saved, and nothing is lost. Try again.";

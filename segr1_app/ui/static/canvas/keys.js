@@ -82,8 +82,12 @@ const ACTIONS = new Map([
 ]);
 
 /**
+ * @typedef {{key: string, code?: string, ctrlKey: boolean, metaKey: boolean, shiftKey: boolean, altKey: boolean}} Press
+ */
+
+/**
  * What a press asks for, if anything. Ctrl and Command are the same; Alt belongs to the browser.
- * @param {{key: string, ctrlKey: boolean, metaKey: boolean, shiftKey: boolean, altKey: boolean}} event
+ * @param {Press} event
  * @returns {Action | undefined}
  */
 export function actionOf(event) {
@@ -91,12 +95,25 @@ export function actionOf(event) {
 }
 
 /**
+ * The Latin letter of a press. On a keyboard that writes another alphabet it is the one on that place of a US keyboard,
+ * by which such keyboards are labelled, too; signs and digits stay what they are.
+ * @param {Press} event
+ */
+function latin({ key, code = "" }) {
+  const [, letter] = /^Key([A-Z])$/.exec(code) ?? [];
+  const foreign = key.length === 1 && /\p{L}/u.test(key) && !/\p{Script=Latin}/u.test(key);
+  return letter && foreign ? letter.toLowerCase() : key;
+}
+
+/**
  * A press as `on` spells it; empty for one that belongs to the browser.
- * @param {{key: string, ctrlKey: boolean, metaKey: boolean, shiftKey: boolean, altKey: boolean}} event
+ * @param {Press} event
  * @returns {string}
  */
-export function pressOf({ key, ctrlKey, metaKey, shiftKey, altKey }) {
+export function pressOf(event) {
+  const { ctrlKey, metaKey, shiftKey, altKey } = event;
   if (altKey) return "";
+  const key = latin(event);
   const letter = /^[a-z]$/i.test(key);
   // Which signs need Shift depends on the keyboard: for signs, the sign itself is what counts.
   const named = letter || key.length > 1;

@@ -6,6 +6,8 @@
  *   Reward
  */
 
+const SIGNED_OUT = "You are signed out: sign in again in another tab of this page, then go on here. Your work is kept.";
+
 /**
  * What the server answers, or undefined when it does not: gradio hands over the body of an error like any other.
  * @template {{failure?: string} | {}} Answer
@@ -15,6 +17,7 @@
 export async function answer(ask) {
   try {
     const reply = await ask();
+    if (reply && "detail" in reply && reply.detail === "Not authenticated") return /** @type {any} */ ({ failure: SIGNED_OUT });
     return reply && Object.keys(reply).length && !("error" in reply) && !("detail" in reply) ? reply : undefined;
   } catch (error) {
     console.warn(error);

@@ -1,7 +1,9 @@
 import { h } from "../shared/dom.js";
+import { pressOf } from "./keys.js";
 
 /**
- * @typedef {{activate: (index: number) => void, rename: (index: number, name: string) => void, add: () => void}} Acts
+ * @typedef {{activate: (index: number) => void, rename: (index: number, name: string) => void, add: () => void,
+ *   leave: (saves: boolean) => void}} Acts leave: the name is typed; the canvas gets the focus, and saves if told to
  */
 
 const LONGEST_NAME = "120";
@@ -28,6 +30,15 @@ export function objectList(acts) {
     swatch.addEventListener("click", () => acts.activate(index));
     field.addEventListener("focus", () => acts.activate(index));
     field.addEventListener("change", () => acts.rename(index, field.value));
+    field.addEventListener("keydown", (event) => {
+      const press = pressOf(event);
+      if (!["Enter", "Escape", "Ctrl+Enter", "Ctrl+s"].includes(press) || event.isComposing) return;
+      event.preventDefault();
+      event.stopPropagation();
+      // Given up, it is what it was; else it is taken over before anything is saved.
+      if (press === "Escape") field.value = field.defaultValue;
+      acts.leave(press === "Ctrl+Enter" || press === "Ctrl+s");
+    });
     const item = h("li", {}, swatch, field);
     rows.push({ item, swatch, field });
     list.append(item);
@@ -44,6 +55,7 @@ export function objectList(acts) {
         swatch.setAttribute("aria-label", `Edit object ${index + 1}`);
         swatch.setAttribute("aria-pressed", String(index === active));
         /** @type {HTMLElement} */ (swatch.firstElementChild).style.background = colour(index);
+        field.defaultValue = objects[index].name;
         if (document.activeElement !== field) field.value = objects[index].name;
       });
     },

@@ -11,9 +11,10 @@ import { actionOf, pressOf } from "./keys.js";
  * @property {{keys: import("./keys.js").Row[], act: (action: string) => void}} use
  * @property {(action: import("./keys.js").Action) => void} act
  * @property {(space: boolean) => void} hold
+ * @property {boolean} space whether it is held
  */
 
-const TYPED_INTO = "input, textarea, select, dialog, [contenteditable]:not([contenteditable='false'])";
+const TYPED_INTO = "input, textarea, dialog, [contenteditable]:not([contenteditable='false'])";
 const PRESSED = "button, a[href], summary, [role='button'], [role='tab'], [role='option']";
 
 /** @type {Listener[]} */
@@ -30,13 +31,37 @@ export function hearKeys(listener) {
 
 document.addEventListener("keydown", (event) => {
   const listener = listeners.find(({ element, value }) => value && element.checkVisibility());
-  if (listener && !isTaken(event)) press(listener, event);
+  if (!listener) return;
+  if (isPan(listener, event)) {
+    // Not the button that was pressed last, and no scrolling.
+    event.preventDefault();
+    return listener.hold(true);
+  }
+  if (!isTaken(event)) press(listener, event);
 });
-document.addEventListener("keyup", ({ key }) => key === " " && letGo());
+document.addEventListener("keyup", (event) => {
+  if (event.key !== " ") return;
+  // A button that has the focus is pressed when Space comes up.
+  if (listeners.some(({ space }) => space)) event.preventDefault();
+  letGo();
+});
 window.addEventListener("blur", letGo);
 
 function letGo() {
   for (const listener of listeners) listener.hold(false);
+}
+
+/**
+ * Whether Space takes hold of the picture: wherever the focus is, as long as the pointer is over it or it has the focus
+ * itself, and nothing is typed.
+ * @param {Listener} listener
+ * @param {KeyboardEvent} event
+ */
+function isPan({ frame, pointer }, event) {
+  const { target, key } = event;
+  if (key !== " " || event.defaultPrevented || event.isComposing || !(target instanceof Element)) return false;
+  if (target.closest(`${TYPED_INTO}, select`) || document.querySelector("dialog[open]")) return false;
+  return target === frame || pointer !== null;
 }
 
 /**
@@ -47,6 +72,8 @@ function isTaken(event) {
   const { target, key } = event;
   if (event.defaultPrevented || event.isComposing || !(target instanceof Element)) return true;
   if (target.closest(TYPED_INTO) || document.querySelector("dialog[open]")) return true;
+  // A list of choices keeps the keys that move in it and open it; letters are for the canvas.
+  if (target.closest("select") && (key.length > 1 || key === " ")) return true;
   return (key === "Enter" || key === " ") && target.closest(PRESSED) !== null;
 }
 
@@ -60,11 +87,6 @@ function press(listener, event) {
   const onCanvas = target === frame;
   // Whatever else has the focus is scrolled by these.
   const isLoose = onCanvas || target === document.body || element.contains(target);
-  if (event.key === " ") {
-    if (!onCanvas && !(isLoose && listener.pointer)) return;
-    event.preventDefault();
-    return listener.hold(true);
-  }
   const more = use.keys.find(({ on = [] }) => on.includes(pressOf(event)));
   const action = actionOf(event);
   // A key that is held down decides one task, and not each that follows.

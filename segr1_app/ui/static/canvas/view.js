@@ -98,6 +98,10 @@ export class Canvas {
       activate: (index) => index !== this.prompts.active && this.choose(edit.activate(this.prompts, index)),
       rename: (index, name) => this.commit(edit.rename(this.prompts, index, name)),
       add: () => this.act("newObject"),
+      leave: (saves) => {
+        this.frame.focus({ preventScroll: true });
+        if (saves) this.act("save");
+      },
     });
     this.handy = chosenTools((action) => {
       this.act(action);
@@ -205,6 +209,7 @@ export class Canvas {
   commit(prompts) {
     this.passing = null;
     if (prompts !== this.prompts) {
+      this.reveal();
       this.history.commit(prompts);
       this.send(false);
       this.use.edited();
@@ -302,8 +307,14 @@ export class Canvas {
     }
   }
 
+  /** What changes the mask is never invisible: an edit shows again what was hidden. */
+  reveal() {
+    Object.assign(this.look, { masks: true, marks: true });
+  }
+
   returned() {
     this.passing = null;
+    this.reveal();
     this.send(false);
     this.use.edited();
     this.draw();

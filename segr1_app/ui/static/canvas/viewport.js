@@ -93,6 +93,7 @@ function centred(scale, picture, canvas) {
  * @returns {View}
  */
 function held({ scale, x, y }, picture, canvas) {
+  if (picture[0] * scale < canvas[0] && picture[1] * scale < canvas[1]) return centred(scale, picture, canvas);
   const within = (/** @type {number} */ at, /** @type {0 | 1} */ axis) =>
     Math.min(Math.max(at, IN_SIGHT - picture[axis] * scale), canvas[axis] - IN_SIGHT);
   return { scale, x: within(x, 0), y: within(y, 1) };

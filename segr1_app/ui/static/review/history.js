@@ -113,8 +113,9 @@ function keptFocus(list) {
 /** @param {Revision} made */
 function facts({ revision, verdict, created_at, clicks, seconds, policy_iou, reason, blame, origin }) {
   const told = [`Revision ${revision}`, moment(created_at)];
-  if (origin !== null) told.push(`restored from revision ${origin}`);
-  else told.push(counted(clicks, "click"), `${figure(seconds, 1)} s`);
+  const worked = clicks > 0 || seconds > 0;
+  if (origin !== null) told.push(`${worked ? "started" : "restored"} from revision ${origin}`);
+  if (worked || origin === null) told.push(counted(clicks, "click"), `${figure(seconds, 1)} s`);
   const masked = verdict === "accept" || verdict === "fix";
   if (masked && policy_iou !== null) told.push(`IoU with the policy’s mask ${figure(policy_iou, 2)}`);
   if (reason) told.push(REASONS.find(({ value }) => value === reason)?.name ?? reason);

@@ -4,6 +4,7 @@ import { NAME_KEY } from "../annotate/keys.js";
 import { askFor } from "../annotate/reopening.js";
 import { button, field, whenSeen } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
+import { storage } from "../shared/storage.js";
 import { nameIn, whenMet } from "../shared/person.js";
 import { historyList } from "./history.js";
 import { shares } from "./overlay.js";
@@ -101,7 +102,7 @@ class Review {
     element.append(this.stale.element);
     this.render();
     whenSeen(element, () => {
-      this.name.value = localStorage.getItem(NAME_KEY) ?? "";
+      this.name.value = storage.getItem(NAME_KEY) ?? "";
       whenMet((person) => nameIn(this.name, person));
       this.refresh();
     });
@@ -235,7 +236,7 @@ class Review {
   /** The reviewer's name as the store keeps it; empty, and asked for, while there is none. */
   reviewer() {
     const name = this.name.value.trim().split(/\s+/).join(" ");
-    if (name) localStorage.setItem(NAME_KEY, name);
+    if (name) storage.setItem(NAME_KEY, name);
     else {
       this.asking.tell("Say who you are first.");
       this.name.focus();

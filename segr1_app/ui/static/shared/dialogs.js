@@ -18,7 +18,13 @@ export function choiceDialog(title, choices, choose) {
     button.addEventListener("click", () => pick(value));
     return button;
   });
-  const element = h("dialog", { class: "choice-dialog", "aria-label": title }, h("h2", {}, title), text, ...buttons);
+  const cancel = h("button", { type: "button", class: "quiet-button", "data-action": "cancel" }, h("kbd", {}, "Esc"),
+    " Cancel");
+  cancel.addEventListener("click", () => element.close());
+  const element = h("dialog", { class: "choice-dialog", "aria-label": title }, h("h2", {}, title), text, ...buttons,
+    cancel);
+  // A tap beside the dialog, which only its backdrop gets.
+  element.addEventListener("click", (event) => event.target === element && element.close());
   element.addEventListener("keydown", (event) => {
     event.stopPropagation();
     const choice = choices[Number(event.key) - 1];
