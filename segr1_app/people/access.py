@@ -32,16 +32,23 @@ class Access:
         sign_in: how they say who they are.
         visitor: the role of whoever did not sign in.
         role_of: the role of somebody who did, by name.
+        stranger: the role of whoever did not and comes through a proxy; None for that of any visitor.
     """
 
     sign_in: SignIn
     visitor: Role
     role_of: Callable[[str], Role]
+    stranger: Role | None = None
 
-    def person(self, signed_in: str | None) -> Person:
-        """The person behind a name that was signed in with, or, with None, a visitor."""
+    def person(self, signed_in: str | None, *, forwarded: bool = False) -> Person:
+        """Whoever asks.
+
+        Args:
+            signed_in: the name that they signed in with; None for a visitor.
+            forwarded: whether their request came through a proxy: then it may be from anywhere.
+        """
         if signed_in is None:
-            return Person("", self.visitor)
+            return Person("", self.stranger if forwarded and self.stranger is not None else self.visitor)
         return Person(signed_in, self.role_of(signed_in))
 
     def possible(self, act: Act) -> bool:
@@ -71,16 +78,18 @@ EVERYBODY: Final = "*"
 def access_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Access:
     """Who is who for a page with these settings.
 
-    On one's own machine there is nobody to tell apart, and everybody may do everything. Elsewhere people sign in if
-    there is a way to: by the file of ``--auth``, or, on a Space with ``hf_oauth``, with their account on the hub, where
-    the Space's owner is an admin and the variables SEGR1_ADMINS, SEGR1_REVIEWERS and SEGR1_ANNOTATORS name others.
+    On one's own machine there is nobody to tell apart, and everybody may do everything, except requests that a proxy
+    passes on. Elsewhere people sign in if there is a way to: by the file of ``--auth``, or, on a Space with
+    ``hf_oauth``, with their account on the hub, where the Space's owner is an admin and the variables SEGR1_ADMINS,
+    SEGR1_REVIEWERS and SEGR1_ANNOTATORS name others.
     """
     visitor = Role.ADMIN if settings.offers_training else Role(settings.anonymous)
     if settings.auth is not None:
         return Access("password", Role.READER, People(settings.auth).role_of)
     space = Space.from_environ(environ)
     if space is None or not space.signs_in:
-        return Access("none", visitor, lambda _: visitor)
+        stranger = visitor if settings.admin else Role(settings.anonymous)
+        return Access("none", visitor, lambda _: visitor, stranger)
     roles: dict[str, Role] = {}
     # From the least to the most: who is named twice has the greater role.
     for role in (Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segr1_app.domain import SettingsError
+from segr1_app.settings.hosts import Address, read_address
 from segr1_app.settings.promotion import promoted_policy
 from segr1_app.settings.roles import Role
 from segr1_app.settings.space import Space
@@ -53,6 +54,7 @@ class Settings:
         dialect: what the policy speaks, a name of `segr1_app.language.dialects.DIALECTS`, or "auto": what it was
             taught.
         host, port, share: where the page is served, and whether gradio opens a public link to it.
+        allowed_hosts: further names under which it is asked for, those of the proxies before it.
         admin: whether whoever opens the page may do everything, wherever they are.
         auth: a file of people who sign in with a password; None where nobody needs to.
         anonymous: the role of whoever opens the page from another machine and did not sign in.
@@ -72,6 +74,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     share: bool = False
+    allowed_hosts: tuple[Address, ...] = ()
     admin: bool = False
     auth: Path | None = None
     anonymous: str = Role.READER.value
@@ -86,18 +89,25 @@ class Settings:
 
     @property
     def local(self) -> bool:
-        """Whether nobody but this machine can open the page."""
-        return self.host in LOOPBACK and not self.share
+        """Whether nobody but this machine can open the page: no network, no public link, no proxy leads to it."""
+        return self.host in LOOPBACK and not self.share and not self.allowed_hosts
+
+    @property
+    def alone(self) -> bool:
+        """Whether whoever opens the page has the machine for themselves, so that nothing needs to be rationed."""
+        return self.local and self.auth is None
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Settings:
         """The settings among parsed ``arguments``; what a command did not ask for keeps its default.
 
         Raises:
-            SettingsError: for a port outside 1-65535, a home that is a file, or a number format or an attention that
-                there is not; for --admin beside --auth.
+            SettingsError: for a port outside 1-65535, a home that is a file, an allowed host that is no host name, or
+                a number format or an attention that there is not; for --admin beside --auth.
         """
         given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
+        if "allowed_hosts" in given:
+            given["allowed_hosts"] = tuple(map(_allowed_host, given["allowed_hosts"]))
         if "policy" in given and given["policy"] is None:
             given["policy"] = ("home" in given and promoted_policy(given["home"])) or AUTO
         settings = cls(**given)
@@ -129,6 +139,16 @@ class Settings:
             # argparse checks what is given as an argument, but not what comes from the environment.
             if getattr(self, name) not in known:
                 raise SettingsError(f"--{name} {getattr(self, name)} is none of {', '.join(known)}.")
+
+
+def _allowed_host(text: str) -> Address:
+    address = read_address(text)
+    if address is None:
+        raise SettingsError(
+            f"--allowed-host {text} is not a host name: write studio.example.org, or studio.example.org:8443 for one "
+            "port only, without a scheme and a path."
+        )
+    return address
 
 
 def add_home_argument(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
@@ -234,6 +254,16 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
         type=int,
         default=environ.get("SEGR1_PORT", port),
         help="port to listen on (SEGR1_PORT; default: %(default)s)",
+    )
+    group.add_argument(
+        "--allowed-host",
+        action="append",
+        dest="allowed_hosts",
+        metavar="NAME[:PORT]",
+        default=environ.get("SEGR1_ALLOWED_HOSTS", "").replace(",", " ").split(),
+        help="a further name under which browsers ask for the page, as behind a proxy; may be given several times. "
+        "Requests for other names are refused, and whoever comes by a proxy is no admin unless they sign in "
+        "(SEGR1_ALLOWED_HOSTS, separated by commas; default: the names of what --host listens on)",
     )
     group.add_argument(
         "--share", action="store_true", help="also open a public link through gradio's relay (default: off)"

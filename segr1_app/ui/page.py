@@ -28,6 +28,7 @@ from segr1_app.studio.sessions import CanvasSessions
 from segr1_app.studio.trainings import Trainings
 from segr1_app.sync import Synchroniser
 from segr1_app.ui.gate.endpoints import Gate
+from segr1_app.ui.gate.guarded import GuardedBlocks
 from segr1_app.ui.gate.rates import RateLimiter
 from segr1_app.ui.handlers.annotate import JobHandlers
 from segr1_app.ui.handlers.imports import ImportHandlers
@@ -84,9 +85,8 @@ def build_app(
 
     settings = models.settings
     access = access_of(settings)
-    # Whoever has the machine for themselves may ask as much of it as they like.
-    limiter = None if settings.local else RateLimiter(CALLS_PER_SECOND, CALLS_AT_ONCE)
-    gate = Gate(access, limiter, proxied=Space.from_environ() is not None)
+    proxied = Space.from_environ() is not None or bool(settings.allowed_hosts)
+    gate = Gate(access, RateLimiter(CALLS_PER_SECOND, CALLS_AT_ONCE), proxied=proxied, alone=settings.alone)
 
     def follow_models(request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[ViewValue]:
         """Which models run and how far they are, now that a page stands; ends when they are loaded, or cannot be."""
@@ -108,7 +108,7 @@ def build_app(
     # Whoever is logged in to the hub here lends that to nobody who only visits the page.
     imports = ImportHandlers(store, cache, hub_token=None if models.settings.offers_training else False)
     reviews = ReviewHandlers(store, cache)
-    page = gr.Blocks(title="Seg-R1", analytics_enabled=False, fill_width=True)
+    page = GuardedBlocks(settings, title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
         header = build_header(models, gate, synchroniser)
         # Other models came: they have to be loaded before anybody can run them.
@@ -137,7 +137,7 @@ def build_app(
         if access.sign_in != "none":
             page.load(unlock, None, for_admins, api_visibility="private", show_progress="hidden")
         page.load(follow_models, None, header, api_name="models", show_progress="hidden", concurrency_limit=None)
-    page.queue(max_size=None if settings.local else MAX_WAITING)
+    page.queue(max_size=None if settings.alone else MAX_WAITING)
     return page
 
 
@@ -178,7 +178,7 @@ def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: 
     return {
         "auth": sign_in(People(settings.auth)) if settings.auth is not None else None,
         "auth_message": "Sign in with the name and the password that you were given.",
-        "max_file_size": None if settings.local else MAX_UPLOAD,
+        "max_file_size": None if settings.alone else MAX_UPLOAD,
         "theme": build_theme(),
         "css_paths": list(STYLES),
         "footer_links": ["api"],

@@ -19,6 +19,7 @@ from gradio.events import api
 from segr1_app.domain import SegR1Error, StoreError
 from segr1_app.people.access import Access
 from segr1_app.settings.roles import Act, Person
+from segr1_app.ui.gate.peers import forwarded
 from segr1_app.ui.gate.rates import RateLimiter
 
 Member = TypeVar("Member", bound=StrEnum)
@@ -50,12 +51,15 @@ class Gate:
         access: who is who.
         limiter: how much one person may ask for; None for any amount.
         proxied: whether all requests come through a proxy that names their origin, as on a Space.
+        alone: whether whoever asks straight from this machine has it for themselves, and may ask for any amount.
     """
 
-    def __init__(self, access: Access, limiter: RateLimiter | None = None, *, proxied: bool = False) -> None:
+    def __init__(
+        self, access: Access, limiter: RateLimiter | None = None, *, proxied: bool = False, alone: bool = False
+    ) -> None:
         self.access = access
         self._limiter = limiter
-        self._proxied = proxied
+        self._proxied, self._alone = proxied, alone
 
     def admit(
         self, act: Act, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None, cost: float = 1.0
@@ -67,13 +71,14 @@ class Gate:
         """
         person = self.person_of(request, profile)
         self.access.require(person, act)
-        if self._limiter is not None:
+        if self._limiter is not None and not (self._alone and not forwarded(request.headers)):
             self._limiter.spend(person.name or self._origin(request), cost)
         return person
 
     def person_of(self, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None) -> Person:
         """Whoever asks, allowed to or not."""
-        return self.access.person(profile.username if profile else _signed_in(request))
+        name = profile.username if profile else _signed_in(request)
+        return self.access.person(name, forwarded=forwarded(request.headers))
 
     def page(self, method: Callable[..., Any], act: Act) -> Callable[..., Any]:
         """A handler for the page, of one mapping with its arguments; its errors become {"failure": a sentence}."""

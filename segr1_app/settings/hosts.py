@@ -1,0 +1,39 @@
+"""Host names with or without a port, as a Host header and ``--allowed-host`` write them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_ADDRESS: Final = re.compile(
+    r"(\[[0-9a-fA-F:.]{2,}\]|[a-zA-Z0-9_](?:[a-zA-Z0-9._-]{0,251}[a-zA-Z0-9_])?)\.?(?::(\d{1,5}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host name or IP address, in lower case and without brackets, and a port if one is given."""
+
+    name: str
+    port: int | None = None
+
+
+def read_address(text: str) -> Address | None:
+    """What a Host header says; None where it is malformed.
+
+    A trailing dot, which makes a name absolute, is dropped; an IPv6 address stands in brackets.
+    """
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        return None
+    name, port = found[1].lower(), int(found[2]) if found[2] else None
+    if port is not None and not 1 <= port <= 65535:
+        return None
+    if name.startswith("["):
+        try:
+            name = ipaddress.IPv6Address(name[1:-1]).compressed
+        except ValueError:
+            return None
+    return Address(name, port)

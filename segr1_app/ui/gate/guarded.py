@@ -1,0 +1,76 @@
+"""The page as it is served: gradio's application with this project's checks around it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+import gradio as gr
+from gradio.routes import App
+from starlette.datastructures import Headers
+
+from segr1_app.settings.config import Settings
+from segr1_app.settings.space import Space
+from segr1_app.ui.gate.answers import Answers
+from segr1_app.ui.gate.front import FrontDoor
+from segr1_app.ui.gate.hosts import Hosts
+
+Lifespan = Callable[[App], AbstractAsyncContextManager[Any]]
+
+
+class GuardedBlocks(gr.Blocks):
+    """A ``gr.Blocks`` that is served behind a `FrontDoor`, however it is launched.
+
+    Args:
+        settings: say where it is served and to whom.
+        given: the arguments of ``gr.Blocks``.
+    """
+
+    def __init__(self, settings: Settings, **given: Any) -> None:
+        super().__init__(**given)
+        self._settings = settings
+
+    def launch(self, *arguments: Any, app_kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
+        """Serve the page; takes the arguments of ``gr.Blocks.launch``, and returns what it does."""
+        kwargs = dict(app_kwargs or {})
+        kwargs["lifespan"] = _guarding(self._settings, kwargs.get("lifespan"))
+        return super().launch(*arguments, app_kwargs=kwargs, **options)
+
+
+def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
+    """A lifespan that puts the checks around an application before its first request.
+
+    Gradio adds middleware of its own to every application that it makes; being around the finished stack, these checks
+    come before all of it.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: App) -> AsyncIterator[Any]:
+        inner = app.middleware_stack
+        if inner is None:
+            raise RuntimeError("the application has no middleware yet: it cannot be guarded")
+        framed = Space.from_environ() is not None
+
+        def known(headers: Headers) -> bool:
+            return settings.auth is None or signed_in_as(app, headers) is not None
+
+        app.middleware_stack = Answers(FrontDoor(inner, Hosts.of(settings), known), framed=framed)
+        async with AsyncExitStack() as stack:
+            yield await stack.enter_async_context(within(app)) if within is not None else None
+
+    return lifespan
+
+
+def signed_in_as(app: App, headers: Headers) -> str | None:
+    """The name that a request was signed in with by a password, if any; gradio knows its people by two cookies."""
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return None
+    for name in (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}"):
+        if name in cookies:
+            person: str | None = app.tokens.get(cookies[name].value)
+            return person
+    return None
