@@ -11,7 +11,8 @@ from segr1_app.domain import ImageSize, Mask, ObjectMask, Prediction, SegR1Error
 from segr1_app.geometry import compose_layers, encode_rle, resize_nearest
 from segr1_app.images import Picture
 from segr1_app.models.host import ModelHost
-from segr1_app.studio.edits import MAX_NAME, EditedObject, read_objects
+from segr1_app.prompt_json import MAX_NAME
+from segr1_app.studio.edits import EditedObject, read_objects
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import live_size
 from segr1_app.studio.recording import CanvasResult, RunRecorder

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, SegR1Error
+from segr1_app.domain import ImageSize, Mask, ObjectPrompt, SegR1Error
 from segr1_app.geometry import Rle, check_rle, decode_rle, most_objects, resize_nearest
+from segr1_app.prompt_json import listed, number, read_prompt
 
-MAX_OBJECTS, MAX_POINTS, MAX_STROKES, MAX_PLACES = 64, 256, 2000, 20_000
-"""Most objects of a picture, points and strokes of an object, and places of a stroke."""
+MAX_OBJECTS, MAX_STROKES, MAX_PLACES = 64, 2000, 20_000
+"""Most objects of a picture, strokes of an object, and places of a stroke."""
 MAX_PAINT = 5e8
 """Most places of an object's strokes, each times its radius squared: what takes a server seconds to fill."""
-MAX_NAME, MAX_RLE = 200, 2_000_000
-"""Most characters of a class name and of a mask's run lengths."""
+MAX_RLE = 2_000_000
+"""Most characters of a mask's run lengths."""
 
 
 class EditError(SegR1Error):
@@ -89,8 +90,8 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
 
     Args:
         value: a list of ``{"box", "points", "name", "strokes", "start", "painted", "erased"}`` as in
-            ``static/canvas/types.js``. A client need not name what there is none of, but a box or points; what it was
-            told of an object besides, as its mask, it may send back.
+            ``static/canvas/types.js``, the prompt in any shape of `segr1_app.prompt_json`. All but a box or points can
+            be left out. Keys of an answer that are not read here, such as its mask, can be sent back.
         image_wh: size of the picture.
 
     Raises:
@@ -172,43 +173,19 @@ def _object(number: int, entry: Any, image_wh: ImageSize) -> EditedObject:
 
 
 def _read(entry: Any, image_wh: ImageSize) -> EditedObject:
-    if not isinstance(entry, dict) or not {"box", "points"} & entry.keys():
-        raise ValueError("it has neither a box nor points")
-    points = tuple(_point(point, image_wh) for point in _listed(entry.get("points", []), MAX_POINTS))
-    strokes = tuple(_stroke(stroke, image_wh) for stroke in _listed(entry.get("strokes", []), MAX_STROKES))
+    prompt = read_prompt(entry, image_wh)
+    strokes = tuple(_stroke(stroke, image_wh) for stroke in listed(entry.get("strokes", []), MAX_STROKES))
     if sum(len(stroke.path) * stroke.radius**2 for stroke in strokes) > MAX_PAINT:
         raise ValueError("there is more paint than a person can lay on")
-    name = entry.get("name", "")
-    if not isinstance(name, str) or len(name) > MAX_NAME:
-        raise ValueError(f"its name is no text of {MAX_NAME} characters at most")
-    box = None if entry.get("box") is None else _box(entry["box"], image_wh)
     masks = (_rle(entry.get(layer), image_wh) for layer in ("start", "painted", "erased"))
-    return EditedObject(ObjectPrompt(box, points, name.strip() or None), strokes, *masks)
-
-
-def _box(value: Any, image_wh: ImageSize) -> Box:
-    if len(_listed(value, 4)) != 4:
-        raise ValueError("a box is [x1, y1, x2, y2]")
-    x1, y1, x2, y2 = (_number(edge) for edge in value)
-    if not (x1 >= 0 and y1 >= 0 and x2 <= image_wh.width and y2 <= image_wh.height):
-        raise ValueError(f"its box does not lie within the picture of {image_wh.width} x {image_wh.height} pixels")
-    return Box(x1, y1, x2, y2)
-
-
-def _point(value: Any, image_wh: ImageSize) -> Point:
-    if not isinstance(value, dict):
-        raise ValueError(f"{short(value)} is no point")
-    x, y = _number(value["x"]), _number(value["y"])
-    if not (0 <= x <= image_wh.width and 0 <= y <= image_wh.height):
-        raise ValueError(f"a point lies outside the picture of {image_wh.width} x {image_wh.height} pixels")
-    return Point(x, y, value["label"])
+    return EditedObject(prompt, strokes, *masks)
 
 
 def _stroke(value: Any, image_wh: ImageSize) -> Stroke:
     if not isinstance(value, dict):
         raise ValueError(f"{short(value)} is no stroke")
-    radius = _number(value["radius"])
-    path = tuple((_number(x), _number(y)) for x, y in _listed(value["path"], MAX_PLACES))
+    radius = number(value["radius"])
+    path = tuple((number(x), number(y)) for x, y in listed(value["path"], MAX_PLACES))
     if not isinstance(value["erase"], bool) or not path or not 0 < radius <= max(image_wh):
         raise ValueError("a stroke has no path, or no radius that fits the picture")
     return Stroke(value["erase"], radius, path)
@@ -218,7 +195,7 @@ def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
     """A mask no larger than the picture, as run lengths that can be decoded."""
     if value is None:
         return None
-    height, width = (int(_number(side)) for side in _listed(value["size"], 2))
+    height, width = (int(number(side)) for side in listed(value["size"], 2))
     counts = value["counts"]
     if not (0 < height <= image_wh.height and 0 < width <= image_wh.width):
         raise ValueError("a mask is larger than the picture")
@@ -227,15 +204,3 @@ def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
     rle = Rle(size=[height, width], counts=counts)
     check_rle(rle)
     return rle
-
-
-def _listed(value: Any, most: int) -> Sequence[Any]:
-    if not isinstance(value, list) or len(value) > most:
-        raise ValueError(f"{short(value)} is no list of {most} at most")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e7:
-        raise ValueError(f"{short(value)} is no number of pixels")
-    return float(value)

@@ -15,6 +15,7 @@ from PIL import Image
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
+from segr1_app.prompt_json import prompt_value
 from segr1_app.studio.render import draw_overlay
 
 
@@ -132,9 +133,8 @@ def _size(size: ImageSize) -> dict[str, int]:
 
 
 def prompt_record(prompt: ObjectPrompt) -> dict[str, Any]:
-    """A prompt as JSON values: box as x1, y1, x2, y2, points as x, y, and one label per point."""
-    return {
-        "box": [round(value, 2) for value in prompt.box.xyxy] if prompt.box else None,
-        "points": [[round(point.x, 2), round(point.y, 2)] for point in prompt.points],
-        "labels": [point.label for point in prompt.points],
-    }
+    """A prompt as JSON values, in the shape of `segr1_app.prompt_json`.
+
+    ``labels`` repeats the points' labels for one release, for programs that were written for version 0.1.
+    """
+    return {**prompt_value(prompt), "labels": [point.label for point in prompt.points]}

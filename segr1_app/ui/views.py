@@ -17,6 +17,7 @@ from segr1_app.domain import ImageSize, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.geometry import encode_rle, resize_nearest
 from segr1_app.models.host import ModelStatus
 from segr1_app.people.access import SignIn
+from segr1_app.prompt_json import prompt_value
 from segr1_app.settings.roles import MAY, Person
 from segr1_app.store import Revision
 from segr1_app.store.rows import optional_rle
@@ -103,14 +104,6 @@ def canvas_value(
         "palette": list(OBJECT_COLOURS),
         "casing": CASING,
         "objects": [{**prompt_value(prompt), "mask": rle} for prompt, rle in zip(objects, rles, strict=True)],
-    }
-
-
-def prompt_value(prompt: ObjectPrompt) -> ViewValue:
-    """A prompt on a canvas: "box", [x1, y1, x2, y2] or None, and "points", [{"x", "y", "label"}], in its frame."""
-    return {
-        "box": list(prompt.box.xyxy) if prompt.box else None,
-        "points": [asdict(point) for point in prompt.points],
     }
 
 

@@ -340,7 +340,8 @@ def check_save(c: CanvasPage) -> None:
     with c.page.expect_download() as download:
         link.click()
     record = json.loads(Path(download.value.path()).read_text())
-    assert record["objects"][0]["points"][0] == Near(c, *place)
+    (point,) = record["objects"][0]["points"]
+    assert [point["x"], point["y"]] == Near(c, *place)
     assert record["objects"][0]["labels"] == [1]
     assert decode_rle(record["mask"]).shape == (c.size[1], c.size[0])
 

@@ -21,6 +21,7 @@ from segr1_app.settings.config import Settings
 from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.recording import RunRecorder
+from segr1_app.studio.results import prediction_record
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from tests.scenes import ellipse_scene
 
@@ -168,3 +169,12 @@ def test_the_exact_reward_is_that_of_full_size_masks(
     assert exact["reward"]["iou"] == iou(mask, TRUTH) != rough["reward"]["iou"]
     assert exact["reward"]["s_measure"] == s_measure(mask, TRUTH)
     assert decode_rle(exact["masks"][0]["rle"]).shape == decode_rle(rough["masks"][0]["rle"]).shape == (683, 1024)
+
+
+def test_what_predict_writes_can_be_sent_to_the_canvas_as_it_is(
+    canvas: CanvasHandlers, sessions: CanvasSessions, pipeline: Pipeline
+) -> None:
+    record = prediction_record(pipeline.run(PICTURE, "Identify and segment all the primary objects."))
+    key = sessions.begin(CanvasSession(PICTURE))
+    answer = canvas.segment(key, json.loads(json.dumps(record["objects"])), exact=True)
+    assert len(answer["masks"]) == len(record["objects"]) > 0

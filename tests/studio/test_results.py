@@ -40,7 +40,7 @@ def test_the_record_is_json_with_prompts_and_rle() -> None:
     assert record["image_size"] == {"width": 40, "height": 30}
     (found,) = record["objects"]
     assert found["box"] == [5, 10, 25, 20]
-    assert found["points"] == [[7, 12], [1, 1]]
+    assert found["points"] == [{"x": 7, "y": 12, "label": 1}, {"x": 1, "y": 1, "label": 0}]
     assert found["labels"] == [1, 0]
     assert found["confidence"] == 0.8765
     assert np.array_equal(decode_rle(found["mask"]), made.mask)

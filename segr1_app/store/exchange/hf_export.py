@@ -14,9 +14,10 @@ from PIL import Image as PillowImage
 from pyarrow import parquet
 
 from segr1_app.domain import Mask
+from segr1_app.prompt_json import prompt_value
 from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, ExportReport, decided, new_folder
-from segr1_app.store.rows import prompt_record, to_json
+from segr1_app.store.rows import to_json
 from segr1_app.store.store import AnnotationStore
 
 ROWS_AT_A_TIME: Final = 64
@@ -39,7 +40,7 @@ FEATURES = Features(
         "checkpoint": Value("string"),
     }
 )
-"""Columns: "prompts" is JSON, a list of objects with name, box [x1, y1, x2, y2] and points [x, y, label]."""
+"""Columns: "prompts" is JSON, a list of objects in the shape of `segr1_app.prompt_json`."""
 
 
 def export_hf(store: AnnotationStore, out: Path) -> ExportReport:
@@ -75,7 +76,7 @@ def _row(store: AnnotationStore, annotation: Annotation, report: ExportReport) -
         "image": {"bytes": store.picture_path(annotation.task.sha256).read_bytes(), "path": None},
         "mask": {"bytes": _png(revision.mask), "path": None},
         "instruction": revision.instruction,
-        "prompts": to_json([prompt_record(prompt) for prompt in revision.correction.prompts]),
+        "prompts": to_json([prompt_value(prompt) for prompt in revision.correction.prompts]),
         "reasoning": revision.reasoning,
         "completion": revision.completion,
         "verdict": revision.correction.verdict.value,

@@ -15,11 +15,12 @@ import numpy as np
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
 from segr1_app.geometry import encode_rle
 from segr1_app.metrics import iou
+from segr1_app.prompt_json import prompt_value
 from segr1_app.store import AnnotationStore, DecidedTask, Revision, StaleRevisionError, StoredPrediction, Task, Verdict
 from segr1_app.store.reports import tally_record
 from segr1_app.studio.previews import preview_of
 from segr1_app.ui.gate.endpoints import one_of
-from segr1_app.ui.views import ViewValue, addressed, canvas_value, prompt_value
+from segr1_app.ui.views import ViewValue, addressed, canvas_value
 
 LISTED = 40
 """Tasks in a page of the list."""

@@ -14,10 +14,11 @@ from typing import Any
 
 from PIL import Image
 
-from segr1_app.domain import Box, Mask, ObjectMask, ObjectPrompt, Point, RgbPixels
+from segr1_app.domain import Mask, ObjectMask, ObjectPrompt, RgbPixels
 from segr1_app.files.outputs import translate_write_errors
 from segr1_app.geometry import decode_rle
 from segr1_app.images import Picture, load_picture
+from segr1_app.prompt_json import read_prompt
 from segr1_app.studio.render import draw_overlay
 from train.evaluation.benchmarks.question import Question
 
@@ -67,7 +68,7 @@ def write_page(
 def _case(question: Question, record: Mapping[str, Any]) -> str:
     picture = load_picture(question.image)
     target = question.target(picture.size)
-    objects = [_read_prompt(found) for found in record["objects"]]
+    objects = [read_prompt(found, picture.size) for found in record["objects"]]
     truth = _tint(picture, target.mask)
     prediction = draw_overlay(_tint(picture, decode_rle(record["mask"])), objects, ())
     scores = ", ".join(f"{name} {value:.4g}" for name, value in record["scores"].items())
@@ -94,10 +95,3 @@ def _figure(caption: str, pixels: RgbPixels) -> str:
         f'<figure><img src="data:image/jpeg;base64,{data}" width="{image.width}" height="{image.height}" '
         f'alt="{caption}"><figcaption>{caption}</figcaption></figure>'
     )
-
-
-def _read_prompt(record: Mapping[str, Any]) -> ObjectPrompt:
-    """What `segr1_app.studio.results.prompt_record` wrote."""
-    points = zip(record["points"], record["labels"], strict=True)
-    box = Box(*record["box"]) if record["box"] else None
-    return ObjectPrompt(box, tuple(Point(x, y, label) for (x, y), label in points))
