@@ -1,4 +1,4 @@
-"""``backup``: a copy of the store, while people go on working."""
+"""``backup``: a copy of the store, made while it is in use."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "backup",
         help="copy the annotation store while it is in use",
-        description="Copy database and pictures, as they are at one moment, into a folder that serves as --home. An "
-        "older backup there is brought up to date.",
+        description="Copy database and pictures, as they are at one moment, into a folder that can be used as --home. "
+        "An older backup there is brought up to date.",
     )
     parser.add_argument("target", type=Path, metavar="DIR", help="where to")
     add_home_argument(parser)
@@ -31,5 +31,5 @@ def run(arguments: argparse.Namespace) -> int:
     """
     with AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store:
         store.backup(arguments.target)
-    print(f"The annotations are copied to {arguments.target}")  # noqa: T201
+    print(f"The annotations were copied to {arguments.target}")  # noqa: T201
     return 0

@@ -1,4 +1,4 @@
-"""``deploy``: this very code as a Hugging Face Space, with a private dataset for what people annotate there."""
+"""``deploy``: this checkout as a Hugging Face Space, with a private dataset for the annotations made there."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SHIPPED: Final = (
     "train/**",
     "assets/**",
 )
-"""What a Space is made of: no tests, and nothing that lies about."""
+"""The files of a Space, without tests and stray files."""
 LEFT_OUT: Final = ("**/__pycache__/**",)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that is done on the hub: in words, and by its API."""
+    """One step of a deployment: a description, and the call of the hub's API that does it."""
 
     words: str
     do: Callable[[HfApi], Any]
@@ -43,43 +43,43 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "deploy",
         help="put the app on a Hugging Face Space",
-        description="Make or update a Space from this code, and the private dataset that keeps what is annotated "
-        "there. The account that owns the Space is its admin; name others in its variables SEGR1_ADMINS, "
-        "SEGR1_REVIEWERS and SEGR1_ANNOTATORS, and at least one where the owner is an organisation, as which nobody "
-        "signs in. The token is that of 'hf auth login', or HF_TOKEN. With --dataset the Space gets one of its "
-        "own as a secret, from SEGR1_SPACE_TOKEN, else the same: one that may write to this dataset only is safer. "
-        "Where the Space is there already, what is asked for is changed, and this code takes the place of what it has.",
+        description="Create or update a Space from this code, and the private dataset that stores its annotations. "
+        "The account that owns the Space is its admin; name others in its variables SEGR1_ADMINS, SEGR1_REVIEWERS and "
+        "SEGR1_ANNOTATORS, and at least one where the owner is an organisation, because nobody signs in as one. The "
+        "token "
+        "is that of 'hf auth login', or HF_TOKEN. With --dataset the Space gets a token of its own as a secret, from "
+        "SEGR1_SPACE_TOKEN, else the same one: a token that may write to this dataset only is safer. If the Space "
+        "exists, "
+        "the given options are changed and its code is replaced by this code.",
     )
     parser.add_argument("space", metavar="OWNER/NAME", help="the Space")
-    parser.add_argument("--private", action="store_true", help="show a new Space to nobody but its owner")
+    parser.add_argument("--private", action="store_true", help="make a new Space private")
     parser.add_argument(
         "--hardware",
         metavar="NAME",
-        help="what it runs on, such as cpu-basic, l4x1 or zero-a10g; with a GPU the full-size models run, else the "
-        "embedded ones (default: as it is; cpu-basic for a new one)",
+        help="its hardware, such as cpu-basic, l4x1 or zero-a10g; with a GPU the full-size models run, else the "
+        "embedded ones (default: unchanged; cpu-basic for a new one)",
     )
     parser.add_argument("--dataset", metavar="OWNER/NAME", help="private dataset for the annotations (default: none)")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, and ask no network for anything"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, without using the network")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Deploy, or say how.
+    """Deploy, or show what would be done.
 
     Raises:
-        SettingsError: for a name that is none, or without a token.
-        RemoteError: when the hub does not take it.
+        SettingsError: for an invalid name, or without a token.
+        RemoteError: when the hub refuses it.
     """
     if not (ROOT / SHIPPED[0]).is_file():
         raise SettingsError("deploy uploads the source code: run it in a checkout of the project, not installed.")
     for name in filter(None, (arguments.space, arguments.dataset)):
         if name.count("/") != 1 or not all(name.split("/")):
-            raise SettingsError(f"'{name}' is no OWNER/NAME.")
+            raise SettingsError(f"'{name}' must look like OWNER/NAME.")
     steps = plan(arguments.space, arguments.private, arguments.hardware, arguments.dataset)
     if arguments.dry_run:
-        print("This is what would be done; nothing is, and no network is asked.")  # noqa: T201
+        print("Dry run: nothing is changed, no network is used.")  # noqa: T201
         for number, step in enumerate(steps, start=1):
             print(f"{number}. {step.words}")  # noqa: T201
         return 0
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if get_token() is None:
         raise SettingsError(
-            "There is no token for the hub: run 'hf auth login', or put one that may write into HF_TOKEN."
+            "There is no token for the hub: run 'hf auth login', or put a token with write access into HF_TOKEN."
         )
     api = HfApi()
     for step in steps:
@@ -104,21 +104,21 @@ def run(arguments: argparse.Namespace) -> int:
 def plan(
     space: str, private: bool, hardware: str | None, dataset: str | None, environ: Mapping[str, str] = os.environ
 ) -> list[Step]:
-    """What to do, in this order: the code comes last, so that it starts with its settings and on its hardware.
+    """The steps in order: the code comes last, so that it starts with its settings and on its hardware.
 
     Raises:
-        SettingsError: for hardware that there is not.
+        SettingsError: for unknown hardware.
     """
     from huggingface_hub import SpaceHardware  # noqa: PLC0415 - half a second that no other command waits for
 
     from segr1_app.sync.hub import make_private_dataset  # noqa: PLC0415
 
     if hardware and hardware not in list(SpaceHardware):
-        raise SettingsError(f"--hardware {hardware} is none of {', '.join(SpaceHardware)}.")
+        raise SettingsError(f"--hardware {hardware} must be one of {', '.join(SpaceHardware)}.")
     flavour = SpaceHardware(hardware) if hardware else None
     steps = [
         Step(
-            f"Make the {'private' if private else 'public'} Space {space}, unless it is there",
+            f"Create the {'private' if private else 'public'} Space {space}, unless it exists",
             lambda api: api.create_repo(
                 space, repo_type="space", space_sdk="gradio", space_hardware=flavour, private=private, exist_ok=True
             ),
@@ -127,16 +127,16 @@ def plan(
     variables: dict[str, str] = {}
     if flavour:
         steps.append(
-            Step(f"Ask for the hardware {flavour.value}", lambda api: api.request_space_hardware(space, flavour)),
+            Step(f"Request the hardware {flavour.value}", lambda api: api.request_space_hardware(space, flavour)),
         )
-        # Also where nothing but the usual is wanted: the Space may have run on other hardware before.
+        # Also for the defaults: the Space may have run on other hardware before.
         variables["SEGR1_MODELS"] = "embedded" if flavour.startswith("cpu-") else "full"
     if dataset:
         variables["SEGR1_DATASET"] = dataset
         source = "SEGR1_SPACE_TOKEN" if environ.get("SEGR1_SPACE_TOKEN") else "the token of this command"
         steps += [
             Step(
-                f"Make the private dataset {dataset}, unless it is there; go no further if it is there and public",
+                f"Create the private dataset {dataset}, unless it exists; stop if it exists and is public",
                 lambda api: make_private_dataset(api, dataset),
             ),
             Step(
@@ -166,7 +166,7 @@ def plan(
 
 
 def shipped() -> list[Path]:
-    """The files that a Space is made of."""
+    """The files that a Space consists of."""
     found = {file for pattern in SHIPPED for file in ROOT.glob(pattern.replace("**", "**/*")) if file.is_file()}
     return sorted(file for file in found if "__pycache__" not in file.parts)
 

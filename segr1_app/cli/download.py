@@ -1,4 +1,4 @@
-"""``download``: the full models, or others of the model hub, brought to this machine."""
+"""``download``: the full models, or others of the model hub, downloaded to this machine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "download",
         help="fetch full-size models from the model hub",
-        description="Fetch a policy and a segmenter into the hub's cache on this machine (HF_HOME), from where the app "
-        "takes them by itself on a GPU. Interrupted and started again, it goes on with what is missing.",
+        description="Download a policy and a segmenter into the hub's cache on this machine (HF_HOME), where the app "
+        "finds them and uses them on a GPU. If interrupted, run it again to fetch what is missing.",
     )
     parser.add_argument("--policy", default=FULL_POLICY, metavar="ID", help="(default: %(default)s)")
     parser.add_argument("--segmenter", default=FULL_SEGMENTER, metavar="ID", help="(default: %(default)s)")
@@ -24,14 +24,14 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fetch both.
+    """Download both.
 
     Raises:
-        SegR1Error: when one of them cannot be had.
+        SegR1Error: when one of them is not available.
     """
     for option, repo_id in (("--policy", arguments.policy), ("--segmenter", arguments.segmenter)):
         if not is_repo_id(repo_id):
-            raise SettingsError(f"{option} {repo_id} is no name on the model hub: give one such as {FULL_POLICY}.")
+            raise SettingsError(f"{option} {repo_id} is not a name on the model hub: give one such as {FULL_POLICY}.")
     for model in (policy_on_hub(arguments.policy), segmenter_on_hub(arguments.segmenter)):
         if model.cached() is None:
             print(f"{model.repo_id}: {model.bytes_to_fetch() / 1e9:.2f} GB to fetch", flush=True)  # noqa: T201

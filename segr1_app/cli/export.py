@@ -17,10 +17,10 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "export",
         help="write the annotations in another tool's format",
-        description="Write every accepted or fixed mask that counts. What a format cannot hold is named at the end; "
+        description="Write every current accepted or fixed mask. What a format cannot hold is listed at the end; "
         "jsonl holds everything, also history and rejects.",
     )
-    parser.add_argument("format", choices=sorted(FORMATS), help="what to write")
+    parser.add_argument("format", choices=sorted(FORMATS), help="the format to write")
     parser.add_argument("out", type=Path, metavar="DIR", help="new or empty folder")
     add_home_argument(parser)
     parser.set_defaults(run=run)
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     with AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store:
         report = FORMATS[arguments.format](store, arguments.out)
-    print(f"{report.written} tasks are in {arguments.out}")  # noqa: T201
+    print(f"{report.written} tasks exported to {arguments.out}")  # noqa: T201
     for warning in report.warnings:
         print(f"Note: {warning}", file=sys.stderr)  # noqa: T201
     return 0

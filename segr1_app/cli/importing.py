@@ -23,11 +23,12 @@ def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "import",
-        help="take pictures and annotations into the store",
+        help="import pictures and annotations into the store",
         description="Make a task of every picture, of every picture and category of a COCO file, or of every row of a "
-        "Hugging Face dataset (a folder of Parquet files); or take over another store (its export as jsonl). What is "
-        "there already is not kept twice; a true mask takes the place of another one, which is told. What could not be "
-        "taken is named at the end and does not keep the rest from coming in; the exit status is then 1.",
+        "Hugging Face dataset (a folder of Parquet files); or merge another store (its export as jsonl). Existing "
+        "pictures and tasks are not duplicated; a new ground-truth mask replaces an old one, with a notice. What "
+        "cannot be "
+        "imported is listed at the end and does not stop the rest; the exit status is then 1.",
     )
     parser.add_argument(
         "paths",
@@ -35,10 +36,13 @@ def add_command(commands: Any) -> None:
         type=Path,
         metavar="PATH",
         help="picture; COCO, JSONL or Parquet file; folder or ZIP archive of any of these. In images/ and masks/, a "
-        "picture and its true mask have one name",
+        "picture and its ground-truth mask have the same name",
     )
     parser.add_argument(
-        "--masks", type=Path, metavar="PATH", help="true masks with the pictures' names: a file, folder or ZIP archive"
+        "--masks",
+        type=Path,
+        metavar="PATH",
+        help="ground-truth masks named like the pictures: file, folder or ZIP archive",
     )
     parser.add_argument("--hub", metavar="OWNER/NAME", help="a dataset of the Hugging Face hub with a column image")
     parser.add_argument(
@@ -52,23 +56,23 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Import the pictures; 1 when one of them could not be taken.
+    """Import the pictures; 1 when one of them could not be imported.
 
     Raises:
-        SegR1Error: when nothing at all can be done.
+        SegR1Error: when nothing can be imported.
     """
     settings = Settings.from_arguments(arguments)
     if not arguments.paths and not arguments.hub:
         raise SettingsError("Say what to import: files, folders, ZIP archives, or a dataset with --hub.")
     if arguments.rows < 1:
-        raise SettingsError("--rows is a number of rows, 1 or more.")
+        raise SettingsError("--rows must be 1 or more.")
     done, failed, told = 0, 0, []
     with AnnotationStore.open(settings.home) as store:
         for outcome in tqdm(_import_all(store, arguments), unit=" records"):
             taken = was_taken(outcome)
             done, failed = done + taken, failed + (not taken)
             told += [outcome] if outcome else []
-    print(f"{done} records are in {settings.home}")  # noqa: T201
+    print(f"{done} records imported into {settings.home}")  # noqa: T201
     for sentence in told:
         print(sentence, file=sys.stderr)  # noqa: T201
     return 1 if failed or not done else 0

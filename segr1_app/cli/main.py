@@ -65,7 +65,7 @@ def build_parser(prog: str = PROGRAM, more: Sequence[Command] = ()) -> argparse.
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = PROGRAM, more: Sequence[Command] = ()) -> int:
-    """Run a command and return its exit status: 1 when something went wrong, 2 when it was called wrongly.
+    """Run a command and return its exit status: 1 for a failure, 2 for wrong arguments.
 
     Args:
         arguments: the command line without the program; None for that of the process.

@@ -17,18 +17,18 @@ def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "people",
-        help="say who may sign in, and as what",
+        help="manage who may sign in, and with which role",
         description="Add, remove or list the people who may sign in to a page that was started with --auth FILE. A "
-        "reader looks; an annotator also decides tasks; a reviewer also says what counts; an admin may do everything. "
-        "A page that is running takes the change at once.",
+        "reader views; an annotator also decides tasks; a reviewer also chooses current revisions; an admin may do "
+        "everything. A running page picks up the change at once.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     add = actions.add_parser(
         "add",
         help="add a person, or change their role and password",
-        description="The password is asked for, or read as one line where nobody can be asked.",
+        description="Asks for the password, or reads it as one line from a standard input that is not a terminal.",
     )
-    add.add_argument("name", metavar="NAME", help="the name to sign in with; it stands on what they annotate")
+    add.add_argument("name", metavar="NAME", help="the name to sign in with; it is stored with their annotations")
     add.add_argument(
         "--role",
         type=Role,
@@ -37,7 +37,7 @@ def add_command(commands: Any) -> None:
         help="what they may do: %(choices)s (default: %(default)s)",
         metavar="ROLE",
     )
-    remove = actions.add_parser("remove", help="take an account away; what was annotated stays")
+    remove = actions.add_parser("remove", help="remove an account; its annotations stay")
     remove.add_argument("name", metavar="NAME")
     for each in (add, remove, actions.add_parser("list", help="show everybody and their roles")):
         add_auth_argument(each)
@@ -48,10 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Change or show the file.
 
     Raises:
-        SettingsError: when there is no such file or person, or the password is too short.
+        SettingsError: when the file or person does not exist, or the password is too short.
     """
     if arguments.auth is None:
-        raise SettingsError("Name the file of people with --auth FILE, as for app.py, or in SEGR1_AUTH.")
+        raise SettingsError("Name the file of accounts with --auth FILE, as for app.py, or in SEGR1_AUTH.")
     people = People(arguments.auth)
     if arguments.action == "list":
         for name, account in people.accounts().items():
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.action == "remove":
         people.remove(arguments.name)
-        print(f"{arguments.name} cannot sign in any more.")  # noqa: T201
+        print(f"{arguments.name} can no longer sign in.")  # noqa: T201
         return 0
     people.put(arguments.name, arguments.role, _password(arguments.name))
     print(f"{arguments.name} can sign in as {arguments.role}.")  # noqa: T201
@@ -71,5 +71,5 @@ def _password(name: str) -> str:
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass(f"Password for {name}: ")
     if getpass.getpass("Once more: ") != password:
-        raise SettingsError("The two passwords are not the same; nothing was changed.")
+        raise SettingsError("The two passwords differ; nothing was changed.")
     return password

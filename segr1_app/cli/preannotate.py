@@ -1,4 +1,4 @@
-"""``preannotate``: predictions for the open tasks of the store, ready when an annotator comes."""
+"""``preannotate``: predictions for the open tasks of the store, ready before an annotator opens them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from segr1_app.models.segmenter import Sam2Segmenter
 
 GPU_BATCH = 8
-"""Pictures answered at once on a GPU: a 7B's cache for them takes less than its weights."""
+"""Pictures answered at once on a GPU: a 7B model's cache for them takes less memory than its weights."""
 
 
 def add_command(commands: Any) -> None:
@@ -33,8 +33,8 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "preannotate",
         help="predict for the open tasks of the annotation store",
-        description="Run policy and segmenter over the open tasks and store what they make of them. Interrupted and "
-        "started again, it goes on with the tasks that have no prediction. On several GPUs, start it with accelerate "
+        description="Run policy and segmenter on the open tasks and store the predictions. If interrupted, run it "
+        "again: it continues with the tasks that have no prediction. On several GPUs, start it with accelerate "
         "launch --module segr1_app preannotate.",
     )
     parser.add_argument(
@@ -42,7 +42,7 @@ def add_command(commands: Any) -> None:
         type=int,
         default=0,
         metavar="K",
-        help="also draw K completions per task, at least 2, and store how far they are apart (default: none)",
+        help="also sample K completions per task, at least 2, and store how much they disagree (default: none)",
     )
     parser.add_argument(
         "--batch",
@@ -51,7 +51,7 @@ def add_command(commands: Any) -> None:
         help=f"pictures that the policy answers at once (default: {GPU_BATCH} on a GPU, 1 elsewhere)",
     )
     parser.add_argument(
-        "--again", action="store_true", help="also where there is a prediction by another checkpoint than this one"
+        "--again", action="store_true", help="also where there is a prediction by a different checkpoint"
     )
     add_home_argument(parser)
     add_model_arguments(parser)
@@ -65,13 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
         SegR1Error: when models or store cannot be used.
     """
     given = Settings.from_arguments(arguments)
-    # Before models are chosen and loaded: a mistyped --home is told at once.
+    # Before models are chosen and loaded: a mistyped --home is reported at once.
     AnnotationStore.open_existing(given.home).close()
     settings = choose_models(given).settings
     if arguments.samples < 0 or arguments.samples == 1:
-        raise SettingsError("--samples takes 2 or more: one completion cannot disagree with itself.")
+        raise SettingsError("--samples must be 2 or more: one completion cannot disagree with itself.")
     if arguments.batch is not None and arguments.batch < 1:
-        raise SettingsError("--batch takes 1 or more.")
+        raise SettingsError("--batch must be 1 or more.")
 
     # Torch takes seconds to import, which --help need not.
     from accelerate import PartialState  # noqa: PLC0415
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from segr1_app.models.loading import resolve_device  # noqa: PLC0415
     from segr1_app.models.pipeline import load_models  # noqa: PLC0415
 
-    # Left to itself, accelerate sees no processes that share the work where there is no GPU.
+    # By default accelerate does not see processes that share the work where there is no GPU.
     on_gpu = resolve_device(settings.device).type != "cpu"
     share = PartialState(cpu=not on_gpu)
     if settings.device == "auto" and share.num_processes > 1:
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             for task in store.tasks(open_only=True)
             if needs_prediction(store, task, checkpoint, again=arguments.again, samples=arguments.samples > 0)
         ]
-        # All processes must have seen the same list before one of them makes it shorter.
+        # All processes must have read the same list before one of them shortens it.
         share.wait_for_everyone()
         mine = waiting[share.process_index :: share.num_processes]
         bar = tqdm(mine, unit="task", disable=not share.is_main_process)
@@ -105,7 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def needs_prediction(store: AnnotationStore, task: Task, checkpoint: str, *, again: bool, samples: bool) -> bool:
-    """Whether a task lacks a prediction, or one with samples where they are wanted, or, with ``again``, a new one."""
+    """Whether a task needs a prediction: it has none, or none with the wanted samples, or, with ``again``, an old
+    one.
+    """
     if task.prediction_id is None or (samples and task.disagreement is None):
         return True
     return again and store.prediction(task.prediction_id).checkpoint_hash != checkpoint
@@ -149,7 +151,7 @@ def predict_tasks(
 
 
 def _readable(store: AnnotationStore, tasks: Iterable[Task], failures: list[str]) -> Iterator[tuple[Task, Picture]]:
-    """The tasks with their pictures, read when they are wanted; those that cannot be read go to ``failures``."""
+    """The tasks with their pictures, read lazily; those that cannot be read go to ``failures``."""
     for task in tasks:
         try:
             yield task, store.picture(task.sha256)
@@ -160,7 +162,7 @@ def _readable(store: AnnotationStore, tasks: Iterable[Task], failures: list[str]
 def draw_samples(
     models: tuple[VlmPolicy, Sam2Segmenter], picture: Picture, task: Task, samples: int, truth: Mask | None
 ) -> list[SampledCompletion]:
-    """Sampled completions with their masks, and with their rewards where the truth is known; the same at every call."""
+    """Sampled completions with their masks, and with their rewards where the ground truth is known; deterministic."""
     policy, segmenter = models
     frame = policy.frame(picture.size)
     drawn = []

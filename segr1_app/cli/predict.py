@@ -27,8 +27,8 @@ def add_command(commands: Any) -> None:
         "predict",
         help="segment pictures by an instruction",
         description="Write STEM.mask.png, STEM.overlay.png and STEM.prediction.json for every picture. A picture that "
-        "cannot be read, or whose results cannot be written, is named at the end and does not keep the others from "
-        "being done; the exit status is then 1.",
+        "cannot be read, or whose results cannot be written, is listed at the end and does not stop the others; the "
+        "exit status is then 1.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder of pictures")
     parser.add_argument(
@@ -44,10 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict on every picture; 1 when one of them could not be read or its results not be written.
 
     Raises:
-        SegR1Error: when nothing at all can be done: no pictures, no models, an empty instruction.
+        SegR1Error: when nothing can be done: no pictures, no models, an empty instruction.
     """
     settings = Settings.from_arguments(arguments)
-    # Before the models are loaded, which takes longer than a typing error deserves.
+    # Before the models are loaded, which would make a typing error wait.
     check_instruction(arguments.instruction)
     found = find_pictures(arguments.paths)
     stems = _output_stems(found.files)
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--out {out} cannot be made a folder ({error.strerror}).") from error
+        raise SettingsError(f"--out {out} cannot be created as a folder ({error.strerror}).") from error
 
     from segr1_app.models.pipeline import load_models, working_together  # noqa: PLC0415 - takes seconds, which --help need not
 
@@ -114,13 +114,13 @@ class Found:
 
 
 def find_pictures(paths: Iterable[Path]) -> Found:
-    """The files among ``paths`` and those with a picture's ending directly in its folders, sorted, each once.
+    """The files among ``paths`` and the pictures directly in its folders, sorted, without duplicates.
 
-    What counts in a folder is said by `segr1_app.files.folders`; besides, results of an earlier prediction are left
-    out. A file that is named itself is always taken.
+    `segr1_app.files.folders` defines what counts in a folder; results of an earlier prediction are left out as well.
+    A file that is named itself always counts.
 
     Raises:
-        SettingsError: when a path does not exist or cannot be looked into, or there is no picture in any of them.
+        SettingsError: when a path does not exist or cannot be opened, or no path holds a picture.
     """
     found: list[Path] = []
     notes: list[str] = []
@@ -139,7 +139,7 @@ def find_pictures(paths: Iterable[Path]) -> Found:
             else:
                 raise SettingsError(f"There is no file or folder '{path}'.")
         except OSError as error:
-            raise SettingsError(f"'{path}' cannot be looked into ({error.strerror}).") from error
+            raise SettingsError(f"'{path}' cannot be opened ({error.strerror}).") from error
     if not found:
         endings = ", ".join(sorted(IMAGE_SUFFIXES))
         told = "".join(f" {note}" for note in notes)
@@ -157,7 +157,7 @@ def _is_result(entry: Path) -> bool:
 
 
 def _output_stems(paths: Iterable[Path]) -> dict[Path, str]:
-    """A name for each file's results: its stem, or where that is taken its whole name, or that and a number."""
+    """A name for each file's results: its stem, or where that is taken its full name, or that and a number."""
     stems: dict[Path, str] = {}
     taken: set[str] = set()
     for path in paths:

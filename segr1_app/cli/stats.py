@@ -1,4 +1,4 @@
-"""``stats``: how far the annotation is."""
+"""``stats``: the progress of the annotation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "stats",
         help="show the progress of the annotation",
-        description="Show what is decided, by whom, for which checkpoint and at what cost, and how far people agree.",
+        description="Show what is decided, by whom, for which checkpoint and at what cost, and how far they agree.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
     add_home_argument(parser)

@@ -1,4 +1,4 @@
-"""``sync``: the annotations and their copy on the hub, or in a folder, made the same."""
+"""``sync``: merge the annotations with their copy on the hub, or in a folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "sync",
-        help="bring the annotations and their copy elsewhere together",
-        description="Take in what others pushed and push what was added here. An empty --home gets everything back. A "
+        help="merge the annotations with their remote copy",
+        description="Fetch what others pushed and push what was added here. An empty --home gets everything back. A "
         "page that was started with --dataset does this by itself.",
     )
     add_dataset_argument(parser)
@@ -28,19 +28,19 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sync once; 1 when something of the copy cannot be used.
+    """Sync once; 1 when part of the copy cannot be used.
 
     Raises:
         SegR1Error: when store or copy cannot be reached.
     """
     settings = Settings.from_arguments(arguments)
     if settings.dataset is None:
-        raise SettingsError("Say what to sync with: --dataset OWNER/NAME, or a folder, or SEGR1_DATASET.")
+        raise SettingsError("Name what to sync with: --dataset OWNER/NAME, or a folder, or SEGR1_DATASET.")
     remote = remote_of(settings.dataset)
     with AnnotationStore.open(settings.home) as store, tempfile.TemporaryDirectory(dir=settings.home) as folder:
         waiting = store.journal.waiting(remote.name)
         problems = Synchroniser(store, remote, Path(folder)).sync()
-    print(f"{settings.home} and {settings.dataset} are the same now; {waiting} records were pushed.")  # noqa: T201
+    print(f"{settings.home} and {settings.dataset} are in sync; {waiting} records were pushed.")  # noqa: T201
     for problem in problems:
         print(problem, file=sys.stderr)  # noqa: T201
     return 1 if problems else 0

@@ -1,4 +1,4 @@
-"""``verify``: read the whole store again."""
+"""``verify``: check the whole store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
-        help="check that the annotation store is whole",
+        help="check the annotation store for damage",
         description="Read every picture, mask, digest and reference again; the exit status is 1 when one is not as it "
         "was written.",
     )
@@ -22,7 +22,7 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Name each problem; 1 when there is one.
+    """Print each problem; 1 when there is one.
 
     Raises:
         StoreError: when the store cannot be read at all.
@@ -33,5 +33,5 @@ def run(arguments: argparse.Namespace) -> int:
         for problem in store.verify():
             print(problem)  # noqa: T201
             problems += 1
-    print(f"{problems} problems in {settings.home}" if problems else f"Everything in {settings.home} is whole.")  # noqa: T201
+    print(f"{problems} problems in {settings.home}" if problems else f"No problems in {settings.home}.")  # noqa: T201
     return 1 if problems else 0

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, under a name of their own meanwhile."""
+"""Atomic file writes: a file appears under its name when it is complete, and not before."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import IO
 
 PARTIAL = ".part"
-"""How the name of a file ends that is still being written; many may write the same one at once."""
+"""Suffix of a file that is still being written; several writers may write the same file at once."""
 
 
 @contextmanager
 def whole_file(path: Path, *, lasting: bool, private: bool = False) -> Iterator[IO[bytes]]:
-    """A file to write to, which is at ``path`` when the block has ended well; nothing is left of it otherwise.
+    """A file to write to, moved to ``path`` when the block ends without an error and deleted otherwise.
 
     Args:
-        path: in a folder that is there.
-        lasting: whether it is to outlive a power cut, which takes waiting for the disk.
-        private: whether nobody but the owner may ever read it.
+        path: in an existing folder.
+        lasting: whether it must survive a power failure, which means waiting for the disk.
+        private: whether only the owner may read it, at any time.
 
     Raises:
         OSError: when it cannot be written.
@@ -33,7 +33,7 @@ def whole_file(path: Path, *, lasting: bool, private: bool = False) -> Iterator[
 def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[Path]:
     """As `whole_file`, for writers that open files by name: the name of an empty file beside ``path``."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
-    # Not `tempfile`: its files are always private, and a shared folder's are meant to be read by others.
+    # Not `tempfile`: its files are always private, while those of a shared folder are meant to be read by others.
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
     try:
         yield partial

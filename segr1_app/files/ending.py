@@ -13,12 +13,12 @@ from types import FrameType
 from typing import Final, NoReturn
 
 BROKEN_PIPE: Final = 128 + signal.SIGPIPE
-"""Exit status of a command whose output is read no further, as a shell reports it for ``cat big | head``."""
+"""Exit status of a command whose output pipe was closed, as a shell reports it for ``cat big | head``."""
 TERMINATED: Final = 128 + signal.SIGTERM
 
 
 def ending_quietly(command: Callable[[], int]) -> int:
-    """Run a command; when what it prints is read no further (``| head``), it ends without a word.
+    """Run a command; when its output pipe is closed (``| head``), it ends silently.
 
     Returns:
         The command's own exit status, or `BROKEN_PIPE`.
@@ -35,7 +35,7 @@ def ending_quietly(command: Callable[[], int]) -> int:
 
 
 def _discard_output() -> None:
-    """Send what is left of both streams to nowhere: Python flushes them once more when it ends."""
+    """Redirect both streams to the null device: Python flushes them once more when it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         # A stream that a test put in its place has no file behind it.

@@ -1,8 +1,8 @@
-"""Which files of a folder count: the one rule, for every command that is given a folder.
+"""Which files of a folder count: one rule for every command that is given a folder.
 
 Files and folders whose names begin with a dot are left out (``._photo.jpg`` of macOS, ``.thumbs/``), and so are those
-that operating systems and file servers add by themselves. A link to a file is read like the file. A link to a folder is
-not followed, so that nothing is read twice and no circle is entered. A link that leads nowhere is named.
+that operating systems and file servers add. A link to a file is read like the file. A link to a folder is not followed,
+so that nothing is read twice and no cycle is entered. A broken link is reported.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Walked:
     """What is in a folder.
 
     Attributes:
-        files: paths of the files that count, sorted; dead links among them.
-        hidden: how many files and folders were left out for their names.
+        files: paths of the files that count, sorted, including broken links.
+        hidden: how many files and folders were left out because of their names.
         links: links to folders, which were not followed.
     """
 
@@ -49,11 +49,11 @@ def is_clutter(name: PurePath) -> bool:
 
 
 def walk(folder: Path, *, deep: bool) -> Walked:
-    """Look through a folder.
+    """List a folder.
 
     Args:
-        folder: where to look. Its own name and place do not matter, and it may be a link itself.
-        deep: whether to look into the folders below, too.
+        folder: the folder to list. Its own name and place do not matter, and it may be a link itself.
+        deep: whether to include the folders below, too.
 
     Raises:
         OSError: when the folder, or one below it, cannot be read.

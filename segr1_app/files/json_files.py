@@ -1,4 +1,4 @@
-"""JSON files: written whole or not at all, and read back, also while they grow."""
+"""JSON files: written atomically, and read back, also while they grow."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ def read_json(path: Path) -> Any:
     """A file's content.
 
     Raises:
-        OSError, ValueError: when it cannot be read, or is no JSON.
+        OSError, ValueError: when it cannot be read, or is not JSON.
     """
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, content: Any, *, private: bool = False) -> None:
-    """Write a file all at once, so that nobody reads half of it; its folder is made when there is none.
+    """Write a file atomically, so that nobody reads half of it; its folder is created when missing.
 
     Any number of threads and processes may write the same file: the last one's content stays.
 
     Args:
         path: where to.
         content: JSON values.
-        private: whether nobody but the owner may ever read it.
+        private: whether only the owner may read it, at any time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path, lasting=True, private=private) as file:
@@ -34,9 +34,9 @@ def write_json(path: Path, content: Any, *, private: bool = False) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one in each line, which may still be written to; none where there is no file."""
+    """The objects of a file with one per line, which may still be growing; none when there is no file."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")
-    # An interruption may have cut the last line short: what ends without a line feed was not written to its end.
+    # An interruption may have cut the last line short: a line without a line feed is incomplete.
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].split("\n") if line]

@@ -1,4 +1,4 @@
-"""What the app tells while it runs: sentences for people, or a JSON object a line for machines."""
+"""The app's log: sentences for people, or one JSON object per line for machines."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from segr1_app.files.ending import ending_quietly
 logger = logging.getLogger(__name__)
 
 FIELDS: Final = ("act", "endpoint", "person", "seconds", "failure")
-"""What an event may say beside its sentence, by ``extra=``."""
+"""Fields that an event may carry beside its sentence, by ``extra=``."""
 
 TOLD: Final = ("segr1_app.models.host", "segr1_app.models.downloads")
-"""Who is heard in any case: which models run and why, and how far their download is."""
+"""Loggers that are always shown: which models run and why, and how far their download is."""
 
 
 class JsonFormatter(logging.Formatter):
-    """An event as one line: time, level, logger, sentence, and what else it says."""
+    """An event as one line: time, level, logger, sentence, and its other fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
@@ -39,7 +39,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_as(form: str) -> None:
-    """Send events to standard error: all of them as "json"; as "text" what went wrong, and what `TOLD` says."""
+    """Send events to standard error: all of them as "json"; as "text" warnings, errors and the loggers in `TOLD`."""
     handler = logging.StreamHandler(sys.stderr)
     if form == "json":
         handler.setFormatter(JsonFormatter())

@@ -1,4 +1,4 @@
-"""Files that a command writes: checked early, and refused in one sentence."""
+"""Files that a command writes: checked early, with one-sentence errors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from segr1_app.domain import SettingsError
 
 
 def titled_list(head: str, entries: Iterable[str]) -> str:
-    """A line, and below it one for each entry."""
+    """A heading, and below it one indented line per entry."""
     return "\n  ".join([head, *entries])
 
 
 def check_writable(path: Path) -> None:
-    """Make the folder of a file that is to be written much later, and see that it can be; what is there stays.
+    """Create the folder of a file to be written later, and check that it is writable; existing files are kept.
 
     Raises:
         SettingsError: when it cannot.
@@ -24,18 +24,18 @@ def check_writable(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"'{path.parent}' cannot be made a folder ({error.strerror}).") from error
+        raise SettingsError(f"'{path.parent}' cannot be created as a folder ({error.strerror}).") from error
     with translate_write_errors(path):
         if path.is_file() or path.is_dir():
             path.open("a", encoding="utf-8").close()
         elif not path.exists():
-            # Not the file itself: several processes may look at once, and none may remove what another one made.
+            # Not the file itself: several processes may check at once, and none may remove what another one made.
             tempfile.TemporaryFile(dir=path.parent).close()
 
 
 @contextmanager
 def translate_write_errors(path: Path, advice: str = "give another place") -> Iterator[None]:
-    """Turn what can go wrong while a file is written into one sentence, which ends with ``advice``.
+    """Turn an error while a file is written into one sentence, which ends with ``advice``.
 
     Raises:
         SettingsError: when it cannot be written.

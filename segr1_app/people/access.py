@@ -1,4 +1,4 @@
-"""Who is who: how people sign in where the page is served, and what follows from it."""
+"""Identification and roles: how people sign in where the page is served, and what they may do."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from segr1_app.settings.roles import MAY, Act, Person, Role
 from segr1_app.settings.space import Space
 
 SignIn = Literal["none", "password", "hub"]
-"""How people say who they are: not at all, by a name and a password, or with their account on the model hub."""
+"""How people sign in: not at all, with a name and a password, or with their account on the model hub."""
 
 _NEEDS: Final = {
     Act.LOOK: "",
     Act.ANNOTATE: "Annotating",
-    Act.REVIEW: "Choosing what counts",
+    Act.REVIEW: "Choosing the current revision",
     Act.ADMINISTER: "Importing, exporting and training",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How people are told apart here.
+    """How people are identified here.
 
     Attributes:
-        sign_in: how they say who they are.
-        visitor: the role of whoever did not sign in.
-        role_of: the role of somebody who did, by name.
-        stranger: the role of whoever did not and comes through a proxy; None for that of any visitor.
+        sign_in: how they sign in.
+        visitor: the role of people who did not sign in.
+        role_of: the role of a signed-in person, by name.
+        stranger: the role of visitors whose request came through a proxy; None for that of any visitor.
     """
 
     sign_in: SignIn
@@ -41,7 +41,7 @@ class Access:
     stranger: Role | None = None
 
     def person(self, signed_in: str | None, *, forwarded: bool = False) -> Person:
-        """Whoever asks.
+        """The caller.
 
         Args:
             signed_in: the name that they signed in with; None for a visitor.
@@ -52,11 +52,11 @@ class Access:
         return Person(signed_in, self.role_of(signed_in))
 
     def possible(self, act: Act) -> bool:
-        """Whether anybody at all can be allowed it here."""
+        """Whether anybody at all can have permission for it here."""
         return self.sign_in != "none" or act in MAY[self.visitor]
 
     def require(self, person: Person, act: Act) -> None:
-        """Let a person do something.
+        """Check that a person may do something.
 
         Raises:
             NotAllowedError: when they may not; the text says what they can do about it.
@@ -65,23 +65,23 @@ class Access:
             return
         least = next(role for role in Role if act in MAY[role])
         if person.name or self.sign_in == "none":
-            remedy = "ask whoever runs this page for that role."
+            remedy = "ask the operator of this page for that role."
         else:
             remedy = "sign in first."
-        raise NotAllowedError(f"{_NEEDS[act]} is for the role '{least}', and you are here as '{person.role}': {remedy}")
+        raise NotAllowedError(f"{_NEEDS[act]} needs the role '{least}', and you are here as '{person.role}': {remedy}")
 
 
 EVERYBODY: Final = "*"
-"""Stands in a list of names for whoever signs in."""
+"""In a list of names, matches everybody who signs in."""
 
 
 def access_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Access:
-    """Who is who for a page with these settings.
+    """How people are identified on a page with these settings.
 
-    On one's own machine there is nobody to tell apart, and everybody may do everything, except requests that a proxy
-    passes on. Elsewhere people sign in if there is a way to: by the file of ``--auth``, or, on a Space with
-    ``hf_oauth``, with their account on the hub, where the Space's owner is an admin and the variables SEGR1_ADMINS,
-    SEGR1_REVIEWERS and SEGR1_ANNOTATORS name others.
+    On a local machine there is only one user, who may do everything, except for requests that a proxy passes on.
+    Elsewhere people sign in if there is a way to: with the file of ``--auth``, or, on a Space with ``hf_oauth``, with
+    their account on the hub, where the Space's owner is an admin and the variables SEGR1_ADMINS, SEGR1_REVIEWERS and
+    SEGR1_ANNOTATORS name others.
     """
     visitor = Role.ADMIN if settings.offers_training else Role(settings.anonymous)
     if settings.auth is not None:
@@ -91,7 +91,7 @@ def access_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Ac
         stranger = visitor if settings.admin else Role(settings.anonymous)
         return Access("none", visitor, lambda _: visitor, stranger)
     roles: dict[str, Role] = {}
-    # From the least to the most: who is named twice has the greater role.
+    # In ascending order: a name listed twice gets the greater role.
     for role in (Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN):
         named = environ.get(f"SEGR1_{role.name}S", "").replace(",", " ").split()
         roles |= dict.fromkeys(named, role)

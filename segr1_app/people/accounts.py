@@ -1,6 +1,6 @@
-"""The people of a private server: names, roles and password hashes in one JSON file.
+"""The accounts of a private server: names, roles and password hashes in one JSON file.
 
-A password is kept as scrypt's hash of it (RFC 7914) with a salt of its own: the file alone signs nobody in.
+A password is stored as its scrypt hash (RFC 7914) with its own salt: the file alone lets nobody sign in.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from segr1_app.files.json_files import write_json
 from segr1_app.settings.roles import Role
 from segr1_app.typed_text import MAX_NAME, person_name
 
-# As the OWASP cheat sheet on password storage has it for little memory: 32 MiB and a few tenths of a second a guess.
+# The parameters of OWASP's password storage cheat sheet for little memory: 32 MiB and a few tenths of a second a guess.
 COST: Final = 2**15
 BLOCK: Final = 8
 TURNS: Final = 3
 MEMORY: Final = 2 * 128 * BLOCK * COST
-"""Most bytes that a hash may take; it takes half of them."""
+"""Most memory in bytes that a hash may use; it uses half of it."""
 SHORTEST: Final = 10
-"""Fewest characters of a password."""
+"""Least number of characters of a password."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who can sign in: role, and salt and hash of the password, both in hex."""
+    """An account: role, and salt and hash of the password, both in hex."""
 
     role: Role
     salt: str
@@ -41,10 +41,10 @@ _NOBODY: Final = Account(Role.READER, "00" * 16, "00" * 64)
 
 
 class People:
-    """A file of accounts, read anew whenever it was changed: whoever is added need not wait for a restart.
+    """A file of accounts, read again whenever it changes, so that a new account works without a restart.
 
     Args:
-        file: the file; none yet is nobody yet.
+        file: the file; a missing file holds no accounts.
     """
 
     def __init__(self, file: Path) -> None:
@@ -53,17 +53,17 @@ class People:
         self._accounts: dict[str, Account] = {}
 
     def accounts(self) -> dict[str, Account]:
-        """Everybody, by name.
+        """All accounts by name.
 
         Raises:
-            SettingsError: when the file cannot be read or is none of these.
+            SettingsError: when the file cannot be read or has another format.
         """
         try:
             changed = self._file.stat().st_mtime_ns
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise SettingsError(f"The file of people '{self._file}' cannot be read: {error}.") from error
+            raise SettingsError(f"The file of accounts '{self._file}' cannot be read: {error}.") from error
         if changed != self._read_at:
             try:
                 content = json.loads(self._file.read_text(encoding="utf-8"))
@@ -72,29 +72,29 @@ class People:
                 }
             except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
                 raise SettingsError(
-                    f"'{self._file}' is no file of people ({error}): make one with "
+                    f"'{self._file}' is not a file of accounts ({error}): make one with "
                     "'python -m segr1_app people add NAME --role ROLE'."
                 ) from error
             self._read_at = changed
         return self._accounts
 
     def check(self, name: str, password: str) -> bool:
-        """Whether a password is the one of this name; it takes as long for a name that nobody has."""
+        """Whether a password is that of this name; it takes as long for an unknown name."""
         account = self.accounts().get(name)
         known = account or _NOBODY
         right = hmac.compare_digest(_hash(password, bytes.fromhex(known.salt)), known.hash)
         return right and account is not None
 
     def role_of(self, name: str) -> Role:
-        """Somebody's role; whoever was removed since they signed in is a reader."""
+        """A person's role; accounts that were removed since they signed in are readers."""
         account = self.accounts().get(name)
         return account.role if account else Role.READER
 
     def put(self, name: str, role: Role, password: str) -> None:
-        """Add a person, or give one another role and password.
+        """Add an account, or change its role and password.
 
         Raises:
-            SettingsError: when the name or the password cannot be used, or the file cannot be written.
+            SettingsError: when the name or the password is invalid, or the file cannot be written.
         """
         if person_name(name) != name:
             raise SettingsError(
@@ -106,14 +106,14 @@ class People:
         self._write({**self.accounts(), name: Account(role, salt.hex(), _hash(password, salt))})
 
     def remove(self, name: str) -> None:
-        """Take a person's account away; what they annotated stays.
+        """Remove an account; its annotations stay.
 
         Raises:
-            SettingsError: when there is nobody of that name, or the file cannot be written.
+            SettingsError: when there is no account of that name, or the file cannot be written.
         """
         left = dict(self.accounts())
         if left.pop(name, None) is None:
-            raise SettingsError(f"There is nobody called '{name}' in '{self._file}'.")
+            raise SettingsError(f"There is no account '{name}' in '{self._file}'.")
         self._write(left)
 
     def _write(self, accounts: dict[str, Account]) -> None:
@@ -121,7 +121,7 @@ class People:
             content = {name: asdict(account) for name, account in sorted(accounts.items())}
             write_json(self._file, content, private=True)
         except OSError as error:
-            raise SettingsError(f"The file of people '{self._file}' cannot be written: {error}.") from error
+            raise SettingsError(f"The file of accounts '{self._file}' cannot be written: {error}.") from error
 
 
 def _hash(password: str, salt: bytes) -> str:

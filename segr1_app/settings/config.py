@@ -40,7 +40,7 @@ LOGS = ("text", "json")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a process was asked to run with.
+    """The settings of a process.
 
     Attributes:
         home: the one data folder: database, pictures and runs.
@@ -51,15 +51,15 @@ class Settings:
         device: a torch device such as "cpu" or "cuda:1", or "auto": the GPU when there is one.
         dtype: the policy's number format, or "auto": bfloat16 on a GPU, float32 elsewhere.
         attention: the policy's attention kernel, or "auto": flash-attention when installed on a GPU, else SDPA.
-        dialect: what the policy speaks, a name of `segr1_app.language.dialects.DIALECTS`, or "auto": what it was
-            taught.
+        dialect: the prompt dialect of the policy, a name of `segr1_app.language.dialects.DIALECTS`, or "auto": what
+            it was taught.
         host, port, share: where the page is served, and whether gradio opens a public link to it.
-        allowed_hosts: further names under which it is asked for, those of the proxies before it.
-        admin: whether whoever opens the page may do everything, wherever they are.
-        auth: a file of people who sign in with a password; None where nobody needs to.
-        anonymous: the role of whoever opens the page from another machine and did not sign in.
+        allowed_hosts: further host names of the page, those of the proxies in front of it.
+        admin: whether every visitor of the page may do everything.
+        auth: a file of accounts for signing in with a password; None without sign-in.
+        anonymous: the role of visitors from other machines who did not sign in.
         dataset: where the annotations are synced to: OWNER/NAME on the model hub, or a folder; None for nowhere.
-        sync_seconds: from one sync to the next.
+        sync_seconds: time between two syncs.
         log: how to log: "text" for people, "json" for machines.
     """
 
@@ -84,17 +84,17 @@ class Settings:
 
     @property
     def offers_training(self) -> bool:
-        """Whether everybody may do everything: on request, or when nobody but this machine can open the page."""
+        """Whether everybody may do everything: on request, or when only this machine can open the page."""
         return self.admin or (self.auth is None and self.local)
 
     @property
     def local(self) -> bool:
-        """Whether nobody but this machine can open the page: no network, no public link, no proxy leads to it."""
+        """Whether only this machine can open the page: no network, no public link, no proxy leads to it."""
         return self.host in LOOPBACK and not self.share and not self.allowed_hosts
 
     @property
     def alone(self) -> bool:
-        """Whether whoever opens the page has the machine for themselves, so that nothing needs to be rationed."""
+        """Whether the page has a single local user, so that no rate limit is needed."""
         return self.local and self.auth is None
 
     @classmethod
@@ -102,8 +102,8 @@ class Settings:
         """The settings among parsed ``arguments``; what a command did not ask for keeps its default.
 
         Raises:
-            SettingsError: for a port outside 1-65535, a home that is a file, an allowed host that is no host name, or
-                a number format or an attention that there is not; for --admin beside --auth.
+            SettingsError: for a port outside 1-65535, a home that is a file, an invalid allowed host, or an unknown
+                number format or attention; for --admin together with --auth.
         """
         given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
         if "allowed_hosts" in given:
@@ -113,11 +113,11 @@ class Settings:
         settings = cls(**given)
         settings.check()
         if settings.home.exists() and not settings.home.is_dir():
-            raise SettingsError(f"--home {settings.home} is a file; name a folder (it is made when missing).")
+            raise SettingsError(f"--home {settings.home} is a file; name a folder (it is created when missing).")
         return settings
 
     def check(self) -> None:
-        """Check every value that needs no look at the disk.
+        """Check every value that can be checked without reading the disk.
 
         Raises:
             SettingsError: naming the option and what it may be.
@@ -136,9 +136,9 @@ class Settings:
             ("anonymous", VISITORS),
             ("log", LOGS),
         ):
-            # argparse checks what is given as an argument, but not what comes from the environment.
+            # argparse checks values given as arguments, but not those from the environment.
             if getattr(self, name) not in known:
-                raise SettingsError(f"--{name} {getattr(self, name)} is none of {', '.join(known)}.")
+                raise SettingsError(f"--{name} {getattr(self, name)} must be one of {', '.join(known)}.")
 
 
 def _allowed_host(text: str) -> Address:
@@ -152,9 +152,9 @@ def _allowed_host(text: str) -> Address:
 
 
 def add_home_argument(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Declare the data folder, for every command that keeps something there.
+    """Declare the data folder, for every command that stores something there.
 
-    A Space's code may not be written to, and its disk is lost now and then in any case.
+    A Space's code folder is read-only, and its disk is lost now and then anyway.
     """
     usual = Path(tempfile.gettempdir(), "segr1") if Space.from_environ(environ) else DEFAULT_HOME
     parser.add_argument(
@@ -167,7 +167,7 @@ def add_home_argument(parser: argparse.ArgumentParser, environ: Mapping[str, str
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Declare what every command that runs models takes: which models, and how to run them."""
+    """Declare the arguments of every command that runs models: which models, and how to run them."""
     group = parser.add_argument_group("models")
     group.add_argument(
         "--models",
@@ -216,13 +216,13 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
 
 
 def add_auth_argument(parser: argparse._ActionsContainer, environ: Mapping[str, str] = os.environ) -> None:
-    """Declare the file of people, for the page and for the command that fills it."""
+    """Declare the file of accounts, for the page and for the command that edits it."""
     parser.add_argument(
         "--auth",
         type=Path,
         metavar="FILE",
         default=environ.get("SEGR1_AUTH"),
-        help="file of the people who sign in with a password; 'python -m segr1_app people add' fills it (SEGR1_AUTH; "
+        help="file of accounts that sign in with a password; 'python -m segr1_app people add' fills it (SEGR1_AUTH; "
         "default: none)",
     )
 
@@ -233,13 +233,13 @@ def add_dataset_argument(parser: argparse._ActionsContainer, environ: Mapping[st
         "--dataset",
         metavar="OWNER/NAME|DIR",
         default=environ.get("SEGR1_DATASET"),
-        help="keep a copy of the annotations in this private dataset of the model hub, or in a folder, one that begins "
-        "with / or ., and bring back what is there (SEGR1_DATASET; default: none)",
+        help="keep a copy of the annotations in this private dataset of the model hub, or in a folder, given with a "
+        "leading / or ., and fetch changes from there (SEGR1_DATASET; default: none)",
     )
 
 
 def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Declare where the page is served, and to whom; a Space says by its variables where it wants it."""
+    """Declare where the page is served, and to whom; a Space sets this by its variables."""
     space = Space.from_environ(environ)
     host = environ.get("GRADIO_SERVER_NAME", "0.0.0.0") if space else "127.0.0.1"
     port = environ.get("GRADIO_SERVER_PORT", str(DEFAULT_PORT)) if space else str(DEFAULT_PORT)
@@ -280,7 +280,7 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
         type=float,
         metavar="S",
         default=environ.get("SEGR1_SYNC_SECONDS", "60"),
-        help="how often the dataset gets what is new; the hub takes some 120 commits an hour (SEGR1_SYNC_SECONDS; "
+        help="how often to send changes to the dataset; the hub takes some 120 commits an hour (SEGR1_SYNC_SECONDS; "
         "default: %(default)s)",
     )
     people = parser.add_argument_group("people")
@@ -289,12 +289,11 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
         "--anonymous",
         choices=VISITORS,
         default=environ.get("SEGR1_ANONYMOUS", Role.READER.value),
-        help="what people may do who open the page from another machine and did not sign in (SEGR1_ANONYMOUS; default: "
-        "%(default)s)",
+        help="role of visitors from other machines who did not sign in (SEGR1_ANONYMOUS; default: %(default)s)",
     )
     people.add_argument(
         "--admin",
         action="store_true",
-        help="let everybody who opens the page do everything, also train and promote policies (default: only where no "
+        help="let everybody who opens the page do everything, also train and promote policies (default: only if no "
         "other machine can open it)",
     )

@@ -1,4 +1,4 @@
-"""Which policy a data folder works with, when nobody names one: the embedded one until a trained one is promoted."""
+"""The policy of a data folder when no option names one: the embedded one until a trained one is promoted."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ PROMOTED_FILE = "promoted.json"
 
 
 def promoted_policy(home: Path) -> str | None:
-    """The folder of the policy that was promoted last; None when none is.
+    """The folder of the policy that was promoted last; None without a promotion.
 
     Raises:
-        SettingsError: when the file that says so cannot be read.
+        SettingsError: when the file of promotions cannot be read.
     """
     history = _history(home)
     return history[-1] if history else None
 
 
 def promote(home: Path, policy: str) -> None:
-    """Work with this policy from now on."""
+    """Use this policy from now on."""
     write_json(home / PROMOTED_FILE, [*_history(home), policy])
 
 
 def go_back(home: Path) -> None:
-    """Work with the policy that was there before the last promotion.
+    """Roll back the last promotion.
 
     Raises:
         SettingsError: when there was none.
     """
     history = _history(home)
     if not history:
-        raise SettingsError("There is nothing to go back to: no policy was promoted.")
+        raise SettingsError("There is nothing to roll back: no policy was promoted.")
     write_json(home / PROMOTED_FILE, history[:-1])
 
 
@@ -44,7 +44,7 @@ def _history(home: Path) -> list[str]:
     try:
         content = read_json(path)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"'{path}' cannot be read: mend or remove it. ({error})") from error
+        raise SettingsError(f"'{path}' cannot be read: repair or remove it. ({error})") from error
     if not isinstance(content, list) or not all(isinstance(entry, str) for entry in content):
-        raise SettingsError(f"'{path}' is not a list of policy folders: mend or remove it.")
+        raise SettingsError(f"'{path}' is not a list of policy folders: repair or remove it.")
     return content

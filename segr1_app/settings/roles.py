@@ -1,4 +1,4 @@
-"""Who may do what: the roles, and what each may do."""
+"""Permissions: the roles, and what each may do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Role(StrEnum):
-    """What somebody is to the project; each may do what the one before may, and more."""
+    """A person's role in the project; each may do what the one before may, and more."""
 
     READER = "reader"
     ANNOTATOR = "annotator"
@@ -21,11 +21,11 @@ class Act(StrEnum):
     """What can be done with the studio."""
 
     LOOK = "look"
-    """See what is there and ask the models, without leaving anything behind."""
+    """View everything and ask the models, without storing anything."""
     ANNOTATE = "annotate"
-    """Take tasks, decide them, keep what is corrected on the Run tab."""
+    """Take tasks, decide them, save corrections from the Run tab."""
     REVIEW = "review"
-    """Say which revision counts, restore an old one."""
+    """Choose the current revision, restore an old one."""
     ADMINISTER = "administer"
     """Import, export, train, change the app's policy."""
 
@@ -40,11 +40,11 @@ MAY: Final[Mapping[Role, frozenset[Act]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whoever asks for something.
+    """The caller of a handler.
 
     Attributes:
         name: as they signed in; empty when they did not.
-        role: what they are.
+        role: their role.
     """
 
     name: str

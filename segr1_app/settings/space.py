@@ -1,4 +1,4 @@
-"""What a process knows when it runs on a Hugging Face Space: the variables that the Space sets."""
+"""The variables that a Hugging Face Space sets for the process that runs on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A Space, as its own process sees it.
+    """A Space, as described by its variables.
 
     Attributes:
         id: its name on the hub, OWNER/NAME.
@@ -22,7 +22,7 @@ class Space:
 
     @property
     def owner(self) -> str:
-        """Whose it is."""
+        """The account that owns it."""
         return self.id.partition("/")[0]
 
     @classmethod
@@ -34,5 +34,5 @@ class Space:
 
 
 def has_zero_gpu(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this is a Space on ZeroGPU; the ``spaces`` package asks the same."""
+    """Whether this is a Space on ZeroGPU; the ``spaces`` package checks the same variable."""
     return environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}

@@ -1,8 +1,8 @@
 """Gradio, imported without rewriting its own type stubs.
 
-Whenever gradio is imported it parses the source of each of its components, twice, to see whether the ``.pyi`` file that
-it keeps beside it is up to date. That is a help for those who write gradio and a third of the seconds until the first
-page for those who use it. Importing this module imports gradio with that step left out.
+Whenever gradio is imported it parses the source of each of its components, twice, to check whether the ``.pyi`` file
+beside it is up to date. That helps gradio's own developers, and takes a third of the time until the first page for
+everybody else. Importing this module imports gradio without that step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MODULE, STUB_WRITER = "gradio.component_meta", "create_or_modify_pyi"
 
 
 class _WithoutStubs(SourceFileLoader):
-    """Loads the module that writes the stubs, and has it write none."""
+    """Loads the module that writes the stubs, and replaces its writer by one that does nothing."""
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)

@@ -45,18 +45,18 @@ from segr1_app.ui.theme import build_theme
 from segr1_app.ui.views import STATIC, STYLES, ViewValue, header_value, view
 
 CALLS_PER_SECOND = 20.0
-"""What one person may ask for in the long run: as many clicks as anybody can make, and half a picture."""
+"""Sustained rate for one person: as many clicks as anybody can make, and a prediction every other second."""
 CALLS_AT_ONCE = 400.0
 MAX_UPLOAD = "512mb"
 """Largest file from another machine: an archive of some hundred photographs."""
 MAX_WAITING = 200
-"""Most requests in gradio's queue; more are told that it is full."""
+"""Most requests in gradio's queue; further ones get the answer that it is full."""
 SIGNING_IN = 2
 """Passwords that are checked at a time: each takes some 32 MiB and a processor."""
 
 
 def sign_in(people: People) -> Callable[[str, str], Awaitable[bool]]:
-    """The check of a name and a password, as gradio calls it; it holds nobody else up."""
+    """The check of a name and a password, as gradio calls it, in a thread so that it blocks nobody else."""
     turn = asyncio.Semaphore(SIGNING_IN)
 
     async def check(name: str, password: str) -> bool:
@@ -89,7 +89,7 @@ def build_app(
     gate = Gate(access, RateLimiter(CALLS_PER_SECOND, CALLS_AT_ONCE), proxied=proxied, alone=settings.alone)
 
     def follow_models(request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[ViewValue]:
-        """Which models run and how far they are, now that a page stands; ends when they are loaded, or cannot be."""
+        """The state of the models once a page is open; ends when they are loaded or have failed to load."""
         person = gate.person_of(request, profile)
         models.start()
         if not models.wait(seconds=0):
@@ -98,20 +98,20 @@ def build_app(
         yield header_value(models.status, person, access.sign_in)
 
     def unlock(request: gr.Request, profile: gr.OAuthProfile | None) -> list[Any]:
-        """Show an admin what is for admins."""
+        """Show admins what only they may see."""
         visible = gate.person_of(request, profile).may(Act.ADMINISTER)
         return [gr.update(visible=visible) for _ in for_admins]
 
     sessions = CanvasSessions()
     canvas = CanvasHandlers(models, cache, sessions, RunRecorder(store, models))
     jobs = JobHandlers(store, models, cache=cache, sessions=sessions, canvas=canvas)
-    # Whoever is logged in to the hub here lends that to nobody who only visits the page.
+    # The hub login of this machine must not be used for people who merely visit the page.
     imports = ImportHandlers(store, cache, hub_token=None if models.settings.offers_training else False)
     reviews = ReviewHandlers(store, cache)
     page = GuardedBlocks(settings, title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
         header = build_header(models, gate, synchroniser)
-        # Other models came: they have to be loaded before anybody can run them.
+        # The models changed: they have to be loaded before anybody can run them.
         header.select(follow_models, None, header, api_visibility="private", show_progress="hidden")
         if access.sign_in == "hub":
             gr.LoginButton(size="sm", elem_id="sign-in")
@@ -142,13 +142,13 @@ def build_app(
 
 
 def build_header(models: ModelHost, gate: Gate, synchroniser: Synchroniser | None) -> gr.HTML:
-    """The line above the tabs; to an admin it offers the download of the full models where they would run.
+    """The line above the tabs; it offers admins the download of the full models where this machine can run them.
 
     Its view fires ``select`` when other models are chosen.
     """
 
     def sync_state() -> dict[str, Any]:
-        """How the copy elsewhere stands; "remote" is None where there is none."""
+        """The state of the remote copy; "remote" is None where there is none."""
         return asdict(synchroniser.state) if synchroniser else {"remote": None}
 
     calls = [gate.page(sync_state, Act.LOOK)]
@@ -161,7 +161,7 @@ def build_header(models: ModelHost, gate: Gate, synchroniser: Synchroniser | Non
 
 
 def health_route(models: ModelHost, store: AnnotationStore) -> APIRoute:
-    """``/healthz``, for whoever watches over the server: it needs no signing in and tells nothing about anybody."""
+    """``/healthz`` for monitoring: it needs no sign-in and reveals nothing about anybody."""
 
     def healthz() -> JSONResponse:
         try:
@@ -174,7 +174,7 @@ def health_route(models: ModelHost, store: AnnotationStore) -> APIRoute:
 
 
 def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: B008 - frozen
-    """The arguments of ``launch()`` that say who may come in with what, and that belong to the page's look."""
+    """The arguments of ``launch()`` for access control and for the page's look."""
     return {
         "auth": sign_in(People(settings.auth)) if settings.auth is not None else None,
         "auth_message": "Sign in with the name and the password that you were given.",

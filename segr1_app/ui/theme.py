@@ -1,4 +1,4 @@
-"""The look of the page: one theme, with fonts that every system has, so that nothing is fetched from elsewhere."""
+"""The look of the page: one theme, with system fonts, so that nothing is fetched from elsewhere."""
 
 from __future__ import annotations
 

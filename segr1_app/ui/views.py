@@ -65,8 +65,8 @@ def header_value(status: ModelStatus, person: Person | None = None, sign_in: Sig
 
     Args:
         status: of the models.
-        person: who looks at the page; None while that is not known.
-        sign_in: how people say who they are.
+        person: the page's visitor; None while unknown.
+        sign_in: how people identify themselves.
     """
     known = person and {"name": person.name, "role": person.role, "may": sorted(MAY[person.role]), "sign_in": sign_in}
     return {**asdict(status), "person": known}
@@ -84,9 +84,9 @@ def canvas_value(
     """The value of the canvas view: a picture with its prompts and masks, in original pixels.
 
     Args:
-        key: by which the canvas speaks of the picture; see `CanvasSessions`.
+        key: identifies the picture's session; see `CanvasSessions`.
         picture: the file to show; it may be smaller than the original.
-        title: what is read out for it.
+        title: alternative text for screen readers.
         image_wh: the original picture's size, the frame of ``objects`` and ``masks``.
         objects: the mask prompts.
         masks: one per object, or none; they travel at the size of the canvas.
@@ -108,7 +108,7 @@ def canvas_value(
 
 
 def revision_value(revision: Revision) -> list[ViewValue]:
-    """The objects of a revision as a canvas goes on from them, each with the "mask" that the segmenter made."""
+    """The objects of a revision, for a canvas that continues from them, each with the segmenter's "mask"."""
     return [
         {
             **prompt_value(made.prompt),
@@ -124,13 +124,13 @@ def revision_value(revision: Revision) -> list[ViewValue]:
 
 
 def addressed(canvas: ViewValue) -> ViewValue:
-    """A `canvas_value` for an answer past gradio's queue, which passes by the step that adds the picture's address."""
+    """A `canvas_value` sent outside gradio's queue, where gradio does not add the picture's address."""
     canvas["picture"]["url"] = address_of(Path(canvas["picture"]["path"]))
     return canvas
 
 
 def address_of(file: Path) -> str:
-    """Where the page finds a file of gradio's cache, relative to its own address."""
+    """The address of a file in gradio's cache, relative to the page."""
     return f"gradio_api/file={file.as_posix()}"
 
 
@@ -151,7 +151,7 @@ def prediction_value(prediction: Prediction, files: Mapping[str, Path]) -> ViewV
     """The value of the answer view for a finished run.
 
     Args:
-        prediction: what came of it.
+        prediction: the result.
         files: the downloads: "mask", "overlay" and "record".
     """
     confidences = [found.confidence if found.mask.any() else None for found in prediction.masks]

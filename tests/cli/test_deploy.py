@@ -44,7 +44,7 @@ def test_a_dry_run_says_everything_and_needs_no_network(capsys: pytest.CaptureFi
         "Set the variable SEGR1_DATASET of ada/studio to ada/work",
         f"Upload {len(shipped())} files ({sum(file.stat().st_size for file in shipped()) / 2**20:.0f} MiB) of {ROOT}",
     ]
-    assert "nothing is, and no network is asked" in text
+    assert "nothing is changed, no network is used" in text
     assert main(["deploy", "ada/studio", "--dry-run"]) == 0
     text = capsys.readouterr().out
     assert "dataset" not in text
@@ -94,7 +94,7 @@ def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None
     assert (public.returncode, public.stderr.count("\n")) == (1, 1)
     assert "'ada/work' is public, and what is annotated would be, too" in public.stderr
     assert not hub.settings, "no token was handed over"
-    assert "no OWNER/NAME" in deploy("studio").stderr
+    assert "must look like OWNER/NAME" in deploy("studio").stderr
     assert "is none of cpu-basic" in deploy("ada/studio", "--hardware", "abacus", "--dry-run").stderr
     assert "of ada/studio to full" in deploy("ada/studio", "--hardware", "zero-a10g", "--dry-run").stdout
 

@@ -41,7 +41,7 @@ HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} \u
 def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]) -> None:
     page = open_tab(visit, annotate_app.url)
     told = bring_in(page, uploads, INSTRUCTION)
-    assert told.startswith("3 entries taken.")
+    assert told.startswith("3 entries imported.")
     assert "text.png" in told
     assert str(uploads[0].parent.parent) not in told
 
@@ -76,7 +76,7 @@ def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], 
 
     page.get_by_text("Export annotations").click()
     page.click("#export-button")
-    expect(page.get_by_label("What to know of it")).to_have_value(re.compile("2 tasks are in it"), timeout=20_000)
+    expect(page.get_by_label("Notes")).to_have_value(re.compile("2 tasks exported"), timeout=20_000)
     with page.expect_download() as download:
         page.locator("#export-file a").first.click()
     check_export(Path(download.value.path()))
@@ -311,11 +311,11 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
     with pytest.raises(AppError, match="not in the list"):
         client.predict("paper", api_name="/export")
     told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
-    assert told == "3 entries taken."
+    assert told == "3 entries imported."
     task = client.predict("Ada", "imported", api_name="/next_task")
     assert task["task"] == 1
     masked = [handle_file(str(uploads[0]))], INSTRUCTION, [handle_file(str(mask))]
-    assert client.predict(*masked, api_name="/add_pictures") == "1 entry taken."
+    assert client.predict(*masked, api_name="/add_pictures") == "1 entry imported."
     assert annotate_app.store.ground_truth(annotate_app.store.task(1).sha256, INSTRUCTION) is not None
     told = client.predict("ada/nests", INSTRUCTION, 10, api_name="/add_dataset")
     assert "works offline" in told, "as the tests do"

@@ -44,7 +44,7 @@ def test_make_the_pictures(real_app: str, visit: Callable[..., Page]) -> None:
     page.set_input_files("#import-files input[type=file]", photograph)
     expect(page.locator("#import-files")).to_contain_text("flower")
     page.click("#import-button")
-    expect(page.locator("#import-result textarea")).to_have_value("1 entry taken.")
+    expect(page.locator("#import-result textarea")).to_have_value("1 entry imported.")
     page.get_by_text("Import pictures").click()
     page.fill("#annotator-name", "Ada")
     page.click("[data-action=start]")

@@ -26,7 +26,7 @@ SIZE = (480, 360)
 INSTRUCTION = "Identify and segment the camouflaged object."
 MODELS_MS = 120_000
 TOLD = (
-    r"^2 tasks are in it\.\nNot in this format: prompts, reasoning .* but the one that counts\.\n"
+    r"^2 tasks exported\.\nNot in this format: prompts, reasoning .* but the one that counts\.\n"
     r"Painted layers become part of the mask \(1 times\)\n"
     r"Rejected tasks have no mask and are left out \(1 times\)$"
 )
@@ -90,7 +90,7 @@ def export(page: Page) -> Path:
     page.get_by_role("tab", name="Annotate").click()
     page.get_by_text("Export annotations").click()
     page.click("#export-button")
-    expect(page.get_by_label("What to know of it")).to_have_value(re.compile(TOLD), timeout=30_000)
+    expect(page.get_by_label("Notes")).to_have_value(re.compile(TOLD), timeout=30_000)
     with page.expect_download() as download:
         page.locator("#export-file a").first.click()
     return Path(download.value.path())
@@ -103,7 +103,7 @@ def test_a_whole_session_and_what_is_left_of_it(
         page = visit(url, 1440, 900)
         slack = run_and_correct(page, pictures[0])
         page.get_by_role("tab", name="Annotate").click()
-        assert bring_in(page, pictures[1:], INSTRUCTION) == "2 entries taken."
+        assert bring_in(page, pictures[1:], INSTRUCTION) == "2 entries imported."
         accept_one_and_reject_the_next(page)
         review(page)
         archive = export(page)

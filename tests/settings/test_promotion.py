@@ -31,7 +31,7 @@ def test_the_promoted_policy_is_the_default_until_one_goes_back(tmp_path: Path) 
     assert policy_of(home) == "first"
     go_back(home)
     assert policy_of(home) == AUTO
-    with pytest.raises(SettingsError, match="nothing to go back to"):
+    with pytest.raises(SettingsError, match="nothing to roll back"):
         go_back(home)
 
 

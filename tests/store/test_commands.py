@@ -49,7 +49,7 @@ def test_a_folder_and_its_masks_come_in(photographs: Path, home: Path, capsys: p
     for _ in range(2):
         assert main(["import", str(photographs), "--masks", masks, "--home", str(home), "--instruction", "it"]) == 1
         told = capsys.readouterr()
-        assert "2 records are in" in told.out
+        assert "2 records imported into" in told.out
         assert "broken.png" in told.err.splitlines()[-2]
         assert "no picture called nobody" in told.err.splitlines()[-1]
         assert "0 records [" in told.err
@@ -67,10 +67,10 @@ def test_another_true_mask_is_told_and_is_no_failure(
     mask = photographs.parent / "masks" / "one.png"
     command = ["import", str(photographs / "one.png"), "--masks", str(mask), "--home", str(home)]
     assert main(command) == 0
-    assert "took the place" not in capsys.readouterr().err
+    assert "replaced another" not in capsys.readouterr().err
     Image.fromarray(rectangle(0, 0, 5, 5)).save(mask)
     assert main(command) == 0
-    assert "one.png: its true mask took the place of another one for" in capsys.readouterr().err.splitlines()[-1]
+    assert "one.png: its ground-truth mask replaced another one for" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_a_round_through_every_command(
     assert main(["import", str(tmp_path / "hf"), "--home", str(tmp_path / "fourth")]) == 0
     assert main(["backup", str(tmp_path / "copy"), "--home", str(home)]) == 0
     assert main(["verify", "--home", str(tmp_path / "copy")]) == 0
-    assert "is whole" in capsys.readouterr().out
+    assert "No problems in" in capsys.readouterr().out
     (tmp_path / "copy" / "pictures" / f"{picture(0).sha256}.png").unlink()
     assert main(["verify", "--home", str(tmp_path / "copy")]) == 1
     assert "cannot be read" in capsys.readouterr().out
@@ -179,7 +179,7 @@ def test_predictions_are_made_once_and_again_for_another_checkpoint(
         assert again.prediction.completion == stored.prediction.completion
         assert again.checkpoint_hash == stored.checkpoint_hash
     assert main(["preannotate", "--home", str(home), "--batch", "0"]) == 1
-    assert "--batch takes 1 or more" in capsys.readouterr().err
+    assert "--batch must be 1 or more" in capsys.readouterr().err
     assert main(["preannotate", "--home", str(home), "--samples", "1"]) == 1
     assert "2 or more" in capsys.readouterr().err
 

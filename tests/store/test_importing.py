@@ -147,7 +147,7 @@ def test_another_true_mask_in_place_of_one_is_told(
     other = rectangle(0, 0, 4, 4)
     outcomes = list(import_paths(store, [form(pictures, other)], "it"))
     (told,) = [outcome for outcome in outcomes if outcome is not None]
-    assert "its true mask took the place of another one for 'it'" in told
+    assert "its ground-truth mask replaced another one for 'it'" in told
     assert isinstance(told, Notice), "it was taken"
     now = truth(store, 0)
     assert now is not None

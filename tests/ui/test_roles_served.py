@@ -40,7 +40,7 @@ def test_each_role_reaches_its_endpoints_and_no_others(serve: Callable[..., Serv
             if ranks.index(role) >= ranks.index(least):
                 ask(client)
                 continue
-            with pytest.raises(AppError, match=f"for the role '{least}', and you are here as '{role}'"):
+            with pytest.raises(AppError, match=f"needs the role '{least}', and you are here as '{role}'"):
                 ask(client)
     # Whoever signed in signs with that name, whatever they say.
     assert {each.annotator for each in served.store.history(1)} == {"Ada", "Annotator", "Reviewer", "Admin"}
@@ -65,7 +65,7 @@ def test_visitors_of_another_machine_s_page_look_only(serve: Callable[..., Serve
     served = serve(host="0.0.0.0")
     client = served.api()
     assert client.predict(api_name="/statistics")["tasks"] == 1
-    with pytest.raises(AppError, match="ask whoever runs this page"):
+    with pytest.raises(AppError, match="ask the operator of this page"):
         client.predict("Eve", "imported", api_name="/next_task")
     with pytest.raises(AppError, match="admin"):
         client.predict("coco", api_name="/export")

@@ -40,4 +40,4 @@ def replaced(store: AnnotationStore, sha256: str, instruction: str, before: Mask
     now = None if before is None else store.ground_truth(sha256, instruction)
     if before is None or now is None or not (before != now).any():
         return None
-    return Notice(f"{where}: its true mask took the place of another one for '{instruction}'.")
+    return Notice(f"{where}: its ground-truth mask replaced another one for '{instruction}'.")

@@ -1,4 +1,4 @@
-"""What a canvas calls on the server, past gradio's queue, by whoever looks at it."""
+"""Calls that a canvas makes to the server directly, bypassing gradio's queue, with the caller's permissions checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Answer = dict[str, Any]
 
 
 def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
-    """`CanvasHandlers.decode` for everybody who may look."""
+    """`CanvasHandlers.decode` for everybody who may view."""
 
     def decode(question: Answer, request: gr.Request, profile: gr.OAuthProfile | None) -> Answer:
         try:
@@ -29,7 +29,7 @@ def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
 
 
 def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
-    """`CanvasHandlers.save`: files for everybody who may look, an annotation from those who may annotate."""
+    """`CanvasHandlers.save`: files for everybody who may view, an annotation from those who may annotate."""
 
     def save(question: Answer, request: gr.Request, profile: gr.OAuthProfile | None) -> Answer:
         try:

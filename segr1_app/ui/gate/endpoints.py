@@ -1,4 +1,4 @@
-"""Handlers as the page and the API call them: who asks is found out and checked here, and nowhere else."""
+"""Handlers as the page and the API call them. The caller is identified and authorised here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Member = TypeVar("Member", bound=StrEnum)
 log = logging.getLogger(__name__)
 
 _SIGNED: Final = {Act.ANNOTATE: "annotator", Act.REVIEW: "reviewer"}
-"""In which argument of each act's handlers the name of whoever does it stands."""
+"""For each act, the argument of its handlers that holds the name of the person who acts."""
 
 RUN_COST: Final = 40.0
-"""What asking the policy costs, in calls that only look something up or decode a click."""
+"""The cost of asking the policy, in calls that only look something up or decode a click."""
 
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn this project's errors into gradio's, which reach the page or the client in their own words."""
+    """Turn this project's errors into gradio's, which reach the page or the client with their message unchanged."""
     try:
         yield
     except SegR1Error as error:
@@ -43,15 +43,15 @@ def refusing() -> Iterator[None]:
 
 
 class Gate:
-    """Lets people through to the handlers as far as their role goes.
+    """Lets people call the handlers that their role allows.
 
-    Where people sign in, whatever name a request brings along is replaced by the one that they signed in with.
+    Where people sign in, any name in a request is replaced by the one they signed in with.
 
     Args:
-        access: who is who.
-        limiter: how much one person may ask for; None for any amount.
-        proxied: whether all requests come through a proxy that names their origin, as on a Space.
-        alone: whether whoever asks straight from this machine has it for themselves, and may ask for any amount.
+        access: identifies people and their roles.
+        limiter: how much one person may ask for; None for no limit.
+        proxied: whether all requests come through a proxy that records their origin, as on a Space.
+        alone: whether requests straight from this machine come from its single user, who needs no limit.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Gate:
     def admit(
         self, act: Act, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None, cost: float = 1.0
     ) -> Person:
-        """Whoever asks, if they may do this.
+        """The caller, if their role allows this act.
 
         Raises:
-            NotAllowedError: when they may not, or ask too often.
+            NotAllowedError: when it does not, or when they ask too often.
         """
         person = self.person_of(request, profile)
         self.access.require(person, act)
@@ -76,12 +76,12 @@ class Gate:
         return person
 
     def person_of(self, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None) -> Person:
-        """Whoever asks, allowed to or not."""
+        """The caller, whatever their role allows."""
         name = profile.username if profile else _signed_in(request)
         return self.access.person(name, forwarded=forwarded(request.headers))
 
     def page(self, method: Callable[..., Any], act: Act) -> Callable[..., Any]:
-        """A handler for the page, of one mapping with its arguments; its errors become {"failure": a sentence}."""
+        """A handler for the page, which takes one mapping of arguments; its errors become {"failure": a sentence}."""
 
         def call(question: Mapping[str, Any], request: gr.Request, profile: gr.OAuthProfile | None) -> Any:
             try:
@@ -95,7 +95,7 @@ class Gate:
         return call
 
     def publish(self, method: Callable[..., Any], act: Act) -> None:
-        """Make a handler an endpoint of the API by its name, within a ``gr.Blocks``; its errors reach the client."""
+        """Register a handler as an endpoint of the API, within a ``gr.Blocks``; its errors reach the client."""
         parameters = inspect.signature(method)
 
         @functools.wraps(method)
@@ -109,15 +109,15 @@ class Gate:
         api(_asking(call, method), api_name=method.__name__)
 
     def _origin(self, request: gr.Request | fastapi.Request) -> str:
-        """Where a request of nobody known comes from."""
-        # The proxy adds to the end what it saw itself; what stands before that may be anybody's invention.
+        """The address that an anonymous request comes from."""
+        # The proxy appends the address it saw itself; whatever precedes that may be forged.
         forwarded = request.headers.get("x-forwarded-for", "") if self._proxied else ""
         return forwarded.rpartition(",")[2].strip() or (request.client.host if request.client else "")
 
 
 @contextmanager
 def logged(endpoint: str, act: Act, person: Person) -> Iterator[None]:
-    """Log who did what and how long it took, but for what only looks."""
+    """Log who did what and how long it took; read-only calls are not logged."""
     started, failure = time.perf_counter(), None
     try:
         yield
@@ -132,7 +132,7 @@ def logged(endpoint: str, act: Act, person: Person) -> Iterator[None]:
 
 
 def _asking(call: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:
-    """Tell gradio what ``call`` takes: who asks, which gradio fills in, and then what ``method`` does."""
+    """Give gradio the signature of ``call``: the caller, which gradio fills in, then the parameters of ``method``."""
     who: dict[str, Any] = {"request": gr.Request, "profile": gr.OAuthProfile | None}
     first = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in who]
     signature = inspect.signature(method)
@@ -149,7 +149,7 @@ def _signed_in(request: gr.Request | fastapi.Request) -> str | None:
     """The name that was signed in with a password, if any."""
     if isinstance(request, gr.Request):
         return request.username
-    # What the page calls past the queue gets the bare request: gradio knows its people by the same cookies.
+    # Calls past the queue receive the bare request: its session cookie is the one gradio knows people by.
     app = request.app
     cookies = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
     token = next((request.cookies[name] for name in cookies if name in request.cookies), None)
@@ -158,10 +158,10 @@ def _signed_in(request: gr.Request | fastapi.Request) -> str | None:
 
 
 def one_of(kind: type[Member], text: str | None, what: str) -> Member:
-    """The member of an enumeration that a word stands for.
+    """The member of an enumeration with this value.
 
     Raises:
-        StoreError: when it is none of them; ``what`` begins the sentence that lists them.
+        StoreError: when there is none; ``what`` begins the sentence that lists the valid values.
     """
     try:
         return kind(text or "")

@@ -1,4 +1,4 @@
-"""How much one person may ask for in a time, so that the others are served, too."""
+"""Rate limits, so that one person's requests do not starve the others."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from cachetools import LRUCache
 from segr1_app.domain import NotAllowedError
 
 KNOWN = 10_000
-"""People whose use is remembered; of more, those who asked for nothing for longest begin anew."""
+"""People whose use is remembered; beyond that, those idle the longest start over with a full bucket."""
 
 
 class RateLimiter:
     """A token bucket per person.
 
     Args:
-        rate: what a person may spend per second in the long run.
+        rate: what a person may spend per second on average.
         burst: what they may spend at once after a pause.
-        clock: seconds that never go back.
+        clock: seconds of a monotonic clock.
     """
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class RateLimiter:
         """Take ``cost`` out of somebody's bucket.
 
         Raises:
-            NotAllowedError: when there is less in it; nothing is taken then.
+            NotAllowedError: when the bucket holds less; nothing is taken then.
         """
         with self._lock:
             now = self._clock()
@@ -40,7 +40,5 @@ class RateLimiter:
             left = min(self._burst, left + (now - then) * self._rate)
             if left < cost:
                 seconds = int((cost - left) / self._rate) + 1
-                raise NotAllowedError(
-                    f"That is more than one person may ask for at a time: try again in {seconds} seconds."
-                )
+                raise NotAllowedError(f"Too many requests: try again in {seconds} seconds.")
             self._buckets[who] = (left - cost, now)

@@ -1,4 +1,4 @@
-"""The annotators' job: tasks come in, are handed out, decided and kept. Every method is an endpoint of the API, too."""
+"""Annotation: tasks are imported, leased, decided and stored. Every method is an API endpoint, too."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ NOTHING_TO_SORT_BY = {
     QueueOrder.MOST_DISAGREEMENT: "No open task has sampled answers to disagree, so they come as imported: run "
     "preannotate --samples 4 first.",
 }
-"""What is told of an order that nothing is known for."""
+"""The notice for an order that has nothing to sort by yet."""
 
 
 class JobHandlers:
-    """Hands out tasks and takes decisions.
+    """Leases tasks to annotators and stores their decisions.
 
     Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
 
     Args:
-        store: where everything is kept.
-        models: predict what was not predicted yet; the policy's weights are named beside each prediction.
+        store: where everything is stored.
+        models: predict what has no prediction yet; the hash of the policy's weights is stored with each prediction.
         cache: an existing folder from which gradio serves files.
-        sessions: get the pictures that are handed out.
+        sessions: get the pictures of leased tasks.
         canvas: makes the masks that are saved.
     """
 
@@ -75,18 +75,18 @@ class JobHandlers:
         self._drafting = threading.Lock()
 
     def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
-        """Hold the next open task for somebody, or the one that they hold already.
+        """Lease the next open task to an annotator, or renew the one that they hold.
 
         Args:
-            annotator: who works.
+            annotator: name of the annotator.
             order: "imported", "least-confident" or "most-disagreement".
 
         Returns:
             {"task": its number, or None when nothing is left, "canvas": what the canvas shows, "instruction",
             "picture_name", "reasoning", "prediction": its number, "parent": the number of the annotator's own
-            revision of it or None, "draft": what `put_draft` kept or None, "decided": whether somebody decided it,
-            "saved": what counts of it and is gone on from, {"revision", "verdict", "comment", "objects"}, or None,
-            "notice": a sentence to know beside it or "", "progress": as of `progress`}.
+            revision of it or None, "draft": what `put_draft` stored or None, "decided": whether somebody decided it,
+            "saved": the current revision to continue from, {"revision", "verdict", "comment", "objects"}, or None,
+            "notice": a message to show or "", "progress": as of `progress`}.
         """
         sequence = _order(order)
         notice = "" if self._store.can_sort(sequence) else NOTHING_TO_SORT_BY[sequence]
@@ -98,23 +98,23 @@ class JobHandlers:
         return handed
 
     def upcoming(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
-        """Wait until the task is ready that comes next, which `next_task` began to prepare, and tell its picture.
+        """Wait until the next task, which `next_task` began to prepare, is ready, and return its picture.
 
         Args:
-            annotator: who works.
+            annotator: name of the annotator.
             order: as of `next_task`.
 
         Returns:
-            {"picture": the address of what is shown of it, or None when there is nothing to wait for}.
+            {"picture": the address of its preview, or None when nothing is being prepared}.
         """
         preview = self._preparer.prewarmed(annotator, _order(order))
         return {"picture": preview and address_of(preview)}
 
     def open_task(self, annotator: str, task: int) -> dict[str, Any]:
-        """Hold one certain task, also a decided one, to go on from what was saved; the one held before is free.
+        """Lease a given task, also a decided one, to continue from what was saved; the lease held before is released.
 
         Args:
-            annotator: who works.
+            annotator: name of the annotator.
             task: its number.
 
         Returns:
@@ -124,10 +124,10 @@ class JobHandlers:
         return self._handed_out(self._store.task(int(task)), annotator)
 
     def set_instruction(self, annotator: str, task: int, instruction: str) -> dict[str, Any]:
-        """Change what a task asks for; the policy answers anew, and the annotator's draft of it is given up.
+        """Change what a task asks for; the policy predicts again, and the annotator's draft is discarded.
 
         Args:
-            annotator: who works.
+            annotator: name of the annotator.
             task: its number.
             instruction: what to segment instead.
 
@@ -140,10 +140,10 @@ class JobHandlers:
         return self._handed_out(changed, annotator)
 
     def add_task(self, annotator: str, task: int, instruction: str) -> dict[str, Any]:
-        """Hold a further task of a task's picture, which is made if there is none with this instruction yet.
+        """Lease another task for a task's picture, which is created if there is none with this instruction yet.
 
         Args:
-            annotator: who works.
+            annotator: name of the annotator.
             task: the number of the task whose picture it is.
             instruction: what else to segment in it.
 
@@ -167,9 +167,9 @@ class JobHandlers:
         parent: int | None = None,
         origin: int | None = None,
     ) -> dict[str, Any]:
-        """Keep a decision about a task; the lease and the draft end.
+        """Store a decision about a task; this ends the lease and deletes the draft.
 
-        An accept of prompts that were changed, or painted on, is kept as a fix.
+        An accept of prompts that were changed, or painted on, is stored as a fix.
 
         Args:
             annotator: who decides.
@@ -220,12 +220,12 @@ class JobHandlers:
         }
 
     def put_draft(self, annotator: str, task: int, content: dict[str, Any]) -> dict[str, Any]:
-        """Keep unfinished work, and hold the task for longer.
+        """Store unfinished work, and renew the lease.
 
         Args:
             annotator: who works.
             task: its number.
-            content: whatever the page needs to go on. Of two with the same "page", the one with the higher "edit" is
+            content: whatever the page needs to continue. Of two with the same "page", the one with the higher "edit" is
                 the later one, whichever arrives first.
 
         Returns:
@@ -244,7 +244,7 @@ class JobHandlers:
         return {"kept": True, "held": True}
 
     def drop_draft(self, annotator: str, task: int) -> dict[str, Any]:
-        """Forget unfinished work and give the task back.
+        """Discard unfinished work and release the task.
 
         Args:
             annotator: who worked.
@@ -258,10 +258,10 @@ class JobHandlers:
         return {"kept": False}
 
     def progress(self, annotator: str = "") -> dict[str, Any]:
-        """How far the work is.
+        """How many tasks are done.
 
         Args:
-            annotator: whose share is told as "own".
+            annotator: whose share is returned as "own".
 
         Returns:
             {"tasks", "open", "done", "own", "clicks", "seconds", "verdicts": {verdict: number}}.
@@ -279,7 +279,7 @@ class JobHandlers:
         }
 
     def export(self, form: str) -> tuple[Path, list[str]]:
-        """Every accepted or fixed mask that counts, in another tool's format.
+        """Export every current accepted or fixed mask in another tool's format.
 
         Args:
             form: a name of `FORMATS`.
@@ -293,7 +293,7 @@ class JobHandlers:
             report = FORMATS[form](self._store, folder / form)
             archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
             shutil.rmtree(folder / form)
-        return archive, [f"{report.written} tasks are in it.", *report.warnings]
+        return archive, [f"{report.written} tasks exported.", *report.warnings]
 
     def _correction(
         self,
@@ -316,7 +316,7 @@ class JobHandlers:
     def _revision_of(self, task: Task, number: int | None) -> int | None:
         """A revision's number, if it is one of this task's."""
         if number is not None and self._store.revision(number).task_id != task.id:
-            raise StoreError(f"Revision {number} is one of another task: nothing was saved.")
+            raise StoreError(f"Revision {number} belongs to another task: nothing was saved.")
         return number
 
     def _handed_out(self, task: Task, annotator: str) -> dict[str, Any]:
@@ -354,13 +354,13 @@ class JobHandlers:
 
 
 def _follows(content: object, kept: Draft | None) -> bool:
-    """Whether a draft is to take the place of the one that is kept."""
+    """Whether a draft replaces the stored one."""
     new, old = _edit_of(content), _edit_of(json.loads(kept.content)) if kept else None
     return new is None or old is None or new[0] != old[0] or new[1] > old[1]
 
 
 def _edit_of(content: object) -> tuple[object, int] | None:
-    """The page that a draft is from and the number of the edit there, if it says so."""
+    """The page that a draft is from and its edit number there, if it has them."""
     match content:
         case {"page": page, "edit": int(edit)}:
             return page, edit
@@ -368,7 +368,7 @@ def _edit_of(content: object) -> tuple[object, int] | None:
 
 
 def _saved(current: Revision | None, own: Revision | None) -> dict[str, Any] | None:
-    """What counts of a task, to go on from, if anything is in it; the comment only with whoever wrote it."""
+    """The current revision of a task to continue from, if it has objects; its comment only for its author."""
     if current is None or (current.correction.verdict is Verdict.REJECT and not current.correction.objects):
         return None
     return {

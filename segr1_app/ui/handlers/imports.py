@@ -1,4 +1,4 @@
-"""Pictures and annotations come in through the page, by the same way as through the command."""
+"""Import of pictures and annotations through the page, by the same code as the command."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore
 
 MAX_ROWS = 100_000
-"""Most rows of a dataset that the page takes at once."""
+"""Most rows of a dataset that the page imports at once."""
 OnProgress = Callable[[int], None]
-"""Is told, while it goes on, how many records were looked at."""
+"""Called during an import with the number of records processed so far."""
 
 
 class ImportHandlers:
-    """Takes in what people hand over; each method raises `SegR1Error` with a sentence for the person who asked.
+    """Imports what people upload; each method raises `SegR1Error` with a sentence for the person who asked.
 
     Args:
         store: where to.
         cache: the folder in which gradio keeps uploads.
-        hub_token: None to ask the hub as whoever is logged in on this machine, False to ask as nobody.
+        hub_token: None to use the hub login of this machine, False for anonymous access.
         hub: address of the hub; None for the usual one.
     """
 
@@ -51,15 +51,15 @@ class ImportHandlers:
             on_progress: see `OnProgress`.
 
         Returns:
-            {"added": how many, "problems": a sentence for each that could not be taken, and for each whose true mask
-            took the place of another one}.
+            {"added": how many, "problems": a sentence for each record that could not be imported, and for each whose
+            ground-truth mask replaced a different one}.
         """
         from segr1_app.store.exchange.importing import import_paths  # noqa: PLC0415 - the first page need not wait
 
         paths, truths = ([self._uploaded(file) for file in those] for those in (files, masks))
         found = _counted(import_paths(self._store, paths, instruction, truths), on_progress)
         for path in (*paths, *truths):
-            # Where the server keeps an upload is no concern of who sent it.
+            # The sender has no need to know where the server keeps uploads.
             found["problems"] = [problem.replace(f"{path.parent}{os.sep}", "") for problem in found["problems"]]
         return found
 

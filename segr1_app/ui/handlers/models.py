@@ -21,15 +21,15 @@ class DownloadHandlers:
         self._download = download
 
     def download_size(self) -> dict[str, int]:
-        """How much there is to fetch for the full models.
+        """The size of the download of the full models.
 
         Returns:
-            {"bytes": their number; 0 when everything is here}.
+            {"bytes": their number; 0 when everything is downloaded}.
         """
         return {"bytes": self._download.size()}
 
     def download_models(self) -> dict[str, Any]:
-        """Fetch the full models, or go on with it; the app uses them as soon as they are here.
+        """Download the full models, or resume the download; the app switches to them as soon as they are complete.
 
         Returns:
             As `download_state`.
@@ -38,7 +38,7 @@ class DownloadHandlers:
         return self.download_state()
 
     def download_state(self) -> dict[str, Any]:
-        """How far the download is.
+        """The progress of the download.
 
         Returns:
             {"state": "idle", "running", "done" or "failed", "done", "total": bytes, "seconds", "trouble"}.

@@ -1,4 +1,4 @@
-"""A second look at what was decided: histories, comparisons, the reviewer's choice, and how far the work is.
+"""Review of decided tasks: histories, comparisons, the reviewer's choice, and statistics.
 
 Every method is an endpoint of the API, too.
 """
@@ -27,12 +27,12 @@ LISTED = 40
 
 
 class ReviewHandlers:
-    """Shows decided tasks and takes a reviewer's word.
+    """Shows decided tasks and records a reviewer's choices.
 
     Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
 
     Args:
-        store: where everything is kept.
+        store: where everything is stored.
         cache: an existing folder from which gradio serves files.
     """
 
@@ -44,14 +44,14 @@ class ReviewHandlers:
         """The tasks that have a decision, the newest first, a page at a time.
 
         Args:
-            annotator: only what this person had a last word in, shown by that; empty for everybody, where the revision
-                that counts is shown.
+            annotator: only tasks that this person decided, shown by their latest revision; empty for everybody, where
+                the current revision is shown.
             verdict: only "accept", "fix", "reject" or "skip"; empty for any.
             before: the last "revision" of the page before; None for the first page.
 
         Returns:
             {"tasks": [{"task", "instruction", "picture_name", "revision", "annotator", "verdict", "saved_at",
-            "people": how many had a word in it, "agreement": mean pairwise IoU or None}], "more": whether another page
+            "people": how many decided it, "agreement": mean pairwise IoU or None}], "more": whether another page
             follows, "decided": how many tasks are, "annotators": everybody's name}.
         """
         wanted = one_of(Verdict, verdict, "Only these decisions can be asked for:") if verdict else None
@@ -65,7 +65,7 @@ class ReviewHandlers:
         }
 
     def review_task(self, task: int) -> dict[str, Any]:
-        """A task with everything that was made of it.
+        """A task with all its predictions and revisions.
 
         Args:
             task: its number.
@@ -112,7 +112,7 @@ class ReviewHandlers:
         return _history(self._store.history(asked.id), asked)
 
     def compare(self, task: int, first: str, second: str) -> dict[str, Any]:
-        """Two masks of a task, and how far they are apart.
+        """Two masks of a task, and how they differ.
 
         Args:
             task: its number.
@@ -135,15 +135,15 @@ class ReviewHandlers:
         }
 
     def make_current(self, reviewer: str, task: int, revision: int | None = None) -> dict[str, Any]:
-        """Let a revision count, whatever is saved later.
+        """Make a revision the current one, whatever is saved later.
 
         Args:
             reviewer: who chooses.
             task: its number.
-            revision: which one; None takes the choice back, and the latest decision counts again.
+            revision: which one; None undoes the choice, and the latest decision is current again.
 
         Returns:
-            {"current": the number of the revision that counts now, "chosen_by": the reviewer or None}.
+            {"current": the number of the current revision, "chosen_by": the reviewer or None}.
         """
         number = int(task)
         self._store.choose_current(number, None if revision is None else int(revision), reviewer)
@@ -151,15 +151,16 @@ class ReviewHandlers:
         return {"current": self._store.task(number).current_id, "chosen_by": choice.reviewer if choice else None}
 
     def restore(self, reviewer: str, revision: int, parent: int | None = None) -> dict[str, Any]:
-        """Save an old revision again, as a new one of the reviewer's; what it cost is not counted twice.
+        """Save an old revision again, as a new one of the reviewer's; its working time and clicks are not counted
+        twice.
 
         Args:
             reviewer: who restores.
             revision: the old one.
-            parent: the reviewer's own newest revision of the same task, as far as they know; None for none.
+            parent: the reviewer's own newest revision of the same task, as the page knows it; None for none.
 
         Returns:
-            {"revision": the new number, "current": the number of the revision that counts now}; or {"stale": the number
+            {"revision": the new number, "current": the number of the current revision}; or {"stale": the number
             of the reviewer's newer revision, "message"}: nothing was stored then.
         """
         try:
@@ -169,7 +170,7 @@ class ReviewHandlers:
         return {"revision": made.id, "current": self._store.task(made.task_id).current_id}
 
     def statistics(self) -> dict[str, Any]:
-        """How far the work is and what it cost: in total, per annotator, per checkpoint of the policy and per day.
+        """Progress and effort: in total, per annotator, per checkpoint of the policy and per day.
 
         Returns:
             {"tasks", "open", "total": tally, "annotators": [tally and "name"], "checkpoints": [tally and "policy",
@@ -194,7 +195,7 @@ class ReviewHandlers:
     def _side(self, task: Task, name: str) -> _Side:
         kind, _, number = str(name).partition(" ")
         if kind not in ("revision", "prediction") or not number.isdecimal():
-            raise StoreError("What can be compared is called 'revision 1', 'prediction 1' and so on.")
+            raise StoreError("Name what to compare as 'revision 1', 'prediction 1' and so on.")
         if kind == "revision":
             revision = self._store.revision(int(number))
             side = _Side(revision.task_id, revision.mask, revision.correction.prompts)
@@ -202,7 +203,7 @@ class ReviewHandlers:
             stored = self._store.prediction(int(number))
             side = _Side(stored.task_id, stored.prediction.mask, stored.prediction.objects)
         if side.task_id != task.id:
-            raise StoreError(f"This {kind} is of another task.")
+            raise StoreError(f"This {kind} belongs to another task.")
         return side
 
 
@@ -214,17 +215,18 @@ class _Side:
 
 
 def initial_sides(revisions: Sequence[Revision], task: Task) -> tuple[str, str]:
-    """What to compare first: what counts, with the prediction that it corrects, else with somebody else's newest.
+    """What to compare first: the current revision, with the prediction that it corrects, else with somebody else's
+    newest.
 
     Args:
         revisions: of the task, the oldest first.
         task: with its present prediction and current revision.
 
     Returns:
-        Two names for `ReviewHandlers.compare`: the same one twice where there is nothing else.
+        Two names for `ReviewHandlers.compare`: the same one twice where there is only one.
 
     Raises:
-        StoreError: when nothing was made of the task yet.
+        StoreError: when the task has neither prediction nor revision yet.
     """
     newest = list(reversed(revisions))
     shown = next((each for each in newest if each.id == task.current_id), newest[0] if newest else None)

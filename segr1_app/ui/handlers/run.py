@@ -1,4 +1,4 @@
-"""What happens when the user of the Run tab does something; each handler yields or returns new values of the views."""
+"""Event handlers of the Run tab; each yields or returns new values of the views."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STREAM_SECONDS = 0.05
 """Shortest time between two updates of the growing text: an event per token would slow the generation down."""
 
 LEFT_SECONDS = 0.2
-"""How soon a run that still waits for the models notices that its user has left it."""
+"""Seconds between checks, while a run waits for the models, whether its user has left it."""
 
 VISITORS = 4096
 """Sessions of the page whose last run is remembered."""
@@ -39,21 +39,21 @@ Update: TypeAlias = tuple[Any, Any]
 """New values of stage and answer."""
 
 Buttons: TypeAlias = tuple[Any, Any]
-"""New values of the Run and the Stop button, of which one can be pressed at a time."""
+"""New values of the Run and the Stop button, of which one is enabled at a time."""
 
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """A run of the page: the path of its picture, and whether its user has turned to another one since."""
+    """A run of the page: the path of its picture, and whether its user has since switched to another one."""
 
     path: object
     left: bool = False
 
 
 class RunHandlers:
-    """Answers the events of the Run tab.
+    """Handles the events of the Run tab.
 
-    An error of the domain is told in the answer view, as one sentence; that is done here and nowhere else.
+    Domain errors are shown in the answer view, as one sentence; that is done here and nowhere else.
 
     Args:
         models: runs the predictions.
@@ -69,9 +69,9 @@ class RunHandlers:
         self._lock = threading.Lock()
 
     def show(self, picture: Upload | None, session: str | None) -> Update:
-        """Show a picture as it is, and forget the answer to the last one, whose run ends by itself.
+        """Show a picture without marks, and clear the answer to the last one, whose run ends by itself.
 
-        Whoever is quick presses Run before the new picture is shown: its run shows it, too, and is let alone.
+        A fast user presses Run before the new picture is shown: that run shows the picture, too, and is left running.
         """
         if self._runs_on(picture, session):
             return gr.skip(), gr.skip()
@@ -83,7 +83,7 @@ class RunHandlers:
             return None, answer_value("failed", failure=str(error))
 
     def _runs_on(self, picture: Upload | None, session: str | None) -> bool:
-        """Whether the last run of a session was begun on this very picture; if not, it is left."""
+        """Whether the last run of a session was started on this very picture; if not, it is marked as left."""
         if session is None:
             return False
         with self._lock:
@@ -97,11 +97,11 @@ class RunHandlers:
             return False
 
     def stopping(self) -> tuple[ViewValue, Any]:
-        """The run is to end; its picture stays, and Run stays off until `ended`."""
+        """The run is being stopped; its picture stays, and Run stays disabled until `ended`."""
         return answer_value("stopped"), gr.update(interactive=False)
 
     def ended(self) -> Buttons:
-        """The run is over, whichever way: the next one can begin."""
+        """The run is over, for whatever reason: the next one can begin."""
         return gr.update(interactive=True), gr.update(interactive=False)
 
     def run(self, picture: Upload | None, instruction: str, session: str | None) -> Iterator[tuple[Any, Any, Any, Any]]:
@@ -124,7 +124,7 @@ class RunHandlers:
             if not run.left:
                 yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
         if run.left:
-            # gradio repeats the last values at the end of a run: it must not, over the picture that is shown by now.
+            # gradio repeats the last values at the end of a run: that must not happen over the picture shown by now.
             yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
     def _answers(self, picture: Picture, instruction: str, run: _Run) -> Iterator[Update]:
@@ -157,7 +157,7 @@ class RunHandlers:
 
     @contextmanager
     def _turn(self, run: _Run) -> Iterator[bool]:
-        """Have the models to oneself; gives False when the run was left before its turn came."""
+        """Wait for exclusive use of the models; yields False when the run was left before its turn."""
         while not self._models.turn.acquire(timeout=LEFT_SECONDS):
             if run.left:
                 yield False
@@ -171,7 +171,7 @@ class RunHandlers:
         """The record of a prediction, as JSON values.
 
         Raises:
-            SegR1Error: when there can be none.
+            SegR1Error: when it cannot be made.
         """
         from segr1_app.studio.results import prediction_record  # noqa: PLC0415
 
@@ -184,7 +184,7 @@ class RunHandlers:
         """A copy of ``file`` among the uploads.
 
         Raises:
-            StoreError: when the disk is full or may not be written to.
+            StoreError: when the disk is full or read-only.
         """
         with translate_errors():
             return str(shutil.copy(file, self._cache / file.name))

@@ -1,4 +1,4 @@
-"""What an admin does on the Train tab: see what there is to learn from, train, compare, and change the app's policy.
+"""The Train tab for admins: see the training data, train, compare, and promote a policy.
 
 Every method is an endpoint of the API, too.
 """
@@ -23,11 +23,11 @@ from segr1_app.studio.trainings import Change, Trainings
 from segr1_app.ui.views import ViewValue, address_of
 
 STEPS = 40
-"""Optimiser steps where nobody asks for another number: what the embedded configuration makes."""
+"""Default number of optimiser steps: that of the embedded configuration."""
 
 
 class TrainingHandlers:
-    """Starts and stops trainings, shows how they go, and puts what came of them to use.
+    """Starts and stops trainings, reports their progress, and promotes their policies.
 
     Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
 
@@ -41,7 +41,7 @@ class TrainingHandlers:
         self._trainings, self._models, self._cache = trainings, models, cache.resolve()
         started_with = models.settings.policy
         self._home = models.settings.home
-        # What there is to go back to when no promotion is left.
+        # What a rollback returns to when no promotion is left.
         self._first = AUTO if started_with == promoted_policy(self._home) else started_with
 
     def training_plan(self) -> dict[str, str]:
@@ -53,16 +53,16 @@ class TrainingHandlers:
         return {"plan": self._trainings.plan(self._models.settings)}
 
     def training_state(self, run: str = "") -> dict[str, Any]:
-        """How the trainings stand.
+        """The state of the trainings.
 
         Args:
-            run: the training to tell about; empty for the newest.
+            run: the training to report on; empty for the newest.
 
         Returns:
             {"running": the name of the one that runs or None, "runs": all names, the newest first, "run": None or
-            {"name", "state": "running", "stopped" or "done", "resumable": whether `resume_training` can go on with it,
+            {"name", "state": "running", "stopped" or "done", "resumable": whether `resume_training` can resume it,
             "steps", "curve": [[step, mean reward]], "last_words", "before", "after": held-out scores by group or
-            None}, "promoted": whether there is a promotion to take back, "promoted_run": the training whose policy the
+            None}, "promoted": whether there is a promotion to roll back, "promoted_run": the training whose policy the
             app uses, or None}.
         """
         names = self._trainings.names()[::-1]
@@ -78,7 +78,7 @@ class TrainingHandlers:
         }
 
     def start_training(self, steps: int = STEPS, include_feedback: bool = True) -> dict[str, Any]:
-        """Train the app's policy further, in a process of its own that goes on when the page is closed.
+        """Train the app's policy further, in a separate process that survives the page being closed.
 
         Args:
             steps: optimiser steps.
@@ -91,7 +91,7 @@ class TrainingHandlers:
         return self.training_state(name)
 
     def stop_training(self) -> dict[str, Any]:
-        """End the training that runs; it can be resumed from its last checkpoint.
+        """Stop the running training; it can be resumed from its last checkpoint.
 
         Returns:
             As `training_state`.
@@ -101,7 +101,7 @@ class TrainingHandlers:
         return self.training_state(name)
 
     def resume_training(self, run: str) -> dict[str, Any]:
-        """Go on with a training that was stopped.
+        """Resume a training that was stopped.
 
         Args:
             run: its name.
@@ -113,7 +113,7 @@ class TrainingHandlers:
         return self.training_state(run)
 
     def training_changes(self, run: str) -> dict[str, Any]:
-        """What a finished training changed on held-out pictures, what became worse first.
+        """The changes that a finished training made on held-out pictures, the largest losses first.
 
         Args:
             run: its name.
@@ -140,7 +140,7 @@ class TrainingHandlers:
         return self.training_state(run)
 
     def go_back(self) -> dict[str, Any]:
-        """Take the last promotion back: the app works with the policy that it had before.
+        """Roll back the last promotion: the app uses the policy that it had before.
 
         Returns:
             As `training_state`.
@@ -162,7 +162,7 @@ class TrainingHandlers:
         }
 
     def _overlay(self, change: Change, mask: Rle) -> str:
-        """The address of a picture with a mask on it, drawn once."""
+        """The address of a picture with a mask drawn on it; drawn once, then cached."""
         from segr1_app.studio.render import draw_overlay  # noqa: PLC0415 - supervision takes a third of a second
 
         key = hashlib.sha256(f"{change.picture}:{mask['counts']}".encode()).hexdigest()

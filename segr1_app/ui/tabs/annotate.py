@@ -1,4 +1,4 @@
-"""The Annotate tab: tasks on a canvas, one key to decide them, and pictures coming in."""
+"""The Annotate tab: tasks on a canvas, one key to decide them, and imports and exports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXPORTS = [
 def build_annotate_tab(
     jobs: JobHandlers, canvas: CanvasHandlers, imports: ImportHandlers, gate: Gate
 ) -> list[gr.Accordion]:
-    """Lay out the tab in the current ``gr.Blocks`` and wire its events; returns what only an admin needs to see."""
+    """Build the tab in the current ``gr.Blocks`` and wire its events; returns what only an admin needs to see."""
     page_calls: list[Callable[..., Any]] = [
         jobs.next_task,
         jobs.upcoming,
@@ -42,7 +42,7 @@ def build_annotate_tab(
         jobs.put_draft,
         jobs.drop_draft,
     ]
-    # Where people sign in, what they see is decided when it is known who they are.
+    # Where people sign in, what they see is decided once they are identified.
     seen = gate.access.sign_in == "none" and gate.access.possible(Act.ADMINISTER)
     view(
         "annotate/annotate",
@@ -60,10 +60,10 @@ def build_annotate_tab(
             make = gr.Button("Export", variant="primary", elem_id="export-button")
         with gr.Column():
             archive = gr.File(label="Archive", interactive=False, height=90, elem_id="export-file")
-            notes = gr.Textbox(label="What to know of it", interactive=False, lines=2, max_lines=8)
+            notes = gr.Textbox(label="Notes", interactive=False, lines=2, max_lines=8)
 
     def export(form: str, request: gr.Request, profile: gr.OAuthProfile | None) -> tuple[str, str]:
-        """Write the annotations that count in another tool's format; returns a ZIP archive and what it cannot hold."""
+        """Export the current annotations in another tool's format; returns a ZIP archive and what it cannot hold."""
         with refusing():
             gate.admit(Act.ADMINISTER, request, profile)
             made, told = jobs.export(form)

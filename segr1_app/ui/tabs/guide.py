@@ -12,6 +12,6 @@ GUIDE = Path(__file__).parents[1] / "guide.md"
 
 
 def build_guide_tab() -> None:
-    """Lay out the guide in the current ``gr.Blocks``; its pictures come from the static folder."""
+    """Build the guide in the current ``gr.Blocks``; its pictures come from the static folder."""
     pictures = f"gradio_api/file={(STATIC / 'guide').as_posix()}"
     gr.Markdown(GUIDE.read_text(encoding="utf-8").replace("(GUIDE/", f"({pictures}/"), elem_id="guide")

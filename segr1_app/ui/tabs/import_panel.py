@@ -1,4 +1,4 @@
-"""The part of the Annotate tab through which pictures, masks and other tools' annotations come in."""
+"""The part of the Annotate tab that imports pictures, masks and other tools' annotations."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from segr1_app.ui.handlers.imports import ImportHandlers
 ANNOUNCE = "() => void document.dispatchEvent(new Event('segr1:imported'))"
 """Tells the Annotate tab that there may be new tasks."""
 MOST_TOLD = 20
-"""Most records that could not be taken and are told one by one."""
+"""Most records that could not be imported and are listed one by one."""
 HELP = """\
-**Pictures**: files, or ZIP archives of them. An archive may have its true masks with it, in a folder `masks` beside the
-pictures or their folder `images`, under the same names. Archives from *Export* (COCO, masks, Hugging Face, JSONL) come
-back in as well, and so does any COCO file that is in one archive with its pictures.
+**Pictures**: files, or ZIP archives of them. An archive may include ground-truth masks in a folder `masks` next to the
+pictures or to their folder `images`, under the same names. Archives from *Export* (COCO, masks, Hugging Face, JSONL)
+can be imported again, and so can any COCO file that is in one archive with its pictures.
 
-**True masks**, if you have some: a file for each picture with the picture's name (`nest.png` for `nest.jpg`), or an
-archive of them. What is brighter than half is the object. Beside the canvas, answers are scored against these masks.
+**Ground-truth masks**, if you have any: one file per picture with the picture's name (`nest.png` for `nest.jpg`), or an
+archive of them. Pixels brighter than half are the object. On the canvas, answers are scored against these masks.
 
-**A dataset** needs a column `image`; its columns `mask` and `instruction` are taken too, if it has them.
+**A dataset** needs a column `image`; its columns `mask` and `instruction` are used, too, if it has them.
 """
 
 
 def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) -> gr.Accordion:
-    """Lay out the panel in the current ``gr.Blocks`` and wire its events."""
+    """Build the panel in the current ``gr.Blocks`` and wire its events."""
     with gr.Accordion("Import pictures", open=False, elem_id="import", visible=visible) as panel:
         gr.Markdown(HELP)
         with gr.Row():
@@ -77,7 +77,7 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
             masks: uploaded true masks with the pictures' names, or ZIP archives of them.
 
         Returns:
-            How many were taken, a line for each record that was not, and for each true mask that replaced another one.
+            How many were imported, a line for each record that was not, and for each mask that replaced another one.
         """
 
         def work() -> dict[str, Any]:
@@ -98,8 +98,8 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
 
         Args:
             dataset: its id, owner/name. Of its columns image, mask, instruction and name, only the first is needed.
-            instruction: what to segment in rows that do not say so.
-            rows: how many are taken at most; the others are not fetched.
+            instruction: what to segment in rows that have no instruction.
+            rows: the most rows to import; the others are not fetched.
 
         Returns:
             As of add_pictures.
@@ -122,13 +122,13 @@ def _progress_reporter(progress: gr.Progress) -> Callable[[int], None]:
 
 
 def _summary(work: Callable[[], dict[str, Any]]) -> str:
-    """What came of an import, in lines."""
+    """The result of an import, in lines."""
     try:
         done = work()
     except SegR1Error as error:
         return str(error)
     added, problems = done["added"], done["problems"]
-    lines = [f"{added} {'entry' if added == 1 else 'entries'} taken.", *problems[:MOST_TOLD]]
+    lines = [f"{added} {'entry' if added == 1 else 'entries'} imported.", *problems[:MOST_TOLD]]
     if len(problems) > MOST_TOLD:
-        lines.append(f"And {len(problems) - MOST_TOLD} more such lines.")
+        lines.append(f"And {len(problems) - MOST_TOLD} more.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The Review tab and the Progress tab: a second look at what was decided, and how far the work is."""
+"""The Review tab and the Progress tab: decided tasks and their history, and statistics of the work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segr1_app.ui.views import view
 
 
 def build_review_tab(reviews: ReviewHandlers, gate: Gate) -> None:
-    """Lay out the Review tab in the current ``gr.Blocks`` and wire its endpoints."""
+    """Build the Review tab in the current ``gr.Blocks`` and wire its endpoints."""
     page_calls: list[tuple[Callable[..., Any], Act]] = [
         (reviews.decided_tasks, Act.LOOK),
         (reviews.review_task, Act.LOOK),
@@ -26,6 +26,6 @@ def build_review_tab(reviews: ReviewHandlers, gate: Gate) -> None:
 
 
 def build_progress_tab(reviews: ReviewHandlers, gate: Gate) -> None:
-    """Lay out the Progress tab in the current ``gr.Blocks`` and wire its endpoint."""
+    """Build the Progress tab in the current ``gr.Blocks`` and wire its endpoint."""
     view("progress/progress", None, elem_id="progress", functions=[gate.page(reviews.statistics, Act.LOOK)])
     gate.publish(reviews.statistics, Act.LOOK)

@@ -23,13 +23,13 @@ from segr1_app.ui.views import ViewValue, answer_value, view
 
 THUMBNAIL_SIDE = 160
 PARALLEL_RUNS = 8
-"""Requests that may stand in line for the models and be told so; any more wait in gradio's own queue."""
+"""Requests that may wait for the models and see that they are waiting; any more wait in gradio's own queue."""
 
 
 def build_run_tab(
     handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[SamplePicture, ...], gate: Gate
 ) -> None:
-    """Lay out the tab in the current ``gr.Blocks`` and wire its events to ``handlers``, its canvas to ``canvas``."""
+    """Build the tab in the current ``gr.Blocks`` and wire its events to ``handlers``, its canvas to ``canvas``."""
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="ask"):
             picture = gr.Image(
@@ -82,7 +82,7 @@ def build_run_tab(
         Args:
             picture: an uploaded image file; with gradio_client, ``handle_file("photo.jpg")``.
             instruction: what to find, in words.
-            request, profile: who asks; gradio fills them in.
+            request, profile: the caller; gradio fills them in.
 
         Returns:
             The record of the prediction: completion, reasoning, prompts, masks as COCO RLE, confidences, times.
@@ -104,7 +104,7 @@ def build_run_tab(
         show_progress="hidden",
         concurrency_limit=PARALLEL_RUNS,
     )
-    # The page ignores a click on Run while it still knows the last run, and it forgets that only when the server has
+    # The page ignores a click on Run while the last run is still registered there, which lasts until the server has
     # ended it. `then` comes after that, whether the run ended by itself, failed or was cancelled.
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     running.then(handlers.ended, None, buttons, **quiet)
@@ -118,7 +118,7 @@ def build_run_tab(
             return None, answer_value("failed", failure=str(error))
         return handlers.show(cast(Upload | None, picture), request.session_hash)
 
-    # Without `cancels`: the browser would also end a run that was begun on this very picture, a moment after it came.
+    # Without `cancels`: the browser would also end a run that was just started on this very picture.
     picture.change(show, picture, views, api_name="show", preprocess=False, show_progress="hidden")
 
     def choose(event: gr.EventData) -> str:

@@ -1,4 +1,4 @@
-"""The Train tab: what there is to learn from, a training and its reward, before and after, and the app's policy."""
+"""The Train tab: training data, a training's reward curve, results before and after, and promotion of a policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segr1_app.ui.views import view
 
 
 def build_train_tab(training: TrainingHandlers, gate: Gate) -> gr.HTML:
-    """Lay out the tab in the current ``gr.Blocks``; returns its view, which fires ``change`` with another policy."""
+    """Build the tab in the current ``gr.Blocks``; returns its view, which fires ``change`` with another policy."""
     calls: list[Callable[..., Any]] = [
         training.training_plan,
         training.training_state,

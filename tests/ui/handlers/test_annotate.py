@@ -120,7 +120,7 @@ def test_an_order_that_nothing_supports_says_so(jobs: JobHandlers, store: Annota
 def test_what_it_was_started_from_is_a_revision_of_the_task(jobs: JobHandlers, store: AnnotationStore) -> None:
     saved = jobs.save_decision("Ada", 1, "fix", [OBJECT])
     other = store.add_task(PICTURE.sha256, "the nest")
-    with pytest.raises(StoreError, match="of another task"):
+    with pytest.raises(StoreError, match="belongs to another task"):
         jobs.save_decision("Ada", other.id, "fix", [OBJECT], origin=saved["revision"])
     assert store.history(other.id) == []
 
