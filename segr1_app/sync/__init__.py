@@ -22,7 +22,7 @@ def remote_of(dataset: str) -> Remote:
         return FolderRemote(Path(dataset).expanduser())
     if dataset.count("/") != 1:
         raise SettingsError(
-            f"--dataset {dataset} is no OWNER/NAME; a folder begins with / or with a dot, as in ./copy."
+            f"--dataset {dataset} must look like OWNER/NAME, or, for a folder, begin with / or a dot, as in ./copy."
         )
     from segr1_app.sync.hub import HubRemote  # noqa: PLC0415 - half a second of huggingface_hub
 

@@ -36,9 +36,9 @@ def test_a_dry_run_says_everything_and_needs_no_network(capsys: pytest.CaptureFi
     text = capsys.readouterr().out
     steps = [line[3:] for line in text.splitlines() if line[:1].isdigit()]
     assert [step.partition(",")[0] for step in steps] == [
-        "Make the private Space ada/studio",
+        "Create the private Space ada/studio",
         "Ask for the hardware a100-large",
-        "Make the private dataset ada/work",
+        "Create the private dataset ada/work",
         "Set the secret HF_TOKEN of ada/studio",
         "Set the variable SEGR1_MODELS of ada/studio to full",
         "Set the variable SEGR1_DATASET of ada/studio to ada/work",

@@ -59,7 +59,7 @@ def test_the_tab_is_legible_and_holds_still(studio: ScriptedApp, visit: Callable
         place = mat.evaluate(PLACE), side.evaluate(PLACE)
         page.fill("#annotator-name", "")
         page.click("[data-action=start]")
-        expect(notice).to_have_text("Say who you are first.")
+        expect(notice).to_have_text("Enter your name first.")
         expect(notice).to_have_attribute("role", "alert")
         # As long as what is told mostly is.
         notice.evaluate("e => (e.textContent = 'The server did not answer: try again in a moment; '.repeat(2))")

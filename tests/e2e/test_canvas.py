@@ -231,7 +231,7 @@ def test_what_a_finger_has_no_keys_for(
     scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]
 ) -> None:
     canvas = upload(visit(scripted_app.url, 390, 844, touch=True), pictures["wide"], SIZES["wide"])
-    page, group = canvas.page, canvas.page.get_by_role("group", name="What is chosen")
+    page, group = canvas.page, canvas.page.get_by_role("group", name="Selection")
     expect(group).to_be_hidden()
 
     def tap(name: str) -> None:

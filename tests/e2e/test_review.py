@@ -138,12 +138,12 @@ def test_a_whole_review(review_app: ScriptedApp, visit: Callable[..., Page]) -> 
 
     # Nobody reviews without a name.
     revision(page, 2).get_by_role("button", name="Make current").click()
-    expect(page.locator("#review .notice")).to_have_text("Say who you are first.")
+    expect(page.locator("#review .notice")).to_have_text("Enter your name first.")
     assert store.choice(1) is None
     page.fill("#reviewer-name", " Rea  <i>R</i> ")
     revision(page, 2).get_by_role("button", name="Make current").click()
     status = page.locator(".review-status")
-    expect(status).to_have_text("Revision 2 counts, whatever is saved later.")
+    expect(status).to_have_text("Revision 2 is current, whatever is saved later.")
     expect(page.locator("#review .notice")).to_be_hidden()
     expect(revision(page, 2).locator(".badge")).to_have_text("Current, chosen by Rea <i>R</i>")
     chosen = store.choice(1)
@@ -151,11 +151,11 @@ def test_a_whole_review(review_app: ScriptedApp, visit: Callable[..., Page]) -> 
     assert (chosen.revision_id, chosen.reviewer, store.task(1).current_id) == (2, "Rea <i>R</i>", 2)
 
     revision(page, 3).get_by_role("button", name="Restore").click()
-    expect(status).to_have_text("Revision 3 is restored as revision 4, but revision 2 still counts.")
+    expect(status).to_have_text("Revision 3 is restored as revision 4, but revision 2 stays current.")
     expect(revision(page, 4)).to_contain_text("restored from revision 3")
     expect(revision(page, 3).get_by_role("button", name="Restore")).to_be_focused()
-    revision(page, 2).get_by_role("button", name="Take the choice back").click()
-    expect(status).to_have_text("The choice is taken back; revision 4 counts.")
+    revision(page, 2).get_by_role("button", name="Undo the choice").click()
+    expect(status).to_have_text("The choice is undone; revision 4 is current.")
     restored = store.current(1)
     assert restored is not None
     assert (restored.id, restored.annotator, restored.origin_id) == (4, "Rea <i>R</i>", 3)
@@ -186,7 +186,7 @@ def test_a_list_is_narrowed_and_goes_on(review_app: ScriptedApp, visit: Callable
     expect(revision(page, 1)).to_contain_text("No object: what is asked for is not there")
     expect(page.locator(".pane.is-second .pane-foot")).to_have_text("No mask")
     page.select_option("#review-verdict", "skip")
-    expect(page.locator(".review-empty")).to_have_text("No decided task is like that.")
+    expect(page.locator(".review-empty")).to_have_text("No decided task matches.")
 
 
 def test_a_stale_restore_is_refused_with_a_choice(review_app: ScriptedApp, visit: Callable[..., Page]) -> None:
@@ -200,7 +200,7 @@ def test_a_stale_restore_is_refused_with_a_choice(review_app: ScriptedApp, visit
     expect(dialog).to_be_visible()
     assert len(store.history(1)) == 3
     page.keyboard.press("2")
-    expect(page.locator(".review-status")).to_contain_text("restored as revision 5, which counts now")
+    expect(page.locator(".review-status")).to_contain_text("restored as revision 5, now the current one")
     assert store.revision(5).parent_id == newer.id
 
 

@@ -57,4 +57,4 @@ def test_what_keeps_the_hub_from_taking_it_is_said_in_a_sentence(hub: Hub, tmp_p
     away = sync(tmp_path / "home", {**hub.environ, "HF_ENDPOINT": "http://127.0.0.1:9"})
     assert "'ada/work' cannot be reached" in away.stderr
     nowhere = sync(tmp_path / "home", hub.environ, dataset="work")
-    assert "is no OWNER/NAME" in nowhere.stderr
+    assert "must look like OWNER/NAME" in nowhere.stderr

@@ -18,7 +18,7 @@ import { nameIn, refusal, whenMet } from "../shared/person.js";
  *   Draft
  * @typedef {{objects: object[], comment: string, verdict: string, revision: number}} Saved
  *
- * See next_task in jobs.py.
+ * See next_task in ui/handlers/annotate.py.
  * @typedef {{task: number | null, canvas: import("../canvas/view.js").Value, instruction: string, picture_name: string,
  *   reasoning: string, prediction: number | null, parent: number | null, draft: Draft | null, decided: boolean,
  *   saved: Saved | null, notice?: string, progress: Progress}} Task
@@ -26,14 +26,14 @@ import { nameIn, refusal, whenMet } from "../shared/person.js";
 
 const ORDER_KEY = "segr1-order";
 const PATIENCE_MS = 1500;
-const DECIDED = "This task is decided already: you go on from what counts, and what you save is a further revision.";
-const HELD = "You still hold this task: decide it, or skip it, and the next one comes.";
+const DECIDED = "This task is decided already: you continue from the current revision, and save a new one.";
+const HELD = "You still hold this task: decide or skip it to get the next one.";
 const NOTHING = "Nothing is marked any more.";
 const LEAST_LOOK_MS = 400; // a second press of the key that decided the task before must not decide this one
-const TOO_SOON = "That was too soon to count: this task has only just appeared.";
+const TOO_SOON = "Ignored: this task had only just appeared.";
 const BLOCKED = "This browser blocks storage for this page: your name is remembered only until it is closed.";
 const IMPORTED = "New tasks have been imported: press Next task.";
-const GONE = "The server did not answer: try again in a moment; what you did is still here.";
+const GONE = "The server did not answer: try again in a moment; your work is still here.";
 
 /**
  * The Annotate tab: a task on a canvas, and one key to decide it.
@@ -92,14 +92,14 @@ class Annotate {
         decisions, field("Comment", this.comment)));
     this.canvas = new Canvas(stage, {
       decode: (question) => server.decode(question),
-      empty: "Say who you are and press Next task. Tasks come from the import below.",
+      empty: "Enter your name and press Next task. Tasks are imported below.",
       keys: DECISION_KEYS,
       act: (action) => this.act(action),
       edited: () => this.edited(),
     });
-    // Beside the picture, which is the larger for it.
+    // Beside the picture, which is larger that way.
     decisions.before(this.canvas.reward.element);
-    // In a row that is there anyway, below the picture: it moves nothing and hides nothing.
+    // In a row that is always there, below the picture: it moves nothing and hides nothing.
     this.canvas.foot.append(this.notice, this.undoing);
     this.drafts = new Drafts("annotate", () => this.draft(), (question) => this.putDraft(question));
     this.rejection = choiceDialog("Why is it rejected?", REASONS, (reason) => this.decide("reject", reason));
@@ -131,7 +131,7 @@ class Annotate {
     });
   }
 
-  /** Whoever was at work when the page was reloaded goes on where they were, once they look at this tab. */
+  /** After a reload, an annotator at work continues where they were, once this tab is visible. */
   #resume(/** @type {HTMLElement} */ element) {
     if (!this.name.value) return;
     this.resuming.observe(element);
@@ -149,12 +149,12 @@ class Annotate {
    */
   async reopen({ annotator, task }) {
     this.resuming.disconnect();
-    if (this.busy || this.turning) return this.tell("Another task is on its way: ask for this one again when it is there.");
+    if (this.busy || this.turning) return this.tell("Another task is loading: try again when it is there.");
     await this.take("open_task", { task }, annotator);
   }
 
   /**
-   * Get one certain task in place of the present one.
+   * Replace the present task by a given one.
    * @param {string} what
    * @param {object} question
    * @param {string} [annotator] who works from now on
@@ -163,15 +163,15 @@ class Annotate {
     await this.#turn(async () => {
       this.name.value = annotator;
       const reply = await this.ask(what, { annotator, ...question });
-      // What was drawn for other words is given up, here as there.
+      // What was drawn for the old instruction is discarded, as on the server.
       if (reply && what === "set_instruction") this.drafts.unsent.forget({ annotator, task: reply.task });
       if (reply) this.open(reply);
     });
   }
 
   /**
-   * Turn to another task. What was drawn on the one at hand is kept first, for whoever drew it, as it may come again;
-   * until that is done nothing else can be begun.
+   * Switch to another task. The drawing on the present one is stored first, for its annotator, as it may come again;
+   * until that is done nothing else can be started.
    * @param {() => Promise<void>} go
    */
   async #turn(go) {
@@ -185,7 +185,7 @@ class Annotate {
     await go();
   }
 
-  /** Whether a decision or another task is on its way. Until then nothing can be edited: it would be in neither. */
+  /** Whether a decision or another task is under way. Until it is done nothing can be edited: the edit would be lost. */
   get busy() {
     return this.#busy;
   }
@@ -200,7 +200,7 @@ class Annotate {
     return this.name.value.trim();
   }
 
-  /** Ask for a task; it may be the one at hand. */
+  /** Ask for a task; it may be the present one. */
   async start() {
     const before = this.task;
     await this.#turn(() => this.next());
@@ -210,7 +210,7 @@ class Annotate {
   async next() {
     if (this.busy || !this.allowed) return;
     if (!this.annotator) {
-      this.tell("Say who you are first.");
+      this.tell("Enter your name first.");
       return this.name.focus();
     }
     storage.setItem(NAME_KEY, this.annotator);
@@ -260,7 +260,7 @@ class Annotate {
   looking = undefined;
 
   /**
-   * Offer to take the last decision back: its task opens again, and what is decided then replaces it.
+   * Offer to undo the last decision: its task opens again, and what is decided then replaces it.
    * @param {number | null} task
    */
   offerUndo(task) {
@@ -278,16 +278,16 @@ class Annotate {
     await this.take("open_task", { task: decided });
     if (this.task?.task !== decided) return;
     this.offerUndo(null);
-    this.tell(`Task ${decided} is open again: what you decide now replaces your decision, as a further revision.`);
+    this.tell(`Task ${decided} is open again: what you decide now replaces your decision, as a new revision.`);
   }
 
-  /** On a small screen picture and tools lie further down than one sees. */
+  /** On a small screen picture and tools lie below the fold. */
   #comeIntoSight() {
     const [{ top }, { bottom }] = [this.canvas.frame, this.canvas.tools].map((each) => each.getBoundingClientRect());
     if (top < 0 || bottom > innerHeight) this.bench.scrollIntoView({ block: "start" });
   }
 
-  /** Have the picture that comes next in this browser, too, before it is asked for. */
+  /** Load the next task's picture into this browser before it is asked for. */
   async #lookAhead() {
     const reply = await answer(() => this.server.upcoming({ annotator: this.annotator, order: this.order.value }));
     if (reply?.picture) this.coming.src = reply.picture;
@@ -315,21 +315,21 @@ class Annotate {
 
   /**
    * @param {import("./drafts.js").Question} question
-   * @returns {Promise<boolean>} whether it is kept
+   * @returns {Promise<boolean>} whether it is stored
    */
   async putDraft(question) {
     const reply = await answer(() => this.server.put_draft(question));
     const kept = Boolean(reply && !reply.failure);
     if (this.task?.task !== question.task) return kept;
     const trouble = !kept ? (reply?.failure ?? GONE) :
-      reply.held ? "" : "Your hold on this task ended; what you save is kept beside anyone else's.";
-    // What a save has told stays until the next one.
+      reply.held ? "" : "Your lease on this task ended; what you save is stored next to what others save.";
+    // The message of a save stays until the next one.
     if (trouble || this.troubled) this.tell(trouble);
     this.troubled = Boolean(trouble);
     return kept;
   }
 
-  /** Keys within the comment that are no text. @param {KeyboardEvent} event */
+  /** Keys within the comment that are not text. @param {KeyboardEvent} event */
   commented(event) {
     const press = pressOf(event);
     if (!["Ctrl+Enter", "Ctrl+s", "Escape"].includes(press)) return;
@@ -348,7 +348,7 @@ class Annotate {
       if (this.canvas.changed && this.canvas.blank) this.rejection.open(NOTHING);
       else this.decide("accept", null);
     }
-    // What is decided already stays as it is.
+    // A task that was decided before keeps its decision.
     if (action === "skip" && this.task.decided) this.leave();
     else if (action === "skip") this.decide("skip", null);
     if (action === "reject") this.rejection.open();
@@ -386,7 +386,7 @@ class Annotate {
     await this.leave();
   }
 
-  /** Give up what was done to the task at hand, and go on. */
+  /** Discard the edits of the present task, and go on. */
   async leave() {
     const { task } = /** @type {Task} */ (this.task);
     await this.drafts.settle();
@@ -396,7 +396,7 @@ class Annotate {
   }
 
   /**
-   * Ask the server; a failure is told, and nothing comes back.
+   * Ask the server; a failure is shown, and undefined returned.
    * @param {string} what
    * @param {object} question
    * @returns {Promise<any>}
@@ -405,7 +405,7 @@ class Annotate {
     this.busy = true;
     this.troubled = false;
     this.render();
-    const patience = setTimeout(() => this.tell("The models are at work on this …"), PATIENCE_MS);
+    const patience = setTimeout(() => this.tell("Running the models …"), PATIENCE_MS);
     const reply = await answer(() => this.server[what](question));
     clearTimeout(patience);
     this.busy = false;
@@ -439,11 +439,11 @@ class Annotate {
     this.count.textContent = `${progress.done} of ${progress.tasks} decided · ${progress.own} by you`;
   }
 
-  /** Whether what was drawn is being kept before another task is asked for. */
+  /** Whether the drawing is being stored before another task is asked for. */
   turning = false;
-  /** Whether whoever is here may annotate; until that is known the server alone decides. */
+  /** Whether this visitor may annotate; until that is known the server alone decides. */
   allowed = true;
-  /** The revision that the work at hand was started from. @type {number | null} */
+  /** The revision that the present work was started from. @type {number | null} */
   origin = null;
   /** Whether the notice is about a draft. */
   troubled = false;

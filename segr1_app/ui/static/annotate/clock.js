@@ -1,6 +1,6 @@
-const REST_MS = 60_000; // somebody who does nothing for that long is not at work
+const REST_MS = 60_000; // somebody who does nothing for that long is not working
 
-/** Counts working time: not while the page is out of sight, and not beyond a minute without doing anything. */
+/** Measures working time: not while the page is hidden, and not beyond a minute of inactivity. */
 export class Clock {
   #seconds = 0;
   #since = 0;

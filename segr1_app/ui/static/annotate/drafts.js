@@ -3,7 +3,7 @@ import { Unsent } from "./unsent.js";
 
 const DRAFT_MS = 250;
 const AGAIN_MS = 4000;
-const MOST_KEPT = 60_000; // characters; a browser lets go of a longer request together with its page
+const MOST_KEPT = 60_000; // characters; a browser cancels a longer request when its page is closed
 const PAGE = Math.random().toString(36).slice(2);
 
 /**
@@ -11,8 +11,8 @@ const PAGE = Math.random().toString(36).slice(2);
  */
 
 /**
- * Keeps unfinished work on the server: soon after each edit, and at once when the page is left or out of sight. What the
- * server cannot keep, this browser keeps until it can.
+ * Stores unfinished work on the server: soon after each edit, and at once when the page is left or hidden. What the
+ * server cannot store, this browser keeps until it can.
  */
 export class Drafts {
   unsent = new Unsent(storage);
@@ -24,9 +24,9 @@ export class Drafts {
   #sending = Promise.resolve();
 
   /**
-   * @param {string} view which component of the page may keep drafts
-   * @param {() => Question | null} compose what to keep, or nothing
-   * @param {(question: Question) => Promise<boolean>} put whether the server keeps it now
+   * @param {string} view which component of the page may store drafts
+   * @param {() => Question | null} compose what to store, or nothing
+   * @param {(question: Question) => Promise<boolean>} put whether the server stored it
    */
   constructor(view, compose, put) {
     this.view = view;
@@ -42,13 +42,13 @@ export class Drafts {
     this.#timer = setTimeout(() => this.now(), delay);
   }
 
-  /** Keep no draft of what was done until now. */
+  /** Store no draft of the edits until now. */
   cancel() {
     clearTimeout(this.#timer);
     this.#pending = false;
   }
 
-  /** The same, and wait for one that is on its way: it must not arrive after a save. */
+  /** The same, and wait for one that is under way: it must not arrive after a save. */
   async settle() {
     this.cancel();
     await this.#sending;
@@ -74,14 +74,14 @@ export class Drafts {
     return question && { ...question, content: { ...question.content, ...numbers } };
   }
 
-  /** What gradio's own call sends, but as a request that outlives the page. */
+  /** The same call as gradio's own, as a request that survives the page being closed. */
   #leave() {
     const question = this.#pending && this.#question();
     this.cancel();
     const component = /** @type {any} */ (window).gradio_config?.components
       .find((/** @type {any} */ each) => each.props?.elem_id === this.view);
     if (!question || !component) return;
-    // Whether it arrives nobody will be there to see.
+    // Nobody will be there to see whether it arrives.
     this.unsent.keep(question);
     const body = JSON.stringify({ data: question, fn_name: "put_draft", component_id: component.id, session_hash: PAGE });
     fetch(new URL("gradio_api/component_server/", document.baseURI), { method: "POST", body,

@@ -2,7 +2,7 @@ import { button } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
 
 /**
- * Asks for other words for a task, or for a further task of its picture; Escape asks no further.
+ * A dialog to change a task's instruction, or to add another task for its picture; Escape closes it.
  * @param {{change: (instruction: string) => void, add: (instruction: string) => void}} use
  * @returns {{element: HTMLDialogElement, open: (instruction: string) => void}}
  */
@@ -15,9 +15,9 @@ export function instructionDialog({ change, add }) {
   };
   const element = h("dialog", { class: "choice-dialog", "aria-label": "Edit the instruction" },
     h("h2", {}, "Edit the instruction"), h("div", { class: "job-field" }, text),
-    h("p", {}, "The model answers anew, and what you drew for the old words is given up; what was decided for them "
-      + "counts again when they come back. As another task, the old one stays as it is."),
-    button("Ask this instead", "change-instruction", done(change)),
+    h("p", {}, "The model predicts again, and your unsaved edits are discarded; what was decided for the old instruction "
+      + "counts again if you change back. Adding another task leaves this one unchanged."),
+    button("Change the instruction", "change-instruction", done(change)),
     button("Add as another task of this picture", "add-task", done(add)),
     button("Cancel", "cancel-instruction", () => element.close()));
   element.addEventListener("keydown", (event) => event.stopPropagation());

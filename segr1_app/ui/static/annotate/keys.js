@@ -1,8 +1,8 @@
-/** Where the browser remembers who works here. */
+/** Where the browser stores the annotator's name. */
 export const NAME_KEY = "segr1-annotator";
 
 /**
- * Decisions and their keys, on top of those of the canvas.
+ * Decisions and their keys, in addition to those of the canvas.
  * @type {(import("../canvas/keys.js").Row & {name: string, action: string, primary?: boolean})[]}
  */
 export const DECISIONS = [
@@ -13,21 +13,21 @@ export const DECISIONS = [
 ];
 
 /**
- * What `?` lists on top of the canvas's own keys.
+ * What `?` lists in addition to the canvas's own keys.
  * @type {import("../canvas/keys.js").Row[]}
  */
 export const DECISION_KEYS = [
   ...DECISIONS,
-  { group: "Decide", keys: "Ctrl+Enter", does: "accept, from within the comment, too; Esc leaves the comment",
+  { group: "Decide", keys: "Ctrl+Enter", does: "accept, also from within the comment; Esc leaves the comment",
     action: "accept", on: ["Ctrl+Enter"] },
   { group: "Decide", keys: "U", does: "undo the last decision: its task opens again", action: "undo-decision", on: ["u"] },
 ];
 
-/** Why a task is rejected; their places are their keys. */
+/** Why a task is rejected; their positions are their keys. */
 export const REASONS = [
-  { value: "reasoning", name: "Reasoning: it thought of the wrong thing" },
-  { value: "grounding", name: "Grounding: right thought, wrong place" },
+  { value: "reasoning", name: "Reasoning: it looked for the wrong thing" },
+  { value: "grounding", name: "Grounding: right idea, wrong place" },
   { value: "segmenter", name: "Segmenter: right prompts, wrong mask" },
   { value: "no-object", name: "No object: what is asked for is not there" },
-  { value: "bad-image", name: "Bad image: nobody could tell" },
+  { value: "bad-image", name: "Bad image: nobody can tell" },
 ];

@@ -6,7 +6,7 @@ let opener = null;
 let waiting = null;
 
 /**
- * Ask the Annotate tab to open a task, or to do so as soon as it is there: gradio builds a tab when it is first chosen.
+ * Ask the Annotate tab to open a task, now or once it exists: gradio builds a tab when it is first selected.
  * @param {Wish} wish
  */
 export function askFor(wish) {
@@ -15,9 +15,9 @@ export function askFor(wish) {
 }
 
 /**
- * Open from now on what is asked for, and what was.
+ * Register the handler of such requests; one that is waiting is served at once.
  * @param {(wish: Wish) => void} open
- * @returns {boolean} whether something was
+ * @returns {boolean} whether one was waiting
  */
 export function openBy(open) {
   opener = open;

@@ -8,7 +8,7 @@
  *   annotator's revision that it follows
  */
 
-/** Drafts that the server could not keep, in this browser: a full disk over there costs nobody's work. */
+/** Drafts that the server could not store, kept in this browser: a full disk on the server costs nobody's work. */
 export class Unsent {
   /** @param {Pick<Storage, "getItem" | "setItem" | "removeItem">} storage */
   constructor(storage) {
@@ -20,7 +20,7 @@ export class Unsent {
     try {
       this.storage.setItem(place(question), JSON.stringify(question.content));
     } catch (error) {
-      // No room here, either: it is still on the page.
+      // No space here, either: it is still on the page.
       console.warn(error);
     }
   }
@@ -31,7 +31,7 @@ export class Unsent {
   }
 
   /**
-   * The later one of what the server kept and what it could not keep; nothing that somebody has saved over since.
+   * The later one of the server's draft and the one kept here; nothing that was superseded by a save.
    * @template {{at?: number}} Draft
    * @param {Whose & {parent: number | null, draft: Draft | null}} held
    * @returns {Draft | null}

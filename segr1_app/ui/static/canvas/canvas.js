@@ -5,13 +5,13 @@ import { answer } from "./live.js";
 import { Canvas } from "./view.js";
 
 /**
- * The Run tab's canvas: what came of a run, to be corrected and saved.
+ * The Run tab's canvas: the result of a run, to be corrected and saved.
  * @param {import("../shared/dom.js").Host} host its value is that of a canvas, or empty while there is no picture
  */
 export function mount({ element, props, watch, server }) {
   const canvas = new Canvas(element, {
     decode: (question) => server.decode(question),
-    empty: "Choose a picture, say what to find, press Run.",
+    empty: "Choose a picture, enter an instruction, press Run.",
     keys: [],
     act: () => save(),
     edited: () => results.replaceChildren(),

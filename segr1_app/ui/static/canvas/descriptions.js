@@ -1,7 +1,7 @@
 import { activeObject, isBlank } from "./prompts.js";
 
 /**
- * What is on a canvas, in words, for whoever does not see it.
+ * The contents of a canvas in words, for screen readers.
  * @typedef {import("./types.js").Prompts} Prompts
  */
 
@@ -20,7 +20,7 @@ export function describePrompts({ objects }, title) {
 }
 
 /**
- * What Delete, F and the arrows would act on.
+ * The selection: what Delete, F and the arrows act on.
  * @param {Prompts} prompts
  */
 export function describeSelection(prompts) {

@@ -9,7 +9,7 @@ import * as viewport from "./viewport.js";
  */
 
 /**
- * What each gesture does to a canvas: from places on the screen to edits in picture pixels.
+ * The effect of each gesture on a canvas: from positions on the screen to edits in picture pixels.
  * @param {import("./view.js").Canvas} canvas
  * @returns {import("./gestures.js").GestureActions}
  */
@@ -57,7 +57,7 @@ export function gestureActions(canvas) {
   };
 }
 
-/** A place of a stroke, which may lie outside the picture. @param {Place} place @returns {Place} */
+/** A position of a stroke, which may lie outside the picture. @param {Place} place @returns {Place} */
 function rounded([x, y]) {
   return [Math.round(100 * x) / 100, Math.round(100 * y) / 100];
 }

@@ -1,11 +1,11 @@
 /**
- * Turns what pointers do on the canvas into what is meant.
+ * Recognises gestures in the canvas's pointer events.
  *
  * @typedef {import("./types.js").Place} Place
  *
- * What the canvas does about it; places are canvas pixels.
+ * The actions of gestures; positions are canvas pixels.
  * @typedef {object} GestureActions
- * @property {() => boolean} resting whether nothing is to be done at present
+ * @property {() => boolean} resting whether gestures are ignored at present
  * @property {() => "prompt" | "brush" | "eraser"} tool
  * @property {(at: Place, finger: boolean) => import("./types.js").Grip | null} grip
  * @property {(at: Place, label: 0 | 1) => void} point
@@ -18,15 +18,15 @@
  * @property {() => void} cancel undoes what a gesture has shown so far
  * @property {(at: Place | null) => void} hover
  *
- * What the first pointer went down for.
+ * What the first pointer started.
  * @typedef {{kind: "press" | "stroke" | "pan" | "pinch" | "spent", from: Place, last: Place, negative: boolean,
  *   finger: boolean, grip: import("./types.js").Grip | null, path: Place[], moved: boolean,
  *   hold: ReturnType<typeof setTimeout> | undefined}} Gesture
  */
 
-const SLACK = 4; // screen pixels a mark that is taken hold of may wander
+const SLACK = 4; // screen pixels that a press on a mark may move without dragging it
 const FINGER_SLACK = 10;
-const LEAST_BOX = 8; // screen pixels of either side; whatever is smaller was meant as a click
+const LEAST_BOX = 8; // screen pixels of either side; anything smaller counts as a click
 const FINGER_LEAST_BOX = 16;
 const HOLD_MS = 450;
 const WHEEL = 0.0016;
@@ -35,7 +35,7 @@ const WHEEL = 0.0016;
  * @param {HTMLElement} surface
  * @param {GestureActions} actions
  * @param {() => boolean} panning whether Space is held
- * @returns {{giveUp: () => boolean}} ends what is under way as if it had not begun; says whether something was
+ * @returns {{giveUp: () => boolean}} cancels the gesture under way; returns whether there was one
  */
 export function listen(surface, actions, panning) {
   /** @type {Map<number, Place>} */
@@ -83,7 +83,7 @@ export function listen(surface, actions, panning) {
     "wheel",
     (event) => {
       event.preventDefault();
-      // Lines and pages, which some mice count in, as pixels.
+      // Some mice count in lines or pages: convert to pixels.
       const pixels = event.deltaY * [1, 16, 400][event.deltaMode];
       actions.zoom(Math.exp(-WHEEL * Math.max(-300, Math.min(300, pixels))), at(event));
     },
@@ -126,7 +126,7 @@ export function listen(surface, actions, panning) {
     }
     if (current.kind === "pan") actions.pan([place[0] - current.last[0], place[1] - current.last[1]]);
     if (current.kind === "stroke") {
-      // All places between two frames, so that a fast stroke stays round.
+      // All positions between two frames, so that a fast stroke stays smooth.
       const between = event.getCoalescedEvents?.() ?? [];
       current.path = [...current.path, ...(between.length ? between.map(at) : [place])];
       actions.stroke(current.path, false);
@@ -153,7 +153,7 @@ export function listen(surface, actions, panning) {
   }
 
   /**
-   * Whether a gesture up to a place is a box: a hand that wanders while it clicks draws none.
+   * Whether a gesture up to a position is a box: a small movement during a click is not one.
    * @param {Gesture} current
    * @param {Place} place
    */
@@ -163,7 +163,7 @@ export function listen(surface, actions, panning) {
     return kind === "press" && !grip && !negative && Math.min(...sides) >= least;
   }
 
-  /** @returns {boolean} whether there was something to give up */
+  /** @returns {boolean} whether there was something to cancel */
   function abandon() {
     if (!gesture || gesture.kind === "spent") return false;
     clearTimeout(gesture.hold);

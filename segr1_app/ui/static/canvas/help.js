@@ -3,7 +3,7 @@ import { KEYS } from "./keys.js";
 
 /**
  * The list of every gesture and key, in a dialog made from `KEYS`.
- * @param {import("./keys.js").Row[]} more rows of whoever uses the canvas
+ * @param {import("./keys.js").Row[]} more rows of the tab that uses the canvas
  * @returns {HTMLDialogElement}
  */
 export function helpDialog(more = []) {
@@ -25,7 +25,7 @@ export function helpDialog(more = []) {
       h("div", { class: "key-groups" }, ...lists)),
   );
   close.addEventListener("click", () => dialog.close());
-  // A click beside the list closes it; the dialog's own box lies inside its padding.
+  // A click outside the list closes it; the dialog's own box lies inside its padding.
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   return dialog;
 }

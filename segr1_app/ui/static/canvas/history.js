@@ -1,5 +1,5 @@
 /**
- * Undo and redo without limit. States share what did not change, so that a long history costs little.
+ * Undo and redo without limit. States share unchanged parts, so that a long history costs little.
  * @template T
  */
 export class History {
@@ -13,7 +13,7 @@ export class History {
   }
 
   /**
-   * Go on to a state that undo comes back from; the one there already is none.
+   * Add a state that undo returns from; adding the present state does nothing.
    * @param {T} next
    */
   commit(next) {
@@ -24,7 +24,7 @@ export class History {
   }
 
   /**
-   * Replace the present by what differs in no edit: another mark chosen, another object active.
+   * Replace the present state by one that differs in no edit: another selection, another active object.
    * @param {T} present
    */
   amend(present) {

@@ -1,5 +1,5 @@
 /**
- * What lies under the pointer.
+ * Hit testing: what lies under the pointer.
  * @typedef {import("./types.js").Prompts} Prompts
  * @typedef {import("./types.js").View} View
  * @typedef {import("./types.js").Place} Place
@@ -12,12 +12,12 @@ const POINT_REACH = 11; // screen pixels: the mark's own radius
 const EDGE_REACH = 6;
 
 /**
- * The part of a mark to take hold of: a point of the active object before its box, and both before the other objects'
- * points. Their boxes are left alone: an edge is long, and a click near it is mostly meant for the active object.
+ * The part of a mark to grab: a point of the active object before its box, and both before the other objects'
+ * points. Their boxes are ignored: an edge is long, and a click near it is mostly meant for the active object.
  * @param {Prompts} prompts
  * @param {View} view
  * @param {Place} pointer on the canvas
- * @param {number} [ease] how much further than a mouse a finger reaches
+ * @param {number} [ease] factor by which a finger reaches further than a mouse
  * @returns {Grip | null}
  */
 export function gripAt(prompts, view, pointer, ease = 1) {

@@ -1,7 +1,7 @@
 /**
  * Every gesture and key of the canvas, as data: the list that `?` shows is made from it, and so are the shortcuts.
  *
- * `on` are the presses that bring about `action`: a key in KeyboardEvent's spelling (letters in lower case), with the
+ * `on` lists the key presses that trigger `action`: a key in KeyboardEvent's spelling (letters in lower case), with the
  * modifiers before it. Rows without it are gestures of the pointer.
  * @typedef {{group: string, keys: string, does: string, action?: string, on?: string[]}} Row
  * @typedef {"flip" | "remove" | "removeObject" | "left" | "right" | "up" | "down" | "farLeft" | "farRight" | "farUp"
@@ -17,32 +17,32 @@ export const KEYS = [
   { group: "Pointer", keys: "Drag", does: "box around the object" },
   { group: "Pointer", keys: "Drag a point", does: "move it" },
   { group: "Pointer", keys: "Drag an edge or a corner", does: "move that side of the box" },
-  { group: "Pointer", keys: "Wheel", does: "zoom to the pointer" },
+  { group: "Pointer", keys: "Wheel", does: "zoom at the pointer" },
   { group: "Pointer", keys: "Space+Drag, Middle button", does: "move the picture" },
   { group: "Touch", keys: "Tap, Hold", does: "positive point, negative point" },
   { group: "Touch", keys: "Two fingers", does: "zoom and move the picture" },
 
-  { group: "Points and boxes", keys: "M", does: "choose the next point or box of the object", action: "nextMark",
+  { group: "Points and boxes", keys: "M", does: "select the next point or box of the object", action: "nextMark",
     on: ["m"] },
-  { group: "Points and boxes", keys: "Shift+M", does: "the one before", action: "previousMark", on: ["Shift+m"] },
-  { group: "Points and boxes", keys: "F", does: "flip the chosen point", action: "flip", on: ["f"] },
-  { group: "Points and boxes", keys: "Delete", does: "remove the chosen point or box", action: "remove",
+  { group: "Points and boxes", keys: "Shift+M", does: "select the previous one", action: "previousMark", on: ["Shift+m"] },
+  { group: "Points and boxes", keys: "F", does: "flip the selected point", action: "flip", on: ["f"] },
+  { group: "Points and boxes", keys: "Delete", does: "remove the selected point or box", action: "remove",
     on: ["Delete", "Backspace"] },
-  { group: "Points and boxes", keys: "←", does: "move it by a pixel; with Shift by ten", action: "left",
+  { group: "Points and boxes", keys: "←", does: "move left by one pixel; with Shift by ten", action: "left",
     on: ["ArrowLeft"] },
-  { group: "Points and boxes", keys: "→", does: "the same to the right", action: "right", on: ["ArrowRight"] },
-  { group: "Points and boxes", keys: "↑", does: "the same upwards", action: "up", on: ["ArrowUp"] },
-  { group: "Points and boxes", keys: "↓", does: "the same downwards", action: "down", on: ["ArrowDown"] },
+  { group: "Points and boxes", keys: "→", does: "move right", action: "right", on: ["ArrowRight"] },
+  { group: "Points and boxes", keys: "↑", does: "move up", action: "up", on: ["ArrowUp"] },
+  { group: "Points and boxes", keys: "↓", does: "move down", action: "down", on: ["ArrowDown"] },
   { group: "Points and boxes", keys: "P", does: "positive point in the middle of the canvas", action: "pointInside",
     on: ["p"] },
   { group: "Points and boxes", keys: "Shift+P", does: "negative point there", action: "pointOutside", on: ["Shift+p"] },
 
   { group: "Objects", keys: "Tab", does: "next object", action: "next", on: ["Tab"] },
-  { group: "Objects", keys: "Shift+Tab", does: "object before", action: "previous", on: ["Shift+Tab"] },
+  { group: "Objects", keys: "Shift+Tab", does: "previous object", action: "previous", on: ["Shift+Tab"] },
   { group: "Objects", keys: "N", does: "new object", action: "newObject", on: ["n"] },
   { group: "Objects", keys: "Shift+Delete", does: "remove the object", action: "removeObject",
     on: ["Shift+Delete", "Shift+Backspace"] },
-  { group: "Objects", keys: "R", does: "refine from this mask: it goes into SAM2", action: "refine", on: ["r"] },
+  { group: "Objects", keys: "R", does: "refine this mask with SAM2", action: "refine", on: ["r"] },
 
   { group: "Painting", keys: "B", does: "brush", action: "brush", on: ["b"] },
   { group: "Painting", keys: "E", does: "eraser", action: "eraser", on: ["e"] },
@@ -50,19 +50,19 @@ export const KEYS = [
   { group: "Painting", keys: "[", does: "smaller brush", action: "smaller", on: ["["] },
   { group: "Painting", keys: "]", does: "larger brush", action: "larger", on: ["]"] },
 
-  { group: "Looking", keys: "0", does: "whole picture", action: "fit", on: ["0"] },
-  { group: "Looking", keys: "1", does: "one picture pixel on one screen pixel", action: "oneToOne", on: ["1"] },
-  { group: "Looking", keys: "+", does: "zoom in", action: "zoomIn", on: ["+", "="] },
-  { group: "Looking", keys: "−", does: "zoom out", action: "zoomOut", on: ["-"] },
-  { group: "Looking", keys: ",", does: "fainter mask", action: "fainter", on: [","] },
-  { group: "Looking", keys: ".", does: "stronger mask", action: "stronger", on: ["."] },
-  { group: "Looking", keys: "O", does: "outline only", action: "outline", on: ["o"] },
-  { group: "Looking", keys: "H", does: "hide the masks", action: "hide", on: ["h"] },
+  { group: "View", keys: "0", does: "whole picture", action: "fit", on: ["0"] },
+  { group: "View", keys: "1", does: "one picture pixel per screen pixel", action: "oneToOne", on: ["1"] },
+  { group: "View", keys: "+", does: "zoom in", action: "zoomIn", on: ["+", "="] },
+  { group: "View", keys: "−", does: "zoom out", action: "zoomOut", on: ["-"] },
+  { group: "View", keys: ",", does: "more transparent mask", action: "fainter", on: [","] },
+  { group: "View", keys: ".", does: "more opaque mask", action: "stronger", on: ["."] },
+  { group: "View", keys: "O", does: "outline only", action: "outline", on: ["o"] },
+  { group: "View", keys: "H", does: "hide the masks", action: "hide", on: ["h"] },
 
   { group: "Work", keys: "Ctrl+Z", does: "undo", action: "undo", on: ["Ctrl+z"] },
   { group: "Work", keys: "Ctrl+Shift+Z, Ctrl+Y", does: "redo", action: "redo", on: ["Ctrl+Shift+z", "Ctrl+y"] },
   { group: "Work", keys: "Ctrl+S", does: "save", action: "save", on: ["Ctrl+s"] },
-  { group: "Work", keys: "Esc", does: "give up a drag; choose nothing, then Tab leaves the canvas", action: "leave",
+  { group: "Work", keys: "Esc", does: "cancel a drag; clear the selection, then Tab leaves the canvas", action: "leave",
     on: ["Escape"] },
   { group: "Work", keys: "?", does: "this list", action: "help", on: ["?"] },
 ];
@@ -86,7 +86,7 @@ const ACTIONS = new Map([
  */
 
 /**
- * What a press asks for, if anything. Ctrl and Command are the same; Alt belongs to the browser.
+ * The action of a key press, if any. Ctrl and Command are the same; Alt belongs to the browser.
  * @param {Press} event
  * @returns {Action | undefined}
  */
@@ -95,8 +95,8 @@ export function actionOf(event) {
 }
 
 /**
- * The Latin letter of a press. On a keyboard that writes another alphabet it is the one on that place of a US keyboard,
- * by which such keyboards are labelled, too; signs and digits stay what they are.
+ * The Latin letter of a press. On a keyboard that writes another alphabet it is the one on that position of a US keyboard,
+ * by which such keyboards are labelled, too; other characters and digits stay unchanged.
  * @param {Press} event
  */
 function latin({ key, code = "" }) {
@@ -115,7 +115,7 @@ export function pressOf(event) {
   if (altKey) return "";
   const key = latin(event);
   const letter = /^[a-z]$/i.test(key);
-  // Which signs need Shift depends on the keyboard: for signs, the sign itself is what counts.
+  // Which characters need Shift depends on the keyboard: for those, the character itself counts.
   const named = letter || key.length > 1;
   const parts = [ctrlKey || metaKey ? "Ctrl" : "", named && shiftKey ? "Shift" : "", letter ? key.toLowerCase() : key];
   return parts.filter(Boolean).join("+");

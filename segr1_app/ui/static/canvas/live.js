@@ -9,7 +9,7 @@
 const SIGNED_OUT = "You are signed out: sign in again in another tab of this page, then go on here. Your work is kept.";
 
 /**
- * What the server answers, or undefined when it does not: gradio hands over the body of an error like any other.
+ * The server's answer, or undefined without one: gradio returns the body of an error like any other.
  * @template {{failure?: string} | {}} Answer
  * @param {() => Promise<Answer>} ask
  * @returns {Promise<Answer | undefined>}
@@ -26,8 +26,8 @@ export async function answer(ask) {
 }
 
 /**
- * Asks the server about every edit, one question at a time: while one is under way only the newest waits, and since
- * each question carries the whole state, nothing is lost with those it replaces.
+ * Asks the server about every edit, one request at a time: while one is under way only the newest waits, and since
+ * each request carries the whole state, nothing is lost with those it replaces.
  */
 export class Live {
   #rev = 0;
@@ -38,14 +38,14 @@ export class Live {
 
   /**
    * @param {(question: object) => Promise<Reply>} ask
-   * @param {(state: any, reply: Reply) => void} show gets the state that was asked about
+   * @param {(state: any, reply: Reply) => void} show gets the state that was sent
    */
   constructor(ask, show) {
     this.ask = ask;
     this.show = show;
   }
 
-  /** The number of the newest question. */
+  /** The number of the newest request. */
   get rev() {
     return this.#rev;
   }
@@ -54,7 +54,7 @@ export class Live {
    * Ask about a state.
    * @param {any} state
    * @param {object} question what goes to the server
-   * @param {boolean} passing whether it is only passed through, as while dragging: then answers to earlier ones are
+   * @param {boolean} passing whether the state is transient, as while dragging: then answers to earlier ones are
    *   shown as they come; otherwise they are dropped
    */
   send(state, question, passing) {
@@ -62,7 +62,7 @@ export class Live {
     if (!passing) this.#floor = rev;
     this.#next = async () => {
       const reply = (await answer(() => this.ask({ ...question, rev }))) ?? {
-        rev, failure: "The server did not answer: what you did is still here, and goes along with your next edit.",
+        rev, failure: "The server did not answer: your edits are still here, and are sent with the next one.",
       };
       if (reply.rev >= this.#floor) this.show(state, reply);
     };

@@ -8,7 +8,7 @@ import { toCanvas } from "./viewport.js";
 
 /**
  * Boxes and points as SVG elements in screen pixels: they keep their size at any zoom. Those of the active object are
- * drawn last and stronger, what Delete would remove has a ring.
+ * drawn last and stronger; the one that Delete would remove has a ring.
  * @param {Prompts} prompts
  * @param {View} view
  * @param {(index: number) => string} colour

@@ -9,10 +9,10 @@ import { drawShape, onScreen, pathOf } from "./shapes.js";
  * @typedef {{opacity: number, fill: boolean}} Look
  */
 
-const KEPT = 48; // shapes: as many as are looked at, and some steps back
+const KEPT = 48; // shapes: as many as are visible at once, and some steps of undo
 
 /**
- * The masks of the objects at the live size, with what is painted on them.
+ * The masks of the objects at the live size, with their strokes.
  *
  * A mask belongs to one state of one object, so that undo shows it at once; a state that was not answered yet shows its
  * object's latest.
@@ -23,7 +23,7 @@ export class Masks {
   /** @type {Map<number, Rle | null>} */
   #latest = new Map();
   /**
-   * The newest last. A history keeps every state of an object, so what is large must not hang on those.
+   * The newest last. A history keeps every state of an object, so large values must not hang on those.
    * @type {Map<Prompt, {under: Rle | null, path: Path2D, mask: Uint8Array}>}
    */
   #shapes = new Map();
@@ -91,7 +91,7 @@ export class Masks {
   }
 
   /**
-   * What the segmenter made of an object's prompts, as far as that is known.
+   * The segmenter's mask for an object's prompts, if it is known.
    * @param {Prompt} object
    * @returns {Rle | null}
    */

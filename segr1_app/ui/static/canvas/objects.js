@@ -9,7 +9,7 @@ import { pressOf } from "./keys.js";
 const LONGEST_NAME = "120";
 
 /**
- * The row of objects: each in its colour with a name to be typed, and one button for another.
+ * The row of objects: each in its colour with a field for its name, and one button to add another.
  * @param {Acts} acts
  * @returns {{element: HTMLElement, render: (prompts: import("./types.js").Prompts, colour: (index: number) => string)
  *   => void}}

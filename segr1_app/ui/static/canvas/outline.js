@@ -1,5 +1,5 @@
 /**
- * The outlines of a mask: closed loops around its parts and its holes, with the mask to the right of the way. Corners
+ * The outlines of a mask: closed loops around its parts and its holes, with the mask on the right-hand side. Corners
  * are cut between the middles of pixel edges, which keeps slanted lines straight to the eye.
  * @param {Uint8Array} mask 1 inside and 0 outside, row by row
  * @param {import("./types.js").Size} size of the mask

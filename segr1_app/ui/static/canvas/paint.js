@@ -1,14 +1,14 @@
 import { maskAt } from "../shared/rle.js";
 
 /**
- * What is painted on a mask. A mask here is a Uint8Array, 1 inside and 0 outside, row by row, at a size of its own that may be
- * smaller than the picture's.
+ * Strokes on a mask. A mask here is a Uint8Array, 1 inside and 0 outside, row by row, in its own size, which may be smaller
+ * than the picture's.
  * @typedef {import("./types.js").Stroke} Stroke
  * @typedef {import("./types.js").Size} Size
  */
 
 /**
- * A mask with strokes painted on it and erased from it, in order; the given mask stays as it is.
+ * A mask with strokes painted on it and erased from it, in order; the given mask is not changed.
  * @param {Uint8Array} mask
  * @param {Size} size of the mask
  * @param {Stroke[]} strokes in picture pixels
@@ -24,7 +24,7 @@ export function painted(mask, size, strokes, picture) {
 }
 
 /**
- * A mask with layers laid on it; the given mask stays as it is.
+ * A mask with layers applied to it; the given mask is not changed.
  * @param {Uint8Array} mask
  * @param {Size} size of the mask
  * @param {{painted: import("./types.js").Rle | null, erased: import("./types.js").Rle | null}} layers of any size
@@ -40,7 +40,7 @@ export function laid(mask, size, { painted, erased }) {
 }
 
 /**
- * A path without the places that add next to nothing to a stroke; the last one stays.
+ * A path without the positions that add next to nothing to a stroke; the last one stays.
  * @param {import("./types.js").Place[]} path
  * @param {number} radius of the stroke
  * @returns {import("./types.js").Place[]}
@@ -56,7 +56,7 @@ export function thinned(path, radius) {
 }
 
 /**
- * Fill every pixel whose centre is within `radius` of the line between two places of the picture.
+ * Fill every pixel whose centre is within `radius` of the line between two positions of the picture.
  * @param {Uint8Array} mask
  * @param {Size} size
  * @param {import("./types.js").Place} from

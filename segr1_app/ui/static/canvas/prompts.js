@@ -9,7 +9,7 @@
 const LEAST_SIDE = 1; // of a box, in picture pixels
 
 /**
- * The state for prompts that come from outside; without any, one empty object to begin with.
+ * The state for given prompts; without any, one empty object.
  * @param {{box: import("./types.js").Box | null, points: import("./types.js").Point[], name?: string,
  *   strokes?: import("./types.js").Stroke[], start?: import("./types.js").Rle | null,
  *   painted?: import("./types.js").Rle | null, erased?: import("./types.js").Rle | null}[]} objects
@@ -32,7 +32,7 @@ export function activeObject(prompts) {
 }
 
 /**
- * Whether there is nothing in an object that a mask could come from.
+ * Whether an object has nothing that a mask could come from.
  * @param {Prompt} object
  */
 export function isBlank({ box, points, strokes, start, painted, erased }) {
@@ -40,7 +40,7 @@ export function isBlank({ box, points, strokes, start, painted, erased }) {
 }
 
 /**
- * Whether two states come to the same masks in the same way; names, empty objects and what is chosen do not matter.
+ * Whether two states lead to the same masks in the same way; names, empty objects and the selection do not matter.
  * @param {Prompts} one
  * @param {Prompts} other
  */
@@ -56,7 +56,7 @@ function work({ objects }) {
 }
 
 /**
- * A place as it is stored: within the picture, to a hundredth of a pixel.
+ * A position as it is stored: within the picture, to a hundredth of a pixel.
  * @param {Place} place
  * @param {Size} size of the picture
  * @returns {Place}
@@ -80,7 +80,7 @@ export function addPoint(prompts, [x, y], label) {
 }
 
 /**
- * The box between two places becomes the active object's; one too small to be seen changes nothing.
+ * Set the active object's box to the one between two positions; one too small to be seen changes nothing.
  * @param {Prompts} prompts
  * @param {Place} from
  * @param {Place} to
@@ -105,7 +105,7 @@ export function take(prompts, grip) {
 }
 
 /**
- * Move what a grip holds by the distance the pointer went.
+ * Move the grabbed mark by the distance the pointer moved.
  * @param {Prompts} prompts
  * @param {import("./types.js").Grip} grip
  * @param {Place} by
@@ -118,7 +118,7 @@ export function drag(prompts, grip, by, size) {
 }
 
 /**
- * Move the marked point, or the whole marked box.
+ * Move the selected point, or the whole selected box.
  * @param {Prompts} prompts
  * @param {Place} by
  * @param {Size} size of the picture
@@ -150,7 +150,7 @@ export function flip(prompts) {
 }
 
 /**
- * Remove the marked point or box.
+ * Remove the selected point or box.
  * @param {Prompts} prompts
  * @returns {Prompts}
  */
@@ -163,7 +163,7 @@ export function removeMark(prompts) {
 }
 
 /**
- * Remove the active object with all that belongs to it.
+ * Remove the active object with everything that belongs to it.
  * @param {Prompts} prompts
  * @returns {Prompts}
  */
@@ -174,7 +174,7 @@ export function removeObject(prompts) {
 }
 
 /**
- * An empty object to go on with; one that is empty already is taken for it.
+ * Activate an empty object: an existing one, or else a new one.
  * @param {Prompts} prompts
  * @returns {Prompts}
  */
@@ -194,7 +194,7 @@ export function activate(prompts, index) {
 }
 
 /**
- * Go round the objects.
+ * Activate the next object, cyclically.
  * @param {Prompts} prompts
  * @param {1 | -1} step
  * @returns {Prompts}
@@ -205,7 +205,7 @@ export function cycle(prompts, step) {
 }
 
 /**
- * Go round the marks of the active object: its box, then its points.
+ * Select the next mark of the active object, cyclically: its box, then its points.
  * @param {Prompts} prompts
  * @param {1 | -1} step
  * @returns {Prompts}
@@ -241,7 +241,7 @@ export function addStroke(prompts, stroke) {
 }
 
 /**
- * Let the segmenter refine from a mask. What was painted is part of that mask from here on.
+ * Let the segmenter refine a mask. Strokes are part of that mask from here on.
  * @param {Prompts} prompts
  * @param {import("./types.js").Rle} start
  * @returns {Prompts}
@@ -297,7 +297,7 @@ function dragEdges(prompts, edges, by, size) {
   const moved = box.map((edge, index) =>
     edges.includes(index) ? settled(edge + by[index % 2], size[index % 2]) : edge,
   );
-  // An edge that is pulled over its opposite turns the box round.
+  // An edge that is dragged past its opposite flips the box.
   return setBox(prompts, [moved[0], moved[1]], [moved[2], moved[3]]);
 }
 

@@ -3,7 +3,7 @@ import { h } from "../shared/dom.js";
 const TERMS = /** @type {const} */ ({ format: "Format", iou: "IoU", s_measure: "S-measure", total: "Reward" });
 
 /**
- * The terms of the reward for the present prompts, or why there are none.
+ * The terms of the reward for the present prompts, or the reason for their absence.
  * @returns {{element: HTMLElement, render: (reward: import("./live.js").Reward | null) => void}}
  */
 export function rewardLine() {
@@ -19,7 +19,7 @@ export function rewardLine() {
     render(reward) {
       for (const { term, value } of values) value.textContent = reward?.[term]?.toFixed(3) ?? "–";
       const rough = reward?.total != null && !reward.exact;
-      note.textContent = reward ? `${reward.text}${rough ? " Roughly, until you pause." : ""}` : "";
+      note.textContent = reward ? `${reward.text}${rough ? " Approximate until you pause." : ""}` : "";
     },
   };
 }

@@ -38,7 +38,7 @@ export function onScreen({ scale, x, y }, picture, mask) {
  * @param {DOMMatrix} place see onScreen
  * @param {string} colour
  * @param {number} opacity
- * @returns {Path2D} the shape where it lies on the sheet
+ * @returns {Path2D} the shape in sheet pixels
  */
 export function fillShape(context, path, place, colour, opacity) {
   const shape = new Path2D();
@@ -51,7 +51,7 @@ export function fillShape(context, path, place, colour, opacity) {
 }
 
 /**
- * Draw a shape: an outline that is seen on any picture, and its inside.
+ * Draw a shape: an outline that is visible on any picture, and its inside.
  * @param {CanvasRenderingContext2D} context
  * @param {Path2D} path in mask pixels
  * @param {DOMMatrix} place see onScreen
@@ -62,7 +62,7 @@ export function fillShape(context, path, place, colour, opacity) {
 export function drawShape(context, path, place, colour, casing, opacity) {
   const shape = fillShape(context, path, place, colour, opacity);
   context.lineJoin = "round";
-  // A dark edge around a white one around the colour: seen on grey, on bright and on dark pictures alike.
+  // A dark edge around a white one around the colour: visible on grey, bright and dark pictures alike.
   for (const [stroke, line] of /** @type {[string, number][]} */ ([[casing, 5], ["#ffffff", 3.4], [colour, 2]])) {
     context.strokeStyle = stroke;
     context.lineWidth = line * devicePixelRatio;

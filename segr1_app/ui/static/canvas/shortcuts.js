@@ -1,7 +1,7 @@
 import { actionOf, pressOf } from "./keys.js";
 
 /**
- * The part of a canvas that keys are meant for.
+ * The part of a canvas that handles keys.
  * @typedef {object} Listener
  * @property {HTMLElement} element with all that belongs to the canvas
  * @property {HTMLElement} frame with the picture
@@ -21,7 +21,7 @@ const PRESSED = "button, a[href], summary, [role='button'], [role='tab'], [role=
 const listeners = [];
 
 /**
- * From now on a canvas gets the keys of the whole page, while it is in sight and nothing is typed elsewhere: nobody has
+ * From now on a canvas gets the keys of the whole page, while it is visible and nothing is typed elsewhere: nobody has
  * to click on the picture first, where a click is an edit.
  * @param {Listener} listener
  */
@@ -52,7 +52,7 @@ function letGo() {
 }
 
 /**
- * Whether Space takes hold of the picture: wherever the focus is, as long as the pointer is over it or it has the focus
+ * Whether Space grabs the picture: wherever the focus is, as long as the pointer is over it or it has the focus
  * itself, and nothing is typed.
  * @param {Listener} listener
  * @param {KeyboardEvent} event
@@ -65,7 +65,7 @@ function isPan({ frame, pointer }, event) {
 }
 
 /**
- * Whether a press is for something else than a canvas.
+ * Whether a key press is meant for something other than a canvas.
  * @param {KeyboardEvent} event
  */
 function isTaken(event) {
@@ -85,18 +85,18 @@ function press(listener, event) {
   const { element, frame, prompts, use } = listener;
   const target = /** @type {Element} */ (event.target);
   const onCanvas = target === frame;
-  // Whatever else has the focus is scrolled by these.
+  // Any other focused element is scrolled by these.
   const isLoose = onCanvas || target === document.body || element.contains(target);
   const more = use.keys.find(({ on = [] }) => on.includes(pressOf(event)));
   const action = actionOf(event);
-  // A key that is held down decides one task, and not each that follows.
+  // A key that is held down decides one task, and not each one that follows.
   if (event.repeat && (more || action === "save")) return event.preventDefault();
   if (more?.action) {
     event.preventDefault();
     return use.act(more.action);
   }
   if (!action) return;
-  // Elsewhere, and with one object only, Tab goes on through the page.
+  // Elsewhere, and with one object only, Tab moves on through the page.
   if (event.key === "Tab" && (!onCanvas || prompts.objects.length < 2)) return;
   if (event.key.startsWith("Arrow") && !onCanvas && !(isLoose && prompts.mark)) return;
   event.preventDefault();

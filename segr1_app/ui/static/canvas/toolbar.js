@@ -28,7 +28,7 @@ const ICONS = {
 
 const NAMES = /** @type {const} */ ({
   prompt: "Points and boxes", brush: "Brush", eraser: "Eraser", undo: "Undo", redo: "Redo", fit: "Whole picture",
-  oneToOne: "One to one", refine: "Refine from this mask", outline: "Outline only", help: "Keys and gestures",
+  oneToOne: "100 %", refine: "Refine this mask", outline: "Outline only", help: "Keys and gestures",
   flip: "Flip the point", remove: "Delete the point or box", removeObject: "Remove the object", smaller: "Smaller brush",
   larger: "Larger brush",
 });
@@ -103,14 +103,14 @@ export function toolbar(act) {
 }
 
 /**
- * The buttons for the chosen point or box, and for the brush in hand: what a finger has no keys for.
+ * The buttons for the selected point or box, and for the active brush: a touch screen has no keys for them.
  * @param {(action: Action) => void} act
  * @returns {{element: HTMLElement, render: (mark: import("./types.js").Mark | null, painting: boolean) => void}}
  */
 export function chosenTools(act) {
   const icon = (/** @type {keyof typeof NAMES} */ action) => iconButton(action, act);
   const buttons = { flip: icon("flip"), remove: icon("remove"), smaller: icon("smaller"), larger: icon("larger") };
-  const element = group("What is chosen", ...Object.values(buttons), icon("removeObject"));
+  const element = group("Selection", ...Object.values(buttons), icon("removeObject"));
   element.classList.add("chosen-tools");
   return {
     element,

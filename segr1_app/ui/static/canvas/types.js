@@ -9,7 +9,7 @@
  * @typedef {{erase: boolean, radius: number, path: Place[]}} Stroke a disc of that radius drawn along the path
  * @typedef {{size: [number, number], counts: string}} Rle COCO's compressed run lengths; size is height before width
  *
- * One object: its prompts, the strokes painted on top of their mask, and the mask that the prompts refine, if any; and
+ * One object: its prompts, the strokes painted on top of their mask, the mask that the prompts refine, if any, and
  * what an earlier revision had painted and erased, beneath the strokes. The id stays with the object through every edit;
  * a value with the same id is a later or earlier state of the same object.
  * @typedef {{id: number, name: string, box: Box | null, points: Point[], strokes: Stroke[], start: Rle | null,
@@ -18,10 +18,10 @@
  * What Delete, F and the arrows act on, within the active object.
  * @typedef {{kind: "box"} | {kind: "point", index: number}} Mark
  *
- * Everything that undo brings back. `active` is an index into objects, of which there is always one.
+ * Everything that undo restores. `active` is an index into objects, of which there is always one.
  * @typedef {{objects: Prompt[], active: number, mark: Mark | null}} Prompts
  *
- * A part of a mark that the pointer can take hold of; `edges` are the indices into Box that move.
+ * A part of a mark that the pointer can grab; `edges` are the indices into Box that move.
  * @typedef {{object: number, mark: {kind: "point", index: number}} | {object: number, mark: {kind: "box"}, edges: number[]}} Grip
  *
  * Where the picture lies on the screen: screen = picture * scale + (x, y), in CSS pixels of the canvas.

@@ -20,7 +20,7 @@ import { encodeRle } from "../shared/rle.js";
  * @typedef {import("./types.js").Prompts} Prompts
  * @typedef {import("./types.js").Size} Size
  *
- * See canvas_value in views.py.
+ * See canvas_value in ui/views.py.
  * @typedef {{box: import("./types.js").Box | null, points: import("./types.js").Point[],
  *   mask: import("./types.js").Rle | null}} GivenObject
  * @typedef {{key: string, picture: {url: string}, title: string, image_size: Size, live_size: Size, palette: string[],
@@ -35,16 +35,16 @@ const BRUSH_STEP = 1.25;
 const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
 
 /**
- * What a canvas is used for.
+ * What a canvas needs from the tab that uses it.
  * @typedef {object} Use
  * @property {(question: object) => Promise<import("./live.js").Reply>} decode asks the server for masks
- * @property {string} empty what stands in place of a picture
+ * @property {string} empty shown in place of a picture
  * @property {import("./keys.js").Row[]} keys more keys than the canvas's own, for the list
  * @property {(action: string) => void} act does what those keys and Ctrl+S ask for
- * @property {() => void} edited is told of every edit
+ * @property {() => void} edited called after every edit
  */
 
-/** The picture with its prompts and masks, to be corrected: every edit goes to the server, which answers with masks. */
+/** The picture with its prompts and masks, for correction: every edit goes to the server, which answers with masks. */
 export class Canvas {
   /** @type {Value | null} */
   value = null;
@@ -64,7 +64,7 @@ export class Canvas {
   /** @type {Place | null} */
   pointer = null;
   space = false;
-  /** Whether no edit is taken. */
+  /** Whether edits are blocked. */
   resting = false;
   look = { masks: true, marks: true, outline: false, opacity: 2 };
   drawn = 0;
@@ -105,7 +105,7 @@ export class Canvas {
     });
     this.handy = chosenTools((action) => {
       this.act(action);
-      // With what it removed, the button itself goes.
+      // The button itself disappears with what it removed.
       if (action === "remove" || action === "removeObject") this.frame.focus({ preventScroll: true });
     });
     this.list.element.append(this.handy.element);
@@ -154,7 +154,7 @@ export class Canvas {
   }
 
   /**
-   * Go on from a state that was kept; what was given stays one step of undo away.
+   * Continue from a stored state; the given one stays one step of undo away.
    * @param {any[]} objects as `objects` had them, each with its "mask" if that is known
    */
   restore(objects) {
@@ -165,7 +165,7 @@ export class Canvas {
   }
 
   /**
-   * Take no edits for a while, and give up the one under a hand: it would be part neither of what is being saved nor of
+   * Block edits for a while, and cancel the gesture under way: it would be part neither of what is being saved nor of
    * what comes next.
    * @param {boolean} resting
    */
@@ -176,12 +176,12 @@ export class Canvas {
     for (const part of [this.bar.element, this.list.element]) part.inert = resting;
   }
 
-  /** Whether it is not what was given. */
+  /** Whether it differs from what was given. */
   get changed() {
     return !edit.isSameWork(this.given, this.prompts);
   }
 
-  /** What the server gets of the present state. */
+  /** The present state as it is sent to the server. */
   get objects() {
     return sent(this.prompts);
   }
@@ -217,7 +217,7 @@ export class Canvas {
     this.draw();
   }
 
-  /** No edit, only another mark or object to act on. @param {Prompts} prompts */
+  /** Not an edit, only another selection or active object. @param {Prompts} prompts */
   choose(prompts) {
     this.history.amend(prompts);
     this.draw();
@@ -358,7 +358,7 @@ export class Canvas {
     this.draw();
   }
 
-  /** Render before the next frame, once however often it is asked. */
+  /** Render before the next frame, once however often it is requested. */
   draw() {
     if (!this.drawn) this.drawn = requestAnimationFrame(() => this.render());
   }
@@ -393,7 +393,7 @@ export class Canvas {
   }
 }
 
-/** What of a state the server gets. @param {Prompts} prompts */
+/** A state as it is sent to the server. @param {Prompts} prompts */
 function sent({ objects }) {
   return objects.map(({ box, points, name, strokes, start, painted, erased }) =>
     ({ box, points, name, strokes, start, painted, erased }));

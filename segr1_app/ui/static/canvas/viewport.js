@@ -1,5 +1,5 @@
 /**
- * Where the picture lies on the screen, and what a place on the one is on the other.
+ * The position of the picture on the screen, and the mapping between the two.
  * @typedef {import("./types.js").View} View
  * @typedef {import("./types.js").Size} Size
  * @typedef {import("./types.js").Place} Place
@@ -9,7 +9,7 @@ const LARGEST = 32; // screen pixels per picture pixel
 const IN_SIGHT = 48; // screen pixels of the picture that panning leaves within the canvas
 
 /**
- * The whole picture, as large as the canvas takes it, in its middle.
+ * The whole picture, centred, as large as fits into the canvas.
  * @param {Size} picture
  * @param {Size} canvas
  * @returns {View}
@@ -19,7 +19,7 @@ export function fit(picture, canvas) {
 }
 
 /**
- * One picture pixel on one screen pixel, with the middle of what was seen still in the middle.
+ * One picture pixel per screen pixel, around the same centre.
  * @param {View} view
  * @param {Size} picture
  * @param {Size} canvas
@@ -30,7 +30,7 @@ export function oneToOne(view, picture, canvas) {
 }
 
 /**
- * Zoom so that the picture's place under the pointer stays there.
+ * Zoom so that the picture's point under the pointer stays there.
  * @param {View} view
  * @param {number} factor
  * @param {Place} pointer on the canvas
@@ -40,7 +40,7 @@ export function oneToOne(view, picture, canvas) {
  */
 export function zoom(view, factor, pointer, picture, canvas) {
   const whole = fit(picture, canvas).scale;
-  // A picture can be shrunk to half of what fits, and never less than to its own size.
+  // A picture can be shrunk to half of what fits, and never to less than its own size.
   const scale = Math.min(Math.max(view.scale * factor, Math.min(whole / 2, 1)), Math.max(LARGEST, whole));
   const [x, y] = toPicture(view, pointer);
   return held({ scale, x: pointer[0] - x * scale, y: pointer[1] - y * scale }, picture, canvas);
@@ -86,7 +86,7 @@ function centred(scale, picture, canvas) {
 }
 
 /**
- * The view, moved so far that the picture cannot get out of sight.
+ * The view, clamped so that the picture cannot get out of sight.
  * @param {View} view
  * @param {Size} picture
  * @param {Size} canvas

@@ -5,20 +5,20 @@ import { gigabytes, progressText } from "../shared/formatting.js";
 
 /**
  * @typedef {{state: "idle" | "running" | "done" | "failed", done: number, total: number, seconds: number,
- *   trouble: string}} Progress see download_state in downloading.py
+ *   trouble: string}} Progress see download_state in ui/handlers/models.py
  */
 
 const POLL_MS = 1500;
 
-/** Offers the download of the full models: first its size, then the download itself, then how far it is. */
+/** Offers the download of the full models: first its size, then the download itself, then its progress. */
 export class Offer {
   /**
    * @param {import("../shared/dom.js").Host["server"]} server
-   * @param {() => void} arrived called when the models are there
+   * @param {() => void} arrived called when the models are downloaded
    */
   constructor(server, arrived) {
     this.arrived = arrived;
-    this.asking = new Asking(server, "The server did not answer. A download that runs goes on; try again.");
+    this.asking = new Asking(server, "The server did not answer. A running download continues; try again.");
     this.ask = button("Download the full models…", "download-size", () => void this.tellSize());
     this.begin = button("", "download", () => void this.follow("download_models"), { primary: true });
     this.text = h("span", { role: "status" });
@@ -38,8 +38,8 @@ export class Offer {
   }
 
   /**
-   * Tell how far the download is until it ends.
-   * @param {"download_models" | "download_state"} first what to ask first: to begin, or only how far it is
+   * Show the progress of the download until it ends.
+   * @param {"download_models" | "download_state"} first what to ask first: to start, or only for its progress
    */
   async follow(first) {
     if (this.following) return;
@@ -53,11 +53,11 @@ export class Offer {
       progress = await this.asking.ask("download_state", {});
     }
     this.following = false;
-    this.text.textContent = progress?.state === "done" ? "The full models are here." : "";
+    this.text.textContent = progress?.state === "done" ? "The full models are downloaded." : "";
     if (progress?.state === "done") this.arrived();
     if (progress?.state === "failed") {
       this.asking.tell(progress.trouble);
-      this.begin.textContent = "Go on with the download";
+      this.begin.textContent = "Resume the download";
       this.begin.hidden = false;
     }
   }

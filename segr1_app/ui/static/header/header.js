@@ -7,7 +7,7 @@ import { counted, moment } from "../shared/formatting.js";
 /**
  * @typedef {{state: "loading" | "ready" | "failed", policy: string, segmenter: string, device: string,
  *   understands: string, failure: string, reason: string, offered: boolean,
- *   person: import("../shared/person.js").Person | null}} Status see header_value in views.py
+ *   person: import("../shared/person.js").Person | null}} Status see header_value in ui/views.py
  */
 
 /** @typedef {{remote: string | null, at: number | null, waiting: number, failure: string}} Copy see SyncState */
@@ -29,14 +29,14 @@ export function mount({ element, props, watch, server, trigger }) {
   const offer = server?.download_state ? new Offer(server, () => trigger("select")) : null;
   element.replaceChildren(
     h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), h("p", { class: "header-claim" },
-      "Say what to find. The model reasons, points, and SAM2 cuts the mask."), models, who),
+      "Enter what to find. The model reasons and points, and SAM2 makes the mask."), models, who),
     h("div", { class: "header-line header-notes" }, note, reason, ...(offer ? [offer.element] : [])),
     copy,
     failure,
   );
   const follow = async () => {
     const state = /** @type {Copy | undefined} */ (await answer(() => server.sync_state({})));
-    if (state) copy.textContent = told(state);
+    if (state) copy.textContent = copyStatus(state);
     if (state?.remote) setTimeout(follow, SYNC_MS);
   };
   follow();
@@ -65,7 +65,7 @@ export function mount({ element, props, watch, server, trigger }) {
       who.replaceChildren(...introduction(person));
       meet(person);
     }
-    // Whoever may not train may not choose models either.
+    // Without permission to train there is none to choose models either.
     const open = offered && Boolean(person?.may.includes("administer"));
     if (offer) offer.element.hidden = !open;
     if (offer && open) void offer.follow("download_state");
@@ -77,10 +77,10 @@ export function mount({ element, props, watch, server, trigger }) {
 }
 
 /**
- * How the copy of the annotations elsewhere stands.
+ * The state of the remote copy of the annotations.
  * @param {Copy} state
  */
-function told({ remote, at, waiting, failure }) {
+function copyStatus({ remote, at, waiting, failure }) {
   if (!remote) return "";
   const last = at === null ? "Nothing is synced yet" : `Last synced ${moment(at)} with ${remote}`;
   const news = waiting ? `; ${counted(waiting, "change")} since` : "";

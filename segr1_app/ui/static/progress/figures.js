@@ -1,5 +1,5 @@
 /**
- * What work comes to, per task and per day. See statistics in reviews.py.
+ * Effort per task and per day. See statistics in ui/handlers/review.py.
  * @typedef {{done: number, per_hour: number | null, verdicts: Record<import("../shared/formatting.js").Verdict, number>,
  *   revisions: number, clicks: number, seconds: number, iou_gained: number | null}} Tally
  * @typedef {Tally & {day: string}} Day
@@ -17,7 +17,7 @@ export function each(sum, { done }) {
 }
 
 /**
- * The days up to the last one with work, also those without: as many as there are, but at least and at most so many.
+ * The days up to the last one with work, including those without: as many as there are, between a least and a most.
  * @param {Day[]} days in order
  * @param {number} least
  * @param {number} most

@@ -9,15 +9,15 @@ import { counted, figure } from "../shared/formatting.js";
  * @typedef {import("./figures.js").Tally} Tally
  * @typedef {{tasks: number, open: number, total: Tally, annotators: (Tally & {name: string})[],
  *   checkpoints: (Tally & {policy: string, checkpoint: string})[], days: import("./figures.js").Day[],
- *   pairs: {annotators: [string, string], iou: number}[]}} Report see statistics in reviews.py
+ *   pairs: {annotators: [string, string], iou: number}[]}} Report see statistics in ui/handlers/review.py
  */
 
 const GONE = "The server did not answer. Try again in a moment.";
 const [FEWEST_DAYS, MOST_DAYS] = [14, 30];
 
 /**
- * The columns of the table: what stands above them, what a tally has of it, and how that is said; the column of the
- * verdicts has a drawing of its own.
+ * The columns of the table: their heading, their value, and how it is formatted; the column of the verdicts has its own
+ * drawing.
  */
 const COLUMNS = /** @type {[string, ((tally: Tally) => number | null)?, ((value: number | null) => string)?][]} */ ([
   ["Decided", (tally) => tally.done, (value) => figure(value, 0)],
@@ -30,7 +30,7 @@ const COLUMNS = /** @type {[string, ((tally: Tally) => number | null)?, ((value:
 ]);
 
 /**
- * The Progress tab: how far the work is, and what it cost.
+ * The Progress tab: progress and effort.
  * @param {import("../shared/dom.js").Host} host
  */
 export function mount({ element, server }) {
@@ -78,7 +78,7 @@ function shown(report, refresh) {
       ["By checkpoint of the policy", report.checkpoints.map((tally) => [checkpoint(tally), tally])],
     ]),
     h("p", { class: "progress-note" }, "“Each” is per decided task. IoU gained is how far the policy’s mask was from the "
-      + "one that was kept, 1 − IoU, on average over accepts and fixes: a better policy leaves less to gain."),
+      + "one that was kept, 1 − IoU, on average over accepts and fixes: the better the policy, the smaller the gain."),
     h("section", { class: "progress-pairs", "aria-label": "Agreement" },
       h("h2", {}, "Agreement"), ...agreement(report.pairs)),
   ];
@@ -103,7 +103,7 @@ function checkpoint({ policy, checkpoint: digest }) {
 }
 
 /**
- * The roles are said aloud because a narrow page lays the rows out as cards, which would take them away.
+ * The roles are explicit because a narrow page displays the rows as cards, which would remove them.
  * @param {[string, [(Node | string)[], Tally][]][]} groups
  */
 function table(groups) {
@@ -123,7 +123,7 @@ function table(groups) {
 }
 
 /**
- * A figure, over a bar as long as it is beside the others of its group, where there are others.
+ * A figure, above a bar proportional to the largest of its group.
  * @param {number | null} value
  * @param {(value: number | null) => string} said
  * @param {(number | null)[]} group
@@ -138,7 +138,7 @@ function measured(value, said, group) {
 
 /** @param {Report["pairs"]} pairs */
 function agreement(pairs) {
-  if (!pairs.length) return [h("p", {}, "Nobody has masked what somebody else did yet: there is nothing to compare.")];
+  if (!pairs.length) return [h("p", {}, "No task has masks by two people yet: there is nothing to compare.")];
   return [h("ul", {}, ...pairs.map(({ annotators: [one, other], iou }) => {
     const bar = h("span", { class: "confidence-bar", "aria-hidden": "true" });
     bar.style.setProperty("--part", String(iou));

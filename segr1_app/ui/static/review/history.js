@@ -5,7 +5,7 @@ import { counted, figure, moment } from "../shared/formatting.js";
 import { verdictMark } from "./tasks.js";
 
 /**
- * See history and review_task in reviews.py.
+ * See history and review_task in ui/handlers/review.py.
  * @typedef {{revision: number, annotator: string, verdict: import("../shared/formatting.js").Verdict, reason: string | null,
  *   comment: string, seconds: number, clicks: number, policy_iou: number | null, blame: string | null,
  *   origin: number | null, created_at: number, current: boolean}} Revision
@@ -17,7 +17,7 @@ import { verdictMark } from "./tasks.js";
 const SIDES = /** @type {const} */ ([["first", "A"], ["second", "B"]]);
 
 /**
- * Everything that was made of a task, the newest first, with two of it to be compared.
+ * All predictions and revisions of a task, newest first, with two of them selected for comparison.
  * @param {{compare: (side: keyof Compared, name: string) => void, choose: (revision: number | null) => void,
  *   restore: (revision: number) => void}} use
  * @returns {{element: HTMLElement, render: (history: History, compared: Compared) => void}}
@@ -50,7 +50,7 @@ export function historyList(use) {
     const current = button("Make current", "make-current", () => use.choose(made.revision));
     current.disabled = chosen || made.verdict === "skip";
     const actions = [current, button("Restore", "restore", () => use.restore(made.revision))];
-    if (chosen) actions.push(button("Take the choice back", "unchoose", () => use.choose(null)));
+    if (chosen) actions.push(button("Undo the choice", "unchoose", () => use.choose(null)));
     for (const each of actions) each.setAttribute("aria-label", `${each.textContent}: revision ${made.revision}`);
     return h(
       "li",
@@ -92,8 +92,8 @@ export function historyList(use) {
 }
 
 /**
- * Whoever works by keyboard stays where they were when the list is drawn anew: on the same control of the same entry,
- * or on the next one there that can be used.
+ * Keyboard focus survives when the list is drawn again: it stays on the same control of the same entry, or moves to
+ * the next enabled one there.
  * @param {HTMLElement} list
  * @returns {() => void} to be called when it is drawn
  */
@@ -112,13 +112,13 @@ function keptFocus(list) {
 
 /** @param {Revision} made */
 function facts({ revision, verdict, created_at, clicks, seconds, policy_iou, reason, blame, origin }) {
-  const told = [`Revision ${revision}`, moment(created_at)];
+  const parts = [`Revision ${revision}`, moment(created_at)];
   const worked = clicks > 0 || seconds > 0;
-  if (origin !== null) told.push(`${worked ? "started" : "restored"} from revision ${origin}`);
-  if (worked || origin === null) told.push(counted(clicks, "click"), `${figure(seconds, 1)} s`);
+  if (origin !== null) parts.push(`${worked ? "started" : "restored"} from revision ${origin}`);
+  if (worked || origin === null) parts.push(counted(clicks, "click"), `${figure(seconds, 1)} s`);
   const masked = verdict === "accept" || verdict === "fix";
-  if (masked && policy_iou !== null) told.push(`IoU with the policy’s mask ${figure(policy_iou, 2)}`);
-  if (reason) told.push(REASONS.find(({ value }) => value === reason)?.name ?? reason);
-  else if (blame) told.push(`the ${blame} was wrong`);
-  return told.join(" · ");
+  if (masked && policy_iou !== null) parts.push(`IoU with the policy’s mask ${figure(policy_iou, 2)}`);
+  if (reason) parts.push(REASONS.find(({ value }) => value === reason)?.name ?? reason);
+  else if (blame) parts.push(`the ${blame} was wrong`);
+  return parts.join(" · ");
 }

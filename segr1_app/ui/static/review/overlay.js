@@ -1,8 +1,8 @@
 /**
- * Two masks of one size, taken apart.
+ * The difference of two masks of one size.
  * @param {Uint8Array} first 1 inside and 0 outside
  * @param {Uint8Array} second
- * @returns {{first: Uint8Array, second: Uint8Array, both: Uint8Array}} what only the one, only the other and both have
+ * @returns {{first: Uint8Array, second: Uint8Array, both: Uint8Array}} pixels of only the first, only the second and both
  */
 export function parts(first, second) {
   return {
@@ -13,7 +13,7 @@ export function parts(first, second) {
 }
 
 /**
- * What each part is of all that either mask has.
+ * The share of each part in the union of both masks.
  * @param {{only_first: number, only_second: number, both: number}} pixels
  * @returns {{first: number, second: number, both: number} | null} in [0, 1]; null when both masks are empty
  */

@@ -12,16 +12,16 @@ import { parts } from "./overlay.js";
  * @typedef {import("../canvas/types.js").Size} Size
  * @typedef {import("../canvas/view.js").Value} Value
  * @typedef {{mask: import("../canvas/types.js").Rle | null, objects: {box: import("../canvas/types.js").Box | null,
- *   points: import("../canvas/types.js").Point[]}[]}} Side see compare in reviews.py
+ *   points: import("../canvas/types.js").Point[]}[]}} Side see compare in ui/handlers/review.py
  * @typedef {{path: Path2D, colour: string, opacity: number}} Shape
  */
 
-/** The colours of what only the first, only the second and both have; the first two are told apart by any eye. */
+/** The colours of only the first, only the second and both; the first two differ also for colour-blind people. */
 export const COLOURS = { first: "#2f7df6", second: "#f2700d", both: "#ffffff" };
 const STEP = 1.25;
 const ARROWS = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] };
 
-/** Three views of one picture that move as one: two masks side by side, and what sets them apart. */
+/** Three views of one picture that move together: two masks side by side, and their difference. */
 export class Panes {
   /** @type {Value | null} */
   value = null;
@@ -121,7 +121,7 @@ export class Panes {
     if (event.key === "+" || event.key === "=") this.zoom(STEP);
     else if (event.key === "-") this.zoom(1 / STEP);
     else if (event.key === "0") this.fit();
-    // A whole picture has nowhere to go; then the arrows scroll the page.
+    // A whole picture cannot be panned; then the arrows scroll the page.
     else if (arrow && !this.fitted) this.pan(/** @type {Place} */ (arrow));
     else return;
     event.preventDefault();
@@ -186,13 +186,13 @@ class Pane {
   render(value, { view, fitted, marks }) {
     const { clientWidth: width, clientHeight: height } = this.frame;
     const pixels = { width: Math.round(width * devicePixelRatio), height: Math.round(height * devicePixelRatio) };
-    // Setting a size clears the sheet, and so does this when it stays.
+    // Setting a size clears the sheet, even when the size stays the same.
     if (this.sheet.width !== pixels.width || this.sheet.height !== pixels.height) Object.assign(this.sheet, pixels);
     const context = /** @type {CanvasRenderingContext2D} */ (this.sheet.getContext("2d"));
     context.clearRect(0, 0, pixels.width, pixels.height);
     const place = onScreen(view, value.image_size, value.live_size);
     for (const { path, colour, opacity } of this.shapes) {
-      // A mask has an outline; what sets two apart is often thinner than one.
+      // A mask has an outline; a difference is often thinner than one.
       if (this.kind === "difference") fillShape(context, path, place, colour, opacity);
       else drawShape(context, path, place, colour, value.casing, opacity);
     }
@@ -201,7 +201,7 @@ class Pane {
     this.frame.classList.toggle("is-fitted", fitted);
     const colour = this.kind === "difference" ? "" : COLOURS[this.kind];
     const shown = marks ? this.objects : [];
-    // Nothing is chosen here: no object is the active one.
+    // Nothing is selected here: no object is the active one.
     this.marks.replaceChildren(...marksOf({ ...promptsOf(shown), active: -1 }, view, () => colour, value.casing));
   }
 

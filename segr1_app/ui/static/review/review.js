@@ -16,13 +16,13 @@ import { VERDICTS, counted, figure } from "../shared/formatting.js";
  * @typedef {{annotators: [string, string], iou: number}} Pair
  * @typedef {import("./history.js").History & import("./history.js").Compared & {task: number,
  *   instruction: string, picture_name: string, canvas: import("../canvas/view.js").Value, agreement: number | null,
- *   pairs: Pair[]}} Task see review_task in reviews.py
+ *   pairs: Pair[]}} Task see review_task in ui/handlers/review.py
  */
 
 const GONE = "The server did not answer: nothing was changed. Try again.";
 
 /**
- * The Review tab: what was decided, compared and, where need be, put right.
+ * The Review tab: decided tasks, compared and, if necessary, corrected.
  * @param {import("../shared/dom.js").Host} host
  */
 export function mount({ element, server }) {
@@ -36,7 +36,7 @@ class Review {
   task = null;
   /** @type {import("./history.js").Compared} */
   compared = { first: "", second: "" };
-  /** Counts what was asked for; an answer to an earlier question is dropped. */
+  /** Counts the requests; an answer to an earlier one is dropped. */
   asked = { list: 0, task: 0, compare: 0 };
 
   /**
@@ -195,8 +195,8 @@ class Review {
     if (!reply) return;
     await this.refresh();
     this.status.textContent = revision === null
-      ? `The choice is taken back; ${reply.current === null ? "nothing" : `revision ${reply.current}`} counts.`
-      : `Revision ${reply.current} counts, whatever is saved later.`;
+      ? `The choice is undone; ${reply.current === null ? "no revision" : `revision ${reply.current}`} is current.`
+      : `Revision ${reply.current} is current, whatever is saved later.`;
   }
 
   /**
@@ -214,7 +214,7 @@ class Review {
       return this.stale.open(reply.message);
     }
     await this.refresh();
-    const counts = reply.current === reply.revision ? "which counts now" : `but revision ${reply.current} still counts`;
+    const counts = reply.current === reply.revision ? "now the current one" : `but revision ${reply.current} stays current`;
     this.status.textContent = `Revision ${revision} is restored as revision ${reply.revision}, ${counts}.`;
   }
 
@@ -225,7 +225,7 @@ class Review {
     await this.refresh();
   }
 
-  /** Correct the task anew, as a revision of one's own. */
+  /** Correct the task again, as a new revision of the visitor. */
   reopen() {
     const annotator = this.reviewer();
     if (!annotator || !this.task) return;
@@ -233,12 +233,12 @@ class Review {
     /** @type {HTMLElement | null} */ (document.querySelector("[role=tab][data-tab-id=annotate-tab]"))?.click();
   }
 
-  /** The reviewer's name as the store keeps it; empty, and asked for, while there is none. */
+  /** The reviewer's name as the store normalises it; empty, with a message, while there is none. */
   reviewer() {
     const name = this.name.value.trim().split(/\s+/).join(" ");
     if (name) storage.setItem(NAME_KEY, name);
     else {
-      this.asking.tell("Say who you are first.");
+      this.asking.tell("Enter your name first.");
       this.name.focus();
     }
     return name;
@@ -256,8 +256,8 @@ class Review {
     this.detail.hidden = !task;
     this.empty.hidden = !this.asked.list || listed.length > 0;
     this.empty.textContent = this.annotator.value || this.verdict.value
-      ? "No decided task is like that."
-      : "Nothing is decided yet. What is accepted, fixed or rejected on the Annotate tab can be looked at here.";
+      ? "No decided task matches."
+      : "Nothing is decided yet. Tasks that are accepted, fixed or rejected on the Annotate tab appear here.";
     if (!task) return;
     this.title.replaceChildren(h("bdi", {}, task.instruction));
     this.about.replaceChildren(`Task ${task.task} · `, h("bdi", {}, task.picture_name));
@@ -273,12 +273,12 @@ class Review {
  */
 function agreement({ agreement: mean, pairs }) {
   if (mean === null) return ["Agreement needs masks of two people."];
-  const told = pairs.flatMap(({ annotators: [one, other], iou }) =>
+  const byPair = pairs.flatMap(({ annotators: [one, other], iou }) =>
     [" · ", h("bdi", {}, one), " and ", h("bdi", {}, other), ` ${figure(iou, 2)}`]);
-  return [h("strong", {}, `Agreement ${figure(mean, 2)}`), ...told];
+  return [h("strong", {}, `Agreement ${figure(mean, 2)}`), ...byPair];
 }
 
-/** What the colours of the difference mean, and how much there is of each. */
+/** The legend of the difference, with the share of each part. */
 function legend() {
   const iou = h("span", { class: "legend-iou", role: "status" });
   const rows = /** @type {const} */ ([["first", "Only in A"], ["second", "Only in B"], ["both", "In both"]]).map(

@@ -2,13 +2,13 @@ import { h } from "../shared/dom.js";
 import { VERDICTS, counted, figure, moment } from "../shared/formatting.js";
 
 /**
- * See decided_tasks in reviews.py.
+ * See decided_tasks in ui/handlers/review.py.
  * @typedef {{task: number, instruction: string, picture_name: string, revision: number, annotator: string,
  *   verdict: import("../shared/formatting.js").Verdict, saved_at: number, people: number, agreement: number | null}} Listed
  */
 
 /**
- * The list of decided tasks; the one that is looked at is marked.
+ * The list of decided tasks; the open one is marked.
  * @param {(task: number) => void} open
  * @returns {{element: HTMLElement, render: (tasks: Listed[], current: number | null) => void}}
  */

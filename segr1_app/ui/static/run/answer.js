@@ -2,13 +2,13 @@ import { h } from "../shared/dom.js";
 
 const PHASES = {
   idle: "No run yet",
-  loading: "The models are still loading; this run starts when they are there",
+  loading: "The models are still loading; this run starts when they are ready",
   waiting: "Another run is in progress; yours is next",
   looking: "Looking at the picture",
   writing: "Reasoning",
   done: "Done",
   stopped: "Stopped",
-  failed: "Not done",
+  failed: "Failed",
 };
 const BUSY = new Set(["loading", "waiting", "looking", "writing"]);
 
@@ -16,11 +16,11 @@ const BUSY = new Set(["loading", "waiting", "looking", "writing"]);
  * @typedef {{colour: string, confidence: number | null, box: number[] | null, positive: number, negative: number}} Row
  * @typedef {{url: string, orig_name: string}} File
  * @typedef {{phase: keyof typeof PHASES, text: string, failure: string, problems: string[], objects: Row[],
- *   seconds: Record<string, number>, files: Record<string, File>}} Answer see answer_value in views.py
+ *   seconds: Record<string, number>, files: Record<string, File>}} Answer see answer_value in ui/views.py
  */
 
 /**
- * What the policy said and what came of it.
+ * The policy's completion and the prompts read from it.
  * @param {import("../shared/dom.js").Host} host its value is an Answer
  */
 export function mount({ element, props, watch }) {
@@ -53,7 +53,7 @@ export function mount({ element, props, watch }) {
     renderNotice(notice, value);
     const spoken = split(value.text);
     reasoning.textContent = spoken.reasoning || (value.phase === "idle" ? "The policy's reasoning appears here." : "");
-    // The newest line is in sight while it is written, the first one when there is all of it to read.
+    // While it is being written the newest line is visible, afterwards the first one.
     reasoning.scrollTop = value.phase === "writing" ? reasoning.scrollHeight : 0;
     prompts.textContent = spoken.rest;
     raw.textContent = value.text;
@@ -95,7 +95,7 @@ function renderNotice(notice, { failure, problems, objects }) {
   if (failure) notice.replaceChildren(h("p", {}, failure));
   else if (problems.length) {
     const read = objects.length
-      ? `What could be read of it is shown: ${objects.length} ${objects.length === 1 ? "object" : "objects"}.`
+      ? `The readable part is shown: ${objects.length} ${objects.length === 1 ? "object" : "objects"}.`
       : "No object could be read from it.";
     notice.replaceChildren(
       h("p", {}, h("strong", {}, "The completion is malformed. "), read),
@@ -158,7 +158,7 @@ function links(files) {
  * @param {HTMLElement} button
  */
 async function copyText(source, button) {
-  // Pages served over plain http from another machine have no clipboard: there the text is selected for Ctrl+C.
+  // Pages served over plain http from another machine cannot use the clipboard: there the text is selected for Ctrl+C.
   if (navigator.clipboard) await navigator.clipboard.writeText(source.textContent);
   else getSelection()?.selectAllChildren(source);
   button.textContent = navigator.clipboard ? "Copied" : "Selected";

@@ -3,7 +3,7 @@ import { h } from "./dom.js";
 /**
  * A button with its key, if it has one.
  * @param {string} text
- * @param {string} action by which tests and styles know it
+ * @param {string} action identifies it for tests and styles
  * @param {() => void} act
  * @param {{keys?: string, primary?: boolean}} [look]
  */
@@ -15,7 +15,7 @@ export function button(text, action, act, { keys = "", primary = false } = {}) {
 }
 
 /**
- * A control below its name.
+ * A control with a label above it.
  * @param {string} text
  * @param {HTMLElement} control
  */
@@ -24,7 +24,7 @@ export function field(text, control) {
 }
 
 /**
- * Call back each time an element comes into sight after it was hidden, as a tab that is chosen.
+ * Call back each time an element becomes visible after it was hidden, such as a tab that is selected.
  * @param {HTMLElement} element
  * @param {() => void} seen
  */

@@ -1,7 +1,7 @@
 import { h } from "./dom.js";
 
 /**
- * A question with a few answers; the digits choose, Escape asks no further.
+ * A question with a few answers; the digits choose, Escape closes it.
  * @param {string} title
  * @param {{value: string, name: string}[]} choices
  * @param {(value: string) => void} choose

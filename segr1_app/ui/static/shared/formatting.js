@@ -1,10 +1,10 @@
-/** How decisions are called where they are looked back upon. */
+/** The names of decisions where they are shown afterwards. */
 export const VERDICTS = /** @type {const} */ ({ accept: "Accepted", fix: "Fixed", reject: "Rejected", skip: "Skipped" });
 
 /** @typedef {keyof typeof VERDICTS} Verdict */
 
 /**
- * A moment, in the reader's own time zone and way of writing.
+ * A time, in the reader's own time zone and format.
  * @param {number} seconds since 1970
  */
 export function moment(seconds) {
@@ -36,13 +36,13 @@ export function gigabytes(bytes) {
 }
 
 /**
- * How far a download is, and when it will end if it goes on as until now.
+ * The progress of a download, and when it will end at the present rate.
  * @param {{done: number, total: number, seconds: number}} progress bytes, and seconds since its start
  */
 export function progressText({ done, total, seconds }) {
-  if (!total) return "Asking how much there is to download…";
-  const told = `${gigabytes(done)} of ${gigabytes(total)}`;
-  if (!done || seconds < 2) return `${told} are here`;
+  if (!total) return "Checking the size of the download…";
+  const amount = `${gigabytes(done)} of ${gigabytes(total)}`;
+  if (!done || seconds < 2) return `${amount} downloaded`;
   const minutes = Math.ceil(((total - done) * seconds) / done / 60);
-  return `${told} are here; ${counted(minutes, "minute")} to go`;
+  return `${amount} downloaded; ${counted(minutes, "minute")} to go`;
 }

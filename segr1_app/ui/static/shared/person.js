@@ -1,7 +1,7 @@
 /**
- * Who looks at the page, as the header learns it from the server.
+ * The page's visitor, as the header learns it from the server.
  * @typedef {{name: string, role: string, may: string[], sign_in: "none" | "password" | "hub"}} Person see header_value
- * in views.py; the name is empty for whoever did not sign in
+ * in ui/views.py; the name is empty for visitors who did not sign in
  */
 
 /** @type {Person | null} */
@@ -16,7 +16,7 @@ export function meet(person) {
 }
 
 /**
- * Call back as soon as it is known who looks at the page.
+ * Call back as soon as the visitor is known.
  * @param {(person: Person) => void} call
  */
 export function whenMet(call) {
@@ -25,7 +25,7 @@ export function whenMet(call) {
 }
 
 /**
- * A field in which people say who they are: it is filled in for whoever signed in.
+ * A field for the visitor's name: it is filled in for people who signed in.
  * @param {HTMLInputElement} input
  * @param {Person} person
  */
@@ -36,11 +36,11 @@ export function nameIn(input, person) {
 }
 
 /**
- * What to tell somebody who may look, but not do what a tab is for.
+ * What to show somebody who may view, but not do what a tab is for.
  * @param {string} what
  * @param {Person} person
  */
 export function refusal(what, person) {
-  const remedy = person.name || person.sign_in === "none" ? "ask whoever runs this page for that role" : "sign in";
+  const remedy = person.name || person.sign_in === "none" ? "ask the operator of this page for that role" : "sign in";
   return `You may look around here. To ${what}, ${remedy}.`;
 }

@@ -1,7 +1,7 @@
 /**
  * Run lengths of a COCO RLE string: background first, down the columns.
- * Each length is written in groups of five bits, least first, the sixth bit saying that more follow; from the fourth
- * length on it is the difference to the one two before (the code of the COCO mask API).
+ * Each length is written in groups of five bits, least significant first, the sixth bit saying that more follow; from
+ * the fourth length on it is the difference to the one two before (the code of the COCO mask API).
  * @param {string} counts
  * @returns {number[]}
  */
@@ -34,7 +34,7 @@ export function runLengths(counts) {
 export function maskAt(rle, width, height) {
   const [fullHeight, fullWidth] = rle.size;
   const mask = new Uint8Array(width * height);
-  // Which canvas columns and rows look at a given picture column or row: first[i] up to first[i + 1].
+  // Which canvas columns and rows sample a given picture column or row: first[i] up to first[i + 1].
   const columns = firstSamples(fullWidth, width);
   const rows = firstSamples(fullHeight, height);
   let at = 0;
@@ -91,7 +91,7 @@ export function encodeRle(mask, width, height) {
 }
 
 /**
- * A number in groups of five bits, least first; the last group's highest bit is the sign.
+ * A number in groups of five bits, least significant first; the last group's highest bit is the sign.
  * @param {number} value
  */
 function written(value) {

@@ -1,13 +1,13 @@
 import { answer } from "../canvas/live.js";
 import { h } from "./dom.js";
 
-/** Asks the server, and tells in a notice what it refuses or that it does not answer. */
+/** Calls the server, and shows a notice when it refuses or does not answer. */
 export class Asking {
   notice = h("div", { class: "notice", role: "alert" });
 
   /**
    * @param {import("./dom.js").Host["server"]} server
-   * @param {string} gone what to tell when nobody answers
+   * @param {string} gone the message when the server does not answer
    */
   constructor(server, gone) {
     this.server = server;
@@ -16,10 +16,10 @@ export class Asking {
   }
 
   /**
-   * Ask; a failure is told, and nothing comes back.
+   * Call a function; a failure is shown, and undefined returned.
    * @param {string} what
    * @param {object} question
-   * @param {{quiet?: boolean}} [how] quiet: nobody asked for it just now, and what was refused before stays to be read
+   * @param {{quiet?: boolean}} [how] quiet: a background call, whose success does not hide an earlier notice
    * @returns {Promise<any>}
    */
   async ask(what, question, { quiet = false } = {}) {
@@ -29,7 +29,7 @@ export class Asking {
     return reply && !reply.failure ? reply : null;
   }
 
-  /** @param {string} text nothing hides the notice */
+  /** @param {string} text the notice; an empty one hides it */
   tell(text) {
     this.notice.hidden = !text;
     this.notice.textContent = text;

@@ -2,13 +2,13 @@ import { h, svg } from "../shared/dom.js";
 import { figure } from "../shared/formatting.js";
 
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [640, 220, 44, 24, 10];
-/** How many steps on each side the drawn-through line averages over, at most. */
+/** The most steps on each side that the moving average covers. */
 const REACH = 4;
 
 /**
  * The mean reward of every step so far, and its moving average.
  * @param {[number, number][]} curve
- * @param {number} steps that are to be made; 0 while that is not known
+ * @param {number} steps planned steps; 0 while unknown
  */
 export function rewardChart(curve, steps) {
   const title = h("figcaption", {}, "Mean reward of a step");
@@ -48,7 +48,7 @@ export function smoothed(values) {
 }
 
 /**
- * The ends of an axis that holds two values with some room.
+ * The ends of an axis that covers two values with some margin.
  * @param {number} low
  * @param {number} high
  * @returns {[number, number]}

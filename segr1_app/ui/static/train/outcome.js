@@ -5,11 +5,11 @@ import { counted, figure } from "../shared/formatting.js";
 /**
  * @typedef {import("./train.js").Groups} Groups
  * @typedef {{source: string, instruction: string, old: string, new: string, old_iou: number | null,
- *   new_iou: number | null, gain: number | null, old_new_iou: number | null}} Change see training_changes in training.py
+ *   new_iou: number | null, gain: number | null, old_new_iou: number | null}} Change see training_changes in ui/handlers/train.py
  * @typedef {Change & {gain: number}} KnownChange
  */
 
-/** As many pictures are shown before somebody asks for the others. */
+/** The number of pictures shown before "Show all". */
 const FIRST = 24;
 const GROUPS = { pairs: "Original pairs", feedback: "Corrections" };
 const SCORES = /** @type {const} */ ({ reward: "Reward", s_measure: "S-measure", iou: "IoU", format_rate: "Format rate" });
@@ -49,7 +49,7 @@ function changed(old, now) {
 
 /**
  * Every held-out picture under the old and the new policy: those with a known mask, then the others.
- * @param {Change[]} changes what became worse first
+ * @param {Change[]} changes the largest losses first
  */
 export function changeList(changes) {
   const known = /** @type {KnownChange[]} */ (changes.filter(({ gain }) => gain !== null));
@@ -65,9 +65,9 @@ export function changeList(changes) {
   ];
   if (!unknown.length) return list;
   return [...list,
-    h("h2", {}, "Before and after where no right mask is known"),
-    h("p", { class: "train-note" }, `${counted(unknown.length, "picture")}, such as real photographs, of which nobody drew `
-      + "the right mask: judge for yourself. The IoU is that of the two masks; what changed most comes first."),
+    h("h2", {}, "Before and after without a ground-truth mask"),
+    h("p", { class: "train-note" }, `${counted(unknown.length, "picture")}, such as real photographs, without `
+      + "ground truth: judge for yourself. The IoU is that of the two masks; the largest changes come first."),
     ...shortened(unknown.map((change) => item(change,
       "IoU of both masks ", h("strong", {}, figure(change.old_new_iou, 2))))),
   ];

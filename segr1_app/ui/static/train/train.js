@@ -11,11 +11,11 @@ import { changeList, scoreTable } from "./outcome.js";
  * @typedef {{name: string, state: State, resumable: boolean, steps: number, curve: [number, number][],
  *   last_words: string, before: Groups | null, after: Groups | null}} Run
  * @typedef {{running: string | null, runs: string[], run: Run | null, promoted: boolean, promoted_run: string | null,
- *   failure?: string}} Status see training_state in training.py
+ *   failure?: string}} Status see training_state in ui/handlers/train.py
  */
 
 const POLL_MS = 1500;
-const GONE = "The server did not answer. A training that runs goes on; try again.";
+const GONE = "The server did not answer. A running training continues; try again.";
 const STATES = { running: "Running", stopped: "Stopped", done: "Done" };
 
 /**
@@ -29,7 +29,7 @@ export function mount({ element, props, server, trigger }) {
 class Train {
   /** @type {Status | null} */
   status = null;
-  /** The training that is looked at; empty for the newest. */
+  /** The selected training; empty for the newest. */
   chosen = "";
   /** The training whose before and after are shown. */
   compared = "";
@@ -50,7 +50,7 @@ class Train {
     this.feedback = h("input", { type: "checkbox", id: "train-feedback", checked: "" });
     this.starter = button("Start training", "start-training", () => this.start(), { primary: true });
     this.stopper = button("Stop", "stop-training", () => this.act("stop_training", {}));
-    this.planner = button("Show what it would learn from", "plan", () => this.showPlan());
+    this.planner = button("Show the training data", "plan", () => this.showPlan());
     this.plan = h("pre", { class: "train-plan", tabindex: "0", "aria-label": "What would be trained on" });
     this.runs = h("select", { id: "train-run" });
     this.runs.addEventListener("change", () => this.look(this.runs.value));
@@ -62,7 +62,7 @@ class Train {
     this.resumer = button("Resume", "resume-training", () => this.act("resume_training", { run: this.run?.name }));
     this.promoter = button("Use this policy", "promote", () => this.change("promote", { run: this.run?.name }), {
       primary: true });
-    this.returner = button("Back to the policy before", "go-back", () => this.change("go_back", {}));
+    this.returner = button("Back to the previous policy", "go-back", () => this.change("go_back", {}));
     this.used = h("p", { class: "train-used" });
     this.outcome = h("div", { class: "train-run" },
       h("div", { class: "job-top" }, field("Training", this.runs), this.state, this.resumer, this.promoter, this.used),
@@ -70,8 +70,8 @@ class Train {
       h("div", { class: "train-figures" }, this.chart, this.scores),
       this.changes);
     this.empty = h("p", { class: "train-empty" },
-      "No training yet. It goes on from the policy that the app uses now, on generated scenes and on what annotators "
-      + "accepted, fixed and rejected; nothing is put to use before you say so.");
+      "No training yet. It starts from the policy that the app uses now, with generated scenes and the annotators' "
+      + "decisions; the new policy is not used until you promote it.");
     element.replaceChildren(
       h("div", { class: "job-top" }, field("Steps", this.steps),
         h("label", { class: "train-check", for: "train-feedback" }, this.feedback, "Learn from corrections"),
@@ -92,7 +92,7 @@ class Train {
     return this.refresh();
   }
 
-  /** Ask how things stand, and again soon while a training runs and somebody looks. */
+  /** Update the state, and again soon while a training runs and the tab is visible. */
   async refresh() {
     clearTimeout(this.timer);
     await this.act("training_state", { run: this.chosen });
@@ -105,7 +105,7 @@ class Train {
   }
 
   /**
-   * Ask the server for something that tells how things stand afterwards.
+   * Call a function of the server that returns the new state.
    * @param {string} what
    * @param {object} question
    */
@@ -176,7 +176,7 @@ class Train {
 }
 
 /**
- * The moment a training is named by, as people write it.
+ * The time that a training is named by, in the visitor's format.
  * @param {string} name such as 20261125-034500
  */
 function called(name) {
