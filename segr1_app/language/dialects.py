@@ -110,7 +110,7 @@ def find_dialect(name: str) -> Dialect:
         SettingsError: when there is none.
     """
     if name not in DIALECTS:
-        raise SettingsError(f"--dialect {name} is none of auto, {', '.join(DIALECTS)}.")
+        raise SettingsError(f"--dialect {name} must be one of auto, {', '.join(DIALECTS)}.")
     return DIALECTS[name]
 
 

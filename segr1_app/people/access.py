@@ -68,7 +68,7 @@ class Access:
             remedy = "ask the operator of this page for that role."
         else:
             remedy = "sign in first."
-        raise NotAllowedError(f"{_NEEDS[act]} needs the role '{least}', and you are here as '{person.role}': {remedy}")
+        raise NotAllowedError(f"{_NEEDS[act]} needs the role '{least}'; yours is '{person.role}': {remedy}")
 
 
 EVERYBODY: Final = "*"

@@ -30,14 +30,14 @@ def deploy(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env={**variables, **environ}, capture_output=True, text=True, check=False)
 
 
-def test_a_dry_run_says_everything_and_needs_no_network(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_lists_every_step_and_needs_no_network(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["ada/studio", "--private", "--dataset", "ada/work", "--hardware", "a100-large", "--dry-run"]
     assert main(["deploy", *arguments]) == 0
     text = capsys.readouterr().out
     steps = [line[3:] for line in text.splitlines() if line[:1].isdigit()]
     assert [step.partition(",")[0] for step in steps] == [
         "Create the private Space ada/studio",
-        "Ask for the hardware a100-large",
+        "Request the hardware a100-large",
         "Create the private dataset ada/work",
         "Set the secret HF_TOKEN of ada/studio",
         "Set the variable SEGR1_MODELS of ada/studio to full",
@@ -95,7 +95,7 @@ def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None
     assert "'ada/work' is public, and what is annotated would be, too" in public.stderr
     assert not hub.settings, "no token was handed over"
     assert "must look like OWNER/NAME" in deploy("studio").stderr
-    assert "is none of cpu-basic" in deploy("ada/studio", "--hardware", "abacus", "--dry-run").stderr
+    assert "must be one of cpu-basic" in deploy("ada/studio", "--hardware", "abacus", "--dry-run").stderr
     assert "of ada/studio to full" in deploy("ada/studio", "--hardware", "zero-a10g", "--dry-run").stdout
 
 

@@ -235,7 +235,7 @@ def test_a_policy_speaks_what_it_was_taught(model_type: str, source: str, told: 
 
 
 def test_a_dialect_that_there_is_not_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="klingon is none of auto, segr1"):
+    with pytest.raises(SettingsError, match="klingon must be one of auto, segr1"):
         native_dialect("qwen3_vl", "x/y", "klingon")
     (tmp_path / CARD_FILE).write_text('{"instructions": []}')
     with pytest.raises(ModelError, match="needs 'instructions' and 'understands'"):

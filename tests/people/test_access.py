@@ -63,7 +63,7 @@ def test_a_refusal_says_what_to_do() -> None:
     access.require(access.person("ada"), Act.ANNOTATE)
     with pytest.raises(NotAllowedError, match="sign in first"):
         access.require(access.person(None), Act.ANNOTATE)
-    with pytest.raises(NotAllowedError, match="for the role 'admin', and you are here as 'annotator': ask"):
+    with pytest.raises(NotAllowedError, match="needs the role 'admin'; yours is 'annotator': ask"):
         access.require(access.person("ada"), Act.ADMINISTER)
 
 

@@ -40,7 +40,7 @@ def test_each_role_reaches_its_endpoints_and_no_others(serve: Callable[..., Serv
             if ranks.index(role) >= ranks.index(least):
                 ask(client)
                 continue
-            with pytest.raises(AppError, match=f"needs the role '{least}', and you are here as '{role}'"):
+            with pytest.raises(AppError, match=f"needs the role '{least}'; yours is '{role}'"):
                 ask(client)
     # Whoever signed in signs with that name, whatever they say.
     assert {each.annotator for each in served.store.history(1)} == {"Ada", "Annotator", "Reviewer", "Admin"}
@@ -53,7 +53,7 @@ def test_the_page_s_own_calls_are_checked_too(serve: Callable[..., Served], peop
     reader, annotator = served.sign_in("Reader"), served.sign_in("Annotator")
     assert served.sign_in("Nobody") == {}
     refused = served.past_the_queue("annotate", "next_task", question, cookies=reader).json()
-    assert "for the role 'annotator'" in refused["failure"]
+    assert "needs the role 'annotator'" in refused["failure"]
     assert "failure" not in served.past_the_queue("annotate", "next_task", question, cookies=annotator).json()
     restoring = {"reviewer": "Ada", "revision": 1}
     assert "reviewer" in served.past_the_queue("review", "restore", restoring, cookies=annotator).json()["failure"]
@@ -138,5 +138,5 @@ def test_an_account_on_the_hub_is_who_it_says(serve: Callable[..., Served], monk
     assert "sign in" in served.past_the_queue("annotate", "next_task", question, cookies=forged).json()["failure"]
     assert "failure" not in served.past_the_queue("annotate", "next_task", question, cookies=cookie("grace")).json()
     refused = served.past_the_queue("train", "training_state", {}, cookies=cookie("grace")).json()
-    assert "for the role 'admin'" in refused["failure"]
+    assert "needs the role 'admin'" in refused["failure"]
     assert "failure" not in served.past_the_queue("train", "training_state", {}, cookies=cookie("ada")).json()
