@@ -151,7 +151,7 @@ class Prediction:
         image_size: the original picture's size; ``objects`` and all masks are in this frame.
         instruction: what the user asked for.
         completion: the policy's raw text, untouched.
-        policy_size: the frame in which the completion's coordinates speak.
+        policy_size: the width and height over which the completion's coordinates run.
         reasoning: the text inside ``<think>``, or None when there is none to be read.
         objects: the mask prompts read from the completion, in original pixels.
         problems: what is wrong with the completion, in words; empty when it is well formed.
@@ -160,6 +160,8 @@ class Prediction:
         mask: the union of ``masks``: bool (height, width), all False when there is no object.
         seconds: wall time of each stage: "policy", "encode", "decode" and "total".
         policy_id, segmenter_id: which models made it.
+        abstains: whether the completion says, in the form that was asked for, that there is no such object.
+        asked: what the policy was asked in words, as (role, text) of each message; empty where that is not known.
     """
 
     image_size: ImageSize
@@ -175,3 +177,5 @@ class Prediction:
     seconds: Mapping[str, float] = field(default_factory=dict)
     policy_id: str = ""
     segmenter_id: str = ""
+    abstains: bool = False
+    asked: tuple[tuple[str, str], ...] = ()

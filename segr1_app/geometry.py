@@ -89,6 +89,20 @@ def assign_points(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[Object
     return tuple(ObjectPrompt(box, tuple(own)) for box, own in zip(boxes, owned, strict=True))
 
 
+def points_inside(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[ObjectPrompt, ...]:
+    """Give each point to every box that holds it, edges included; points outside all boxes are left out.
+
+    Returns:
+        One prompt per box, in order; without boxes one prompt with all points, or none when there are none either.
+    """
+    if not boxes:
+        return (ObjectPrompt(None, tuple(points)),) if points else ()
+    return tuple(
+        ObjectPrompt(box, tuple(p for p in points if box.x1 <= p.x <= box.x2 and box.y1 <= p.y <= box.y2))
+        for box in boxes
+    )
+
+
 def add_point(objects: Sequence[ObjectPrompt], point: Point) -> tuple[ObjectPrompt, ...]:
     """The prompts with one more point, given to an object by the rule of `assign_points`.
 

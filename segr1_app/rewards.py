@@ -95,6 +95,7 @@ class Answer:
             prediction.mask,
             tuple(found.mask for found in prediction.masks),
             prediction.objects,
+            prediction.abstains,
         )
 
 
@@ -150,7 +151,8 @@ def score(answer: Answer, truth: Truth, options: RewardOptions = SEG_R1) -> Rewa
     Raises:
         TypeError, ValueError: when masks are not bool or not of one shape.
     """
-    format_term = float(answer.well_formed)
+    # An abstention is no answer where there is an object.
+    format_term = float(answer.well_formed and not answer.abstains)
     terms: dict[str, float] = {}
     if truth.absent:
         if not options.abstention:

@@ -62,7 +62,7 @@ METRICS = {
 }
 DEFINITIONS = {name: FOREGROUND.definitions[name] for name in METRICS if name in FOREGROUND.definitions} | {
     "e_measure": "enhanced-alignment measure (Fan et al., IJCAI 2018) of the mask, mean over pictures",
-    "format_rate": "share of completions that follow the dialect's grammar to the letter",
+    "format_rate": "share of completions that follow the protocol's form of answer",
     "confidence_rank": "Spearman's rank correlation of the segmenter's own confidence with the IoU, over answers of "
     "one object",
     "seconds": "medians over pictures",

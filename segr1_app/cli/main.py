@@ -17,6 +17,7 @@ from segr1_app.cli import (
     people,
     preannotate,
     predict,
+    request,
     stats,
     sync,
     verify,
@@ -36,6 +37,7 @@ class Command(Protocol):
 
 COMMANDS: Final[tuple[Command, ...]] = (
     predict,
+    request,
     importing,
     preannotate,
     stats,

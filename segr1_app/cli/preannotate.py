@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from segr1_app.domain import Mask, SettingsError, StoreDamagedError
-from segr1_app.geometry import rescale_objects, union_masks
 from segr1_app.images import Picture
 from segr1_app.models.selection import choose_models
 from segr1_app.rewards import Answer, Truth, score
@@ -163,13 +162,13 @@ def draw_samples(
     models: tuple[VlmPolicy, Sam2Segmenter], picture: Picture, task: Task, samples: int, truth: Mask | None
 ) -> list[SampledCompletion]:
     """Sampled completions with their masks, and with their rewards where the ground truth is known; deterministic."""
+    from segr1_app.models.completions import segment_completion  # noqa: PLC0415 - brings torch along
+
     policy, segmenter = models
-    frame = policy.frame(picture.size)
+    request = policy.request(picture.size, task.instruction)
     drawn = []
     for completion in policy.sample(picture, task.instruction, samples, seed=task.id):
-        parsed = policy.dialect.parse(completion, frame)
-        masks = segmenter.segment(picture, rescale_objects(parsed.objects, from_wh=frame, to_wh=picture.size))
-        mask = union_masks((found.mask for found in masks), picture.size)
-        terms = score(Answer(parsed.well_formed, mask), Truth(mask=truth))
-        drawn.append(SampledCompletion(completion, mask, terms.total if terms else None))
+        found = segment_completion(request, completion, picture, segmenter)
+        terms = score(Answer(found.parsed.well_formed, found.mask, abstains=found.parsed.abstains), Truth(mask=truth))
+        drawn.append(SampledCompletion(completion, found.mask, terms.total if terms else None))
     return drawn

@@ -1,6 +1,6 @@
-"""The text that Seg-R1 reads and writes; `segr1_app.language.dialects` sets it beside those of other models.
+"""The form of answer that this project trains policies to write; `segr1_app.language.protocol` sets it beside others.
 
-A completion of Seg-R1 (arXiv 2506.22624, section 3) reads::
+It is that of Seg-R1 (arXiv 2506.22624, section 3), read to the letter::
 
     <think> ... </think> <bbox>[x1,y1,x2,y2]</bbox>, <points>[[x,y],...]</points>, <labels>[1,...]</labels>
 
@@ -49,12 +49,14 @@ class ParsedCompletion:
         objects: the mask prompts, in the frame in which the text speaks.
         problems: what is wrong, in words; empty when ``well_formed``.
         well_formed: whether the whole text follows the grammar to the letter.
+        abstains: whether it says, in the form that was asked for, that there is no such object.
     """
 
     reasoning: str | None
     objects: tuple[ObjectPrompt, ...]
     problems: tuple[str, ...]
     well_formed: bool
+    abstains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +73,6 @@ PRESETS: Final = (
     InstructionPreset("Referring expression", "Find and segment the left object."),
     InstructionPreset("Reasoning question", "Which animal here could outrun a car? Identify and segment it."),
 )
-
-SYSTEM_PROMPT: Final = (
-    "You find objects in pictures for a segmentation model. First reason about the picture between <think> and "
-    "</think>: what is asked for, where it is and how it stands out. Then write mask prompts in pixels of the picture: "
-    "a tight box around each object, and points on it and beside it. A point labelled 1 lies on the object, a point "
-    "labelled 0 on the background."
-)
-FORMAT_PROMPT: Final = (
-    "Answer in this form: <think> your reasoning </think> <bbox>[x1,y1,x2,y2]</bbox>, <points>[[x,y],[x,y]]</points>, "
-    "<labels>[1,0]</labels>"
-)
-FORMAT_PROMPTS: Final = {
-    Grammar.FULL: FORMAT_PROMPT,
-    Grammar.PRE_RL: FORMAT_PROMPT.replace(" <bbox>[x1,y1,x2,y2]</bbox>,", ""),
-}
-"""The form that each grammar is asked for in; an abstention is an answer that nobody asks for."""
 
 _TAGS = ("think", "bbox", "points", "labels")
 _TAG = re.compile(rf"<(/?)({'|'.join(_TAGS)})>")
@@ -171,10 +157,10 @@ def format_completion(reasoning: str, objects: Sequence[ObjectPrompt], grammar: 
         raise ValueError(f"a completion of the {grammar.value} grammar cannot hold these objects")
     if len(boxes) > MAX_BOXES or len(points) > MAX_POINTS:
         raise ValueError(f"a completion holds {MAX_BOXES} boxes and {MAX_POINTS} points at most")
-    written = [f"<bbox>[{','.join(_spell(value) for value in box.xyxy)}]</bbox>" for box in boxes]
+    written = [f"<bbox>[{','.join(spell(value) for value in box.xyxy)}]</bbox>" for box in boxes]
     if grammar is Grammar.ABSTENTION:
         written = ["<bbox>[]</bbox>"]
-    written.append(f"<points>[{','.join(f'[{_spell(point.x)},{_spell(point.y)}]' for point in points)}]</points>")
+    written.append(f"<points>[{','.join(f'[{spell(point.x)},{spell(point.y)}]' for point in points)}]</points>")
     written.append(f"<labels>[{','.join(str(point.label) for point in points)}]</labels>")
     return f"<think> {reasoning.strip()} </think> {', '.join(written)}"
 
@@ -235,7 +221,7 @@ def point_outside(x: float, y: float, frame: ImageSize) -> str | None:
     width, height = frame
     if 0 <= x <= width and 0 <= y <= height:
         return None
-    return f"the point ({_spell(x)}, {_spell(y)}) is outside {width} x {height}: it is left out"
+    return f"the point ({spell(x)}, {spell(y)}) is outside {width} x {height}: it is left out"
 
 
 @dataclass(slots=True)
@@ -323,7 +309,7 @@ class _Reader:
             self._problem(f"there are more than {MAX_BOXES} boxes: the others are left out")
         for content in contents[:MAX_BOXES]:
             self._check_list("bbox", content, _BOX_LIST, "[x1,y1,x2,y2]")
-            for numbers in _tuples(content, 4, MAX_BOXES):
+            for numbers in loose_tuples(content, 4, MAX_BOXES):
                 if numbers is None:
                     continue
                 box, problems = box_inside(numbers, self.frame, quote(content))
@@ -338,19 +324,19 @@ class _Reader:
             self._check_list("points", points, _POINT_LIST, "[[x,y],...]")
         if labels is not None:
             self._check_list("labels", labels, _LABEL_LIST, "[1,0,...]")
-        places = _tuples(points or "", 2, MAX_POINTS + 1)
-        values = _values(labels or "", MAX_POINTS + 1)
-        if max(len(places), len(values)) > MAX_POINTS:
+        places = loose_tuples(points or "", 2, MAX_POINTS + 1)
+        given = loose_values(labels or "", MAX_POINTS + 1)
+        if max(len(places), len(given)) > MAX_POINTS:
             self._problem(f"there are more than {MAX_POINTS} points: the others are left out")
-        elif len(places) != len(values):
-            self._problem(f"{len(places)} points have {len(values)} labels: what has no partner is left out")
+        elif len(places) != len(given):
+            self._problem(f"{len(places)} points have {len(given)} labels: what has no partner is left out")
         found = []
-        for place, value in list(zip(places, values, strict=False))[:MAX_POINTS]:
+        for place, value in list(zip(places, given, strict=False))[:MAX_POINTS]:
             if place is None or value is None:
                 continue
             x, y = place
             if value not in (0, 1):
-                self._problem(f"the label {_spell(value)} is neither 1 nor 0: its point is left out")
+                self._problem(f"the label {spell(value)} is neither 1 nor 0: its point is left out")
             elif problem := point_outside(x, y, self.frame):
                 self._problem(problem)
             else:
@@ -358,13 +344,13 @@ class _Reader:
         return found
 
 
-def _values(text: str, limit: int) -> list[float | None]:
+def loose_values(text: str, limit: int) -> list[float | None]:
     """The first ``limit`` values between commas and brackets, None for one that is not a number."""
     spelled = (match[0] for match in islice(_LOOSE_VALUE.finditer(text), limit))
     return [float(value) if _LOOSE_NUMBER.fullmatch(value) else None for value in spelled]
 
 
-def _tuples(text: str, length: int, limit: int) -> list[tuple[float, ...] | None]:
+def loose_tuples(text: str, length: int, limit: int) -> list[tuple[float, ...] | None]:
     """The first ``limit`` tuples of so many numbers; None for one with a number too few or too many, or that is none.
 
     A tuple stands in brackets of its own; where brackets are forgotten, it ends after its last number. What was written
@@ -373,7 +359,7 @@ def _tuples(text: str, length: int, limit: int) -> list[tuple[float, ...] | None
     groups = [match[1] for match in islice(_INNERMOST.finditer(text), limit)] or [text]
     found: list[tuple[float, ...] | None] = []
     for group in groups:
-        values = _values(group, length * limit)
+        values = loose_values(group, length * limit)
         whole = len(values) % length == 0 and (values or len(groups) == 1)
         found += [_numbers(values[at : at + length]) for at in range(0, len(values), length)] if whole else [None]
         if len(found) >= limit:
@@ -387,7 +373,7 @@ def _numbers(values: Sequence[float | None]) -> tuple[float, ...] | None:
     return numbers if len(numbers) == len(values) else None
 
 
-def _spell(value: float) -> str:
+def spell(value: float) -> str:
     """The shortest spelling without an exponent that reads back as the same float; a negative zero loses its sign."""
     return np.format_float_positional(value + 0.0, trim="-")
 

@@ -1,6 +1,7 @@
-"""Mask prompts as JSON, as stock multimodal models write them::
+"""Mask prompts as JSON, as stock multimodal models and Seg-Zero's family write them::
 
     ... reasoning ... ```json [{"bbox_2d": [x1, y1, x2, y2], "point_2d": [x, y], "label": "a frog"}] ```
+    <think> reasoning </think> <answer>[{"bbox_2d": [x1, y1, x2, y2], "point_2d": [x, y]}]</answer>
 
 Thinking models put their reasoning before ``</think>``. Nothing is evaluated, and all is read in time linear in the
 text.
@@ -8,15 +9,15 @@ text.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
+from segr1_app.geometry import assign_points
 from segr1_app.language.codec import (
     MAX_BOXES,
     MAX_POINTS,
@@ -27,19 +28,24 @@ from segr1_app.language.codec import (
     point_outside,
     quote,
 )
+from segr1_app.language.loose_json import Whole, decode
 
 MAX_LABEL = 200
 """Longest name of an object in characters; the rest is cut off."""
 BOX, POINT = "bbox_2d", "point_2d"
+BOX_KEYS: Final = (BOX, "bbox", "box", "bounding_box")
+POINT_KEYS: Final = (POINT, "point", "points_2d", "points")
+"""What else models call a box and a point."""
 _KEYS = {Grammar.FULL: {BOX, POINT}, Grammar.PRE_RL: {POINT}, Grammar.ABSTENTION: set[str]()}
-_FENCE = re.compile(r"```(?:json)?+")
-_LIST_START = re.compile(r"\[\s*+[{\]]|\{")
+_CORNERS: Final = {BOX: ("x1", "y1", "x2", "y2"), POINT: ("x", "y")}
+_LANGUAGE = re.compile(r"(?:json|JSON)?+")
+_LIST_START = re.compile(r"\[\s*+[{\]\[]|\{")
 # Without braces inside: in a text that is no JSON, whole entries can still be read one by one.
 _ENTRY = re.compile(r"\{[^{}]*+\}")
 
 
-def parse_json_prompts(text: str, frame: ImageSize, grammar: Grammar) -> ParsedCompletion:
-    """Read a completion; never raises on any text.
+def parse_json_prompts(text: str, frame: ImageSize, grammar: Grammar = Grammar.FULL) -> ParsedCompletion:
+    """Read a completion whose JSON stands between ```` ```json ```` and ```` ``` ````; never raises on any text.
 
     Of a malformed one everything readable is returned: of a text that is no JSON the entries that are, of a box that
     leaves the frame the part inside; impossible boxes and points outside the frame are left out.
@@ -49,7 +55,15 @@ def parse_json_prompts(text: str, frame: ImageSize, grammar: Grammar) -> ParsedC
         frame: the width and height over which its coordinates run.
         grammar: what it was asked to write.
     """
-    reader = _Reader(frame, grammar)
+    return _parsed(_Reader(frame, grammar), text)
+
+
+def parse_answer_json(text: str, frame: ImageSize, grammar: Grammar = Grammar.FULL) -> ParsedCompletion:
+    """Read a completion whose JSON stands inside ``<answer>``, behind ``<think>``, like `parse_json_prompts`."""
+    return _parsed(_AnswerReader(frame, grammar), text)
+
+
+def _parsed(reader: _Reader, text: str) -> ParsedCompletion:
     reader.read(text)
     return ParsedCompletion(
         reader.reasoning, tuple(reader.objects), limit_problems(reader.problems), well_formed=not reader.problems
@@ -58,29 +72,35 @@ def parse_json_prompts(text: str, frame: ImageSize, grammar: Grammar) -> ParsedC
 
 @dataclass(slots=True)
 class _Reader:
-    """One reading of a completion; ``problems`` are keys, so that each is listed once."""
+    """One reading of a completion; ``problems`` are keys, so that each is listed once.
+
+    ``shares`` says that coordinates run from 0 to 1, whatever the frame.
+    """
 
     frame: ImageSize
     grammar: Grammar
     reasoning: str | None = None
     objects: list[ObjectPrompt] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
+    shares: bool = False
 
     def read(self, text: str) -> None:
-        thoughts, tag, answer = text.partition("</think>")
-        before, content = self._split(answer if tag else text)
-        reasoning = thoughts.replace("<think>", "", 1) if tag else before.replace("<think>", "", 1)
-        self.reasoning = reasoning.strip() or None
-        if self.reasoning is None:
-            self._problem("there is no reasoning before the JSON")
+        content = self._content(text)
         if content is None:
             self._problem("there is no JSON list of objects")
             return
         entries = self._entries(content)
         if len(entries) > MAX_BOXES:
             self._problem(f"there are more than {MAX_BOXES} objects: the others are left out")
-        for entry in entries[:MAX_BOXES]:
+        entries = entries[:MAX_BOXES]
+        self.shares = _are_shares(list(islice(_all_numbers(entries), MAX_POINTS)))
+        if self.shares:
+            self._problem("the coordinates run from 0 to 1: they are read as shares of width and height")
+        for entry in entries:
             self._read_entry(entry)
+        if len(self.objects) > MAX_BOXES:
+            self._problem(f"there are more than {MAX_BOXES} objects: the others are left out")
+            del self.objects[MAX_BOXES:]
         if self.grammar is Grammar.ABSTENTION and entries:
             self._problem("the list should be empty")
         elif self.grammar is not Grammar.ABSTENTION and not self.objects:
@@ -89,66 +109,119 @@ class _Reader:
     def _problem(self, what: str) -> None:
         self.problems[what] = None
 
-    def _split(self, answer: str) -> tuple[str, str | None]:
+    def _content(self, text: str) -> str | None:
+        """The JSON of a completion, None when there is none; what stands before it is the reasoning."""
+        thoughts, tag, answer = text.partition("</think>")
+        before, content = self._fenced(answer if tag else text)
+        reasoning = thoughts.replace("<think>", "", 1) if tag else before.replace("<think>", "", 1)
+        self.reasoning = reasoning.strip() or None
+        if self.reasoning is None:
+            self._problem("there is no reasoning before the JSON")
+        return content
+
+    def _fenced(self, answer: str) -> tuple[str, str | None]:
         """What stands before the JSON, and the JSON; None when there is none."""
-        fence = _FENCE.search(answer)
-        if fence:
-            content, closing, after = answer[fence.end() :].partition("```")
-            if not closing:
-                self._problem("the JSON is never closed by ```")
-            elif after.strip():
-                self._problem(f"text after the JSON: {quote(after)}")
-            return answer[: fence.start()], content
-        self._problem("the JSON should stand between ```json and ```")
-        start = _LIST_START.search(answer)
-        return (answer[: start.start()], answer[start.start() :]) if start else (answer, None)
+        parts = answer.split("```")
+        if len(parts) == 1:
+            self._problem("the JSON should stand between ```json and ```")
+            start = _LIST_START.search(answer)
+            return (answer[: start.start()], answer[start.start() :]) if start else (answer, None)
+        # Every second part stands between fences; of several, the last one that could be JSON is the answer.
+        blocks = range(1, len(parts), 2)
+        likely = [i for i in blocks if "{" in parts[i] or "[" in parts[i] or "｛" in parts[i] or "［" in parts[i]]
+        chosen = likely[-1] if likely else 1
+        if len(likely) > 1:
+            self._problem(f"there are {len(likely)} blocks of JSON: the last one is read")
+        if chosen == len(parts) - 1:
+            self._problem("the JSON is never closed by ```")
+        elif any(part.strip() for part in parts[chosen + 1 :]):
+            self._problem(f"text after the JSON: {quote(''.join(parts[chosen + 1 :])[:200])}")
+        language = _LANGUAGE.match(parts[chosen])
+        content = parts[chosen][language.end() if language else 0 :]
+        return "```".join(parts[:chosen]), content
 
     def _entries(self, content: str) -> list[Mapping[str, Any]]:
         try:
-            found = _decode(content)
-        except (ValueError, RecursionError) as error:
-            # RecursionError: brackets within brackets within brackets.
+            found = decode(content)
+        except ValueError as error:
             self._problem(f"the JSON cannot be read: {error}")
-            found = list(islice(_readable_entries(content), MAX_BOXES + 1))
-        if isinstance(found, dict):
+            value: Any = list(islice(_readable_entries(content), MAX_BOXES + 1))
+        else:
+            value = found.value
+            for oddity in found.oddities:
+                self._problem(f"the JSON is not as it should be: {oddity}")
+        if isinstance(value, dict):
             self._problem("the JSON should be a list")
-            found = [found]
-        if not isinstance(found, list):
+            lists = [inner for inner in value.values() if isinstance(inner, list)]
+            wrapped = lists and not any(key in value for key in (*BOX_KEYS, *POINT_KEYS))
+            value = lists[0] if wrapped else [value]
+        if not isinstance(value, list):
             self._problem(f"the JSON should be a list, not {quote(content)}")
             return []
-        entries: list[Mapping[str, Any]] = [entry for entry in found if isinstance(entry, dict)]
-        if len(entries) < len(found):
+        if len(value) == 4 and all(isinstance(each, float) for each in value):
+            value = [value]
+        entries: list[Mapping[str, Any]] = []
+        for each in value[: MAX_BOXES + 1]:
+            if isinstance(each, dict):
+                entries.append(each)
+                continue
             self._problem("the list should hold objects in braces and nothing else")
+            if isinstance(each, list):
+                inner = [part for part in each if isinstance(part, dict)]
+                entries += inner or ([{BOX: each}] if _numbers(each, 4) else [])
         return entries
 
     def _read_entry(self, entry: Mapping[str, Any]) -> None:
         wanted = _KEYS[self.grammar]
-        for key in (BOX, POINT):
-            if (key in entry) is not (key in wanted):
-                self._problem(f"an object lacks its {key}" if key in wanted else f"{key} has no place in this answer")
-        box = self._box(entry[BOX]) if BOX in entry else None
-        points = self._points(entry[POINT]) if POINT in entry else ()
+        values = {}
+        for key, names in ((BOX, BOX_KEYS), (POINT, POINT_KEYS)):
+            name = next((name for name in names if name in entry), None)
+            if (name == key) is not (key in wanted):
+                if key not in wanted:
+                    self._problem(f"{key} has no place in this answer")
+                else:
+                    instead = f": its '{name}' is read" if name else ""
+                    self._problem(f"an object lacks its {key}{instead}")
+            if name is not None:
+                values[key] = entry[name]
+        boxes = self._boxes(values[BOX]) if BOX in values else []
+        points = self._points(values[POINT]) if POINT in values else ()
         label = entry.get("label")
-        name = label.strip()[:MAX_LABEL] if isinstance(label, str) else ""
-        if box or points:
-            self.objects.append(ObjectPrompt(box, points, name or None))
+        name = (label.strip()[:MAX_LABEL] if isinstance(label, str) else "") or None
+        if len(boxes) > 1:
+            self.objects += [ObjectPrompt(each.box, each.points, name) for each in assign_points(boxes, points)]
+        elif boxes or points:
+            self.objects.append(ObjectPrompt(boxes[0] if boxes else None, points, name))
 
-    def _box(self, value: Any) -> Box | None:
-        numbers = _numbers(value, 4)
-        if numbers is None:
+    def _boxes(self, value: Any) -> list[Box]:
+        """One box, or several, which some models write in one entry."""
+        found = []
+        several = _box_lists(value)
+        if several is not None:
             self._problem(f"{BOX} should read [x1, y1, x2, y2], not {_spelled(value)}")
-            return None
-        box, problems = box_inside(numbers, self.frame, _spelled(value))
-        for problem in problems:
-            self._problem(problem)
-        return box
+        for each in [value] if several is None else several[:MAX_BOXES]:
+            numbers = self._coordinates(each, BOX)
+            if numbers is None:
+                self._problem(f"{BOX} should read [x1, y1, x2, y2], not {_spelled(each)}")
+                continue
+            x1, y1, x2, y2 = numbers
+            if x1 > x2 or y1 > y2:
+                self._problem(
+                    f"the box {_spelled(each)} has no area as it is written: its corners are put in their order"
+                )
+                numbers = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+            box, problems = box_inside(numbers, self.frame, _spelled(each))
+            for problem in problems:
+                self._problem(problem)
+            found += [box] if box else []
+        return found
 
     def _points(self, value: Any) -> tuple[Point, ...]:
         """One point, or a list of points, which some models write for an object of several parts."""
-        several = isinstance(value, list) and bool(value) and all(isinstance(each, list) for each in value)
+        several = isinstance(value, list) and bool(value) and all(isinstance(each, list | dict) for each in value)
         found = []
         for each in value[: MAX_POINTS // MAX_BOXES] if several else [value]:
-            numbers = _numbers(each, 2)
+            numbers = self._coordinates(each, POINT)
             if numbers is None:
                 self._problem(f"{POINT} should read [x, y], not {_spelled(each)}")
             elif problem := point_outside(numbers[0], numbers[1], self.frame):
@@ -157,23 +230,81 @@ class _Reader:
                 found.append(Point(numbers[0], numbers[1], 1))
         return tuple(found)
 
+    def _coordinates(self, value: Any, key: str) -> tuple[float, ...] | None:
+        """The numbers of a box or a point, in the frame; None where they cannot be meant."""
+        names = _CORNERS[key]
+        if isinstance(value, dict):
+            self._problem(f"{key} should be a list, not {_spelled(value)}")
+            value = [value.get(name) for name in names]
+        numbers = _numbers(value, len(names))
+        if numbers is None or not self.shares:
+            return numbers
+        return tuple(number * self.frame[i % 2] for i, number in enumerate(numbers))
 
-def _decode(content: str) -> Any:
-    """JSON with every number a float: a whole number may have more digits than Python reads at once.
 
-    Raises:
-        ValueError: when it is none.
-        RecursionError: when it is nested too deeply.
-    """
-    return json.loads(content, parse_int=float)
+class _AnswerReader(_Reader):
+    """Reads the first ``<answer>`` behind the reasoning, as Seg-Zero's authors do."""
+
+    def _content(self, text: str) -> str | None:
+        thoughts, tag, behind = text.partition("</think>")
+        if tag and "<think>" in thoughts:
+            self.reasoning = thoughts.partition("<think>")[2].strip() or None
+        if self.reasoning is None:
+            self._problem("there is no reasoning between <think> and </think>")
+        before, opening, answer = (behind if tag else text).partition("<answer>")
+        if not opening:
+            self._problem("the JSON should stand between <answer> and </answer>")
+            start = _LIST_START.search(before)
+            return before[start.start() :] if start else None
+        content, closing, after = answer.partition("</answer>")
+        if not closing:
+            self._problem("<answer> is never closed")
+        if "<answer>" in after:
+            self._problem("there are several <answer>: the first one is read")
+        if "```" in content:
+            self._problem("the JSON inside <answer> should stand there by itself")
+            return self._fenced(content)[1]
+        return content
+
+
+def _box_lists(value: Any) -> list[Any] | None:
+    """What stands in a list of boxes, or the one box whose two corners are lists; None for anything else."""
+    if not isinstance(value, list) or not value or not all(isinstance(each, list) for each in value):
+        return None
+    if len(value) == 2 and all(_numbers(each, 2) for each in value):
+        return [[*value[0], *value[1]]]
+    return value
+
+
+def _all_numbers(entries: list[Mapping[str, Any]]) -> Iterator[float]:
+    """Every coordinate of the entries, whatever it is about."""
+    for entry in entries:
+        waiting = [entry[key] for key in (*BOX_KEYS, *POINT_KEYS) if key in entry]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, float):
+                yield value
+            elif isinstance(value, list):
+                waiting += value[:MAX_POINTS]
+            elif isinstance(value, dict):
+                waiting += list(value.values())[:MAX_POINTS]
+
+
+def _are_shares(numbers: list[float]) -> bool:
+    """Whether coordinates run from 0 to 1: none is larger, and not all are whole, as those of a pixel would be."""
+    return (
+        bool(numbers)
+        and all(0 <= number <= 1 for number in numbers)
+        and not all(isinstance(number, Whole) for number in numbers)
+    )
 
 
 def _readable_entries(content: str) -> Iterator[Any]:
     """What can be read between braces, in a text that cannot be read as a whole."""
-    for match in _ENTRY.finditer(content):
+    for match in islice(_ENTRY.finditer(content), 4 * MAX_BOXES):
         try:
-            yield _decode(match[0])
-        except (ValueError, RecursionError):
+            yield decode(match[0]).value
+        except ValueError:
             continue
 
 
@@ -183,11 +314,15 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
         return None
     if not all(isinstance(each, float) and isfinite(each) for each in value):
         return None
-    return tuple(value)
+    return tuple(float(each) for each in value)
 
 
 def _spelled(value: Any) -> str:
     """The beginning of a value for a message, one level deep: what is nested may be nested too deeply to be written."""
     if isinstance(value, list):
-        return quote(f"[{', '.join('...' if isinstance(each, list | dict) else str(each)[:40] for each in value[:6])}]")
-    return quote("{...}" if isinstance(value, dict) else str(value))
+        return quote(f"[{', '.join('...' if isinstance(each, list | dict) else _short(each) for each in value[:6])}]")
+    return quote("{...}" if isinstance(value, dict) else _short(value))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)[:40]

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from segr1_app.domain import Prediction
-from segr1_app.geometry import most_objects, rescale_objects, union_masks
 from segr1_app.images import Picture
+from segr1_app.language.protocol import Task
+from segr1_app.models.completions import segment_completion
 from segr1_app.models.embeddings import Embedding
 from segr1_app.models.policy import Policy, VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
@@ -53,7 +54,7 @@ class Pipeline:
     segmenter: Segmenter
     overlaps: bool = field(default=False, kw_only=True)
 
-    def stream(self, picture: Picture, instruction: str) -> Iterator[TextDelta | Prediction]:
+    def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[TextDelta | Prediction]:
         """Run and yield the policy's text as it comes, then, last, the prediction.
 
         Raises:
@@ -61,14 +62,17 @@ class Pipeline:
             SegR1Error: when the instruction is empty or too long.
         """
         pieces: list[str] = []
-        for part in self.stream_answer(picture, instruction):
+        for part in self.stream_answer(picture, instruction, task):
             if isinstance(part, EncodedAnswer):
-                yield self._prediction(picture, instruction, "".join(pieces), part.embedding, part.seconds)
+                completion = "".join(pieces)
+                yield self._prediction(picture, instruction, completion, part.embedding, part.seconds, task=task)
             else:
                 pieces.append(part)
                 yield TextDelta(part)
 
-    def stream_answer(self, picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer]:
+    def stream_answer(
+        self, picture: Picture, instruction: str, task: Task = Task.FREE
+    ) -> Iterator[str | EncodedAnswer]:
         """All that needs a GPU: yields the policy's text as it comes, then, last, the picture's embedding.
 
         Raises:
@@ -76,14 +80,14 @@ class Pipeline:
         """
         started = time.perf_counter()
         with self._encoding([picture]) as encoded:
-            yield from self.policy.stream(picture, instruction)
+            yield from self.policy.stream(picture, instruction, task)
             spoken = time.perf_counter()
             (embedding,) = encoded()
         yield EncodedAnswer(embedding, {"policy": spoken - started, "encode": time.perf_counter() - spoken})
 
-    def run(self, picture: Picture, instruction: str) -> Prediction:
+    def run(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Prediction:
         """The prediction for ``picture``; see `stream`."""
-        for event in self.stream(picture, instruction):
+        for event in self.stream(picture, instruction, task):
             if isinstance(event, Prediction):
                 return event
         raise AssertionError("a stream ends with its prediction")
@@ -127,30 +131,28 @@ class Pipeline:
         completion: str,
         embedding: Embedding,
         seconds: Mapping[str, float],
+        *,
+        task: Task = Task.FREE,
     ) -> Prediction:
         """What becomes of a completion; ``seconds`` are those of the stages before."""
         begun = time.perf_counter()
-        policy_wh = self.policy.frame(picture.size)
-        parsed = self.policy.dialect.parse(completion, policy_wh)
-        most = most_objects(picture.size)
-        left_out = len(parsed.objects) - most
-        problems = parsed.problems
-        if left_out > 0:
-            problems += (f"{left_out} objects are left out: a picture this large is given {most} masks at most",)
-        objects = rescale_objects(parsed.objects[:most], from_wh=policy_wh, to_wh=picture.size)
-        masks = self.segmenter.segment(picture, objects, embedding=embedding)
+        request = self.policy.request(picture.size, instruction, task)
+        found = segment_completion(request, completion, picture, self.segmenter, embedding=embedding)
+        parsed = found.parsed
         stages = {**seconds, "decode": time.perf_counter() - begun}
         return Prediction(
             image_size=picture.size,
             instruction=instruction,
             completion=completion,
-            policy_size=policy_wh,
+            policy_size=request.coordinates,
             reasoning=parsed.reasoning,
-            objects=objects,
-            problems=problems,
+            objects=parsed.objects,
+            problems=parsed.problems,
             well_formed=parsed.well_formed,
-            masks=masks,
-            mask=union_masks((found.mask for found in masks), picture.size),
+            masks=found.masks,
+            mask=found.mask,
+            abstains=parsed.abstains,
+            asked=request.asked,
             seconds={**stages, "total": sum(stages.values())},
             policy_id=self.policy.model_id,
             segmenter_id=self.segmenter.model_id,
@@ -169,7 +171,7 @@ def load_models(settings: Settings) -> tuple[VlmPolicy, Sam2Segmenter]:
         device=settings.device,
         dtype=settings.dtype,
         attention=settings.attention,
-        dialect=settings.dialect,
+        protocol=settings.protocol,
     )
     return policy, Sam2Segmenter.load(settings.segmenter, device=settings.device)
 

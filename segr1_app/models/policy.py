@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from typing import Protocol as Interface
 
 import cv2
 import numpy as np
@@ -30,43 +31,38 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from segr1_app.domain import ImageSize, ModelError, RgbPixels
-from segr1_app.geometry import policy_frame
 from segr1_app.images import Picture
 from segr1_app.language.codec import Grammar
-from segr1_app.language.dialects import SEGR1, Dialect, native_dialect
+from segr1_app.language.protocol import Bounds, Protocol, Reading, Request, Stage, Task
+from segr1_app.language.protocol_files import DEFAULT, find_protocol, native_protocol
 from segr1_app.models.loading import check_memory, fastest_attention, model_name, resolve_device, resolve_dtype
 from segr1_app.models.policy_files import PolicyCard, load_failure, policy_folder, read_card
 from segr1_app.settings.space import has_zero_gpu
 
-MAX_PIXELS = 840 * 840
-"""Upper bound of a policy's picture in pixels, where its processor would take more (Qwen2.5-VL: 12.8 million)."""
 MAX_NEW_TOKENS = 512
-"""Length of a completion where the model's own generation config names none; the paper trains with 400."""
+"""Length of a completion where neither protocol nor the model's own generation config names one."""
 READER_SECONDS = 0.05
 """Tokens that come faster than this reach the reader of a stream together: sooner than an eye could tell them apart."""
 
 
-class Policy(Protocol):
+class Policy(Interface):
     """What the pipeline asks of a policy."""
 
     @property
     def model_id(self) -> str: ...
 
-    @property
-    def dialect(self) -> Dialect:
-        """How it is asked, and how its completions are read."""
+    def request(
+        self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE, stage: Stage = Stage.INFERENCE
+    ) -> Request:
+        """What the policy is asked about a picture of this size, and how its completion is read."""
         ...
 
-    def frame(self, image_wh: ImageSize) -> ImageSize:
-        """The frame in whose pixels the policy sees a picture of size ``image_wh``."""
-        ...
-
-    def stream(self, picture: Picture, instruction: str) -> Iterator[str]:
+    def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[str]:
         """The greedy completion, piece by piece; the pieces joined are the completion."""
         ...
 
     def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
-        """The greedy completions for pictures and their instructions, made together."""
+        """The greedy completions for pictures and their free instructions, made together."""
         ...
 
 
@@ -78,7 +74,8 @@ class VlmPolicy:
         processor: its processor; its image processor names the patch grid and the range of picture areas.
         model_id: the name shown to the user.
         card: what a model says of itself, or None for one that says nothing.
-        dialect: how it is asked, and how its completions are read.
+        protocol: how it is asked, and how its completions are read.
+        reading: which of its protocol's two readings fits it; None for the protocol's own choice.
     """
 
     def __init__(
@@ -87,14 +84,17 @@ class VlmPolicy:
         processor: ProcessorMixin,
         model_id: str,
         card: PolicyCard | None = None,
-        dialect: Dialect = SEGR1,
+        protocol: Protocol | None = None,
+        *,
+        reading: Reading | None = None,
     ) -> None:
         # Any, because both are callable in ways their annotations do not tell.
         self._model: Any = model
         self._processor: Any = processor
         self._model_id = model_id
         self.card = card
-        self.dialect = dialect
+        self.protocol = protocol or find_protocol(DEFAULT)
+        self.reading = reading
         if model.device.type == "cuda":
             # cuDNN's attention plans anew for every length, and keeps its plans for one thread alone: a stream, which
             # has a thread of its own, would wait for a plan at every token. Torch's other kernels need none.
@@ -111,7 +111,7 @@ class VlmPolicy:
         device: str = "auto",
         dtype: str = "auto",
         attention: str = "auto",
-        dialect: str = "auto",
+        protocol: str = "auto",
     ) -> VlmPolicy:
         """Load a model folder or a hub id, which is downloaded unless it is here; no remote code, safetensors only.
 
@@ -120,10 +120,10 @@ class VlmPolicy:
             device: a torch device, or "auto" for the GPU when there is one.
             dtype: "float32", "bfloat16", "float16", or "auto" for bfloat16 on a GPU and float32 elsewhere.
             attention: an attention of transformers, or "auto" for flash-attention when installed, else SDPA.
-            dialect: a name of `segr1_app.language.dialects.DIALECTS`, or "auto" for the one that the model was taught.
+            protocol: the name or file of a protocol, or "auto" for the one that the model was taught.
 
         Raises:
-            SettingsError: when there is no such dialect.
+            SettingsError: when there is no such protocol, or its file is not one.
             ModelError: when there is no such model, it is of another kind, or it does not fit into memory.
         """
         target, number = resolve_device(device), resolve_dtype(dtype, resolve_device(device))
@@ -164,8 +164,9 @@ class VlmPolicy:
             )
         name = model_name(folder) if Path(source).is_dir() else str(source)
         card = read_card(folder)
-        told = dialect if dialect != "auto" else card.dialect if card else None
-        return cls(model, processor, name, card, native_dialect(model.config.model_type, str(source), told))
+        told = protocol if protocol != "auto" else card.protocol_in(folder) if card else None
+        spoken = native_protocol(model.config.model_type, str(source), told)
+        return cls(model, processor, name, card, spoken, reading=card.reading if card else None)
 
     @property
     def model_id(self) -> str:
@@ -188,27 +189,33 @@ class VlmPolicy:
         device: torch.device = self._model.device
         return device
 
+    def request(
+        self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE, stage: Stage = Stage.INFERENCE
+    ) -> Request:
+        """What the policy is asked about a picture of this size, and how its completion is read.
+
+        Raises:
+            SegR1Error: when the instruction is empty or too long.
+        """
+        return self.protocol.request(image_wh, instruction, task, stage, bounds=self.frame_bounds, reading=self.reading)
+
     def frame(self, image_wh: ImageSize) -> ImageSize:
-        """The size to which a picture of size ``image_wh`` is resized, in whose pixels the completion speaks."""
-        return policy_frame(image_wh, **self.frame_bounds)
+        """The size at which the policy sees a picture of size ``image_wh`` in a free request."""
+        return self.request(image_wh, "-").frame
 
     @property
-    def frame_bounds(self) -> dict[str, int]:
-        """What `policy_frame` is called with: the grid in pixels, and the bounds of the area."""
+    def frame_bounds(self) -> Bounds:
+        """What the model's image processor says of frames."""
         images = self._processor.image_processor
-        return {
-            "grid": images.patch_size * images.merge_size,
-            "min_pixels": images.size["shortest_edge"],
-            "max_pixels": min(images.size["longest_edge"], MAX_PIXELS),
-        }
+        return Bounds(images.patch_size * images.merge_size, images.size["shortest_edge"], images.size["longest_edge"])
 
     @property
     def max_new_tokens(self) -> int:
-        """Tokens after which a completion is cut off."""
+        """Tokens after which a completion is cut off where the protocol says nothing of it."""
         length: int = self._model.generation_config.max_new_tokens or MAX_NEW_TOKENS
         return length
 
-    def stream(self, picture: Picture, instruction: str) -> Iterator[str]:
+    def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[str]:
         """Generate greedily and yield the text as it comes; closing the iterator stops the generation.
 
         Raises:
@@ -223,14 +230,15 @@ class VlmPolicy:
             )
             stopped = threading.Event()
             failures: list[Exception] = []
-            inputs = self.model_inputs(picture, instruction)
+            request = self.request(picture.size, instruction, task)
+            inputs = self._batch([(picture, request)])
 
             def generate() -> None:
                 try:
                     with _inference():
                         self._model.generate(
                             **inputs,
-                            **self._generation(temperature=0.0),
+                            **self._generation(request, temperature=0.0),
                             streamer=streamer,
                             stopping_criteria=StoppingCriteriaList([_StopWhen(stopped)]),
                         )
@@ -256,8 +264,9 @@ class VlmPolicy:
             ModelError: when the device runs out of memory.
         """
         with self._lock, _inference("fewer pictures at once (--batch), a smaller --policy or --device cpu"):
-            inputs = self._batch(asked)
-            sequences = self._model.generate(**inputs, **self._generation(temperature=0.0))
+            requests = [self.request(picture.size, instruction) for picture, instruction in asked]
+            inputs = self._batch([(picture, request) for (picture, _), request in zip(asked, requests, strict=True)])
+            sequences = self._model.generate(**inputs, **self._generation(requests[0], temperature=0.0))
             return self._decoded(sequences[:, inputs["input_ids"].shape[1] :])
 
     def sample(
@@ -268,7 +277,8 @@ class VlmPolicy:
         *,
         temperature: float = 1.0,
         seed: int | None = None,
-        grammar: Grammar = Grammar.FULL,
+        task: Task = Task.FREE,
+        stage: Stage = Stage.INFERENCE,
     ) -> list[str]:
         """Draw ``n`` completions from one prefill of picture and instruction.
 
@@ -278,7 +288,7 @@ class VlmPolicy:
             n: number of completions, at least 1.
             temperature: of the softmax; 0 is greedy.
             seed: makes the draw repeatable; the caller's random state is left as it was.
-            grammar: the form of answer that is asked for.
+            task, stage: what is asked for, and when.
 
         Raises:
             ModelError: when the device runs out of memory.
@@ -291,7 +301,8 @@ class VlmPolicy:
         with self._lock, seeded, _inference():
             if seed is not None:
                 torch.manual_seed(seed)
-            inputs = self.model_inputs(picture, instruction, grammar)
+            request = self.request(picture.size, instruction, task, stage)
+            inputs = self._batch([(picture, request)])
             prompt, attention_mask = inputs["input_ids"], inputs["attention_mask"]
             # All but the last token goes through the model once; the last one starts each completion's own path.
             per_token = {name: value[:, :-1] for name, value in inputs.items() if value.shape[:2] == prompt.shape}
@@ -302,27 +313,25 @@ class VlmPolicy:
                 input_ids=prompt.repeat(n, 1),
                 attention_mask=attention_mask.repeat(n, 1),
                 cache=cache,
-                **self._generation(temperature=temperature),
+                **self._generation(request, temperature=temperature),
             )
             return self._decoded(sequences[:, prompt.shape[1] :])
 
     def model_inputs(self, picture: Picture, instruction: str, grammar: Grammar = Grammar.FULL) -> Any:
-        """The model's inputs, on its device.
+        """The model's inputs for a free request, on its device.
 
         The picture is resized here and not by the processor, because the frame in which the model speaks must be known.
         """
-        return self._batch([(picture, instruction)], grammar)
+        stage = Stage.PRE_RL if grammar is Grammar.PRE_RL else Stage.INFERENCE
+        return self._batch([(picture, self.request(picture.size, instruction, stage=stage))])
 
-    def _batch(self, asked: Sequence[tuple[Picture, str]], grammar: Grammar = Grammar.FULL) -> Any:
-        """`model_inputs` of several questions, filled up to the longest at the left, where no answer begins."""
-        frames = [self.frame(picture.size) for picture, _ in asked]
+    def _batch(self, asked: Sequence[tuple[Picture, Request]]) -> Any:
+        """`model_inputs` of several requests, filled up to the longest at the left, where no answer begins."""
         texts = [
-            self._processor.apply_chat_template(
-                self.dialect.messages(instruction, frame, grammar), tokenize=False, add_generation_prompt=True
-            )
-            for (_, instruction), frame in zip(asked, frames, strict=True)
+            self._processor.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
+            for _, request in asked
         ]
-        pixels = [resize_to_frame(picture.pixels, frame) for (picture, _), frame in zip(asked, frames, strict=True)]
+        pixels = [resize_to_frame(picture.pixels, request.frame) for picture, request in asked]
         options = {"padding": True, "padding_side": "left", "do_resize": False, "return_tensors": "pt"}
         return self._processor(images=pixels, text=texts, **options).to(self.device)
 
@@ -333,12 +342,23 @@ class VlmPolicy:
         )
         return texts
 
-    def _generation(self, temperature: float) -> dict[str, Any]:
-        """Arguments of ``generate``; sampling is from the whole distribution, as in GRPO, without top-k or top-p."""
-        length = {"max_new_tokens": self.max_new_tokens}
+    def _generation(self, request: Request, temperature: float) -> dict[str, Any]:
+        """Arguments of ``generate``; sampling is from the whole distribution, as in GRPO, without top-k or top-p.
+
+        Greedily, what else the checkpoint's generation config says holds, as its authors had it. What is sampled is
+        compared with what training samples, which knows no repetition penalty.
+        """
+        length = {"max_new_tokens": request.max_new_tokens or self.max_new_tokens}
         if temperature == 0:
             return {**length, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        return {**length, "do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
+        return {
+            **length,
+            "do_sample": True,
+            "temperature": temperature,
+            "top_p": 1.0,
+            "top_k": 0,
+            "repetition_penalty": 1.0,
+        }
 
 
 class _PacedStreamer(TextIteratorStreamer):

@@ -9,12 +9,15 @@ from safetensors import SafetensorError
 
 from segr1_app.domain import ModelError
 from segr1_app.files.json_files import read_json
-from segr1_app.language.dialects import SEGR1
+from segr1_app.language.protocol import Reading
+from segr1_app.language.protocol_files import DEFAULT
 from segr1_app.models.hub import POLICY_WEIGHTS, is_repo_id, policy_on_hub, weights_are_whole
 from segr1_app.settings.config import FULL_POLICY
 from segr1_app.typed_text import one_line
 
 CARD_FILE = "segr1.json"
+PROTOCOL_FILE = "protocol.yaml"
+"""The protocol of a policy that was trained with one of somebody's own, beside its card."""
 ADAPTER_CONFIG = "adapter_config.json"
 SHARED_OUT = ("pytorch_model_fsdp*", "global_step*")
 """What FSDP and ZeRO call parts of a policy that is shared out."""
@@ -27,12 +30,18 @@ class PolicyCard:
     Attributes:
         instructions: those it was trained on; none for one that takes any.
         understands: one plain sentence for the page about what it can be asked; empty for one that takes anything.
-        dialect: what it speaks.
+        protocol: what it speaks: a protocol's name, or `PROTOCOL_FILE` for the file of that name beside the card.
+        reading: in which of the two readings of its protocol it writes numbers; None where nobody has measured it.
     """
 
     instructions: tuple[str, ...] = ()
     understands: str = ""
-    dialect: str = SEGR1.name
+    protocol: str = DEFAULT
+    reading: Reading | None = None
+
+    def protocol_in(self, folder: Path) -> str:
+        """The name of the protocol, or the path of its file, of a policy that lies in this folder."""
+        return str(folder / PROTOCOL_FILE) if self.protocol == PROTOCOL_FILE else self.protocol
 
 
 def read_card(folder: Path) -> PolicyCard | None:
@@ -46,7 +55,15 @@ def read_card(folder: Path) -> PolicyCard | None:
         return None
     try:
         card = read_json(path)
-        return PolicyCard(tuple(card["instructions"]), str(card["understands"]), str(card.get("dialect", SEGR1.name)))
+        # What is called a protocol by now was a dialect.
+        protocol = str(card.get("protocol", card.get("dialect", DEFAULT)))
+        reading = card.get("reading")
+        return PolicyCard(
+            tuple(card["instructions"]),
+            str(card["understands"]),
+            protocol,
+            None if reading is None else Reading(reading),
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"'{path}' is not a policy card: it needs 'instructions' and 'understands'.") from error
 

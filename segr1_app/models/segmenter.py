@@ -57,6 +57,7 @@ class Segmenter(Protocol):
         mask_inputs: Sequence[Mask | None] = (),
         size: ImageSize | None = None,
         embedding: Embedding | None = None,
+        best_of_three: bool = False,
     ) -> tuple[ObjectMask, ...]:
         """One mask per prompt, in order, each as good as it can be made; see `Sam2Segmenter.segment`."""
         ...
@@ -72,6 +73,7 @@ class Segmenter(Protocol):
         *,
         mask_inputs: Sequence[Mask | None] = (),
         size: ImageSize | None = None,
+        best_of_three: bool = False,
     ) -> tuple[ObjectMask, ...]:
         """One mask per prompt, in order, all from one embedding; see `Sam2Segmenter.decode`."""
         ...
@@ -186,12 +188,13 @@ class Sam2Segmenter:
         mask_inputs: Sequence[Mask | None] = (),
         size: ImageSize | None = None,
         embedding: Embedding | None = None,
+        best_of_three: bool = False,
     ) -> tuple[ObjectMask, ...]:
         """One mask per prompt, in order, each from the part of the picture that it is about if this model zooms.
 
         Args:
             picture: what is segmented.
-            objects, mask_inputs, size: as of `decode`.
+            objects, mask_inputs, size, best_of_three: as of `decode`.
             embedding: the picture's, for callers that have it: it may have left the cache.
 
         Raises:
@@ -203,7 +206,7 @@ class Sam2Segmenter:
         for prompt, start in zip(objects, mask_inputs or [None] * len(objects), strict=True):
             window = self._window(prompt, start, picture.size)
             seen = self._encoded(picture, window) if window else embedding or self.encode(picture)
-            masks += self.decode(seen, [prompt], mask_inputs=[start], size=size)
+            masks += self.decode(seen, [prompt], mask_inputs=[start], size=size, best_of_three=best_of_three)
         return tuple(masks)
 
     def prepare(self, picture: Picture, objects: Sequence[ObjectPrompt]) -> None:
@@ -286,6 +289,7 @@ class Sam2Segmenter:
         *,
         mask_inputs: Sequence[Mask | None] = (),
         size: ImageSize | None = None,
+        best_of_three: bool = False,
     ) -> tuple[ObjectMask, ...]:
         """One mask per prompt, in order; none has anything outside the embedding's window.
 
@@ -297,6 +301,7 @@ class Sam2Segmenter:
             mask_inputs: for each prompt the mask it refines, SAM2's mask input: bool (height, width) of any size that
                 shows the whole picture, or None. Empty for none at all.
             size: width and height of the masks; by default those of the picture. Smaller ones are quicker to make.
+            best_of_three: whether the most confident of SAM2's three masks is taken instead of its single one.
 
         Raises:
             ModelError: when the device runs out of memory.
@@ -318,7 +323,7 @@ class Sam2Segmenter:
             try:
                 with _inference(self.device):
                     found = [
-                        self._decode_one(prompt, start, part.size)
+                        self._decode_one(prompt, start, part.size, best_of_three=best_of_three)
                         for prompt, start in zip(prompts, seen or [None] * len(prompts), strict=True)
                     ]
             finally:
@@ -338,7 +343,9 @@ class Sam2Segmenter:
             yield
         self._stream.synchronize()
 
-    def _decode_one(self, prompt: ObjectPrompt, start: Mask | None, frame: ImageSize) -> ObjectMask:
+    def _decode_one(
+        self, prompt: ObjectPrompt, start: Mask | None, frame: ImageSize, *, best_of_three: bool
+    ) -> ObjectMask:
         if prompt.box is None and not prompt.points and start is None:
             return ObjectMask(np.zeros((frame.height, frame.width), dtype=bool), 0.0)
         logits, confidences, _ = self._predictor.predict(
@@ -346,12 +353,14 @@ class Sam2Segmenter:
             point_labels=np.array([p.label for p in prompt.points], dtype=np.int32) if prompt.points else None,
             box=np.array(prompt.box.xyxy, dtype=np.float32) if prompt.box else None,
             mask_input=None if start is None else self._mask_input(start),
-            multimask_output=False,
+            multimask_output=best_of_three,
             # The predictor's own masks are numbers, too: of megapixels, most of its time goes into making them.
             return_logits=True,
         )
-        mask = logits[0] > self._predictor.mask_threshold
-        return ObjectMask(clean_mask(mask, self._clean, prompt.points) if self._clean else mask, float(confidences[0]))
+        best = int(confidences.argmax())
+        mask = logits[best] > self._predictor.mask_threshold
+        cleaned = clean_mask(mask, self._clean, prompt.points) if self._clean else mask
+        return ObjectMask(cleaned, float(confidences[best]))
 
     def _mask_input(self, start: Mask) -> npt.NDArray[np.float32]:
         """A mask as the logits, float32 (1, S/4, S/4), that an earlier answer of the model would have been."""

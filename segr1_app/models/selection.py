@@ -98,7 +98,7 @@ def gpu_lack(device: str, needed: float) -> str:
 
 def embedded_pair(settings: Settings) -> Settings:
     """The same settings with the models that need nothing."""
-    return replace(settings, policy=str(DEFAULT_POLICY), segmenter=str(DEFAULT_SEGMENTER), dialect=AUTO)
+    return replace(settings, policy=str(DEFAULT_POLICY), segmenter=str(DEFAULT_SEGMENTER), protocol=AUTO)
 
 
 def _filled(settings: Settings, *, full: bool) -> Settings:

@@ -17,13 +17,14 @@ import torch
 
 from segr1_app.domain import ModelError, Prediction, SegR1Error
 from segr1_app.images import Picture
+from segr1_app.language.protocol import Task
 from segr1_app.models.pipeline import EncodedAnswer, Pipeline
 from segr1_app.models.segmenter import Sam2Segmenter
 
 GPU_SECONDS: Final = 60
 """How long an answer may have the GPU; what it leaves of it costs nothing."""
 
-Border = Callable[[Picture, str], Iterator[str | EncodedAnswer | SegR1Error]]
+Border = Callable[[Picture, str, Task], Iterator[str | EncodedAnswer | SegR1Error]]
 """`Pipeline.stream_answer` in another process."""
 
 
@@ -32,7 +33,7 @@ class ZeroPipeline(Pipeline):
     """A pipeline that looks at pictures on a borrowed GPU.
 
     Attributes:
-        policy: tells frame and dialect, and is not run in this process.
+        policy: tells what is asked and how answers are read, and is not run in this process.
         segmenter: on the CPU; gets the embeddings that were made on the GPU.
         border: what borrows the GPU.
         refusal: what ``border`` raises when none is lent, or when it is taken back.
@@ -42,9 +43,11 @@ class ZeroPipeline(Pipeline):
     border: Border
     refusal: type[Exception]
 
-    def stream_answer(self, picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer]:
+    def stream_answer(
+        self, picture: Picture, instruction: str, task: Task = Task.FREE
+    ) -> Iterator[str | EncodedAnswer]:
         try:
-            for part in self.border(picture, instruction):
+            for part in self.border(picture, instruction, task):
                 if isinstance(part, SegR1Error):
                     raise part
                 if isinstance(part, EncodedAnswer):
@@ -67,12 +70,14 @@ def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter, refusal: type[Exce
     """
 
     # A function of its own for every pipeline: a process that was forked keeps the models that were there then.
-    def stream_answer(picture: Picture, instruction: str) -> Iterator[str | EncodedAnswer | SegR1Error]:
+    def stream_answer(
+        picture: Picture, instruction: str, task: Task = Task.FREE
+    ) -> Iterator[str | EncodedAnswer | SegR1Error]:
         # A forked process has none of the threads that its parent computed with, and would wait for them for ever.
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         try:
-            for part in pipeline.stream_answer(picture, instruction):
+            for part in pipeline.stream_answer(picture, instruction, task):
                 yield EncodedAnswer(part.embedding.on_cpu(), part.seconds) if isinstance(part, EncodedAnswer) else part
         except SegR1Error as error:
             # Of an exception that is raised only the name of its class would come back.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segr1_app.domain import SettingsError
+from segr1_app.language.protocol_files import find_protocol, protocol_names
 from segr1_app.settings.hosts import Address, read_address
 from segr1_app.settings.promotion import promoted_policy
 from segr1_app.settings.roles import Role
@@ -33,7 +34,6 @@ AUTO = "auto"
 MODELS = ("auto", "embedded", "full")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ATTENTIONS = ("auto", "sdpa", "flash_attention_2", "eager")
-DIALECTS = ("auto", "segr1", "qwen2.5-vl", "qwen3-vl")
 VISITORS = tuple(role.value for role in Role if role is not Role.ADMIN)
 LOGS = ("text", "json")
 
@@ -51,8 +51,8 @@ class Settings:
         device: a torch device such as "cpu" or "cuda:1", or "auto": the GPU when there is one.
         dtype: the policy's number format, or "auto": bfloat16 on a GPU, float32 elsewhere.
         attention: the policy's attention kernel, or "auto": flash-attention when installed on a GPU, else SDPA.
-        dialect: the prompt dialect of the policy, a name of `segr1_app.language.dialects.DIALECTS`, or "auto": what
-            it was taught.
+        protocol: how the policy is asked and its answers are read: the name or file of a protocol, or "auto": what it
+            was taught.
         host, port, share: where the page is served, and whether gradio opens a public link to it.
         allowed_hosts: further host names of the page, those of the proxies in front of it.
         admin: whether every visitor of the page may do everything.
@@ -70,7 +70,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     attention: str = "auto"
-    dialect: str = "auto"
+    protocol: str = "auto"
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     share: bool = False
@@ -103,7 +103,7 @@ class Settings:
 
         Raises:
             SettingsError: for a port outside 1-65535, a home that is a file, an invalid allowed host, or an unknown
-                number format or attention; for --admin together with --auth.
+                number format, attention or protocol; for --admin together with --auth.
         """
         given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
         if "allowed_hosts" in given:
@@ -132,13 +132,15 @@ class Settings:
             ("models", MODELS),
             ("dtype", DTYPES),
             ("attention", ATTENTIONS),
-            ("dialect", DIALECTS),
             ("anonymous", VISITORS),
             ("log", LOGS),
         ):
             # argparse checks values given as arguments, but not those from the environment.
             if getattr(self, name) not in known:
                 raise SettingsError(f"--{name} {getattr(self, name)} must be one of {', '.join(known)}.")
+        if self.protocol != AUTO:
+            # Before models are loaded, which takes longer than a typing error deserves.
+            find_protocol(self.protocol)
 
 
 def _allowed_host(text: str) -> Address:
@@ -208,10 +210,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         help="attention of the policy (SEGR1_ATTENTION; default: flash-attention when installed, else sdpa)",
     )
     group.add_argument(
+        "--protocol",
         "--dialect",
-        choices=DIALECTS,
-        default=environ.get("SEGR1_DIALECT", "auto"),
-        help="how the policy is asked and its answer read (SEGR1_DIALECT; default: as its own configuration says)",
+        metavar="NAME|FILE",
+        default=environ.get("SEGR1_PROTOCOL") or environ.get("SEGR1_DIALECT") or AUTO,
+        help=f"how the policy is asked and its answer read: {', '.join(protocol_names())}, or a YAML file of one's own "
+        "(SEGR1_PROTOCOL; --dialect and SEGR1_DIALECT are its older names; default: what the policy was trained with)",
     )
 
 

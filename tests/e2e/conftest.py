@@ -20,7 +20,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from segr1_app.domain import ImageSize
 from segr1_app.images import Picture
-from segr1_app.language.dialects import SEGR1, Dialect
+from segr1_app.language.protocol import Request, Task
+from segr1_app.language.protocol_files import find_protocol
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import Settings
@@ -112,12 +113,11 @@ class ScriptedPolicy:
     pieces: list[str] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
     model_id: str = "scripted policy"
-    dialect: Dialect = SEGR1
 
-    def frame(self, image_wh: ImageSize) -> ImageSize:
-        return image_wh
+    def request(self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE) -> Request:
+        return find_protocol("studio").request(image_wh, instruction, task, frame=image_wh)
 
-    def stream(self, picture: Picture, instruction: str) -> Iterator[str]:  # noqa: ARG002
+    def stream(self, picture: Picture, instruction: str, task: Task) -> Iterator[str]:  # noqa: ARG002
         for index, piece in enumerate(self.pieces):
             if index:
                 assert self.go.wait(30)

@@ -41,7 +41,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
         parse(SEGR1_DTYPE="float31")
     with pytest.raises(SettingsError, match="huge must be one of auto, embedded, full"):
         parse(SEGR1_MODELS="huge")
-    with pytest.raises(SettingsError, match="klingon must be one of auto, segr1"):
+    with pytest.raises(SettingsError, match="klingon must be one of auto, cfcamo"):
         parse(SEGR1_DIALECT="klingon")
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="is a file"):

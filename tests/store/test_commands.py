@@ -196,7 +196,7 @@ def test_the_next_pictures_are_read_while_the_policy_writes(
             assert asked_for_more.wait(30), "nobody reads on"
             return super().complete(asked)
 
-    waiting = Waiting(policy.model, policy.processor, "waiting", policy.card, policy.dialect)
+    waiting = Waiting(policy.model, policy.processor, "waiting", policy.card, policy.protocol)
     with AnnotationStore.open(home) as store:
 
         def tasks() -> Iterator[Task]:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from segr1_app import metrics
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
-from segr1_app.language.dialects import SEGR1
+from segr1_app.language.protocol import Request
+from segr1_app.language.protocol_files import find_protocol
 from segr1_app.models.checkpoint import checkpoint_hash
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.segmenter import Sam2Segmenter
@@ -100,7 +101,7 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
     frame = pipeline.policy.frame(ImageSize(640, 480))
     assert result["protocol_policy_example_frame"] == f"{frame.width} x {frame.height}"
     assert str(result["instruction"]) in str(result["protocol_policy_example_user_prompt"])
-    assert result["protocol_policy_dialect"] == SEGR1.name
+    assert result["protocol_policy_protocol"] == "studio"
     assert result["protocol_policy_decoding"] == "greedy"
     assert result["protocol_policy_weights_sha256"] == checkpoint_hash(DEFAULT_POLICY)
     assert result["protocol_segmenter_mask_threshold"] == 0
@@ -126,12 +127,11 @@ def test_other_files_are_another_protocol(data: Path, tmp_path: Path) -> None:
 def test_an_unreadable_completion_is_scored_as_the_empty_mask(data: Path, segmenter: Sam2Segmenter) -> None:
     class Mute:
         model_id = "mute"
-        dialect = SEGR1
 
-        def frame(self, image_wh: ImageSize) -> ImageSize:
-            return image_wh
+        def request(self, image_wh: ImageSize, *_: object) -> Request:
+            return find_protocol("studio").request(image_wh, "-", frame=image_wh)
 
-        def stream(self, picture: object, instruction: str) -> object:  # noqa: ARG002
+        def stream(self, picture: object, *_: object) -> object:  # noqa: ARG002
             yield "I see nothing."
 
     pairs = find_pairs(data / "images", data / "masks").pairs

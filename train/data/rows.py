@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from segr1_app.domain import DatasetError
 from segr1_app.images import Picture, load_picture
+from segr1_app.language.protocol import Task
 from segr1_app.rewards import Truth
 from segr1_app.studio.samples import find_samples
 from train.data.layouts import find_pair_folder
@@ -64,6 +65,7 @@ class Row:
         instruction: what the policy is asked.
         load: reads it; raises a DatasetError, PictureError or StoreError when it is not what it was.
         content_hash: of the correction; empty for anything else.
+        task: what kind of request the instruction is; `Task.FOREGROUND` where it is the one of its kind of data.
         unedited: whether it was accepted as the models made it, which tells less than a correction does.
     """
 
@@ -74,6 +76,7 @@ class Row:
     load: Callable[[], Example]
     content_hash: str = ""
     unedited: bool = False
+    task: Task = Task.FREE
 
     @property
     def is_feedback(self) -> bool:
@@ -188,7 +191,7 @@ def scene_rows(count: int = SCENES, seed: int = 0) -> Collected:
     for number in range(count):
         kind = kinds[number % 2]
         load = partial(_load_scene, kind, seed * 1_000_003 + number)
-        rows.append(Row(load().picture.sha256, "scenes", SCENE, INSTRUCTIONS[kind], load))
+        rows.append(Row(load().picture.sha256, "scenes", SCENE, INSTRUCTIONS[kind], load, task=Task.FOREGROUND))
     return Collected(tuple(rows))
 
 
@@ -237,7 +240,9 @@ def photograph_rows(plan: Plan, limit: int) -> tuple[Row, ...]:
     rows = []
     for sample in find_samples():
         load = partial(_load_photograph, sample.path)
-        rows.append(Row(load().picture.sha256, PHOTOGRAPHS, PHOTOGRAPH, INSTRUCTIONS["salient"], load))
+        rows.append(
+            Row(load().picture.sha256, PHOTOGRAPHS, PHOTOGRAPH, INSTRUCTIONS["salient"], load, task=Task.FOREGROUND)
+        )
     return tuple(row for row in rows if row.image_id not in planned)[:limit]
 
 
@@ -247,7 +252,8 @@ def _pair_row(source: str, instructions: Mapping[str, str], otherwise: str, pair
     if not example.truth.mask.any():
         return LeftOut(source, PAIR, "its mask is empty")
     instruction = instructions.get(pair.stem, otherwise)
-    return Row(example.picture.sha256, source, PAIR, instruction, partial(_load_pair, pair))
+    task = Task.FREE if pair.stem in instructions else Task.FOREGROUND
+    return Row(example.picture.sha256, source, PAIR, instruction, partial(_load_pair, pair), task=task)
 
 
 def _load_pair(pair: Pair) -> Example:

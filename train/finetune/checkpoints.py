@@ -16,9 +16,10 @@ from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from segr1_app.domain import SettingsError
-from segr1_app.language.dialects import SEGR1
+from segr1_app.language.protocol import Protocol
+from segr1_app.language.protocol_files import protocol_names
 from segr1_app.models.policy import VlmPolicy
-from segr1_app.models.policy_files import ADAPTER_CONFIG, PolicyCard, read_card
+from segr1_app.models.policy_files import ADAPTER_CONFIG, PROTOCOL_FILE, PolicyCard, read_card
 from train.scratch.policy_model import save_policy
 
 PARTIAL = "partial"
@@ -68,7 +69,9 @@ def checkpoint_step(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def load_trained(checkpoint: Path, source: str, *, device: str, dtype: str, attention: str = "auto") -> VlmPolicy:
+def load_trained(
+    checkpoint: Path, source: str, *, device: str, dtype: str, attention: str = "auto", protocol: str = "auto"
+) -> VlmPolicy:
     """The policy as it is in a checkpoint, adapters merged into the model that they were trained on.
 
     The trainer cannot be trusted with this: it loads with ``strict=False``, and as a Qwen2.5-VL's weights have other
@@ -77,33 +80,50 @@ def load_trained(checkpoint: Path, source: str, *, device: str, dtype: str, atte
     Args:
         checkpoint: holds a whole model, or an adapter.
         source: the policy that the training started from.
-        device, dtype, attention: as `VlmPolicy.load`.
+        device, dtype, attention, protocol: as `VlmPolicy.load`.
 
     Raises:
         ModelError: when one of them cannot be loaded.
     """
-    options = {"device": device, "dtype": dtype, "attention": attention}
+    options = {"device": device, "dtype": dtype, "attention": attention, "protocol": protocol}
     if not (checkpoint / ADAPTER_CONFIG).is_file():
         trained = VlmPolicy.load(checkpoint, **options)
         # What a policy says of itself is no business of a trainer's.
-        return VlmPolicy(trained.model, trained.processor, source, read_card(Path(source)))
+        return VlmPolicy(
+            trained.model, trained.processor, source, read_card(Path(source)), trained.protocol, reading=trained.reading
+        )
     base = VlmPolicy.load(source, **options)
     merged = PeftModel.from_pretrained(base.model, str(checkpoint)).merge_and_unload()
-    return VlmPolicy(merged, base.processor, base.model_id, base.card)
+    return VlmPolicy(merged, base.processor, base.model_id, base.card, base.protocol, reading=base.reading)
 
 
 def export_policy(policy: VlmPolicy, folder: Path) -> None:
     """Write a policy as ``app.py --policy`` loads it, in half precision; the folder appears at once.
 
-    Whatever it spoke before, it was trained to speak as Seg-R1 does, and its card says so.
+    Its card says by which protocol it was trained; one of somebody's own lies beside it.
 
     Raises:
-        SettingsError: when the folder exists already.
+        SettingsError: when the folder exists already, or the protocol's file is gone.
     """
     if folder.exists():
         raise SettingsError(f"'{folder}' exists: a trained policy is never written over another.")
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    card = replace(policy.card or PolicyCard(), dialect=SEGR1.name)
+    own = policy.protocol.name not in protocol_names()
+    card = replace(
+        policy.card or PolicyCard(),
+        protocol=PROTOCOL_FILE if own else policy.protocol.name,
+        reading=policy.reading,
+    )
     save_policy(policy.model, policy.processor, card, partial)
+    if own:
+        _keep_protocol(policy.protocol, partial)
     partial.rename(folder)
+
+
+def _keep_protocol(protocol: Protocol, folder: Path) -> None:
+    """A copy of a protocol's file, beside the policy that was trained by it."""
+    try:
+        shutil.copyfile(protocol.name, folder / PROTOCOL_FILE)
+    except OSError as error:
+        raise SettingsError(f"The protocol file '{protocol.name}' cannot be read: {error.strerror}.") from error

@@ -104,11 +104,11 @@ def score_held_out(
         example = row.load()
         # Scoring asks for what training asks for, which need not be what the app asks for.
         completion = answerer.policy.sample(
-            example.picture, row.instruction, 1, temperature=0, grammar=answerer.grammar
+            example.picture, row.instruction, 1, temperature=0, task=row.task, stage=answerer.stage
         )[0]
         # As training counts them: with the one that ends the completion.
         tokens = len(answerer.policy.processor.tokenizer(completion, add_special_tokens=False)["input_ids"]) + 1
-        answer, truth = answerer.answer(example.picture, completion, tokens), example.truth
+        answer, truth = answerer.answer(example.picture, completion, tokens, row.task), example.truth
         terms = score(answer, truth, options)
         told = HeldOutAnswer(
             row.image_id,

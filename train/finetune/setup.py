@@ -17,10 +17,11 @@ import yaml
 from peft import LoraConfig
 
 from segr1_app.domain import SettingsError
-from segr1_app.language.codec import FORMAT_PROMPTS, Grammar
+from segr1_app.language.codec import Grammar
+from segr1_app.language.protocol_files import find_protocol
 from segr1_app.models.loading import resolve_device
 from segr1_app.rewards import RewardOptions
-from segr1_app.settings.config import ATTENTIONS, DEFAULT_POLICY, DEFAULT_SEGMENTER, DTYPES
+from segr1_app.settings.config import ATTENTIONS, AUTO, DEFAULT_POLICY, DEFAULT_SEGMENTER, DTYPES
 from train.data.mixing import Mixing
 from train.finetune.launching import check_installed
 
@@ -39,6 +40,8 @@ class TrainingSetup(ABC):
         policy, segmenter: folders or hub ids.
         data: data sets of pairs in any layout of `train.data.layouts`; none stands for generated scenes.
         grammar: what the policy is asked to write.
+        protocol: the name or file of the protocol by which it is asked and rewarded; "auto" for the policy's own, and
+            for this project's where a stock model is trained.
         max_steps: optimiser steps; None for ``epochs``.
         epochs: passes over as many rows as are trained on.
         save_steps: steps between checkpoints.
@@ -58,6 +61,7 @@ class TrainingSetup(ABC):
     segmenter: str = str(DEFAULT_SEGMENTER)
     data: tuple[Path, ...] = ()
     grammar: Grammar = Grammar.FULL
+    protocol: str = AUTO
     max_steps: int | None = None
     epochs: float = 1.0
     save_steps: int = 50
@@ -83,10 +87,12 @@ class TrainingSetup(ABC):
             raise SettingsError("Epochs, steps between checkpoints and held-out rows are all above 0.")
         if not 0 < self.held_out_share < 1:
             raise SettingsError("The share of pictures that is held out lies between 0 and 1.")
-        if self.grammar not in FORMAT_PROMPTS:
+        if self.grammar is Grammar.ABSTENTION:
             raise SettingsError(f"A policy cannot be asked for the {self.grammar.value} grammar.")
         if self.dtype not in DTYPES or self.attention not in ATTENTIONS:
             raise SettingsError(f"dtype is one of {', '.join(DTYPES)}; attention of {', '.join(ATTENTIONS)}.")
+        if self.protocol != AUTO:
+            find_protocol(self.protocol)
         taken = sorted((OWN | self.FIXED.keys()) & self.trainer.keys())
         if taken:
             raise SettingsError(f"{', '.join(taken)} cannot be set under 'trainer': use this file's own settings.")

@@ -19,11 +19,12 @@ from transformers import PrinterCallback, Trainer
 
 from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import read_json, write_json
-from segr1_app.language.dialects import SEGR1
+from segr1_app.language.protocol_files import native_protocol
 from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.policy_files import read_card
 from segr1_app.models.segmenter import Sam2Segmenter
-from segr1_app.settings.config import Settings, add_home_argument
+from segr1_app.settings.config import AUTO, Settings, add_home_argument
 from segr1_app.studio.trainings import note_process
 from train.data.feedback import feedback_rows
 from train.data.rows import Collected, Plan, photograph_rows, select_held_out, split
@@ -134,15 +135,15 @@ def finetune_policy(
     """
     main, device = config.process_index == 0, str(config.device)
     options = {"device": device, "dtype": setup.trained_dtype, "attention": setup.attention}
-    # Whatever a policy was taught before, here it is asked, rewarded and scored in Seg-R1's own form.
-    asked = {**options, "dialect": SEGR1.name}
+    # Held-out rows are asked before, during and after in the same words.
+    options["protocol"] = trained_protocol(setup.protocol, setup.policy)
     checkpoint = folder.checkpoint
     segmenter = load_segmenter(setup, device)
     scored, trained = folder.before.exists(), last_step(folder) >= config.max_steps
     whole = checkpoint is not None and setup.lora is None
     policy: VlmPolicy | None = None
     if not scored or not (trained or whole):
-        policy = VlmPolicy.load(setup.policy, **asked)
+        policy = VlmPolicy.load(setup.policy, **options)
     begin()
     held_out = select_held_out(plan.held_out, setup.held_out_rows) + photograph_rows(plan, setup.held_out_rows)
 
@@ -188,6 +189,19 @@ def finetune_policy(
         write_json(folder.after, after)
         write_json(folder.result, {"steps": config.max_steps, "before": old_scores, "after": new_scores})
     return comparison(read_scores(old_scores), read_scores(new_scores))
+
+
+def trained_protocol(asked: str, policy: str) -> str:
+    """By which protocol a policy is trained: the one that is asked for, its own, or, of a stock model, this project's.
+
+    Raises:
+        ModelError: when the policy's card cannot be read.
+    """
+    if asked != AUTO:
+        return asked
+    folder = Path(policy)
+    card = read_card(folder) if folder.is_dir() else None
+    return native_protocol("", policy, card.protocol_in(folder) if card else None).name
 
 
 def load_segmenter(setup: TrainingSetup, device: str) -> Sam2Segmenter:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from segr1_app.domain import ObjectPrompt
-from segr1_app.geometry import most_objects, rescale_objects, union_masks
 from segr1_app.images import Picture
-from segr1_app.language.codec import Grammar, ParsedCompletion
+from segr1_app.language.codec import Grammar
+from segr1_app.language.protocol import Request, Stage, Task
+from segr1_app.models.completions import read_completion, segment_completion
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Segmenter
 from segr1_app.rewards import Answer, RewardOptions, RewardTerms, score
@@ -30,7 +30,7 @@ class Answerer:
     """Turns completions into answers: the codec reads them, the segmenter makes their masks.
 
     Attributes:
-        policy: tells the dialect and the frame in which completions speak.
+        policy: tells what is asked and how completions are read.
         segmenter: makes the masks.
         grammar: what the policy is asked to write.
     """
@@ -39,40 +39,40 @@ class Answerer:
     segmenter: Segmenter
     grammar: Grammar = Grammar.FULL
 
-    def prepare(self, picture: Picture, completions: Sequence[str]) -> None:
+    @property
+    def stage(self) -> Stage:
+        """When the policy is asked."""
+        return Stage.of(self.grammar)
+
+    def request(self, picture: Picture, task: Task = Task.FREE) -> Request:
+        """How completions about a picture are read; the instruction changes the words and not that."""
+        return self.policy.request(picture.size, "-", task, self.stage)
+
+    def prepare(self, picture: Picture, completions: Sequence[str], task: Task = Task.FREE) -> None:
         """Encode together what the masks of several completions about one picture will be made from.
 
         Raises:
             ModelError: when the segmenter runs out of memory.
         """
-        self.segmenter.prepare(
-            picture, [prompt for completion in completions for prompt in self._read(picture, completion)[1]]
-        )
+        request = self.request(picture, task)
+        read = [read_completion(request, completion) for completion in completions]
+        self.segmenter.prepare(picture, [prompt for parsed in read for prompt in parsed.objects])
 
-    def answer(self, picture: Picture, completion: str, tokens: int = 0) -> Answer:
+    def answer(self, picture: Picture, completion: str, tokens: int = 0, task: Task = Task.FREE) -> Answer:
         """The answer of one completion, in the picture's own pixels: the mask that the app shows for it.
 
         Raises:
             ModelError: when the segmenter runs out of memory.
         """
-        parsed, objects = self._read(picture, completion)
-        masks = self.segmenter.segment(picture, objects)
-        abstains = self.policy.dialect.parse(completion, self.policy.frame(picture.size), Grammar.ABSTENTION)
+        found = segment_completion(self.request(picture, task), completion, picture, self.segmenter)
         return Answer(
-            parsed.well_formed,
-            union_masks((found.mask for found in masks), picture.size),
-            tuple(found.mask for found in masks),
-            objects,
-            abstains=abstains.well_formed,
+            found.parsed.well_formed,
+            found.mask,
+            tuple(each.mask for each in found.masks),
+            found.objects,
+            abstains=found.parsed.abstains,
             tokens=tokens,
         )
-
-    def _read(self, picture: Picture, completion: str) -> tuple[ParsedCompletion, tuple[ObjectPrompt, ...]]:
-        """A completion, and its prompts in the picture's pixels: as many as the app decodes."""
-        policy_wh = self.policy.frame(picture.size)
-        parsed = self.policy.dialect.parse(completion, policy_wh, self.grammar)
-        decoded = parsed.objects[: most_objects(picture.size)]
-        return parsed, rescale_objects(decoded, from_wh=policy_wh, to_wh=picture.size)
 
 
 class SegR1Reward:
@@ -100,7 +100,7 @@ class SegR1Reward:
         for row, text in zip(index, texts, strict=True):
             groups[row].append(text)
         for row, group in groups.items():
-            self._answerer.prepare(self._examples[row].picture, group)
+            self._answerer.prepare(self._examples[row].picture, group, self._examples.rows[row].task)
         scored = [self.terms(row, text, len(ids)) for row, text, ids in zip(index, texts, completion_ids, strict=True)]
         values: dict[str, list[float]] = defaultdict(list)
         for name, terms in zip(source, scored, strict=True):
@@ -115,4 +115,5 @@ class SegR1Reward:
     def terms(self, index: int, completion: str, tokens: int) -> RewardTerms | None:
         """The terms of one completion of a row."""
         example = self._examples[index]
-        return score(self._answerer.answer(example.picture, completion, tokens), example.truth, self._options)
+        task = self._examples.rows[index].task
+        return score(self._answerer.answer(example.picture, completion, tokens, task), example.truth, self._options)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from segr1_app.domain import SegR1Error
 from segr1_app.language.codec import Grammar
+from segr1_app.language.protocol import Stage
 from segr1_app.models.policy import VlmPolicy, resize_to_frame
 from train.data.rows import Example, Row
 
@@ -54,15 +55,16 @@ class PromptMaker:
         """Columns ``prompt``, ``image``, ``index``, ``image_id`` and ``source`` of the batch's ``index``."""
         rows = [self._examples.rows[index] for index in batch["index"]]
         pictures = [self._examples[index].picture for index in batch["index"]]
-        frames = [self._policy.frame(picture.size) for picture in pictures]
+        stage = Stage.of(self._grammar)
+        requests = [
+            self._policy.request(picture.size, row.instruction, row.task, stage)
+            for row, picture in zip(rows, pictures, strict=True)
+        ]
         return {
-            "prompt": [
-                self._policy.dialect.messages(row.instruction, frame, self._grammar)
-                for row, frame in zip(rows, frames, strict=True)
-            ],
+            "prompt": [request.messages for request in requests],
             "image": [
-                Image.fromarray(resize_to_frame(picture.pixels, frame))
-                for picture, frame in zip(pictures, frames, strict=True)
+                Image.fromarray(resize_to_frame(picture.pixels, request.frame))
+                for picture, request in zip(pictures, requests, strict=True)
             ],
             "index": batch["index"],
             "image_id": [row.image_id for row in rows],

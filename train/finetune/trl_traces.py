@@ -15,7 +15,10 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from segr1_app.domain import ImageSize, ObjectPrompt
 from segr1_app.geometry import rescale_objects
-from segr1_app.language.codec import Grammar, answer_start, can_be_reasoning, format_completion
+from segr1_app.language.codec import Grammar, answer_start, can_be_reasoning
+from segr1_app.language.protocol import Protocol, Stage
+from segr1_app.language.protocol_files import DEFAULT, find_protocol
+from segr1_app.language.writing import write_answer
 from segr1_app.models.policy import VlmPolicy, resize_to_frame
 from train.data.rows import Example
 from train.data.traces import Trace, write_trace
@@ -51,8 +54,10 @@ class TraceMaker:
         texts, learnt_from = [], []
         for index, draw in zip(batch["index"], batch["draw"], strict=True):
             example, row = self._examples[index], self._examples.rows[index]
-            frame = self._policy.frame(example.picture.size)
-            text = write_completion(example, frame, self._grammar, np.random.default_rng((self._seed, draw)))
+            stage = Stage.of(self._grammar)
+            span = self._policy.request(example.picture.size, row.instruction, row.task, stage).coordinates
+            rng = np.random.default_rng((self._seed, draw))
+            text = write_completion(example, span, self._grammar, rng, self._policy.protocol)
             texts.append(text)
             learnt_from.append(answer_start(text) if row.is_feedback else 0)
         return {
@@ -63,23 +68,30 @@ class TraceMaker:
         }
 
 
-def write_completion(example: Example, policy_wh: ImageSize, grammar: Grammar, rng: np.random.Generator) -> str:
-    """The completion that would have been right, in whole pixels of the policy's frame.
+def write_completion(
+    example: Example,
+    policy_wh: ImageSize,
+    grammar: Grammar,
+    rng: np.random.Generator,
+    protocol: Protocol | None = None,
+) -> str:
+    """The completion that would have been right, in whole numbers over the policy's coordinates.
 
     Prompts and reasoning are those that somebody wrote; what is missing is derived from the true mask.
 
     Args:
         example: of which mask, prompts or absence are known.
-        policy_wh: the frame.
+        policy_wh: the width and height over which the numbers run.
         grammar: full, or without boxes.
         rng: draws wording and points of what is derived.
+        protocol: in whose form it is written; None for this project's own.
 
     Raises:
         ValueError: when nothing is known of the right answer.
     """
-    truth = example.truth
+    truth, protocol = example.truth, protocol or find_protocol(DEFAULT)
     if truth.absent:
-        return format_completion(NOTHING, (), Grammar.ABSTENTION)
+        return write_answer(protocol, NOTHING, (), Grammar.ABSTENTION)
     derived: Trace | None = None
     if truth.mask is not None and truth.mask.any():
         derived = write_trace(
@@ -93,7 +105,7 @@ def write_completion(example: Example, policy_wh: ImageSize, grammar: Grammar, r
     if grammar is Grammar.PRE_RL:
         objects = (ObjectPrompt(None, tuple(point for prompt in objects for point in prompt.points)),)
     thought = example.reasoning if can_be_reasoning(example.reasoning) else derived.reasoning if derived else UNSPOKEN
-    return format_completion(thought, objects, grammar)
+    return write_answer(protocol, thought, objects, grammar)
 
 
 def _suits(objects: tuple[ObjectPrompt, ...], grammar: Grammar) -> bool:

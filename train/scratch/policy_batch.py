@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixels
 from segr1_app.geometry import deepest_point, mask_box, owners, policy_frame
 from segr1_app.language.codec import format_completion
-from segr1_app.language.dialects import SEGR1
+from segr1_app.language.protocol_files import DEFAULT, find_protocol
 from segr1_app.models.policy import resize_to_frame
 from train.data.augment import augment
 from train.data.composing import compose, distinguishing_words, has_room
@@ -156,6 +156,7 @@ class BatchMaker:
         composed: float = 0.0,
     ) -> None:
         self._pairs, self._tokenizer, self._shape, self._composed = pairs, tokenizer, shape, composed
+        self._protocol = find_protocol(DEFAULT)
         number = token_id(tokenizer, "0")
         self.numbers = slice(number, number + MAX_NUMBER + 1)
         self._special = {
@@ -219,7 +220,9 @@ class BatchMaker:
         picture = [special["im_start"], special["vision_start"], *[special["image_pad"]] * cells, special["vision_end"]]
         texts = []
         for number, question in enumerate(sample.questions):
-            text = SEGR1.user_text(question.instruction, ImageSize(width, height))
+            # The picture has been brought to its frame before.
+            size = ImageSize(width, height)
+            text = self._protocol.request(size, question.instruction, frame=size).text
             prompt = [*self._tokenizer(" ".join(text.split("\n")[:2]).lower())["input_ids"], special["im_end"]]
             completion = self._completion(sample.pixels, question.asked, rng) if number < traces else []
             texts.append(Text(prompt, completion, question.asked))

@@ -12,6 +12,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.file_download import repo_folder_name
 
 from segr1_app.domain import ImageSize
+from segr1_app.language.protocol import Request, Square
 from segr1_app.models.checkpoint import checkpoint_hash
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
@@ -128,26 +129,42 @@ def identify(source: str, name: str) -> dict[str, str | None]:
     return {"name": name, "hub_commit": newest.read_text(encoding="utf-8").strip() if newest.is_file() else None}
 
 
+def _frame_rule(policy: VlmPolicy, request: Request) -> str:
+    """How a picture becomes what the policy sees, in words."""
+    frame = policy.protocol.askings[request.stage, request.task].frame
+    if isinstance(frame, Square):
+        shown = f"squashed to a square of {frame.side} pixels, rounded to the grid"
+    else:
+        least, most = max(frame.enlarge_to, policy.frame_bounds.least), min(frame.at_most, policy.frame_bounds.most)
+        shown = (
+            f"sides are multiples of the grid, the area lies within {least} and {most} pixels, the aspect ratio is "
+            "kept as nearly as they allow"
+        )
+    numbers = "pixels of this frame" if request.coordinates == request.frame else "read over 'coordinates'"
+    return f"{shown}; coordinates are {numbers}"
+
+
 def _describe_policy(policy: VlmPolicy, source: str, template: str) -> dict[str, Any]:
-    frame = policy.frame(EXAMPLE)
+    request = policy.request(EXAMPLE, template)
     return {
         **identify(source, policy.model_id),
         "precision": str(policy.model.dtype).removeprefix("torch."),
         "attention": policy.model.config._attn_implementation,
         "instruction": template,
-        "dialect": policy.dialect.name,
-        "system_prompt": policy.dialect.system_prompt,
+        "protocol": policy.protocol.name,
+        "protocol_source": policy.protocol.source,
+        "system_prompt": request.system,
         "chat_template_sha256": hashlib.sha256(str(policy.processor.chat_template).encode()).hexdigest(),
         "frame": {
-            **policy.frame_bounds,
-            "rule": "sides are multiples of the grid, the area lies within the bounds, the aspect ratio is kept as "
-            "nearly as they allow; coordinates are pixels of this frame",
+            "grid": policy.frame_bounds.grid,
+            "rule": _frame_rule(policy, request),
         },
         "example": {
             "picture": list(EXAMPLE),
-            "frame": list(frame),
-            "user_prompt": policy.dialect.user_text(template, frame),
+            "frame": list(request.frame),
+            "coordinates": list(request.coordinates),
+            "user_prompt": request.text,
         },
         "decoding": "greedy",
-        "max_new_tokens": policy.max_new_tokens,
+        "max_new_tokens": request.max_new_tokens or policy.max_new_tokens,
     }

@@ -1,4 +1,4 @@
-"""Dialects: each is asked and read in its own way, and no text raises, leaves the frame or takes long."""
+"""Stock models and this project: each is asked and read in its own way, and no text raises or takes long."""
 
 from __future__ import annotations
 
@@ -21,50 +21,48 @@ from transformers import (
 
 from segr1_app.domain import Box, ImageSize, ModelError, ObjectPrompt, Point, SettingsError
 from segr1_app.language.codec import Grammar
-from segr1_app.language.dialects import DIALECTS, QWEN3_VL, QWEN25_VL, SEGR1, Dialect, native_dialect
+from segr1_app.language.protocol import Protocol, Stage
+from segr1_app.language.protocol_files import find_protocol, native_protocol, protocol_names
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.policy_files import CARD_FILE, read_card
 from segr1_app.models.segmenter import Sam2Segmenter
-from segr1_app.settings import config
 from tests.scenes import ellipse_scene
 
 FRAME = ImageSize(840, 560)
+STUDIO, SEG_R1, QWEN25_VL, QWEN3_VL = map(find_protocol, ("studio", "seg-r1", "qwen2.5-vl", "qwen3-vl"))
 ENTRY = '{"bbox_2d": [10, 20, 300, 400], "point_2d": [100, 200], "label": "a cat"}'
 GOOD = f"A cat, on the left.\n```json\n[{ENTRY}]\n```"
-JSON_DIALECTS = pytest.mark.parametrize("dialect", [QWEN25_VL, QWEN3_VL], ids=lambda dialect: dialect.name)
+JSON_PROTOCOLS = pytest.mark.parametrize("protocol", [QWEN25_VL, QWEN3_VL], ids=lambda protocol: protocol.name)
 
 
-def test_the_command_line_offers_every_dialect() -> None:
-    assert ("auto", *DIALECTS) == config.DIALECTS
-
-
-@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-def test_each_is_asked_with_picture_instruction_frame_and_form(dialect: Dialect) -> None:
-    system, user = dialect.messages("  the cat\non the left ", ImageSize(280, 196))
+@pytest.mark.parametrize("protocol", [STUDIO, QWEN25_VL, QWEN3_VL], ids=lambda protocol: protocol.name)
+def test_each_is_asked_with_picture_instruction_frame_and_form(protocol: Protocol) -> None:
+    small = ImageSize(280, 196)
+    system, user = protocol.request(small, "  the cat\non the left ", frame=small).messages
     assert system["role"] == "system"
     picture, text = user["content"]
     assert picture == {"type": "image"}
     instruction, frame, form = text["text"].splitlines()
     assert instruction == "the cat on the left"
-    assert ("1000" in frame) is (dialect is QWEN3_VL)
-    assert ("280 x 196" in frame) is (dialect is not QWEN3_VL)
-    assert ("<bbox>[x1,y1,x2,y2]</bbox>" in form) is (dialect is SEGR1)
-    assert ('"bbox_2d": [x1, y1, x2, y2]' in form) is (dialect is not SEGR1)
-    assert "bbox" not in dialect.user_text("the cat", FRAME, Grammar.PRE_RL)
+    assert ("1000" in frame) is (protocol is QWEN3_VL)
+    assert ("280 x 196" in frame) is (protocol is not QWEN3_VL)
+    assert ("<bbox>[x1,y1,x2,y2]</bbox>" in form) is (protocol is STUDIO)
+    assert ('"bbox_2d": [x1, y1, x2, y2]' in form) is (protocol is not STUDIO)
+    assert "bbox" not in protocol.request(FRAME, "the cat", stage=Stage.PRE_RL).text
 
 
 def test_a_frame_in_the_own_pixels_is_kept_and_a_relative_one_converted() -> None:
-    (found,) = QWEN25_VL.parse(GOOD, FRAME).objects
+    (found,) = QWEN25_VL.request(FRAME, "a cat", frame=FRAME).read(GOOD).objects
     assert found == ObjectPrompt(Box(10, 20, 300, 400), (Point(100, 200, 1),), "a cat")
-    (found,) = QWEN3_VL.parse(GOOD, FRAME).objects
+    (found,) = QWEN3_VL.request(FRAME, "a cat").read(GOOD).objects
     assert found.box is not None
     assert found.box.xyxy == pytest.approx((8.4, 11.2, 252, 224))
     assert (found.points[0].x, found.points[0].y) == pytest.approx((84, 112))
     assert found.name == "a cat"
 
 
-@JSON_DIALECTS
+@JSON_PROTOCOLS
 @pytest.mark.parametrize(
     "text",
     [
@@ -79,8 +77,8 @@ def test_a_frame_in_the_own_pixels_is_kept_and_a_relative_one_converted() -> Non
         GOOD.replace(', "label": "a cat"', ""),
     ],
 )
-def test_what_is_well_formed(dialect: Dialect, text: str) -> None:
-    parsed = dialect.parse(text, FRAME)
+def test_what_is_well_formed(protocol: Protocol, text: str) -> None:
+    parsed = protocol.parse(text, FRAME)
     assert parsed.problems == ()
     assert parsed.well_formed
     assert parsed.reasoning
@@ -115,7 +113,7 @@ def test_what_is_well_formed(dialect: Dialect, text: str) -> None:
 )
 def test_what_is_malformed_is_said_and_read_as_far_as_it_goes(wrong: str, right: str, problem: str, read: int) -> None:
     assert right in GOOD
-    parsed = QWEN3_VL.parse(GOOD.replace(right, wrong), FRAME)
+    parsed = QWEN3_VL.parse(GOOD.replace(right, wrong), ImageSize(1000, 1000))
     assert not parsed.well_formed
     assert any(problem in told for told in parsed.problems), parsed.problems
     assert len(parsed.objects) == read
@@ -147,8 +145,8 @@ def test_other_grammars_ask_for_points_alone_or_for_nothing() -> None:
 @given(st.text())
 @settings(max_examples=200)
 def test_no_text_raises(text: str) -> None:
-    for dialect in DIALECTS.values():
-        parsed = dialect.parse(text, FRAME)
+    for name in protocol_names():
+        parsed = find_protocol(name).parse(text, FRAME)
         assert parsed.well_formed is (not parsed.problems)
 
 
@@ -166,8 +164,8 @@ values = st.recursive(
 @settings(max_examples=300)
 def test_any_json_stays_in_the_frame(value: object, around: str) -> None:
     text = around.replace("{}", json.dumps(value))
-    for dialect in (QWEN25_VL, QWEN3_VL):
-        for prompt in dialect.parse(text, FRAME).objects:
+    for protocol in (QWEN25_VL, QWEN3_VL):
+        for prompt in protocol.request(FRAME, "a cat").read(text).objects:
             assert prompt.box or prompt.points
             assert all(0 <= point.x <= 840.001 and 0 <= point.y <= 560.001 for point in prompt.points)
             if prompt.box:
@@ -220,23 +218,23 @@ def test_a_megabyte_is_read_in_under_a_second(text: str) -> None:
 @pytest.mark.parametrize(
     ("model_type", "source", "told", "expected"),
     [
-        ("qwen2_5_vl", "geshang/Seg-R1-3B", None, SEGR1),
-        ("qwen2_5_vl", "/models/seg-r1-7b/", None, SEGR1),
+        ("qwen2_5_vl", "geshang/Seg-R1-3B", None, SEG_R1),
+        ("qwen2_5_vl", "/models/seg-r1-7b/", None, SEG_R1),
         ("qwen2_5_vl", "Qwen/Qwen2.5-VL-3B-Instruct", None, QWEN25_VL),
-        ("qwen2_5_vl", "runs/20260101/policy", "segr1", SEGR1),
+        ("qwen2_5_vl", "runs/20260101/policy", "segr1", STUDIO),
         ("qwen3_vl", "Qwen/Qwen3-VL-4B-Instruct", None, QWEN3_VL),
         ("qwen3_vl", "Qwen/Qwen3-VL-4B-Instruct", "qwen2.5-vl", QWEN25_VL),
         ("qwen3_5", "Qwen/Qwen3.5-4B", None, QWEN3_VL),
-        ("something_else", "somebody/model", None, SEGR1),
+        ("something_else", "somebody/model", None, STUDIO),
     ],
 )
-def test_a_policy_speaks_what_it_was_taught(model_type: str, source: str, told: str | None, expected: Dialect) -> None:
-    assert native_dialect(model_type, source, told) is expected
+def test_a_policy_speaks_what_it_was_taught(model_type: str, source: str, told: str | None, expected: Protocol) -> None:
+    assert native_protocol(model_type, source, told) is expected
 
 
-def test_a_dialect_that_there_is_not_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="klingon must be one of auto, segr1"):
-        native_dialect("qwen3_vl", "x/y", "klingon")
+def test_a_protocol_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="klingon must be one of auto, cfcamo"):
+        native_protocol("qwen3_vl", "x/y", "klingon")
     (tmp_path / CARD_FILE).write_text('{"instructions": []}')
     with pytest.raises(ModelError, match="needs 'instructions' and 'understands'"):
         read_card(tmp_path)
@@ -312,8 +310,8 @@ def qwen3(policy: VlmPolicy, tmp_path_factory: pytest.TempPathFactory, request: 
 
 def test_a_qwen3_policy_goes_all_the_way(qwen3: Path, segmenter: Sam2Segmenter) -> None:
     policy = VlmPolicy.load(qwen3, device="cpu")
-    assert policy.dialect is QWEN3_VL
-    assert VlmPolicy.load(qwen3, device="cpu", dialect="segr1").dialect is SEGR1
+    assert policy.protocol is QWEN3_VL
+    assert VlmPolicy.load(qwen3, device="cpu", protocol="segr1").protocol is STUDIO
     picture, _ = ellipse_scene(320, 240, (0.4, 0.5), (0.2, 0.3))
     frame = policy.frame(picture.size)
     assert frame.width % 32 == frame.height % 32 == 0

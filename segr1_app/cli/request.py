@@ -1,0 +1,135 @@
+"""``request`` and ``read``: what a protocol asks and what it reads, without a model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import asdict
+from typing import Any, Final
+
+from segr1_app.domain import ImageSize, ObjectPrompt, SettingsError
+from segr1_app.language.protocol import MAX_SIDE, Request, Stage, Task
+from segr1_app.language.protocol_files import find_protocol, protocol_names
+from segr1_app.language.sentences import is_sentence
+
+MAX_NEW_TOKENS: Final = 512
+"""What is printed where a protocol leaves the length to the model."""
+MAX_COMPLETION: Final = 16 * 2**20
+"""Longest completion that is read, in bytes."""
+REASONING: Final = "reasoning"
+"""The task of which the instruction itself says whether it is a sentence or a phrase."""
+TASKS: Final = (Task.FOREGROUND.value, Task.REFERRING.value, REASONING, Task.FREE.value)
+_SIZE = re.compile(r"([0-9]{1,7})[xX×]([0-9]{1,7})")
+
+
+def add_command(commands: Any) -> None:
+    """Declare both commands among argparse's ``commands``."""
+    asking: argparse.ArgumentParser = commands.add_parser(
+        "request",
+        help="print what a policy is asked, as JSON",
+        description="Print, without loading a model, the messages that a protocol asks with, the frame in which the "
+        "model sees the picture, the coordinates over which its numbers run, the length of its answer, and what is "
+        "taken of the segmenter.",
+    )
+    asking.add_argument(
+        "--instruction",
+        default="",
+        metavar="TEXT",
+        help="the bare expression, question or request; the protocol adds its words around it",
+    )
+    asking.add_argument(
+        "--stage",
+        type=Stage,
+        choices=tuple(Stage),
+        default=Stage.INFERENCE,
+        help="words of inference, of training, or of the first stage of training (default: %(default)s)",
+    )
+    asking.set_defaults(run=run_request)
+    reading: argparse.ArgumentParser = commands.add_parser(
+        "read",
+        help="read a completion from standard input, as JSON",
+        description="Print, without loading a model, what a protocol reads in a completion: reasoning, mask prompts in "
+        "pixels of the picture as the segmenter gets them, and what is wrong with it.",
+    )
+    reading.add_argument("--instruction", default="", metavar="TEXT", help=argparse.SUPPRESS)
+    reading.set_defaults(run=run_read, stage=Stage.INFERENCE)
+    for parser in (asking, reading):
+        parser.add_argument(
+            "--protocol",
+            "--dialect",
+            required=True,
+            metavar="NAME|FILE",
+            help=f"one of {', '.join(protocol_names())}, or a YAML file",
+        )
+        parser.add_argument("--task", choices=TASKS, default=Task.FREE.value, help="default: %(default)s")
+        parser.add_argument("--size", required=True, metavar="WxH", help="of the picture in pixels, such as 640x480")
+
+
+def run_request(arguments: argparse.Namespace) -> int:
+    """Print a request.
+
+    Raises:
+        SegR1Error: when protocol, size or instruction cannot be used.
+    """
+    request = _request(arguments, arguments.instruction)
+    record = {
+        "messages": request.messages,
+        "frame": list(request.frame),
+        "coordinates": list(request.coordinates),
+        "max_new_tokens": request.max_new_tokens or MAX_NEW_TOKENS,
+        "segmenter": request.protocol.output.value,
+    }
+    print(json.dumps(record, indent=2, ensure_ascii=False))  # noqa: T201
+    return 0
+
+
+def run_read(arguments: argparse.Namespace) -> int:
+    """Print what is read of a completion.
+
+    Raises:
+        SegR1Error: when protocol or size cannot be used, or the completion is too long.
+    """
+    # The instruction changes the words, and not how an answer is read.
+    request = _request(arguments, arguments.instruction or "-")
+    content = sys.stdin.buffer.read(MAX_COMPLETION + 1)
+    if len(content) > MAX_COMPLETION:
+        raise SettingsError(f"The completion is longer than {MAX_COMPLETION // 2**20} MiB.")
+    parsed = request.read(content.decode("utf-8", errors="replace"))
+    record = {
+        "reasoning": parsed.reasoning,
+        "objects": [_record(found) for found in parsed.objects],
+        "problems": list(parsed.problems),
+        "well_formed": parsed.well_formed,
+        "abstains": parsed.abstains,
+    }
+    print(json.dumps(record, indent=2, ensure_ascii=False))  # noqa: T201
+    return 0
+
+
+def find_task(name: str, instruction: str) -> Task:
+    """The task of a name of `TASKS`."""
+    if name == REASONING:
+        return Task.SENTENCE if is_sentence(instruction) else Task.PHRASE
+    return Task(name)
+
+
+def _request(arguments: argparse.Namespace, instruction: str) -> Request:
+    task = find_task(arguments.task, instruction)
+    return find_protocol(arguments.protocol).request(_size(arguments.size), instruction, task, arguments.stage)
+
+
+def _size(text: str) -> ImageSize:
+    match = _SIZE.fullmatch(text.strip())
+    size = ImageSize(int(match[1]), int(match[2])) if match else ImageSize(0, 0)
+    if not all(1 <= side <= MAX_SIDE for side in size):
+        raise SettingsError(f"--size {text[:40]} is not a size: write width x height in pixels, such as 640x480.")
+    return size
+
+
+def _record(found: ObjectPrompt) -> dict[str, Any]:
+    return {
+        "box": list(found.box.xyxy) if found.box else None,
+        "points": [asdict(point) for point in found.points],
+    }

@@ -1,0 +1,384 @@
+"""Protocols: in which words, over which picture and in which numbers a policy is asked, and how its answer is read.
+
+A published checkpoint knows only what it was trained with, so a protocol is data, one file per family
+(`segr1_app.language.protocol_files`). The code has the readers: tags held to the letter (`codec`), tags as their
+authors read them (`tags`), and JSON (`json_prompts`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import isqrt
+from typing import Any, Final
+
+from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SegR1Error
+from segr1_app.geometry import assign_points, points_inside, policy_frame
+from segr1_app.language.codec import MAX_INSTRUCTION, Grammar, ParsedCompletion, parse_completion, limit_problems
+from segr1_app.language.json_prompts import parse_answer_json, parse_json_prompts
+from segr1_app.language.tags import TaggedAnswer, TagRules
+
+MAX_SIDE: Final = 1_000_000
+"""Longest side of a picture that a policy is asked about, in pixels."""
+
+
+class Task(StrEnum):
+    """What is asked for; a protocol has words of its own for each."""
+
+    FOREGROUND = "foreground"
+    """Every primary object; the words are the protocol's own."""
+    REFERRING = "referring"
+    """What an expression names."""
+    SENTENCE = "sentence"
+    """What a whole question or statement is about."""
+    PHRASE = "phrase"
+    """What a short description that takes thought is about."""
+    FREE = "free"
+    """Whatever a person typed, who brings the words along."""
+
+
+class Stage(StrEnum):
+    """When it is asked: published policies were trained with other words than they are asked with."""
+
+    INFERENCE = "inference"
+    TRAINING = "training"
+    PRE_RL = "pre-rl"
+    """The first stage of Seg-R1's training, which asks for points alone."""
+
+    @classmethod
+    def of(cls, grammar: Grammar) -> Stage:
+        """The stage of a training that asks for answers of this grammar."""
+        return cls.PRE_RL if grammar is Grammar.PRE_RL else cls.TRAINING
+
+
+class Reader(StrEnum):
+    """The form of an answer."""
+
+    STUDIO = "studio"
+    """Tags, held to the letter."""
+    TAGS = "tags"
+    JSON = "json"
+    ANSWER_JSON = "answer-json"
+
+
+class PointRule(StrEnum):
+    """How points reach boxes."""
+
+    NEAREST = "nearest box"
+    """Each point goes to the smallest box around it, else to the nearest."""
+    INSIDE = "inside each box"
+    """Each box gets the points inside it, edges included; points outside every box are left out."""
+    FIRST_BOX = "first box gets all"
+    """Only the first box counts, and it gets every point."""
+    OWN = "own"
+    """The answer itself says which points are whose."""
+
+
+class Output(StrEnum):
+    """Which of the segmenter's masks is taken for a prompt."""
+
+    SINGLE = "single mask"
+    BEST = "best of three"
+
+
+class Abstention(StrEnum):
+    """How an answer says that there is no such object."""
+
+    NEVER = "never"
+    EMPTY = "empty lists"
+    TAG = "no_camouflage tag"
+
+
+class Reading(StrEnum):
+    """In which numbers an answer about a squashed picture speaks, where its processor rounds the square's side."""
+
+    HANDED = "handed"
+    """Over the square as it is handed to the processor, such as 768."""
+    SEEN = "seen"
+    """Over the square as the model sees it, such as 756."""
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A frame into which a picture is squashed, whatever its shape; ``side`` in pixels, before it is rounded."""
+
+    side: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A frame of the picture's own shape; areas in pixels: small pictures are enlarged, large ones reduced."""
+
+    enlarge_to: int
+    at_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a model's own image processor says: the grid in pixels, and the least and greatest area in pixels."""
+
+    grid: int
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Everything that depends on task and stage.
+
+    Attributes:
+        user: the text beside the picture; may hold {instruction}, {width} and {height}, of the coordinates' span.
+        system: the system text; None for no system message at all.
+        system_without: (words, text): the system text of an instruction that holds none of the words.
+        instruction: what is done to the instruction first, names of `TREATMENTS`.
+        default: the instruction where none is given; empty when one is needed.
+        frame: in which the picture is shown.
+        coordinates: over which width and height the answer's numbers run, or by which reading they do.
+        points: how points reach boxes.
+        max_new_tokens: of an answer; None for what the model itself says.
+    """
+
+    user: str
+    system: str | None
+    system_without: tuple[tuple[str, ...], str] | None
+    instruction: tuple[str, ...]
+    default: str
+    frame: Square | Kept
+    coordinates: ImageSize | Reading
+    points: PointRule
+    max_new_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How policies of one family are asked for mask prompts, and how their answers are read.
+
+    Attributes:
+        name: by which it is chosen; of one's own file its path.
+        source: where its words are from.
+        checkpoints: what the names of its checkpoints hold, in lower case.
+        model_types: of stock models that speak it, as their configurations call them.
+        reader: of answers.
+        rules: of a reader of tags.
+        grid: side of a patch after merging in pixels, where the model does not say.
+        output: which of the segmenter's masks is taken.
+        abstention: how an answer says that there is no such object.
+        askings: by stage and task.
+    """
+
+    name: str
+    source: str
+    checkpoints: tuple[str, ...]
+    model_types: tuple[str, ...]
+    reader: Reader
+    rules: TagRules
+    grid: int
+    output: Output
+    abstention: Abstention
+    askings: Mapping[tuple[Stage, Task], Asking]
+
+    def request(
+        self,
+        image_wh: ImageSize | tuple[int, int],
+        instruction: str = "",
+        task: Task = Task.FREE,
+        stage: Stage = Stage.INFERENCE,
+        *,
+        bounds: Bounds | None = None,
+        reading: Reading | None = None,
+        frame: ImageSize | None = None,
+    ) -> Request:
+        """What a policy is asked about a picture, and with it how the answer is read.
+
+        Args:
+            image_wh: the picture's size.
+            instruction: the bare expression, question or request; the protocol adds its own words.
+            task, stage: what is asked for, and when.
+            bounds: of the model's own image processor; None where no model is loaded.
+            frame: to which the picture has been brought already; None to work it out.
+            reading: which of the two readings of a squashed picture's numbers fits the policy; None for the protocol's.
+
+        Raises:
+            SegR1Error: when the instruction is needed and empty, or too long, or the picture has no usable size.
+        """
+        size = ImageSize(*image_wh)
+        if not all(1 <= side <= MAX_SIDE for side in size):
+            raise SegR1Error(f"A picture has 1 to {MAX_SIDE} pixels a side, not {size.width} x {size.height}.")
+        asking = self.askings[stage, task]
+        frame = frame or _frame(asking.frame, size, bounds or Bounds(self.grid, 1, 2**62))
+        coordinates = asking.coordinates
+        if isinstance(coordinates, Reading):
+            handed = (reading or coordinates) is Reading.HANDED and isinstance(asking.frame, Square)
+            side = asking.frame.side if isinstance(asking.frame, Square) else 0
+            coordinates = ImageSize(side, side) if handed else frame
+        words = _instruction(instruction, asking)
+        fills = {"instruction": words, "width": str(coordinates.width), "height": str(coordinates.height)}
+        system = asking.system
+        if asking.system_without is not None:
+            wanted, otherwise = asking.system_without
+            if not any(word in words.lower() for word in wanted):
+                system = otherwise
+        text = _BLANK.sub(lambda blank: fills[blank[1]], asking.user)
+        return Request(self, task, stage, size, frame, coordinates, system, text, asking.points, asking.max_new_tokens)
+
+    def parse(
+        self, text: str, span: ImageSize, grammar: Grammar = Grammar.FULL, points: PointRule | None = None
+    ) -> ParsedCompletion:
+        """What can be read of a completion, its prompts over ``span``; never raises on any text.
+
+        Args:
+            text: what the policy wrote.
+            span: the width and height over which its numbers run.
+            grammar: the form of answer that is read.
+            points: how points reach boxes; None for the way of free requests.
+        """
+        if self.reader in _READERS:
+            return _READERS[self.reader](text, span, grammar)
+        rules = self.rules
+        if grammar is Grammar.PRE_RL:
+            rules = replace(rules, parts=tuple(part for part in rules.parts if part in ("points", "labels")))
+        answer = TaggedAnswer(span, rules)
+        answer.read(text)
+        if answer.abstains is not (grammar is Grammar.ABSTENTION):
+            wanted = "the answer should say that there is no such object"
+            answer.problems["there is no mask prompt" if answer.abstains else wanted] = None
+        rule = points or self.askings[Stage.INFERENCE, Task.FREE].points
+        return ParsedCompletion(
+            answer.reasoning,
+            _ASSIGNED[rule](answer.boxes, answer.points),
+            limit_problems(answer.problems),
+            well_formed=not answer.problems,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a policy, and how its answer is read.
+
+    Attributes:
+        protocol: whose words these are.
+        task, stage: what is asked for, and when.
+        image_wh: the picture's own size.
+        frame: the width and height in pixels at which the model sees it.
+        coordinates: the width and height over which the numbers of an answer run.
+        system: the system text; None for no system message.
+        text: the text beside the picture.
+        points: how points reach boxes.
+        max_new_tokens: of the answer; None for what the model itself says.
+    """
+
+    protocol: Protocol
+    task: Task
+    stage: Stage
+    image_wh: ImageSize
+    frame: ImageSize
+    coordinates: ImageSize
+    system: str | None
+    text: str
+    points: PointRule
+    max_new_tokens: int | None
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation as chat templates take it: a system text if there is one, then the picture and the text."""
+        system = [{"role": "system", "content": [{"type": "text", "text": self.system}]}]
+        user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": self.text}]}
+        return [*(system if self.system is not None else []), user]
+
+    @property
+    def asked(self) -> tuple[tuple[str, str], ...]:
+        """The conversation in words alone, as (role, text)."""
+        return (*((("system", self.system),) if self.system is not None else ()), ("user", self.text))
+
+    @property
+    def grammar(self) -> Grammar:
+        """The form of answer that is asked for."""
+        return Grammar.PRE_RL if self.stage is Stage.PRE_RL else Grammar.FULL
+
+    def read(self, completion: str) -> ParsedCompletion:
+        """What can be read of a completion, its prompts in pixels of the picture; never raises on any text.
+
+        Where the protocol can abstain, an abstention is well formed.
+        """
+        if self.grammar is Grammar.FULL and self.protocol.abstention is not Abstention.NEVER:
+            nothing = self.protocol.parse(completion, self.coordinates, Grammar.ABSTENTION)
+            if nothing.well_formed:
+                return replace(nothing, abstains=True)
+        parsed = self.protocol.parse(completion, self.coordinates, self.grammar, self.points)
+        scale = self.image_wh.width / self.coordinates.width, self.image_wh.height / self.coordinates.height
+        objects = [_in_picture(found, *scale, self.image_wh) for found in parsed.objects]
+        return replace(parsed, objects=tuple(found for found in objects if found.box or found.points), abstains=False)
+
+
+def _one_line(instruction: str) -> str:
+    return " ".join(instruction.split())
+
+
+TREATMENTS: Final[Mapping[str, Callable[[str], str]]] = {
+    "one line": _one_line,
+    "lower case": str.lower,
+    "bare ends": lambda instruction: instruction.strip('."?!'),
+}
+"""What may be done to an instruction before it is put into a protocol's words, in the order given."""
+
+_BLANK = re.compile(r"\{(instruction|width|height)\}")
+_READERS: Final = {
+    Reader.STUDIO: parse_completion,
+    Reader.JSON: parse_json_prompts,
+    Reader.ANSWER_JSON: parse_answer_json,
+}
+
+
+def _first_box(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[ObjectPrompt, ...]:
+    return assign_points(boxes[:1], points)
+
+
+_ASSIGNED: Final = {
+    PointRule.NEAREST: assign_points,
+    PointRule.INSIDE: points_inside,
+    PointRule.FIRST_BOX: _first_box,
+    PointRule.OWN: assign_points,
+}
+
+
+def _instruction(given: str, asking: Asking) -> str:
+    """The instruction as it is put into the words.
+
+    Raises:
+        SegR1Error: when it is needed and empty, or longer than `MAX_INSTRUCTION` characters.
+    """
+    words = given if given.strip() else asking.default
+    for treatment in asking.instruction:
+        words = TREATMENTS[treatment](words)
+    if "{instruction}" in asking.user and not words.strip():
+        raise SegR1Error("The instruction is empty: say what to segment.")
+    if len(words) > MAX_INSTRUCTION:
+        raise SegR1Error(f"The instruction has {len(words)} characters; {MAX_INSTRUCTION} are the most that is taken.")
+    return words
+
+
+def _frame(kind: Square | Kept, image_wh: ImageSize, bounds: Bounds) -> ImageSize:
+    """The size at which a model sees a picture: sides in whole cells of its grid, the area within its bounds."""
+    grid = bounds.grid
+    if isinstance(kind, Square):
+        # As Qwen's processors round, and no more than this one takes.
+        most = max(isqrt(bounds.most) // grid, 1)
+        side = min(max(round(kind.side / grid), 1), most) * grid
+        return ImageSize(side, side)
+    most = min(kind.at_most, bounds.most)
+    return policy_frame(image_wh, grid=grid, min_pixels=max(kind.enlarge_to, bounds.least), max_pixels=most)
+
+
+def _in_picture(prompt: ObjectPrompt, sx: float, sy: float, size: ImageSize) -> ObjectPrompt:
+    """A prompt in pixels of a picture, without what rounding puts outside it, or makes too small to be a box."""
+    box = None
+    if prompt.box is not None:
+        x1, x2 = (min(x * sx, float(size.width)) for x in (prompt.box.x1, prompt.box.x2))
+        y1, y2 = (min(y * sy, float(size.height)) for y in (prompt.box.y1, prompt.box.y2))
+        box = Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+    points = (
+        Point(min(p.x * sx, float(size.width)), min(p.y * sy, float(size.height)), p.label) for p in prompt.points
+    )
+    return ObjectPrompt(box, tuple(points), prompt.name)

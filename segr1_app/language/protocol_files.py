@@ -1,0 +1,298 @@
+"""Protocols on disk: the published families shipped with the package, and one's own files.
+
+A file says what holds for every task, then what differs by task, and then what differs by stage, where the later word
+wins. It is read as if somebody hostile had written it: plain YAML values of bounded size, without aliases, and no key
+that is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from segr1_app.domain import ImageSize, SettingsError
+from segr1_app.language.protocol import (
+    Abstention,
+    Asking,
+    Kept,
+    Output,
+    PointRule,
+    Protocol,
+    Reader,
+    Reading,
+    Square,
+    Stage,
+    Task,
+)
+from segr1_app.language.tags import PARTS, TagRules
+
+FOLDER: Final = Path(__file__).parent / "protocols"
+MAX_BYTES: Final = 64 * 1024
+"""Largest protocol file."""
+ALIASES: Final[Mapping[str, str]] = {"segr1": "studio"}
+"""Names of protocols that have another one by now: cards and command lines may still hold them."""
+DEFAULT: Final = "studio"
+"""What a policy speaks of which nothing is known."""
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=8000)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Side = Annotated[int, Field(ge=28, le=8192)]
+Area = Annotated[int, Field(ge=28 * 28, le=2**26)]
+Span = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Frame(_Part):
+    square: Side | None = None
+    enlarge_to: Area | None = None
+    at_most: Area | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        kept = (self.enlarge_to, self.at_most)
+        if (self.square is None) is (kept == (None, None)):
+            raise ValueError("a frame has either 'square', or 'enlarge_to' and 'at_most'")
+        if self.square is None and (self.enlarge_to is None or self.at_most is None):
+            raise ValueError("a frame that keeps the picture's shape has both 'enlarge_to' and 'at_most'")
+        if self.enlarge_to is not None and self.at_most is not None and self.enlarge_to > self.at_most:
+            raise ValueError("'enlarge_to' is larger than 'at_most'")
+        return self
+
+    @property
+    def value(self) -> Square | Kept:
+        if self.square is not None:
+            return Square(self.square)
+        assert self.enlarge_to is not None
+        assert self.at_most is not None
+        return Kept(self.enlarge_to, self.at_most)
+
+
+class _SystemWithout(_Part):
+    words: Annotated[tuple[Line, ...], Field(min_length=1, max_length=16)]
+    text: Text
+
+
+class _Words(_Part):
+    """What may differ by task and stage; what is left out stays as it was. Users' texts may hold {form}."""
+
+    form: Text | None = None
+    system: Text | None = None
+    system_without: _SystemWithout | None = None
+    instruction: tuple[Literal["one line", "lower case", "bare ends"], ...] | None = None
+    default: Line | None = None
+    frame: _Frame | None = None
+    coordinates: Reading | tuple[Span, Span] | None = None
+    points: PointRule | None = None
+    max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] | None = None
+
+
+class _TaskWords(_Words):
+    user: Text | None = None
+
+
+class _StageWords(_Words):
+    tasks: Mapping[Task, _TaskWords] = {}
+
+
+class _File(_Words):
+    source: Text
+    checkpoints: Annotated[tuple[Line, ...], Field(max_length=32)] = ()
+    model_types: Annotated[tuple[Line, ...], Field(max_length=32)] = ()
+    answer: Reader
+    parts: tuple[Literal["think", "bbox", "points", "labels"], ...] = PARTS
+    whole_numbers: bool = False
+    unpaired: Literal["drop all", "drop the rest"] = "drop the rest"
+    grid: Annotated[int, Field(ge=2, le=128)]
+    segmenter: Output
+    abstention: Abstention
+    frame: _Frame
+    coordinates: Reading | tuple[Span, Span]
+    points: PointRule
+    tasks: Mapping[Task, _TaskWords]
+    training: _StageWords = _StageWords()
+    pre_rl: Annotated[_StageWords, Field(alias="pre-rl")] = _StageWords()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if absent := [task.value for task in Task if task not in self.tasks or self.tasks[task].user is None]:
+            raise ValueError(f"the text ('user') of these tasks is missing: {', '.join(absent)}")
+        fixed = {Reader.STUDIO: {PointRule.NEAREST}, Reader.TAGS: {*PointRule} - {PointRule.OWN}}
+        allowed = fixed.get(self.answer, {PointRule.OWN})
+        parts: list[_Words] = [self, self.training, self.pre_rl, *self.tasks.values()]
+        for part in parts:
+            if part.points is not None and part.points not in allowed:
+                raise ValueError(f"answers read as '{self.answer.value}' cannot have points '{part.points.value}'")
+        if self.abstention is Abstention.TAG and self.answer is not Reader.TAGS:
+            raise ValueError("only answers read as 'tags' can hold the tag 'no_camouflage'")
+        return self
+
+
+def protocol_names() -> tuple[str, ...]:
+    """The names of the protocols shipped with the package."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def find_protocol(given: str) -> Protocol:
+    """The protocol of a name, of an older name, or in a file.
+
+    Raises:
+        SettingsError: when there is none, or the file is not a protocol; the sentence names file and key.
+    """
+    name = ALIASES.get(given, given)
+    if name in protocol_names():
+        return _shipped(name)
+    path = Path(given)
+    if path.suffix in (".yaml", ".yml"):
+        return read_protocol(path)
+    raise SettingsError(f"--protocol {given} must be one of auto, {', '.join(protocol_names())}, or a YAML file.")
+
+
+def native_protocol(model_type: str, source: str, told: str | None) -> Protocol:
+    """What a policy speaks when nobody says otherwise.
+
+    Args:
+        model_type: of its configuration; empty where nothing is known of it.
+        source: the folder or hub id it was loaded from; published checkpoints are known by their name in it.
+        told: the protocol that its card names, as everything does that was trained by this project.
+
+    Raises:
+        SettingsError: when the card names a protocol that there is not.
+    """
+    if told is not None:
+        return find_protocol(told)
+    name = _checkpoint_name(source)
+    shipped = [_shipped(each) for each in protocol_names()]
+    for protocol in shipped:
+        if any(_names(name, checkpoint) for checkpoint in protocol.checkpoints):
+            return protocol
+    for protocol in shipped:
+        if model_type in protocol.model_types:
+            return protocol
+    return _shipped(DEFAULT)
+
+
+def read_protocol(path: Path) -> Protocol:
+    """The protocol in a file.
+
+    Raises:
+        SettingsError: when it cannot be read or is not one; the sentence names file and key.
+    """
+    try:
+        if not path.is_file():
+            raise SettingsError(f"There is no protocol file '{path}'.")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"The protocol file '{path}' cannot be read: {error.strerror}.") from error
+    if len(content) > MAX_BYTES:
+        raise SettingsError(f"The protocol file '{path}' is larger than {MAX_BYTES // 1024} KiB.")
+    try:
+        # A subclass of the safe loader.
+        values = yaml.load(content.decode("utf-8"), _PlainLoader)
+        if not isinstance(values, dict):
+            raise SettingsError(f"The protocol file '{path}' does not map keys to values.")
+        return _protocol(str(path), _File.model_validate(values, strict=False))
+    except ValidationError as error:
+        raise SettingsError(_told(path, error)) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise SettingsError(f"The protocol file '{path}' cannot be read: {reason}") from error
+
+
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML of plain values: no aliases, by which a small file becomes a huge one, and no key twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        names = [str(key.value) for key, _ in node.value]
+        if twice := sorted({name for name in names if names.count(name) > 1})[:1]:
+            raise yaml.YAMLError(f"the key '{twice[0]}' stands twice")
+        return super().construct_mapping(node, deep)
+
+
+@cache
+def _shipped(name: str) -> Protocol:
+    found = read_protocol(FOLDER / f"{name}.yaml")
+    return Protocol(**{field: getattr(found, field) for field in Protocol.__slots__} | {"name": name})
+
+
+def _protocol(name: str, file: _File) -> Protocol:
+    rules = TagRules(
+        file.parts,
+        whole_numbers=file.whole_numbers,
+        drop_unpaired=file.unpaired == "drop all",
+        empty_abstains=file.abstention is Abstention.EMPTY,
+        tag_abstains=file.abstention is Abstention.TAG,
+    )
+    stages = {Stage.INFERENCE: _StageWords(), Stage.TRAINING: file.training, Stage.PRE_RL: file.pre_rl}
+    return Protocol(
+        name,
+        file.source.strip(),
+        tuple(checkpoint.lower() for checkpoint in file.checkpoints),
+        file.model_types,
+        file.answer,
+        rules,
+        file.grid,
+        file.segmenter,
+        file.abstention,
+        {(stage, task): _asking(file, task, words) for stage, words in stages.items() for task in Task},
+    )
+
+
+def _asking(file: _File, task: Task, stage: _StageWords) -> Asking:
+    """What holds for a task at a stage: the last part that says something about a setting decides."""
+    settled: dict[str, Any] = {}
+    for part in (file, file.tasks[task], stage, stage.tasks.get(task, _TaskWords())):
+        said = {name: getattr(part, name) for name in part.model_fields_set if name in _TaskWords.model_fields}
+        settled |= said
+    without = settled.get("system_without")
+    coordinates = settled["coordinates"]
+    return Asking(
+        user=settled["user"].replace("{form}", settled.get("form") or ""),
+        system=settled.get("system"),
+        system_without=(tuple(word.lower() for word in without.words), without.text) if without else None,
+        instruction=settled.get("instruction") or (),
+        default=settled.get("default") or "",
+        frame=settled["frame"].value,
+        coordinates=coordinates if isinstance(coordinates, Reading) else ImageSize(*coordinates),
+        points=settled["points"],
+        max_new_tokens=settled.get("max_new_tokens"),
+    )
+
+
+def _told(path: Path, error: ValidationError) -> str:
+    """The first thing that is wrong with a file, in a sentence that names the key."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("tuple["))[:200]
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        return f"The protocol file '{path}' has an unknown key '{key}'."
+    if first["type"] == "missing":
+        return f"The protocol file '{path}' lacks the key '{key}'."
+    return f"The protocol file '{path}'{f', key {key!r}' if key else ''}: {reason[:1].lower()}{reason[1:]}."
+
+
+def _checkpoint_name(source: str) -> str:
+    """The name of a checkpoint in a path or hub id, in lower case; in the hub's cache it stands two folders above."""
+    parts = source.replace("\\", "/").rstrip("/").split("/")
+    if len(parts) > 2 and parts[-2] == "snapshots":
+        parts = parts[-3].split("--")
+    return parts[-1].lower()
+
+
+def _names(name: str, checkpoint: str) -> bool:
+    """Whether a checkpoint's name holds that of a family, as a word: GenSeg-R1 is another family than Seg-R1."""
+    at = name.find(checkpoint)
+    return at >= 0 and not (at > 0 and name[at - 1].isalnum())

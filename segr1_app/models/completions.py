@@ -1,0 +1,64 @@
+"""From a completion to masks: the one path that the page, the commands, the reward and the evaluation share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from segr1_app.domain import Mask, ObjectMask, ObjectPrompt
+from segr1_app.geometry import most_objects, union_masks
+from segr1_app.images import Picture
+from segr1_app.language.codec import ParsedCompletion
+from segr1_app.language.protocol import Output, Request
+from segr1_app.models.embeddings import Embedding
+from segr1_app.models.segmenter import Segmenter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmented:
+    """What became of a completion.
+
+    Attributes:
+        parsed: what was read, its prompts in pixels of the picture; without objects that are too many.
+        masks: one per object, same order.
+        mask: the union of ``masks``: bool (height, width), all False when there is no object.
+    """
+
+    parsed: ParsedCompletion
+    masks: tuple[ObjectMask, ...]
+    mask: Mask
+
+    @property
+    def objects(self) -> tuple[ObjectPrompt, ...]:
+        return self.parsed.objects
+
+
+def read_completion(request: Request, completion: str) -> ParsedCompletion:
+    """What is read of a completion; of more objects than a picture's masks have memory for, the first ones."""
+    parsed = request.read(completion)
+    most = most_objects(request.image_wh)
+    left_out = len(parsed.objects) - most
+    if left_out <= 0:
+        return parsed
+    problem = f"{left_out} objects are left out: a picture this large is given {most} masks at most"
+    return replace(parsed, objects=parsed.objects[:most], problems=(*parsed.problems, problem))
+
+
+def segment_completion(
+    request: Request, completion: str, picture: Picture, segmenter: Segmenter, *, embedding: Embedding | None = None
+) -> Segmented:
+    """Read a completion and have its masks made, as its protocol says.
+
+    Args:
+        request: what was asked.
+        completion: what the policy wrote.
+        picture: what it was asked about.
+        segmenter: makes the masks.
+        embedding: the picture's, for callers that have it: it may have left the cache.
+
+    Raises:
+        ModelError: when the segmenter runs out of memory.
+    """
+    parsed = read_completion(request, completion)
+    best = request.protocol.output is Output.BEST
+    masks = segmenter.segment(picture, parsed.objects, embedding=embedding, best_of_three=best)
+    return Segmented(parsed, masks, union_masks((found.mask for found in masks), picture.size))
