@@ -129,19 +129,25 @@ def identify(source: str, name: str) -> dict[str, str | None]:
     return {"name": name, "hub_commit": newest.read_text(encoding="utf-8").strip() if newest.is_file() else None}
 
 
-def _frame_rule(policy: VlmPolicy, request: Request) -> str:
-    """How a picture becomes what the policy sees, in words."""
-    frame = policy.protocol.askings[request.stage, request.task].frame
+def _describe_frame(policy: VlmPolicy, request: Request) -> dict[str, Any]:
+    """How a picture becomes what the policy sees, and in what its numbers are read."""
+    frame, bounds = policy.protocol.askings[request.stage, request.task].frame, policy.frame_bounds
     if isinstance(frame, Square):
+        least = most = request.frame.width * request.frame.height
         shown = f"squashed to a square of {frame.side} pixels, rounded to the grid"
     else:
-        least, most = max(frame.enlarge_to, policy.frame_bounds.least), min(frame.at_most, policy.frame_bounds.most)
+        least, most = max(frame.enlarge_to, bounds.least), min(frame.at_most, bounds.most)
         shown = (
-            f"sides are multiples of the grid, the area lies within {least} and {most} pixels, the aspect ratio is "
-            "kept as nearly as they allow"
+            "sides are multiples of the grid, the area lies within the bounds, the aspect ratio is kept as nearly as "
+            "they allow"
         )
-    numbers = "pixels of this frame" if request.coordinates == request.frame else "read over 'coordinates'"
-    return f"{shown}; coordinates are {numbers}"
+    numbers = "are pixels of this frame" if request.coordinates == request.frame else "run over 'coordinates'"
+    return {
+        "grid": bounds.grid,
+        "min_pixels": least,
+        "max_pixels": most,
+        "rule": f"{shown}; coordinates {numbers}",
+    }
 
 
 def _describe_policy(policy: VlmPolicy, source: str, template: str) -> dict[str, Any]:
@@ -155,10 +161,7 @@ def _describe_policy(policy: VlmPolicy, source: str, template: str) -> dict[str,
         "protocol_source": policy.protocol.source,
         "system_prompt": request.system,
         "chat_template_sha256": hashlib.sha256(str(policy.processor.chat_template).encode()).hexdigest(),
-        "frame": {
-            "grid": policy.frame_bounds.grid,
-            "rule": _frame_rule(policy, request),
-        },
+        "frame": _describe_frame(policy, request),
         "example": {
             "picture": list(EXAMPLE),
             "frame": list(request.frame),
