@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SegR1Error
 from segr1_app.geometry import assign_points, points_inside, policy_frame
-from segr1_app.language.codec import MAX_INSTRUCTION, Grammar, ParsedCompletion, parse_completion, limit_problems
+from segr1_app.language.codec import MAX_INSTRUCTION, Grammar, ParsedCompletion, limit_problems, parse_completion
 from segr1_app.language.json_prompts import parse_answer_json, parse_json_prompts
 from segr1_app.language.tags import TaggedAnswer, TagRules
 

@@ -184,7 +184,7 @@ def load_pipeline(
     device: str = AUTO,
     dtype: str = AUTO,
     attention: str = AUTO,
-    dialect: str = AUTO,
+    protocol: str = AUTO,
 ) -> Pipeline:
     """Load a policy and a segmenter. Without arguments: the full pair where it can run at once, else the embedded one.
 
@@ -197,7 +197,7 @@ def load_pipeline(
         device: a torch device such as "cpu" or "cuda:1"; "auto" for the first GPU, else the CPU.
         dtype: the policy's number format: "auto", "float32", "bfloat16" or "float16".
         attention: the policy's attention kernel: "auto", "sdpa", "flash_attention_2" or "eager".
-        dialect: how the policy is asked and read; "auto" for what its configuration says.
+        protocol: how the policy is asked and read: a name or a YAML file; "auto" for what it was trained with.
 
     Raises:
         SettingsError: when an argument is none of the values above.
@@ -210,7 +210,7 @@ def load_pipeline(
         device=device,
         dtype=dtype,
         attention=attention,
-        dialect=dialect,
+        protocol=protocol,
     )
     settings.check()
     return working_together(*load_models(settings))

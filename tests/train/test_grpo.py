@@ -24,7 +24,7 @@ from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SegR1Error, Se
 from segr1_app.geometry import rescale_objects
 from segr1_app.images import Picture
 from segr1_app.language.codec import Grammar, format_completion
-from segr1_app.language.dialects import Dialect
+from segr1_app.language.protocol import Request
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
@@ -124,14 +124,10 @@ class Recited:
     def model_id(self) -> str:
         return "recited"
 
-    @property
-    def dialect(self) -> Dialect:
-        return self.policy.dialect
+    def request(self, image_wh: ImageSize, instruction: str, *_: object) -> Request:
+        return self.policy.request(image_wh, instruction)
 
-    def frame(self, image_wh: ImageSize) -> ImageSize:
-        return self.policy.frame(image_wh)
-
-    def stream(self, picture: Picture, instruction: str) -> Iterator[str]:  # noqa: ARG002
+    def stream(self, picture: Picture, *_: object) -> Iterator[str]:  # noqa: ARG002
         yield self.text
 
     def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
