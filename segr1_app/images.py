@@ -1,4 +1,4 @@
-"""Import of pictures and masks: whatever a person hands over becomes upright 8-bit RGB or bool once, or an error."""
+"""Import of pictures: whatever a person hands over becomes upright 8-bit RGB once, or an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError, RgbPixels
+from segr1_app.domain import ImageSize, PictureError, RgbPixels
 
 MAX_PIXELS = 64_000_000
 """Largest picture taken, in pixels."""
@@ -48,7 +48,7 @@ _HOSTILE = (
     struct.error,
     zlib.error,
 )
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -91,9 +91,31 @@ def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
         PictureError: when it is missing, a folder, not to be read by this user, of no format that is taken, damaged,
             truncated, hostile, larger than 64 megapixels, or of numbers that are not finite.
     """
+    return load_oriented(source).picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OrientedPicture:
+    """A picture as it is seen, and how its file's pixels lie.
+
+    Attributes:
+        picture: upright.
+        orientation: value of the file's EXIF orientation tag, 1 to 8; 1 for pixels that are stored upright.
+    """
+
+    picture: Picture
+    orientation: int
+
+
+def load_oriented(source: str | os.PathLike[str] | bytes) -> OrientedPicture:
+    """As `load_picture`, with the orientation that was applied: tools that ignore EXIF annotate the file's own pixels.
+
+    Raises:
+        PictureError: as `load_picture`.
+    """
     file = source if isinstance(source, bytes) else Path(source)
-    with _opened(file, f"'{file.name}'" if isinstance(file, Path) else "The picture") as image:
-        return picture_from_pil(image)
+    with opened(file, f"'{file.name}'" if isinstance(file, Path) else "The file") as image:
+        return OrientedPicture(picture_from_pil(image), orientation_of(image))
 
 
 def picture_from_pil(image: Image.Image) -> Picture:
@@ -106,7 +128,7 @@ def picture_from_pil(image: Image.Image) -> Picture:
         PictureError: when it is larger than 64 megapixels, has no area, or has values that are not finite.
     """
     _check_size(image)
-    return picture_from_array(np.asarray(_to_rgb(_upright(image))))
+    return picture_from_array(np.asarray(_to_rgb(upright(image))))
 
 
 def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
@@ -129,29 +151,8 @@ def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
     return Picture(own, digest.hexdigest())
 
 
-def load_mask(source: str | os.PathLike[str] | bytes) -> Mask:
-    """A mask file, or a file's content, as bool (height, width).
-
-    Foreground is what exceeds half of the file's own brightest value. So a mask of 0 and 1 reads as one of 0 and 255,
-    in 8 as in 16 bit, and soft edges are cut at one half; an all-black file is an empty mask.
-
-    Raises:
-        DatasetError: when the file cannot be read as an image for any of the reasons of `load_picture`.
-    """
-    file = source if isinstance(source, bytes) else Path(source)
-    try:
-        with _opened(file, f"The mask '{file}'" if isinstance(file, Path) else "The mask") as image:
-            # A palette's indices are the labels; any other colour mode is a grey picture in disguise.
-            labels = image.mode in {"1", "L", "P"} or _is_deep(image)
-            values = _finite(image if labels else image.convert("L"))
-    except PictureError as error:
-        raise DatasetError(str(error)) from error
-    mask: Mask = values > values.max(initial=0) / 2
-    return mask
-
-
 @contextmanager
-def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
+def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
     """A file as an image of a size that is taken.
 
     What goes wrong with it, also while it is decoded in the block, becomes a `PictureError` that calls it ``name``.
@@ -200,17 +201,23 @@ def _too_large(what: str = "It") -> str:
     return f"{what} exceeds the {MAX_PIXELS // 1_000_000} megapixels that are taken: scale the picture down first."
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """An image as it was seen. Of its EXIF only the orientation is read: Pillow's own way writes all of it anew."""
+def orientation_of(image: Image.Image) -> int:
+    """The value of an image's EXIF orientation tag, 1 to 8; 1 where there is none, or no valid one."""
     image.load()  # some decoders turn it themselves, and then drop the tag
-    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return value if value in UPRIGHT else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image as it was seen. Of its EXIF only the orientation is read: Pillow's own way writes all of it again."""
+    turn = UPRIGHT.get(orientation_of(image))
     return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Any of Pillow's modes as 8-bit RGB."""
-    if _is_deep(image):
-        return Image.fromarray(_to_8_bit(_finite(image), _WHITES[image.mode[0]])).convert("RGB")
+    if is_deep(image):
+        return Image.fromarray(_to_8_bit(finite_values(image), _WHITES[image.mode[0]])).convert("RGB")
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         ground = Image.new("RGBA", layered.size, "white")
@@ -218,12 +225,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _is_deep(image: Image.Image) -> bool:
+def is_deep(image: Image.Image) -> bool:
     """Whether its values are grey ones of more than 8 bit."""
     return image.mode in {"I", "F"} or image.mode.startswith("I;16")
 
 
-def _finite(image: Image.Image) -> npt.NDArray[np.float64]:
+def finite_values(image: Image.Image) -> npt.NDArray[np.float64]:
     """The values of a grey image, float64 (height, width), none of which is missing or infinite."""
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():

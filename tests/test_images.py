@@ -14,7 +14,8 @@ import pytest
 from PIL import EpsImagePlugin, Image, features
 
 from segr1_app.domain import DatasetError, PictureError
-from segr1_app.images import load_mask, load_picture, picture_from_array, picture_from_pil
+from segr1_app.images import load_picture, picture_from_array, picture_from_pil
+from segr1_app.masks import load_mask
 from tests.disks import bound_by_permissions
 from tests.hostile.pictures import exif_block, tiff_with_a_fraction
 

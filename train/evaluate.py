@@ -34,7 +34,6 @@ from segr1_app import metrics
 from segr1_app.domain import DatasetError, Mask, PictureError, SettingsError
 from segr1_app.files.logs import report_errors
 from segr1_app.files.outputs import check_writable, translate_write_errors
-from segr1_app.images import load_picture
 from segr1_app.language.codec import PRESETS
 from segr1_app.models.pipeline import load_models
 from segr1_app.models.policy import Policy, VlmPolicy
@@ -42,7 +41,7 @@ from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
 from segr1_app.models.selection import choose_models
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
 from train.data.drawing import draw
-from train.data.pairs import Pair, find_pairs, read_mask
+from train.data.pairs import Pair, find_pairs, read_pair
 from train.evaluation.answering import EvaluatedAnswer, find_answer
 from train.evaluation.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchmark
 from train.evaluation.benchmarks.measures import FOREGROUND
@@ -131,8 +130,7 @@ def evaluate(
     tally = PairScores()
     for pair in pairs:
         try:
-            picture = load_picture(pair.image)
-            truth = read_mask(pair, picture.size)
+            picture, truth = read_pair(pair)
         except (PictureError, DatasetError) as error:
             tally.failures[pair.stem] = str(error)
             continue

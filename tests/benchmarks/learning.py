@@ -32,8 +32,8 @@ from PIL import Image
 
 from segr1_app.domain import ImageSize, Mask
 from segr1_app.files.json_files import read_json, read_json_lines, write_json
-from segr1_app.images import load_mask
 from segr1_app.language.codec import PRESETS
+from segr1_app.masks import load_mask
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import DEFAULT_SEGMENTER

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
 from segr1_app.files.outputs import titled_list
-from segr1_app.images import IMAGE_SUFFIXES, load_mask, load_picture
+from segr1_app.images import IMAGE_SUFFIXES, Picture, load_oriented
+from segr1_app.masks import load_mask_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +72,29 @@ def find_pairs(images: Path, masks: Path) -> PairListing:
     return listing
 
 
-def read_mask(pair: Pair, image_wh: ImageSize) -> Mask:
-    """A pair's mask, bool (height, width).
+def read_mask(pair: Pair, image_wh: ImageSize, orientation: int = 1) -> Mask:
+    """A pair's mask, bool (height, width), by the rules of `segr1_app.masks`.
+
+    Args:
+        pair: the pair.
+        image_wh: its image's upright size.
+        orientation: EXIF orientation of the image's file.
 
     Raises:
-        DatasetError: when it cannot be read, or has another size than its image, ``image_wh``.
+        DatasetError: when it cannot be read, may be read in two ways, or has another size than its image.
     """
-    mask = load_mask(pair.mask)
-    if mask.shape != (image_wh.height, image_wh.width):
-        raise DatasetError(
-            f"'{pair.mask}' is {mask.shape[1]} x {mask.shape[0]} pixels but its image "
-            f"{image_wh.width} x {image_wh.height}: they are no pair."
-        )
-    return mask
+    return load_mask_of(pair.mask, image_wh, orientation)
+
+
+def read_pair(pair: Pair) -> tuple[Picture, Mask]:
+    """A pair's upright image and its mask in the same frame, bool (height, width).
+
+    Raises:
+        PictureError: when the image cannot be read.
+        DatasetError: as `read_mask`.
+    """
+    seen = load_oriented(pair.image)
+    return seen.picture, read_mask(pair, seen.picture.size, seen.orientation)
 
 
 def dataset_pairs(folders: Sequence[Path]) -> list[Pair]:
@@ -192,8 +203,8 @@ def _pack(pairs: Sequence[tuple[str, Pair]], side: int, target: Path) -> None:
 
     def read(i: int) -> None:
         pair = pairs[i][1]
-        picture = load_picture(pair.image)
-        mask = read_mask(pair, picture.size).astype(np.uint8) * 255
+        picture, truth = read_pair(pair)
+        mask = truth.astype(np.uint8) * 255
         images[i] = cv2.resize(picture.pixels, (side, side), interpolation=cv2.INTER_AREA)
         masks[i] = cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA)
         sizes[i] = picture.size

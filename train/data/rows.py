@@ -22,7 +22,7 @@ from segr1_app.language.protocol import Task
 from segr1_app.rewards import Truth
 from segr1_app.studio.samples import find_samples
 from train.data.layouts import find_pair_folder
-from train.data.pairs import Pair, read_mask
+from train.data.pairs import Pair, read_pair
 from train.data.scenes import INSTRUCTIONS, Kind, draw_scene
 from train.data.traces import separate_objects
 
@@ -257,8 +257,7 @@ def _pair_row(source: str, instructions: Mapping[str, str], otherwise: str, pair
 
 
 def _load_pair(pair: Pair) -> Example:
-    picture = load_picture(pair.image)
-    mask = read_mask(pair, picture.size)
+    picture, mask = read_pair(pair)
     return Example(picture, Truth(mask, objects=tuple(separate_objects(mask)) if mask.any() else ()))
 
 

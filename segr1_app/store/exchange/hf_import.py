@@ -10,8 +10,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from segr1_app.domain import DatasetError, SegR1Error
-from segr1_app.images import load_mask, load_picture
-from segr1_app.store.exchange.files import Files, translate_read_errors
+from segr1_app.images import load_picture
+from segr1_app.masks import load_mask
+from segr1_app.store.exchange.files import Files, reading
 from segr1_app.store.exchange.outcomes import add_task
 from segr1_app.store.store import AnnotationStore
 
@@ -35,7 +36,7 @@ def import_hf(store: AnnotationStore, files: Files, name: PurePosixPath, instruc
         DatasetError: when it cannot be read or has no column "image".
     """
     where = files.display_name(name)
-    with translate_read_errors(f"'{where}'"), files.open(name) as content:
+    with reading(f"'{where}'"), files.open(name) as content:
         for number, row in enumerate(_rows(content, where), start=1):
             yield _take(store, row, f"{where} row {number}", instruction)
 

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from segr1_app.domain import DatasetError, SegR1Error
-from segr1_app.images import load_mask, load_picture
+from segr1_app.images import load_picture
+from segr1_app.masks import load_mask
 from segr1_app.store.exchange.cells import cell_text
 from segr1_app.store.exchange.files import Entry, Files, is_picture, translate_read_errors
 from segr1_app.store.exchange.mask_export import COLUMNS, INDEX_NAME

@@ -18,7 +18,8 @@ from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, Smeasure,
 from segr1_app import metrics
 from segr1_app.domain import DatasetError, ImageSize, SettingsError
 from segr1_app.geometry import decode_rle
-from segr1_app.images import Picture, load_mask, load_picture
+from segr1_app.images import Picture, load_picture
+from segr1_app.masks import load_mask
 from segr1_app.models.pipeline import Pipeline
 from tests.scenes import ellipse_scene
 from tests.train.evaluation.test_benchmark_sets import write_reasonseg, write_refcoco

@@ -1,0 +1,300 @@
+"""Mask files, read in one way by imports, evaluation and training: which pixels of them are the object.
+
+Mask files come in many dialects: black and white, soft edges, class or instance indices, palettes, 16-bit ids, colours,
+white with an alpha channel. A file that could mean two different masks is refused in words, never guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError
+from segr1_app.frames import TURNS_NOTHING, fit_pixels
+from segr1_app.images import finite_values, is_deep, opened, orientation_of, upright
+
+VOID: Final = 255
+"""The index by which Pascal VOC and those after it mark pixels of no class."""
+_VOID_COLOUR: Final = (224, 224, 192)
+"""The same in pictures of Pascal VOC's colours."""
+_LARGEST_INDEX: Final = 40
+"""At least one class below this makes 255 beside it void; two grey levels alone may be a trimap."""
+_SOFT, _FLAT = 0.2, 0.4
+"""Up to the first share of intermediate pixels in areas of one value, these are soft edges; from the second, labels."""
+_MANY: Final = 64
+"""More intermediate levels than labels in one picture of 8 bit have."""
+_FEW: Final = 16
+"""Fewer levels than this are labels where the brightest of them is no usual white."""
+_WHITES: Final = (VOID, 65535)
+_GREY: Final = 0.4
+"""Of a mask with soft edges, a smaller share than this is grey."""
+_LOSSY: Final = frozenset({"JPEG", "MPO", "AVIF"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """What a mask file marks, before anybody says which of it is meant.
+
+    Attributes:
+        values: int64 (height, width), upright: 0 for background and void, else the label of the pixel.
+        names: what each label is called in the file, such as "3" or "#ff0000".
+        turned: whether the file itself said that it was to be turned upright.
+        colours: in which colour a palette shows each label, such as "#ff0000".
+    """
+
+    values: npt.NDArray[np.int64]
+    names: Mapping[int, str]
+    turned: bool
+    colours: Mapping[int, str] = field(default_factory=dict)
+
+    def mask(self, label: str | None = None) -> Mask:
+        """The pixels of one label, or of the only one.
+
+        Args:
+            label: what the file calls it; "all" for everything that is marked.
+
+        Raises:
+            DatasetError: when there are several labels and none was named, or there is none of that name.
+        """
+        if label is not None and label != "all":
+            wanted = [value for value, name in self.names.items() if name == label.lower()]
+            chosen: Mask = np.isin(self.values, wanted)
+            return chosen
+        if label is None and len(self.names) > 1:
+            listed = ", ".join(list(self.names.values())[:12]) + (", ..." if len(self.names) > 12 else "")
+            raise SeveralLabelsError(
+                f"it marks {len(self.names)} classes or instances ({listed}): name one with --class, or all of them "
+                "with --class all."
+            )
+        marked: Mask = self.values != 0
+        return marked
+
+
+class SeveralLabelsError(DatasetError):
+    """A mask file of several classes or instances, none of which was asked for."""
+
+
+def load_mask(source: Path | bytes, label: str | None = None) -> Mask:
+    """A mask file, or a file's content, as bool (height, width), upright.
+
+    Black and white files are read by colour, also where a palette or an alpha channel says it, soft edges are cut at
+    half of the file's own brightest value, and a file of one class or instance marks that one, whatever its index. An
+    all-black file is an empty mask.
+
+    Args:
+        source: the file or its content.
+        label: the class or instance to read, see `Labels`.
+
+    Raises:
+        DatasetError: when the file cannot be read as an image for any of the reasons of `load_picture`, marks several
+            classes of which none was named, or could mean different masks.
+    """
+    return _chosen(source, read_labels(source), label)
+
+
+def load_mask_of(source: Path | bytes, size: ImageSize, orientation: int, label: str | None = None) -> Mask:
+    """A mask file as bool (height, width), in the frame of its picture as it is seen.
+
+    Args:
+        source: the file or its content.
+        size: the picture's upright size.
+        orientation: EXIF orientation of the picture's file: a mask may have been drawn on pixels as they are stored.
+        label: see `load_mask`.
+
+    Raises:
+        DatasetError: as `load_mask`, and when it is of another size than the picture, or might have been drawn on the
+            pixels as they are stored as well as on those that are seen.
+    """
+    labels = read_labels(source)
+    mask = _chosen(source, labels, label)
+    try:
+        return fit_pixels(mask, size, TURNS_NOTHING if labels.turned else orientation)
+    except DatasetError as error:
+        raise DatasetError(f"{_name(source)}: {error}") from error
+
+
+def _chosen(source: Path | bytes, labels: Labels, label: str | None) -> Mask:
+    try:
+        return labels.mask(label)
+    except SeveralLabelsError as error:
+        raise SeveralLabelsError(f"{_name(source)}: {error}") from error
+
+
+def read_labels(source: Path | bytes) -> Labels:
+    """What a mask file marks.
+
+    Raises:
+        DatasetError: when it cannot be read as an image, or could mean different masks.
+    """
+    name = _name(source)
+    try:
+        with opened(source, name) as image:
+            turned = orientation_of(image) != TURNS_NOTHING
+            try:
+                values, names = _read(upright(image), lossy=image.format in _LOSSY)
+                colours = _shown(image) if image.mode == "P" else {}
+            except DatasetError as error:
+                raise DatasetError(f"{name}: {error}") from error
+    except PictureError as error:
+        raise DatasetError(str(error)) from error
+    return Labels(values, names, turned, {value: colours[value] for value in names if value in colours})
+
+
+def _name(source: Path | bytes) -> str:
+    return f"The mask '{source}'" if isinstance(source, Path) else "The mask"
+
+
+_Read = tuple[npt.NDArray[np.int64], dict[int, str]]
+
+
+def _read(image: Image.Image, *, lossy: bool) -> _Read:
+    if is_deep(image):
+        return _grey(finite_values(image), lossy=lossy)
+    if image.mode in {"1", "L"} and not image.has_transparency_data:
+        return _grey(np.asarray(image.convert("L")), lossy=lossy)
+    if image.mode == "P" and not image.has_transparency_data:
+        return _palette(image, lossy=lossy)
+    if image.has_transparency_data:
+        layered = np.asarray(image.convert("RGBA"))
+        return _transparent(image, layered[..., :3], layered[..., 3], lossy=lossy)
+    return _colours(np.asarray(image.convert("RGB")), lossy=lossy)
+
+
+def _transparent(
+    image: Image.Image, colours: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8], *, lossy: bool
+) -> _Read:
+    """Transparent pixels are background; where what can be seen is of one colour, all of it is the object."""
+    shown = alpha >= 128
+    if shown.all():
+        opaque = image.convert("RGB") if image.mode != "P" else image
+        return _palette(opaque, lossy=lossy) if image.mode == "P" else _colours(np.asarray(opaque), lossy=lossy)
+    if not shown.any():
+        if (colours != colours[0, 0]).any():
+            raise DatasetError("it is transparent everywhere, although it has colours: save it without transparency.")
+        return np.zeros(alpha.shape, np.int64), {}
+    if not (colours[shown] != colours[shown][0]).any():
+        return shown.astype(np.int64), {1: "1"}
+    if image.mode == "P":
+        indices = np.asarray(image).astype(np.int64) + 1
+        return _labelled(np.where(shown, indices, 0), lambda value: str(value - 1))
+    return _colours(np.where(shown[..., None], colours, 0).astype(np.uint8), lossy=lossy)
+
+
+def _shown(image: Image.Image) -> dict[int, str]:
+    """The colours of a palette by index."""
+    palette = image.getpalette("RGB") or []
+    return {index: "#{:02x}{:02x}{:02x}".format(*palette[3 * index : 3 * index + 3]) for index in range(len(palette) // 3)}
+
+
+def _palette(image: Image.Image, *, lossy: bool) -> _Read:
+    """By colour where the palette is grey, black and white above all; otherwise its indices are labels."""
+    indices = np.asarray(image)
+    used = np.unique(indices)
+    colours = np.array((image.getpalette("RGB") or []) + [0] * 768)[: 256 * 3].reshape(256, 3)
+    if _is_grey(colours[used], tolerance=0):
+        return _grey(colours[:, 0][indices].astype(np.uint8), lossy=lossy)
+    black = [int(value) for value in used if not colours[value].any()]
+    if 0 in used and colours[0].any() and black:
+        raise DatasetError(
+            "its palette shows index 0 in a colour and another index in black: it cannot be said which is the "
+            "background. Save it in black and white."
+        )
+    void = [VOID] if len(used) > 2 or 0 not in used else []
+    void += [int(value) for value in used if tuple(colours[value]) == _VOID_COLOUR]
+    return _labelled(np.where(np.isin(indices, void), 0, indices).astype(np.int64), str)
+
+
+def _colours(rgb: npt.NDArray[np.uint8], *, lossy: bool) -> _Read:
+    """Grey ones by their brightness; otherwise black is background and every other colour a label."""
+    if _is_grey(rgb, tolerance=24 if lossy else 0):
+        return _grey(rgb.max(axis=2), lossy=lossy)
+    packed = (rgb.astype(np.int64) << np.array([16, 8, 0])).sum(axis=2)
+    void = sum(part << shift for part, shift in zip(_VOID_COLOUR, (16, 8, 0), strict=True))
+    packed[packed == void] = 0
+    if lossy:
+        # Colours of a lossy file are never exact: what is bright in any of them is marked.
+        return _grey(rgb.max(axis=2), lossy=True)
+    if len(np.unique(packed)) > 256:
+        raise DatasetError("it has more colours than a mask has classes: is it a picture? Save it in black and white.")
+    return _labelled(packed, lambda value: f"#{value:06x}")
+
+
+def _grey(values: npt.NDArray[np.uint8] | npt.NDArray[np.float64], *, lossy: bool) -> _Read:
+    """Two levels, soft edges between them, or class indices, by what the values are and how they lie."""
+    if values.dtype == np.uint8:
+        levels = np.flatnonzero(np.bincount(values.ravel(), minlength=256)).astype(np.float64)
+    else:
+        levels = np.unique(values).astype(np.float64)
+    marked = levels[levels != 0]
+    if len(marked) == 0:
+        return np.zeros(values.shape, np.int64), {}
+    top, name = float(levels[-1]), _number(float(levels[-1]))
+    if len(levels) == 1 or (len(marked) == 1 and levels[0] == 0):
+        return (values == top).astype(np.int64), {1: name}
+    if levels[0] < 0:
+        raise DatasetError("it has values below zero: save it in black and white.")
+    between = marked[:-1]
+    if lossy or _soft(values, between, top):
+        _refuse_photographs(values, top)
+        return (values > top / 2).astype(np.int64), {1: name}
+    if (levels != np.round(levels)).any():
+        raise DatasetError("it has areas of several fractions: save it in black and white, or as whole numbers.")
+    whole = values.astype(np.int64)
+    if top in _WHITES and between[0] <= _LARGEST_INDEX:
+        whole[whole == int(top)] = 0
+    return _labelled(whole, str)
+
+
+_Grey = npt.NDArray[np.uint8] | npt.NDArray[np.float64]
+
+
+def _soft(values: _Grey, between: _Grey, top: float) -> bool:
+    """Whether the levels ``between`` black and the brightest are the soft edges of one object and not labels.
+
+    Labels fill areas, in which a pixel has the value of its eight neighbours; across a soft edge values change.
+
+    Raises:
+        DatasetError: when it cannot be said.
+    """
+    if top <= 1:
+        return True
+    few, small = len(between) < _FEW, between[-1] <= _LARGEST_INDEX
+    if top <= _LARGEST_INDEX or (few and top not in _WHITES) or (few and small):
+        return False
+    if len(between) >= _MANY and top <= 255:
+        return True
+    kernel = np.ones((3, 3), np.uint8)
+    picture = values.astype(np.float32)
+    even = cv2.erode(picture, kernel) == cv2.dilate(picture, kernel)
+    inside = np.isin(values, between)
+    share = float((even & inside).sum() / inside.sum())
+    if _SOFT < share < _FLAT and between[0] > _LARGEST_INDEX:
+        shown = ", ".join(_number(float(level)) for level in [*between[:6], top])
+        raise DatasetError(f"its grey levels ({shown}) may be soft edges or classes: save it in black and white.")
+    return share <= _SOFT
+
+
+def _refuse_photographs(values: _Grey, top: float) -> None:
+    grey = (values > top / 4) & (values < top * 3 / 4)
+    if values.size > 1000 and float(grey.mean()) > _GREY:
+        raise DatasetError("much of it is neither black nor white: is it a picture? Save masks in black and white.")
+
+
+def _labelled(values: npt.NDArray[np.int64], name: Callable[[int], str]) -> _Read:
+    return values, {int(value): name(int(value)) for value in np.unique(values) if value}
+
+
+def _is_grey(colours: npt.NDArray[np.integer], *, tolerance: int) -> bool:
+    wide = colours.astype(np.int16)
+    return bool((wide.max(axis=-1) - wide.min(axis=-1) <= tolerance).all())
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"

@@ -1,0 +1,72 @@
+"""What an import did, as numbers and sentences: the same account on the page and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from segr1_app.frames import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What whoever imports decided beforehand.
+
+    Attributes:
+        keep_partial: whether the readable annotations of a picture and class make a truth although another is unreadable.
+        pictures_only: whether annotations are left alone, so that every picture becomes a task.
+        label: the class or instance that mask files of several are read for; None to be asked, see `Labels`.
+        reading: whether pictures that are to be turned were annotated as they are stored or as they are seen.
+        columns: for tables, which of their columns is the image, mask, instruction, name, box, points or label.
+    """
+
+    keep_partial: bool = False
+    pictures_only: bool = False
+    label: str | None = None
+    reading: Reading | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Account:
+    """What came in, counted; sentences about the rest are kept by whoever listens.
+
+    Attributes:
+        pictures, tasks: how many are new in the store.
+        truths: true masks that were stored.
+        boxes, points: prompts that were stored.
+        duplicates: pictures that the store held already.
+        left_out: records that could not be taken.
+        notices: what is to be known of records that were taken.
+    """
+
+    pictures: int = 0
+    tasks: int = 0
+    truths: int = 0
+    boxes: int = 0
+    points: int = 0
+    duplicates: int = 0
+    left_out: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        parts = [
+            _counted(self.pictures, "picture"),
+            _counted(self.tasks, "task"),
+            _counted(self.truths, "true mask"),
+            _counted(self.boxes, "box", "boxes"),
+            _counted(self.points, "point"),
+        ]
+        left = f"; {_counted(len(self.left_out), 'record')} left out" if self.left_out else ""
+        return f"New: {', '.join(parts)}; {_counted(self.duplicates, 'duplicate')}{left}."
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was left out and why, by file and record, after what is to be known of the rest."""
+        return [*self.notices, *self.left_out]
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"

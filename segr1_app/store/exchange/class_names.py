@@ -1,0 +1,20 @@
+"""Names of classes as instructions, and back: most annotation files name what they mark, and ask for nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_BEFORE: Final = "Identify and segment the "
+_AFTER: Final = "."
+
+
+def class_instruction(name: str) -> str:
+    """What to ask for to get the objects of a class."""
+    return f"{_BEFORE}{' '.join(name.split())}{_AFTER}"
+
+
+def class_of(instruction: str) -> str | None:
+    """The class that an instruction of `class_instruction` asks for; None for any other instruction."""
+    if not (instruction.startswith(_BEFORE) and instruction.endswith(_AFTER)):
+        return None
+    return instruction[len(_BEFORE) : -len(_AFTER)] or None

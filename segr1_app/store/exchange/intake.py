@@ -1,0 +1,236 @@
+"""The one way of annotated pictures into the store, whatever file they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from segr1_app.domain import DatasetError, ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction, SegR1Error, UnknownRecordError
+from segr1_app.frames import Reading
+from segr1_app.geometry import union_masks
+from segr1_app.images import OrientedPicture, load_oriented
+from segr1_app.store.exchange.account import Account, ImportOptions
+from segr1_app.store.exchange.class_names import class_instruction
+from segr1_app.store.exchange.outcomes import Notice
+from segr1_app.store.exchange.shapes import BoxShape, Canvas, Dots, Shape
+from segr1_app.store.store import AnnotationStore
+
+IMPORTED = "imported"
+"""Policy of predictions that are prompts from a file."""
+
+
+class Content(Protocol):
+    """Something whose bytes can be read, such as an `Entry`."""
+
+    def read(self) -> bytes:
+        """All of them; raises `DatasetError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One annotation of a picture.
+
+    Attributes:
+        where: what to call it, such as "annotation 7".
+        shape: what it marks; a sentence when that cannot be read.
+        name: its class.
+        instruction: what it answers, where the file says so; None to ask for its class.
+        model: for a model's answer, which model's.
+    """
+
+    where: str
+    shape: Shape | str
+    name: str | None = None
+    instruction: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A picture with its annotations.
+
+    Attributes:
+        where: what to call it in a sentence: file and record.
+        picture: its file; a sentence when there is none.
+        name: what the picture is called.
+        parts: its annotations; None for a picture that has none yet.
+        declared: the size that the annotations speak in, if they say so.
+        reading: how the tool that made them shows pictures that are to be turned, if that is known.
+        instructions: what to ask for beside what the parts say; without any part, the default's place.
+    """
+
+    where: str
+    picture: Content | str
+    name: str
+    parts: Iterable[Part] = ()
+    declared: ImageSize | None = None
+    reading: Reading | None = None
+    instructions: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the parts of a picture say about one instruction."""
+
+    mask: Mask | None = None
+    prompts: list[ObjectPrompt] = field(default_factory=list)
+    model: str | None = None
+    broken: bool = False
+
+
+@dataclass(slots=True)
+class Intake:
+    """Takes records in and counts what came of them.
+
+    Attributes:
+        store: where to.
+        instruction: what to ask for where a record says nothing.
+        options: what whoever imports decided.
+        account: is brought up to date.
+    """
+
+    store: AnnotationStore
+    instruction: str
+    options: ImportOptions = field(default_factory=ImportOptions)
+    account: Account = field(default_factory=Account)
+    _truths: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def take(self, record: Record) -> Iterator[str | None]:
+        """Put a picture and its tasks into the store.
+
+        Yields:
+            None or a `Notice` for each task, a sentence for each annotation or picture that could not be taken.
+        """
+        if isinstance(record.picture, str):
+            yield f"{record.where}: {record.picture}"
+            return
+        try:
+            seen = load_oriented(record.picture.read())
+        except SegR1Error as error:
+            yield f"{record.where}: {error}"
+            return
+        found = {words: _Gathered() for words in record.instructions}
+        yield from self._gather(record, seen, found)
+        if not found:
+            return
+        sha256 = self._picture(seen, record.name)
+        for words, gathered in found.items():
+            try:
+                yield self._task(sha256, words, gathered, record.where)
+            except SegR1Error as error:
+                yield f"{record.where}: {error}"
+
+    def _gather(
+        self, record: Record, seen: OrientedPicture, found: dict[str, _Gathered]
+    ) -> Iterator[str]:
+        size = seen.picture.size
+        canvas = Canvas(size, seen.orientation, record.declared, self.options.reading or record.reading)
+        none = True
+        for part in record.parts:
+            if none and record.declared is not None:
+                try:
+                    canvas.frame()
+                except DatasetError as error:
+                    # Nothing of a picture whose coordinates are of another one can be right.
+                    yield f"{record.where}: {error}"
+                    found.clear()
+                    return
+            none = False
+            words = part.instruction or (class_instruction(part.name) if part.name else self.instruction)
+            gathered = found.setdefault(" ".join(words.split()), _Gathered(model=part.model))
+            try:
+                if isinstance(part.shape, str):
+                    raise ValueError(part.shape)
+                if isinstance(part.shape, BoxShape | Dots):
+                    gathered.prompts.append(part.shape.prompt(canvas, part.name))
+                else:
+                    mask = part.shape.mask(canvas)
+                    gathered.mask = mask if gathered.mask is None else gathered.mask | mask
+            except (ValueError, SegR1Error) as error:
+                gathered.broken = True
+                yield f"{record.where}: {part.where} is left out: {str(error).rstrip('.')}."
+        for words, gathered in found.items():
+            if gathered.mask is not None and gathered.prompts and not gathered.broken:
+                gathered.broken = True
+                yield (
+                    f"{record.where}: no true mask for '{words}': some of its objects have masks, others only boxes or "
+                    "points."
+                )
+        if none and not found:
+            found[self.instruction] = _Gathered()
+
+    def _picture(self, seen: OrientedPicture, name: str) -> str:
+        known = _holds(self.store, seen.picture.sha256)
+        self.account.duplicates += known
+        self.account.pictures += not known
+        return self.store.add_picture(seen.picture, name)
+
+    def _task(self, sha256: str, words: str, gathered: _Gathered, where: str) -> Notice | None:
+        """Add a task with what is known of it; a truth of which a part is missing is none."""
+        whole = self.options.keep_partial or not gathered.broken
+        prompted = bool(gathered.prompts) and (whole or gathered.mask is not None)
+        truth = gathered.mask if whole and gathered.model is None else None
+        before = self._check(sha256, words, truth, where)
+        known = any(task.instruction == words for task in self.store.tasks_of(sha256))
+        task = self.store.add_task(sha256, words, truth)
+        self.account.tasks += not known
+        if truth is not None:
+            self._truths[sha256, words] = where
+            self.account.truths += before is None or bool((before != truth).any())
+        answered = gathered.model is not None and gathered.mask is not None
+        if (prompted or (answered and whole)) and task.prediction_id is None:
+            self._prompt(task.id, task.image_size, words, gathered)
+        if before is not None and truth is not None and (before != truth).any():
+            return Notice(f"{where}: its true mask took the place of another one for '{words}'.")
+        return None
+
+    def _check(self, sha256: str, words: str, truth: Mask | None, where: str) -> Mask | None:
+        """The truth that is there before; refuses one that contradicts another record of the same import."""
+        if truth is None:
+            return None
+        before = self.store.ground_truth(sha256, words)
+        first = self._truths.get((sha256, words))
+        if first is not None and before is not None and (before != truth).any():
+            raise DatasetError(
+                f"its mask for '{words}' is left out: {first} is the same picture and gave another mask for it."
+            )
+        return before
+
+    def _prompt(self, task_id: int, size: ImageSize, words: str, gathered: _Gathered) -> None:
+        """Keep boxes and points, or a model's mask, as a prediction, which whoever annotates begins with."""
+        nothing = np.zeros((size.height, size.width), dtype=bool)
+        objects = tuple(gathered.prompts) or (ObjectPrompt(),)
+        masks = [nothing for _ in objects]
+        if gathered.mask is not None:
+            masks[0] = gathered.mask
+        self.store.add_prediction(
+            task_id,
+            Prediction(
+                image_size=size,
+                instruction=words,
+                completion="",
+                policy_size=size,
+                reasoning=None,
+                objects=objects,
+                problems=(),
+                well_formed=False,
+                masks=tuple(ObjectMask(mask, 0.0) for mask in masks),
+                mask=union_masks(masks, size),
+                policy_id=gathered.model or IMPORTED,
+                segmenter_id="",
+            ),
+            "",
+        )
+        self.account.boxes += sum(prompt.box is not None for prompt in gathered.prompts)
+        self.account.points += sum(len(prompt.points) for prompt in gathered.prompts)
+
+
+def _holds(store: AnnotationStore, sha256: str) -> bool:
+    try:
+        store.picture_info(sha256)
+    except UnknownRecordError:
+        return False
+    return True

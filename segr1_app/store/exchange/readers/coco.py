@@ -1,0 +1,249 @@
+"""COCO annotations: polygons, run lengths, boxes and keypoints, one task per picture and category.
+
+The file is read as a stream. In memory are the names of the categories and one picture's annotations; the others wait
+in a temporary database, which SQLite keeps on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import ijson
+
+from segr1_app.domain import DatasetError
+from segr1_app.store.exchange.files import Files, reading
+from segr1_app.store.exchange.intake import Part, Record
+from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.readers.coco_shapes import category_key, key_of, shape_of
+from segr1_app.store.exchange.readers.json_stream import items
+from segr1_app.store.exchange.readers.sources import Head, Source, Tree
+from segr1_app.store.exchange.shapes import size_of
+
+LISTS: Final = frozenset({"categories", "images", "annotations"})
+_NAMED: Final = 5
+"""How many of many alike are named in a sentence."""
+
+
+def find(tree: Tree) -> list[Source]:
+    """COCO files."""
+    return [source(tree, name) for name in tree.with_suffix(".json") if is_coco(tree.head(name))]
+
+
+def is_coco(head: Head | None) -> bool:
+    """Whether a JSON file begins like a COCO file."""
+    return head is not None and head.kind == "map" and bool(head.lists & LISTS)
+
+
+def source(tree: Tree, name: PurePosixPath) -> Source:
+    """One COCO file."""
+    return Source("COCO", [name], lambda pictures: read(tree.files, name, pictures))
+
+
+def read(files: Files, name: PurePosixPath, pictures: Pictures) -> Iterator[Record | str]:
+    """The pictures of a COCO file with their annotations.
+
+    Raises:
+        DatasetError: when it is no COCO file.
+    """
+    where = files.display_name(name)
+    # An empty name is SQLite's for a database on disk that nobody else sees and that goes with its connection.
+    with closing(sqlite3.connect("", isolation_level=None)) as db:
+        yield from spool(db, files, name)
+        categories = _Categories.read(db)
+        names = db.execute("SELECT content ->> 'file_name' FROM images")
+        pictures.expect(str(file_name) for (file_name,) in names if file_name)
+        yield from _faults(db, where)
+        for key, text in db.execute("SELECT id, min(content) FROM images GROUP BY id HAVING count(DISTINCT content) = 1"
+                                    " ORDER BY min(rowid)").fetchall():
+            image = json.loads(text)
+            rows = db.execute("SELECT number, content FROM annotations WHERE image = ? ORDER BY number", [key])
+            annotations = ((number, json.loads(content)) for number, content in rows.fetchall())
+            try:
+                yield _record(image, annotations, categories, pictures, name, where)
+            except DatasetError as error:
+                yield f"{where}, {image['file_name']}: {error}"
+
+
+def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath) -> Iterator[str]:
+    """Put images, annotations and categories where they are found by picture; a sentence for each that is none.
+
+    Raises:
+        DatasetError: when the file is no COCO file.
+    """
+    where = files.display_name(name)
+    for tolerant in (False, True):
+        for table in ("images", "annotations", "categories"):
+            db.execute(f"DROP TABLE IF EXISTS {table}")
+        db.execute("CREATE TABLE images (id TEXT, content TEXT)")
+        db.execute("CREATE TABLE annotations (image TEXT, number INTEGER, content TEXT)")
+        db.execute("CREATE TABLE categories (id TEXT, content TEXT)")
+        # One transaction: each row of its own would take as long as all of them.
+        db.execute("BEGIN")
+        faults: list[str] = []
+        try:
+            with reading(f"'{where}'"):
+                db.executemany("INSERT INTO images VALUES (?, ?)", _images(files, name, faults, tolerant=tolerant))
+                db.executemany(
+                    "INSERT INTO annotations VALUES (?, ?, ?)", _annotations(files, name, faults, tolerant=tolerant)
+                )
+                db.executemany(
+                    "INSERT INTO categories VALUES (?, ?)", _categories(files, name, faults, tolerant=tolerant)
+                )
+        except ijson.JSONError as error:
+            db.execute("ROLLBACK")
+            if tolerant:
+                said = " ".join(str(error).split())[:200]
+                raise DatasetError(f"'{where}' is no COCO file: it is damaged or cut off ({said}).") from error
+            continue
+        db.execute("CREATE INDEX annotations_image ON annotations (image)")
+        db.execute("COMMIT")
+        yield from (f"{where}, {fault}" for fault in faults)
+        return
+
+
+def _images(files: Files, name: PurePosixPath, faults: list[str], *, tolerant: bool) -> Iterator[tuple[str, str]]:
+    for number, image in enumerate(items(files, name, "images.item", tolerant=tolerant), start=1):
+        which = f"image {number}"
+        if not isinstance(image, dict):
+            faults.append(f"{which} is left out: it is {json.dumps(image)[:60]} and no record.")
+            continue
+        key = key_of(image.get("id"))
+        which += f" (id {image.get('id')})" if key else ""
+        if not key:
+            faults.append(f"{which} is left out: it has no id.")
+        elif not isinstance(image.get("file_name"), str) or not image["file_name"].strip():
+            faults.append(f"{which} is left out: it has no file_name.")
+            yield key, json.dumps({"file_name": None})
+        else:
+            yield key, json.dumps(image)
+
+
+def _annotations(
+    files: Files, name: PurePosixPath, faults: list[str], *, tolerant: bool
+) -> Iterator[tuple[str, int, str]]:
+    for number, annotation in enumerate(items(files, name, "annotations.item", tolerant=tolerant), start=1):
+        if not isinstance(annotation, dict):
+            faults.append(f"annotation {number} is left out: it is {json.dumps(annotation)[:60]} and no record.")
+            continue
+        key = key_of(annotation.get("image_id"))
+        if not key:
+            faults.append(f"annotation {number} is left out: it has no image_id.")
+        else:
+            yield key, number, json.dumps(annotation)
+
+
+def _categories(files: Files, name: PurePosixPath, faults: list[str], *, tolerant: bool) -> Iterator[tuple[str, str]]:
+    for number, category in enumerate(items(files, name, "categories.item", tolerant=tolerant), start=1):
+        if not isinstance(category, dict) or not key_of(category.get("id")) or not category.get("name"):
+            faults.append(f"category {number} is left out: it has no id or no name.")
+        else:
+            yield key_of(category["id"]), str(category["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Categories:
+    """Names by id; an id of two names is none."""
+
+    names: Mapping[str, str]
+    doubtful: frozenset[str]
+
+    @classmethod
+    def read(cls, db: sqlite3.Connection) -> _Categories:
+        rows = db.execute("SELECT id, min(content), count(DISTINCT content) FROM categories GROUP BY id").fetchall()
+        return cls({key: name for key, name, count in rows if count == 1}, frozenset(k for k, _, n in rows if n > 1))
+
+    def name(self, annotation: Mapping[str, Any]) -> str:
+        """An annotation's class.
+
+        Raises:
+            ValueError: when it has none.
+        """
+        key = category_key(annotation)
+        if not key:
+            raise ValueError("it has no category_id")
+        if key in self.doubtful:
+            raise ValueError(f"two categories have its category_id {key}")
+        if key not in self.names:
+            raise ValueError(f"its category_id {key} is not among the categories")
+        return self.names[key]
+
+
+def _faults(db: sqlite3.Connection, where: str) -> Iterator[str]:
+    """Sentences about what belongs to nothing, or to more than one."""
+    orphans = "FROM annotations WHERE image NOT IN (SELECT id FROM images)"
+    count = db.execute(f"SELECT count(*) {orphans}").fetchone()[0]
+    if count:
+        ids = [row[0] for row in db.execute(f"SELECT DISTINCT image {orphans} LIMIT {_NAMED}")]
+        numbers = [str(row[0]) for row in db.execute(f"SELECT number {orphans} LIMIT {_NAMED}")]
+        more = ", ..." if count > _NAMED else ""
+        yield (
+            f"{where}: {count} annotation{'s' if count > 1 else ''} ({', '.join(numbers)}{more}) left out: there is no "
+            f"image with their image_id ({', '.join(ids)})."
+        )
+    twice = "SELECT id FROM images GROUP BY id HAVING count(DISTINCT content) > 1"
+    for (key,) in db.execute(twice).fetchall():
+        names = [
+            str(row[0])
+            for row in db.execute("SELECT content ->> 'file_name' FROM images WHERE id = ?", [key]).fetchall()
+        ]
+        yield (
+            f"{where}: {len(names)} images ({', '.join(names[:_NAMED])}) are left out with their annotations: all have "
+            f"the id {key}."
+        )
+    broken = db.execute(
+        "SELECT images.id, count(*) FROM images JOIN annotations ON annotations.image = images.id "
+        "WHERE content ->> 'file_name' IS NULL GROUP BY images.id".replace("content", "images.content")
+    ).fetchall()
+    for key, count in broken:
+        yield f"{where}: {count} annotations are left out: their image (id {key}) has no file_name."
+    db.execute("DELETE FROM images WHERE content ->> 'file_name' IS NULL")
+
+
+def _record(
+    image: Mapping[str, Any],
+    annotations: Iterator[tuple[int, Mapping[str, Any]]],
+    categories: _Categories,
+    pictures: Pictures,
+    name: PurePosixPath,
+    where: str,
+) -> Record:
+    file_name = str(image["file_name"])
+    declared = size_of(image.get("width"), image.get("height"))
+    asked = image.get("instructions")
+    parts = chain.from_iterable(_parts(number, annotation, categories) for number, annotation in annotations)
+    return Record(
+        f"{where}, {file_name}",
+        pictures.find(name, file_name),
+        str(image.get("name") or file_name),
+        parts,
+        declared,
+        instructions=tuple(str(words) for words in asked if words) if isinstance(asked, list) else (),
+    )
+
+
+def _parts(number: int, annotation: Mapping[str, Any], categories: _Categories) -> Iterator[Part]:
+    which = f"annotation {number}" + (f" (id {annotation['id']})" if "id" in annotation else "")
+    own = annotation.get("instruction")
+    instruction = str(own) if own else None
+    try:
+        name: str | None = categories.name(annotation)
+    except ValueError as error:
+        if instruction is None:
+            yield Part(which, str(error), _nameless(annotation))
+            return
+        name = None
+    try:
+        yield Part(which, shape_of(annotation), name, instruction)
+    except ValueError as error:
+        yield Part(which, str(error), name, instruction)
+
+
+def _nameless(annotation: Mapping[str, Any]) -> str:
+    return f"category {category_key(annotation) or 'unknown'}"

@@ -1,0 +1,100 @@
+"""One COCO annotation: what it marks, and ids by value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Ring, Runs, Several, Shape, number, ring_of
+
+
+def key_of(value: Any) -> str:
+    """An id as a text, the same for 7, 7.0, "7" and " 7 "; empty for no id."""
+    if value is None or isinstance(value, bool | list | dict):
+        return ""
+    if isinstance(value, float):
+        return str(int(value)) if value == value and abs(value) < 2**63 and value == int(value) else str(value)
+    text = str(value).strip()
+    whole = text.removesuffix(".0").removeprefix("-")
+    if whole.isascii() and whole.isdigit() and len(whole) < 20:
+        return str(int(text.removesuffix(".0")))
+    return text
+
+
+def category_key(annotation: Mapping[str, Any]) -> str:
+    """The id of an annotation's category."""
+    return key_of(annotation.get("category_id"))
+
+
+def shape_of(annotation: Mapping[str, Any]) -> Shape:
+    """What an annotation marks: its mask; without one its keypoints; without those its box.
+
+    Raises:
+        ValueError: when it marks nothing, or something that cannot be read.
+    """
+    segmentation = annotation.get("segmentation")
+    if segmentation in (None, [], {}, ""):
+        return _prompt(annotation)
+    if isinstance(segmentation, dict):
+        return _runs(segmentation, annotation)
+    if not isinstance(segmentation, list):
+        raise ValueError(f"its segmentation is {str(segmentation)[:40]!r}, neither polygons nor run lengths")
+    if all(isinstance(each, dict) for each in segmentation):
+        return Several(tuple(_runs(each, annotation) for each in segmentation))
+    if not isinstance(segmentation[0], list):
+        segmentation = [segmentation]
+    if not all(isinstance(each, list) for each in segmentation):
+        raise ValueError("its segmentation is a list of different things")
+    return polygons_of([ring_of(each) for each in segmentation], annotation.get("bbox"))
+
+
+def polygons_of(rings: list[Ring], box: Any = None) -> Polygons:
+    """Polygons in pixels, or in shares of the picture when all of their coordinates are fractions.
+
+    Raises:
+        ValueError: when both readings are possible.
+    """
+    filled = [ring for ring in rings if len(ring)]
+    if not filled or max(float(ring.max()) for ring in filled) > 1 or min(float(ring.min()) for ring in filled) < 0:
+        return Polygons(rings)
+    if any((ring != ring.round()).any() for ring in filled):
+        return Polygons(rings, normalised=True)
+    if isinstance(box, list) and any(number(side, "a side of its box") > 1 for side in box):
+        return Polygons(rings)
+    raise ValueError("all its coordinates are 0 or 1: pixels, or shares of the picture's sides?")
+
+
+def _runs(segmentation: Mapping[str, Any], annotation: Mapping[str, Any]) -> Runs:
+    if "counts" not in segmentation:
+        raise ValueError("its segmentation has no counts")
+    # An empty mask that somebody decided on is told from a faulty one by the words it answers: only this app has them.
+    return Runs(segmentation.get("size"), segmentation["counts"], empty=bool(annotation.get("instruction")))
+
+
+def _prompt(annotation: Mapping[str, Any]) -> Shape:
+    box = annotation.get("bbox")
+    shape = box_of(box) if box else None
+    keypoints = annotation.get("keypoints")
+    if isinstance(keypoints, list) and len(keypoints) % 3 == 0:
+        values = [number(value, "a keypoint") for value in keypoints]
+        seen = tuple((x, y, 1) for x, y, flag in zip(*[iter(values)] * 3, strict=True) if flag > 0)
+        if seen:
+            return Dots(seen, box=shape)
+    if shape is None:
+        raise ValueError("it has neither segmentation nor bbox")
+    return shape
+
+
+def box_of(box: Any) -> BoxShape:
+    """A box [left, top, width, height].
+
+    Raises:
+        ValueError: when it is none.
+    """
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError("its bbox is no list of four numbers")
+    left, top, width, height = (number(value, "a side of its bbox") for value in box)
+    if width <= 0 or height <= 0:
+        raise ValueError(f"its bbox is {width:g} x {height:g}")
+    fractions = max(left + width, top + height) <= 1 and any(value != round(value) for value in (left, top, width))
+    return BoxShape((left, top, left + width, top + height), normalised=fractions)

@@ -1,0 +1,99 @@
+"""Names of the labels in mask files, from the files that tools write beside them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from segr1_app.domain import DatasetError
+from segr1_app.masks import Labels
+from segr1_app.store.exchange.files import Entry
+from segr1_app.store.exchange.readers.sources import Tree
+
+LABELMAPS: Final = frozenset({"labelmap.txt", "label_map.txt", "label_colors.txt"})
+LISTS: Final = frozenset({"class_names.txt", "classes.txt", "labels.txt", "classnames.txt"})
+JSONS: Final = frozenset({"id2label.json", "label2id.json", "classes.json", "labelmap.json", "label_map.json"})
+_BACKGROUND: Final = frozenset({"background", "_background_", "__background__", "bg", "unlabeled", "_ignore_"})
+_COLOUR: Final = re.compile(r"(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})")
+_ADE: Final = re.compile(r"^\s*(\d+)\s+[\d.]+\s+\d+\s+\d+\s+(.+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelNames:
+    """Names of labels.
+
+    Attributes:
+        by_label: by what a mask file calls them: an index such as "3", or a colour such as "#ff0000".
+        files: where they stand.
+    """
+
+    by_label: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[PurePosixPath] = ()
+
+    def name(self, labels: Labels, value: int) -> str | None:
+        """What a label of a file is called; None when nobody says so, empty for the background."""
+        for key in (labels.colours.get(value), labels.names[value]):
+            if key is not None and key in self.by_label:
+                found = self.by_label[key]
+                return "" if found.casefold() in _BACKGROUND else found
+        return None
+
+
+def find_names(tree: Tree) -> LabelNames:
+    """The names that lie among the files; of several files about one label, the first."""
+    found: dict[str, str] = {}
+    files = []
+    for name in tree.names:
+        kind = name.name.lower()
+        if kind in LABELMAPS | LISTS | JSONS or re.fullmatch(r"objectinfo\d*\.txt", kind):
+            files.append(name)
+            for label, text in _read(tree.entry(name), kind):
+                found.setdefault(label, text)
+    return LabelNames(found, files)
+
+
+def _read(entry: Entry, kind: str) -> Iterable[tuple[str, str]]:
+    try:
+        text = entry.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{entry}: it is no text in UTF-8.") from error
+    if kind.endswith(".json"):
+        return _from_json(entry, text)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if kind in LABELMAPS and all(":" in line or _COLOUR.search(line) for line in lines):
+        return _colours(lines)
+    if kind.startswith("objectinfo"):
+        return [(found[1], found[2].split(",")[0].strip()) for line in lines if (found := _ADE.match(line))]
+    names = [line for line in lines if line not in {"__ignore__"}]
+    # Without a background in front it could be either class that the first index stands for.
+    return [(str(index), name) for index, name in enumerate(names)] if names and _is_background(names[0]) else []
+
+
+def _colours(lines: Sequence[str]) -> Iterable[tuple[str, str]]:
+    for line in lines:
+        if colour := _COLOUR.search(line):
+            red, green, blue = (int(part) for part in colour.groups())
+            name = (line[: colour.start()] + " " + line[colour.end() :]).strip(" :\t")
+            yield f"#{red:02x}{green:02x}{blue:02x}", name.split(":")[0].strip()
+
+
+def _from_json(entry: Entry, text: str) -> Iterable[tuple[str, str]]:
+    try:
+        content: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{entry}: it is no JSON that can be read.") from error
+    if isinstance(content, list) and content and isinstance(content[0], str) and _is_background(content[0]):
+        return [(str(index), str(name)) for index, name in enumerate(content)]
+    if not isinstance(content, dict):
+        return []
+    if all(isinstance(value, str) for value in content.values()):
+        return [(str(key), value) for key, value in content.items() if str(key).isdecimal()]
+    return [(str(value), str(key)) for key, value in content.items() if isinstance(value, int)]
+
+
+def _is_background(name: str) -> bool:
+    return name.casefold() in _BACKGROUND

@@ -1,0 +1,201 @@
+"""What readers are given and what they give: files of an import, and among them annotations of one kind."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import IO, Any, Final, TypeAlias
+
+import ijson
+
+from segr1_app.domain import DatasetError
+from segr1_app.store.exchange.account import ImportOptions
+from segr1_app.store.exchange.files import Entry, Files, is_picture, reading
+from segr1_app.store.exchange.intake import Record
+from segr1_app.store.exchange.lookup import Pictures
+
+SNIFFED: Final = 10_000
+"""How many values of a JSON file are looked at to know its kind."""
+MAX_JSON_BYTES: Final = 256 * 2**20
+"""Largest JSON file of a kind that is read as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How a JSON file begins.
+
+    Attributes:
+        kind: "map" or "array".
+        keys: keys of the outermost object; of an array, those of its first element.
+        values: for each of these keys, the keys of its object, or of the first object of its array.
+        lists: which of the keys hold arrays.
+    """
+
+    kind: str
+    keys: frozenset[str]
+    values: dict[str, frozenset[str]]
+    lists: frozenset[str]
+
+
+@dataclass(slots=True)
+class Tree:
+    """The files of an import.
+
+    Attributes:
+        files: all of them.
+        names: those that nobody has claimed yet.
+        options: what whoever imports decided.
+    """
+
+    files: Files
+    names: Sequence[PurePosixPath]
+    options: ImportOptions = field(default_factory=ImportOptions)
+    _heads: dict[PurePosixPath, Head | None] = field(default_factory=dict)
+
+    def with_suffix(self, *suffixes: str) -> list[PurePosixPath]:
+        """Unclaimed files by their endings."""
+        return [name for name in self.names if name.suffix.lower() in suffixes]
+
+    def pictures(self) -> list[PurePosixPath]:
+        """Unclaimed files that look like pictures."""
+        return [name for name in self.names if is_picture(name)]
+
+    def entry(self, name: PurePosixPath) -> Entry:
+        """One of the files."""
+        return Entry(self.files, name)
+
+    def head(self, name: PurePosixPath) -> Head | None:
+        """How a JSON file begins; None for one that is none."""
+        if name not in self._heads:
+            with reading(f"'{self.files.display_name(name)}'"), json_bytes(self.files, name) as file:
+                self._heads[name] = _head(file)
+        return self._heads[name]
+
+    def claim(self, names: Collection[PurePosixPath]) -> None:
+        """Take files out of those that other readers may look at."""
+        taken = set(names)
+        self.names = [name for name in self.names if name not in taken]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Annotations of one kind among the files of an import.
+
+    Attributes:
+        kind: what to call it.
+        claimed: its files but for the pictures.
+        records: reads them, given the pictures.
+        all_pictures: whether pictures that it does not mention are simply not annotated yet and become tasks.
+    """
+
+    kind: str
+    claimed: Collection[PurePosixPath]
+    records: Callable[[Pictures], Iterator[Record | str]]
+    all_pictures: bool = False
+
+
+Reader: TypeAlias = Callable[[Tree], list[Source]]
+"""Finds annotations of its kind among unclaimed files."""
+
+
+@contextmanager
+def json_bytes(files: Files, name: PurePosixPath) -> Iterator[IO[bytes]]:
+    """A JSON file as UTF-8 without a mark of its encoding, whatever of the usual encodings it is in."""
+    with files.open(name) as file:
+        begin = file.read(4)
+        for mark, encoding in _MARKS:
+            if begin.startswith(mark):
+                yield _Recoded(file, begin[len(mark) :], encoding)
+                return
+        if len(begin) == 4 and begin[1] == begin[3] == 0:
+            yield _Recoded(file, begin, "utf-16-le")
+        elif len(begin) == 4 and begin[0] == begin[2] == 0:
+            yield _Recoded(file, begin, "utf-16-be")
+        else:
+            yield _Recoded(file, begin, None)
+
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, None),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+class _Recoded:
+    """What is read of a file after its first bytes, as UTF-8."""
+
+    def __init__(self, file: IO[bytes], begin: bytes, encoding: str | None) -> None:
+        self._file = file
+        self._begin = begin
+        self._decoder = codecs.getincrementaldecoder(encoding)() if encoding else None
+
+    def read(self, size: int = -1) -> bytes:
+        if size == 0:
+            return b""
+        begin, self._begin = self._begin, b""
+        # What was read already is enough of an answer: a reader asks again.
+        chunk = begin or self._file.read(size)
+        if begin and size < 0:
+            chunk += self._file.read()
+        if self._decoder is None:
+            return chunk
+        text = self._decoder.decode(chunk, final=not chunk or size < 0).encode()
+        return text if text or not chunk else self.read(size)
+
+
+def load_json(entry: Entry) -> Any:
+    """A JSON file of a kind that is read as a whole.
+
+    Raises:
+        DatasetError: when it is none, or too large.
+    """
+    with reading("it"), json_bytes(entry.files, entry.name) as file:
+        parts, size = [], 0
+        while chunk := file.read(2**20):
+            size += len(chunk)
+            if size > MAX_JSON_BYTES:
+                raise DatasetError(f"it has more than {MAX_JSON_BYTES // 2**20} MiB, too much for a file of its kind.")
+            parts.append(chunk)
+    try:
+        return json.loads(b"".join(parts))
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"it is no JSON that can be read ({str(error)[:200]}).") from error
+
+
+def _head(file: IO[bytes]) -> Head | None:
+    keys: list[str] = []
+    lists: set[str] = set()
+    inner: dict[str, set[str]] = {}
+    kind = ""
+    try:
+        for path, event, value in islice(ijson.parse(file), SNIFFED):
+            if not kind:
+                kind = event.removeprefix("start_")
+                if kind not in {"map", "array"}:
+                    return None
+            base = "item" if kind == "array" else ""
+            if event == "map_key" and path == base:
+                keys.append(value)
+            elif event == "start_array" and keys and path == (f"{base}.{keys[-1]}" if base else keys[-1]):
+                lists.add(keys[-1])
+            elif event == "map_key" and keys:
+                own = f"{base}.{keys[-1]}" if base else keys[-1]
+                if path in {own, f"{own}.item"}:
+                    inner.setdefault(keys[-1], set()).add(value)
+            elif event == "end_map" and kind == "array" and path == "item":
+                break
+    except (ijson.JSONError, UnicodeDecodeError):
+        if not keys:
+            return None
+    if not kind:
+        return None
+    return Head(kind, frozenset(keys), {key: frozenset(found) for key, found in inner.items()}, frozenset(lists))
+

@@ -1,0 +1,378 @@
+"""What annotations mark: polygons, run lengths, pieces of masks, mask files, boxes and points, in the frame they came in.
+
+Every shape is checked like an enemy's before it is drawn: a polygon that leads to nothing, runs that do not add up and
+boxes outside of the picture are refused in words, because an empty truth that nobody meant is the worst kind of label.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco
+
+from segr1_app.domain import Box, DatasetError, ImageSize, Mask, ObjectPrompt, Point
+from segr1_app.frames import TURNS_NOTHING, Frame, Reading, find_frame, fit_pixels
+from segr1_app.geometry import check_rle, decode_rle
+from segr1_app.masks import Labels
+
+_FAR: Final = 16
+"""Corners further away than so many sides of the picture are brought nearer: what is drawn allocates by coordinates."""
+_LONGEST_NUMBER: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The picture that shapes are drawn on.
+
+    Attributes:
+        size: as it is seen.
+        orientation: EXIF orientation of its file.
+        declared: what the annotations say of its size; None when they say nothing.
+        reading: see `find_frame`.
+    """
+
+    size: ImageSize
+    orientation: int = TURNS_NOTHING
+    declared: ImageSize | None = None
+    reading: Reading | None = None
+
+    def frame(self) -> Frame:
+        """The frame of coordinates.
+
+        Raises:
+            DatasetError: as `find_frame`.
+        """
+        return find_frame(self.size, self.orientation, self.declared, self.reading)
+
+    def frame_of(self, own: ImageSize) -> Frame:
+        """The frame of a mask that says its own size, which must agree with that of the record."""
+        if self.declared is not None and tuple(own) != tuple(self.declared):
+            raise ValueError(
+                f"its mask is {own.width} x {own.height}, its picture is said to be {self.declared.width} x "
+                f"{self.declared.height}"
+            )
+        return find_frame(self.size, self.orientation, own, self.reading)
+
+
+Ring: TypeAlias = npt.NDArray[np.float64]
+"""Corners of a polygon, float64 (N, 2) as x, y."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Polygons:
+    """Closed outlines, united.
+
+    Attributes:
+        rings: the outlines.
+        normalised: whether their coordinates are shares of the picture's sides and not pixels.
+    """
+
+    rings: Sequence[Ring]
+    normalised: bool = False
+
+    def mask(self, canvas: Canvas) -> Mask:
+        """Drawn as pycocotools draws them.
+
+        Raises:
+            ValueError: for an outline without area, or wholly outside of the picture.
+            DatasetError: when the frame is not known.
+        """
+        frame = canvas.frame()
+        scale = frame.declared if self.normalised else (1, 1)
+        width, height = canvas.size
+        drawn = []
+        for number, ring in enumerate(self.rings, start=1):
+            which = f"polygon {number} " if len(self.rings) > 1 else "its polygon "
+            _check_ring(ring, which)
+            upright = frame.points(ring * scale)
+            (left, top), (right, bottom) = upright.min(axis=0), upright.max(axis=0)
+            if right <= 0 or bottom <= 0 or left >= width or top >= height:
+                raise ValueError(f"{which}lies outside of the picture")
+            drawn.append(_nearer(upright, canvas.size).ravel().tolist())
+        if not drawn:
+            raise ValueError("it has no polygon")
+        mask: Mask = coco.decode(coco.merge(coco.frPyObjects(drawn, height, width))).astype(bool)
+        return _not_empty(mask)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """COCO's run lengths, compressed or not.
+
+    Attributes:
+        size: [height, width] as the file has it.
+        counts: a compressed text or a list of numbers.
+        empty: whether it may mark nothing.
+    """
+
+    size: Any
+    counts: Any
+    empty: bool = False
+
+    def mask(self, canvas: Canvas) -> Mask:
+        """Decoded.
+
+        Raises:
+            ValueError: when they are none, or do not add up to their size.
+            DatasetError: when the frame is not known.
+        """
+        if not isinstance(self.size, list | tuple) or len(self.size) != 2:
+            raise ValueError("its run lengths come without a size [height, width]")
+        height, width = (whole(side, "its size") for side in self.size)
+        frame = canvas.frame_of(ImageSize(width, height))
+        mask = frame.pixels(self._decoded(height, width))
+        return mask if self.empty else _not_empty(mask)
+
+    def _decoded(self, height: int, width: int) -> Mask:
+        if isinstance(self.counts, str):
+            check_rle({"size": [height, width], "counts": self.counts})
+            return decode_rle({"size": [height, width], "counts": self.counts})
+        if not isinstance(self.counts, list):
+            raise ValueError("it has no run lengths")
+        runs = np.array([whole(run, "a run length") for run in self.counts], dtype=np.int64)
+        if (runs < 0).any() or int(runs.sum()) != width * height:
+            raise ValueError(f"its run lengths do not add up to {width} x {height} pixels")
+        flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        mask: Mask = np.ascontiguousarray(flat.reshape((height, width), order="F"))
+        return mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """A mask of a part of the picture, its upper left pixel at (``left``, ``top``) of the declared frame."""
+
+    pixels: Mask
+    left: int = 0
+    top: int = 0
+
+    def mask(self, canvas: Canvas) -> Mask:
+        """Pasted.
+
+        Raises:
+            ValueError: when it marks nothing, or nothing in the picture.
+            DatasetError: when the frame is not known.
+        """
+        frame = canvas.frame()
+        whole_mask = np.zeros((frame.declared.height, frame.declared.width), dtype=bool)
+        top, left = max(self.top, 0), max(self.left, 0)
+        inside = self.pixels[top - self.top :, left - self.left :]
+        target = whole_mask[top : top + inside.shape[0], left : left + inside.shape[1]]
+        target |= inside[: target.shape[0], : target.shape[1]]
+        return _not_empty(frame.pixels(whole_mask))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskPicture:
+    """A mask file, or one label of it; read when it is drawn.
+
+    Attributes:
+        read: reads the file.
+        label: which label; None for the only one.
+    """
+
+    read: Callable[[], Labels]
+    label: str | None = None
+
+    def mask(self, canvas: Canvas) -> Mask:
+        """The marked pixels; an all-black file is an empty mask.
+
+        Raises:
+            DatasetError: as `masks.load_mask_of`.
+        """
+        labels = self.read()
+        turn = TURNS_NOTHING if labels.turned else canvas.orientation
+        return fit_pixels(labels.mask(self.label), canvas.size, turn, canvas.reading)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxShape:
+    """A box as a prompt: left, top, right and bottom edge."""
+
+    edges: tuple[float, float, float, float]
+    normalised: bool = False
+
+    def prompt(self, canvas: Canvas, name: str | None) -> ObjectPrompt:
+        """In pixels of the upright picture, cut off at its edges.
+
+        Raises:
+            ValueError: when it has no area, or none in the picture.
+            DatasetError: when the frame is not known.
+        """
+        corners = np.array(self.edges, dtype=np.float64).reshape(2, 2)
+        if not np.isfinite(corners).all():
+            raise ValueError("its box has coordinates that are no numbers")
+        upright = _placed(corners, canvas, normalised=self.normalised)
+        (x1, y1), (x2, y2) = upright.min(axis=0).clip(0), np.minimum(upright.max(axis=0), canvas.size)
+        if x1 >= x2 or y1 >= y2:
+            raise ValueError("its box has no area in the picture")
+        return ObjectPrompt(Box(float(x1), float(y1), float(x2), float(y2)), (), name)
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """Points as prompts: (x, y, label), where label 1 is on the object and 0 is not."""
+
+    points: tuple[tuple[float, float, int], ...]
+    normalised: bool = False
+    box: BoxShape | None = field(default=None)
+
+    def prompt(self, canvas: Canvas, name: str | None) -> ObjectPrompt:
+        """In pixels of the upright picture.
+
+        Raises:
+            ValueError: when one is outside of the picture.
+            DatasetError: when the frame is not known.
+        """
+        places = np.array([point[:2] for point in self.points], dtype=np.float64).reshape(-1, 2)
+        upright = _placed(places, canvas, normalised=self.normalised)
+        if not len(places) or not np.isfinite(upright).all():
+            raise ValueError("it has no points, or some that are no numbers")
+        if (upright < 0).any() or (upright > canvas.size).any():
+            raise ValueError("a point of it lies outside of the picture")
+        dots = tuple(
+            Point(float(x), float(y), label) for (x, y), (*_, label) in zip(upright, self.points, strict=True)
+        )
+        return ObjectPrompt(self.box.prompt(canvas, name).box if self.box else None, dots, name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Several:
+    """Areas, united."""
+
+    areas: Sequence[Polygons | Runs | Piece]
+
+    def mask(self, canvas: Canvas) -> Mask:
+        """The union.
+
+        Raises:
+            ValueError, DatasetError: as any of them.
+        """
+        if not self.areas:
+            raise ValueError("it marks nothing")
+        masks = [area.mask(canvas) for area in self.areas]
+        union: Mask = np.logical_or.reduce(masks)
+        return union
+
+
+Area: TypeAlias = Polygons | Runs | Piece | MaskPicture | Several
+Prompt: TypeAlias = BoxShape | Dots
+Shape: TypeAlias = Area | Prompt
+
+
+def ring_of(values: Iterable[Any]) -> Ring:
+    """Corners from x, y, x, y, ...; or from pairs.
+
+    Raises:
+        ValueError: when they are no pairs of numbers.
+    """
+    listed = list(values)
+    if listed and isinstance(listed[0], list | tuple):
+        listed = [value for pair in listed for value in _pair(pair)]
+    numbers = [number(value, "a corner") for value in listed]
+    if len(numbers) % 2:
+        raise ValueError("a polygon has an odd number of coordinates")
+    return np.array(numbers, dtype=np.float64).reshape(-1, 2)
+
+
+def number(value: Any, what: str) -> float:
+    """A finite number, also one written as a text.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{what} is no number: {str(value)[:_LONGEST_NUMBER]!r}")
+    try:
+        read = float(value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{what} is no number: {str(value)[:_LONGEST_NUMBER]!r}") from error
+    if not math.isfinite(read):
+        raise ValueError(f"{what} is no finite number: {str(value)[:_LONGEST_NUMBER]}")
+    return read
+
+
+def whole(value: Any, what: str) -> int:
+    """A whole number, also one written as a text or as a float.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    read = number(value, what)
+    if read != int(read):
+        raise ValueError(f"{what} is no whole number: {value}")
+    return int(read)
+
+
+def size_of(width: Any, height: Any) -> ImageSize | None:
+    """A size that a file declares; None where it declares none (missing, null or 0).
+
+    Raises:
+        DatasetError: when it is no size.
+    """
+    if not width and not height:
+        return None
+    try:
+        size = ImageSize(whole(width, "its width"), whole(height, "its height"))
+    except ValueError as error:
+        raise DatasetError(f"{error}.") from error
+    if min(size) < 1:
+        raise DatasetError(f"its size is said to be {size.width} x {size.height}, which no picture has.")
+    return size
+
+
+def _pair(values: Any) -> tuple[Any, Any]:
+    if not isinstance(values, list | tuple) or len(values) < 2:
+        raise ValueError("a corner has two coordinates")
+    return values[0], values[1]
+
+
+def _placed(points: Ring, canvas: Canvas, *, normalised: bool) -> Ring:
+    frame = canvas.frame()
+    return frame.points(points * (frame.declared if normalised else (1, 1)))
+
+
+def _check_ring(ring: Ring, which: str) -> None:
+    if len(ring) < 3:
+        raise ValueError(f"{which}has {len(ring)} corners, and an area needs at least three")
+    if not np.isfinite(ring).all():
+        raise ValueError(f"{which}has coordinates that are no numbers")
+    from_first = ring - ring[0]
+    furthest = from_first[np.argmax((from_first**2).sum(axis=1))]
+    if not (from_first[:, 0] * furthest[1] - from_first[:, 1] * furthest[0]).any():
+        raise ValueError(f"{which}has no area: all its corners lie on a line")
+
+
+def _not_empty(mask: Mask) -> Mask:
+    if not mask.any():
+        raise ValueError("it marks no pixel of the picture")
+    return mask
+
+
+def _nearer(ring: Ring, size: ImageSize) -> Ring:
+    """A polygon cut off far outside of the picture (Sutherland and Hodgman, 1974), if it reaches further."""
+    reach = _FAR * max(size)
+    if np.abs(ring).max() <= reach:
+        return ring
+    for axis in (0, 1):
+        for sign in (1, -1):
+            ring = _cut(ring, axis, sign, reach)
+            if not len(ring):
+                return ring
+    return ring
+
+
+def _cut(ring: Ring, axis: int, sign: int, limit: float) -> Ring:
+    """The part of a polygon in which sign * coordinate <= limit."""
+    kept: list[Ring] = []
+    for start, end in zip(np.roll(ring, 1, axis=0), ring, strict=True):
+        before, after = sign * start[axis] - limit, sign * end[axis] - limit
+        if (before > 0) != (after > 0):
+            kept.append(start + (end - start) * (before / (before - after)))
+        if after <= 0:
+            kept.append(end)
+    return np.array(kept).reshape(-1, 2)
