@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from segr1_app.images import Picture, load_mask, load_picture
+    from segr1_app.images import Picture, load_picture
     from segr1_app.language.codec import format_completion, parse_completion
+    from segr1_app.masks import load_mask
     from segr1_app.metrics import iou, s_measure
     from segr1_app.models.pipeline import Pipeline, load_pipeline
     from segr1_app.rewards import score
@@ -39,7 +40,7 @@ _MODULES: Final = {
     "Pipeline": "models.pipeline",
     "format_completion": "language.codec",
     "iou": "metrics",
-    "load_mask": "images",
+    "load_mask": "masks",
     "load_picture": "images",
     "load_pipeline": "models.pipeline",
     "parse_completion": "language.codec",

@@ -6,6 +6,7 @@ white with an alpha channel. A file that could mean two different masks is refus
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +82,7 @@ class SeveralLabelsError(DatasetError):
     """A mask file of several classes or instances, none of which was asked for."""
 
 
-def load_mask(source: Path | bytes, label: str | None = None) -> Mask:
+def load_mask(source: str | os.PathLike[str] | bytes, label: str | None = None) -> Mask:
     """A mask file, or a file's content, as bool (height, width), upright.
 
     Black and white files are read by colour, also where a palette or an alpha channel says it, soft edges are cut at
@@ -96,10 +97,13 @@ def load_mask(source: Path | bytes, label: str | None = None) -> Mask:
         DatasetError: when the file cannot be read as an image for any of the reasons of `load_picture`, marks several
             classes of which none was named, or could mean different masks.
     """
-    return _chosen(source, read_labels(source), label)
+    file = source if isinstance(source, bytes) else Path(source)
+    return _chosen(file, read_labels(file), label)
 
 
-def load_mask_of(source: Path | bytes, size: ImageSize, orientation: int, label: str | None = None) -> Mask:
+def load_mask_of(
+    source: str | os.PathLike[str] | bytes, size: ImageSize, orientation: int, label: str | None = None
+) -> Mask:
     """A mask file as bool (height, width), in the frame of its picture as it is seen.
 
     Args:
@@ -112,12 +116,13 @@ def load_mask_of(source: Path | bytes, size: ImageSize, orientation: int, label:
         DatasetError: as `load_mask`, and when it is of another size than the picture, or might have been drawn on the
             pixels as they are stored as well as on those that are seen.
     """
-    labels = read_labels(source)
-    mask = _chosen(source, labels, label)
+    file = source if isinstance(source, bytes) else Path(source)
+    labels = read_labels(file)
+    mask = _chosen(file, labels, label)
     try:
         return fit_pixels(mask, size, TURNS_NOTHING if labels.turned else orientation)
     except DatasetError as error:
-        raise DatasetError(f"{_name(source)}: {error}") from error
+        raise DatasetError(f"{_name(file)}: {error}") from error
 
 
 def _chosen(source: Path | bytes, labels: Labels, label: str | None) -> Mask:
@@ -190,7 +195,9 @@ def _transparent(
 def _shown(image: Image.Image) -> dict[int, str]:
     """The colours of a palette by index."""
     palette = image.getpalette("RGB") or []
-    return {index: "#{:02x}{:02x}{:02x}".format(*palette[3 * index : 3 * index + 3]) for index in range(len(palette) // 3)}
+    return {
+        index: "#{:02x}{:02x}{:02x}".format(*palette[3 * index : 3 * index + 3]) for index in range(len(palette) // 3)
+    }
 
 
 def _palette(image: Image.Image, *, lossy: bool) -> _Read:

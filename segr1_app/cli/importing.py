@@ -11,12 +11,15 @@ from typing import Any
 from tqdm import tqdm
 
 from segr1_app.domain import SettingsError
+from segr1_app.frames import Reading
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
+from segr1_app.store.exchange.account import Account, ImportOptions
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.store.exchange.importing import import_hub, import_paths
 from segr1_app.store.exchange.outcomes import was_taken
+from segr1_app.store.exchange.readers.tables import ROLES
 
 
 def add_command(commands: Any) -> None:
@@ -24,19 +27,19 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "import",
         help="import pictures and annotations into the store",
-        description="Make a task of every picture, of every picture and category of a COCO file, or of every row of a "
-        "Hugging Face dataset (a folder of Parquet files); or merge another store (its export as jsonl). Existing "
-        "pictures and tasks are not duplicated; a new ground-truth mask replaces an old one, with a notice. What "
-        "cannot be "
-        "imported is listed at the end and does not stop the rest; the exit status is then 1.",
+        description="Make a task of every picture, of every picture and class of other tools' annotations "
+        "(docs/formats.md lists the kinds that are read), or of every row of a Hugging Face dataset; or merge "
+        "another store (its export as jsonl). Existing pictures and tasks are not duplicated; a new ground-truth mask "
+        "replaces an old one, with a notice. What cannot be imported is listed at the end and does not stop the rest; "
+        "the exit status is then 1.",
     )
     parser.add_argument(
         "paths",
         nargs="*",
         type=Path,
         metavar="PATH",
-        help="picture; COCO, JSONL or Parquet file; folder or ZIP archive of any of these. In images/ and masks/, a "
-        "picture and its ground-truth mask have the same name",
+        help="picture or annotation file; folder, ZIP or tar archive of these. In images/ and masks/, a picture and "
+        "its ground-truth mask have one name",
     )
     parser.add_argument(
         "--masks",
@@ -51,8 +54,52 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what to segment (default: %(default)s)"
     )
+    parser.add_argument(
+        "--class",
+        dest="label",
+        metavar="LABEL",
+        help="which class or instance to read from mask files of several: its index, colour (#ff0000) or name; all for "
+        "everything that is marked",
+    )
+    parser.add_argument(
+        "--columns",
+        type=_columns,
+        default={},
+        metavar="ROLE=NAME,...",
+        help="which columns of a table are the image, mask, instruction and name, such as mask=label,instruction=text",
+    )
+    parser.add_argument(
+        "--orientation",
+        type=Reading,
+        choices=list(Reading),
+        help="whether pictures with an EXIF orientation were annotated as they are stored (raw) or as they are seen "
+        "(upright), where sizes cannot tell",
+    )
+    parser.add_argument(
+        "--keep-partial",
+        action="store_true",
+        help="make a ground-truth mask of the annotations that can be read although others of a picture and class cannot",
+    )
+    parser.add_argument(
+        "--pictures-only", action="store_true", help="take every picture and leave all annotations and masks alone"
+    )
     add_home_argument(parser)
     parser.set_defaults(run=run)
+
+
+def _columns(text: str) -> dict[str, str]:
+    """Columns by what they are.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is not written as it should be.
+    """
+    found = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        role, equals, name = pair.partition("=")
+        if not equals or role.strip() not in ROLES:
+            raise argparse.ArgumentTypeError(f"'{pair}' should read ROLE=NAME, with one of {', '.join(ROLES)}")
+        found[role.strip()] = name.strip()
+    return found
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,20 +113,27 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError("Say what to import: files, folders, ZIP archives, or a dataset with --hub.")
     if arguments.rows < 1:
         raise SettingsError("--rows must be 1 or more.")
-    done, failed, told = 0, 0, []
+    account, done = Account(), 0
     with AnnotationStore.open(settings.home) as store:
-        for outcome in tqdm(_import_all(store, arguments), unit=" records"):
-            taken = was_taken(outcome)
-            done, failed = done + taken, failed + (not taken)
-            told += [outcome] if outcome else []
+        for outcome in tqdm(_import_all(store, arguments, account), unit=" records"):
+            done += was_taken(outcome)
     print(f"{done} records imported into {settings.home}")  # noqa: T201
-    for sentence in told:
+    print(account.summary)  # noqa: T201
+    for sentence in account.sentences:
         print(sentence, file=sys.stderr)  # noqa: T201
-    return 1 if failed or not done else 0
+    return 1 if account.left_out or not done else 0
 
 
-def _import_all(store: AnnotationStore, arguments: argparse.Namespace) -> Iterator[str | None]:
+def _import_all(store: AnnotationStore, arguments: argparse.Namespace, account: Account) -> Iterator[str | None]:
     masks = [arguments.masks] if arguments.masks else []
-    yield from import_paths(store, arguments.paths, arguments.instruction, masks)
+    options = ImportOptions(
+        keep_partial=arguments.keep_partial,
+        pictures_only=arguments.pictures_only,
+        label=arguments.label,
+        reading=arguments.orientation,
+        columns=arguments.columns,
+    )
+    words = arguments.instruction
+    yield from import_paths(store, arguments.paths, words, masks, options=options, account=account)
     if arguments.hub:
-        yield from import_hub(store, arguments.hub, arguments.instruction, rows=arguments.rows)
+        yield from import_hub(store, arguments.hub, words, rows=arguments.rows, options=options, account=account)

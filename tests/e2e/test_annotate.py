@@ -311,11 +311,15 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
     with pytest.raises(AppError, match="not in the list"):
         client.predict("paper", api_name="/export")
     told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
-    assert told == "3 entries imported."
+    assert told == (
+        "3 entries imported. New: 3 pictures, 3 tasks, 0 ground-truth masks, 0 boxes, 0 points; 0 duplicates."
+    )
     task = client.predict("Ada", "imported", api_name="/next_task")
     assert task["task"] == 1
     masked = [handle_file(str(uploads[0]))], INSTRUCTION, [handle_file(str(mask))]
-    assert client.predict(*masked, api_name="/add_pictures") == "1 entry imported."
+    assert client.predict(*masked, api_name="/add_pictures") == (
+        "1 entry imported. New: 0 pictures, 0 tasks, 1 ground-truth mask, 0 boxes, 0 points; 1 duplicate."
+    )
     assert annotate_app.store.ground_truth(annotate_app.store.task(1).sha256, INSTRUCTION) is not None
     told = client.predict("ada/nests", INSTRUCTION, 10, api_name="/add_dataset")
     assert "works offline" in told, "as the tests do"

@@ -103,7 +103,8 @@ def test_a_whole_session_and_what_is_left_of_it(
         page = visit(url, 1440, 900)
         slack = run_and_correct(page, pictures[0])
         page.get_by_role("tab", name="Annotate").click()
-        assert bring_in(page, pictures[1:], INSTRUCTION) == "2 entries imported."
+        account = "New: 2 pictures, 2 tasks, 0 ground-truth masks, 0 boxes, 0 points; 0 duplicates."
+        assert bring_in(page, pictures[1:], INSTRUCTION) == f"2 entries imported. {account}"
         accept_one_and_reject_the_next(page)
         review(page)
         archive = export(page)

@@ -24,6 +24,7 @@ from segr1_app.masks import load_mask
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Task, Verdict
 from segr1_app.store.connection import connect
+from segr1_app.store.exchange.account import ImportOptions
 from segr1_app.store.exchange.cells import cell_text, safe_cell
 from segr1_app.store.exchange.coco_export import NEVER_HOLDS as COCO_NEVER_HOLDS
 from segr1_app.store.exchange.coco_export import export_coco
@@ -130,6 +131,9 @@ def test_coco_of_others_makes_a_task_per_category(empty: AnnotationStore, tmp_pa
     told = [outcome for outcome in import_paths(empty, [tmp_path / "coco.json"], "it") if outcome]
     assert len(told) == 3
     assert "secret.png: there is no such picture" in told[2]
+    assert "Identify and segment the cat." not in truths(empty), "one of two cats cannot be read"
+    partial = ImportOptions(keep_partial=True)
+    assert len([each for each in import_paths(empty, [tmp_path / "coco.json"], "it", options=partial) if each]) == 3
     back = truths(empty)
     assert np.array_equal(back["Identify and segment the dog."], rectangle(0, 0, 1, 30) | rectangle(10, 0, 20, 10))
     assert back["Identify and segment the cat."].all()

@@ -194,7 +194,7 @@ def test_an_archive_with_a_link_is_refused(store: AnnotationStore, tmp_path: Pat
 def test_an_archive_that_unpacks_to_more_than_pictures_would_is_refused(
     store: AnnotationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segr1_app.store.exchange.files.SMALL_BYTES", 2**20)
+    monkeypatch.setattr("segr1_app.store.exchange.archives.SMALL_BYTES", 2**20)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("bomb.png", bytes(2**22))
     assert "far more than pictures would" in str(taken(import_paths(store, [tmp_path / "bomb.zip"], "it")))

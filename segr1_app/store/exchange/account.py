@@ -13,7 +13,7 @@ class ImportOptions:
     """What whoever imports decided beforehand.
 
     Attributes:
-        keep_partial: whether the readable annotations of a picture and class make a truth although another is unreadable.
+        keep_partial: whether annotations that can be read make a truth although others of a picture and class cannot.
         pictures_only: whether annotations are left alone, so that every picture becomes a task.
         label: the class or instance that mask files of several are read for; None to be asked, see `Labels`.
         reading: whether pictures that are to be turned were annotated as they are stored or as they are seen.
@@ -33,7 +33,7 @@ class Account:
 
     Attributes:
         pictures, tasks: how many are new in the store.
-        truths: true masks that were stored.
+        truths: ground-truth masks that were stored.
         boxes, points: prompts that were stored.
         duplicates: pictures that the store held already.
         left_out: records that could not be taken.
@@ -55,7 +55,7 @@ class Account:
         parts = [
             _counted(self.pictures, "picture"),
             _counted(self.tasks, "task"),
-            _counted(self.truths, "true mask"),
+            _counted(self.truths, "ground-truth mask"),
             _counted(self.boxes, "box", "boxes"),
             _counted(self.points, "point"),
         ]

@@ -1,12 +1,11 @@
-"""Files by their names, wherever they lie: in a folder, in a ZIP archive, or handed over one by one.
+"""Files by their names, wherever they lie: in a folder, or handed over one by one; `archives` has those in archives.
 
-What imports looks names up here and never makes a path of one: no archive and no annotation file chooses what is read,
-and nothing is unpacked to disk.
+What imports looks names up here and never makes a path of one: no archive and no annotation file chooses what is read.
 """
 
 from __future__ import annotations
 
-import stat
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,15 +17,11 @@ from typing import IO, Final, Protocol
 from huggingface_hub.errors import HfHubHTTPError
 
 from segr1_app.domain import DatasetError
+from segr1_app.files.folders import walk
 from segr1_app.images import IMAGE_SUFFIXES
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 """Largest file that is read as a whole; more is no picture of 64 megapixels."""
-MAX_ENTRIES: Final = 500_000
-"""Most files of one archive."""
-SMALL_BYTES, MAX_RATIO = 2**30, 200
-"""An archive that unpacks to more than the first of these and to more than so many times its own size is none of
-pictures, which hardly shrink."""
 
 
 class Files(Protocol):
@@ -43,6 +38,9 @@ class Files(Protocol):
 
     def display_name(self, name: PurePosixPath) -> str:
         """What to call a file in a message."""
+
+    def aliases(self, name: PurePosixPath, /) -> Sequence[str]:
+        """What else a file may be called, where an archive does not say in which encoding its names are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,15 @@ class Entry:
             raise DatasetError(f"it has more than {MAX_FILE_BYTES // 2**20} MiB, which no picture needs.")
         return content
 
+    def begin(self, size: int) -> bytes:
+        """Its first bytes.
+
+        Raises:
+            DatasetError: when it cannot be read.
+        """
+        with translate_read_errors("it"), self.files.open(self.name) as file:
+            return file.read(size)
+
 
 @contextmanager
 def translate_read_errors(what: str) -> Iterator[None]:
@@ -75,7 +82,7 @@ def translate_read_errors(what: str) -> Iterator[None]:
         yield
     except HfHubHTTPError:
         raise
-    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
         raise DatasetError(f"{what} cannot be read ({error}).") from error
 
 
@@ -93,13 +100,13 @@ class FolderFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.notes: Sequence[str] = ()
 
     def names(self) -> Sequence[PurePosixPath]:
-        return [
-            PurePosixPath(path.relative_to(self._folder).as_posix())
-            for path in sorted(self._folder.rglob("*"))
-            if path.is_file()
-        ]
+        with translate_read_errors(f"The folder '{self._folder}'"):
+            walked = walk(self._folder, deep=True)
+        self.notes = walked.notes
+        return [PurePosixPath(path.relative_to(self._folder).as_posix()) for path in walked.files]
 
     def holds(self, name: PurePosixPath) -> bool:
         path = (self._folder / name).resolve()
@@ -110,6 +117,9 @@ class FolderFiles:
 
     def display_name(self, name: PurePosixPath) -> str:
         return str(self._folder / name)
+
+    def aliases(self, _: PurePosixPath) -> Sequence[str]:
+        return ()
 
 
 class LooseFiles:
@@ -130,62 +140,5 @@ class LooseFiles:
     def display_name(self, name: PurePosixPath) -> str:
         return str(self._paths[name])
 
-
-class ArchiveFiles:
-    """The files of an open ZIP archive; see `open_archive`."""
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self._path = path
-        self._archive = archive
-        self._entries = {
-            PurePosixPath(entry.filename): entry
-            for entry in archive.infolist()
-            # What macOS adds to its archives looks like pictures and is none.
-            if not entry.is_dir() and "__MACOSX" not in PurePosixPath(entry.filename).parts
-        }
-
-    def names(self) -> Sequence[PurePosixPath]:
-        return list(self._entries)
-
-    def holds(self, name: PurePosixPath) -> bool:
-        return name in self._entries
-
-    def open(self, name: PurePosixPath) -> IO[bytes]:
-        try:
-            return self._archive.open(self._entries[name])
-        except (NotImplementedError, RuntimeError) as error:
-            # A way of packing that Python does not know, and a RuntimeError for what needs a password.
-            raise zipfile.BadZipFile(str(error)) from error
-
-    def display_name(self, name: PurePosixPath) -> str:
-        return f"{self._path}:{name}"
-
-
-@contextmanager
-def open_archive(path: Path) -> Iterator[ArchiveFiles]:
-    """The files of a ZIP archive, read from it as they are asked for.
-
-    Raises:
-        DatasetError: when it is none, or one that a person would not make: with links, with names that lead out of it,
-            or one that unpacks to far more than its own size.
-    """
-    with translate_read_errors(f"{path}: this ZIP archive"), zipfile.ZipFile(path) as archive:
-        _check(path, archive.infolist())
-        yield ArchiveFiles(path, archive)
-
-
-def _check(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
-    if len(entries) > MAX_ENTRIES:
-        raise DatasetError(f"{path}: it holds more than {MAX_ENTRIES} files: split it.")
-    for entry in entries:
-        name = PurePosixPath(entry.filename)
-        if name.is_absolute() or ".." in name.parts or "\\" in entry.filename or ":" in entry.filename[:2]:
-            raise DatasetError(f"{path}: it is refused, for its '{name}' would lie outside of it: pack it anew.")
-        if stat.S_ISLNK(entry.external_attr >> 16):
-            raise DatasetError(f"{path}: it is refused, for its '{name}' is a link: pack the files themselves.")
-    # What an entry says of its size bounds what zipfile reads of it.
-    size = sum(entry.file_size for entry in entries)
-    if size > SMALL_BYTES and size > MAX_RATIO * path.stat().st_size:
-        raise DatasetError(
-            f"{path}: it is refused, for it would unpack to {size / 2**30:.1f} GiB, far more than pictures would."
-        )
+    def aliases(self, _: PurePosixPath) -> Sequence[str]:
+        return ()

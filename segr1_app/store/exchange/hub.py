@@ -65,6 +65,9 @@ class HubFiles:
     def display_name(self, name: PurePosixPath) -> str:
         return f"{self._dataset}/{name}"
 
+    def aliases(self, _: PurePosixPath) -> Sequence[str]:
+        return ()
+
     def _find(self) -> tuple[str, list[PurePosixPath]]:
         names = self._listed("main")
         if any(name.suffix == ".parquet" for name in names):

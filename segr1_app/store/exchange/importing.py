@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from segr1_app.domain import DatasetError, SettingsError
 from segr1_app.language.codec import check_instruction
-from segr1_app.store.exchange.coco_import import import_coco, is_coco
-from segr1_app.store.exchange.files import (
-    Entry,
-    Files,
-    FolderFiles,
-    LooseFiles,
-    is_picture,
-    open_archive,
-    translate_read_errors,
-)
-from segr1_app.store.exchange.hf_import import import_hf
+from segr1_app.store.exchange.account import Account, ImportOptions
+from segr1_app.store.exchange.archives import is_archive, open_archive
+from segr1_app.store.exchange.files import Entry, Files, FolderFiles, LooseFiles, is_picture
 from segr1_app.store.exchange.hub import HubFiles, translate_hub_errors
+from segr1_app.store.exchange.intake import Intake, Record
 from segr1_app.store.exchange.jsonl import FILE_NAME, import_jsonl
-from segr1_app.store.exchange.pictures import Source, find_masks, find_pictures, import_pictures, without_pictures
+from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.outcomes import was_taken
+from segr1_app.store.exchange.readers import mask_folders
+from segr1_app.store.exchange.readers.registry import find_sources, not_understood
+from segr1_app.store.exchange.readers.sources import Source, Tree
 from segr1_app.store.store import AnnotationStore
+
+_SPEAKING: Final = frozenset({".json", ".jsonl", ".parquet", ".arrow", ".xml", ".csv", ".p"})
+"""Endings of files that speak of pictures."""
+_ABOVE: Final = frozenset({"annotations", "annotation", "labels"})
+"""Folders beside which, not in which, the pictures lie."""
 
 
 def import_paths(
-    store: AnnotationStore, paths: Sequence[Path], instruction: str, masks: Sequence[Path] = ()
+    store: AnnotationStore,
+    paths: Sequence[Path],
+    instruction: str,
+    masks: Sequence[Path] = (),
+    *,
+    options: ImportOptions | None = None,
+    account: Account | None = None,
 ) -> Iterator[str | None]:
-    """Take in files, folders and ZIP archives.
+    """Take in files, folders and archives.
 
-    A folder or an archive holds Parquet files of a Hugging Face dataset, an export of a store as JSONL, COCO files with
-    their pictures, or pictures, perhaps with masks (see `find_pictures`). A single file is one of those with what it
-    needs beside it, or a picture.
+    A folder or an archive holds annotations of any kinds that are read, with their pictures, an export of a store as
+    JSONL, or pictures, perhaps with masks. A single file is one of those with what it needs beside it, or a picture.
 
     Args:
         store: where to.
         paths: what to take in.
         instruction: what to segment, where nothing else says so.
-        masks: true masks of the pictures under this instruction, by stem: files, folders and archives.
+        masks: ground-truth masks of the pictures under this instruction, by stem: files, folders and archives.
+        options: what whoever imports decided.
+        account: is brought up to date while this goes on.
 
     Yields:
-        None or a `Notice` for each record that was taken, a sentence for each that could not be.
+        None or a `Notice` for each task that was taken, a sentence for each record that could not be.
 
     Raises:
         SegR1Error: when nothing at all can be done: a path that is not there, an instruction that is none, masks that
@@ -52,22 +62,8 @@ def import_paths(
     for path in (*paths, *masks):
         if not path.exists():
             raise SettingsError(f"There is no file or folder '{path}'.")
-    with ExitStack() as opened:
-        truths = find_masks([_opened(path, opened) for path in masks])
-        used: set[str] = set()
-        for path in paths:
-            try:
-                if path.is_dir() or _is_archive(path):
-                    with ExitStack() as one:
-                        yield from _import_files(store, _opened(path, one), instruction, truths, used)
-                elif path.suffix.lower() in _SPEAKING:
-                    yield from _import_file(store, FolderFiles(path.parent), PurePosixPath(path.name), instruction)
-                else:
-                    source = Source(Entry(LooseFiles([path]), PurePosixPath(path.as_posix())))
-                    yield from import_pictures(store, [source], instruction, truths, used)
-            except DatasetError as error:
-                yield str(error)
-        yield from without_pictures(truths, used)
+    intake = Intake(store, " ".join(instruction.split()), options or ImportOptions(), account or Account())
+    return _accounted(_import_paths(intake, paths, masks), intake.account)
 
 
 def import_hub(
@@ -78,6 +74,8 @@ def import_hub(
     rows: int,
     token: bool | None = None,
     endpoint: str | None = None,
+    options: ImportOptions | None = None,
+    account: Account | None = None,
 ) -> Iterator[str | None]:
     """Take in a dataset of the hub; no more of it is fetched than is taken.
 
@@ -87,6 +85,7 @@ def import_hub(
         instruction: what to segment in rows that do not say so.
         rows: how many records at most, whether they can be taken or not.
         token, endpoint: see `HubFiles`.
+        options, account: see `import_paths`.
 
     Yields:
         As `import_paths` does.
@@ -95,52 +94,150 @@ def import_hub(
         DatasetError: when the hub cannot be reached, does not give it out, or there is nothing in it to be taken.
     """
     check_instruction(instruction)
-    with translate_hub_errors(dataset):
-        files = HubFiles(dataset, token=token, endpoint=endpoint)
-        if not any(is_picture(name) or name.suffix == ".parquet" for name in files.names()):
-            raise DatasetError(f"The dataset '{dataset}' holds neither Parquet files nor pictures.")
-        yield from islice(_import_files(store, files, instruction, {}, set()), rows)
+    intake = Intake(store, " ".join(instruction.split()), options or ImportOptions(), account or Account())
+
+    def outcomes() -> Iterator[str | None]:
+        with translate_hub_errors(dataset):
+            files = HubFiles(dataset, token=token, endpoint=endpoint)
+            if not any(is_picture(name) or name.suffix == ".parquet" for name in files.names()):
+                raise DatasetError(f"The dataset '{dataset}' holds neither Parquet files nor pictures.")
+            yield from _take_all(intake, islice(_records(Tree(files, files.names(), intake.options), {}, set()), rows))
+
+    return _accounted(outcomes(), intake.account)
 
 
-_SPEAKING = frozenset({".json", ".jsonl", ".parquet"})
-"""Endings of files that speak of many pictures."""
+def _accounted(outcomes: Iterator[str | None], account: Account) -> Iterator[str | None]:
+    for outcome in outcomes:
+        if outcome is not None:
+            (account.notices if was_taken(outcome) else account.left_out).append(outcome)
+        yield outcome
 
 
-def _is_archive(path: Path) -> bool:
-    return path.suffix.lower() == ".zip"
+def _import_paths(intake: Intake, paths: Sequence[Path], masks: Sequence[Path]) -> Iterator[str | None]:
+    with ExitStack() as opened:
+        truths = _find_masks([_opened(path, opened) for path in masks])
+        used: set[str] = set()
+        for files, names in _trees(paths):
+            try:
+                with ExitStack() as one:
+                    if isinstance(files, Path):
+                        shown = _opened(files, one)
+                        tree = Tree(shown, shown.names(), intake.options)
+                        intake.account.notices += getattr(shown, "notes", ())
+                    else:
+                        tree = Tree(files, names, intake.options)
+                    yield from _import_tree(intake, tree, truths, used)
+            except DatasetError as error:
+                yield str(error)
+        yield from (mask_folders.lonely(mask) for stem, mask in truths.items() if stem not in used)
+
+
+def _trees(paths: Sequence[Path]) -> Iterator[tuple[Path | Files, Sequence[PurePosixPath]]]:
+    """What belongs together: each folder or archive, each annotation file with its surroundings, loose pictures."""
+    loose = [path for path in paths if not path.is_dir() and not is_archive(path)]
+    speaking = [path for path in loose if path.suffix.lower() in _SPEAKING]
+    together = bool(speaking) and len(speaking) < len(loose)
+    first = True
+    for path in paths:
+        if path not in loose:
+            yield path, ()
+        elif not together and path in speaking:
+            base = path.parent.parent if path.parent.name.lower() in _ABOVE else path.parent
+            yield FolderFiles(base), [PurePosixPath(path.relative_to(base).as_posix())]
+        elif first:
+            first = False
+            files = LooseFiles(loose if together else [each for each in loose if each not in speaking])
+            yield files, files.names()
 
 
 def _opened(path: Path, stack: ExitStack) -> Files:
     if path.is_dir():
         return FolderFiles(path)
-    return stack.enter_context(open_archive(path)) if _is_archive(path) else LooseFiles([path])
+    return stack.enter_context(open_archive(path)) if is_archive(path) else LooseFiles([path])
 
 
-def _import_file(store: AnnotationStore, files: Files, name: PurePosixPath, instruction: str) -> Iterator[str | None]:
-    """What a file speaks of, by its ending."""
-    match name.suffix.lower():
-        case ".parquet":
-            return import_hf(store, files, name, instruction)
-        case ".jsonl":
-            return import_jsonl(store, files, name)
-        case _:
-            return import_coco(store, files, name)
+def _find_masks(sources: Sequence[Files]) -> dict[str, Entry]:
+    """The mask files among some files, by stem.
+
+    Raises:
+        DatasetError: when two of them share a stem.
+    """
+    found: dict[str, Entry] = {}
+    for entry in (Entry(files, name) for files in sources for name in files.names()):
+        stem = mask_folders.plain(entry.name.stem)
+        if not is_picture(entry.name):
+            continue
+        if stem in found:
+            raise DatasetError(f"'{entry}' and '{found[stem]}' share one name: which is the picture's mask?")
+        found[stem] = entry
+    return found
 
 
-def _import_files(
-    store: AnnotationStore, files: Files, instruction: str, masks: Mapping[str, Entry], used: set[str]
-) -> Iterator[str | None]:
-    """What lies in a folder, an archive or a dataset: annotations if there are any, else the pictures."""
-    names = files.names()
-    tables = [name for name in names if name.suffix.lower() == ".parquet"]
-    stores = [name for name in names if name.name == FILE_NAME]
-    speaking = tables or stores or [name for name in names if name.suffix.lower() == ".json" and _is_coco(files, name)]
-    for name in speaking:
-        yield from _import_file(store, files, name, instruction)
-    if not speaking:
-        yield from import_pictures(store, find_pictures(files), instruction, masks, used)
+def _import_tree(intake: Intake, tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator[str | None]:
+    for name in [name for name in tree.names if name.name == FILE_NAME or name.suffix.lower() == ".jsonl"]:
+        if name.name == FILE_NAME or len(tree.names) == 1:
+            below = name.parent
+            tree.claim([each for each in tree.names if each == name or each.is_relative_to(below / "pictures")])
+            yield from import_jsonl(intake.store, tree.files, name, intake.account)
+            if not tree.names:
+                return
+    yield from _take_all(intake, _records(tree, masks, used))
 
 
-def _is_coco(files: Files, name: PurePosixPath) -> bool:
-    with translate_read_errors(f"'{files.display_name(name)}'"), files.open(name) as file:
-        return is_coco(file)
+def _take_all(intake: Intake, records: Iterable[Record | str]) -> Iterator[str | None]:
+    for record in records:
+        if isinstance(record, str):
+            yield record
+        else:
+            yield from intake.take(record)
+
+
+def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator[Record | str]:
+    """What lies among the files: annotations of every kind, pictures with masks, and pictures."""
+    if tree.options.pictures_only:
+        paired = mask_folders.Paired(tree.pictures())
+        yield from mask_folders.records(tree, paired, masks, used)
+        return
+    alone = len(tree.names) == 1 and not is_picture(tree.names[0])
+    sources = find_sources(tree)
+    paired = mask_folders.pair(tree)
+    strange = list(not_understood(tree))
+    if alone and not sources:
+        name = tree.files.display_name(tree.names[0])
+        raise DatasetError(f"'{name}' is no COCO file and no annotation file of any other kind that is read.")
+    if strange and not sources and not paired.masks:
+        yield from strange
+        yield (
+            "Nothing is taken, because annotations would be lost: give them in a format that is read, or take the "
+            "pictures without them with --pictures-only."
+        )
+        return
+    if sources:
+        yield from _annotated(tree, sources, paired)
+    if paired.pictures or paired.masks or not sources:
+        yield from mask_folders.records(tree, paired, masks, used)
+    yield from strange
+
+
+def _annotated(tree: Tree, sources: Sequence[Source], paired: mask_folders.Paired) -> Iterator[Record | str]:
+    """The records of annotation files; what they do not mention stays in ``paired``, or is named."""
+    pictures = Pictures(tree.files)
+    for source in sources:
+        try:
+            yield from source.records(pictures)
+        except DatasetError as error:
+            if len(sources) == 1 and not paired.pictures:
+                raise
+            yield str(error)
+    rest = [name for name in paired.pictures if name not in pictures.used]
+    if any(source.all_pictures for source in sources):
+        paired.pictures = rest
+        return
+    with_masks = mask_folders.with_masks(paired, rest)
+    for folder, names in mask_folders.by_folder([name for name in rest if name not in with_masks]).items():
+        shown = ", ".join(name.name for name in names[:3]) + (", ..." if len(names) > 3 else "")
+        yield (
+            f"{tree.files.display_name(folder)}: {len(names)} pictures ({shown}) are left out: no annotations mention "
+            "them; take pictures alone with --pictures-only."
+        )
+    paired.pictures = with_masks

@@ -8,13 +8,22 @@ from typing import Protocol
 
 import numpy as np
 
-from segr1_app.domain import DatasetError, ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction, SegR1Error, UnknownRecordError
+from segr1_app.domain import (
+    DatasetError,
+    ImageSize,
+    Mask,
+    ObjectMask,
+    ObjectPrompt,
+    Prediction,
+    SegR1Error,
+    UnknownRecordError,
+)
 from segr1_app.frames import Reading
 from segr1_app.geometry import union_masks
 from segr1_app.images import OrientedPicture, load_oriented
 from segr1_app.store.exchange.account import Account, ImportOptions
 from segr1_app.store.exchange.class_names import class_instruction
-from segr1_app.store.exchange.outcomes import Notice
+from segr1_app.store.exchange.outcomes import Notice, replaced
 from segr1_app.store.exchange.shapes import BoxShape, Canvas, Dots, Shape
 from segr1_app.store.store import AnnotationStore
 
@@ -123,9 +132,7 @@ class Intake:
             except SegR1Error as error:
                 yield f"{record.where}: {error}"
 
-    def _gather(
-        self, record: Record, seen: OrientedPicture, found: dict[str, _Gathered]
-    ) -> Iterator[str]:
+    def _gather(self, record: Record, seen: OrientedPicture, found: dict[str, _Gathered]) -> Iterator[str]:
         size = seen.picture.size
         canvas = Canvas(size, seen.orientation, record.declared, self.options.reading or record.reading)
         none = True
@@ -139,6 +146,9 @@ class Intake:
                     found.clear()
                     return
             none = False
+            if isinstance(part.shape, str) and part.instruction is None and part.name is None:
+                yield f"{record.where}: {part.where} is left out: {part.shape}."
+                continue
             words = part.instruction or (class_instruction(part.name) if part.name else self.instruction)
             gathered = found.setdefault(" ".join(words.split()), _Gathered(model=part.model))
             try:
@@ -156,7 +166,7 @@ class Intake:
             if gathered.mask is not None and gathered.prompts and not gathered.broken:
                 gathered.broken = True
                 yield (
-                    f"{record.where}: no true mask for '{words}': some of its objects have masks, others only boxes or "
+                    f"{record.where}: no ground-truth mask for '{words}': some of its objects have masks, others only boxes or "
                     "points."
                 )
         if none and not found:
@@ -173,7 +183,7 @@ class Intake:
         whole = self.options.keep_partial or not gathered.broken
         prompted = bool(gathered.prompts) and (whole or gathered.mask is not None)
         truth = gathered.mask if whole and gathered.model is None else None
-        before = self._check(sha256, words, truth, where)
+        before = self._check(sha256, words, truth)
         known = any(task.instruction == words for task in self.store.tasks_of(sha256))
         task = self.store.add_task(sha256, words, truth)
         self.account.tasks += not known
@@ -184,10 +194,10 @@ class Intake:
         if (prompted or (answered and whole)) and task.prediction_id is None:
             self._prompt(task.id, task.image_size, words, gathered)
         if before is not None and truth is not None and (before != truth).any():
-            return Notice(f"{where}: its true mask took the place of another one for '{words}'.")
+            return replaced(where, words)
         return None
 
-    def _check(self, sha256: str, words: str, truth: Mask | None, where: str) -> Mask | None:
+    def _check(self, sha256: str, words: str, truth: Mask | None) -> Mask | None:
         """The truth that is there before; refuses one that contradicts another record of the same import."""
         if truth is None:
             return None

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from segr1_app.domain import DatasetError, SegR1Error
+from segr1_app.domain import DatasetError, SegR1Error, UnknownRecordError
 from segr1_app.images import Picture, load_picture
 from segr1_app.store.connection import translate_errors
+from segr1_app.store.exchange.account import Account
 from segr1_app.store.exchange.exporting import ExportReport, new_folder
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.outcomes import Notice, replaced
@@ -42,7 +43,7 @@ def export_jsonl(store: AnnotationStore, out: Path) -> ExportReport:
     return report
 
 
-def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath) -> Iterator[str | None]:
+def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath, account: Account) -> Iterator[str | None]:
     """Take in what `export_jsonl` wrote; a sentence for each record that could not be taken, None or a `Notice` for
     each that was.
 
@@ -52,32 +53,56 @@ def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath) -> I
         store: where to.
         files: the export.
         name: its ``store.jsonl``.
+        account: is brought up to date.
 
     Raises:
         DatasetError: when the file cannot be read.
     """
     where, numbers = files.display_name(name), Numbers()
     with translate_read_errors(f"The file '{where}'"), files.open(name) as file:
-        for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8"), start=1):
+        for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig"), start=1):
             try:
                 record = json.loads(line)
                 if record["table"] == "pictures":
+                    known = _holds(store, record["sha256"])
                     store.add_picture(_picture(files, name.parent, record["sha256"]), record["name"])
-                yield _absorb(store, record, numbers, f"{where}:{number}")
-            except (ValueError, TypeError, KeyError) as error:
+                    account.duplicates += known
+                    account.pictures += not known
+                yield _absorb(store, record, numbers, f"{where}:{number}", account)
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 yield f"{where}:{number}: this line is no record of a store ({error!r})."
             except SegR1Error as error:
                 yield f"{where}:{number}: {error}"
 
 
-def _absorb(store: AnnotationStore, record: Mapping[str, Any], numbers: Numbers, where: str) -> Notice | None:
+def _absorb(
+    store: AnnotationStore, record: Mapping[str, Any], numbers: Numbers, where: str, account: Account
+) -> Notice | None:
+    if record["table"] == "tasks":
+        picture = str(record.get("picture"))
+        known = len(store.tasks_of(picture))
+        store.absorb(record, numbers)
+        account.tasks += len(store.tasks_of(picture)) - known
+        return None
     if record["table"] != "ground_truths":
         store.absorb(record, numbers)
         return None
     picture, instruction = str(record["picture"]), str(record["instruction"])
     before = store.ground_truth(picture, instruction)
     store.absorb(record, numbers)
-    return replaced(store, picture, instruction, before, where)
+    now = store.ground_truth(picture, instruction)
+    if before is not None and now is not None and not (before != now).any():
+        return None
+    account.truths += now is not None
+    return None if before is None else replaced(where, instruction)
+
+
+def _holds(store: AnnotationStore, sha256: str) -> bool:
+    try:
+        store.picture_info(sha256)
+    except UnknownRecordError:
+        return False
+    return True
 
 
 def _picture(files: Files, folder: PurePosixPath, sha256: str) -> Picture:

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from segr1_app.store.exchange.files import Entry, Files, is_picture
 
 NOT_FOUND: Final = (
-    "there is no such picture beside the annotations or in their images folder (on the page, put all of it into one ZIP "
-    "archive)."
+    "there is no such picture beside the annotations or in their images folder (on the page, put all of it into one "
+    "ZIP archive)."
 )
 _AHEAD: Final = 9
 """Length of what Label Studio puts before the name of an upload: eight digits and a hyphen."""
@@ -84,8 +84,7 @@ class Pictures:
                 f"several pictures of the annotations are called {parts[-1]}, and there is none in a folder "
                 f"{parts[-2]}: give the folders as they were annotated."
             )
-        names = [name for name, score in scores.items() if score == best]
-        names = _nearest(names, annotations, parts)
+        names = _nearest([name for name, score in scores.items() if score == best], annotations, parts)
         if len(names) > 1:
             listed = ", ".join(str(name) for name in names[:3])
             return f"it may be any of {listed}: give each split to a command of its own."
@@ -95,7 +94,7 @@ class Pictures:
 def _nearest(
     names: Sequence[PurePosixPath], annotations: PurePosixPath, parts: tuple[str, ...]
 ) -> Sequence[PurePosixPath]:
-    """Of files that fit equally well, those that are called so exactly, lie beside the annotations or in their split."""
+    """Of files that fit equally well, those beside the annotations, in their split, or below them."""
     if len(names) == 1:
         return names
     folder = annotations.parent

@@ -1,4 +1,4 @@
-"""What annotations mark: polygons, run lengths, pieces of masks, mask files, boxes and points, in the frame they came in.
+"""What annotations mark: polygons, run lengths, mask files, boxes and points, in the frame they came in.
 
 Every shape is checked like an enemy's before it is drawn: a polygon that leads to nothing, runs that do not add up and
 boxes outside of the picture are refused in words, because an empty truth that nobody meant is the worst kind of label.
@@ -234,9 +234,7 @@ class Dots:
             raise ValueError("it has no points, or some that are no numbers")
         if (upright < 0).any() or (upright > canvas.size).any():
             raise ValueError("a point of it lies outside of the picture")
-        dots = tuple(
-            Point(float(x), float(y), label) for (x, y), (*_, label) in zip(upright, self.points, strict=True)
-        )
+        dots = tuple(Point(float(x), float(y), label) for (x, y), (*_, label) in zip(upright, self.points, strict=True))
         return ObjectPrompt(self.box.prompt(canvas, name).box if self.box else None, dots, name)
 
 

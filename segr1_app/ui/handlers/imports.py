@@ -9,6 +9,7 @@ from typing import Any
 
 from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore
+from segr1_app.store.exchange.account import Account
 
 MAX_ROWS = 100_000
 """Most rows of a dataset that the page imports at once."""
@@ -47,17 +48,19 @@ class ImportHandlers:
         Args:
             files: uploads as `import_paths` takes them.
             instruction: what to segment in them.
-            masks: uploaded true masks with the pictures' names.
+            masks: uploaded ground-truth masks with the pictures' names.
             on_progress: see `OnProgress`.
 
         Returns:
-            {"added": how many, "problems": a sentence for each record that could not be imported, and for each whose
-            ground-truth mask replaced a different one}.
+            {"added": how many records, "summary": the account of them in one line, "problems": a sentence for each that
+            could not be taken, and for each whose ground-truth mask replaced another one}.
         """
         from segr1_app.store.exchange.importing import import_paths  # noqa: PLC0415 - the first page need not wait
 
         paths, truths = ([self._uploaded(file) for file in those] for those in (files, masks))
-        found = _counted(import_paths(self._store, paths, instruction, truths), on_progress)
+        account = Account()
+        taken = import_paths(self._store, paths, instruction, truths, account=account)
+        found = _counted(taken, account, on_progress)
         for path in (*paths, *truths):
             # The sender has no need to know where the server keeps uploads.
             found["problems"] = [problem.replace(f"{path.parent}{os.sep}", "") for problem in found["problems"]]
@@ -82,8 +85,11 @@ class ImportHandlers:
         if not 1 <= rows <= MAX_ROWS:
             raise StoreError(f"Take 1 to {MAX_ROWS} rows at once.")
         name = dataset.strip()
-        taken = import_hub(self._store, name, instruction, rows=rows, token=self._token, endpoint=self._hub)
-        return _counted(taken, on_progress)
+        account = Account()
+        taken = import_hub(
+            self._store, name, instruction, rows=rows, token=self._token, endpoint=self._hub, account=account
+        )
+        return _counted(taken, account, on_progress)
 
     def _uploaded(self, file: str) -> Path:
         path = Path(file).resolve()
@@ -92,13 +98,11 @@ class ImportHandlers:
         return path
 
 
-def _counted(outcomes: Iterator[str | None], on_progress: OnProgress) -> dict[str, Any]:
+def _counted(outcomes: Iterator[str | None], account: Account, on_progress: OnProgress) -> dict[str, Any]:
     from segr1_app.store.exchange.outcomes import was_taken  # noqa: PLC0415 - as above
 
-    problems: list[str] = []
     added = 0
     for number, outcome in enumerate(outcomes, start=1):
         added += was_taken(outcome)
-        problems += [outcome] if outcome else []
         on_progress(number)
-    return {"added": added, "problems": problems}
+    return {"added": added, "summary": account.summary, "problems": account.sentences}

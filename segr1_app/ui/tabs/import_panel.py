@@ -74,7 +74,7 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
         Args:
             files: uploads; with gradio_client, handle_file("photo.jpg") each.
             instruction: what to segment in them.
-            masks: uploaded true masks with the pictures' names, or ZIP archives of them.
+            masks: uploaded ground-truth masks with the pictures' names, or ZIP archives of them.
 
         Returns:
             How many were imported, a line for each record that was not, and for each mask that replaced another one.
@@ -128,7 +128,8 @@ def _summary(work: Callable[[], dict[str, Any]]) -> str:
     except SegR1Error as error:
         return str(error)
     added, problems = done["added"], done["problems"]
-    lines = [f"{added} {'entry' if added == 1 else 'entries'} imported.", *problems[:MOST_TOLD]]
+    entries = "entry" if added == 1 else "entries"
+    lines = [f"{added} {entries} imported. {done['summary']}", *problems[:MOST_TOLD]]
     if len(problems) > MOST_TOLD:
         lines.append(f"And {len(problems) - MOST_TOLD} more.")
     return "\n".join(lines)

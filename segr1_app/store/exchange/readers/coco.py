@@ -18,9 +18,10 @@ from typing import Any, Final
 import ijson
 
 from segr1_app.domain import DatasetError
-from segr1_app.store.exchange.files import Files, reading
-from segr1_app.store.exchange.intake import Part, Record
+from segr1_app.store.exchange.files import Files, translate_read_errors
+from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.outcomes import Notice
 from segr1_app.store.exchange.readers.coco_shapes import category_key, key_of, shape_of
 from segr1_app.store.exchange.readers.json_stream import items
 from segr1_app.store.exchange.readers.sources import Head, Source, Tree
@@ -57,16 +58,18 @@ def read(files: Files, name: PurePosixPath, pictures: Pictures) -> Iterator[Reco
     with closing(sqlite3.connect("", isolation_level=None)) as db:
         yield from spool(db, files, name)
         categories = _Categories.read(db)
-        names = db.execute("SELECT content ->> 'file_name' FROM images")
+        names = db.execute("SELECT file_name FROM images")
         pictures.expect(str(file_name) for (file_name,) in names if file_name)
         yield from _faults(db, where)
-        for key, text in db.execute("SELECT id, min(content) FROM images GROUP BY id HAVING count(DISTINCT content) = 1"
-                                    " ORDER BY min(rowid)").fetchall():
+        for key, text in db.execute(
+            "SELECT id, min(content) FROM images GROUP BY id HAVING count(DISTINCT content) = 1 ORDER BY min(rowid)"
+        ).fetchall():
             image = json.loads(text)
             rows = db.execute("SELECT number, content FROM annotations WHERE image = ? ORDER BY number", [key])
             annotations = ((number, json.loads(content)) for number, content in rows.fetchall())
             try:
-                yield _record(image, annotations, categories, pictures, name, where)
+                found = pictures.find(name, str(image["file_name"]))
+                yield _record(image, annotations, categories, found, f"{where}, {image['file_name']}")
             except DatasetError as error:
                 yield f"{where}, {image['file_name']}: {error}"
 
@@ -81,15 +84,15 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath) -> Iterator
     for tolerant in (False, True):
         for table in ("images", "annotations", "categories"):
             db.execute(f"DROP TABLE IF EXISTS {table}")
-        db.execute("CREATE TABLE images (id TEXT, content TEXT)")
+        db.execute("CREATE TABLE images (id TEXT, file_name TEXT, content TEXT)")
         db.execute("CREATE TABLE annotations (image TEXT, number INTEGER, content TEXT)")
         db.execute("CREATE TABLE categories (id TEXT, content TEXT)")
         # One transaction: each row of its own would take as long as all of them.
         db.execute("BEGIN")
         faults: list[str] = []
         try:
-            with reading(f"'{where}'"):
-                db.executemany("INSERT INTO images VALUES (?, ?)", _images(files, name, faults, tolerant=tolerant))
+            with translate_read_errors(f"'{where}'"):
+                db.executemany("INSERT INTO images VALUES (?, ?, ?)", _images(files, name, faults, tolerant=tolerant))
                 db.executemany(
                     "INSERT INTO annotations VALUES (?, ?, ?)", _annotations(files, name, faults, tolerant=tolerant)
                 )
@@ -104,11 +107,13 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath) -> Iterator
             continue
         db.execute("CREATE INDEX annotations_image ON annotations (image)")
         db.execute("COMMIT")
-        yield from (f"{where}, {fault}" for fault in faults)
+        yield from (type(fault)(f"{where}, {fault}") for fault in faults)
         return
 
 
-def _images(files: Files, name: PurePosixPath, faults: list[str], *, tolerant: bool) -> Iterator[tuple[str, str]]:
+def _images(
+    files: Files, name: PurePosixPath, faults: list[str], *, tolerant: bool
+) -> Iterator[tuple[str, str | None, str]]:
     for number, image in enumerate(items(files, name, "images.item", tolerant=tolerant), start=1):
         which = f"image {number}"
         if not isinstance(image, dict):
@@ -120,9 +125,9 @@ def _images(files: Files, name: PurePosixPath, faults: list[str], *, tolerant: b
             faults.append(f"{which} is left out: it has no id.")
         elif not isinstance(image.get("file_name"), str) or not image["file_name"].strip():
             faults.append(f"{which} is left out: it has no file_name.")
-            yield key, json.dumps({"file_name": None})
+            yield key, None, ""
         else:
-            yield key, json.dumps(image)
+            yield key, image["file_name"], json.dumps(image)
 
 
 def _annotations(
@@ -132,6 +137,9 @@ def _annotations(
         if not isinstance(annotation, dict):
             faults.append(f"annotation {number} is left out: it is {json.dumps(annotation)[:60]} and no record.")
             continue
+        unread = [field for field, value in annotation.items() if value in ("NaN", "Infinity", "-Infinity")]
+        if tolerant and unread:
+            faults.append(Notice(f"annotation {number}: its {', '.join(unread)} is no number and is not used."))
         key = key_of(annotation.get("image_id"))
         if not key:
             faults.append(f"annotation {number} is left out: it has no image_id.")
@@ -189,39 +197,34 @@ def _faults(db: sqlite3.Connection, where: str) -> Iterator[str]:
         )
     twice = "SELECT id FROM images GROUP BY id HAVING count(DISTINCT content) > 1"
     for (key,) in db.execute(twice).fetchall():
-        names = [
-            str(row[0])
-            for row in db.execute("SELECT content ->> 'file_name' FROM images WHERE id = ?", [key]).fetchall()
-        ]
+        names = [str(row[0]) for row in db.execute("SELECT file_name FROM images WHERE id = ?", [key]).fetchall()]
         yield (
             f"{where}: {len(names)} images ({', '.join(names[:_NAMED])}) are left out with their annotations: all have "
             f"the id {key}."
         )
     broken = db.execute(
         "SELECT images.id, count(*) FROM images JOIN annotations ON annotations.image = images.id "
-        "WHERE content ->> 'file_name' IS NULL GROUP BY images.id".replace("content", "images.content")
+        "WHERE file_name IS NULL GROUP BY images.id"
     ).fetchall()
     for key, count in broken:
         yield f"{where}: {count} annotations are left out: their image (id {key}) has no file_name."
-    db.execute("DELETE FROM images WHERE content ->> 'file_name' IS NULL")
+    db.execute("DELETE FROM images WHERE file_name IS NULL")
 
 
 def _record(
     image: Mapping[str, Any],
     annotations: Iterator[tuple[int, Mapping[str, Any]]],
     categories: _Categories,
-    pictures: Pictures,
-    name: PurePosixPath,
+    picture: Content | str,
     where: str,
 ) -> Record:
-    file_name = str(image["file_name"])
     declared = size_of(image.get("width"), image.get("height"))
     asked = image.get("instructions")
     parts = chain.from_iterable(_parts(number, annotation, categories) for number, annotation in annotations)
     return Record(
-        f"{where}, {file_name}",
-        pictures.find(name, file_name),
-        str(image.get("name") or file_name),
+        where,
+        picture,
+        str(image.get("name") or image["file_name"]),
         parts,
         declared,
         instructions=tuple(str(words) for words in asked if words) if isinstance(asked, list) else (),
@@ -236,14 +239,10 @@ def _parts(number: int, annotation: Mapping[str, Any], categories: _Categories) 
         name: str | None = categories.name(annotation)
     except ValueError as error:
         if instruction is None:
-            yield Part(which, str(error), _nameless(annotation))
+            yield Part(which, str(error))
             return
         name = None
     try:
         yield Part(which, shape_of(annotation), name, instruction)
     except ValueError as error:
         yield Part(which, str(error), name, instruction)
-
-
-def _nameless(annotation: Mapping[str, Any]) -> str:
-    return f"category {category_key(annotation) or 'unknown'}"

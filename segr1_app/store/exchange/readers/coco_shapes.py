@@ -13,7 +13,7 @@ def key_of(value: Any) -> str:
     if value is None or isinstance(value, bool | list | dict):
         return ""
     if isinstance(value, float):
-        return str(int(value)) if value == value and abs(value) < 2**63 and value == int(value) else str(value)
+        return str(int(value)) if value.is_integer() and abs(value) < 2**63 else str(value)
     text = str(value).strip()
     whole = text.removesuffix(".0").removeprefix("-")
     if whole.isascii() and whole.isdigit() and len(whole) < 20:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.cells import cell_text
-from segr1_app.store.exchange.files import Entry, reading
+from segr1_app.store.exchange.files import Entry, translate_read_errors
 from segr1_app.store.exchange.mask_export import COLUMNS
 
 Index: TypeAlias = dict[tuple[str, ...], Mapping[str, str]]
@@ -19,7 +19,7 @@ Index: TypeAlias = dict[tuple[str, ...], Mapping[str, str]]
 def read_index(entry: Entry, folders: tuple[str, ...], index: Index) -> Iterator[str]:
     """Add the rows of an index; a sentence when it cannot be read. One of other columns is no index."""
     try:
-        with reading("it"):
+        with translate_read_errors("it"):
             # Spreadsheets begin what they save with a mark of its encoding.
             text = entry.read().decode("utf-8-sig")
         rows = csv.DictReader(io.StringIO(text, newline=""))

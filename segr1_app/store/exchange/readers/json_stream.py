@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import IO, Any, Final, Protocol
+from typing import Any, Final
 
 import ijson
 
 from segr1_app.store.exchange.files import Files
-from segr1_app.store.exchange.readers.sources import json_bytes
+from segr1_app.store.exchange.readers.sources import Readable, json_bytes
 
 _NOT_FINITE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', re.DOTALL)
 """Strings, which are left alone, and what Python and NumPy write for numbers that are none."""
 _UNFINISHED: Final = re.compile(rb'"(?:[^"\\]|\\.)*\\?$|[-a-zA-Z]{1,9}$', re.DOTALL)
-
-
-class _Readable(Protocol):
-    def read(self, size: int = -1) -> bytes: ...
 
 
 def items(files: Files, name: PurePosixPath, path: str, *, tolerant: bool) -> Iterator[Any]:
@@ -40,7 +36,7 @@ def items(files: Files, name: PurePosixPath, path: str, *, tolerant: bool) -> It
 class _Quoting:
     """A JSON file whose numbers that are none are quoted."""
 
-    def __init__(self, file: _Readable | IO[bytes]) -> None:
+    def __init__(self, file: Readable) -> None:
         self._file = file
         self._rest = b""
 

@@ -101,7 +101,7 @@ def records(tree: Tree, paired: Paired, masks: Mapping[str, Entry], used: set[st
     Args:
         tree: the files.
         paired: from `pair`.
-        masks: true masks handed over beside them, by stem; they come before those that lie beside the pictures.
+        masks: ground-truth masks handed over beside them, by stem; they come before those that lie beside the pictures.
         used: gets the stems of those that were taken.
     """
     yield from paired.problems
@@ -153,7 +153,9 @@ def _masked(
     wanted = tree.options.label
     known = {value: names.name(labels, value) for value in labels.names}
     if wanted is not None and wanted != "all":
-        chosen = [value for value, name in known.items() if wanted.lower() in {labels.names[value], (name or "").lower()}]
+        chosen = [
+            value for value, name in known.items() if wanted.lower() in {labels.names[value], (name or "").lower()}
+        ]
         yield _with(record, *(Part(which, MaskPicture(read, labels.names[v]), known[v], instruction) for v in chosen))
         return
     if instruction is not None or wanted == "all" or not any(known.values()):
@@ -188,3 +190,8 @@ def by_folder(names: list[PurePosixPath]) -> dict[PurePosixPath, list[PurePosixP
     for name in names:
         found[name.parent].append(name)
     return found
+
+
+def with_masks(paired: Paired, names: list[PurePosixPath]) -> list[PurePosixPath]:
+    """Those pictures of ``names`` that have a mask file."""
+    return [name for name in names if _key(name) in paired.masks]

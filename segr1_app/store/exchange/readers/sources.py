@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import IO, Any, Final, TypeAlias
+from typing import IO, Any, Final, Protocol, TypeAlias
 
 import ijson
 
 from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.account import ImportOptions
-from segr1_app.store.exchange.files import Entry, Files, is_picture, reading
+from segr1_app.store.exchange.files import Entry, Files, is_picture, translate_read_errors
 from segr1_app.store.exchange.intake import Record
 from segr1_app.store.exchange.lookup import Pictures
 
@@ -72,7 +72,7 @@ class Tree:
     def head(self, name: PurePosixPath) -> Head | None:
         """How a JSON file begins; None for one that is none."""
         if name not in self._heads:
-            with reading(f"'{self.files.display_name(name)}'"), json_bytes(self.files, name) as file:
+            with translate_read_errors(f"'{self.files.display_name(name)}'"), json_bytes(self.files, name) as file:
                 self._heads[name] = _head(file)
         return self._heads[name]
 
@@ -104,7 +104,7 @@ Reader: TypeAlias = Callable[[Tree], list[Source]]
 
 
 @contextmanager
-def json_bytes(files: Files, name: PurePosixPath) -> Iterator[IO[bytes]]:
+def json_bytes(files: Files, name: PurePosixPath) -> Iterator[Readable]:
     """A JSON file as UTF-8 without a mark of its encoding, whatever of the usual encodings it is in."""
     with files.open(name) as file:
         begin = file.read(4)
@@ -127,6 +127,13 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+
+
+class Readable(Protocol):
+    """What a parser reads from."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Bytes, none at the end."""
 
 
 class _Recoded:
@@ -157,7 +164,7 @@ def load_json(entry: Entry) -> Any:
     Raises:
         DatasetError: when it is none, or too large.
     """
-    with reading("it"), json_bytes(entry.files, entry.name) as file:
+    with translate_read_errors("it"), json_bytes(entry.files, entry.name) as file:
         parts, size = [], 0
         while chunk := file.read(2**20):
             size += len(chunk)
@@ -170,7 +177,7 @@ def load_json(entry: Entry) -> Any:
         raise DatasetError(f"it is no JSON that can be read ({str(error)[:200]}).") from error
 
 
-def _head(file: IO[bytes]) -> Head | None:
+def _head(file: Readable) -> Head | None:
     keys: list[str] = []
     lists: set[str] = set()
     inner: dict[str, set[str]] = {}
@@ -198,4 +205,3 @@ def _head(file: IO[bytes]) -> Head | None:
     if not kind:
         return None
     return Head(kind, frozenset(keys), {key: frozenset(found) for key, found in inner.items()}, frozenset(lists))
-

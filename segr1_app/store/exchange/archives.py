@@ -1,0 +1,209 @@
+"""The files in ZIP and tar archives, read as they are asked for; nothing is unpacked under a name of its own."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import stat
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+
+from segr1_app.domain import DatasetError
+from segr1_app.files.folders import is_clutter
+from segr1_app.store.exchange.files import Files, translate_read_errors
+
+MAX_ENTRIES: Final = 500_000
+"""Most files of one archive."""
+SMALL_BYTES, MAX_RATIO = 2**30, 200
+"""An archive that unpacks to more than the first of these and to more than so many times its own size is none of
+pictures, which hardly shrink."""
+_ENCODINGS: Final = ("utf-8", "gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "cp866", "cp1252")
+"""In which names may be that an archive does not say the encoding of."""
+_UTF8_NAMES: Final = 0x800
+"""The flag of a ZIP entry whose name is in UTF-8 (APPNOTE 4.4.4)."""
+_PACKERS: Final[Mapping[str, Callable[[Path, str], Any]]] = {
+    ".gz": gzip.open,
+    ".tgz": gzip.open,
+    ".bz2": bz2.open,
+    ".tbz2": bz2.open,
+    ".xz": lzma.open,
+}
+_PIECE: Final = 2**20
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is an archive by its ending."""
+    name = path.name.lower()
+    return name.endswith((".zip", ".tar", ".tgz", ".tbz2")) or name.endswith((".tar.gz", ".tar.bz2", ".tar.xz"))
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Files]:
+    """The files of an archive.
+
+    Raises:
+        DatasetError: when it is none, or one that a person would not make: with links, with names that lead out of it,
+            or one that unpacks to far more than its own size.
+    """
+    if path.suffix.lower() == ".zip":
+        with translate_read_errors(f"{path}: this ZIP archive"), zipfile.ZipFile(path) as archive:
+            _check(path, [(each.filename, each.file_size, _is_link(each)) for each in archive.infolist()])
+            yield ZipFiles(path, archive)
+        return
+    # Reading a packed tar from its middle would unpack it from the start each time: once is enough.
+    with (
+        translate_read_errors(f"{path}: this tar archive"),
+        tempfile.TemporaryFile() as unpacked,
+        _unpacked(path, unpacked) as content,
+        tarfile.open(fileobj=content, mode="r:") as tar,
+    ):
+        members = [each for each in tar.getmembers() if each.isfile() or each.islnk() or each.issym()]
+        _check(path, [(each.name.removeprefix("./"), each.size, not each.isfile()) for each in members])
+        yield TarFiles(path, tar, members)
+
+
+class ZipFiles:
+    """The files of an open ZIP archive."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self._path = path
+        self._archive = archive
+        found = {_plain(_decoded(entry)): entry for entry in archive.infolist() if not entry.is_dir()}
+        self._entries = {name: entry for name, entry in found.items() if not is_clutter(name)}
+
+    def names(self) -> Sequence[PurePosixPath]:
+        return list(self._entries)
+
+    def holds(self, name: PurePosixPath) -> bool:
+        return name in self._entries
+
+    def open(self, name: PurePosixPath) -> IO[bytes]:
+        try:
+            return self._archive.open(self._entries[name])
+        except (NotImplementedError, RuntimeError) as error:
+            # A way of packing that Python does not know, and a RuntimeError for what needs a password.
+            raise zipfile.BadZipFile(str(error)) from error
+
+    def display_name(self, name: PurePosixPath) -> str:
+        return f"{self._path}:{name}"
+
+    def aliases(self, name: PurePosixPath) -> Sequence[str]:
+        raw = _raw_name(self._entries[name])
+        return () if raw is None else _readings(raw)
+
+
+class TarFiles:
+    """The files of an open tar archive that is not packed."""
+
+    def __init__(self, path: Path, archive: tarfile.TarFile, members: Sequence[tarfile.TarInfo]) -> None:
+        self._path = path
+        self._archive = archive
+        found = {_plain(member.name.removeprefix("./")): member for member in members}
+        self._entries: Mapping[PurePosixPath, tarfile.TarInfo] = {
+            name: member for name, member in found.items() if not is_clutter(name)
+        }
+
+    def names(self) -> Sequence[PurePosixPath]:
+        return list(self._entries)
+
+    def holds(self, name: PurePosixPath) -> bool:
+        return name in self._entries
+
+    def open(self, name: PurePosixPath) -> IO[bytes]:
+        opened = self._archive.extractfile(self._entries[name])
+        if opened is None:
+            raise tarfile.ReadError(f"{name} is no file")
+        return opened
+
+    def display_name(self, name: PurePosixPath) -> str:
+        return f"{self._path}:{name}"
+
+    def aliases(self, name: PurePosixPath) -> Sequence[str]:
+        raw = self._entries[name].name.encode("utf-8", "surrogateescape")
+        return () if raw.isascii() else _readings(raw)
+
+
+@contextmanager
+def _unpacked(path: Path, target: IO[bytes]) -> Iterator[IO[bytes]]:
+    packer = _PACKERS.get(path.suffix.lower())
+    if packer is None:
+        with path.open("rb") as file:
+            yield file
+        return
+    most = max(SMALL_BYTES, MAX_RATIO * path.stat().st_size)
+    size = 0
+    with packer(path, "rb") as packed:
+        while piece := packed.read(_PIECE):
+            size += len(piece)
+            if size > most:
+                raise DatasetError(_too_much(path, size))
+            target.write(piece)
+    target.seek(0)
+    yield target
+
+
+def _check(path: Path, entries: Sequence[tuple[str, int, bool]]) -> None:
+    """Refuse what a person would not pack, by names, sizes and whether they are links."""
+    if len(entries) > MAX_ENTRIES:
+        raise DatasetError(f"{path}: it holds more than {MAX_ENTRIES} files: split it.")
+    for name, _, link in entries:
+        inside = _plain(name)
+        if inside.is_absolute() or ".." in inside.parts or ":" in name[:2]:
+            raise DatasetError(
+                f"{path}: it is refused, for its '{name}' would lie outside of it: pack it again without such names."
+            )
+        if link and not is_clutter(inside):
+            raise DatasetError(f"{path}: it is refused, for its '{name}' is a link: pack the files themselves.")
+    # What an entry says of its size bounds what is read of it.
+    size = sum(size for _, size, _ in entries)
+    if size > SMALL_BYTES and size > MAX_RATIO * path.stat().st_size:
+        raise DatasetError(_too_much(path, size))
+
+
+def _too_much(path: Path, size: int) -> str:
+    return f"{path}: it is refused, for it would unpack to {size / 2**30:.1f} GiB, far more than pictures would."
+
+
+def _is_link(entry: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(entry.external_attr >> 16)
+
+
+def _plain(name: str) -> PurePosixPath:
+    # Some programs write the separators of Windows, which a ZIP archive does not have.
+    return PurePosixPath(name.replace("\\", "/"))
+
+
+def _raw_name(entry: zipfile.ZipInfo) -> bytes | None:
+    """The bytes of a name that says nothing of its encoding; None for any other."""
+    if entry.flag_bits & _UTF8_NAMES or entry.filename.isascii():
+        return None
+    try:
+        return entry.filename.encode("cp437")
+    except UnicodeEncodeError:
+        return None
+
+
+def _decoded(entry: zipfile.ZipInfo) -> str:
+    raw = _raw_name(entry)
+    if raw is None:
+        return entry.filename
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return entry.filename
+
+
+def _readings(raw: bytes) -> list[str]:
+    found = []
+    for encoding in _ENCODINGS:
+        try:
+            found.append(raw.decode(encoding))
+        except UnicodeDecodeError:
+            continue
+    return found

@@ -1,0 +1,226 @@
+"""Tables of pictures: Parquet and Arrow files of Hugging Face datasets, and ``metadata`` files of image folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
+from typing import IO, Any, Final, TypeAlias
+
+import pyarrow as pa
+from pyarrow import ipc, parquet
+
+from segr1_app.domain import DatasetError
+from segr1_app.masks import read_labels
+from segr1_app.store.exchange.account import ImportOptions
+from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
+from segr1_app.store.exchange.intake import Content, Part, Record
+from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.readers.sources import Source, Tree
+from segr1_app.store.exchange.shapes import MaskPicture, Runs, Shape
+
+ROWS_AT_A_TIME: Final = 16
+ROLES: Final = ("image", "mask", "instruction", "name")
+_USUAL: Final = {
+    "image": ("image", "file_name"),
+    "mask": ("mask", "mask_file_name"),
+    "instruction": ("instruction",),
+    "name": ("name",),
+}
+"""Names of columns that are taken without being asked for."""
+_TEXTS: Final = frozenset(
+    {"text", "texts", "sentence", "sentences", "caption", "expression", "expressions", "query", "question", "phrase"}
+    | {"prompt", "referring_expression", "raw_sentences"}
+)
+_MASKS: Final = frozenset({"label", "labels", "annotation", "annotations", "segmentation", "gt", "masks", "mask_image"})
+_BESIDE: Final = frozenset({"state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos.json"})
+_Rows: TypeAlias = Callable[[IO[bytes]], Iterator[tuple[list[str], dict[str, Any]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Content of a cell."""
+
+    content: bytes
+
+    def read(self) -> bytes:
+        """The bytes."""
+        return self.content
+
+
+def find(tree: Tree) -> list[Source]:
+    """Tables among the files."""
+    found = []
+    for name in tree.names:
+        rows = _rows_of(name)
+        if rows is not None and not name.name.startswith("cache-"):
+            found.append(Source("table", [name], partial(_read, tree.files, name, rows, tree.options)))
+    if found:
+        found[0] = Source(
+            "table", [*found[0].claimed, *(name for name in tree.names if name.name in _BESIDE)], found[0].records
+        )
+    return found
+
+
+def _rows_of(name: PurePosixPath) -> _Rows | None:
+    if name.suffix == ".parquet":
+        return _parquet_rows
+    if name.suffix == ".arrow":
+        return _arrow_rows
+    return {"metadata.jsonl": _json_rows, "metadata.csv": _csv_rows}.get(name.name)
+
+
+def _read(
+    files: Files, name: PurePosixPath, rows: _Rows, options: ImportOptions, pictures: Pictures
+) -> Iterator[Record | str]:
+    where = files.display_name(name)
+    columns: dict[str, str] | None = None
+    with translate_read_errors(f"'{where}'"), files.open(name) as content:
+        try:
+            for number, (found, row) in enumerate(rows(content), start=1):
+                columns = columns or _choose(found, where, options.columns)
+                cells = {role: row.get(column) for role, column in columns.items()}
+                yield from _record(cells, f"{where} row {number}", partial(_content, name, pictures), options.label)
+        except pa.ArrowException as error:
+            raise DatasetError(f"'{where}' is no table that can be read: {str(error)[:300]}") from error
+
+
+def _choose(found: Sequence[str], where: str, chosen: Mapping[str, str]) -> dict[str, str]:
+    """Which column is what.
+
+    Raises:
+        DatasetError: when there is no picture, or one that looks like a mask or a text is called something else.
+    """
+    missing = [column for column in chosen.values() if column and column not in found]
+    if missing:
+        raise DatasetError(f"'{where}' has no column {', '.join(missing)}, only {', '.join(found)}.")
+    columns = {role: chosen[role] for role in ROLES if chosen.get(role)}
+    for role, usual in _USUAL.items():
+        if role not in chosen:
+            columns |= dict.fromkeys([role], next((name for name in usual if name in found), ""))
+    columns = {role: name for role, name in columns.items() if name}
+    if "image" not in columns:
+        raise DatasetError(
+            f"'{where}' has no column image, only {', '.join(found)}: say which it is with --columns image=NAME."
+        )
+    for role, looks in (("mask", _MASKS), ("instruction", _TEXTS)):
+        if role in columns or role in chosen:
+            continue
+        alike = [name for name in found if name.lower() in looks and name not in columns.values()]
+        if alike:
+            raise DatasetError(
+                f"'{where}' has no column {role}, but {', '.join(alike)} (of {', '.join(found)}): take it with "
+                f"--columns {role}={alike[0]}, or leave it with --columns {role}=."
+            )
+    return columns
+
+
+def _record(
+    cells: Mapping[str, Any], where: str, content: Callable[[Any], Content | str], label: str | None
+) -> Iterator[Record | str]:
+    image = content(cells["image"])
+    if isinstance(image, str):
+        yield f"{where}: its picture cannot be read: {image}"
+        return
+    try:
+        asked = _texts(cells.get("instruction"))
+    except ValueError as error:
+        yield f"{where}: {error}"
+        return
+    mask = cells.get("mask")
+    parts = []
+    if mask is not None and mask not in ([], ""):
+        shape = _mask(mask, content, label)
+        answered: list[str | None] = [*asked] or [None]
+        parts = [Part("its mask", shape, None, words) for words in answered]
+    yield Record(where, image, _name(cells), parts, instructions=tuple(asked) if not parts else ())
+
+
+def _content(table: PurePosixPath, pictures: Pictures, cell: Any) -> Content | str:
+    """What a cell holds or names; a sentence when that is nothing."""
+    if isinstance(cell, bytes):
+        return Held(cell)
+    if isinstance(cell, dict):
+        if isinstance(cell.get("bytes"), bytes):
+            return Held(cell["bytes"])
+        cell = cell.get("path")
+    if isinstance(cell, str) and cell:
+        found = pictures.find(table, cell)
+        return found if isinstance(found, Entry) else f"the row only names it ('{cell}'), and {found}"
+    return "the row holds none."
+
+
+def _mask(cell: Any, content: Callable[[Any], Content | str], label: str | None) -> Shape | str:
+    if isinstance(cell, dict) and "counts" in cell:
+        return Runs(cell.get("size"), cell["counts"])
+    if isinstance(cell, list):
+        if len(cell) != 1:
+            return f"it is a list of {len(cell)} masks: make a row of each, with words of its own"
+        cell = cell[0]
+    found = content(cell)
+    if isinstance(found, str):
+        return found.rstrip(".")
+    return MaskPicture(lambda: read_labels(found.read()), label)
+
+
+def _texts(cell: Any) -> list[str]:
+    if cell is None:
+        return []
+    listed = cell if isinstance(cell, list) else [cell]
+    texts = []
+    for each in listed:
+        text = each.get("raw", each.get("sent", each.get("text"))) if isinstance(each, dict) else each
+        if not isinstance(text, str):
+            raise ValueError(f"its instruction is no text: {str(each)[:60]!r}")
+        if text.strip():
+            texts.append(text)
+    return texts
+
+
+def _name(cells: Mapping[str, Any]) -> str:
+    if cells.get("name"):
+        return str(cells["name"])
+    image = cells["image"]
+    path = image.get("path") if isinstance(image, dict) else image if isinstance(image, str) else None
+    return PurePosixPath(str(path)).name if path else "picture"
+
+
+def _parquet_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    with parquet.ParquetFile(content) as file:
+        found = list(file.schema_arrow.names)
+        for batch in file.iter_batches(ROWS_AT_A_TIME):
+            yield from ((found, row) for row in batch.to_pylist())
+
+
+def _arrow_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    with ipc.open_stream(content) as stream:
+        found = list(stream.schema.names)
+        for batch in stream:
+            for start in range(0, len(batch), ROWS_AT_A_TIME):
+                yield from ((found, row) for row in batch.slice(start, ROWS_AT_A_TIME).to_pylist())
+
+
+def _json_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    for number, line in enumerate(io.TextIOWrapper(content, encoding="utf-8-sig"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DatasetError(f"its line {number} is no JSON ({str(error)[:100]}).") from error
+        if not isinstance(row, dict):
+            raise DatasetError(f"its line {number} is no object with columns.")
+        yield list(row), row
+
+
+def _csv_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    rows = csv.DictReader(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
+    try:
+        for row in rows:
+            yield list(rows.fieldnames or ()), {key: value or None for key, value in row.items() if key}
+    except csv.Error as error:
+        raise DatasetError(f"it is no table of comma-separated values ({error}).") from error

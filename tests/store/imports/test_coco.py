@@ -1,0 +1,308 @@
+"""COCO files as other tools write them: never a truth that is wrong, and nothing dropped without a word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as pycoco
+
+from segr1_app.domain import Mask
+from segr1_app.frames import Reading, turn_pixels
+from segr1_app.geometry import encode_rle
+from segr1_app.store import AnnotationStore
+from segr1_app.store.exchange.account import ImportOptions
+from tests.store.imports.files import (
+    CAT,
+    DEFAULT,
+    HEIGHT,
+    WIDTH,
+    annotation,
+    box_mask,
+    bring,
+    coco,
+    corners,
+    draw,
+    image,
+    instructions,
+    truth,
+    truths,
+    write_json,
+)
+
+PLACE = (8, 6, 40, 30)
+MASK = box_mask(*PLACE)
+SQUARE = [corners(*PLACE)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    draw(tmp_path / "in" / "a.png")
+    return tmp_path / "in"
+
+
+def take(store: AnnotationStore, folder: Path, content: Any, **options: Any) -> Mask | None:
+    write_json(folder / "coco.json", content)
+    take.account = bring(store, folder, options=ImportOptions(**options))  # type: ignore[attr-defined]
+    return truth(store, folder / "a.png")
+
+
+def left_out() -> list[str]:
+    return list(take.account.left_out)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("factor", [10, 2, 0.5, 1 / 3])
+def test_polygons_of_a_scaled_copy_are_scaled_back(store: AnnotationStore, folder: Path, factor: float) -> None:
+    declared = {"width": round(WIDTH * factor), "height": round(HEIGHT * factor)}
+    segmentation = [[value * factor for value in SQUARE[0]]]
+    found = take(store, folder, coco([image(**declared)], [annotation(segmentation)]))
+    assert found is not None
+    assert (found != MASK).mean() < 0.02
+    assert left_out() == []
+
+
+@pytest.mark.parametrize("declared", [(100, 100), (48, 64), (640, 400)])
+def test_another_picture_than_the_annotated_one_is_refused(
+    store: AnnotationStore, folder: Path, declared: tuple[int, int]
+) -> None:
+    content = coco([image(width=declared[0], height=declared[1])], [annotation(SQUARE)])
+    assert take(store, folder, content) is None
+    (told,) = left_out()
+    assert f"{declared[0]} x {declared[1]}" in told
+    assert "a.png" in told
+    assert list(store.tasks()) == []
+
+
+def test_shares_of_the_sides_become_pixels(store: AnnotationStore, folder: Path) -> None:
+    shares = [[value / (WIDTH, HEIGHT)[place % 2] for place, value in enumerate(SQUARE[0])]]
+    found = take(store, folder, coco([image()], [annotation(shares)]))
+    assert found is not None
+    assert np.array_equal(found, MASK)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("drawn", ["raw", "upright"])
+@pytest.mark.parametrize("form", ["polygon", "runs"])
+def test_a_turned_picture_is_read_where_one_frame_fits(
+    store: AnnotationStore, tmp_path: Path, orientation: int, drawn: str, form: str
+) -> None:
+    folder = tmp_path / "in"
+    draw(folder / "a.png", orientation=orientation)
+    raw, seen = MASK, turn_pixels(MASK, orientation)
+    used = raw if drawn == "raw" else seen
+    y, x = np.nonzero(used)
+    place = corners(float(x.min()), float(y.min()), float(x.max() + 1), float(y.max() + 1))
+    size = {"width": used.shape[1], "height": used.shape[0]}
+    content = coco([image(**size)], [annotation([place] if form == "polygon" else encode_rle(used))])
+    found = take(store, folder, content)
+    if orientation in {2, 3, 4}:
+        assert found is None
+        assert "--orientation" in left_out()[0]
+        found = take(store, folder, content, reading=Reading(drawn))
+    assert found is not None
+    assert np.array_equal(found, seen)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_square_turned_picture_is_not_guessed_at(store: AnnotationStore, tmp_path: Path, orientation: int) -> None:
+    folder = tmp_path / "in"
+    draw(folder / "a.png", size=(48, 48), orientation=orientation)
+    assert take(store, folder, coco([image(width=48, height=48)], [annotation(SQUARE)])) is None
+    assert "--orientation" in left_out()[0]
+
+
+UNREADABLE = [
+    [[500, 500, 600, 500, 600, 600]],
+    [[-50, -50, -10, -50, -10, -10]],
+    [[8, 6, 40, 6, 20, 6]],
+    [[8, 6, 8, 6, 8, 6]],
+    [[8, 6, 40, 30]],
+    [[8, 6, 40, 30, 9]],
+    [["x", 6, 40, 30, 9, 9]],
+    [SQUARE[0], [1, 2]],
+    [SQUARE[0], [500, 500, 600, 500, 600, 600]],
+    [[0, 0, 1, 0, 1, 1, 0, 1]],
+    {"size": [HEIGHT, WIDTH], "counts": [0, -1, WIDTH * HEIGHT + 1]},
+    {"size": [WIDTH, HEIGHT], "counts": encode_rle(MASK)["counts"]},
+    {"size": [HEIGHT, WIDTH], "counts": str(encode_rle(MASK)["counts"].encode())},
+    {"size": [HEIGHT, WIDTH], "counts": [WIDTH * HEIGHT]},
+    {"size": [HEIGHT, WIDTH], "counts": [1.5, WIDTH * HEIGHT - 1.5]},
+    {"size": [HEIGHT], "counts": "1"},
+    {"size": None, "counts": None},
+    {"counts": encode_rle(MASK)["counts"]},
+    "polygon",
+]
+
+
+@pytest.mark.parametrize("segmentation", UNREADABLE)
+def test_what_cannot_be_read_makes_no_truth(store: AnnotationStore, folder: Path, segmentation: Any) -> None:
+    content = coco([image()], [annotation(segmentation), annotation(SQUARE, id=2)])
+    assert take(store, folder, content) is None
+    (told,) = left_out()
+    assert "a.png: annotation 1 (id 1) is left out: " in told
+    assert instructions(store) == [("a.png", CAT)], "the task is there, to be annotated"
+    found = take(store, folder, content, keep_partial=True)
+    assert found is not None
+    assert np.array_equal(found, MASK)
+    assert len(left_out()) == 1
+
+
+@pytest.mark.parametrize(
+    "polygon",
+    [
+        [-20, 10, 30, 10, 30, 20],
+        [50, -30, 200, 20, 50, 70],
+        [-100, -100, 300, -100, 300, 200],
+        [10, 10, 10000, 20, 10, 30],
+    ],
+)
+def test_a_polygon_that_hangs_over_is_cut_as_pycocotools_does(
+    store: AnnotationStore, folder: Path, polygon: list[float]
+) -> None:
+    found = take(store, folder, coco([image()], [annotation([polygon])]))
+    wanted = pycoco.decode(pycoco.merge(pycoco.frPyObjects([polygon], HEIGHT, WIDTH))).astype(bool)
+    assert found is not None
+    assert (found & wanted).sum() / (found | wanted).sum() > 0.98
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_any_encoding_of_json_is_read(store: AnnotationStore, folder: Path, encoding: str) -> None:
+    write_json(folder / "coco.json", coco([image()], [annotation(SQUARE)], [{"id": 1, "name": "chât"}]), encoding)
+    account = bring(store, folder)
+    assert account.left_out == []
+    found = truth(store, folder / "a.png", "Identify and segment the chât.")
+    assert found is not None
+    assert np.array_equal(found, MASK)
+
+
+@pytest.mark.parametrize("of_image", [7, 7.0, "7", " 7 ", "7.0", "007"])
+@pytest.mark.parametrize("of_annotation", [7, 7.0, "7", "07"])
+def test_ids_are_compared_by_value(store: AnnotationStore, folder: Path, of_image: Any, of_annotation: Any) -> None:
+    content = coco(
+        [image(of_image)],
+        [annotation(SQUARE, of_annotation, category_id=of_annotation)],
+        [{"id": of_image, "name": "cat"}],
+    )
+    found = take(store, folder, content)
+    assert found is not None
+    assert np.array_equal(found, MASK)
+
+
+def test_what_belongs_to_nothing_or_to_two_is_named(store: AnnotationStore, folder: Path) -> None:
+    draw(folder / "b.png", 1)
+    images = [image(1), image(2, "b.png"), image(2, "c.png"), None, {"id": 4}, {"file_name": "x.png"}, "seven"]
+    annotations = [
+        annotation(SQUARE, 99),
+        annotation(SQUARE, 1),
+        annotation(SQUARE, 2),
+        annotation(SQUARE, 4),
+        {"category_id": 1, "segmentation": SQUARE},
+        None,
+        [],
+        annotation(SQUARE, 1, category_id=5),
+    ]
+    found = take(store, folder, coco(images, annotations))
+    assert found is not None
+    assert np.array_equal(found, MASK)
+    assert instructions(store) == [("a.png", CAT)]
+    told = "\n".join(left_out())
+    for expected in (
+        "image 4 is left out: it is null",
+        "image 5 (id 4) is left out: it has no file_name",
+        "image 6 is left out: it has no id",
+        'image 7 is left out: it is "seven"',
+        "annotation 5 is left out: it has no image_id",
+        "annotation 6 is left out: it is null",
+        "annotation 7 is left out: it is []",
+        "1 annotation (1) left out: there is no image with their image_id (99)",
+        "2 images (b.png, c.png) are left out with their annotations: all have the id 2",
+        "1 annotations are left out: their image (id 4) has no file_name",
+        "its category_id 5 is not among the categories",
+    ):
+        assert expected in told
+
+
+def test_numbers_that_are_none_spoil_only_their_own_record(store: AnnotationStore, folder: Path) -> None:
+    draw(folder / "b.png", 1)
+    good = annotation(SQUARE, 1, area=float("nan"), note='a "NaN" in \\ words, -Infinity')
+    bad = annotation([[8, 6, float("inf"), 6, 40, 30]], 2)
+    found = take(store, folder, coco([image(1), image(2, "b.png")], [good, bad]))
+    assert found is not None
+    assert np.array_equal(found, MASK)
+    assert truth(store, folder / "b.png") is None
+    (told,) = left_out()
+    assert "b.png: annotation 2 (id 1) is left out: a corner is no finite number" in told
+    assert take.account.notices == [  # type: ignore[attr-defined]
+        f"{folder}/coco.json, annotation 1: its area is no number and is not used."
+    ]
+
+
+def test_a_file_that_is_cut_off_is_named(store: AnnotationStore, folder: Path) -> None:
+    text = json.dumps(coco([image()], [annotation(SQUARE)]))
+    (folder / "coco.json").write_text(text[:-60])
+    account = bring(store, folder)
+    assert "coco.json' is no COCO file: it is damaged or cut off" in account.left_out[0]
+
+
+def test_pictures_without_annotations_become_tasks(store: AnnotationStore, folder: Path) -> None:
+    for seed in range(1, 7):
+        draw(folder / f"{seed}.png", seed)
+    nothing = {"size": [HEIGHT, WIDTH], "counts": [WIDTH * HEIGHT]}
+    images = [image(0), *(image(seed, f"{seed}.png") for seed in range(1, 7))]
+    images[6]["instructions"] = ["the mouse"]
+    empty = annotation(nothing, 5, instruction="the dog")
+    take(store, folder, coco(images, [annotation(SQUARE, 0), empty]))
+    assert left_out() == []
+    found = dict(instructions(store))
+    assert found == {
+        "a.png": CAT,
+        **{f"{n}.png": DEFAULT for n in range(1, 5)},
+        "5.png": "the dog",
+        "6.png": "the mouse",
+    }
+    assert not truths(store)["5.png", "the dog"].any(), "an empty mask that somebody decided on"
+
+
+def test_boxes_and_keypoints_become_prompts(store: AnnotationStore, folder: Path) -> None:
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [8, 6, 32, 24]}
+    points = {
+        "id": 2,
+        "image_id": 1,
+        "category_id": 2,
+        "keypoints": [9, 7, 2, 0, 0, 0, 30, 20, 1],
+        "bbox": [8, 6, 32, 24],
+    }
+    content = coco([image()], [box, points], [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}])
+    assert take(store, folder, content) is None
+    account = take.account  # type: ignore[attr-defined]
+    assert (account.boxes, account.points, account.truths, account.left_out) == (2, 2, 0, [])
+    for task, name, count in zip(store.tasks(), ("cat", "dog"), (0, 2), strict=True):
+        assert task.prediction_id is not None
+        stored = store.prediction(task.prediction_id).prediction
+        (prompt,) = stored.objects
+        assert prompt.name == name
+        assert prompt.box is not None
+        assert prompt.box.xyxy == (8, 6, 40, 30)
+        assert len(prompt.points) == count
+        assert stored.policy_id == "imported"
+    assert list(store.verify()) == []
+
+
+def test_masks_for_some_and_boxes_for_others_make_no_truth(store: AnnotationStore, folder: Path) -> None:
+    box = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [50, 30, 10, 10]}
+    assert take(store, folder, coco([image()], [annotation(SQUARE), box])) is None
+    assert "some of its objects have masks, others only boxes" in left_out()[0]
+
+
+def test_the_same_import_twice_changes_nothing(store: AnnotationStore, folder: Path) -> None:
+    content = coco([image()], [annotation(SQUARE)])
+    take(store, folder, content)
+    first = take.account.summary  # type: ignore[attr-defined]
+    take(store, folder, content)
+    assert first == "New: 1 picture, 1 task, 1 ground-truth mask, 0 boxes, 0 points; 0 duplicates."
+    assert take.account.summary == (  # type: ignore[attr-defined]
+        "New: 0 pictures, 0 tasks, 0 ground-truth masks, 0 boxes, 0 points; 1 duplicate."
+    )
