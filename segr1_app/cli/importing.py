@@ -78,7 +78,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--keep-partial",
         action="store_true",
-        help="make a ground-truth mask of the annotations that can be read although others of a picture and class cannot",
+        help="make a ground-truth mask of the readable annotations although others of a picture and class are not",
     )
     parser.add_argument(
         "--pictures-only", action="store_true", help="take every picture and leave all annotations and masks alone"

@@ -166,8 +166,8 @@ class Intake:
             if gathered.mask is not None and gathered.prompts and not gathered.broken:
                 gathered.broken = True
                 yield (
-                    f"{record.where}: no ground-truth mask for '{words}': some of its objects have masks, others only boxes or "
-                    "points."
+                    f"{record.where}: no ground-truth mask for '{words}': some of its objects have masks, others only "
+                    "boxes or points."
                 )
         if none and not found:
             found[self.instruction] = _Gathered()
