@@ -1,7 +1,7 @@
-"""The values that every layer speaks in, and the error tree. Nothing here knows of models, files or storage.
+"""Value types shared by all layers, and the error tree. Nothing here depends on models, files or storage.
 
 Coordinates are (x, y) with the origin at the top left corner of the picture, x to the right, y downwards, in
-pixels of a frame that the holder names: a value itself carries no frame. Masks are ``bool`` arrays of shape
+pixels of a frame that the context defines: a value itself carries no frame. Masks are ``bool`` arrays of shape
 (height, width); pictures are ``uint8`` RGB arrays of shape (height, width, 3).
 """
 
@@ -20,7 +20,7 @@ RgbPixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class SegR1Error(Exception):
-    """Base of every error this project raises on purpose; its text says what to do about it."""
+    """Base of every error this project raises on purpose; its message says what to do about it."""
 
 
 class PictureError(SegR1Error):
@@ -32,15 +32,15 @@ class ModelError(SegR1Error):
 
 
 class SettingsError(SegR1Error):
-    """An argument or environment variable that makes no sense."""
+    """An invalid argument or environment variable."""
 
 
 class NotAllowedError(SegR1Error):
-    """Something that is not for whoever asked, or that they ask too often; nothing was done."""
+    """The caller lacks permission, or asks too often; nothing was done."""
 
 
 class RemoteError(SegR1Error):
-    """What lies on the model hub or in a remote folder cannot be reached, read or written; nothing here is touched."""
+    """The model hub or a remote folder cannot be reached, read or written; nothing local is changed."""
 
 
 class DatasetError(SegR1Error):
@@ -48,7 +48,7 @@ class DatasetError(SegR1Error):
 
 
 class StoreError(SegR1Error):
-    """A store of annotations that cannot do what it was asked; every other error of a store is one of these."""
+    """A store of annotations that cannot do what it was asked; base of the other errors of a store."""
 
 
 class UnknownRecordError(StoreError):
@@ -60,23 +60,23 @@ class LeaseLostError(StoreError):
 
 
 class StoreFullError(StoreError):
-    """No room left where the store lies; what was saved before is untouched."""
+    """No space left on the store's disk; what was saved before is intact."""
 
 
 class StoreReadOnlyError(StoreError):
-    """The store's files may not be written to."""
+    """The store's files are read-only."""
 
 
 class StoreBusyError(StoreError):
-    """Another process kept the store locked for longer than anyone should wait."""
+    """Another process kept the store locked for too long."""
 
 
 class StoreDamagedError(StoreError):
-    """Content of a store that is not what was written to it."""
+    """Content of a store that differs from what was written to it."""
 
 
 class ImageSize(NamedTuple):
-    """Width and height of a frame in pixels; a plain ``(width, height)`` tuple serves as well."""
+    """Width and height of a frame in pixels; a plain ``(width, height)`` tuple works as well."""
 
     width: int
     height: int
@@ -132,7 +132,7 @@ class ObjectPrompt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectMask:
-    """What the segmenter made of one object prompt.
+    """The segmenter's result for one object prompt.
 
     Attributes:
         mask: bool (height, width), in the frame of the segmented picture.
@@ -155,7 +155,7 @@ class Prediction:
         reasoning: the text inside ``<think>``, or None when there is none to be read.
         objects: the mask prompts read from the completion, in original pixels.
         problems: what is wrong with the completion, in words; empty when it is well formed.
-        well_formed: whether the completion follows the grammar to the letter.
+        well_formed: whether the completion follows the grammar exactly.
         masks: one per object, same order.
         mask: the union of ``masks``: bool (height, width), all False when there is no object.
         seconds: wall time of each stage: "policy", "encode", "decode" and "total".

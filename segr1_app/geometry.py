@@ -1,6 +1,6 @@
-"""Frames, and what can be computed from masks, boxes and points alone.
+"""Coordinate frames, and geometry of masks, boxes and points.
 
-A policy speaks in the pixels of its own resized picture, everyone else in those of the original. Both sizes are named
+A policy uses the pixels of its own resized picture, everything else those of the original. Both sizes are explicit
 in every conversion.
 """
 
@@ -19,7 +19,7 @@ from pycocotools import mask as coco
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 
 MASK_BYTES = 2**30
-"""How much memory an answer's masks of full size may take."""
+"""Memory in bytes that an answer's masks of full size may take."""
 
 
 class Rle(TypedDict):
@@ -30,11 +30,11 @@ class Rle(TypedDict):
 
 
 def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels: int) -> ImageSize:
-    """The size at which a policy is shown a picture.
+    """The size to which a picture is resized for a policy.
 
     Both sides are multiples of ``grid`` and the area lies within the bounds. Among those sizes it is the one whose
-    aspect ratio is nearest to the picture's (as a factor), and of equally near ones the one nearest to the area that
-    the bounds leave of the picture's own.
+    aspect ratio is nearest to the picture's (as a factor), and of equally near ones the one nearest to the picture's
+    own area, clipped to the bounds.
 
     Args:
         image_wh: the original size in pixels.
@@ -43,7 +43,7 @@ def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels:
     """
     width, height = image_wh
     area = min(max(width * height, min_pixels), max_pixels)
-    # The bounds hold in whole cells; a lower bound between two of them gives way to the upper one.
+    # The bounds are in whole cells; a lower bound between two of them yields to the upper one.
     most = max(max_pixels // grid**2, 1)
     least = min(math.ceil(min_pixels / grid**2), most)
     best, best_key = ImageSize(grid, grid), (math.inf, math.inf)
@@ -53,7 +53,7 @@ def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels:
             if not least <= columns * rows <= most:
                 continue
             distortion = abs(math.log(columns / rows * height / width))
-            # Distortions within one part in fifty are alike to the eye; among those, size decides.
+            # Distortions of up to one part in fifty are not visible; among those, size decides.
             key = (round(distortion * 50), abs(math.log(columns * rows * grid**2 / area)))
             if key < best_key:
                 best, best_key = ImageSize(columns * grid, rows * grid), key
@@ -104,9 +104,9 @@ def points_inside(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[Object
 
 
 def add_point(objects: Sequence[ObjectPrompt], point: Point) -> tuple[ObjectPrompt, ...]:
-    """The prompts with one more point, given to an object by the rule of `assign_points`.
+    """The prompts with one more point, assigned to an object by the rule of `assign_points`.
 
-    Where there are no boxes the point goes to the last object, or makes one of its own.
+    Where there are no boxes the point goes to the last object, or to a new one.
     """
     boxed = [(index, prompt.box) for index, prompt in enumerate(objects) if prompt.box is not None]
     if not objects:
@@ -141,24 +141,24 @@ def owners(boxes: Sequence[Box], points: npt.NDArray[np.float64]) -> npt.NDArray
 
 def encode_rle(mask: Mask) -> Rle:
     """A bool (height, width) mask as COCO RLE, ready for JSON."""
-    # COCO counts along columns. OpenCV turns a picture of megapixels five times as fast as numpy changes its order.
+    # COCO counts along columns. OpenCV transposes a picture of megapixels five times as fast as numpy does.
     by_columns = cv2.transpose(np.ascontiguousarray(mask).view(np.uint8)).T
     encoded = coco.encode(by_columns)
     return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
 
 
 def decode_rle(rle: Rle) -> Mask:
-    """The bool (height, width) mask of a COCO RLE, row by row in memory like every other mask."""
+    """The bool (height, width) mask of a COCO RLE, in row-major memory order like every other mask."""
     by_columns = coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
     mask: Mask = cv2.transpose(by_columns.T).view(np.bool_)
     return mask
 
 
 def check_rle(rle: Rle) -> None:
-    """Refuse an RLE from outside that does not describe each of its pixels once: its decoder would read past it.
+    """Reject an RLE from outside whose runs do not cover its pixels exactly: its decoder would read past the end.
 
     Raises:
-        ValueError: when the size is no size or the runs do not add up to its area.
+        ValueError: when the size is invalid or the runs do not add up to its area.
     """
     height, width = rle["size"]
     runs: list[int] = []
@@ -172,7 +172,7 @@ def check_rle(rle: Rle) -> None:
         if not digit & 32:
             if digit & 16:
                 value -= 1 << shift
-            # From the fourth on, a run is told as the difference to the last of its own kind.
+            # From the fourth on, a run is stored as the difference to the last of its own kind.
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value, shift = 0, 0
     if shift or any(run < 0 for run in runs) or sum(runs) != height * width or min(height, width) < 1:
@@ -180,12 +180,12 @@ def check_rle(rle: Rle) -> None:
 
 
 def most_objects(image_wh: ImageSize) -> int:
-    """How many objects of a picture are given masks of its size, a byte a pixel, in `MASK_BYTES`; at least one."""
+    """How many masks of a picture's size, one byte per pixel, fit into `MASK_BYTES`; at least one."""
     return max(1, MASK_BYTES // (image_wh.width * image_wh.height))
 
 
 def union_masks(masks: Iterable[Mask], size: ImageSize) -> Mask:
-    """The union of bool (height, width) masks of ``size``, as in Seg-R1; all False when there is none."""
+    """The union of bool (height, width) masks of ``size``, as in Seg-R1; all False without masks."""
     union: Mask = np.zeros((size.height, size.width), dtype=np.bool_)
     for mask in masks:
         union |= mask
@@ -193,9 +193,9 @@ def union_masks(masks: Iterable[Mask], size: ImageSize) -> Mask:
 
 
 def compose_layers(segmented: Mask, painted: Mask | None, erased: Mask | None) -> Mask:
-    """The final mask of an object: segmented, without what was erased, with what was painted; all of one shape.
+    """The final mask of an object: ``segmented`` without the erased pixels, with the painted ones; all of one shape.
 
-    Where nothing was, it is ``segmented`` itself.
+    Without layers, it is ``segmented`` itself.
     """
     final = segmented
     if erased is not None:
@@ -233,7 +233,7 @@ def clean_mask(mask: Mask, least: float, kept: Iterable[Point] = ()) -> Mask:
 
 
 def resize_nearest(mask: Mask, size: ImageSize) -> Mask:
-    """A mask at another size: each pixel takes the one under its centre."""
+    """A mask at another size by nearest-neighbour sampling: each pixel takes the one under its centre."""
     height, width = mask.shape
     rows = ((np.arange(size.height) + 0.5) * height / size.height).astype(np.intp)
     columns = ((np.arange(size.width) + 0.5) * width / size.width).astype(np.intp)
@@ -266,10 +266,10 @@ def deepest_point(mask: Mask) -> tuple[float, float]:
     if box is None:
         raise ValueError("an empty mask has no inside")
     left, top, right, bottom = (int(edge) for edge in box.xyxy)
-    # What is nearest outside of a pixel inside never lies beyond a border around the box.
+    # The nearest pixel outside the mask never lies beyond a border around the box.
     padded = np.pad(mask[top:bottom, left:right].view(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    # The squares are whole numbers. As the roots they come with rounding errors that change from call to call with the
-    # place of the array in memory, and which of several equally deep pixels is found would change with them.
+    # Squared distances are integers. Their roots have rounding errors that vary from call to call with the array's
+    # alignment in memory, and with them the choice among several equally deep pixels.
     y, x = divmod(int(np.rint(depth.astype(np.float64) ** 2).argmax()), right - left)
     return left + x + 0.5, top + y + 0.5

@@ -21,20 +21,20 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from segr1_app.domain import ImageSize, PictureError, RgbPixels
 
 MAX_PIXELS = 64_000_000
-"""Largest picture taken, in pixels."""
+"""Largest accepted picture, in pixels."""
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
-"""What is read, by Pillow's names, whatever a file is called; JPEG holds MPO. For some others, such as EPS, Pillow
-would start a program of this machine."""
+"""Accepted formats, by Pillow's names, whatever a file is called; JPEG includes MPO. For some others, such as EPS,
+Pillow would start an external program."""
 IMAGE_SUFFIXES = frozenset(
     {".apng", ".avif", ".avifs", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png"}
     | {".tif", ".tiff", ".webp"}
 )
-"""File name endings, in lower case, by which pictures in a folder are known. Those of HEIC are there although it is not
-read: such a picture is named, not passed over."""
+"""File name endings, in lower case, of pictures in a folder. Those of HEIC are included although it cannot be read:
+such a picture is reported, not ignored."""
 
 _HOSTILE = (
-    # What Pillow raises on damaged or hostile bytes. Its parsers are written for files that keep to their format: what
-    # these say of themselves is unpacked, looked up, divided and seeked to without being checked first.
+    # What Pillow raises on damaged or hostile bytes. Its parsers expect well-formed files: values from the file are
+    # unpacked, looked up, divided by and used as offsets without checks.
     OSError,
     SyntaxError,
     ValueError,
@@ -57,9 +57,9 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture upright, by the value of its EXIF orientation tag (Exif 2.32, 4.6.4)."""
+"""The transpositions that turn a picture upright, by its EXIF orientation tag (Exif 2.32, 4.6.4)."""
 _WHITES = {"I": (65535,), "F": (1, 255, 65535)}
-"""Values that may stand for white, by the kind of number; integers are 16 bit, as Pillow's own writers take them."""
+"""Candidate white levels, by the kind of number; integers are 16 bit, as written by Pillow."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +67,8 @@ class Picture:
     """An upright picture.
 
     Attributes:
-        pixels: uint8 RGB (height, width, 3), not to be written to.
-        sha256: hex digest of size and pixels: the same picture has the same one, whatever file it came in.
+        pixels: uint8 RGB (height, width, 3), read-only.
+        sha256: hex digest of size and pixels: equal pictures have equal digests, whatever file they came in.
     """
 
     pixels: RgbPixels
@@ -85,11 +85,11 @@ def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
     """Read a picture from a file, named by its path, or from a file's content, as bytes.
 
     EXIF rotation is applied; grey, palette, 16-bit, CMYK and alpha become RGB (transparent parts turn white); of an
-    animation the first frame is taken.
+    animation the first frame is used.
 
     Raises:
-        PictureError: when it is missing, a folder, not to be read by this user, of no format that is taken, damaged,
-            truncated, hostile, larger than 64 megapixels, or of numbers that are not finite.
+        PictureError: when it is missing, a folder, unreadable for this user, of an unsupported format, damaged,
+            truncated, hostile, larger than 64 megapixels, or has values that are not finite.
     """
     return load_oriented(source).picture
 
@@ -121,8 +121,8 @@ def load_oriented(source: str | os.PathLike[str] | bytes) -> OrientedPicture:
 def picture_from_pil(image: Image.Image) -> Picture:
     """A Pillow image as a picture.
 
-    16-bit values become 8-bit ones by their range, whatever their brightest is: 65535 is white. Numbers that know no
-    white of their own get the least that holds them: 1, 255 or 65535 for floats, else the brightest of them.
+    16-bit values are scaled by their range, whatever the brightest value is: 65535 is white. Number formats without a
+    defined white use the smallest level that covers the values: 1, 255 or 65535 for floats, else their maximum.
 
     Raises:
         PictureError: when it is larger than 64 megapixels, has no area, or has values that are not finite.
@@ -135,7 +135,7 @@ def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
     """A uint8 RGB array (height, width, 3) as a picture; the array is copied.
 
     Raises:
-        PictureError: when its shape or dtype is another, or it is too large or empty.
+        PictureError: for another shape or dtype, or when it is too large or empty.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise PictureError(
@@ -153,9 +153,9 @@ def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
 
 @contextmanager
 def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
-    """A file as an image of a size that is taken.
+    """Open a file as an image of acceptable size.
 
-    What goes wrong with it, also while it is decoded in the block, becomes a `PictureError` that calls it ``name``.
+    Errors, also from decoding inside the block, become a `PictureError` that calls the file ``name``.
     """
     with _content(source) as content, warnings.catch_warnings():
         # Pillow warns below our own limit, which is checked before anything is decoded.
@@ -177,7 +177,7 @@ def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
 
 
 def _content(source: Path | bytes) -> BinaryIO:
-    """A file's content to read from; what the system has against opening it is no damage, and told as what it is."""
+    """A file's content as a stream; an operating system error is reported as such, and not as a damaged file."""
     if isinstance(source, bytes):
         return io.BytesIO(source)
     try:
@@ -187,7 +187,7 @@ def _content(source: Path | bytes) -> BinaryIO:
     except IsADirectoryError as error:
         raise PictureError(f"'{source}' is a folder, not a picture.") from error
     except PermissionError as error:
-        raise PictureError(f"'{source}' may not be read: change its permissions.") from error
+        raise PictureError(f"'{source}' is not readable for this user: change its permissions.") from error
     except OSError as error:
         raise PictureError(f"'{source}' cannot be opened ({error.strerror}).") from error
 
@@ -198,7 +198,7 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _too_large(what: str = "It") -> str:
-    return f"{what} exceeds the {MAX_PIXELS // 1_000_000} megapixels that are taken: scale the picture down first."
+    return f"{what} exceeds the limit of {MAX_PIXELS // 1_000_000} megapixels: scale the picture down first."
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -226,12 +226,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether its values are grey ones of more than 8 bit."""
+    """Whether its values are grey levels of more than 8 bit."""
     return image.mode in {"I", "F"} or image.mode.startswith("I;16")
 
 
 def finite_values(image: Image.Image) -> npt.NDArray[np.float64]:
-    """The values of a grey image, float64 (height, width), none of which is missing or infinite."""
+    """The values of a grey image, float64 (height, width), all finite."""
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise PictureError("Some of its values are infinite or not a number: replace them, or save it in 8 bit.")

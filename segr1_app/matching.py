@@ -1,4 +1,4 @@
-"""One-to-one matching (Kuhn, 1955): which of some things belongs to which of others, so that the sum is best."""
+"""One-to-one assignment (Kuhn, 1955)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 
 def match(values: npt.NDArray[np.float64], *, maximize: bool = False) -> tuple[list[int], list[int]]:
-    """The rows and columns, as many of each as the smaller side has, whose values have the least or greatest sum.
+    """The rows and columns of the assignment with the least or greatest sum; as many as the smaller side has.
 
     Args:
         values: float (R, C), a cost or a gain for every pair.
         maximize: whether they are gains.
     """
-    # Half a second that neither the page nor a command that matches nothing has to wait for.
+    # An import of half a second, which the page and commands without matching should not wait for.
     from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
 
     rows, columns = linear_sum_assignment(values, maximize=maximize)

@@ -1,10 +1,10 @@
-"""How well a mask matches the truth. Rewards, evaluation and the page all call these functions.
+"""Mask metrics. Rewards, evaluation and the page all call these functions.
 
-Every function takes bool arrays of one shape (height, width) and is defined for every pair of them: empty, tiny, full
-and border-only masks included, never NaN. An empty prediction of an empty truth is right.
+Every function takes bool arrays of one shape (height, width) and is defined for every pair of them, including empty,
+tiny, full and border-only masks; it never returns NaN. An empty prediction of an empty truth is correct.
 
 ``pysodmetrics`` brings scikit-learn along, which takes most of a second: it is imported where it computes, so that the
-page, which needs only IoU and S-measure, need not wait for it.
+page, which needs only IoU and S-measure, does not wait for it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ALPHA = 0.5
 BETA_SQUARED = 0.3
 """Weight of the precision in the F-measure (Achanta et al., *Frequency-tuned salient region detection*, CVPR 2009)."""
 THRESHOLDS = 256
-"""At so many thresholds ``pysodmetrics`` cuts a prediction of 8 bit."""
+"""Number of thresholds at which ``pysodmetrics`` cuts an 8-bit prediction."""
 
 
 class Overlap(NamedTuple):
-    """Pixels that prediction and truth share, and pixels that at least one of them has."""
+    """Numbers of pixels in the intersection and in the union of prediction and truth."""
 
     intersection: int
     union: int
@@ -45,8 +45,8 @@ class Curve(NamedTuple):
     """A measure over all thresholds of a binary mask, which takes two values.
 
     Attributes:
-        mask: of the mask itself, which all thresholds but the lowest leave as it is.
-        whole: of the whole picture, which the lowest, 0, makes of any mask.
+        mask: at every threshold above 0, where the mask is unchanged.
+        whole: at threshold 0, where the whole picture is foreground.
     """
 
     mask: float
@@ -54,7 +54,7 @@ class Curve(NamedTuple):
 
 
 def overlap(pred: Mask, gt: Mask, left_out: Mask | None = None) -> Overlap:
-    """What two masks share; pixels of ``left_out``, a third mask of their shape, count nowhere."""
+    """The overlap of two masks; pixels of ``left_out``, a third mask of their shape, are ignored."""
     _check(pred, gt)
     if left_out is not None:
         _check(left_out, gt)
@@ -81,7 +81,7 @@ def s_measure(pred: Mask, gt: Mask) -> float:
     """Structure measure (Fan et al., *Structure-measure: a new way to evaluate foreground maps*, ICCV 2017), in [0, 1].
 
     For a binary prediction every mean, deviation and covariance of the definition follows from counts of pixels, so
-    they are counted and not computed per pixel. It equals ``pysodmetrics`` but where that has no value: a quadrant
+    they are counted and not computed per pixel. It equals ``pysodmetrics`` except where that is undefined: a quadrant
     without area, beside an object in the last row or column, counts nothing here.
     """
     _check(pred, gt)
@@ -125,17 +125,17 @@ def f_curve(pred: Mask, gt: Mask) -> Curve:
 
 def e_measure(pred: Mask, gt: Mask) -> float:
     """Enhanced-alignment measure (Fan et al., IJCAI 2018) of the binary mask itself, by ``pysodmetrics``."""
-    # The definition divides by one pixel less than there are, which would put perfect masks a little above 1.
+    # The definition divides by one less than the number of pixels, which would put perfect masks slightly above 1.
     return min(e_curve(pred, gt).mask, 1.0)
 
 
 def e_curve(pred: Mask, gt: Mask) -> Curve:
-    """Enhanced-alignment measure over all thresholds, by ``pysodmetrics``; a perfect mask's is a little above 1."""
+    """Enhanced-alignment measure over all thresholds, by ``pysodmetrics``; a perfect mask's is slightly above 1."""
     _check(pred, gt)
     from py_sod_metrics import Emeasure  # noqa: PLC0415 - see the module
 
     measure = Emeasure()
-    # What `step` sets; it would also try all thresholds, most of which are one for a mask.
+    # What `step` does, which would also try all thresholds, although most are equivalent for a mask.
     measure.gt_fg_numel, measure.gt_size = int(np.count_nonzero(gt)), gt.size
     values = pred.astype(np.float64)
     return Curve(*(float(measure.cal_em_with_threshold(values, gt, threshold=threshold)) for threshold in (0.5, 0.0)))
@@ -153,7 +153,7 @@ def max_of_curves(curves: Sequence[Curve]) -> float:
 
 
 def mae(pred: Mask, gt: Mask) -> float:
-    """Mean absolute error: the share of pixels that are wrong, by ``pysodmetrics``."""
+    """Mean absolute error: the share of wrong pixels, by ``pysodmetrics``."""
     _check(pred, gt)
     from py_sod_metrics import MAE  # noqa: PLC0415 - see the module
 
@@ -161,7 +161,7 @@ def mae(pred: Mask, gt: Mask) -> float:
 
 
 def _check(pred: Mask, gt: Mask) -> None:
-    """Metrics of arrays that are no masks look plausible and are wrong: refuse them."""
+    """Reject arrays that are not masks: their metrics would look plausible and be wrong."""
     if pred.dtype != np.bool_ or gt.dtype != np.bool_:
         raise TypeError(f"masks are bool arrays, got {pred.dtype} and {gt.dtype}")
     if pred.shape != gt.shape or gt.ndim != 2 or not gt.size:
@@ -183,7 +183,9 @@ def _mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def _mean_index(mask: Mask, axis: int) -> float:
-    """The mean index along ``axis`` of a mask's pixels, by counts per index: coordinates would be as many as pixels."""
+    """The mean index along ``axis`` of a mask's pixels, from counts per index: a list of coordinates would be
+    longer.
+    """
     counts = cv2.reduce(mask.view(np.uint8), 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel().astype(np.int64)
     return int(counts @ np.arange(counts.size)) / int(counts.sum())
 

@@ -1,7 +1,7 @@
-"""What an answer is worth: the reward of Seg-R1 (arXiv 2506.22624, section 3.2) and what may be added to it.
+"""The reward of Seg-R1 (arXiv 2506.22624, section 3.2) and optional terms.
 
 ``format + 0.7 IoU + 0.3 S-measure`` by default. These are pure functions of values: the page shows them live, training
-hands them to its optimiser, evaluation prints them; all of them call `score`. Masks are bool (height, width) of the
+passes them to its optimiser, evaluation prints them; all of them call `score`. Masks are bool (height, width) of the
 original picture, prompts are in its pixels.
 """
 
@@ -20,7 +20,7 @@ from segr1_app.geometry import box_iou
 from segr1_app.matching import match
 
 IOU_WEIGHT, S_MEASURE_WEIGHT = 0.7, 0.3
-"""Shares of the two halves of the mask reward, as in Seg-R1."""
+"""Weights of the two halves of the mask reward, as in Seg-R1."""
 REJECTED_IOU_FROM = 0.5
 """IoU with a rejected mask from which on an answer counts as the same mistake."""
 MAX_PROMPT_MATCH = 0.2
@@ -31,16 +31,16 @@ POINT_REACH = 0.1
 
 @dataclass(frozen=True, slots=True)
 class RewardOptions:
-    """What is added to the reward of Seg-R1; everything is off by default.
+    """Optional terms beside the reward of Seg-R1; everything is off by default.
 
     Attributes:
         prompt_match: weight, up to 0.2, of the match of boxes and points with the annotator's: a continuous form of the
             box and point rewards of Seg-Zero (arXiv 2503.06520).
         match_objects: the IoU is taken object by object under the best assignment, as VisionReasoner does
-            (arXiv 2505.12081), where the truth tells its objects apart.
+            (arXiv 2505.12081), where the truth separates its objects.
         abstention: weight of saying "there is no such object" where that is true, as GenSeg-R1-G rewards it
             (arXiv 2602.09701); without it such rows cannot be scored.
-        rejection: weight λ of the penalty ``-λ max(0, IoU - 0.5)`` on agreeing with a mask that was rejected, which is
+        rejection: weight λ of the penalty ``-λ max(0, IoU - 0.5)`` on overlap with a mask that was rejected, which is
             this project's own; without it such rows cannot be scored.
         soft_length: (most, margin) in tokens: the soft overlong punishment of DAPO (arXiv 2503.14476, equation 13).
 
@@ -56,11 +56,11 @@ class RewardOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.prompt_match <= MAX_PROMPT_MATCH:
-            raise SettingsError(f"The weight of matching prompts lies between 0 and {MAX_PROMPT_MATCH}.")
+            raise SettingsError(f"The weight of matching prompts must be between 0 and {MAX_PROMPT_MATCH}.")
         if not (0 <= self.abstention < math.inf and 0 <= self.rejection < math.inf):
-            raise SettingsError("The weights of abstention and rejection are finite and not negative.")
+            raise SettingsError("The weights of abstention and rejection must be finite and not negative.")
         if self.soft_length is not None and not 0 < self.soft_length[1] <= self.soft_length[0]:
-            raise SettingsError("A soft length is (most tokens, margin) with a margin between 1 and the most.")
+            raise SettingsError("A soft length must be (most tokens, margin) with a margin between 1 and the most.")
 
 
 SEG_R1 = RewardOptions()
@@ -69,7 +69,7 @@ SEG_R1 = RewardOptions()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a completion came to.
+    """What a completion resulted in.
 
     Attributes:
         well_formed: whether it follows the grammar that was asked for.
@@ -89,7 +89,7 @@ class Answer:
 
     @classmethod
     def of(cls, prediction: Prediction) -> Answer:
-        """What the pipeline predicted, as an answer."""
+        """The pipeline's prediction as an answer."""
         return cls(
             prediction.well_formed,
             prediction.mask,
@@ -101,14 +101,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is known of the right answer. The first of these that is there decides: ``absent``, ``mask``, ``rejected``.
+    """What is known of the right answer. The first of ``absent``, ``mask`` and ``rejected`` that is set decides.
 
     Attributes:
         mask: the right mask, bool (height, width).
-        rejected: a mask that is known to be wrong, while nobody drew the right one.
+        rejected: a mask that is known to be wrong, where the right one is unknown.
         absent: whether there is no such object in the picture.
-        objects: the right masks of single objects, whose union is ``mask``; empty when they are not told apart.
-        prompts: how an annotator prompted for the mask, in original pixels; empty when nobody did.
+        objects: the right masks of single objects, whose union is ``mask``; empty when they are not separated.
+        prompts: an annotator's prompts for the mask, in original pixels; empty when there are none.
     """
 
     mask: Mask | None = None
@@ -146,7 +146,7 @@ class RewardTerms:
 def score(answer: Answer, truth: Truth, options: RewardOptions = SEG_R1) -> RewardTerms | None:
     """The reward of an answer; None when nothing is known by which it could be scored.
 
-    None stands for the whole row: an optimiser that sums what is left of a row would take a missing term for a 0.
+    None applies to the whole row: an optimiser that sums what is left of a row would take a missing term for a 0.
 
     Raises:
         TypeError, ValueError: when masks are not bool or not of one shape.
@@ -157,7 +157,7 @@ def score(answer: Answer, truth: Truth, options: RewardOptions = SEG_R1) -> Rewa
     if truth.absent:
         if not options.abstention:
             return None
-        # An abstention breaks the grammar that asks for objects, and is no worse formed for it.
+        # An abstention breaks the grammar that asks for objects, but counts as well formed.
         format_term = float(answer.well_formed or answer.abstains)
         terms["abstention"] = float(answer.abstains)
         total = options.abstention * terms["abstention"]
@@ -194,8 +194,8 @@ def match_prompts(found: Sequence[ObjectPrompt], wanted: Sequence[ObjectPrompt],
     """How near prompts are to those of an annotator, in [0, 1]: the mean over boxes and over points.
 
     Boxes count by their IoU; points of one label by their distance, 1 at none and 0 from `POINT_REACH` of the diagonal
-    on; each under the best one-to-one assignment, over the larger of the two numbers. Of what the annotator did not
-    use, boxes or points, nothing is asked.
+    on; each under the best one-to-one assignment, over the larger of the two numbers. Kinds of prompts that the
+    annotator did not use, boxes or points, are not scored.
     """
     boxes, true_boxes = _boxes(found), _boxes(wanted)
     points, true_points = _points(found), _points(wanted)
@@ -211,12 +211,12 @@ def match_prompts(found: Sequence[ObjectPrompt], wanted: Sequence[ObjectPrompt],
 
 
 def overlong(tokens: int, most: int, margin: int) -> float:
-    """DAPO's soft overlong punishment: 0 up to ``most - margin`` tokens, from there in a line to -1 at ``most``."""
+    """DAPO's soft overlong punishment: 0 up to ``most - margin`` tokens, then decreasing linearly to -1 at ``most``."""
     return -min(1.0, max(0.0, (tokens - (most - margin)) / margin))
 
 
 def _assigned(gains: npt.NDArray[np.float64], rows: int, columns: int) -> float:
-    """The greatest sum of one-to-one gains, float (rows, columns), over the larger number; 1 for nothing of nothing."""
+    """The greatest sum of one-to-one gains, float (rows, columns), over the larger number; 1 when both are empty."""
     if not rows or not columns:
         return float(rows == columns)
     return float(gains[match(gains, maximize=True)].sum()) / max(rows, columns)

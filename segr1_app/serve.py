@@ -28,7 +28,7 @@ LOADING_DELAY = 5.0
 
 
 DESCRIPTION: Final = (
-    "Serve the Seg-R1 page: write what to find in a picture; a model reasons, points, and SAM2 cuts out the mask. "
+    "Serve the Seg-R1 page: write what to find in a picture; a model reasons and points, and SAM2 makes the mask. "
     "Without arguments it uses no network: it runs the full models where they are downloaded and there is a GPU, else "
     "the small embedded ones."
 )
@@ -69,10 +69,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def serve(settings: Settings) -> None:
-    """Build the page, serve it, and load the models behind it; returns when interrupted or told to end.
+    """Build the page, serve it, and load the models in the background; returns when interrupted or terminated.
 
     Raises:
-        SettingsError: when the address, the data folder, the store or the people's file cannot be had.
+        SettingsError: when the address, the data folder, the store or the file of accounts cannot be used.
     """
     cache = prepare_cache(settings.home)
     log_as(settings.log)
@@ -123,7 +123,7 @@ def serve(settings: Settings) -> None:
 
 
 def wait_for_the_end() -> None:
-    """Return when the process is interrupted or told to end; a second signal ends it at once."""
+    """Return when the process is interrupted or terminated; a second signal ends it at once."""
     told = threading.Event()
 
     def end(number: int, _: FrameType | None) -> None:
@@ -136,19 +136,19 @@ def wait_for_the_end() -> None:
 
 
 def prepare_cache(home: Path) -> Path:
-    """Make the data folder, and tell gradio to keep its files there and to report nothing to anyone.
+    """Create the data folder, and tell gradio to keep its files there and to report nothing to anyone.
 
     Returns:
-        The absolute folder in which uploads, previews and downloads live.
+        The absolute folder of uploads, previews and downloads.
 
     Raises:
-        SettingsError: when the data folder cannot be made.
+        SettingsError: when the data folder cannot be created.
     """
     cache = (home / "cache").resolve()
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--home {home} cannot be made a folder ({error.strerror}): name another.") from error
+        raise SettingsError(f"--home {home} cannot be created as a folder ({error.strerror}): name another.") from error
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

@@ -1,4 +1,4 @@
-"""What people type, as it is kept and compared: names and instructions in one line of characters that can be seen.
+"""Text that people type, as it is stored and compared: names and instructions in one line of visible characters.
 
 Store, page, command line and imports use these functions, so that a name or an instruction is the same everywhere.
 """

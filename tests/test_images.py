@@ -231,7 +231,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> No
     file.chmod(0o000)
     code = f"from pathlib import Path\nfrom segr1_app.images import load_picture\nload_picture(Path({str(file)!r}))"
     done = subprocess.run([*bound_by_permissions(), "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1].endswith("photo.png' may not be read: change its permissions.")
+    assert done.stderr.splitlines()[-1].endswith("photo.png' is not readable for this user: change its permissions.")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ It is that of Seg-R1 (arXiv 2506.22624, section 3), read to the letter::
 
     <think> ... </think> <bbox>[x1,y1,x2,y2]</bbox>, <points>[[x,y],...]</points>, <labels>[1,...]</labels>
 
-with any number of boxes, in pixels of the policy's frame. Text is only ever matched, never evaluated, and in time
-linear in its length.
+with any number of boxes, in pixels of the policy's frame. Text is only matched, never evaluated, in time linear in its
+length.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_BOXES, MAX_POINTS, MAX_TAGS, MAX_PROBLEMS = 256, 4096, 1024, 20
 
 
 class Grammar(Enum):
-    """Which completion is asked for."""
+    """The form of completion that is asked for."""
 
     FULL = "full"
     """Reasoning, one or more boxes, points and labels."""
@@ -42,13 +42,13 @@ class Grammar(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ParsedCompletion:
-    """What could be read from a completion.
+    """The parts of a completion that could be read.
 
     Attributes:
         reasoning: the text inside ``<think>``, stripped; None when there is none.
-        objects: the mask prompts, in the frame in which the text speaks.
+        objects: the mask prompts, in the frame of the text's coordinates.
         problems: what is wrong, in words; empty when ``well_formed``.
-        well_formed: whether the whole text follows the grammar to the letter.
+        well_formed: whether the whole text follows the grammar exactly.
         abstains: whether it says, in the form that was asked for, that there is no such object.
     """
 
@@ -61,7 +61,7 @@ class ParsedCompletion:
 
 @dataclass(frozen=True, slots=True)
 class InstructionPreset:
-    """An instruction to start from, under a name."""
+    """A named example instruction."""
 
     name: str
     text: str
@@ -76,8 +76,8 @@ PRESETS: Final = (
 
 _TAGS = ("think", "bbox", "points", "labels")
 _TAG = re.compile(rf"<(/?)({'|'.join(_TAGS)})>")
-# Possessive quantifiers (++, *+, ?+) never go back, which keeps every match linear in the text. [0-9], because \d also
-# takes the digits of other scripts.
+# Possessive quantifiers (++, *+, ?+) never backtrack, which keeps every match linear in the text. [0-9], because \d
+# also matches the digits of other scripts.
 _NUMBER = r"[0-9]++(?:\.[0-9]++)?+"
 _GAP = r"\s*+"
 _COMMA = rf"{_GAP},{_GAP}"
@@ -106,7 +106,7 @@ def check_instruction(instruction: str) -> str:
 
 
 def can_be_reasoning(text: str) -> bool:
-    """Whether a text can stand between ``<think>`` and ``</think>``: it is not empty and holds none of the tags."""
+    """Whether a text can be written between ``<think>`` and ``</think>``: it is not empty and has none of the tags."""
     return bool(text.strip()) and _TAG.search(text) is None
 
 
@@ -132,17 +132,17 @@ def is_expressible(objects: Sequence[ObjectPrompt], frame: ImageSize) -> bool:
 
 
 def answer_start(completion: str) -> int:
-    """Where the answer begins in a completion: behind the reasoning and its closing tag; 0 without one."""
+    """The index at which the answer begins: after the reasoning and its closing tag; 0 without one."""
     head, tag, _ = completion.partition("</think>")
     return len(head) + len(tag) if tag else 0
 
 
 def format_completion(reasoning: str, objects: Sequence[ObjectPrompt], grammar: Grammar = Grammar.FULL) -> str:
-    """The canonical completion: what `parse_completion` reads back unchanged if each point is its object's own.
+    """The canonical completion: `parse_completion` reads it back unchanged if each point belongs to its own object.
 
     Raises:
-        ValueError: when the reasoning is empty or holds one of the tags, or the objects do not suit the grammar or are
-            more than are read back.
+        ValueError: when the reasoning is empty or contains one of the tags, or the objects do not fit the grammar or
+            exceed its limits.
     """
     if not can_be_reasoning(reasoning):
         raise ValueError("the reasoning must be text without any of the answer's tags")
@@ -170,13 +170,13 @@ def parse_completion(
 ) -> ParsedCompletion:
     """Read a completion; never raises on any text.
 
-    Of a malformed one everything readable is returned: of a box that leaves the frame, the part inside; impossible
-    boxes, points outside the frame and points without a label are left out, and so is what has a number too few or one
-    that is none. Every point goes to the smallest box that holds it, else to the nearest.
+    Everything readable in a malformed one is returned: boxes are clipped to the frame; empty boxes, points outside the
+    frame, points without a label and incomplete or non-numeric tuples are left out. Every point is assigned to the
+    smallest box that holds it, else to the nearest.
 
     Args:
         text: what the policy wrote.
-        image_size: (width, height) of the frame in which it speaks.
+        image_size: (width, height) of the frame of its coordinates.
         grammar: what it was asked to write.
     """
     reader = _Reader(ImageSize(*image_size), grammar)
@@ -194,22 +194,22 @@ def limit_problems(problems: Iterable[str]) -> tuple[str, ...]:
 
 
 def box_inside(xyxy: tuple[float, ...], frame: ImageSize, spelled: str) -> tuple[Box | None, tuple[str, ...]]:
-    """The part of a box inside a frame.
+    """Clip a box to a frame.
 
     Args:
         xyxy: four finite numbers.
-        frame: width and height over which they run.
+        frame: (width, height) of the frame.
         spelled: the box as it was written.
 
     Returns:
-        The part, None when it has no area; and what is wrong with the box, in words.
+        The clipped box, None when it has no area; and what is wrong with the given one, in words.
     """
     x1, y1, x2, y2 = xyxy
     width, height = frame
     inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
     problems = []
     if inside != (x1, y1, x2, y2):
-        problems.append(f"the box {spelled} leaves the picture of {width} x {height}: it is cut there")
+        problems.append(f"the box {spelled} leaves the picture of {width} x {height}: it is clipped")
     if inside[0] < inside[2] and inside[1] < inside[3]:
         return Box(*inside), tuple(problems)
     problems.append(f"the box {spelled} has no area in the picture: it is left out")
@@ -226,7 +226,7 @@ def point_outside(x: float, y: float, frame: ImageSize) -> str | None:
 
 @dataclass(slots=True)
 class _Reader:
-    """One reading of a completion; ``problems`` are keys, so that each is listed once."""
+    """State of reading one completion; ``problems`` are keys, so that each is listed once."""
 
     frame: ImageSize
     grammar: Grammar
@@ -254,7 +254,7 @@ class _Reader:
         self.problems[what] = None
 
     def _sections(self, text: str) -> list[tuple[str, str]]:
-        """The tagged parts in order, as (tag, content); whatever lies between them is a problem, but for a comma."""
+        """The tagged parts in order, as (tag, content); any text between them is a problem, except for a comma."""
         tags = list(islice(_TAG.finditer(text), MAX_TAGS + 1))
         if len(tags) > MAX_TAGS:
             self._problem(f"there are more than {MAX_TAGS} tags: what follows them is left out")
@@ -289,7 +289,7 @@ class _Reader:
         for name in _TAGS:
             count = names.count(name)
             if name not in wanted and count:
-                self._problem(f"<{name}> has no place in a {self.grammar.value} completion")
+                self._problem(f"<{name}> does not belong in a {self.grammar.value} completion")
             elif name in wanted and not count:
                 self._problem(f"<{name}> is missing")
             elif count > 1 and (name != "bbox" or self.grammar is Grammar.ABSTENTION):
@@ -351,10 +351,10 @@ def loose_values(text: str, limit: int) -> list[float | None]:
 
 
 def loose_tuples(text: str, length: int, limit: int) -> list[tuple[float, ...] | None]:
-    """The first ``limit`` tuples of so many numbers; None for one with a number too few or too many, or that is none.
+    """The first ``limit`` tuples of ``length`` numbers; None for one of another length or with a non-number.
 
-    A tuple stands in brackets of its own; where brackets are forgotten, it ends after its last number. What was written
-    about one place is never read as part of another.
+    Each tuple has its own brackets; where brackets are missing, it ends after its last number. The numbers of one tuple
+    are never read as part of another.
     """
     groups = [match[1] for match in islice(_INNERMOST.finditer(text), limit)] or [text]
     found: list[tuple[float, ...] | None] = []

@@ -40,19 +40,19 @@ _KEYS = {Grammar.FULL: {BOX, POINT}, Grammar.PRE_RL: {POINT}, Grammar.ABSTENTION
 _CORNERS: Final = {BOX: ("x1", "y1", "x2", "y2"), POINT: ("x", "y")}
 _LANGUAGE = re.compile(r"(?:json|JSON)?+")
 _LIST_START = re.compile(r"\[\s*+[{\]\[]|\{")
-# Without braces inside: in a text that is no JSON, whole entries can still be read one by one.
+# Without braces inside: in a text that is not valid JSON, whole entries can still be read one by one.
 _ENTRY = re.compile(r"\{[^{}]*+\}")
 
 
 def parse_json_prompts(text: str, frame: ImageSize, grammar: Grammar = Grammar.FULL) -> ParsedCompletion:
     """Read a completion whose JSON stands between ```` ```json ```` and ```` ``` ````; never raises on any text.
 
-    Of a malformed one everything readable is returned: of a text that is no JSON the entries that are, of a box that
-    leaves the frame the part inside; impossible boxes and points outside the frame are left out.
+    Everything readable in a malformed one is returned: the valid entries of a text that is not valid JSON; boxes are
+    clipped to the frame; empty boxes and points outside the frame are left out.
 
     Args:
         text: what the policy wrote.
-        frame: the width and height over which its coordinates run.
+        frame: (width, height) of its coordinate range.
         grammar: what it was asked to write.
     """
     return _parsed(_Reader(frame, grammar), text)
@@ -120,10 +120,10 @@ class _Reader:
         return content
 
     def _fenced(self, answer: str) -> tuple[str, str | None]:
-        """What stands before the JSON, and the JSON; None when there is none."""
+        """The text before the JSON, and the JSON; None when there is none."""
         parts = answer.split("```")
         if len(parts) == 1:
-            self._problem("the JSON should stand between ```json and ```")
+            self._problem("the JSON should be enclosed in ```json and ```")
             start = _LIST_START.search(answer)
             return (answer[: start.start()], answer[start.start() :]) if start else (answer, None)
         # Every second part stands between fences; of several, the last one that could be JSON is the answer.
@@ -300,7 +300,7 @@ def _are_shares(numbers: list[float]) -> bool:
 
 
 def _readable_entries(content: str) -> Iterator[Any]:
-    """What can be read between braces, in a text that cannot be read as a whole."""
+    """The entries between braces that can be read, in a text that is not valid JSON."""
     for match in islice(_ENTRY.finditer(content), 4 * MAX_BOXES):
         try:
             yield decode(match[0]).value
@@ -318,7 +318,7 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
 
 
 def _spelled(value: Any) -> str:
-    """The beginning of a value for a message, one level deep: what is nested may be nested too deeply to be written."""
+    """The beginning of a value for a message, one level deep: deeper nesting may exceed the recursion limit."""
     if isinstance(value, list):
         return quote(f"[{', '.join('...' if isinstance(each, list | dict) else _short(each) for each in value[:6])}]")
     return quote("{...}" if isinstance(value, dict) else _short(value))

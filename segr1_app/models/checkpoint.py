@@ -1,4 +1,4 @@
-"""Which weights a model had: a digest that tells one checkpoint from the next, whatever its folder is called."""
+"""A digest that identifies a model's weights, whatever its folder is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt"})
 
 
 def checkpoint_hash(source: str | Path) -> str:
-    """SHA-256, in hex, of a model folder's weight files; of a hub id, which names no files here, of the id.
+    """SHA-256, in hex, of a model folder's weight files; for a hub id, which has no local files here, of the id.
 
     Raises:
         ModelError: when a file cannot be read.

@@ -1,4 +1,4 @@
-"""Downloads of models that go on in the background, and how far they are."""
+"""Background downloads of models, and their progress."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from segr1_app.models.hub import HubModel
 logger = logging.getLogger(__name__)
 
 LOGGED_SHARE = 0.1
-"""Of the bytes, after which the log tells again how far a download is."""
+"""The share of the bytes after which the log reports progress again."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadState:
-    """How far a download is.
+    """The progress of a download.
 
     Attributes:
-        state: whether it was started, goes on, is done, or broke off.
+        state: whether it was started, is running, is done, or failed.
         done, total: bytes.
         seconds: since it was started.
-        trouble: why it broke off; empty unless ``state`` is "failed".
+        trouble: why it failed; empty unless ``state`` is "failed".
     """
 
     state: Literal["idle", "running", "done", "failed"] = "idle"
@@ -40,13 +40,13 @@ class DownloadState:
 
 
 class Download:
-    """Brings models from the hub to this machine, in a thread of its own.
+    """Downloads models from the hub in a background thread.
 
-    Started again after it broke off, it goes on: files that came whole are not fetched again.
+    Started again after a failure, it resumes: complete files are not fetched again.
 
     Args:
-        models: what is wanted.
-        finished: called when all of it is there.
+        models: what to download.
+        finished: called when everything is downloaded.
     """
 
     def __init__(self, models: Sequence[HubModel], finished: Callable[[], None]) -> None:
@@ -61,15 +61,15 @@ class Download:
         return self._state
 
     def size(self) -> int:
-        """Bytes that are still to be fetched.
+        """Bytes that are still to be downloaded.
 
         Raises:
-            ModelError: when the hub does not tell.
+            ModelError: when the hub does not say.
         """
         return sum(model.bytes_to_fetch() for model in self._models)
 
     def start(self) -> None:
-        """Begin, unless it goes on already; returns at once."""
+        """Start, unless it is running already; returns at once."""
         with self._lock:
             if self._state.state == "running":
                 return
@@ -85,7 +85,7 @@ class Download:
             for model in self._models:
                 model.fetch(_counter(lambda done: self._update(done=self._before + done)))
                 self._before = self._state.done
-            # Before it is told to be done, so that whoever reads that finds the models in use.
+            # Before the state becomes "done", so that whoever reads that finds the models in use.
             self._finished()
             ending = DownloadState("done", self._state.total, self._state.total, time.monotonic() - self._began)
             logger.info("Downloaded %s in %.0f s", self._names(), ending.seconds)
@@ -93,12 +93,12 @@ class Download:
             ending = DownloadState("failed", self._state.done, self._state.total, trouble=str(error))
             logger.warning("%s", error)
         finally:
-            # Anything unforeseen goes on to the thread's own traceback.
+            # Any unexpected error goes on to the thread's own traceback.
             self._state = ending
 
     def _update(self, *, done: int | None = None, total: int | None = None) -> None:
         state = self._state
-        # The hub's client counts what it receives and what it writes by bars of their own: the one ahead is right.
+        # The hub's client counts received and written bytes in separate bars: the one that is ahead is right.
         furthest = state.done if done is None else max(done, state.done)
         seconds = time.monotonic() - self._began
         self._state = DownloadState("running", furthest, state.total if total is None else total, seconds)
@@ -111,7 +111,7 @@ class Download:
 
 
 def _counter(tell: Callable[[int], None]) -> type[Any]:
-    """A tqdm class that draws nothing and tells how many bytes were counted."""
+    """A tqdm class that draws nothing and reports how many bytes were counted."""
 
     class Counter(tqdm):  # type: ignore[type-arg]
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,10 +1,10 @@
-"""What the segmenter's encoder sees of a picture, and a folder that keeps it from one process to the next.
+"""Picture embeddings of the segmenter's encoder, and a folder that caches them across processes.
 
-The folder holds half precision: 8 MiB for a picture of sam2.1-large at 1024 px, 0.25 MiB for one of the embedded
-segmenter. What that costs was measured with the latter on the eight photographs of `segr1_app.studio.samples`, under
+The folder stores half precision: 8 MiB for a picture of sam2.1-large at 1024 px, 0.25 MiB for one of the embedded
+segmenter. The loss was measured with the latter on the eight photographs of `segr1_app.studio.samples`, under
 three
-prompts each: masks from rounded and from exact embeddings have an IoU of at least 0.9999. Whoever uses a folder gets
-rounded embeddings of every picture, also of those that it did not hold: a mask must not depend on what was kept.
+prompts each: masks from rounded and from exact embeddings have an IoU of at least 0.9999. With a folder, the
+embeddings of all pictures are rounded, also of those not yet cached: a mask must not depend on the cache's contents.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from segr1_app.images import Picture
 from segr1_app.models.zoom import Window
 
 FOLDER_BYTES = 32 * 2**30
-"""What a folder may take on disk: about 4,000 pictures of sam2.1-large, as COD10K and CAMO have to train on."""
+"""Size limit on disk: about 4,000 pictures of sam2.1-large, as many as COD10K and CAMO have for training."""
 SUFFIX = ".embedding.safetensors"
-"""By this a folder knows its own files; it deletes no others."""
+"""Suffix of the folder's own files; it deletes no others."""
 CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """A picture, or a part of it, as the segmenter's encoder sees it.
+    """The encoder's output for a picture, or a part of it.
 
     Attributes:
         image_embed: float (1, C, S/16, S/16), S being the model's square input side in pixels.
         high_res: the finer maps, float (1, C/8, S/4, S/4) and (1, C/4, S/8, S/8).
         image_size: the original picture's size, the frame of prompts and masks.
-        window: what part of the picture this is; None for all of it.
+        window: the part of the picture; None for all of it.
     """
 
     image_embed: torch.Tensor
@@ -59,27 +59,27 @@ class Embedding:
 
 
 class EmbeddingFolder:
-    """Embeddings on disk, one file for each picture and segmenter; those not asked for the longest make room for new.
+    """Embeddings on disk, one file for each picture and segmenter; the least recently used are deleted first.
 
-    Any number of processes may share a folder. A file appears when it is whole; one that is damaged counts as missing.
+    Any number of processes may share a folder. A file appears when it is complete; a damaged one counts as missing.
 
     Args:
-        path: of the folder; made when there is something to keep.
-        most_bytes: what all files together may take. Each further process may exceed it by a sixteenth.
+        path: of the folder; created when there is something to store.
+        most_bytes: limit for all files together. Each further process may exceed it by a sixteenth.
     """
 
     def __init__(self, path: Path, *, most_bytes: int = FOLDER_BYTES) -> None:
         self._path, self._most = path, most_bytes
-        # What may be written before the folder has to be looked through again, which takes a while for many files.
+        # Bytes that may be written before the folder has to be scanned again, which takes a while for many files.
         self._room = 0
 
     def read(self, segmenter: str, picture: Picture, device: torch.device) -> Embedding | None:
-        """A picture's embedding in float32 on a device; None when it is not there, or damaged.
+        """A picture's embedding in float32 on a device; None when it is missing or damaged.
 
         Args:
-            segmenter: what tells the segmenter from every other one.
+            segmenter: identifies the segmenter.
             picture: what was encoded.
-            device: where the embedding is wanted.
+            device: where the embedding is needed.
 
         Raises:
             SegR1Error: when the folder cannot be read.
@@ -99,7 +99,7 @@ class EmbeddingFolder:
         return _restored(maps, picture.size, device)
 
     def keep(self, segmenter: str, picture: Picture, embedding: Embedding) -> Embedding:
-        """Keep a picture's embedding; returns it as it will be read.
+        """Store a picture's embedding; returns it as it will be read.
 
         Args:
             segmenter, picture: as for `read`.
@@ -130,14 +130,14 @@ class EmbeddingFolder:
             file.write(content)
 
     def _make_room(self, size: int) -> int:
-        """Delete what was not asked for the longest, until there is room for ``size`` bytes and more.
+        """Delete the least recently used files, until there is room for ``size`` bytes and more.
 
         Returns:
             How many bytes may follow.
         """
         wanted = max(size, self._most // 16)
         files = []
-        # Other processes delete, too; what one left half-written when it was killed counts and goes like the rest.
+        # Other processes delete, too; incomplete files of killed processes count and are deleted like the rest.
         for path in self._path.glob(f"*/*{SUFFIX}*"):
             with suppress(FileNotFoundError):
                 status = path.stat()
@@ -165,14 +165,14 @@ def _halved(embedding: Embedding) -> dict[str, torch.Tensor]:
 
 
 def _restored(maps: Mapping[str, torch.Tensor], size: ImageSize, device: torch.device) -> Embedding:
-    """What `_halved` was given, but for what half precision leaves out."""
+    """The inverse of `_halved`, except for what half precision loses."""
     whole = {name: values.to(device, torch.float32) for name, values in maps.items()}
     image_embed = whole.pop("image_embed")
     return Embedding(image_embed, tuple(values for _, values in sorted(whole.items())), size)
 
 
 def _checksum(maps: Mapping[str, torch.Tensor]) -> str:
-    """Tells damage, not malice: CRC-32 of names, shapes and values."""
+    """Detects damage, not manipulation: CRC-32 of names, shapes and values."""
     value = 0
     for name, values in sorted(maps.items()):
         value = zlib.crc32(f"{name}{tuple(values.shape)}".encode(), value)

@@ -1,4 +1,4 @@
-"""The models behind the page: loaded in the background, so that the page is there before they are."""
+"""The models behind the page: loaded in the background, so that the page opens before they are ready."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ DOWNLOAD_COMMAND = "python -m segr1_app download"
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """What the page says about its models.
+    """The state of the models as the page shows it.
 
     Attributes:
-        state: whether they can be used yet, or ever.
+        state: whether they are loading, ready, or failed.
         policy, segmenter: their names.
         device: where they run; empty until they are loaded.
-        understands: what a small policy says it can be asked; empty for one that takes any instruction.
-        failure: why what was asked for cannot be used; empty when it can.
+        understands: the instructions that a small policy accepts; empty for one that takes any instruction.
+        failure: why the requested models cannot be used; empty when they can.
         reason: why these were chosen; empty when they were named.
         offered: whether the full models would run here once they are downloaded.
     """
@@ -51,7 +51,7 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModels:
-    """A pipeline and what is to be said about it; see `ModelStatus`."""
+    """A pipeline with its description; see `ModelStatus`."""
 
     pipeline: Pipeline
     device: str
@@ -59,12 +59,12 @@ class LoadedModels:
 
 
 class ModelHost:
-    """Loads the models in a thread of its own and hands them out, one run at a time.
+    """Loads the models in a background thread and lends them out, one run at a time.
 
-    Models that cannot be loaded leave their place to the embedded ones, and the status says so.
+    When the models cannot be loaded, the embedded ones replace them, and the status says so.
 
     Args:
-        settings: which models, and how to run them; what they leave open is chosen.
+        settings: which models, and how to run them; anything left open is chosen.
         loader: makes the models from the settings.
     """
 
@@ -82,12 +82,12 @@ class ModelHost:
 
     @property
     def settings(self) -> Settings:
-        """What the models are loaded from; names both."""
+        """The settings that the models are loaded from; they name both."""
         return self._settings
 
     @property
     def downloads(self) -> tuple[HubModel, ...]:
-        """The full models that would run in place of embedded ones."""
+        """The full models that would replace embedded ones."""
         return self._choice.open or FULL_MODELS
 
     @property
@@ -103,19 +103,19 @@ class ModelHost:
         return self._checkpoint[1]
 
     def load_here(self) -> None:
-        """Load the models in this thread, and return when they are loaded or have failed to.
+        """Load the models in this thread; returns when they are loaded or have failed to load.
 
-        ZeroGPU imitates a GPU for the thread that imported it only, and packs up what was moved there until the page is
-        launched: a thread that loads behind the page would come too late, and find no GPU.
+        ZeroGPU emulates a GPU only for the thread that imported it, and packs up what was moved there when the page is
+        launched: a background thread would be too late, and find no GPU.
         """
         with self._beginning:
             self._begun = True
         self._work()
 
     def switch(self, policy: str) -> None:
-        """Use another policy from now on; whoever asks for the pipeline waits until it is loaded.
+        """Switch to another policy; requests for the pipeline wait until it is loaded.
 
-        The old one is let go first: two large ones would not fit beside each other.
+        The old one is released first: two large ones would not fit into memory together.
 
         Raises:
             ModelError: on ZeroGPU, where models are chosen at the start.
@@ -136,7 +136,7 @@ class ModelHost:
         self.start()
 
     def choose_again(self) -> None:
-        """Load what would be chosen now, because more models are there than before."""
+        """Load the models that would be chosen now that more are downloaded."""
         self.switch(self._asked.policy)
 
     def _choose(self) -> None:
@@ -151,10 +151,10 @@ class ModelHost:
         return self._status
 
     def start(self, after: float = 0.0) -> None:
-        """Begin to load, unless that has begun; returns at once.
+        """Start to load, unless that has started; returns at once.
 
         Args:
-            after: seconds to leave the processor to others first. Whoever needs the models earlier begins at once.
+            after: seconds to leave the processor to others first. A request for the models starts loading at once.
         """
         if after:
             timer = threading.Timer(after, self.start)
@@ -168,11 +168,11 @@ class ModelHost:
         threading.Thread(target=self._work, name="load-models", daemon=True).start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the models are loaded or have failed to; False when ``seconds`` ran out before."""
+        """Wait until the models are loaded or have failed to; False on timeout after ``seconds``."""
         return self._settled.wait(seconds)
 
     def pipeline(self) -> Pipeline:
-        """The loaded pipeline; begins to load it if nobody has, and waits for it.
+        """The loaded pipeline; starts to load it if necessary, and waits for it.
 
         Raises:
             ModelError: when the models could not be loaded; its text is that of ``status.failure``.
@@ -204,21 +204,21 @@ class ModelHost:
                 reason = embedded_because(self._choice.open, lack) if lack else status.reason
                 status = replace(status, reason=reason, offered=not lack and not has_zero_gpu())
             if status.offered:
-                logger.info("%s The page offers to fetch them, and so does: %s", status.reason, DOWNLOAD_COMMAND)
+                logger.info("%s The page offers to download them; so does: %s", status.reason, DOWNLOAD_COMMAND)
             elif status.reason:
                 logger.info("%s", status.reason)
         except SegR1Error as error:
             status = replace(status, state="failed", failure=str(error))
         finally:
-            # Anything unforeseen goes on to the thread's own traceback; nobody is left waiting for it.
+            # Any unexpected error goes on to the thread's own traceback; nobody is left waiting for it.
             self._status = status
             self._settled.set()
 
     def _load_or_fall_back(self) -> tuple[LoadedModels, str]:
-        """The models, and why they are not those that were chosen; the latter is empty when they are.
+        """The models, and why they are not the chosen ones; the latter is empty when they are.
 
         Raises:
-            SegR1Error: when the embedded ones cannot be loaded either; of the chosen ones.
+            SegR1Error: that of the chosen ones, when the embedded ones cannot be loaded either.
         """
         try:
             return self._load(self._settings), ""
@@ -242,7 +242,7 @@ def load(settings: Settings) -> LoadedModels:
     Raises:
         ModelError: when one of them cannot be loaded.
     """
-    # Imported here because torch, transformers and sam2 take seconds, for which the page need not wait.
+    # Imported here because torch, transformers and sam2 take seconds, which the page should not wait for.
     from segr1_app.models.pipeline import load_models, working_together  # noqa: PLC0415
 
     policy, segmenter = load_models(settings)
@@ -251,7 +251,7 @@ def load(settings: Settings) -> LoadedModels:
         from segr1_app.models.segmenter import Sam2Segmenter  # noqa: PLC0415
         from segr1_app.models.zerogpu import on_zero_gpu  # noqa: PLC0415
 
-        # What the ``spaces`` package raises; like that package, it is loaded nowhere else.
+        # What the ``spaces`` package raises; like that package, it is imported nowhere else.
         refusal = import_module("gradio.exceptions").Error
         pipeline = on_zero_gpu(pipeline, Sam2Segmenter.load(settings.segmenter, device="cpu"), refusal)
     return LoadedModels(

@@ -1,7 +1,7 @@
-"""Models on the model hub: which of their files are wanted, whether they are on this machine, and how they come here.
+"""Models on the model hub: which files they need, whether those are on this machine, and how to download them.
 
-Files lie in the cache that all programs of the hub share (``HF_HOME``). What is whole there is used as it is, without
-a question to the network.
+Files lie in the cache that all programs of the hub share (``HF_HOME``). Complete files there are used without any
+request to the network.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class HubModel:
     others: tuple[str, ...] = ()
 
     def cached(self) -> Path | None:
-        """The folder of its files on this machine, when all of them are there; asks no network."""
+        """The folder of its files on this machine, when all of them are there; uses no network."""
         try:
             folder = Path(snapshot_download(self.repo_id, allow_patterns=self._patterns, local_files_only=True))
         except (LocalEntryNotFoundError, HFValidationError):
@@ -58,13 +58,13 @@ class HubModel:
         return folder if weights_are_whole(folder, self.weights) else None
 
     def fetch(self, progress: type[Any] | None = None) -> Path:
-        """The folder of its files, downloaded where they are not here yet; files that came whole are not fetched again.
+        """The folder of its files, downloaded where missing; complete files are not fetched again.
 
         Args:
-            progress: a tqdm class that gets the bytes.
+            progress: a tqdm class that counts the bytes.
 
         Raises:
-            ModelError: when they cannot be had; its sentence names what to change.
+            ModelError: when they are not available; the message names what to change.
         """
         folder = self.cached()
         if folder is not None:
@@ -80,7 +80,7 @@ class HubModel:
         return folder
 
     def bytes_to_fetch(self) -> int:
-        """What `fetch` would download.
+        """The number of bytes that `fetch` would download.
 
         Raises:
             ModelError: as `fetch`.
@@ -96,33 +96,33 @@ class HubModel:
         return [self.weights, *self.others]
 
     def _failure(self, error: Exception) -> str:
-        """One sentence on why the files could not be had, and what to change."""
-        # The hub's client wraps most of what happens to it into "not found here either" or "cannot be tried".
+        """One sentence on why the files are not available, and what to change."""
+        # The hub's client wraps most errors into "not found here either" or "cannot be tried".
         cause = (isinstance(error, LocalEntryNotFoundError | DryRunError) and error.__cause__) or error
         number = cause.errno if isinstance(cause, OSError) else None
         name, cache, folder_instead = self.repo_id, constants.HF_HUB_CACHE, f"give {self.option} a model folder"
         if isinstance(cause, GatedRepoError):
-            why = f"the owners of {name} have to let you in: ask for it at {constants.ENDPOINT}/{name}, then {LOGIN}"
+            why = f"ask for access to {name} at {constants.ENDPOINT}/{name}, then {LOGIN}"
         elif isinstance(cause, RepositoryNotFoundError | HFValidationError):
             why = f"the hub has no {name}, or it is private: check the name given to {self.option}, or {LOGIN}"
         elif isinstance(cause, OfflineModeIsEnabled):
-            why = f"HF_HUB_OFFLINE forbids to download {name}, which is not here: unset that, or {folder_instead}"
+            why = f"HF_HUB_OFFLINE forbids downloading {name}: unset it, or {folder_instead}"
         elif isinstance(cause, HfHubHTTPError):
             status = cause.response.status_code
             why = f"the hub answered with error {status} when asked for {name}: try again later, or {folder_instead}"
         elif number in {errno.ENOSPC, errno.EDQUOT}:
-            why = f"there is no room for {name}: free some in '{cache}', or let HF_HOME name a folder on another disk"
+            why = f"no disk space for {name}: free some in '{cache}', or set HF_HOME to a folder on another disk"
         elif number in {errno.EACCES, errno.EROFS, errno.EPERM}:
-            why = f"'{cache}' may not be written to: let HF_HOME name a folder that may"
+            why = f"'{cache}' is not writable: set HF_HOME to a writable folder"
         elif isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
-            why = f"{name} is not here and the hub cannot be reached: check the network, or {folder_instead}"
+            why = f"{name} is not on this machine and the hub cannot be reached: check the network, or {folder_instead}"
         else:
-            why = f"the download of {name} broke off: check the network and try again; files that came whole stay"
+            why = f"the download of {name} broke off: check the network and try again; complete files are kept"
         return f"From the model hub: {why}."
 
 
 def weights_are_whole(folder: Path, pattern: str) -> bool:
-    """Whether all weights of a model are in its folder; of some caches the hub's own client cannot tell.
+    """Whether a model's folder has all of its weights; for some caches the hub's own client cannot decide.
 
     Args:
         folder: of the model.
@@ -144,7 +144,7 @@ def policy_on_hub(repo_id: str) -> HubModel:
 
 
 def segmenter_on_hub(repo_id: str) -> HubModel:
-    """A segmenter as the sam2 package reads it; the transformers weights beside it have other names for everything."""
+    """A segmenter as the sam2 package reads it; the transformers weights beside it use different names throughout."""
     return HubModel(repo_id, "--segmenter", "*.pt")
 
 

@@ -29,11 +29,11 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedAnswer:
-    """What is left to decode when the policy has spoken.
+    """What is needed to decode masks once the policy's text is complete.
 
     Attributes:
         embedding: of the picture.
-        seconds: what the stages took so far.
+        seconds: time of the stages so far.
     """
 
     embedding: Embedding
@@ -47,7 +47,7 @@ class Pipeline:
     Attributes:
         policy, segmenter: the models.
         overlaps: whether a picture is encoded while the policy writes. A policy that writes token by token leaves most
-            of a GPU idle; of a CPU it leaves nothing.
+            of a GPU idle, but nothing of a CPU.
     """
 
     policy: Policy
@@ -55,7 +55,7 @@ class Pipeline:
     overlaps: bool = field(default=False, kw_only=True)
 
     def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[TextDelta | Prediction]:
-        """Run and yield the policy's text as it comes, then, last, the prediction.
+        """Run and yield the policy's text as it is generated and finally the prediction.
 
         Raises:
             ModelError: when a model runs out of memory.
@@ -73,7 +73,7 @@ class Pipeline:
     def stream_answer(
         self, picture: Picture, instruction: str, task: Task = Task.FREE
     ) -> Iterator[str | EncodedAnswer]:
-        """All that needs a GPU: yields the policy's text as it comes, then, last, the picture's embedding.
+        """The part that needs a GPU: yields the policy's text as it is generated and finally the picture's embedding.
 
         Raises:
             ModelError, SegR1Error: as `stream`.
@@ -93,9 +93,9 @@ class Pipeline:
         raise AssertionError("a stream ends with its prediction")
 
     def run_together(self, asked: Sequence[tuple[Picture, str]]) -> list[Prediction]:
-        """Predictions for several pictures and their instructions, of which the policy writes all answers at once.
+        """Predictions for several pictures with their instructions; the policy generates all completions as one batch.
 
-        Their times are equal shares of what all took.
+        Their times are equal shares of the total.
 
         Raises:
             ModelError, SegR1Error: as `stream`.
@@ -113,7 +113,7 @@ class Pipeline:
 
     @contextmanager
     def _encoding(self, pictures: Sequence[Picture]) -> Iterator[Callable[[], list[Embedding]]]:
-        """What gives the pictures' embeddings, made in the meantime where that pays, else when they are asked for."""
+        """A function that returns the pictures' embeddings, computed meanwhile where that pays, else on demand."""
 
         def encode() -> list[Embedding]:
             return [self.segmenter.encode(picture) for picture in pictures]
@@ -134,7 +134,7 @@ class Pipeline:
         *,
         task: Task = Task.FREE,
     ) -> Prediction:
-        """What becomes of a completion; ``seconds`` are those of the stages before."""
+        """The prediction of a completion; ``seconds`` are those of the stages before."""
         begun = time.perf_counter()
         request = self.policy.request(picture.size, instruction, task)
         found = segment_completion(request, completion, picture, self.segmenter, embedding=embedding)
@@ -160,7 +160,7 @@ class Pipeline:
 
 
 def load_models(settings: Settings) -> tuple[VlmPolicy, Sam2Segmenter]:
-    """Load both models as ``settings`` say; those that they leave open are chosen.
+    """Load both models as configured; those left open are chosen.
 
     Raises:
         ModelError: when one of them cannot be loaded.

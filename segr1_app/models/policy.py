@@ -42,11 +42,11 @@ from segr1_app.settings.space import has_zero_gpu
 MAX_NEW_TOKENS = 512
 """Length of a completion where neither protocol nor the model's own generation config names one."""
 READER_SECONDS = 0.05
-"""Tokens that come faster than this reach the reader of a stream together: sooner than an eye could tell them apart."""
+"""Tokens that come faster than this are streamed together: sooner than an eye could tell them apart."""
 
 
 class Policy(Interface):
-    """What the pipeline asks of a policy."""
+    """What the pipeline needs from a policy."""
 
     @property
     def model_id(self) -> str: ...
@@ -73,7 +73,7 @@ class VlmPolicy:
         model: the model, on its device, in eval mode.
         processor: its processor; its image processor names the patch grid and the range of picture areas.
         model_id: the name shown to the user.
-        card: what a model says of itself, or None for one that says nothing.
+        card: the model's description of itself, or None.
         protocol: how it is asked, and how its completions are read.
         reading: which of its protocol's two readings fits it; None for the protocol's own choice.
     """
@@ -88,7 +88,7 @@ class VlmPolicy:
         *,
         reading: Reading | None = None,
     ) -> None:
-        # Any, because both are callable in ways their annotations do not tell.
+        # Any, because both are callable in ways their annotations do not show.
         self._model: Any = model
         self._processor: Any = processor
         self._model_id = model_id
@@ -96,8 +96,8 @@ class VlmPolicy:
         self.protocol = protocol or find_protocol(DEFAULT)
         self.reading = reading
         if model.device.type == "cuda":
-            # cuDNN's attention plans anew for every length, and keeps its plans for one thread alone: a stream, which
-            # has a thread of its own, would wait for a plan at every token. Torch's other kernels need none.
+            # cuDNN's attention makes a new plan for every length, and caches plans per thread: a stream, which has
+            # its own thread, would wait for a plan at every token. Torch's other kernels need none.
             torch.backends.cuda.enable_cudnn_sdp(enabled=False)
         # Generation keeps the position offsets of the current picture in the model: one caller at a time. A plain lock,
         # because a streaming generator may be finished by another thread than the one that started it.
@@ -113,7 +113,7 @@ class VlmPolicy:
         attention: str = "auto",
         protocol: str = "auto",
     ) -> VlmPolicy:
-        """Load a model folder or a hub id, which is downloaded unless it is here; no remote code, safetensors only.
+        """Load a model folder or a hub id, which is downloaded if missing; no remote code, safetensors only.
 
         Args:
             source: an existing folder, or the id of a repository on the model hub.
@@ -128,18 +128,18 @@ class VlmPolicy:
         """
         target, number = resolve_device(device), resolve_dtype(dtype, resolve_device(device))
         folder = policy_folder(str(source))
-        # A bar per file read tells nobody anything; downloads have bars of their own, which stay.
+        # A progress bar per file read helps nobody; downloads have their own bars, which stay.
         disable_progress_bar()
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
             check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
             processor = AutoProcessor.from_pretrained(str(folder), **options)
-            # Any, because their annotation leaves out that the loading's own report comes along.
+            # Any, because their annotation omits that the loading report is returned, too.
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 str(folder),
                 dtype=number,
                 attn_implementation=fastest_attention(target, number) if attention == "auto" else attention,
-                # ZeroGPU imitates a GPU for the thread that imported it, and transformers reads weights in others.
+                # ZeroGPU emulates a GPU only for the thread that imported it, and transformers reads weights in others.
                 device_map="cpu" if has_zero_gpu() else str(target),
                 use_safetensors=True,
                 output_loading_info=True,
@@ -152,14 +152,14 @@ class VlmPolicy:
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
             raise ModelError(load_failure(str(source), error)) from error
         if found["missing_keys"]:
-            # transformers would go on with weights of chance in their place.
+            # transformers would replace them by randomly initialised weights.
             lacking = sorted(found["missing_keys"])
             raise ModelError(
-                f"The policy in '{source}' lacks {len(lacking)} weights, such as {lacking[0]}: get it anew."
+                f"The policy in '{source}' lacks {len(lacking)} weights, such as {lacking[0]}: download it again."
             )
         if not hasattr(getattr(processor, "image_processor", None), "merge_size"):
             raise ModelError(
-                f"{source} looks at pictures in a size of its own, and not in theirs, as the Qwen-VL models do: choose "
+                f"{source} resizes pictures to a fixed size instead of their own, unlike the Qwen-VL models: choose "
                 "another --policy."
             )
         name = model_name(folder) if Path(source).is_dir() else str(source)
@@ -216,7 +216,7 @@ class VlmPolicy:
         return length
 
     def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[str]:
-        """Generate greedily and yield the text as it comes; closing the iterator stops the generation.
+        """Generate greedily and yield the text as it is generated; closing the iterator stops the generation.
 
         Raises:
             ModelError: when the device runs out of memory.
@@ -280,22 +280,22 @@ class VlmPolicy:
         task: Task = Task.FREE,
         stage: Stage = Stage.INFERENCE,
     ) -> list[str]:
-        """Draw ``n`` completions from one prefill of picture and instruction.
+        """Sample ``n`` completions from one prefill of picture and instruction.
 
         Args:
             picture: what to look at.
             instruction: what to look for.
             n: number of completions, at least 1.
             temperature: of the softmax; 0 is greedy.
-            seed: makes the draw repeatable; the caller's random state is left as it was.
+            seed: makes the samples repeatable; the caller's random state is restored.
             task, stage: what is asked for, and when.
 
         Raises:
             ModelError: when the device runs out of memory.
         """
         if n < 1:
-            raise ValueError(f"sample() draws at least one completion, not {n}")
-        # Of this GPU only: to fork the state of all would occupy each of them.
+            raise ValueError(f"sample() needs n >= 1, not {n}")
+        # Of this GPU only: forking the state of all would initialise each of them.
         gpus = [self.device] if self.device.type == "cuda" else []
         seeded = torch.random.fork_rng(gpus) if seed is not None else nullcontext()
         with self._lock, seeded, _inference():
@@ -307,7 +307,7 @@ class VlmPolicy:
             # All but the last token goes through the model once; the last one starts each completion's own path.
             per_token = {name: value[:, :-1] for name, value in inputs.items() if value.shape[:2] == prompt.shape}
             cache = self._model(**{**inputs, **per_token}, use_cache=True, logits_to_keep=1).cache
-            # As many copies of the only one; caches of linear attention know no other way to be repeated.
+            # As many copies of the only one; caches of linear attention can be repeated in no other way.
             cache.reorder_cache(torch.zeros(n, dtype=torch.long, device=self.device))
             sequences = self._model.generate(
                 input_ids=prompt.repeat(n, 1),
@@ -320,7 +320,8 @@ class VlmPolicy:
     def model_inputs(self, picture: Picture, instruction: str, grammar: Grammar = Grammar.FULL) -> Any:
         """The model's inputs for a free request, on its device.
 
-        The picture is resized here and not by the processor, because the frame in which the model speaks must be known.
+        The picture is resized here and not by the processor, because the frame of the model's coordinates must be
+        known.
         """
         stage = Stage.PRE_RL if grammar is Grammar.PRE_RL else Stage.INFERENCE
         return self._batch([(picture, self.request(picture.size, instruction, stage=stage))])
@@ -362,7 +363,7 @@ class VlmPolicy:
 
 
 class _PacedStreamer(TextIteratorStreamer):
-    """Hands tokens on at most every `READER_SECONDS`.
+    """Passes tokens on at most every `READER_SECONDS`.
 
     A small model makes one in a few milliseconds. A reader that wakes for each would take a core from the next one's
     matrix products, whose threads wait for the last of them: a twentieth of the time on two cores.
@@ -403,7 +404,7 @@ class _StopWhen(StoppingCriteria):
 
 
 def resize_to_frame(pixels: RgbPixels, policy_wh: ImageSize) -> RgbPixels:
-    """``pixels`` at the size ``policy_wh``: area averaging where it shrinks, cubic where it grows."""
+    """``pixels`` at the size ``policy_wh``: area averaging when shrinking, cubic when enlarging."""
     height, width = pixels.shape[:2]
     shrinks = policy_wh.width * policy_wh.height < width * height
     resized = cv2.resize(pixels, policy_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
@@ -412,7 +413,7 @@ def resize_to_frame(pixels: RgbPixels, policy_wh: ImageSize) -> RgbPixels:
 
 @contextmanager
 def _inference(instead: str = "a smaller --policy or --device cpu") -> Iterator[None]:
-    """Inference mode, and memory errors in words; ``instead`` needs less."""
+    """Inference mode, with memory errors turned into messages; ``instead`` needs less."""
     try:
         with torch.inference_mode():
             yield

@@ -1,4 +1,4 @@
-"""A policy on disk: its folder, here or from the hub, its card, and in words why it cannot be loaded."""
+"""A policy on disk: its folder, local or from the hub, its card, and explanations of why it cannot be loaded."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ PROTOCOL_FILE = "protocol.yaml"
 """The protocol of a policy that was trained with one of somebody's own, beside its card."""
 ADAPTER_CONFIG = "adapter_config.json"
 SHARED_OUT = ("pytorch_model_fsdp*", "global_step*")
-"""What FSDP and ZeRO call parts of a policy that is shared out."""
+"""Name patterns of the shards of a policy that FSDP or ZeRO distributed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyCard:
-    """What a policy that was trained by this project says of itself in ``segr1.json``.
+    """The description of a policy trained by this project, in ``segr1.json``.
 
     Attributes:
         instructions: those it was trained on; none for one that takes any.
-        understands: one plain sentence for the page about what it can be asked; empty for one that takes anything.
+        understands: one plain sentence for the page about the instructions it accepts; empty for one that takes
+            anything.
         protocol: what it speaks: a protocol's name, or `PROTOCOL_FILE` for the file of that name beside the card.
         reading: in which of the two readings of its protocol it writes numbers; None where nobody has measured it.
     """
@@ -69,10 +70,10 @@ def read_card(folder: Path) -> PolicyCard | None:
 
 
 def policy_folder(source: str) -> Path:
-    """The folder in which a policy's files lie; a hub id is downloaded unless it is here.
+    """The folder of a policy's files; a hub id is downloaded if missing.
 
     Raises:
-        ModelError: when there is none, or the hub does not give them.
+        ModelError: when there is none, or the hub does not provide it.
     """
     folder = Path(source)
     if folder.is_dir():
@@ -86,14 +87,14 @@ def policy_folder(source: str) -> Path:
 
 
 def check_whole(folder: Path) -> None:
-    """See that a folder holds a whole policy; looks for its files and reads none.
+    """Check that a folder holds a complete policy; only looks for its files.
 
     Raises:
-        ModelError: when it does not; the sentence says what it holds instead.
+        ModelError: when it does not; the message says what it holds instead.
     """
     if any(path for pattern in SHARED_OUT for path in folder.glob(pattern)) and not any(folder.glob(POLICY_WEIGHTS)):
         raise ModelError(
-            f"'{folder}' holds a policy in parts, as FSDP or ZeRO share it out among processes: give a checkpoint that "
+            f"'{folder}' holds a sharded policy, as FSDP or ZeRO distribute it among processes: give a checkpoint that "
             "was written whole (FULL_STATE_DICT, or zero3_save_16bit_model)."
         )
     if (folder / ADAPTER_CONFIG).is_file():
@@ -103,14 +104,14 @@ def check_whole(folder: Path) -> None:
             f"'{folder}' holds no policy: config.json is missing. Give --policy a folder saved by transformers."
         )
     if not weights_are_whole(folder, POLICY_WEIGHTS):
-        raise ModelError(f"The policy in '{folder}' is incomplete, files of its weights are missing: get it anew.")
+        raise ModelError(f"The policy in '{folder}' is incomplete, weight files are missing: download it again.")
 
 
 def load_failure(source: str, error: Exception) -> str:
-    """One sentence that names what to change when the files of ``source`` are here and cannot be loaded."""
+    """One sentence that names what to change when the files of ``source`` are complete but cannot be loaded."""
     if "trust_remote_code" in str(error):
-        return f"{source} needs code of its own, and code from a model is never run here: choose another --policy."
+        return f"{source} needs custom code, and code from a model is never run here: choose another --policy."
     if isinstance(error, SafetensorError):
-        return f"The policy in '{source}' cannot be loaded, its weights are damaged: get them anew. ({error})"
+        return f"The policy in '{source}' cannot be loaded, its weights are damaged: download it again. ({error})"
     reason = one_line(str(error))
     return f"The policy in '{source}' cannot be loaded: {reason}"

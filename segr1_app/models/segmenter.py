@@ -1,8 +1,8 @@
 """The segmenter: frozen SAM2 (Ravi et al., 2024, arXiv 2408.00714) that turns mask prompts into masks.
 
-Encoding a picture and decoding prompts are apart, so that any number of objects, completions and corrections
-decode against one embedding. Pictures are RGB, masks are bool, and a mask is a pure function of picture and
-prompt: nothing is carried over from an earlier call.
+Encoding a picture and decoding prompts are separate, so that any number of objects, completions and corrections
+decode from one embedding. Pictures are RGB, masks are bool, and a mask is a pure function of picture and
+prompt: no state is carried over between calls.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from segr1_app.models.segmenter_files import load_segmenter_files
 from segr1_app.models.zoom import Window, prompt_in_window, prompt_window
 
 START_LOGIT = 10.0
-"""How sure a mask that is to be refined is of itself; about as sure as SAM2 is of its own masks."""
+"""Logit of a mask that is to be refined; about as confident as SAM2's own masks."""
 CACHE_BYTES = 256 * 2**20
 """Memory the embeddings of recent pictures may take; about 16 pictures of sam2.1-large, 300 of the embedded one."""
 
@@ -40,7 +40,7 @@ TOGETHER = 8
 
 
 class Segmenter(Protocol):
-    """What the pipeline asks of a segmenter."""
+    """What the pipeline needs from a segmenter."""
 
     @property
     def model_id(self) -> str: ...
@@ -59,7 +59,7 @@ class Segmenter(Protocol):
         embedding: Embedding | None = None,
         best_of_three: bool = False,
     ) -> tuple[ObjectMask, ...]:
-        """One mask per prompt, in order, each as good as it can be made; see `Sam2Segmenter.segment`."""
+        """One mask per prompt, in order, as good as this segmenter can make them; see `Sam2Segmenter.segment`."""
         ...
 
     def prepare(self, picture: Picture, objects: Sequence[ObjectPrompt]) -> None:
@@ -89,7 +89,7 @@ class Sam2Segmenter:
             need it.
         clean: the share of a mask's area below which specks and holes are removed, as by `clean_mask`.
         cache_bytes: how much memory cached embeddings may take.
-        embeddings: keeps them on disk, in half precision, when it is given.
+        embeddings: caches them on disk, in half precision, when given.
     """
 
     def __init__(
@@ -103,11 +103,11 @@ class Sam2Segmenter:
         embeddings: EmbeddingFolder | None = None,
     ) -> None:
         with warnings.catch_warnings():
-            # sam2 scripts its transforms, of which torch warns whoever runs the app.
+            # sam2 scripts its transforms; torch's warnings about that concern nobody who runs the app.
             warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
             self._predictor = SAM2ImagePredictor(model)
         side = self.input_side
-        # The predictor assumes 1024 px; the maps of any other size lie at strides 4, 8 and 16 all the same.
+        # The predictor assumes 1024 px; the maps of any other size have strides 4, 8 and 16 all the same.
         self._predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]
         self._model_id, self._zoom, self._clean = model_id, zoom, clean
         self._cache: LRUCache[tuple[str, Window | None], Embedding] = LRUCache(
@@ -117,22 +117,22 @@ class Sam2Segmenter:
         self._identity = _identity(model) if embeddings else ""
         # The predictor holds the current picture: one caller at a time.
         self._lock = threading.Lock()
-        # On a GPU encoding has a stream of its own, so that it runs beside a policy that writes. Made when it is
-        # needed: on ZeroGPU there is no GPU before.
+        # On a GPU encoding has its own stream, so that it runs beside a policy that writes. Created on demand: on
+        # ZeroGPU there is no GPU before.
         self._stream: torch.cuda.Stream | None = None
 
     @classmethod
     def load(
         cls, source: str | Path, *, device: str = "auto", embeddings: EmbeddingFolder | None = None
     ) -> Sam2Segmenter:
-        """Load a folder or a ``facebook/sam2*`` hub id, which is downloaded unless it is here.
+        """Load a folder or a ``facebook/sam2*`` hub id, which is downloaded if missing.
 
-        A folder holds ``config.yaml`` and ``model.safetensors``, or a ``.pt`` file as SAM2's authors name it.
+        A folder holds ``config.yaml`` and ``model.safetensors``, or a ``.pt`` file under its original name.
 
         Args:
             source: the folder or the id.
             device: as `resolve_device` understands it.
-            embeddings: keeps them on disk, in half precision, when it is given.
+            embeddings: caches them on disk, in half precision, when given.
 
         Raises:
             ModelError: when there is no such model, its files are damaged or cannot be fetched.
@@ -163,7 +163,7 @@ class Sam2Segmenter:
 
     @property
     def zoom(self) -> float | None:
-        """How closely this model looks at what a prompt is about; None for not at all."""
+        """The zoom factor towards a prompt; None without zoom."""
         return self._zoom
 
     @property
@@ -190,7 +190,7 @@ class Sam2Segmenter:
         embedding: Embedding | None = None,
         best_of_three: bool = False,
     ) -> tuple[ObjectMask, ...]:
-        """One mask per prompt, in order, each from the part of the picture that it is about if this model zooms.
+        """One mask per prompt, in order, each from a zoomed view of the prompt's surroundings if this model zooms.
 
         Args:
             picture: what is segmented.
@@ -245,14 +245,14 @@ class Sam2Segmenter:
         with self._lock:
             embedding = self._cache.get((picture.sha256, window))
             if embedding is None:
-                # The folder keeps what a training sees again and again: whole pictures.
+                # The folder stores what a training needs again and again: whole pictures.
                 folder = None if window else self._folder
                 embedding = self._from_folder(picture, folder) if folder else self._encode(picture, [window])[0]
                 self._keep(picture, embedding)
             return embedding
 
     def remember(self, picture: Picture, embedding: Embedding) -> None:
-        """Take a picture's embedding that the same model made elsewhere; it has to lie on this one's device."""
+        """Accept a picture's embedding that the same model made elsewhere; it has to be on this one's device."""
         with self._lock:
             self._keep(picture, embedding)
 
@@ -291,16 +291,16 @@ class Sam2Segmenter:
         size: ImageSize | None = None,
         best_of_three: bool = False,
     ) -> tuple[ObjectMask, ...]:
-        """One mask per prompt, in order; none has anything outside the embedding's window.
+        """One mask per prompt, in order; none extends outside the embedding's window.
 
-        An object without box, points and start has nothing to go by: its mask is empty and its confidence 0.
+        An object without box, points and mask input has nothing to segment: its mask is empty and its confidence 0.
 
         Args:
-            embedding: the picture, or the part of it that is looked at.
+            embedding: that of the picture, or of a part of it.
             objects: the prompts, in the frame ``embedding.image_size``.
             mask_inputs: for each prompt the mask it refines, SAM2's mask input: bool (height, width) of any size that
                 shows the whole picture, or None. Empty for none at all.
-            size: width and height of the masks; by default those of the picture. Smaller ones are quicker to make.
+            size: width and height of the masks; by default those of the picture. Smaller ones are faster to compute.
             best_of_three: whether the most confident of SAM2's three masks is taken instead of its single one.
 
         Raises:
@@ -310,7 +310,7 @@ class Sam2Segmenter:
         _check_mask_inputs(mask_inputs, objects)
         whole, frame = embedding.image_size, size or embedding.image_size
         window = embedding.window or Window(0, 0, *whole)
-        # Where the window lies in the masks.
+        # The window in the masks' pixels.
         part = window.rescaled(from_wh=whole, to_wh=frame)
         prompts = [prompt_in_window(prompt, window, part.size) for prompt in objects]
         seen = [start if start is None else _part_of(start, window, whole) for start in mask_inputs]
@@ -332,7 +332,7 @@ class Sam2Segmenter:
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
-        """The stream of encoding; what was made on it can be used on any other afterwards."""
+        """The stream of encoding; its results can be used on any other stream afterwards."""
         if self.device.type != "cuda":
             yield
             return
@@ -354,7 +354,7 @@ class Sam2Segmenter:
             box=np.array(prompt.box.xyxy, dtype=np.float32) if prompt.box else None,
             mask_input=None if start is None else self._mask_input(start),
             multimask_output=best_of_three,
-            # The predictor's own masks are numbers, too: of megapixels, most of its time goes into making them.
+            # The predictor's own conversion of masks to numpy takes most of its time at megapixels.
             return_logits=True,
         )
         best = int(confidences.argmax())
@@ -365,7 +365,7 @@ class Sam2Segmenter:
     def _mask_input(self, start: Mask) -> npt.NDArray[np.float32]:
         """A mask as the logits, float32 (1, S/4, S/4), that an earlier answer of the model would have been."""
         side = self.input_side // 4
-        # By area: a thin part of a large mask stays what it is a part of a coarse one.
+        # By area: a thin part of a large mask keeps its share of a coarse one.
         covered = cv2.resize(start.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
         return ((2 * covered - 1) * START_LOGIT)[np.newaxis]
 
@@ -382,22 +382,21 @@ def _cut(picture: Picture, window: Window | None) -> RgbPixels:
 
 
 def _part_of(mask: Mask, window: Window, image_wh: ImageSize) -> Mask:
-    """What a mask of any size, which shows a whole picture of ``image_wh``, shows of a window of it."""
+    """The part of a mask, of any size that shows a whole picture of ``image_wh``, within a window."""
     left, top, width, height = window.rescaled(from_wh=image_wh, to_wh=ImageSize(*mask.shape[::-1]))
     return mask[top : top + height, left : left + width]
 
 
 def _laid_out(found: ObjectMask, part: Window, frame: ImageSize) -> ObjectMask:
-    """The mask of a part of a frame as one of the whole of it."""
+    """The mask of a part of a frame as one of the whole frame."""
     whole = np.zeros((frame.height, frame.width), dtype=bool)
     whole[part.top : part.top + part.height, part.left : part.left + part.width] = found.mask
     return ObjectMask(whole, found.confidence)
 
 
 def _identity(model: torch.nn.Module) -> str:
-    """What tells a segmenter's embeddings from every other one's: SHA-256, in hex, of its weights as they are in
-    memory (a hub id does not tell which revision they are), its input side, and the kind of device, whose number format
-    they are made in.
+    """Identifies a segmenter's embeddings: SHA-256, in hex, of its weights as they are in memory (a hub id does not
+    identify a revision), its input side, and the kind of device, whose number format they are made in.
     """
     digest = hashlib.sha256(f"{model.image_size}:{next(model.parameters()).device.type}".encode())
     for name, value in model.state_dict().items():
@@ -408,7 +407,7 @@ def _identity(model: torch.nn.Module) -> str:
 
 @contextmanager
 def _inference(device: torch.device) -> Iterator[None]:
-    """Inference mode, bfloat16 where SAM2 was meant to run in it (a GPU), and memory errors in words."""
+    """Inference mode, bfloat16 on a GPU, as SAM2 was meant to run, and memory errors turned into messages."""
     try:
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
             yield

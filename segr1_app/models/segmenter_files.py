@@ -1,4 +1,4 @@
-"""Segmenters as they lie on disk and on the hub: folders of this project, and the checkpoints of SAM2's authors."""
+"""Segmenters on disk and on the hub: folders of this project, and the original checkpoints of SAM2."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ WEIGHTS_FILE = "model.safetensors"
 
 
 class SegmenterFiles(NamedTuple):
-    """What was read.
+    """A loaded segmenter.
 
     Attributes:
         model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode, on its device.
-        name: to be shown.
-        zoom: how closely the model is to look at what a prompt is about, as of `prompt_window`; None for not at all.
+        name: for display.
+        zoom: the zoom factor towards a prompt, as of `prompt_window`; None for none.
         clean: parts and holes below this share of a mask's area are removed, as by `clean_mask`; 0 for none.
     """
 
@@ -38,7 +38,7 @@ class SegmenterFiles(NamedTuple):
 
 
 def load_segmenter_files(source: str | Path, device: torch.device) -> SegmenterFiles:
-    """Read a folder or a ``facebook/sam2*`` hub id, which is downloaded unless it is here.
+    """Read a folder or a ``facebook/sam2*`` hub id, which is downloaded if missing.
 
     Raises:
         ModelError: when there is no such model, its files are damaged or cannot be fetched.
@@ -88,9 +88,9 @@ def _from_hub(repo_id: str, device: torch.device) -> SegmenterFiles:
 
 
 def _from_checkpoint(config_name: str, file: Path, device: torch.device) -> torch.nn.Module:
-    """A model of one of the sam2 package's own configurations, with weights as its authors give them out."""
+    """A model of one of the sam2 package's own configurations, with weights in their original layout."""
     try:
-        # Reads with weights_only=True, so that no file can bring code along.
+        # Reads with weights_only=True, so that no file can execute code.
         model: torch.nn.Module = build_sam2(config_name, str(file), device=str(device))
     except torch.OutOfMemoryError:
         raise

@@ -1,4 +1,4 @@
-"""Which models run where none are named: the full pair where it can run at once, else the embedded one."""
+"""The choice of models when none are named: the full pair where it can run at once, else the embedded one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ POLICY: Final = policy_on_hub(FULL_POLICY)
 SEGMENTER: Final = segmenter_on_hub(FULL_SEGMENTER)
 FULL_MODELS: Final = (POLICY, SEGMENTER)
 FULL_MEMORY: Final = {POLICY: 11e9, SEGMENTER: 3e9}
-"""Bytes of GPU memory for each at work: 7.5 GB and 0.9 GB of weights, a picture's activations and cache."""
+"""GPU memory in bytes that each needs while running: 7.5 GB and 0.9 GB of weights, a picture's activations and
+cache.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """Models that were chosen.
+    """The chosen models.
 
     Attributes:
         settings: names both.
         reason: why these, in a sentence; empty where somebody named them.
-        open: the full models of which nobody said whether to use them or others.
-        missing: whether they were passed over because they are not downloaded.
+        open: the full models that were neither requested nor excluded.
+        missing: whether they were not chosen because they are not downloaded.
     """
 
     settings: Settings
@@ -33,15 +35,15 @@ class ModelChoice:
     missing: bool = False
 
     def lack(self) -> str:
-        """Why the full models that were open cannot run here, as the end of a sentence; empty when they can."""
+        """Why the open full models cannot run here, as the end of a sentence; empty when they can."""
         return gpu_lack(self.settings.device, sum(FULL_MEMORY[model] for model in self.open))
 
 
 def choose_models(settings: Settings) -> ModelChoice:
-    """Name the models that ``settings`` leave open: the full ones where they can run at once, else the embedded ones.
+    """Choose the models that ``settings`` leave open: the full ones where they can run at once, else the embedded ones.
 
-    For that all of their files have to be on this machine, and a GPU with `FULL_MEMORY` free. Torch, which takes
-    seconds to import, is asked for the GPU only where the files are there.
+    They need all of their files on this machine, and a GPU with `FULL_MEMORY` free. Torch, which takes seconds to
+    import, is asked for the GPU only where the files are there.
     """
     given = {POLICY: settings.policy, SEGMENTER: settings.segmenter}
     left = tuple(model for model in FULL_MODELS if given[model] == AUTO)
@@ -55,12 +57,12 @@ def choose_models(settings: Settings) -> ModelChoice:
     if lack := choice.lack():
         return replace(choice, reason=embedded_because(left, lack))
     return ModelChoice(
-        _filled(settings, full=True), f"The full {_who(left)}: weights and a GPU for them are here.", left
+        _filled(settings, full=True), f"The full {_who(left)}: weights and a GPU for them are available.", left
     )
 
 
 def embedded_because(left: tuple[HubModel, ...], lack: str) -> str:
-    """The sentence that says why embedded models run in place of full ones.
+    """The sentence that explains why embedded models run in place of full ones.
 
     Args:
         left: the full ones.
@@ -97,7 +99,7 @@ def gpu_lack(device: str, needed: float) -> str:
 
 
 def embedded_pair(settings: Settings) -> Settings:
-    """The same settings with the models that need nothing."""
+    """The same settings with the models filled in."""
     return replace(settings, policy=str(DEFAULT_POLICY), segmenter=str(DEFAULT_SEGMENTER), protocol=AUTO)
 
 

@@ -1,8 +1,8 @@
 """ZeroGPU: a Space that has a GPU only while one function runs, in a process that is forked for it.
 
-What needs the GPU, the policy's text and the picture's embedding, is one such function. What it yields comes back
-pickled, the embedding as CPU tensors: prompts and clicks are decoded by a copy of the segmenter on the CPU, and cost no
-GPU quota. Anywhere else none of this is in use, and the ``spaces`` package is not needed.
+What needs the GPU, the policy's text and the picture's embedding, is one such function. Its results are pickled, the
+embedding as CPU tensors: prompts and clicks are decoded by a copy of the segmenter on the CPU, and cost no
+GPU quota. On other machines none of this is used, and the ``spaces`` package is not needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from segr1_app.models.pipeline import EncodedAnswer, Pipeline
 from segr1_app.models.segmenter import Sam2Segmenter
 
 GPU_SECONDS: Final = 60
-"""How long an answer may have the GPU; what it leaves of it costs nothing."""
+"""Longest GPU time of one answer; unused time costs nothing."""
 
 Border = Callable[[Picture, str, Task], Iterator[str | EncodedAnswer | SegR1Error]]
 """`Pipeline.stream_answer` in another process."""
@@ -30,13 +30,13 @@ Border = Callable[[Picture, str, Task], Iterator[str | EncodedAnswer | SegR1Erro
 
 @dataclass(frozen=True, slots=True)
 class ZeroPipeline(Pipeline):
-    """A pipeline that looks at pictures on a borrowed GPU.
+    """A pipeline that uses a borrowed GPU.
 
     Attributes:
         policy: tells what is asked and how answers are read, and is not run in this process.
         segmenter: on the CPU; gets the embeddings that were made on the GPU.
-        border: what borrows the GPU.
-        refusal: what ``border`` raises when none is lent, or when it is taken back.
+        border: the function that borrows the GPU.
+        refusal: what ``border`` raises when none is available, or when it is withdrawn.
     """
 
     segmenter: Sam2Segmenter
@@ -54,7 +54,7 @@ class ZeroPipeline(Pipeline):
                     self.segmenter.remember(picture, part.embedding)
                 yield part
         except self.refusal as error:
-            raise ModelError(f"ZeroGPU lends no GPU for this: {error}") from error
+            raise ModelError(f"ZeroGPU provides no GPU for this: {error}") from error
 
     def run_together(self, asked: Sequence[tuple[Picture, str]]) -> list[Prediction]:
         return [self.run(picture, instruction) for picture, instruction in asked]
@@ -64,23 +64,23 @@ def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter, refusal: type[Exce
     """The same pipeline, run on a borrowed GPU.
 
     Args:
-        pipeline: of models on the GPU, which ZeroGPU moves there when it lends one.
+        pipeline: of models on the GPU, which ZeroGPU moves there when it provides one.
         segmenter: the same one on the CPU.
-        refusal: what the ``spaces`` package raises when there is no GPU to lend; its text is for the visitor.
+        refusal: what the ``spaces`` package raises when no GPU is available; its message is for the visitor.
     """
 
-    # A function of its own for every pipeline: a process that was forked keeps the models that were there then.
+    # A separate function for every pipeline: a forked process keeps the models that existed then.
     def stream_answer(
         picture: Picture, instruction: str, task: Task = Task.FREE
     ) -> Iterator[str | EncodedAnswer | SegR1Error]:
-        # A forked process has none of the threads that its parent computed with, and would wait for them for ever.
+        # A forked process has none of its parent's computing threads, and would wait for them forever.
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         try:
             for part in pipeline.stream_answer(picture, instruction, task):
                 yield EncodedAnswer(part.embedding.on_cpu(), part.seconds) if isinstance(part, EncodedAnswer) else part
         except SegR1Error as error:
-            # Of an exception that is raised only the name of its class would come back.
+            # Of a raised exception only the class name would be returned.
             yield error
 
     border: Border = import_module("spaces").GPU(stream_answer, duration=GPU_SECONDS)

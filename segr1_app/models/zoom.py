@@ -1,7 +1,7 @@
-"""The part of a picture that a prompt is about, for segmenters that see little of a whole picture at once.
+"""The part of a picture that a prompt is about, for segmenters with a low input resolution.
 
-A small segmenter sees a picture at 320 px and draws its mask on 80 x 80: of a small object hardly anything is left.
-Shown only the object and what is around it, it sees more. Interactive segmentation calls this zoom-in (Sofiiuk et al.,
+A small segmenter sees a picture at 320 px and draws its mask on 80 x 80: hardly anything is left of a small object.
+Shown only the object and its surroundings, it sees more. Interactive segmentation calls this zoom-in (Sofiiuk et al.,
 f-BRS, CVPR 2020, section 3.4).
 """
 
@@ -14,11 +14,11 @@ from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 from segr1_app.geometry import mask_box, rescale_objects
 
 SQUARE = 0.5
-"""The least share of a window's longer side that its shorter one has: the segmenter sees it as a square."""
+"""Least aspect ratio of a window (shorter over longer side): the segmenter sees it as a square."""
 BESIDE = 0.25
-"""How far outside a window a point still says something about what is in it, as a share of the window's side."""
+"""How far outside a window a point still matters for its contents, as a share of the window's side."""
 WORTHWHILE = 0.8
-"""The share of the picture from which on a window would show hardly less than all of it."""
+"""The share of the picture from which on zooming in gains next to nothing."""
 
 
 class Window(NamedTuple):
@@ -42,13 +42,13 @@ class Window(NamedTuple):
 
 
 def prompt_window(prompt: ObjectPrompt, start: Mask | None, image_wh: ImageSize, zoom: float) -> Window | None:
-    """What of a picture a prompt is about: all that it says is foreground, and something around it.
+    """The part of a picture that a prompt is about: everything it marks as foreground, and some margin.
 
     Args:
         prompt: in pixels of the picture.
         start: the mask it refines, bool (height, width) of any size that shows the whole picture, or None.
         image_wh: the picture's size.
-        zoom: by how much the window is larger than what the prompt says is foreground, on either side.
+        zoom: by how much the window is larger than the prompt's foreground, on either side.
 
     Returns:
         the window; None for the whole picture: when the prompt has no box, or fills most of it.
@@ -76,8 +76,9 @@ def prompt_window(prompt: ObjectPrompt, start: Mask | None, image_wh: ImageSize,
 def prompt_in_window(prompt: ObjectPrompt, window: Window, to_wh: ImageSize) -> ObjectPrompt:
     """A prompt in pixels of the picture as one in pixels of the window, shown at the size ``to_wh``.
 
-    A point a little outside is moved to the window's border: what it is to remove may end there. Those further away are
-    left out: they could only say of what is no part of the mask that it is none.
+    A point slightly outside is moved to the window's border: what it is to remove may end there. Points further away
+    are
+    left out: they concern nothing within the window.
     """
     box = prompt.box and Box(
         prompt.box.x1 - window.left, prompt.box.y1 - window.top, prompt.box.x2 - window.left, prompt.box.y2 - window.top
@@ -92,7 +93,7 @@ def prompt_in_window(prompt: ObjectPrompt, window: Window, to_wh: ImageSize) -> 
 
 
 def _span(middle: float, length: float, end: int) -> tuple[int, int]:
-    """Whole pixels around a stretch of a line that ends at 0 and ``end``; at least one."""
+    """Whole pixels around an interval within 0 and ``end``; at least one."""
     low, high = max(math.floor(middle - length / 2), 0), min(math.ceil(middle + length / 2), end)
     low = min(low, end - 1)
     return low, max(high, low + 1)

@@ -1,7 +1,8 @@
 """Measure full-size models on a GPU: ``python -m tests.benchmarks.gpu``; prints one table, ready for the README.
 
-The models have the true dimensions of Qwen2.5-VL-3B and SAM2.1-large and weights of chance, because speed and memory
-do not depend on what the weights say. Without a GPU nothing is measured; ``--tiny`` runs the same code, which builds
+The models have the true dimensions of Qwen2.5-VL-3B and SAM2.1-large and randomly initialised weights, because speed
+and memory do not depend on what the weights say. Without a GPU nothing is measured; ``--tiny`` runs the same code,
+which builds
 models of the same kind with a thousandth of the weights, anywhere, to see that it works: its figures mean nothing.
 """
 
@@ -128,11 +129,11 @@ TINY = Size(
 )
 
 
-def policy_of_chance(device: str, size: Size) -> VlmPolicy:
+def random_policy(device: str, size: Size) -> VlmPolicy:
     """A policy with the dimensions of Qwen2.5-VL-3B-Instruct, or smaller ones, in bfloat16."""
     embedded = VlmPolicy.load(DEFAULT_POLICY, device="cpu").processor
     tokenizer = embedded.tokenizer
-    # A model of chance writes any token of its vocabulary: each has to have a text.
+    # A randomly initialised model writes any token of its vocabulary: each must have a text.
     words = size.language["vocab_size"] - len(tokenizer)
     tokenizer.add_tokens([f" word{number}" for number in range(words)])
     names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_end|>", "<|pad|>")
@@ -160,18 +161,18 @@ def policy_of_chance(device: str, size: Size) -> VlmPolicy:
         )
     images = Qwen2VLImageProcessor(size={"shortest_edge": 56 * 56, "longest_edge": size.picture**2})
     processor = Qwen2_5_VLProcessor(images, tokenizer, Qwen2VLVideoProcessor(), chat_template=embedded.chat_template)
-    return VlmPolicy(model.eval(), processor, f"{model.num_parameters() / 1e9:.2f}B of chance")
+    return VlmPolicy(model.eval(), processor, f"{model.num_parameters() / 1e9:.2f}B, randomly initialised")
 
 
-def segmenter_of_chance(device: str, size: Size) -> Sam2Segmenter:
+def random_segmenter(device: str, size: Size) -> Sam2Segmenter:
     """A segmenter with the dimensions of SAM2.1-large, or smaller ones, that remembers no picture."""
     config, changes = size.segmenter
     model = build_sam2(config, device=device, hydra_overrides_extra=changes)
-    return Sam2Segmenter(model, "of chance", cache_bytes=0)
+    return Sam2Segmenter(model, "randomly initialised", cache_bytes=0)
 
 
 def silenced(policy: VlmPolicy) -> list[int]:
-    """Tokens that a model of chance must not write: they stand for pictures, or end the text."""
+    """Tokens that a randomly initialised model must not write: they encode pictures, or end the text."""
     return list(policy.processor.tokenizer.all_special_ids)
 
 
@@ -257,7 +258,7 @@ def measure_segmenter(segmenter: Sam2Segmenter, size: Size) -> Figures:
 def measure_step(policy: VlmPolicy, segmenter: Sam2Segmenter, size: Size) -> Figures:
     """One optimiser step of GRPO with adapters, after one to warm up, and what of it each part takes.
 
-    Models of chance write no prompts: the reward is given completions as a trained policy writes them.
+    Randomly initialised models write no prompts: the reward is given completions as a trained policy writes them.
     """
     setup = GrpoSetup.read(LORA_CONFIG)
     passes = {"per_device_train_batch_size": size.group, "gradient_accumulation_steps": 1}
@@ -382,7 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{datetime.now(UTC):%Y-%m-%d}, {card}, torch {torch.__version__}{', tiny' if given.tiny else ''}\n")
     print(f"| {'measured':44} | {'median':>10} | {'goal':>6} |\n|{'-' * 46}|{'-' * 11}:|{'-' * 7}:|")
     torch.manual_seed(0)
-    policy, segmenter = policy_of_chance(device, size), segmenter_of_chance(device, size)
+    policy, segmenter = random_policy(device, size), random_segmenter(device, size)
     parts: dict[str, Callable[[], Figures]] = {
         "policy": lambda: measure_policy(policy, size),
         "segmenter": lambda: measure_segmenter(segmenter, size),

@@ -34,10 +34,10 @@ def test_its_tiny_form_measures_everything(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.slow
 def test_its_full_form_has_the_dimensions_of_the_published_models() -> None:
-    policy = gpu.policy_of_chance("meta", gpu.FULL)
+    policy = gpu.random_policy("meta", gpu.FULL)
     assert policy.model.num_parameters() == 3_754_622_976
     assert policy.model.dtype == torch.bfloat16
     with torch.device("meta"):
-        segmenter = gpu.segmenter_of_chance("meta", gpu.FULL)
+        segmenter = gpu.random_segmenter("meta", gpu.FULL)
     assert sum(each.numel() for each in segmenter.model.parameters()) == pytest.approx(224.4e6, rel=0.001)
     assert segmenter.input_side == 1024

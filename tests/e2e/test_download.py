@@ -77,6 +77,6 @@ def test_the_full_models_are_fetched_from_the_page(
     expect(offer).to_contain_text("broke off: check the network and try again")
     hub.broken.clear()
     page.get_by_role("button", name="Resume the download").click()
-    expect(reason).to_have_text("The full models run: weights and a GPU for them are here.")
+    expect(reason).to_have_text("The full models run: weights and a GPU for them are available.")
     expect(offer).to_be_hidden()
     assert loaded == [str(DEFAULT_POLICY), FULL_POLICY]

@@ -89,7 +89,7 @@ def test_what_is_well_formed(protocol: Protocol, text: str) -> None:
     ("wrong", "right", "problem", "read"),
     [
         ("", "A cat, on the left.", "no reasoning", 1),
-        (f"A cat. [{ENTRY}]", GOOD, "should stand between", 1),
+        (f"A cat. [{ENTRY}]", GOOD, "should be enclosed in", 1),
         (f"[{ENTRY}] so?", f"[{ENTRY}]\n```", "never closed", 1),
         ("``` so.", "```", "text after", 1),
         ("]\n[", "]\n", "cannot be read", 1),
@@ -279,7 +279,7 @@ SMALL = {
 
 @pytest.fixture(scope="module", params=["qwen3_vl", pytest.param("qwen3_5", marks=pytest.mark.slow)])
 def qwen3(policy: VlmPolicy, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A folder with a small model that speaks as Qwen3-VL does; its weights are of chance."""
+    """A folder with a small model with Qwen3-VL's dialect and randomly initialised weights."""
     tokenizer = policy.processor.tokenizer
     ids = {piece: tokenizer.convert_tokens_to_ids(piece) for piece in ("<|im_end|>", "<|pad|>", "<|image_pad|>")}
     video, start, end = tokenizer.convert_tokens_to_ids(["<|video_pad|>", "<|vision_start|>", "<|vision_end|>"])

@@ -118,7 +118,7 @@ def test_after_a_broken_download_only_what_is_missing_comes(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("trouble", "sentence"),
     [
-        ("gated", r"owners of someone/small-policy have to let you in: ask for it at http.*hf auth login"),
+        ("gated", r"ask for access to someone/small-policy at http.*hf auth login"),
         ("missing", r"hub has no someone/small-policy, or it is private: check the name given to --policy"),
         ("failing", r"error 503 when asked for someone/small-policy: try again later"),
         ("bare", r"holds no \*\.safetensors to load: choose another --policy"),
@@ -158,8 +158,8 @@ def test_without_a_network_it_is_said_what_is_missing(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (OSError(28, "No space left on device"), "no room for a/b: free some in"),
-        (PermissionError(13, "Permission denied"), "may not be written to: let HF_HOME name a folder"),
+        (OSError(28, "No space left on device"), "no disk space for a/b: free some in"),
+        (PermissionError(13, "Permission denied"), "is not writable: set HF_HOME to a writable folder"),
     ],
 )
 def test_a_cache_that_takes_nothing_is_named(monkeypatch: pytest.MonkeyPatch, error: OSError, sentence: str) -> None:
@@ -196,7 +196,7 @@ def test_weights_that_cannot_fit_are_refused_before_they_are_read(monkeypatch: p
 
 @pytest.fixture(scope="module")
 def sam2_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as SAM2.1-tiny's repository: weights of the true shape and names, but of chance."""
+    """A folder as SAM2.1-tiny's repository: true names and shapes, randomly initialised weights."""
     folder = tmp_path_factory.mktemp("sam2") / "repository"
     folder.mkdir()
     torch.manual_seed(0)
@@ -282,4 +282,4 @@ def test_the_download_command_fetches_both_and_says_where(
     assert main(command) == 0
     assert len(hub.asked) == asked
     assert main(["download", "--policy", "./here"]) == 1
-    assert "--policy ./here is no name on the model hub" in capsys.readouterr().err
+    assert "--policy ./here is not a name on the model hub" in capsys.readouterr().err

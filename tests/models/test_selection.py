@@ -222,7 +222,7 @@ def test_models_that_cannot_be_had_leave_their_place_to_the_embedded_ones(
     models = ModelHost(Settings(policy="someone/large", device="cpu"))
     assert models.pipeline().policy.model_id == "embedded policy"
     assert models.status.state == "ready"
-    assert "HF_HUB_OFFLINE forbids to download someone/large" in models.status.failure
+    assert "HF_HUB_OFFLINE forbids downloading someone/large" in models.status.failure
     assert "the small embedded models answer" in models.status.failure
     assert models.settings.policy == str(DEFAULT_POLICY), "what is trained and stored is what runs"
 

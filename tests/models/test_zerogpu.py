@@ -55,7 +55,7 @@ def test_policy_and_encoder_run_in_another_process_and_clicks_in_this_one(tmp_pa
     assert told["stages"] == ["decode", "encode", "policy", "total"]
     assert told["ran_here"] == []
     assert "instruction" in told["refusal"].lower()
-    assert told["no_gpu"].startswith("ZeroGPU lends no GPU for this: ")
+    assert told["no_gpu"].startswith("ZeroGPU provides no GPU for this: ")
     assert told["begun"] == 2
     assert told["same_after_a_change"]
 

@@ -102,7 +102,7 @@ def test_a_policy_that_is_not_whole_is_not_put_to_use(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"config\.json is missing"):
         trainings.policy(folder.name)
     (folder / "policy" / "pytorch_model_fsdp_0").mkdir(parents=True)
-    with pytest.raises(ModelError, match="in parts"):
+    with pytest.raises(ModelError, match="sharded policy"):
         trainings.policy(folder.name)
 
 

@@ -42,7 +42,7 @@ def augment(
     Args:
         pixels: uint8 (S, S, 3) RGB.
         mask: uint8 (S, S), 0 to 255, foreground above 127.
-        rng: the only source of chance.
+        rng: the only source of randomness.
         close: how often the view is what a segmenter that zooms is shown for a box around the mask.
 
     Returns:
@@ -67,7 +67,7 @@ def close_up(
         pixels: uint8 (S, S, 3) RGB.
         objects: bool (S, S) each; the one of ``index`` is not empty.
         index: the object that the box is about.
-        rng: the only source of chance.
+        rng: the only source of randomness.
     """
     matrix = _crop_to_square(_close_crop(objects[index].astype(np.uint8) * 255, rng), len(pixels), rng)
     warped = [_warp(mask.astype(np.uint8) * 255, matrix) > 127 for mask in objects]

@@ -44,7 +44,7 @@ def compose(
         pixels: uint8 (H, W, 3) RGB, the ground.
         mask: bool (H, W), its own object.
         others: pictures and masks, 0 to 255, of objects to paste; one that finds no place is left out.
-        rng: the only source of chance.
+        rng: the only source of randomness.
 
     Returns:
         the new picture, and its objects from left to right, bool (H, W) each.

@@ -104,7 +104,7 @@ def patch(smooth: RgbPixels, allowed: Mask, most: float, rng: np.random.Generato
         smooth: uint8 (H, W, 3), the picture without fine texture.
         allowed: bool (H, W), where the patch may lie.
         most: greatest share of the picture that it may cover.
-        rng: the only source of chance.
+        rng: the only source of randomness.
     """
     places = np.flatnonzero(allowed)
     if not len(places):

@@ -40,7 +40,7 @@ def question_folder(data: Sequence[Path], cache: Path, folder: Path, seed: int) 
         data: folders of pairs, as of `pack_pairs`.
         cache: where packed pairs are kept.
         folder: gets ``images/``, ``masks/`` and the instructions, all at once.
-        seed: the only source of chance.
+        seed: the only source of randomness.
 
     Returns:
         ``folder``; None when no scene could be composed, as from pictures that leave no place for other objects.

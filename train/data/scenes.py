@@ -42,7 +42,7 @@ def draw_scene(kind: Kind, seed: int, sizes: Sequence[ImageSize] = SIZES) -> Sce
 
     Args:
         kind: how the object differs from its ground.
-        seed: the only source of chance.
+        seed: the only source of randomness.
         sizes: one of which the picture has.
     """
     rng = np.random.default_rng((seed, kind == "camouflaged"))

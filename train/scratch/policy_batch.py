@@ -175,7 +175,7 @@ class BatchMaker:
 
         Args:
             chances: float (N,), how likely each pair is to be drawn.
-            rng: the only source of chance.
+            rng: the only source of randomness.
             pictures: how many.
             cells: most vision tokens of a picture.
             traces: how many of the questions about each picture are answered, the plain one first; 0 asks none.
