@@ -24,12 +24,14 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Copy the store.
+    """Copy the store; 1 when some of its pictures could not be copied.
 
     Raises:
         StoreError: when the copy cannot be made.
     """
     with AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store:
-        store.backup(arguments.target)
+        problems = store.backup(arguments.target)
+    for problem in problems:
+        print(problem)  # noqa: T201
     print(f"The annotations were copied to {arguments.target}")  # noqa: T201
-    return 0
+    return 1 if problems else 0

@@ -15,7 +15,10 @@ def read_json(path: Path) -> Any:
     Raises:
         OSError, ValueError: when it cannot be read, or is not JSON.
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it nests too deep") from error
 
 
 def write_json(path: Path, content: Any, *, private: bool = False) -> None:

@@ -13,11 +13,14 @@ from segr1_app.store.connection import Connection, translate_errors
 from segr1_app.store.pictures import PictureFolder
 
 
-def back_up(connection: Connection, pictures: PictureFolder, database: Path, copies: PictureFolder) -> None:
+def back_up(connection: Connection, pictures: PictureFolder, database: Path, copies: PictureFolder) -> list[str]:
     """Copy the database to the file ``database`` and the pictures it knows to ``copies``.
 
     Pictures are copied after the database: they are written before their rows and never change, so each one that the
     copy knows is there. What an earlier backup copied is not copied again.
+
+    Returns:
+        A sentence for each picture that could not be copied because it is damaged or missing here; all else is there.
 
     Raises:
         StoreError: when the copy cannot be written, or is a store that somebody works with.
@@ -32,8 +35,13 @@ def back_up(connection: Connection, pictures: PictureFolder, database: Path, cop
             # Otherwise the copy would have side files of its own, which belong to the name it has only for now.
             copy.execute("PRAGMA journal_mode = DELETE")
             known = copy.execute("SELECT sha256 FROM pictures").fetchall()
+        problems = []
         for (sha256,) in known:
-            target = copies.path(sha256)
-            if not target.exists():
-                with whole_path(target, lasting=True) as unfinished:
-                    shutil.copyfile(pictures.path(sha256), unfinished)
+            try:
+                source, target = pictures.path(sha256), copies.path(sha256)
+                if not target.exists():
+                    with whole_path(target, lasting=True) as unfinished:
+                        shutil.copyfile(source, unfinished)
+            except (ValueError, FileNotFoundError):
+                problems.append(f"The picture {sha256[:64]!r} is damaged or missing here, and not in the copy.")
+    return problems

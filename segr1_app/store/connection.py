@@ -12,7 +12,14 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from segr1_app.domain import StoreBusyError, StoreDamagedError, StoreError, StoreFullError, StoreReadOnlyError
+from segr1_app.domain import (
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+    UnknownRecordError,
+)
 from segr1_app.store.migrations import migrations
 
 BUSY_SECONDS = 30.0
@@ -172,6 +179,10 @@ def translate_errors() -> Iterator[None]:
             sqlite3.SQLITE_FULL if full else code & 0xFF, (StoreError, f"The annotation database failed: {error}.")
         )
         raise kind(text) from error
+    except OverflowError as error:
+        raise UnknownRecordError("There is no record of this number: it is larger than any that is given.") from error
+    except UnicodeEncodeError as error:
+        raise StoreError("A text holds a lone surrogate, which cannot be stored.") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StoreFullError(_FULL) from error

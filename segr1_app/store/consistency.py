@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from segr1_app.geometry import Rle, check_rle
 from segr1_app.metrics import iou
 from segr1_app.store.connection import Connection
+from segr1_app.store.limits import MAX_CLICKS, MAX_SECONDS, MAX_TIME
 from segr1_app.store.rows import read_mask
 from segr1_app.store.tasks import CURRENT
 
@@ -57,11 +58,12 @@ _KEPT: Final = """
     SELECT annotator, policy_id, checkpoint_hash, day, verdict, latest, revisions, clicks, seconds, compared, iou_gained
     FROM tallies
 """
-_COUNTED: Final = """
+_COUNTED: Final = f"""
     SELECT r.annotator, ifnull(p.policy_id, ''), ifnull(p.checkpoint_hash, ''),
-        date(CAST(r.created_at AS INTEGER), 'unixepoch'), r.verdict,
-        count(heads.revision), count(*), sum(r.clicks), sum(r.seconds),
-        count(compared.id), total(1 - compared.policy_iou)
+        date(CAST(min(max(r.created_at, 0), {MAX_TIME}) AS INTEGER), 'unixepoch'), r.verdict,
+        count(heads.revision), count(*), sum(min(max(r.clicks, 0), {MAX_CLICKS})),
+        sum(min(max(r.seconds, 0.0), {MAX_SECONDS})),
+        count(compared.id), total(1 - min(max(compared.policy_iou, 0), 1))
     FROM revisions AS r
     LEFT JOIN predictions AS p ON p.id = r.prediction
     LEFT JOIN heads ON heads.task = r.task AND heads.annotator = r.annotator AND heads.revision = r.id

@@ -21,7 +21,8 @@ from segr1_app.images import Picture
 from segr1_app.store import records, tasks
 from segr1_app.store.connection import Connection
 from segr1_app.store.pictures import PictureFolder
-from segr1_app.store.records import JSON_COLUMNS, Numbers
+from segr1_app.store.record_schema import JSON_COLUMNS
+from segr1_app.store.records import Numbers, check_record
 from segr1_app.typed_text import storable
 
 PAGE: Final = 200
@@ -233,7 +234,7 @@ def _take(db: Database, record: Record) -> None:
 
 
 def _resolve(db: Database, record: Record) -> None:
-    table = record["table"]
+    table = check_record(record)
     if table == "pictures":
         db.execute(
             "INSERT INTO pictures (sha256, name, width, height, added_at) VALUES (?, ?, ?, ?, ?) "

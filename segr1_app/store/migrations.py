@@ -115,6 +115,32 @@ def m006_decisions_are_about_words(db: Database) -> None:
     db.execute(f"DELETE FROM agreements WHERE {words.format('first')} != {words.format('second')}")
 
 
+@migrations()
+def m007_bounded_tallies(db: Database) -> None:
+    """Where a revision has numbers that are out of bounds, everything is counted again with the nearest ones within."""
+    out_of_bounds = db.execute(
+        "SELECT 1 FROM revisions WHERE clicks NOT BETWEEN 0 AND 1000000 OR seconds NOT BETWEEN 0 AND 2678400 "
+        "OR created_at NOT BETWEEN 0 AND 253402300799 OR policy_iou NOT BETWEEN 0 AND 1 LIMIT 1"
+    ).fetchone()
+    if out_of_bounds is None:
+        return
+    db.execute("DELETE FROM tallies")
+    db.execute(
+        """INSERT INTO tallies
+        SELECT r.annotator, ifnull(p.policy_id, ''), ifnull(p.checkpoint_hash, ''),
+            date(CAST(min(max(r.created_at, 0), 253402300799) AS INTEGER), 'unixepoch'), r.verdict,
+            count(heads.revision), count(*), sum(min(max(r.clicks, 0), 1000000)),
+            sum(min(max(r.seconds, 0.0), 2678400.0)),
+            count(compared.id), total(1 - min(max(compared.policy_iou, 0), 1))
+        FROM revisions AS r
+        LEFT JOIN predictions AS p ON p.id = r.prediction
+        LEFT JOIN heads ON heads.task = r.task AND heads.annotator = r.annotator AND heads.revision = r.id
+        LEFT JOIN revisions AS compared ON compared.id = heads.revision
+            AND compared.verdict IN ('accept', 'fix') AND compared.policy_iou IS NOT NULL
+        GROUP BY 1, 2, 3, 4, 5"""
+    )
+
+
 _TABLES = (
     """CREATE TABLE pictures (
         sha256 TEXT PRIMARY KEY,

@@ -10,25 +10,16 @@ from typing import Any, Final
 from sqlite_utils import Database
 
 from segr1_app.domain import StoreError
-from segr1_app.geometry import check_rle, decode_rle
+from segr1_app.geometry import decode_rle
 from segr1_app.store import revisions, tasks
 from segr1_app.store.connection import Connection
+from segr1_app.store.record_schema import JSON_COLUMNS, mask_problem, record_problem
 from segr1_app.store.rows import to_json, truth_hash
 from segr1_app.store.verification import prediction_problem, revision_problem
-from segr1_app.typed_text import storable
+from segr1_app.typed_text import one_line, storable
 
 PAGE: Final = 200
 """Rows read at a time."""
-
-JSON_COLUMNS: Final = {
-    "pictures": (),
-    "ground_truths": ("mask",),
-    "tasks": (),
-    "predictions": ("problems", "objects", "mask", "seconds", "samples"),
-    "revisions": ("objects", "mask", "change"),
-    "choices": (),
-}
-"""The tables in the order in which they refer to each other, and which of their columns hold JSON."""
 
 
 @dataclass(slots=True)
@@ -64,9 +55,7 @@ def absorb(db: Database, record: Mapping[str, Any], numbers: Numbers) -> None:
     Raises:
         StoreError: when the record is not what some store wrote.
     """
-    table = record.get("table")
-    if table not in JSON_COLUMNS:
-        raise StoreError(f"A record of {str(table)[:40]!r} is none of a store's.")
+    table = check_record(record)
     row = {**record, **{name: to_json(record[name]) for name in JSON_COLUMNS[table]}}
     try:
         _ADD[table](db, row, numbers)
@@ -74,11 +63,35 @@ def absorb(db: Database, record: Mapping[str, Any], numbers: Numbers) -> None:
         raise StoreError(f"A record of {table} is not what a store writes ({error!r}).") from error
 
 
+def check_record(record: Mapping[str, Any]) -> str:
+    """The table of a record from outside, whose types, ranges and forms are those of what the app itself writes.
+
+    Raises:
+        StoreError: when they are not.
+    """
+    table = record.get("table") if isinstance(record, Mapping) else None
+    if not isinstance(table, str) or table not in JSON_COLUMNS:
+        raise StoreError(f"A record of {str(table)[:40]!r} is none of a store's.")
+    problem = record_problem(table, record) or _text_problem(record)
+    if problem:
+        raise StoreError(f"A record of {table} is refused: {problem}.")
+    return table
+
+
+def _text_problem(record: Mapping[str, Any]) -> str | None:
+    for name in ("annotator", "reviewer", "instruction", "asked", "was"):
+        text = record.get(name)
+        if isinstance(text, str) and one_line(text) != text:
+            return f"its {name} is not one line of visible characters"
+    return None
+
+
 def _ground_truth(db: Database, row: Mapping[str, Any], _: Numbers) -> None:
     rle, digest = json.loads(row["mask"]), row.get("content_hash")
     if digest is not None and digest != truth_hash(row["picture"], row["instruction"], row["mask"]):
         _refuse("its content does not have the digest it was stored with")
-    check_rle(rle)
+    size = tasks.picture_row(db, row["picture"]).size
+    _refuse(mask_problem("ground_truths", {"mask": rle}, size))
     tasks.set_ground_truth(db, row["picture"], row["instruction"], decode_rle(rle))
 
 

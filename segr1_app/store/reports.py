@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from segr1_app.store.limits import MAX_SUM
 from segr1_app.store.values import AnnotatorAgreement, Statistics, Verdict, WorkTotals
 
 
@@ -43,9 +44,14 @@ def agreement(db: Database, task_id: int | None) -> AnnotatorAgreement:
     return AnnotatorAgreement(dict(by_task), {(first, second): mean for first, second, mean in pairs})
 
 
-# Added up by SQLite: there are as many tallies as people, checkpoints, days and verdicts together.
-_SUMS = """verdict, sum(latest) AS latest, sum(revisions) AS revisions, sum(clicks) AS clicks, sum(seconds) AS seconds,
-    sum(compared) AS compared, sum(iou_gained) AS iou_gained FROM tallies"""
+# Added up by SQLite: there are as many tallies as people, checkpoints, days and verdicts together. Its `sum` of
+# integers fails when it overflows, and `total` never does: a float, exact up to the largest sum that is shown.
+_SUMS = f"""verdict, {
+    ", ".join(
+        f"min(max(total({name}), 0), {MAX_SUM}) AS {name}"
+        for name in ("latest", "revisions", "clicks", "seconds", "compared", "iou_gained")
+    )
+} FROM tallies"""
 
 
 def _tally(rows: Iterable[Mapping[str, Any]]) -> WorkTotals:
@@ -53,11 +59,11 @@ def _tally(rows: Iterable[Mapping[str, Any]]) -> WorkTotals:
     revisions, clicks, compared = 0, 0, 0
     seconds, gained = 0.0, 0.0
     for row in rows:
-        verdicts[Verdict(row["verdict"])] += row["latest"]
-        revisions += row["revisions"]
-        clicks += row["clicks"]
+        verdicts[Verdict(row["verdict"])] += int(row["latest"])
+        revisions += int(row["revisions"])
+        clicks += int(row["clicks"])
         seconds += row["seconds"]
-        compared += row["compared"]
+        compared += int(row["compared"])
         gained += row["iou_gained"]
     return WorkTotals(
         done=sum(count for verdict, count in verdicts.items() if verdict is not Verdict.SKIP),

@@ -15,6 +15,7 @@ from segr1_app.geometry import encode_rle, union_masks
 from segr1_app.metrics import iou
 from segr1_app.store.blame import attribute_blame
 from segr1_app.store.changes import difference
+from segr1_app.store.limits import MAX_CLICKS, MAX_SECONDS, MAX_SUM, MAX_TIME, clipped
 from segr1_app.store.rows import (
     REVISION_QUERY,
     change_record,
@@ -217,27 +218,33 @@ _HASHED = (
 )
 
 
+_ADDED = [
+    # SQLite turns a sum that is too large into a float, which a column of integers does not take.
+    f"{name} = min({name} + excluded.{name}, {MAX_SUM})"
+    for name in ("latest", "revisions", "clicks", "seconds", "compared", "iou_gained")
+]
+
+
 def _count(db: Database, row: Mapping[str, Any], *, latest: int, work: int) -> None:
     """Add a revision to its tally, as somebody's last word (1) or no longer (-1), and as work (1) or not (0)."""
     compared = row["verdict"] in (Verdict.ACCEPT, Verdict.FIX) and row["policy_iou"] is not None
     db.execute(
         """INSERT INTO tallies VALUES (:annotator, :policy_id, :checkpoint_hash, :day, :verdict, :latest, :work,
             :clicks, :seconds, :compared, :gained)
-        ON CONFLICT DO UPDATE SET latest = latest + excluded.latest, revisions = revisions + excluded.revisions,
-            clicks = clicks + excluded.clicks, seconds = seconds + excluded.seconds,
-            compared = compared + excluded.compared, iou_gained = iou_gained + excluded.iou_gained""",
+        ON CONFLICT DO UPDATE SET """
+        + ", ".join(_ADDED),
         {
             "annotator": row["annotator"],
             "policy_id": row["policy_id"],
             "checkpoint_hash": row["checkpoint_hash"],
-            "day": datetime.fromtimestamp(row["created_at"], UTC).date().isoformat(),
+            "day": datetime.fromtimestamp(clipped(row["created_at"], MAX_TIME), UTC).date().isoformat(),
             "verdict": row["verdict"],
             "latest": latest,
             "work": work,
-            "clicks": work * row["clicks"],
-            "seconds": work * row["seconds"],
+            "clicks": work * int(clipped(row["clicks"], MAX_CLICKS)),
+            "seconds": work * clipped(row["seconds"], MAX_SECONDS),
             "compared": latest * compared,
-            "gained": latest * (1 - row["policy_iou"]) if compared else 0.0,
+            "gained": latest * (1 - clipped(row["policy_iou"], 1)) if compared else 0.0,
         },
     )
 

@@ -13,6 +13,7 @@ from cachetools import LRUCache, cached
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction, UnknownRecordError
 from segr1_app.geometry import Rle, decode_rle, encode_rle, union_masks
 from segr1_app.store.changes import PromptChange
+from segr1_app.store.limits import MAX_CLICKS, MAX_COMMENT, MAX_SECONDS, clipped
 from segr1_app.store.values import (
     AnnotatedObject,
     Blame,
@@ -246,9 +247,10 @@ def read_revision(row: Mapping[str, Any]) -> Revision:
             verdict=Verdict(row["verdict"]),
             objects=objects,
             reason=RejectReason(row["reason"]) if row["reason"] else None,
-            comment=row["comment"],
-            seconds=row["seconds"],
-            clicks=row["clicks"],
+            # A database that others wrote to may hold anything; `verify` names what is out of bounds.
+            comment=row["comment"][:MAX_COMMENT],
+            seconds=clipped(row["seconds"], MAX_SECONDS),
+            clicks=int(clipped(row["clicks"], MAX_CLICKS)),
         ),
         mask=mask,
         before=tuple(read_prompt(record) for record in json.loads(row["before"] or "[]")),

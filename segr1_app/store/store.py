@@ -14,13 +14,14 @@ from typing import Any, Final, Self
 
 from sqlite_utils import Database
 
-from segr1_app.domain import Mask, Prediction, StoreError
+from segr1_app.domain import Mask, Prediction, StoreDamagedError, StoreError
 from segr1_app.images import Picture
 from segr1_app.store import queue, records, reports, reviews, revisions, tasks, verification
 from segr1_app.store.backup import back_up
 from segr1_app.store.connection import Connection, connect, connect_existing, translate_errors
 from segr1_app.store.feedback import feedback_page
 from segr1_app.store.journal import Journal
+from segr1_app.store.limits import MAX_DRAFT
 from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.records import Numbers
 from segr1_app.store.reviews import DecidedTask, ReviewerChoice
@@ -133,9 +134,16 @@ class AnnotationStore:
             return tasks.picture_row(db, sha256)
 
     def picture_path(self, sha256: str) -> Path:
-        """The PNG file of a stored picture, to be served and read but never written."""
+        """The PNG file of a stored picture, to be served and read but never written.
+
+        Raises:
+            StoreDamagedError: when its row holds something else in place of a digest.
+        """
         self.picture_info(sha256)
-        return self._pictures.path(sha256)
+        try:
+            return self._pictures.path(sha256)
+        except ValueError as error:
+            raise StoreDamagedError(f"A stored picture is called {sha256[:80]!r}, which is no digest.") from error
 
     def add_task(self, sha256: str, instruction: str, ground_truth: Mask | None = None) -> Task:
         """The task of a picture and an instruction; added when there is none yet.
@@ -401,7 +409,13 @@ class AnnotationStore:
     # Drafts
 
     def put_draft(self, task_id: int, annotator: str, content: str) -> None:
-        """Keep unfinished work, in place of the draft before; `save` drops it."""
+        """Keep unfinished work, in place of the draft before; `save` drops it.
+
+        Raises:
+            StoreError: when it has more than `MAX_DRAFT` characters.
+        """
+        if len(content) > MAX_DRAFT:
+            raise StoreError(f"This draft has {len(content)} characters; the limit is {MAX_DRAFT}.")
         with self._connection.write() as db:
             tasks.task_of(db, task_id)
             db.execute(
@@ -479,12 +493,15 @@ class AnnotationStore:
         """Read everything again; a sentence for each thing that is not as it was written."""
         return verification.problems(self._connection, self._pictures)
 
-    def backup(self, target: Path) -> None:
+    def backup(self, target: Path) -> list[str]:
         """Copy the store into the folder ``target`` as it is at one moment, while others go on saving.
 
         `open` takes the copy as it is. A folder that holds an older backup is brought up to date.
+
+        Returns:
+            A sentence for each picture that could not be copied because it is damaged or missing here.
         """
-        back_up(self._connection, self._pictures, target / DATABASE_NAME, PictureFolder(target / PICTURES_NAME))
+        return back_up(self._connection, self._pictures, target / DATABASE_NAME, PictureFolder(target / PICTURES_NAME))
 
 
 def _lacking(home: Path) -> str:

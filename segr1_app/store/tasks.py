@@ -15,6 +15,7 @@ from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
 from segr1_app.language.codec import check_instruction
 from segr1_app.metrics import iou
+from segr1_app.store.limits import MAX_PICTURE_NAME, MAX_SCORE, MAX_SECONDS, is_number
 from segr1_app.store.rows import (
     content_hash,
     one,
@@ -44,7 +45,7 @@ def add_picture(db: Database, picture: Picture, name: str, now: float) -> None:
     """Add a picture's row; the first name stays."""
     db.execute(
         "INSERT INTO pictures (sha256, name, width, height, added_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [picture.sha256, storable(name), *picture.size, now],
+        [picture.sha256, storable(name[:MAX_PICTURE_NAME]), *picture.size, now],
     )
 
 
@@ -141,6 +142,11 @@ def add_prediction(
     """Store a prediction and make it the task's, if it was made for the instruction the task has now."""
     if tuple(prediction.image_size) != tuple(task.image_size):
         raise StoreError(f"The prediction is of a picture of {prediction.image_size}, the task's is {task.image_size}.")
+    numbers = [found.confidence for found in prediction.masks] + [each.reward or 0.0 for each in samples]
+    if not all(is_number(number, MAX_SCORE, least=-MAX_SCORE) for number in numbers):
+        raise StoreError("The prediction's confidences and rewards are not finite numbers: it is not stored.")
+    if not all(is_number(spent, MAX_SECONDS) for spent in prediction.seconds.values()):
+        raise StoreError("The prediction's times are not finite numbers of seconds: it is not stored.")
     row = prediction_row(prediction, checkpoint_hash, samples, now)
     confidence = min((found.confidence for found in prediction.masks), default=0.0)
     spread = disagreement(samples)

@@ -5,7 +5,6 @@ Times are Unix seconds, as the store's clock tells them. Annotators are plain na
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +14,11 @@ import numpy as np
 from segr1_app.domain import ImageSize, Mask, ObjectPrompt, Prediction, StoreError
 from segr1_app.geometry import Rle, compose_layers, decode_rle
 from segr1_app.store.changes import PromptChange
+from segr1_app.store.limits import MAX_CLICKS, MAX_COMMENT, MAX_SECONDS, is_count, is_number
+
+
+class InvalidCorrectionError(StoreError, ValueError):
+    """A decision that cannot be one: numbers out of bounds, or parts that do not belong together."""
 
 
 class Verdict(StrEnum):
@@ -174,9 +178,13 @@ class Correction:
         verdict: the decision.
         objects: the objects as they stand in the end; all of one size.
         reason: why it was rejected; None for any other verdict.
-        comment: any text.
-        seconds: working time it took.
-        clicks: edits it took.
+        comment: any text of at most `MAX_COMMENT` characters.
+        seconds: working time it took, at most `MAX_SECONDS`.
+        clicks: edits it took, at most `MAX_CLICKS`.
+
+    Raises:
+        InvalidCorrectionError: for numbers out of these bounds, for NaN, a float of clicks or a bool; for a reason
+            without a reject or the other way round; for masks of several sizes.
     """
 
     verdict: Verdict
@@ -188,11 +196,16 @@ class Correction:
 
     def __post_init__(self) -> None:
         if (self.verdict is Verdict.REJECT) != (self.reason is not None):
-            raise ValueError("a reject needs a reason, and only a reject has one")
-        if not (math.isfinite(self.seconds) and self.seconds >= 0) or self.clicks < 0:
-            raise ValueError(f"seconds and clicks count up from 0, got {self.seconds} and {self.clicks}")
+            raise InvalidCorrectionError("a reject needs a reason, and only a reject has one")
+        if not is_number(self.seconds, MAX_SECONDS) or not is_count(self.clicks, MAX_CLICKS):
+            raise InvalidCorrectionError(
+                f"seconds are a number from 0 to {MAX_SECONDS:.0f} and clicks a whole one from 0 to {MAX_CLICKS}, got "
+                f"{self.seconds!r} and {self.clicks!r}"
+            )
+        if len(self.comment) > MAX_COMMENT:
+            raise InvalidCorrectionError(f"a comment has at most {MAX_COMMENT} characters, not {len(self.comment)}")
         if len({made.segmented.shape for made in self.objects}) > 1:
-            raise ValueError("all objects of a picture have masks of its size")
+            raise InvalidCorrectionError("all objects of a picture have masks of its size")
 
     @property
     def prompts(self) -> tuple[ObjectPrompt, ...]:
@@ -345,7 +358,7 @@ class WorkTotals:
     @property
     def per_hour(self) -> float | None:
         """Tasks decided per hour of working time; None before any time was spent."""
-        return self.done / (self.seconds / 3600) if self.seconds else None
+        return self.done * 3600 / self.seconds if self.seconds >= 1e-3 else None
 
 
 @dataclass(frozen=True, slots=True)

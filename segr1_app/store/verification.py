@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from segr1_app.domain import ImageSize, StoreDamagedError
-from segr1_app.geometry import check_rle, decode_rle, union_masks
+from segr1_app.files.foreign_json import parse_json
+from segr1_app.geometry import decode_rle, union_masks
 from segr1_app.store.connection import Connection
 from segr1_app.store.consistency import derived_problems
 from segr1_app.store.pictures import PictureFolder
+from segr1_app.store.record_schema import JSON_COLUMNS, mask_problem, record_problem
 from segr1_app.store.revisions import revision_hash
 from segr1_app.store.rows import content_hash, read_object, read_prompt, truth_hash
 
@@ -29,6 +30,10 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
     yield from told
     yield from (f"A row of {row[0]} refers to one of {row[2]} that is missing." for row in broken)
     for row in _pages(connection, "SELECT rowid AS number, * FROM pictures WHERE rowid > ? ORDER BY rowid LIMIT ?"):
+        problem = record_problem("pictures", row)
+        if problem:
+            yield f"Row {row['number']} of pictures: {problem}."
+            continue
         try:
             picture = pictures.get(row["sha256"])
         except StoreDamagedError as error:
@@ -37,6 +42,11 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
         if tuple(picture.size) != (row["width"], row["height"]):
             yield f"The stored picture {row['sha256'][:12]} has another size than the database says."
     yield from _ground_truth_problems(connection)
+    for table in ("tasks", "choices"):
+        for row in _pages(connection, f"SELECT rowid AS number, * FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"):
+            problem = record_problem(table, row)
+            if problem:
+                yield f"Row {row['number']} of {table}: {problem}."
     yield from _row_problems(connection, "predictions", prediction_problem)
     yield from _row_problems(connection, "revisions", revision_problem, _PREDICTION_HASH)
     yield from derived_problems(connection)
@@ -92,36 +102,45 @@ def _read(row: Mapping[str, Any], check: _Check) -> str | None:
 def _ground_truth_problem(row: Mapping[str, Any]) -> str | None:
     if truth_hash(row["picture"], row["instruction"], row["mask"]) != row["content_hash"]:
         return "its content does not have the digest it was stored with"
-    return _mask_problem(row["mask"], row)
+    record, size = json_values("ground_truths", row), ImageSize(row["width"], row["height"])
+    return record_problem("ground_truths", record) or mask_problem("ground_truths", record, size)
 
 
 def prediction_problem(row: Mapping[str, Any]) -> str | None:
     """What is wrong with a row of predictions, with "picture", "width" and "height" of its picture; None if nothing."""
+    record = json_values("predictions", row)
+    problem = record_problem("predictions", record)
+    if problem:
+        return problem
     left_out = {"id", "task", "content_hash", "number", "width", "height"}
     if content_hash({name: value for name, value in row.items() if name not in left_out}) != row["content_hash"]:
         return "its content does not have the digest it was stored with"
-    for record in json.loads(row["objects"]):
-        read_prompt(record)
-    return _mask_problem(row["mask"], row)
+    for made in record["objects"]:
+        read_prompt(made)
+    return mask_problem("predictions", record, ImageSize(row["width"], row["height"]))
 
 
 def revision_problem(row: Mapping[str, Any]) -> str | None:
     """What is wrong with a row of revisions, with its picture's columns and "prediction_hash"; None if nothing is."""
-    if revision_hash(row, row["picture"]) != row["content_hash"]:
-        return "its content does not have the digest it was stored with"
-    problem = _mask_problem(row["mask"], row)
+    record, size = json_values("revisions", row), ImageSize(row["width"], row["height"])
+    problem = record_problem("revisions", record)
     if problem:
         return problem
-    size = ImageSize(row["width"], row["height"])
-    united = union_masks((read_object(record).mask for record in json.loads(row["objects"])), size)
-    if (united != decode_rle(json.loads(row["mask"]))).any():
+    if revision_hash(row, row["picture"]) != row["content_hash"]:
+        return "its content does not have the digest it was stored with"
+    problem = mask_problem("revisions", record, size)
+    if problem:
+        return problem
+    united = union_masks((read_object(made).mask for made in record["objects"]), size)
+    if (united != decode_rle(record["mask"])).any():
         return "its mask is not the union of its objects' masks"
     return None
 
 
-def _mask_problem(rle: str, row: Mapping[str, Any]) -> str | None:
-    record = json.loads(rle)
-    if record["size"] != [row["height"], row["width"]]:
-        return f"its mask is of {record['size']}, its picture of {[row['height'], row['width']]} (height, width)"
-    check_rle(record)
-    return None
+def json_values(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a table with its JSON columns read.
+
+    Raises:
+        ValueError, TypeError: when one of them is no JSON.
+    """
+    return {**row, **{name: parse_json(row[name]) for name in JSON_COLUMNS[table]}}

@@ -25,6 +25,7 @@ from segr1_app.store import (
     Verdict,
 )
 from segr1_app.store.exchange.formats import FORMATS
+from segr1_app.store.limits import MAX_CLICKS
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.edits import EditedObject, read_objects
 from segr1_app.studio.output_folders import new_downloads
@@ -205,7 +206,7 @@ class JobHandlers:
                     correction.reason,
                     correction.comment,
                     seconds=max(0.0, min(float(seconds), 86_400.0)),
-                    clicks=max(0, int(clicks)),
+                    clicks=max(0, min(int(clicks), MAX_CLICKS)),
                 ),
                 parent_id=parent,
                 prediction_id=prediction,

@@ -1,0 +1,172 @@
+"""JSON from outside, read within limits of size, depth and digits, whole or as a stream.
+
+Parsers are written for JSON that keeps to its format. A C backend crashes on an integer that Python refuses to convert,
+a recursive one runs out of stack, and a path of 100,000 brackets takes gigabytes: what could do that is refused before
+a parser sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from typing import IO, Any, Final, NoReturn, Self
+
+import numpy as np
+
+MAX_DEPTH: Final = 64
+"""Most brackets within brackets; annotations of any tool need a dozen."""
+MAX_DIGITS: Final = 400
+"""Most characters of a number; a float of 64 bits has at most 309 digits before its point."""
+MAX_STRING: Final = 256 * 2**20
+"""Most bytes of a text: a picture of 64 megapixels as Base64 has less."""
+MAX_DOCUMENT: Final = 256 * 2**20
+"""Most bytes of JSON that is read as a whole."""
+
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_WHOLE_STRINGS: Final = re.compile(rb'[^"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"]*+)*+', re.DOTALL)
+_IN_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+# The look-behind keeps this linear: only the beginning of a number is tried.
+_LONG_NUMBER: Final = re.compile(rb"(?<![-+.0-9eE])[-+.0-9eE]{%d}" % (MAX_DIGITS + 1))
+_NUMBER_TAIL: Final = re.compile(rb"[-+.0-9eE]*\Z")
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_OPENING: Final = np.zeros(256, dtype=np.int64)
+_OPENING[list(b"[{")], _OPENING[list(b"]}")] = 1, -1
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class ForeignJsonError(ValueError):
+    """JSON that is refused; the text is a clause such as "it nests more than 64 levels deep"."""
+
+
+class LimitedJson:
+    """A binary file of UTF-8 JSON that fails when its content exceeds the limits; read it in order, in pieces.
+
+    A byte order mark is passed over. Only ``read`` and the context manager are there, which is what parsers need.
+
+    Args:
+        file: opened for reading, at its start.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._limits = _Limits()
+        self._at_start = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int = 2**20) -> bytes:
+        """The next piece, at most ``size`` bytes; empty at the end.
+
+        Raises:
+            ForeignJsonError: when the content exceeds a limit or is not UTF-8.
+        """
+        piece = self._file.read(size)
+        if self._at_start and piece:
+            self._at_start = False
+            piece = _utf8(piece if len(piece) > 3 else piece + self._file.read(4)) or self._file.read(size)
+        self._limits.check(piece)
+        return piece
+
+
+class _Limits:
+    """Depth, numbers and texts of JSON that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._string: int | None = None
+        """Bytes of the text that the last piece ended in; None outside of any."""
+        self._rest = b""
+        """What the last piece may have cut in two: an escape, or a number."""
+        self._depth = 0
+
+    def check(self, piece: bytes) -> None:
+        content, self._rest = self._rest + piece, b""
+        if self._string is not None:
+            end = _end_of_string(content)
+            self._string += end
+            if self._string > MAX_STRING:
+                raise ForeignJsonError(f"a text in it has more than {MAX_STRING // 2**20} MiB")
+            if content[end : end + 1] != b'"':
+                self._rest = content[end:]
+                return
+            content, self._string = content[end + 1 :], None
+        whole = _WHOLE_STRINGS.match(content)
+        end = whole.end() if whole else 0
+        self._check_outside(_STRING.sub(b" ", content[:end]), ended=end < len(content))
+        if end < len(content):
+            text = content[end + 1 :]
+            self._string = _end_of_string(text)
+            self._rest = text[self._string :]
+
+    def _check_outside(self, outside: bytes, *, ended: bool) -> None:
+        """Check what stands outside of texts; ``ended`` when a text follows it."""
+        if _LONG_NUMBER.search(outside):
+            raise ForeignJsonError(f"a number in it has more than {MAX_DIGITS} digits")
+        steps = _OPENING[np.frombuffer(outside.translate(None, _NO_BRACKETS), dtype=np.uint8)]
+        if steps.size:
+            depths = self._depth + np.cumsum(steps)
+            self._depth = int(depths[-1])
+            if depths.max() > MAX_DEPTH:
+                raise ForeignJsonError(f"it nests more than {MAX_DEPTH} levels deep")
+        if not ended:
+            # Looked at again with the next piece; digits neither change the depth nor begin a text.
+            tail = _NUMBER_TAIL.search(outside[-MAX_DIGITS:])
+            self._rest = tail[0] if tail else b""
+
+
+def _end_of_string(content: bytes) -> int:
+    """Where the text that ``content`` begins in ends: at its quotation mark, or before an escape that is cut in two."""
+    found = _IN_STRING.match(content)
+    return found.end() if found else 0
+
+
+def _utf8(head: bytes) -> bytes:
+    """The beginning of a document without its byte order mark."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:4]:
+        raise ForeignJsonError("it is UTF-16 or UTF-32: save it as UTF-8")
+    return head.removeprefix(_BOM)
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The values of a JSON document from outside.
+
+    Raises:
+        ForeignJsonError: when it is no JSON (RFC 8259), not UTF-8, or exceeds a limit; also for what Python's parser
+            takes besides: NaN and Infinity, numbers beyond a float, and one name twice in one object.
+    """
+    raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    if len(raw) > MAX_DOCUMENT:
+        raise ForeignJsonError(f"it has more than {MAX_DOCUMENT // 2**20} MiB")
+    raw = _utf8(raw)
+    _Limits().check(raw)
+    try:
+        text = raw.decode("utf-8")
+        return json.loads(text, parse_float=_float, parse_constant=_constant, object_pairs_hook=_object)
+    except ForeignJsonError:
+        raise
+    except ValueError as error:
+        raise ForeignJsonError(f"it is not JSON ({error})") from error
+
+
+def _float(spelled: str) -> float:
+    value = float(spelled)
+    if not math.isfinite(value):
+        raise ForeignJsonError(f"the number {spelled[:20]} in it is too large")
+    return value
+
+
+def _constant(name: str) -> NoReturn:
+    raise ForeignJsonError(f"{name} in it is not JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise ForeignJsonError(f"an object in it has the name {twice[:40]!r} twice")
+    return found

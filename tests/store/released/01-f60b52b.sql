@@ -1,0 +1,155 @@
+BEGIN TRANSACTION;
+CREATE TABLE "_sqlite_migrations" (
+   "id" INTEGER PRIMARY KEY,
+   "migration_set" TEXT,
+   "name" TEXT,
+   "applied_at" TEXT
+);
+INSERT INTO "_sqlite_migrations" VALUES(1,'segr1_app.store','m001_annotations','2026-11-30 14:58:15.924980+00:00');
+CREATE TABLE agreements (
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        first TEXT NOT NULL,
+        second TEXT NOT NULL,
+        iou REAL NOT NULL,
+        PRIMARY KEY (task, first, second)
+    ) STRICT, WITHOUT ROWID;
+INSERT INTO "agreements" VALUES(1,'ann','ben',0.9);
+CREATE TABLE choices (
+        id INTEGER PRIMARY KEY,
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        revision INTEGER REFERENCES revisions(id),
+        reviewer TEXT NOT NULL,
+        created_at REAL NOT NULL
+    ) STRICT;
+INSERT INTO "choices" VALUES(1,1,2,'rev',1700000540.0);
+CREATE TABLE drafts (
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        annotator TEXT NOT NULL,
+        content TEXT NOT NULL,
+        saved_at REAL NOT NULL,
+        PRIMARY KEY (task, annotator)
+    ) STRICT, WITHOUT ROWID;
+CREATE TABLE ground_truths (
+        picture TEXT NOT NULL REFERENCES pictures(sha256),
+        instruction TEXT NOT NULL,
+        mask TEXT NOT NULL,
+        PRIMARY KEY (picture, instruction)
+    ) STRICT;
+INSERT INTO "ground_truths" VALUES('3d2460c256c414673a25870a3d6d6561a903d47e26da5c46181489bfe688b45e','the cat','{"counts":"P5:d000000000000000000000000000000000000f>","size":[30,40]}');
+CREATE TABLE heads (
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        annotator TEXT NOT NULL,
+        revision INTEGER NOT NULL REFERENCES revisions(id),
+        verdict TEXT NOT NULL,
+        PRIMARY KEY (task, annotator)
+    ) STRICT, WITHOUT ROWID;
+INSERT INTO "heads" VALUES(1,'ann',2,'fix');
+INSERT INTO "heads" VALUES(1,'ben',3,'fix');
+INSERT INTO "heads" VALUES(2,'ben',4,'reject');
+CREATE TABLE leases (
+        task INTEGER PRIMARY KEY REFERENCES tasks(id),
+        annotator TEXT NOT NULL UNIQUE,
+        expires_at REAL NOT NULL
+    ) STRICT;
+CREATE TABLE pictures (
+        sha256 TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        added_at REAL NOT NULL
+    ) STRICT;
+INSERT INTO "pictures" VALUES('3d2460c256c414673a25870a3d6d6561a903d47e26da5c46181489bfe688b45e','photo.jpg',40,30,1700000060.0);
+CREATE TABLE predictions (
+        id INTEGER PRIMARY KEY,
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        instruction TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        policy_id TEXT NOT NULL,
+        segmenter_id TEXT NOT NULL,
+        checkpoint_hash TEXT NOT NULL,
+        completion TEXT NOT NULL,
+        reasoning TEXT,
+        well_formed INTEGER NOT NULL,
+        problems TEXT NOT NULL,
+        policy_width INTEGER NOT NULL,
+        policy_height INTEGER NOT NULL,
+        objects TEXT NOT NULL,
+        mask TEXT NOT NULL,
+        seconds TEXT NOT NULL,
+        confidence REAL NOT NULL,
+        disagreement REAL,
+        samples TEXT NOT NULL,
+        content_hash TEXT NOT NULL
+    ) STRICT;
+INSERT INTO "predictions" VALUES(1,1,'the cat',1700000240.0,'policy','segmenter','cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc','<think> a cat </think> <bbox>[5,10,25,20]</bbox>','a cat',0,'["<points> is missing"]',56,28,'[{"box":[5,10,25,20],"confidence":0.9,"mask":{"counts":"P5:d00000000000000000000000000000000000000h=","size":[30,40]},"name":"cat","points":[[7.125,12,1],[1,1,0],[20,18,1]]}]','{"counts":"P5:d00000000000000000000000000000000000000h=","size":[30,40]}','{"policy":0.5}',0.9,NULL,'[]','17ccd780698667194291f003a6323b85f8590efbe9e51f46d25937b7b9533c84');
+CREATE TABLE revisions (
+        id INTEGER PRIMARY KEY,
+        task INTEGER NOT NULL REFERENCES tasks(id),
+        instruction TEXT NOT NULL,
+        annotator TEXT NOT NULL,
+        parent INTEGER REFERENCES revisions(id),
+        origin INTEGER REFERENCES revisions(id),
+        prediction INTEGER REFERENCES predictions(id),
+        verdict TEXT NOT NULL CHECK (verdict IN ('accept', 'fix', 'reject', 'skip')),
+        reason TEXT CHECK ((reason IS NOT NULL) = (verdict = 'reject')),
+        comment TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        clicks INTEGER NOT NULL,
+        objects TEXT NOT NULL,
+        mask TEXT NOT NULL,
+        change TEXT NOT NULL,
+        policy_iou REAL,
+        blame TEXT,
+        created_at REAL NOT NULL,
+        content_hash TEXT NOT NULL
+    ) STRICT;
+INSERT INTO "revisions" VALUES(1,1,'the cat','ann',NULL,NULL,1,'fix',NULL,'',8.0,3,'[{"box":[5,10,25,20],"erased":null,"name":"cat","painted":null,"points":[[7.125,12,1],[1,1,0],[20,18,1]],"refined_from":null,"segmented":{"counts":"P59e00000000000000000000000000000000000000h=","size":[30,40]}}]','{"counts":"P59e00000000000000000000000000000000000000h=","size":[30,40]}','{"added":[],"box_shifts":[],"boxes_added":[],"boxes_removed":[],"flipped":[],"moved":[],"objects_added":0,"objects_removed":0,"removed":[]}',0.9,'policy',1700000300.0,'bd5aae1a7ff5b475456911a4e1a944da349cb248f811fb2535c1deff8b3a59eb');
+INSERT INTO "revisions" VALUES(2,1,'the cat','ann',1,NULL,1,'fix',NULL,'better',8.0,5,'[{"box":[5,10,25,20],"erased":null,"name":"cat","painted":null,"points":[[7.125,12,1],[1,1,0],[20,18,1]],"refined_from":null,"segmented":{"counts":"P5:d000000000000000000000000000000000000f>","size":[30,40]}}]','{"counts":"P5:d000000000000000000000000000000000000f>","size":[30,40]}','{"added":[],"box_shifts":[],"boxes_added":[],"boxes_removed":[],"flipped":[],"moved":[],"objects_added":0,"objects_removed":0,"removed":[]}',0.95,'policy',1700000360.0,'317ed2e3c83025176eb2517d497e77ff85518228f2754c4ec636788a9a713d03');
+INSERT INTO "revisions" VALUES(3,1,'the cat','ben',NULL,NULL,1,'fix',NULL,'',8.0,3,'[{"box":[5,10,25,20],"erased":null,"name":"cat","painted":null,"points":[[7.125,12,1],[1,1,0],[20,18,1]],"refined_from":null,"segmented":{"counts":"n5:d000000000000000000000000000000000000h=","size":[30,40]}}]','{"counts":"n5:d000000000000000000000000000000000000h=","size":[30,40]}','{"added":[],"box_shifts":[],"boxes_added":[],"boxes_removed":[],"flipped":[],"moved":[],"objects_added":0,"objects_removed":0,"removed":[]}',0.95,'policy',1700000420.0,'68ff0bd89211fe9dea54c6c094fefbe3c3027db3898887082588fd2a63b81eb9');
+INSERT INTO "revisions" VALUES(4,2,'the dog','ben',NULL,NULL,NULL,'reject','grounding','',0.0,0,'[]','{"counts":"`U1","size":[30,40]}','{"added":[],"box_shifts":[],"boxes_added":[],"boxes_removed":[],"flipped":[],"moved":[],"objects_added":0,"objects_removed":0,"removed":[]}',NULL,'policy',1700000480.0,'bc1771a739d17b81d65d29c8316980eba826fc0b6355a56278f45fb8dc62f2b8');
+CREATE TABLE tallies (
+        annotator TEXT NOT NULL,
+        policy_id TEXT NOT NULL,
+        checkpoint_hash TEXT NOT NULL,
+        day TEXT NOT NULL,
+        verdict TEXT NOT NULL,
+        latest INTEGER NOT NULL DEFAULT 0,
+        revisions INTEGER NOT NULL DEFAULT 0,
+        clicks INTEGER NOT NULL DEFAULT 0,
+        seconds REAL NOT NULL DEFAULT 0,
+        compared INTEGER NOT NULL DEFAULT 0,
+        iou_gained REAL NOT NULL DEFAULT 0,
+        PRIMARY KEY (annotator, policy_id, checkpoint_hash, day, verdict)
+    ) STRICT, WITHOUT ROWID;
+INSERT INTO "tallies" VALUES('ann','policy','cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc','2023-11-14','fix',1,2,8,16.0,1,5.00000000000000444089e-02);
+INSERT INTO "tallies" VALUES('ben','','','2023-11-14','reject',1,1,0,0.0,0,0.0);
+INSERT INTO "tallies" VALUES('ben','policy','cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc','2023-11-14','fix',1,1,3,8.0,1,5.00000000000000444089e-02);
+CREATE TABLE tasks (
+        id INTEGER PRIMARY KEY,
+        picture TEXT NOT NULL REFERENCES pictures(sha256),
+        instruction TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        prediction INTEGER REFERENCES predictions(id),
+        confidence REAL,
+        disagreement REAL,
+        current INTEGER REFERENCES revisions(id),
+        UNIQUE (picture, instruction)
+    ) STRICT;
+INSERT INTO "tasks" VALUES(1,'3d2460c256c414673a25870a3d6d6561a903d47e26da5c46181489bfe688b45e','the cat',1700000120.0,1,0.9,NULL,2);
+INSERT INTO "tasks" VALUES(2,'3d2460c256c414673a25870a3d6d6561a903d47e26da5c46181489bfe688b45e','the dog',1700000180.0,NULL,NULL,NULL,4);
+CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
+    ON "_sqlite_migrations" ("migration_set", "name");
+CREATE INDEX queue_imported ON tasks (id) WHERE current IS NULL;
+CREATE INDEX queue_confidence ON tasks (confidence IS NULL, confidence, id) WHERE current IS NULL;
+CREATE INDEX queue_disagreement ON tasks (disagreement DESC, id) WHERE current IS NULL;
+CREATE INDEX predictions_task ON predictions (task);
+CREATE INDEX revisions_task ON revisions (task);
+CREATE UNIQUE INDEX revisions_line ON revisions (task, annotator, ifnull(parent, 0));
+CREATE INDEX choices_task ON choices (task);
+CREATE TRIGGER revisions_no_update BEFORE UPDATE ON revisions BEGIN SELECT RAISE(ABORT, 'revisions are only ever added'); END;
+CREATE TRIGGER revisions_no_delete BEFORE DELETE ON revisions BEGIN SELECT RAISE(ABORT, 'revisions are only ever added'); END;
+CREATE TRIGGER predictions_no_update BEFORE UPDATE ON predictions BEGIN SELECT RAISE(ABORT, 'predictions are only ever added'); END;
+CREATE TRIGGER predictions_no_delete BEFORE DELETE ON predictions BEGIN SELECT RAISE(ABORT, 'predictions are only ever added'); END;
+CREATE TRIGGER choices_no_update BEFORE UPDATE ON choices BEGIN SELECT RAISE(ABORT, 'choices are only ever added'); END;
+CREATE TRIGGER choices_no_delete BEFORE DELETE ON choices BEGIN SELECT RAISE(ABORT, 'choices are only ever added'); END;
+COMMIT;
