@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import IO, Any, Final, NoReturn, Self
 
 import numpy as np
@@ -21,6 +22,8 @@ MAX_DIGITS: Final = 400
 """Most characters of a number; a float of 64 bits has at most 309 digits before its point."""
 MAX_STRING: Final = 256 * 2**20
 """Most bytes of a text: a picture of 64 megapixels as Base64 has less."""
+MAX_LINE: Final = 32 * 2**20
+"""Most bytes of a line of JSON lines."""
 MAX_DOCUMENT: Final = 256 * 2**20
 """Most bytes of JSON that is read as a whole."""
 
@@ -151,6 +154,19 @@ def parse_json(content: bytes | str) -> Any:
         raise
     except ValueError as error:
         raise ForeignJsonError(f"it is not JSON ({error})") from error
+
+
+def bounded_lines(file: IO[bytes], end: int | None = None) -> Iterator[bytes | None]:
+    """The lines of a file, with their line feeds, up to a place in it; None for one of more than `MAX_LINE` bytes."""
+    while end is None or file.tell() < end:
+        line = file.readline(MAX_LINE)
+        if not line:
+            return
+        whole = len(line) < MAX_LINE or line.endswith(b"\n")
+        yield line if whole else None
+        while not whole:
+            rest = file.readline(MAX_LINE)
+            whole = len(rest) < MAX_LINE or rest.endswith(b"\n")
 
 
 def _float(spelled: str) -> float:

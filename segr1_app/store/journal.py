@@ -7,7 +7,6 @@ be mixed, and taking in what is there already changes nothing.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,12 +15,18 @@ from typing import Any, Final
 
 from sqlite_utils import Database
 
-from segr1_app.domain import StoreDamagedError, StoreError, UnknownRecordError
+from segr1_app.domain import (
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+    UnknownRecordError,
+)
 from segr1_app.images import Picture
 from segr1_app.store import records, tasks
 from segr1_app.store.connection import Connection
+from segr1_app.store.outgoing import Outgoing
 from segr1_app.store.pictures import PictureFolder
-from segr1_app.store.record_schema import JSON_COLUMNS
 from segr1_app.store.records import Numbers, check_record
 from segr1_app.typed_text import storable
 
@@ -38,10 +43,12 @@ class Page:
     Attributes:
         records: as JSON values, in an order in which `Journal.apply_records` takes them.
         end: the number of the last one.
+        problems: a sentence for each entry that is left out because no store would take it in.
     """
 
     records: list[dict[str, Any]]
     end: int
+    problems: list[str]
 
 
 class Journal:
@@ -55,6 +62,7 @@ class Journal:
     def __init__(self, connection: Connection, pictures: PictureFolder) -> None:
         self._connection = connection
         self.pictures = pictures
+        self._damaged: StoreDamagedError | None = None
 
     def page(self, remote: str) -> Page | None:
         """The next entries that a remote has not got: neither from here, nor did they come from it."""
@@ -67,7 +75,10 @@ class Journal:
             query = f"SELECT * FROM ({_WAITING}) WHERE number <= ? OR was IS NOT NULL ORDER BY number"
             entries = list(db.query(query, [start, origin, numbers[-1]]))
             entries.sort(key=lambda entry: entry["kind"] not in ("pictures", "tasks"))
-            return Page([_portable(db, entry) for entry in entries], numbers[-1])
+            outgoing = Outgoing(db, entries)
+        # Digests and masks are checked while nobody waits for the database.
+        found, problems = outgoing.checked()
+        return Page(found, numbers[-1], problems)
 
     def waiting(self, remote: str) -> int:
         """How many entries a remote has not got yet."""
@@ -128,17 +139,21 @@ class Journal:
 
         Raises:
             StoreError: when the store cannot be written to.
+            StoreDamagedError: when the remote's copy of a picture is damaged; all that needs it not is here then.
             RemoteError: by ``bring``, when a picture cannot be had.
         """
         problems: list[str] = []
+        self._damaged = None
         early = self._take_all(iter(found), bring, remote, problems)
         while early:
             left = self._take_all(iter(early), bring, remote, problems)
             if len(left) == len(early):
-                problems += [f"A record of {record.get('table')} follows from one that is missing." for record in left]
-                return problems, False
+                break
             early = left
-        return problems, True
+        if self._damaged is not None:
+            raise self._damaged
+        problems += [f"A record of {record.get('table')} follows from one that is missing." for record in early]
+        return problems, not early
 
     def _take_all(
         self, found: Iterator[Record], bring: Callable[[str], Picture], remote: str, problems: list[str]
@@ -146,10 +161,10 @@ class Journal:
         """Returns the records that follow from others that have not come yet."""
         early: list[Record] = []
         while batch := list(islice(found, PAGE)):
-            self._bring_pictures(batch, bring)
+            usable = [record for record in batch if self._has_picture(record, bring, problems)]
             with self._connection.write() as db:
                 (last,) = db.execute("SELECT ifnull(max(number), 0) FROM journal").fetchone()
-                for record in batch:
+                for record in usable:
                     try:
                         _take(db, record)
                     except UnknownRecordError:
@@ -159,20 +174,29 @@ class Journal:
                 db.execute("UPDATE journal SET origin = ? WHERE number > ?", [remote, last])
         return early
 
-    def _bring_pictures(self, batch: Iterable[Record], bring: Callable[[str], Picture]) -> None:
-        for record in batch:
-            if record.get("table") != "pictures":
-                continue
-            sha256 = str(record.get("sha256"))
-            try:
-                missing = not self.pictures.path(sha256).exists()
-            except ValueError:
-                continue  # no digest: the record is refused below
-            if missing:
+    def _has_picture(self, record: Record, bring: Callable[[str], Picture], problems: list[str]) -> bool:
+        """Whether a record is not of a picture, or its picture is here, or was brought, and is of the size it says."""
+        if record.get("table") != "pictures":
+            return True
+        try:
+            check_record(record)
+            sha256 = record["sha256"]
+            if not self.pictures.path(sha256).exists():
                 picture = bring(sha256)
                 if picture.sha256 != sha256:
                     raise StoreDamagedError(f"The remote copy of picture {sha256[:12]} is not the one that was pushed.")
                 self.pictures.put(picture)
+            if tuple(self.pictures.size(sha256)) != (record["width"], record["height"]):
+                raise StoreError(f"A record of the picture {sha256[:12]} is refused: the picture has another size.")
+        except StoreDamagedError as error:
+            self._damaged = self._damaged or error
+            return False
+        except (StoreFullError, StoreReadOnlyError):
+            raise
+        except StoreError as error:
+            problems.append(str(error))
+            return False
+        return True
 
 
 _WAITING: Final = "SELECT * FROM journal WHERE number > ? AND origin IS NOT ?"
@@ -181,35 +205,6 @@ _WAITING: Final = "SELECT * FROM journal WHERE number > ? AND origin IS NOT ?"
 def _pushed(db: Database, remote: str) -> int:
     found = db.execute("SELECT pushed FROM remotes WHERE name = ?", [remote]).fetchone()
     return int(found[0]) if found else 0
-
-
-_TASK_NAMED = "(SELECT {} FROM tasks WHERE tasks.id = t.task) AS {}"
-_NAMED: Final = {
-    "pictures": "t.*",
-    "ground_truths": "t.*",
-    "tasks": "t.picture, t.instruction, t.created_at",
-    "predictions": f"t.*, {_TASK_NAMED.format('picture', 'picture')}, {_TASK_NAMED.format('instruction', 'asked')}",
-    "revisions": f"""t.*, {_TASK_NAMED.format("picture", "picture")}, {_TASK_NAMED.format("instruction", "asked")},
-        (SELECT content_hash FROM predictions WHERE id = t.prediction) AS prediction_hash,
-        (SELECT content_hash FROM revisions WHERE id = t.origin) AS origin_hash""",
-    "choices": f"""t.*, {_TASK_NAMED.format("picture", "picture")}, {_TASK_NAMED.format("instruction", "asked")},
-        (SELECT content_hash FROM revisions WHERE id = t.revision) AS revision_hash""",
-}
-"""What is read of each table ``t``: "asked" is what a record's task asks for now."""
-_OWN_NUMBERS: Final = {"id", "task", "parent", "prediction", "origin", "revision"}
-"""Columns that mean something in one store only."""
-
-
-def _portable(db: Database, entry: Mapping[str, Any]) -> dict[str, Any]:
-    table = entry["kind"]
-    row = next(db.query(f"SELECT {_NAMED[table]} FROM {table} AS t WHERE t.rowid = ?", [entry["row"]]))
-    content = {
-        name: json.loads(value) if name in JSON_COLUMNS[table] else value
-        for name, value in row.items()
-        if name not in _OWN_NUMBERS
-    }
-    renamed = {} if entry["was"] is None else {"was": entry["was"]}
-    return {"table": table, "at": entry["at"], **content, **renamed}
 
 
 def _take(db: Database, record: Record) -> None:
@@ -222,7 +217,7 @@ def _take(db: Database, record: Record) -> None:
     db.execute("SAVEPOINT record")
     try:
         _resolve(db, record)
-    except (KeyError, ValueError, TypeError, AttributeError, sqlite3.IntegrityError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, sqlite3.IntegrityError) as error:
         db.execute("ROLLBACK TO record")
         kind = str(record.get("table"))[:40]
         raise StoreError(f"A record of {kind!r} is not what a store writes ({error!r}).") from error

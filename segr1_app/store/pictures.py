@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from segr1_app.domain import PictureError, StoreDamagedError
+from segr1_app.domain import ImageSize, PictureError, StoreDamagedError
 from segr1_app.files.atomic import whole_file
 from segr1_app.images import Picture, load_picture
 from segr1_app.store.connection import translate_errors
@@ -55,6 +55,18 @@ class PictureFolder:
             with whole_file(target, lasting=True) as file:
                 # The lowest compression: it is lossless all the same, and several times faster.
                 Image.fromarray(picture.pixels).save(file, format="PNG", compress_level=1)
+
+    def size(self, sha256: str) -> ImageSize:
+        """The size that a picture's file says it has.
+
+        Raises:
+            StoreDamagedError: when it cannot be read.
+        """
+        try:
+            with Image.open(self.path(sha256), formats=["PNG"]) as image:
+                return ImageSize(*image.size)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise StoreDamagedError(f"The stored picture {sha256[:12]} cannot be read: {error}") from error
 
     def get(self, sha256: str) -> Picture:
         """Read a picture back and check that it is the one that was put.

@@ -199,8 +199,8 @@ class Correction:
             raise InvalidCorrectionError("a reject needs a reason, and only a reject has one")
         if not is_number(self.seconds, MAX_SECONDS) or not is_count(self.clicks, MAX_CLICKS):
             raise InvalidCorrectionError(
-                f"seconds are a number from 0 to {MAX_SECONDS:.0f} and clicks a whole one from 0 to {MAX_CLICKS}, got "
-                f"{self.seconds!r} and {self.clicks!r}"
+                f"seconds and clicks count up from 0, to {MAX_SECONDS:.0f} and {MAX_CLICKS}, and clicks in whole "
+                f"numbers; got {self.seconds!r} and {self.clicks!r}"
             )
         if len(self.comment) > MAX_COMMENT:
             raise InvalidCorrectionError(f"a comment has at most {MAX_COMMENT} characters, not {len(self.comment)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from segr1_app.domain import ImageSize, StoreDamagedError
 from segr1_app.files.foreign_json import parse_json
@@ -71,7 +72,7 @@ def _ground_truth_problems(connection: Connection) -> Iterator[str]:
         WHERE g.rowid > ? ORDER BY g.rowid LIMIT ?
     """
     for row in _pages(connection, query):
-        problem = _read(row, _ground_truth_problem)
+        problem = _read(row, ground_truth_problem)
         if problem:
             yield f"The ground truth of picture {row['picture'][:12]}: {problem}."
 
@@ -99,42 +100,45 @@ def _read(row: Mapping[str, Any], check: _Check) -> str | None:
         return f"its content cannot be read ({error})"
 
 
-def _ground_truth_problem(row: Mapping[str, Any]) -> str | None:
-    if truth_hash(row["picture"], row["instruction"], row["mask"]) != row["content_hash"]:
-        return "its content does not have the digest it was stored with"
-    record, size = json_values("ground_truths", row), ImageSize(row["width"], row["height"])
-    return record_problem("ground_truths", record) or mask_problem("ground_truths", record, size)
+_DIGEST: Final = "its content does not have the digest it was stored with"
+
+
+def ground_truth_problem(row: Mapping[str, Any]) -> str | None:
+    """What is wrong with a row of ground truths, with "width" and "height" of its picture; None if nothing is."""
+    digest = truth_hash(row["picture"], row["instruction"], row["mask"])
+    return _content_problem("ground_truths", row, as_stored=digest == row["content_hash"])
 
 
 def prediction_problem(row: Mapping[str, Any]) -> str | None:
     """What is wrong with a row of predictions, with "picture", "width" and "height" of its picture; None if nothing."""
-    record = json_values("predictions", row)
-    problem = record_problem("predictions", record)
-    if problem:
-        return problem
     left_out = {"id", "task", "content_hash", "number", "width", "height"}
-    if content_hash({name: value for name, value in row.items() if name not in left_out}) != row["content_hash"]:
-        return "its content does not have the digest it was stored with"
-    for made in record["objects"]:
-        read_prompt(made)
-    return mask_problem("predictions", record, ImageSize(row["width"], row["height"]))
+    digest = content_hash({name: value for name, value in row.items() if name not in left_out})
+    problem = _content_problem("predictions", row, as_stored=digest == row["content_hash"])
+    if problem is None:
+        for record in json.loads(row["objects"]):
+            read_prompt(record)
+    return problem
 
 
 def revision_problem(row: Mapping[str, Any]) -> str | None:
     """What is wrong with a row of revisions, with its picture's columns and "prediction_hash"; None if nothing is."""
-    record, size = json_values("revisions", row), ImageSize(row["width"], row["height"])
-    problem = record_problem("revisions", record)
+    as_stored = revision_hash(row, row["picture"]) == row["content_hash"]
+    problem = _content_problem("revisions", row, as_stored=as_stored)
     if problem:
         return problem
-    if revision_hash(row, row["picture"]) != row["content_hash"]:
-        return "its content does not have the digest it was stored with"
-    problem = mask_problem("revisions", record, size)
-    if problem:
-        return problem
-    united = union_masks((read_object(made).mask for made in record["objects"]), size)
-    if (united != decode_rle(record["mask"])).any():
+    size = ImageSize(row["width"], row["height"])
+    united = union_masks((read_object(record).mask for record in json.loads(row["objects"])), size)
+    if (united != decode_rle(json.loads(row["mask"]))).any():
         return "its mask is not the union of its objects' masks"
     return None
+
+
+def _content_problem(table: str, row: Mapping[str, Any], *, as_stored: bool) -> str | None:
+    """What is wrong with a row's digest, with the types and ranges of its values, and with its masks."""
+    record = json_values(table, row)
+    found = [] if as_stored else [_DIGEST]
+    problem = record_problem(table, record) or mask_problem(table, record, ImageSize(row["width"], row["height"]))
+    return "; ".join([*found, problem] if problem else found) or None
 
 
 def json_values(table: str, row: Mapping[str, Any]) -> dict[str, Any]:

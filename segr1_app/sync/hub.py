@@ -43,6 +43,10 @@ class HubRemote:
     def name(self) -> str:
         return self._dataset
 
+    @property
+    def label(self) -> str:
+        return self._dataset
+
     def files(self) -> dict[str, int]:
         with reached(self._where):
             if not self._made:

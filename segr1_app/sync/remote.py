@@ -19,6 +19,10 @@ class Remote(Protocol):
     def name(self) -> str:
         """What to call it: equal for whoever means the same one."""
 
+    @property
+    def label(self) -> str:
+        """What to call it where anybody may read it: no path of this machine."""
+
     def files(self) -> dict[str, int]:
         """Every file's name and size in bytes."""
 
@@ -48,10 +52,14 @@ class FolderRemote:
     def name(self) -> str:
         return str(self._folder)
 
+    @property
+    def label(self) -> str:
+        return f"the folder '{self._folder.name}'"
+
     def files(self) -> dict[str, int]:
         with self._reached():
             self._folder.mkdir(parents=True, exist_ok=True)
-            found = [path for path in self._folder.rglob("*") if path.is_file() and path.suffix != PARTIAL]
+            found = [path for path in self._folder.rglob("*") if path.suffix != PARTIAL and self._is_own(path)]
             return {path.relative_to(self._folder).as_posix(): path.stat().st_size for path in found}
 
     def fetch(self, names: Sequence[str], folder: Path) -> None:
@@ -73,9 +81,14 @@ class FolderRemote:
                     else:
                         file.write(content)
 
+    def _is_own(self, path: Path) -> bool:
+        """Whether a path is a file of this folder, and no link that leads out of it."""
+        return path.is_file() and path.resolve().is_relative_to(self._folder)
+
     @contextmanager
     def _reached(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise RemoteError(f"The folder '{self._folder}' cannot be synced with: {error}.") from error
+            reason = error.strerror or type(error).__name__
+            raise RemoteError(f"The folder '{self._folder.name}' cannot be synced with: {reason}.") from error

@@ -47,6 +47,10 @@ class Scheduler:
         except SegR1Error as error:
             log.warning("sync failed: %s", error)
             return
+        except Exception:
+            # The thread must outlive whatever a remote holds: without it nothing is synced, and nobody would know.
+            log.exception("sync failed; it is tried again")
+            return
         for problem in problems:
             log.warning("a synced record was left out: %s", problem)
         log.debug("synced with %s", self._synchroniser.state.remote)

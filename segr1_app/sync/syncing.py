@@ -8,23 +8,35 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 import secrets
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from segr1_app.domain import PictureError, RemoteError, SegR1Error
+from segr1_app.domain import PictureError, SegR1Error, StoreDamagedError
+from segr1_app.files.foreign_json import bounded_lines, parse_json
 from segr1_app.images import Picture, load_picture
 from segr1_app.store import AnnotationStore
+from segr1_app.store.connection import translate_errors
 from segr1_app.store.journal import Record
+from segr1_app.store.limits import MAX_TIME, is_number
 from segr1_app.sync.remote import Remote
 
 FULL: Final = 4 * 2**20
 """Bytes of records after which another file is begun: a push sends the file it appends to as a whole."""
+MAX_FILE: Final = 2**30
+"""Most bytes of a file of records that is fetched."""
+MAX_PROBLEMS: Final = 100
+"""Lines of one file that are named one by one when they cannot be read."""
+BATCH: Final = 64
+"""Lines that are read of a file before it is closed again: there may be more files than a process may have open."""
+_RECORDS: Final = re.compile(r"records/[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +44,10 @@ class SyncState:
     """How a store and its remote stand.
 
     Attributes:
-        remote: what the remote is called.
+        remote: what the remote is called, for everybody to see: never a path of this machine.
         at: when everything here was there, and the other way round, in Unix seconds; None if never.
         waiting: how much was added here since.
-        failure: why the last try failed; empty when it did not.
+        failure: why the last try failed, or left something out; empty when it did not.
     """
 
     remote: str
@@ -69,7 +81,7 @@ class Synchroniser:
     def state(self) -> SyncState:
         """How the two stand now."""
         name = self._remote.name
-        return SyncState(name, self._journal.synced_at(name), self._journal.waiting(name), self._failure)
+        return SyncState(self._remote.label, self._journal.synced_at(name), self._journal.waiting(name), self._failure)
 
     def sync(self) -> list[str]:
         """Take in what others pushed, and push what was added here.
@@ -82,41 +94,58 @@ class Synchroniser:
         """
         with self._turn:
             try:
-                there = self._remote.files()
-                problems = self._pull(there)
-                self._push(set(there))
+                problems = self._sync()
             except SegR1Error as error:
                 self._failure = str(error)
                 raise
-            self._failure = ""
+            except Exception as error:
+                self._failure = f"Syncing failed for a reason that nobody foresaw ({type(error).__name__})."
+                raise
+            self._failure = "" if not problems else f"{len(problems)} records were left out; the first: {problems[0]}"
             self._journal.synced(self._remote.name, self._clock())
             return problems
+
+    def _sync(self) -> list[str]:
+        with translate_errors():
+            there = self._remote.files()
+            try:
+                problems, failure = self._pull(there), None
+            except SegR1Error as error:
+                problems, failure = [], error
+            # Whatever is wrong with what others pushed, what was added here goes out.
+            problems += self._push(set(there))
+        if failure is not None:
+            raise failure
+        return problems
 
     def _pull(self, there: dict[str, int]) -> list[str]:
         known = self._journal.received(self._remote.name)
         news = {
             name: size
             for name, size in sorted(there.items())
-            if name.startswith("records/") and size > known.get(name, 0) and name not in self._own
+            if _RECORDS.fullmatch(name) and size > known.get(name, 0) and name not in self._own
         }
+        problems = [f"'{name}' in the remote is too large to be records." for name in news if news[name] > MAX_FILE]
+        news = {name: size for name, size in news.items() if size <= MAX_FILE}
         if not news:
-            return []
+            return problems
         with tempfile.TemporaryDirectory(dir=self._folder) as name:
             folder = Path(name)
             self._remote.fetch(list(news), folder)
-            mixed = heapq.merge(
-                *(_records(folder / file, known.get(file, 0), size) for file, size in news.items()),
-                key=lambda timed: timed[0],
-            )
-            problems, whole = self._journal.apply_records(
+            files = [_RecordFile(folder / file, file, known.get(file, 0), size) for file, size in news.items()]
+            mixed = heapq.merge(*(file.records() for file in files), key=lambda timed: timed[0])
+            unusable, whole = self._journal.apply_records(
                 (record for _, record in mixed), lambda sha256: self._picture(sha256, folder), self._remote.name
             )
+        for file in files:
+            problems += file.problems
         if whole:
-            self._journal.mark_received(self._remote.name, news)
-        return problems
+            self._journal.mark_received(self._remote.name, {file.name: file.taken for file in files})
+        return problems + unusable
 
-    def _push(self, there: set[str]) -> None:
-        name = self._remote.name
+    def _push(self, there: set[str]) -> list[str]:
+        """Returns a sentence for each record that no store would take in."""
+        name, problems = self._remote.name, []
         while (page := self._journal.page(name)) is not None:
             if len(self._content) >= FULL:
                 self._begin_file()
@@ -126,10 +155,13 @@ class Synchroniser:
             pictures = {picture_name(sha256): self._journal.pictures.path(sha256) for sha256 in digests}
             # Pictures first: where files come one by one, no record may come before what it speaks of.
             files = {file: path for file, path in pictures.items() if file not in there}
-            self._remote.add({**files, self._file: content}, f"{len(page.records)} records")
+            if page.records:
+                self._remote.add({**files, self._file: content}, f"{len(page.records)} records")
             self._content = content
             there |= files.keys()
             self._journal.pushed(name, page.end)
+            problems += page.problems
+        return problems
 
     def _picture(self, sha256: str, folder: Path) -> Picture:
         name = picture_name(sha256)
@@ -137,7 +169,7 @@ class Synchroniser:
         try:
             return load_picture(folder / name)
         except PictureError as error:
-            raise RemoteError(f"The remote copy of picture {sha256[:12]} cannot be read: {error}") from error
+            raise StoreDamagedError(f"The remote copy of picture {sha256[:12]} cannot be read: {error}") from error
         finally:
             # One at a time: the disk may hold little more than the pictures themselves.
             (folder / name).unlink(missing_ok=True)
@@ -154,20 +186,65 @@ def picture_name(sha256: str) -> str:
     return f"pictures/{sha256[:2]}/{sha256}.png"
 
 
-def _records(file: Path, start: int, end: int) -> Iterator[tuple[float, Record]]:
-    """The records between two places of a file, with a time that never goes back.
+class _RecordFile:
+    """The records between two places of a file that was fetched.
+
+    Args:
+        path: the file.
+        name: what the remote calls it.
+        start, end: the places, in bytes.
+
+    Attributes:
+        taken: how far it was read, up to the end of a whole line.
+        problems: a sentence for each line that is no record; those after the first `MAX_PROBLEMS` are only counted.
+    """
+
+    def __init__(self, path: Path, name: str, start: int, end: int) -> None:
+        self._path, self.name, self.taken, self._end = path, name, start, end
+        self._bad = 0
+        self.problems: list[str] = []
+
+    def records(self) -> Iterator[tuple[float, Record]]:
+        """The records in order, with a time that never goes back; a line that is none is passed over."""
+        latest = 0.0
+        while lines := self._next_lines():
+            for line in lines:
+                try:
+                    record = _record(line)
+                except ValueError as error:
+                    self._report(str(error))
+                    continue
+                latest = max(latest, float(record["at"]))
+                yield latest, record
+        if self._bad > MAX_PROBLEMS:
+            self.problems.append(f"{self._bad - MAX_PROBLEMS} more lines of '{self.name}' are no records.")
+
+    def _next_lines(self) -> list[bytes | None]:
+        with self._path.open("rb") as file:
+            file.seek(self.taken)
+            lines = []
+            for line in islice(bounded_lines(file, self._end), BATCH):
+                if line is not None and not line.endswith(b"\n"):
+                    break  # whoever wrote it has not finished it
+                lines.append(line)
+                self.taken = file.tell()
+        return lines
+
+    def _report(self, problem: str) -> None:
+        self._bad += 1
+        if self._bad <= MAX_PROBLEMS:
+            self.problems.append(f"A line of '{self.name}' in the remote is no record: {problem}.")
+
+
+def _record(line: bytes | None) -> dict[str, Any]:
+    """The record of a line.
 
     Raises:
-        RemoteError: when a line is none.
+        ValueError: when it is none.
     """
-    latest = 0.0
-    with file.open("rb") as lines:
-        lines.seek(start)
-        while lines.tell() < end:
-            line = lines.readline()
-            try:
-                record: dict[str, Any] = json.loads(line)
-                latest = max(latest, float(record["at"]))
-            except (ValueError, TypeError, KeyError) as error:
-                raise RemoteError(f"A line of '{file.name}' in the remote is no record ({error!r}).") from error
-            yield latest, record
+    if line is None:
+        raise ValueError("it is too long")
+    record = parse_json(line)
+    if not isinstance(record, dict) or not is_number(record.get("at"), MAX_TIME):
+        raise ValueError("it does not say when it was made")
+    return record

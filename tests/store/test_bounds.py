@@ -116,8 +116,8 @@ def test_a_poisoned_store_goes_on_working(poisoned: Path) -> None:
 def test_verify_names_the_rows(poisoned: Path) -> None:
     with AnnotationStore.open(poisoned) as store:
         problems = "\n".join(store.verify())
-    assert "Row 1 of revisions: its seconds" in problems
-    assert "Row 2 of revisions: its seconds" in problems
+    assert "Row 1 of revisions: its content" in problems
+    assert "Row 2 of revisions: its content does not have the digest it was stored with; its seconds" in problems
     assert "Row 3 of revisions" not in problems
 
 

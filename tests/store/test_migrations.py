@@ -20,6 +20,7 @@ RELEASED = {
     "m004_verdicts": "ba86bb841a98559c",
     "m005_digests_of_truths": "69ea801ac0ac1a18",
     "m006_decisions_are_about_words": "69ea801ac0ac1a18",
+    "m007_bounded_tallies": "69ea801ac0ac1a18",
 }
 """Digest of the whole schema after each step. A new step adds a line; a line that changes is a mistake."""
 
