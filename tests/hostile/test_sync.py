@@ -166,7 +166,7 @@ def test_the_thread_outlives_what_nobody_foresaw(
         while "tried again" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.01)
         fill(store, 1)
-        while synchroniser.state.waiting and time.monotonic() < deadline:
+        while (synchroniser.state.waiting or synchroniser.state.failure) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert (synchroniser.state.waiting, synchroniser.state.failure) == (0, "")
         assert any(thread.name == "sync" for thread in threading.enumerate())
