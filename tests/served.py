@@ -29,14 +29,14 @@ class Served:
     """A page over a store with one decided task, and ways to ask it as somebody."""
 
     def __init__(self, url: str, store: AnnotationStore, models: ModelHost, config: dict[str, Any]) -> None:
-        self.url, self.store, self.models, self._config = url, store, models, config
+        self.url, self.store, self.models, self.config = url, store, models, config
 
     def api(self, name: str | None = None) -> Client:
         return Client(self.url, auth=(name, PASSWORD) if name else None, verbose=False)
 
     def past_the_queue(self, view: str, function: str, question: dict[str, Any], **by: Any) -> Any:
         """Call what a view's JavaScript calls, by ``cookies``."""
-        component = next(each["id"] for each in self._config["components"] if each["props"].get("elem_id") == view)
+        component = next(each["id"] for each in self.config["components"] if each["props"].get("elem_id") == view)
         body = {"data": question, "component_id": component, "fn_name": function, "session_hash": "test"}
         return httpx.post(f"{self.url}gradio_api/component_server", json=body, **by)
 

@@ -8,42 +8,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from reprlib import repr as short
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from segr1_app.domain import ImageSize, Mask, ObjectPrompt, SegR1Error
 from segr1_app.geometry import Rle, check_rle, decode_rle, most_objects, resize_nearest
 from segr1_app.prompt_json import listed, number, read_prompt
+from segr1_app.studio.callers import charge
+from segr1_app.studio.painting import Stroke, layers, rows_of
 
 MAX_OBJECTS, MAX_STROKES, MAX_PLACES = 64, 2000, 20_000
 """Most objects of a picture, strokes of an object, and places of a stroke."""
 MAX_PAINT = 5e8
-"""Most places of an object's strokes, each times its radius squared: what takes a server seconds to fill."""
+"""Most places of an object's strokes, each times its radius squared: more than a person can lay on."""
+MAX_ROWS = 6e6
+"""Most rows that the lines of all strokes cross, each counted for itself: what takes a server seconds to fill. A brush
+that is moved over 350,000 pixels of the picture, whatever its radius."""
+PAINT_PER_CALL = 25_000
+"""Rows of paint that cost whoever asks as much as a call without any."""
 MAX_RLE = 2_000_000
 """Most characters of a mask's run lengths."""
 
 
 class EditError(SegR1Error):
     """A state of the canvas that cannot be one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stroke:
-    """One stroke of brush or eraser.
-
-    Attributes:
-        erase: whether it takes away.
-        radius: of the disc that is drawn along the path, in pixels.
-        path: the places (x, y) it went through, at least one; it may leave the picture.
-    """
-
-    erase: bool
-    radius: float
-    path: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +66,7 @@ class EditedObject:
         return None if self.start is None else decode_rle(self.start)
 
     def layers(self, size: ImageSize, image_wh: ImageSize) -> tuple[Mask | None, Mask | None]:
-        """What is painted and what is erased in the end; see the function `layers`."""
+        """What is painted and what is erased in the end; see `painting.layers`."""
         beneath = [
             None if rle is None else resize_nearest(decode_rle(rle), size) for rle in (self.painted, self.erased)
         ]
@@ -97,69 +85,25 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
     Raises:
         EditError: when it is anything else, reaches out of the picture, or is larger than a person could have made it;
             says which object and why.
+        NotAllowedError: when there is more paint on it than whoever asks may have drawn at this time.
     """
     most = most_objects(image_wh)
     if isinstance(value, list) and len(value) > most:
         raise EditError(f"A picture of {image_wh.width} x {image_wh.height} pixels takes {most} objects at most.")
     if not isinstance(value, list) or len(value) > MAX_OBJECTS:
         raise EditError(f"What is on a canvas is a list of {MAX_OBJECTS} objects at most.")
-    return tuple(_object(number, entry, image_wh) for number, entry in enumerate(value, 1))
-
-
-def layers(
-    strokes: Sequence[Stroke],
-    size: ImageSize,
-    image_wh: ImageSize,
-    *,
-    painted: Mask | None = None,
-    erased: Mask | None = None,
-) -> tuple[Mask | None, Mask | None]:
-    """What strokes add to a mask and what they take away; a pixel is in one of the two, by the last stroke over it.
-
-    Args:
-        strokes: in pixels of the frame ``image_wh``.
-        size: of the masks, which may be smaller than the picture.
-        image_wh: the picture's size.
-        painted, erased: what they are drawn upon, bool (height, width) of ``size``.
-
-    Returns:
-        (painted, erased), each bool (height, width) of ``size``, or None where there is nothing in it.
-    """
-    if not strokes and painted is None and erased is None:
-        return None, None
-    state = np.zeros((size.height, size.width), dtype=np.uint8)
-    if erased is not None:
-        state[erased] = 2
-    if painted is not None:
-        state[painted] = 1
-    scale = (image_wh.width / size.width, image_wh.height / size.height)
-    for stroke in strokes:
-        _draw(state, stroke, scale, 2 if stroke.erase else 1)
-    added, taken = state == 1, state == 2
-    return (added if added.any() else None), (taken if taken.any() else None)
-
-
-def _draw(state: npt.NDArray[np.uint8], stroke: Stroke, scale: tuple[float, float], value: int) -> None:
-    """Fill every pixel whose centre is within the stroke's radius of its path, as ``static/canvas/paint.js`` does.
-
-    OpenCV's thick lines come out up to a pixel wider: what is stored would not be what was shown.
-    """
-    for (ax, ay), (bx, by) in pairwise((stroke.path[0], *stroke.path)):
-        left, right = _reach(ax, bx, stroke.radius, scale[0], state.shape[1])
-        top, bottom = _reach(ay, by, stroke.radius, scale[1], state.shape[0])
-        x = (np.arange(left, right) + 0.5) * scale[0] - ax
-        y = (np.arange(top, bottom)[:, None] + 0.5) * scale[1] - ay
-        dx, dy = bx - ax, by - ay
-        length = dx * dx + dy * dy
-        along = np.clip((x * dx + y * dy) / length, 0, 1) if length else 0.0
-        near = (x - along * dx) ** 2 + (y - along * dy) ** 2 <= stroke.radius**2
-        state[top:bottom, left:right][near] = value
-
-
-def _reach(a: float, b: float, radius: float, scale: float, limit: int) -> tuple[int, int]:
-    """The range of pixels along one axis that a line from ``a`` to ``b`` with a radius can touch."""
-    first, last = math.floor((min(a, b) - radius) / scale), math.ceil((max(a, b) + radius) / scale)
-    return min(max(first, 0), limit), min(max(last + 1, 0), limit)
+    objects, paint = [], 0.0
+    for number, entry in enumerate(value, 1):
+        edited = _object(number, entry, image_wh)
+        paint += sum(rows_of(stroke, image_wh) for stroke in edited.strokes)
+        if paint > MAX_ROWS:
+            raise EditError(
+                f"There is more paint on the canvas than is drawn at once (object {number}): save the task and open it "
+                "again, which turns its strokes into a mask, or paint with fewer strokes."
+            )
+        objects.append(edited)
+    charge.get()(paint / PAINT_PER_CALL)
+    return tuple(objects)
 
 
 def _object(number: int, entry: Any, image_wh: ImageSize) -> EditedObject:

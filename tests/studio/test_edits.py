@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 from segr1_app.geometry import compose_layers, decode_rle, encode_rle
-from segr1_app.studio.edits import EditError, Stroke, layers, read_objects
+from segr1_app.studio.edits import EditError, read_objects
+from segr1_app.studio.painting import Stroke, layers
 
 SIZE = ImageSize(200, 100)
 START = np.zeros((50, 100), dtype=bool)

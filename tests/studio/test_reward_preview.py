@@ -9,7 +9,8 @@ from segr1_app.geometry import resize_nearest
 from segr1_app.images import picture_from_array
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.studio import reward_preview as scoring
-from segr1_app.studio.edits import EditedObject, Stroke
+from segr1_app.studio.edits import EditedObject
+from segr1_app.studio.painting import Stroke
 from segr1_app.studio.reward_preview import live_reward
 from segr1_app.studio.sessions import CanvasSession
 

@@ -19,6 +19,8 @@ from gradio.events import api
 from segr1_app.domain import SegR1Error, StoreError
 from segr1_app.people.access import Access
 from segr1_app.settings.roles import Act, Person
+from segr1_app.studio.callers import charge
+from segr1_app.ui.gate.arguments import read_arguments
 from segr1_app.ui.gate.peers import forwarded
 from segr1_app.ui.gate.rates import RateLimiter
 
@@ -71,8 +73,12 @@ class Gate:
         """
         person = self.person_of(request, profile)
         self.access.require(person, act)
-        if self._limiter is not None and not (self._alone and not forwarded(request.headers)):
-            self._limiter.spend(person.name or self._origin(request), cost)
+        limiter = None if self._alone and not forwarded(request.headers) else self._limiter
+        if limiter is not None:
+            who = person.name or self._origin(request)
+            limiter.spend(who, cost)
+            # What the call costs beyond that shows in its arguments, which are read later.
+            charge.set(lambda more: limiter.spend(who, more))
         return person
 
     def person_of(self, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None) -> Person:
@@ -87,7 +93,7 @@ class Gate:
             try:
                 person = self.admit(act, request, profile)
                 with logged(method.__name__, act, person):
-                    return method(**{**question, **_signature(act, person)})
+                    return method(**read_arguments(method, {**question, **_signature(act, person)}))
             except SegR1Error as error:
                 return {"failure": str(error)}
 
@@ -96,15 +102,15 @@ class Gate:
 
     def publish(self, method: Callable[..., Any], act: Act) -> None:
         """Register a handler as an endpoint of the API, within a ``gr.Blocks``; its errors reach the client."""
-        parameters = inspect.signature(method)
+        parameters = list(inspect.signature(method).parameters)
 
         @functools.wraps(method)
         def call(request: gr.Request, profile: gr.OAuthProfile | None, *arguments: Any) -> Any:
             with refusing():
-                given, person = parameters.bind(*arguments), self.admit(act, request, profile)
-                given.arguments |= _signature(act, person)
+                person = self.admit(act, request, profile)
+                given = dict(zip(parameters, arguments, strict=False)) | _signature(act, person)
                 with logged(method.__name__, act, person):
-                    return method(*given.args, **given.kwargs)
+                    return method(**read_arguments(method, given))
 
         api(_asking(call, method), api_name=method.__name__)
 

@@ -7,8 +7,10 @@ before it looks at who sends it. Both are decided here, for all routes alike: it
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -16,8 +18,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segr1_app.settings.hosts import read_address
+from segr1_app.studio.callers import is_gone
 from segr1_app.ui.gate.hosts import Hosts, read_origin
 from segr1_app.ui.gate.peers import SET_ASIDE, forwarded, seen_scheme
+from segr1_app.ui.gate.refusals import RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,8 @@ BODY_SECONDS: Final = 30.0
 """How long a body may take that is read into memory."""
 POSTED: Final = ("run", "api", "call", "queue/join", "component_server", "cancel", "reset")
 """Where gradio takes JSON, below its prefix."""
+AT_ONCE: Final = ("/gradio_api/run/", "/gradio_api/api/")
+"""Where gradio answers a call itself, instead of with the number of an event."""
 UNUSED: Final = (
     "/gradio_api/custom_component/",
     "/gradio_api/deep_link",
@@ -49,14 +55,6 @@ UNUSED: Final = (
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
-class RefusedError(Exception):
-    """A request that goes no further: the status and the sentence it is answered with."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-
-
 class FrontDoor:
     """An ASGI application around another one, which lets through what this server's own pages and its clients send.
 
@@ -64,10 +62,17 @@ class FrontDoor:
         app: the application behind it.
         hosts: the names under which it may be asked.
         signed_in: whether a request may bring more than a sign-in form; always true where nobody signs in.
+        check: raises `RefusedError` for a body of JSON that a path does not take.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, signed_in: Callable[[Headers], bool]) -> None:
-        self._app, self._hosts, self._signed_in = app, hosts, signed_in
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Hosts,
+        signed_in: Callable[[Headers], bool],
+        check: Callable[[str, bytes], None] = lambda *_: None,
+    ) -> None:
+        self._app, self._hosts, self._signed_in, self._check = app, hosts, signed_in, check
         self._reading = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,13 +94,16 @@ class FrontDoor:
             return
         body = bytearray()
         try:
-            await self._read(body, _most(_path(scope)), receive)
+            path = _path(scope)
+            await self._read(body, _most(path), receive)
+            if path != LOGIN:
+                self._check(path, bytes(body))
         except RefusedError as refusal:
             await _refuse(refusal, scope, receive, send)
         except TimeoutError:
             await _refuse(RefusedError(408, "The request did not arrive in time."), scope, receive, send)
         else:
-            await self._app(scope, _replayed(bytes(body), receive), send)
+            await self._pass_on(bytes(body), scope, receive, send)
         finally:
             self._reading -= len(body)
 
@@ -119,6 +127,30 @@ class FrontDoor:
                 body += chunk
                 # Whoever hung up gets no further than the JSON parser.
                 more = message["type"] == "http.request" and message.get("more_body", False)
+
+    async def _pass_on(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have a request answered whose body was read, and know meanwhile whether whoever sent it still waits."""
+        gone = asyncio.Event()
+        is_gone.set(gone.is_set)
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone.set()
+
+        waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            if waiting:
+                return waiting.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        watching = asyncio.create_task(watch())
+        try:
+            await self._app(scope, replay, _in_words(send) if _path(scope).startswith(AT_ONCE) else send)
+        finally:
+            watching.cancel()
 
     def _check_source(self, scope: Scope) -> None:
         """Raise `RefusedError` where a request is meant for another name, or comes from a page of another site."""
@@ -170,16 +202,6 @@ class FrontDoor:
             raise RefusedError(413, f"A request takes {_most(path)} bytes at most.")
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A channel that gives a body that was read already, and then what the real one gives."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replay
-
-
 def _path(scope: Scope) -> str:
     """The path as a route is looked up by it, but for slashes at its end."""
     return str(scope["path"]).rstrip("/") or "/"
@@ -187,6 +209,25 @@ def _path(scope: Scope) -> str:
 
 def _most(path: str) -> int:
     return MAX_LOGIN if path == LOGIN else MAX_JSON
+
+
+def _in_words(send: Send) -> Send:
+    """Answer with 422 what gradio answers with 500 although it is a refusal, with the words of whoever refused."""
+    held: list[Message] = []
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 500:
+            held.append(message)
+            return
+        if held:
+            start = held.pop()
+            with suppress(ValueError, AttributeError):
+                if json.loads(message.get("body", b"")).get("error"):
+                    start["status"] = 422
+            await send(start)
+        await send(message)
+
+    return answer
 
 
 async def _refuse(refusal: RefusedError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 import gradio as gr
+from gradio.exceptions import ComponentProcessingError
 from gradio.routes import App
 from starlette.datastructures import Headers
 
@@ -16,6 +17,7 @@ from segr1_app.settings.space import Space
 from segr1_app.ui.gate.answers import Answers
 from segr1_app.ui.gate.front import FrontDoor
 from segr1_app.ui.gate.hosts import Hosts
+from segr1_app.ui.gate.posts import Posts
 
 Lifespan = Callable[[App], AbstractAsyncContextManager[Any]]
 
@@ -38,6 +40,14 @@ class GuardedBlocks(gr.Blocks):
         kwargs["lifespan"] = _guarding(self._settings, kwargs.get("lifespan"))
         return super().launch(*arguments, app_kwargs=kwargs, **options)
 
+    async def preprocess_data(self, *arguments: Any, **options: Any) -> Any:
+        """The arguments of an event as its components read them; one of a wrong type is refused in words."""
+        try:
+            return await super().preprocess_data(*arguments, **options)
+        except ComponentProcessingError as error:
+            text = "An argument of this call is not of the type that it takes; 'Use via API' on the page lists them."
+            raise gr.Error(text, print_exception=False) from error
+
 
 def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
     """A lifespan that puts the checks around an application before its first request.
@@ -51,12 +61,13 @@ def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
         inner = app.middleware_stack
         if inner is None:
             raise RuntimeError("the application has no middleware yet: it cannot be guarded")
+        posts = Posts(app.get_blocks())
         framed = Space.from_environ() is not None
 
         def known(headers: Headers) -> bool:
             return settings.auth is None or signed_in_as(app, headers) is not None
 
-        app.middleware_stack = Answers(FrontDoor(inner, Hosts.of(settings), known), framed=framed)
+        app.middleware_stack = Answers(FrontDoor(inner, Hosts.of(settings), known, posts.check), framed=framed)
         async with AsyncExitStack() as stack:
             yield await stack.enter_async_context(within(app)) if within is not None else None
 

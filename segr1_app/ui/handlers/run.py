@@ -90,7 +90,7 @@ class RunHandlers:
             run = self._runs.get(session)
             if run is None:
                 return False
-            if picture is not None and picture.get("path") == run.path:
+            if picture is not None and _path_of(picture) == run.path:
                 return True
             run.left = True
             del self._runs[session]
@@ -106,8 +106,9 @@ class RunHandlers:
 
     def run(self, picture: Upload | None, instruction: str, session: str | None) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Find in a picture what the instruction asks for; streams the values of stage, answer and buttons."""
-        run = _Run(None if picture is None else picture.get("path"))
+        run = _Run(_path_of(picture))
         try:
+            _check_instruction(instruction)
             if picture is None:
                 raise PictureError("There is no picture yet: upload or paste one, or click a sample.")
             if session is not None:
@@ -175,6 +176,7 @@ class RunHandlers:
         """
         from segr1_app.studio.results import prediction_record  # noqa: PLC0415
 
+        _check_instruction(instruction)
         loaded = self._load(picture)
         pipeline = self._models.pipeline()
         with self._models.turn:
@@ -191,8 +193,9 @@ class RunHandlers:
 
     def _load(self, upload: Upload) -> Picture:
         """The uploaded picture; a client must not name other files of this machine."""
-        path = Path(str(upload.get("path"))).resolve()
-        if not path.is_relative_to(self._cache):
+        named = _path_of(upload)
+        path = Path(named).resolve() if isinstance(named, str) and "\0" not in named else None
+        if path is None or not path.is_relative_to(self._cache):
             raise PictureError("The picture is not an upload: with gradio_client, send it by handle_file().")
         return load_picture(path)
 
@@ -209,3 +212,14 @@ class RunHandlers:
 
         with new_downloads(self._cache, "run-") as folder:
             return save_prediction(folder, picture, prediction)
+
+
+def _path_of(upload: object) -> object:
+    """The path that an upload names, whatever a client sent as one."""
+    return upload.get("path") if isinstance(upload, dict) else None
+
+
+def _check_instruction(instruction: object) -> None:
+    """Raise `PictureError` where an instruction is not a text; how long it may be is checked where it is read."""
+    if not isinstance(instruction, str):
+        raise PictureError("The instruction is not a text: say in words what should be found.")

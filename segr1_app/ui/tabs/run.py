@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.events import api
 from PIL import Image
 
-from segr1_app.domain import NotAllowedError
+from segr1_app.domain import NotAllowedError, PictureError
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers
@@ -124,7 +124,10 @@ def build_run_tab(
     def choose(event: gr.EventData) -> str:
         """The file of the sample that was clicked."""
         with refusing():
-            return handlers.uploaded_copy(samples[event.index].path)
+            index: object = event.index
+            if not isinstance(index, int) or not 0 <= index < len(samples):
+                raise PictureError(f"A sample is chosen by its number, from 0 to {len(samples) - 1}.")
+            return handlers.uploaded_copy(samples[index].path)
 
     strip.select(choose, None, picture, api_visibility="private", show_progress="hidden")
     for button, preset in zip(presets, PRESETS, strict=True):

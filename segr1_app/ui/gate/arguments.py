@@ -1,0 +1,121 @@
+"""What an endpoint takes, checked against the types that its handler declares, before the handler sees it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Union
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from segr1_app.domain import SegR1Error
+
+MAX_NUMBER: Final = 2**53
+"""Largest whole number: what a browser can hold exactly, and far below what a database can."""
+MAX_TEXT: Final = 100_000
+"""Most characters of a text, where its handler allows no fewer."""
+MAX_DEPTH: Final = 32
+"""Most lists and objects within each other; the state of a canvas has six."""
+SHOWN: Final = 80
+
+
+class ArgumentsError(SegR1Error):
+    """What a call brings along is not what its endpoint takes; nothing was done."""
+
+
+def read_arguments(method: Callable[..., Any], given: object) -> dict[str, Any]:
+    """The arguments for a handler, of the types that it declares.
+
+    Args:
+        method: the handler; its signature is the schema.
+        given: what a client sent: a mapping with its arguments, of which those with a default may be missing.
+
+    Raises:
+        ArgumentsError: when something is missing, unknown, or of another type; says what.
+    """
+    if not isinstance(given, Mapping):
+        raise ArgumentsError(f"{method.__name__} takes an object with its arguments, not {_shown(given)}.")
+    try:
+        read = _schema(method).model_validate(dict(given))
+    except ValidationError as error:
+        raise ArgumentsError(f"{method.__name__} cannot be asked this: {_words(error)}.") from error
+    return {name: getattr(read, name) for name in read.model_fields_set}
+
+
+@functools.cache
+def _schema(method: Callable[..., Any]) -> type[BaseModel]:
+    hints = typing.get_type_hints(method)
+    fields: dict[str, Any] = {
+        name: (_bounded(hints[name]), ... if parameter.default is inspect.Parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(method).parameters.items()
+    }
+    return create_model(method.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _bounded(hint: Any) -> Any:
+    """A type with the limits that it has for whatever comes from outside."""
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return Union[tuple(_bounded(each) for each in typing.get_args(hint))]  # noqa: UP007 - of a computed tuple
+    if hint is int:
+        return Annotated[int, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+    if hint is float:
+        return Annotated[float, Field(allow_inf_nan=False)]
+    if hint is str:
+        return Annotated[str, Field(max_length=MAX_TEXT)]
+    return Annotated[hint, AfterValidator(_plain)]
+
+
+def _plain(value: Any) -> Any:
+    """JSON values that can be kept: not too deep, in valid Unicode, with numbers that fit a database.
+
+    Raises:
+        ValueError: when they are anything else.
+    """
+    waiting = [(value, 0)]
+    while waiting:
+        each, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it nests more than {MAX_DEPTH} levels deep")
+        if isinstance(each, str):
+            _check_text(each)
+        elif isinstance(each, dict):
+            for name in each:
+                _check_text(str(name))
+            waiting += [(inner, depth + 1) for inner in each.values()]
+        elif isinstance(each, list):
+            waiting += [(inner, depth + 1) for inner in each]
+        elif isinstance(each, float) and not math.isfinite(each):
+            raise ValueError("a number in it is not finite")
+        elif isinstance(each, int) and abs(each) > MAX_NUMBER:
+            raise ValueError("a number in it is too large")
+    return value
+
+
+def _check_text(text: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text in it is not valid Unicode") from None
+
+
+def _words(error: ValidationError) -> str:
+    """The first of the things that are wrong, in words."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "it"
+    if first["type"] == "missing":
+        return f"'{where}' is missing"
+    if first["type"] == "extra_forbidden":
+        return f"it has no argument '{where[:SHOWN]}'"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"'{where[:SHOWN]}': {said[:1].lower()}{said[1:]}, and not {_shown(first['input'])}"
+
+
+def _shown(value: object) -> str:
+    """A short form of a value, in text that can be printed."""
+    text = ascii(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
