@@ -5,8 +5,6 @@ Whatever arrives here may come from anyone who can reach the page. Coordinates a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from reprlib import repr as short
 from typing import Any
@@ -93,12 +91,12 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
     if not isinstance(value, list) or len(value) > MAX_OBJECTS:
         raise EditError(f"What is on a canvas is a list of {MAX_OBJECTS} objects at most.")
     objects, paint = [], 0.0
-    for number, entry in enumerate(value, 1):
-        edited = _object(number, entry, image_wh)
+    for position, entry in enumerate(value, 1):
+        edited = _object(position, entry, image_wh)
         paint += sum(rows_of(stroke, image_wh) for stroke in edited.strokes)
         if paint > MAX_ROWS:
             raise EditError(
-                f"There is more paint on the canvas than is drawn at once (object {number}): save the task and open it "
+                f"There is more paint on the canvas than is drawn at once (object {position}): save the task and open it "
                 "again, which turns its strokes into a mask, or paint with fewer strokes."
             )
         objects.append(edited)
