@@ -96,8 +96,8 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
         paint += sum(rows_of(stroke, image_wh) for stroke in edited.strokes)
         if paint > MAX_ROWS:
             raise EditError(
-                f"There is more paint on the canvas than is drawn at once (object {position}): save the task and open it "
-                "again, which turns its strokes into a mask, or paint with fewer strokes."
+                f"There is more paint on the canvas than is drawn at once (object {position}): save the task and open "
+                "it again, which turns its strokes into a mask, or paint with fewer strokes."
             )
         objects.append(edited)
     charge.get()(paint / PAINT_PER_CALL)
