@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from segr1_app.domain import SettingsError
 from segr1_app.settings.config import Settings, add_home_argument
-from segr1_app.store import AnnotationStore
+from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.store.exchange.formats import FORMATS
+from segr1_app.store.exchange.options import Options, Pictures, Rights, Selection, Splits
 
 
 def add_command(commands: Any) -> None:
@@ -22,8 +28,46 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("format", choices=sorted(FORMATS), help="the format to write")
     parser.add_argument("out", type=Path, metavar="DIR", help="new or empty folder")
+    parser.add_argument(
+        "--split",
+        metavar="NAME=SHARE,...",
+        help="divide the pictures, as in train=.8,val=.1,test=.1; a picture stays in its split in later exports",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draw other splits (default: %(default)s)")
+    parser.add_argument(
+        "--pictures",
+        choices=[kind.value for kind in Pictures],
+        help="picture files: as they are stored, as PNG, as JPEG, or none (default: as they are stored; for voc and "
+        "reasonseg JPEG, which is all that their readers take)",
+    )
+    parser.add_argument(
+        "--simplify",
+        type=float,
+        default=0.0,
+        metavar="PX",
+        help="leave out corners of polygons that are at most so many pixels off; what it costs in IoU is told "
+        "(default: polygons follow every pixel's edge)",
+    )
+    _add_filters(parser)
+    rights = parser.add_argument_group("rights", "for formats that have fields for them")
+    rights.add_argument("--licence", "--license", default="", metavar="NAME", help="licence of the export")
+    rights.add_argument("--licence-url", "--license-url", default="", metavar="URL", help="where it can be read")
+    rights.add_argument("--contributor", default="", metavar="NAME", help="who made the annotations")
     add_home_argument(parser)
     parser.set_defaults(run=run)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    filters = parser.add_argument_group("filters", "all that are given must hold; what they leave out is counted")
+    filters.add_argument("--annotator", action="append", default=[], metavar="NAME", help="decided by; may be repeated")
+    filters.add_argument("--verdict", action="append", default=[], choices=["accept", "fix"], help="may be repeated")
+    filters.add_argument(
+        "--class", dest="classes", action="append", default=[], metavar="NAME", help="objects of it; may be repeated"
+    )
+    filters.add_argument("--since", metavar="DATE", help="decided on this day (UTC) or later, as in 2026-11-30")
+    filters.add_argument("--until", metavar="DATE", help="decided on this day (UTC) or earlier")
+    filters.add_argument("--min-iou", type=float, metavar="IOU", help="IoU of the policy's mask with the final one")
+    filters.add_argument("--max-iou", type=float, metavar="IOU", help="as above; for what the policy got wrong")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,10 +75,53 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
+        SettingsError: for splits, dates or numbers that make no sense.
     """
-    with AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store:
-        report = FORMATS[arguments.format](store, arguments.out)
+    options = _options(arguments)
+    with (
+        AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store,
+        tqdm(unit=" tasks", leave=False, delay=1) as bar,
+    ):
+
+        def watch(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = FORMATS[arguments.format](store, arguments.out, replace(options, watch=watch))
     print(f"{report.written} tasks exported to {arguments.out}")  # noqa: T201
     for warning in report.warnings:
         print(f"Note: {warning}", file=sys.stderr)  # noqa: T201
     return 0
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    for name in ("min_iou", "max_iou"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 <= value <= 1:
+            raise SettingsError(f"--{name.replace('_', '-')} {value} must be from 0 to 1.")
+    return Options(
+        pictures=Pictures(arguments.pictures) if arguments.pictures else None,
+        splits=Splits.parse(arguments.split, arguments.seed) if arguments.split else Splits(),
+        selection=Selection(
+            annotators=frozenset(" ".join(name.split()) for name in arguments.annotator),
+            verdicts=frozenset(map(Verdict, arguments.verdict)),
+            classes=frozenset(arguments.classes),
+            since=_midnight("--since", arguments.since),
+            until=_midnight("--until", arguments.until, days=1),
+            min_iou=arguments.min_iou,
+            max_iou=arguments.max_iou,
+        ),
+        rights=Rights(arguments.licence, arguments.licence_url, arguments.contributor),
+        simplify=arguments.simplify,
+    )
+
+
+def _midnight(option: str, text: str | None, days: int = 0) -> float | None:
+    """When a day begins, or the one that is ``days`` later, in Unix seconds."""
+    if text is None:
+        return None
+    try:
+        day = date.fromisoformat(text) + timedelta(days=days)
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(f"{option} {text} is no date: write it as 2026-11-30.") from error
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()

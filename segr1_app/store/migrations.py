@@ -141,6 +141,12 @@ def m007_bounded_tallies(db: Database) -> None:
     )
 
 
+@migrations()
+def m008_class_numbers(db: Database) -> None:
+    """A number for each class that was ever exported, so that it has the same one in the next export."""
+    db.execute("CREATE TABLE IF NOT EXISTS classes (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT")
+
+
 _TABLES = (
     """CREATE TABLE pictures (
         sha256 TEXT PRIMARY KEY,

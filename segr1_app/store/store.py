@@ -465,6 +465,19 @@ class AnnotationStore:
                 return
             after = page[-1].task_id
 
+    # Exchange
+
+    def class_numbers(self, names: Collection[str] = ()) -> dict[str, int]:
+        """The number of every class that has one, from 1; those of ``names`` that have none get the next ones.
+
+        A number is never changed, so that a class has the same one in all exports.
+        """
+        stored = [storable(name) for name in names]
+        with self._connection.write() if stored else self._connection.read() as db:
+            for name in stored:
+                db.execute("INSERT INTO classes (name) VALUES (?) ON CONFLICT DO NOTHING", [name])
+            return dict(db.execute("SELECT name, number FROM classes ORDER BY number").fetchall())
+
     # Upkeep
 
     def records(self) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -174,3 +176,27 @@ def test_output_that_is_read_no_further_ends_a_command_quietly(command: list[str
         os.close(writing)
     # Of a help text argparse itself ignores that it could not be written.
     assert (done.stderr, done.returncode) == ("", 0 if "--help" in command else BROKEN_PIPE)
+
+
+def test_a_command_that_is_told_to_end_removes_its_temporary_files(tmp_path: Path) -> None:
+    fill(tmp_path / "home")
+    script = (
+        "import os, signal, sys\n"
+        "from segr1_app.cli import main\n"
+        "from segr1_app.store import AnnotationStore\n"
+        "AnnotationStore.revision = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments("export", out, tmp_path / "home")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr == ""
+    assert not out.exists()
+    assert main(arguments("export", out, tmp_path / "home")) == 0
+    assert json.loads(next(out.rglob("instances_*.json")).read_text())["annotations"]

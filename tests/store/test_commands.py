@@ -119,7 +119,7 @@ def test_a_round_through_every_command(
     assert main(["stats", "--json", "--home", str(home)]) == 0
     assert json.loads(capsys.readouterr().out)["annotators"]["ann [2J"]["verdicts"]["fix"] == 1
     assert main(["export", "coco", str(tmp_path / "coco"), "--home", str(home)]) == 0
-    assert main(["import", str(tmp_path / "coco" / "annotations.json"), "--home", str(tmp_path / "second")]) == 0
+    assert main(["import", str(tmp_path / "coco"), "--home", str(tmp_path / "second")]) == 0
     assert main(["export", "jsonl", str(tmp_path / "all"), "--home", str(home)]) == 0
     assert main(["import", str(tmp_path / "all" / "store.jsonl"), "--home", str(tmp_path / "third")]) == 0
     assert main(["export", "hf", str(tmp_path / "hf"), "--home", str(home)]) == 0

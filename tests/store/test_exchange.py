@@ -13,6 +13,7 @@ from xml.etree.ElementTree import parse
 import cv2
 import numpy as np
 import pytest
+import yaml
 from datasets import load_dataset
 from PIL import Image
 
@@ -80,12 +81,12 @@ def test_coco_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_pa
         "Open tasks are left out (1 times)",
         "Rejected tasks have no mask and are left out (1 times)",
     ]
-    content = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    content = json.loads((tmp_path / "out" / "annotations" / "instances_train.json").read_text())
     assert [category["name"] for category in content["categories"]] == ["cat"]
     assert {annotation["iscrowd"] for annotation in content["annotations"]} == {0}
     for image in content["images"]:
-        assert load_picture(tmp_path / "out" / "images" / image["file_name"]).sha256 == image["sha256"]
-    assert [outcome for outcome in import_paths(empty, [tmp_path / "out" / "annotations.json"], "it") if outcome] == []
+        assert load_picture(tmp_path / "out" / "images" / "train" / image["file_name"]).sha256 == image["sha256"]
+    assert [outcome for outcome in import_paths(empty, [tmp_path / "out"], "it") if outcome] == []
     back = truths(empty)
     for instruction, mask in hard_masks().items():
         assert iou(back[instruction], mask) >= (0.98 if polygons else 1.0)
@@ -282,17 +283,21 @@ def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: Annotati
 
 def test_yolo_draws_the_mask(filled: AnnotationStore, tmp_path: Path) -> None:
     export_yolo(filled, tmp_path / "out")
-    assert '\n  0: "cat"\n' in (tmp_path / "out" / "data.yaml").read_text()
-    wanted = {picture(seed).sha256[:12]: mask for seed, mask in enumerate(hard_masks().values())}
-    for labels in (tmp_path / "out" / "labels").iterdir():
-        assert (tmp_path / "out" / "images" / f"{labels.stem}.png").is_file()
+    assert yaml.safe_load((tmp_path / "out" / "data.yaml").read_text()) == {
+        "train": "images/train",
+        "val": "images/train",
+        "names": {0: "cat"},
+    }
+    wanted = {f"=HYPERLINK {seed}": mask for seed, mask in enumerate(hard_masks().values())}
+    for labels in (tmp_path / "out" / "labels" / "train").iterdir():
+        assert (tmp_path / "out" / "images" / "train" / f"{labels.stem}.png").is_file()
         drawn = np.zeros((HEIGHT * 32, WIDTH * 32), np.uint8)
         for line in labels.read_text().splitlines():
             number, *values = line.split()
             assert number == "0"
             corners = np.array(values, dtype=float).reshape(-1, 2) * (WIDTH * 32, HEIGHT * 32)
             cv2.fillPoly(drawn, [corners.round().astype(np.int32)], 255)
-        assert iou(drawn[16::32, 16::32] > 0, wanted[labels.stem.rsplit("-", 1)[1]]) >= 0.98
+        assert iou(drawn[16::32, 16::32] > 0, wanted[labels.stem]) >= 0.98
 
 
 def test_voc_holds_indices_and_boxes(store: AnnotationStore, tmp_path: Path) -> None:
@@ -301,17 +306,23 @@ def test_voc_holds_indices_and_boxes(store: AnnotationStore, tmp_path: Path) -> 
     masks = [rectangle(0, 0, 10, 10), rectangle(5, 5, 20, 20)]
     store.save(task.id, "ann", corrected(*masks, prompts=two))
     warnings = export_voc(store, tmp_path / "out").warnings
+    root = tmp_path / "out" / "VOCdevkit" / "VOC2012"
     assert any("objects overlap" in warning for warning in warnings)
-    (xml,) = (tmp_path / "out" / "Annotations").iterdir()
-    root = parse(xml).getroot()
-    assert [made.findtext("name") for made in root.iter("object")] == ["cat", "<dog> &"]
-    assert [edge.text for edge in next(root.iter("bndbox"))] == ["1", "1", "10", "10"]
-    indices = np.asarray(Image.open(tmp_path / "out" / "SegmentationObject" / f"{xml.stem}.png"))
+    (xml,) = (root / "Annotations").iterdir()
+    record = parse(xml).getroot()
+    assert [made.findtext("name") for made in record.iter("object")] == ["cat", "<dog> &"]
+    assert [edge.text for edge in next(record.iter("bndbox"))] == ["1", "1", "10", "10"]
+    indices = np.asarray(Image.open(root / "SegmentationObject" / f"{xml.stem}.png"))
     assert np.array_equal(indices == 2, masks[1])
     assert np.array_equal(indices == 1, masks[0] & ~masks[1])
-    colours = Image.open(tmp_path / "out" / "SegmentationClass" / f"{xml.stem}.png").convert("RGB")
+    colours = Image.open(root / "SegmentationClass" / f"{xml.stem}.png").convert("RGB")
     assert colours.getpixel((0, 0)) == (128, 0, 0)
-    assert (tmp_path / "out" / "ImageSets" / "Segmentation" / "all.txt").read_text() == f"{xml.stem}\n"
+    assert (root / "ImageSets" / "Segmentation" / "train.txt").read_text() == f"{xml.stem}\n"
+    assert (root / "labelmap.txt").read_text().splitlines()[1:] == [
+        "background:0,0,0::",
+        "cat:128,0,0::",
+        "<dog> &:0,128,0::",
+    ]
 
 
 def test_traces_are_well_formed(filled: AnnotationStore, tmp_path: Path) -> None:
@@ -322,11 +333,12 @@ def test_traces_are_well_formed(filled: AnnotationStore, tmp_path: Path) -> None
     filled.save(filled.add_task(sha256, "nothing").id, "ann", nothing)
     report = export_traces(filled, tmp_path / "out")
     assert any("no boxes to write" in warning for warning in report.warnings)
-    records = [json.loads(line) for line in (tmp_path / "out" / "traces.jsonl").read_text().splitlines()]
+    records = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert len(records) == report.written == 5
     for record in records:
-        assert load_picture(tmp_path / "out" / record["image"]).size == tuple(record["frame"])
-        parsed = parse_completion(record["completion"], (WIDTH, HEIGHT))
+        assert record["image"].size == (record["width"], record["height"])
+        (answer,) = record["completion"]
+        parsed = parse_completion(answer["content"], (WIDTH, HEIGHT))
         assert parsed.well_formed
         expected = Box(2, 2, 8, 8) if record["instruction"] == "brushed" else PROMPT.box
         assert parsed.objects[0].box == expected
@@ -377,6 +389,8 @@ def test_an_empty_store_exports_and_a_full_folder_is_left_alone(
 
 def test_file_names_are_harmless(filled: AnnotationStore, tmp_path: Path) -> None:
     export_masks(filled, tmp_path / "out")
-    for path in (tmp_path / "out" / "masks").iterdir():
-        assert path.name.startswith("HYPERLINK_")
-        assert load_mask(path).any()
+    masks = sorted((tmp_path / "out" / "masks").iterdir())
+    assert [path.name for path in masks] == [f"=HYPERLINK {seed}.png" for seed in range(4)]
+    assert all(load_mask(path).any() for path in masks)
+    with (tmp_path / "out" / "index.csv").open(newline="") as file:
+        assert all(row["stem"].startswith("'=") for row in csv.DictReader(file))

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import re
+import errno
+import io
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from itertools import chain
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from segr1_app.domain import Mask, StoreError
-from segr1_app.store.connection import translate_errors
+from segr1_app.domain import Mask, SettingsError, StoreError, StoreFullError, StoreReadOnlyError
+from segr1_app.geometry import union_masks
+from segr1_app.store.exchange.class_names import class_of
+from segr1_app.store.exchange.file_names import FileNames, ending_of
+from segr1_app.store.exchange.options import EVERYTHING, Options, Pictures
+from segr1_app.store.exchange.polygons import Ring, mask_polygons, polygons_iou
 from segr1_app.store.store import AnnotationStore
-from segr1_app.store.values import Revision, Task, Verdict
+from segr1_app.store.values import AnnotatedObject, Revision, Task, Verdict
 
 NO_CLASS: Final = "object"
 """Class of an object that nobody named."""
@@ -24,40 +33,47 @@ ALL_BUT_ONE: Final = (
     "that counts"
 )
 """What every format leaves behind that is made of `decided` annotations."""
+STAGING: Final = ".export-"
+"""How the folder begins in which an export is written; one that was interrupted may leave it behind."""
+JPEG_QUALITY: Final = 95
+_JPEG: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """A decided task with a mask: its current revision, an accept or a fix."""
+    """A decided task with a mask: its current revision, an accept or a fix.
+
+    Attributes:
+        task, revision: what was decided.
+        objects: the objects that go out.
+        split: which one the picture is in.
+    """
 
     task: Task
     revision: Revision
-
-    @property
-    def picture_stem(self) -> str:
-        """A file name without ending, the same for every task of the picture.
-
-        What the picture was called is text from outside: of it only harmless characters are kept, and the digest makes
-        the name one of a kind.
-        """
-        plain = re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(self.task.picture_name).stem)[:60].strip("_-")
-        return f"{plain or 'picture'}-{self.task.sha256[:12]}"
-
-    @property
-    def stem(self) -> str:
-        """A file name without ending, for what belongs to the task and not to the picture."""
-        return f"{self.picture_stem}-task{self.task.id}"
+    objects: tuple[AnnotatedObject, ...]
+    split: str
 
     @property
     def layered(self) -> bool:
         """Whether anything was painted or erased on top of what the prompts made."""
-        return any(made.painted is not None or made.erased is not None for made in self.revision.correction.objects)
+        return any(made.painted is not None or made.erased is not None for made in self.objects)
+
+    @property
+    def mask(self) -> Mask:
+        """The union of the objects' masks: bool (height, width)."""
+        return union_masks((made.mask for made in self.objects), self.task.image_size)
 
     @property
     def named_masks(self) -> list[tuple[str, Mask]]:
         """Class name and final mask of each object that has any pixel."""
-        objects = [(made.prompt.name or NO_CLASS, made.mask) for made in self.revision.correction.objects]
-        return [(name, mask) for name, mask in objects if mask.any()]
+        pairs = [(class_name(made, self.revision.instruction), made.mask) for made in self.objects]
+        return [(name, mask) for name, mask in pairs if mask.any()]
+
+
+def class_name(made: AnnotatedObject, instruction: str) -> str:
+    """An object's class: its own name, else the class that the instruction asks for, else `NO_CLASS`."""
+    return made.prompt.name or class_of(instruction) or NO_CLASS
 
 
 @dataclass(slots=True)
@@ -68,58 +84,296 @@ class ExportReport:
         never_holds: what the format has no place for, whatever is exported.
         written: how many tasks are in it.
         losses: what else was lost of these very tasks, each with how often that was so.
+        splits: how many tasks are in each split, where there are several.
+        simplified: IoU of each simplified object with its mask.
     """
 
     never_holds: str
     written: int = 0
     losses: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+    simplified: list[float] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:
         """What the format never holds, where anything was written, and a sentence for each loss."""
-        always = [f"Not in this format: {self.never_holds}."] if self.written else []
-        return always + [f"{what} ({count} times)" for what, count in sorted(self.losses.items())]
+        told = [f"Not in this format: {self.never_holds}."] if self.written else []
+        told += [f"{what} ({count} times)" for what, count in sorted(self.losses.items())]
+        if self.splits:
+            told.append(f"Tasks per split: {', '.join(f'{name} {count}' for name, count in self.splits.items())}.")
+        if self.simplified:
+            told.append(
+                f"The simplified polygons have a mean IoU of {np.mean(self.simplified):.4f} with their masks; the "
+                f"worst has {min(self.simplified):.4f}."
+            )
+        return told
 
 
-def decided(store: AnnotationStore, report: ExportReport) -> Iterator[Annotation]:
-    """The decided tasks that have a mask, in order; whatever else there is is counted as a loss."""
-    for task in store.tasks():
+class Export:
+    """An export under way; made by `exporting`.
+
+    Args:
+        store: what is exported.
+        folder: where to.
+        options: which part of it, and how.
+        report: gets what is lost.
+        reserved: see `FileNames`.
+    """
+
+    def __init__(
+        self, store: AnnotationStore, folder: Path, options: Options, report: ExportReport, reserved: Set[str]
+    ) -> None:
+        self.folder, self.options, self.report = folder, options, report
+        self._store = store
+        self._names = FileNames(reserved)
+        self._stems: dict[str, PurePosixPath] = {}
+        self._first_tasks: set[str] = set()
+        self._numbers: dict[str, int] = store.class_numbers()
+        self._total = store.statistics().tasks
+        if len(options.splits.names) > 1:
+            report.splits.update(dict.fromkeys(options.splits.names, 0))
+
+    # Which annotations
+
+    def annotations(self) -> Iterator[Annotation]:
+        """The annotations that go out, in the order of their tasks; what is left out is counted as a loss."""
+        for done, task in enumerate(self._store.tasks(), start=1):
+            annotation = self._select(task)
+            if annotation is not None:
+                yield annotation
+            self.options.watch(done, self._total)
+
+    def by_picture(self) -> Iterator[tuple[Task, Iterator[Annotation]]]:
+        """The same, all of a picture together, with its first task; the masks of one task at a time are in memory."""
+        seen: set[str] = set()
+        for done, task in enumerate(self._store.tasks(), start=1):
+            if task.sha256 not in seen:
+                seen.add(task.sha256)
+                selected = (self._select(each) for each in self._store.tasks_of(task.sha256))
+                found = (annotation for annotation in selected if annotation is not None)
+                first = next(found, None)
+                if first is not None:
+                    yield first.task, chain([first], found)
+            self.options.watch(done, self._total)
+
+    def leave_out(self, annotation: Annotation) -> None:
+        """Count an annotation out again, which turned out to have nothing that the format holds."""
+        self.report.written -= 1
+        if self.report.splits:
+            self.report.splits[annotation.split] -= 1
+
+    def _select(self, task: Task) -> Annotation | None:
         if task.current_id is None:
-            report.losses["Open tasks are left out"] += 1
-            continue
-        revision = store.revision(task.current_id)
+            self.report.losses["Open tasks are left out"] += 1
+            return None
+        revision = self._store.revision(task.current_id)
         if revision.correction.verdict is Verdict.REJECT:
-            report.losses["Rejected tasks have no mask and are left out"] += 1
-            continue
-        report.written += 1
-        yield Annotation(task, revision)
+            self.report.losses["Rejected tasks have no mask and are left out"] += 1
+            return None
+        condition = self.options.selection.unmet(revision)
+        if condition:
+            self.report.losses[f"Tasks are left out by {condition}"] += 1
+            return None
+        objects = revision.correction.objects
+        wanted = self.options.selection.classes
+        if wanted:
+            objects = tuple(made for made in objects if class_name(made, revision.instruction) in wanted)
+            if not objects:
+                self.report.losses["Tasks without an object of --class are left out"] += 1
+                return None
+        split = self.options.splits.of(task.sha256)
+        self.report.written += 1
+        if self.report.splits:
+            self.report.splits[split] += 1
+        return Annotation(task, revision, objects, split)
+
+    # What is written of them
+
+    def polygons(self, mask: Mask) -> list[Ring]:
+        """A mask's polygons, simplified as far as the options say; what that costs goes into the report."""
+        rings = mask_polygons(mask, self.options.simplify)
+        if self.options.simplify:
+            self.report.simplified.append(polygons_iou(rings, mask))
+        return rings
+
+    def class_number(self, name: str) -> int:
+        """The number of a class, from 1; the same in every export of this store."""
+        if name not in self._numbers:
+            try:
+                self._numbers = self._store.class_numbers([name])
+            except StoreReadOnlyError:
+                self.report.losses[
+                    "Class numbers cannot be kept for the next export: --home may not be written to"
+                ] += 1
+                self._numbers[name] = max(self._numbers.values(), default=0) + 1
+        return self._numbers[name]
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Every class that has a number, also those of other exports, in the order of the numbers."""
+        return dict(sorted(self._numbers.items(), key=lambda item: item[1]))
+
+    # Picture files
+
+    def picture_file(self, task: Task, *, jpeg: bool = False) -> PurePosixPath:
+        """What a task's picture is called: its own name, with the ending of the file that is written.
+
+        Args:
+            task: one of the picture.
+            jpeg: whether the format's readers take nothing but JPEG.
+        """
+        if task.sha256 not in self._stems:
+            self._stems[task.sha256] = self._names.take(task.picture_name, task.sha256[:8])
+        return _with_ending(self._stems[task.sha256], self._ending(task, jpeg=jpeg))
+
+    def task_file(self, task: Task, *, jpeg: bool = False) -> PurePosixPath:
+        """The same for formats with a file per task: further tasks of a picture have their number added."""
+        picture = self.picture_file(task, jpeg=jpeg)
+        if task.sha256 not in self._first_tasks:
+            self._first_tasks.add(task.sha256)
+            return picture
+        stem = self._names.take(f"{self._stems[task.sha256]}-task{task.id}", task.sha256[:8])
+        return _with_ending(stem, picture.suffix)
+
+    def write_picture(self, task: Task, path: Path) -> None:
+        """Write a task's picture to a path of the ending that `picture_file` gave it, unless it is there."""
+        if self.options.pictures is Pictures.NONE or path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stored = self._store.picture_path(task.sha256)
+        if _same_kind(stored.suffix, path.suffix):
+            shutil.copyfile(stored, path)
+        else:
+            path.write_bytes(self._encoded(task, path.suffix))
+
+    def picture_bytes(self, task: Task) -> bytes:
+        """A task's picture as a file's content, for formats that hold it themselves.
+
+        Raises:
+            SettingsError: when no pictures are wanted.
+        """
+        if self.options.pictures is Pictures.NONE:
+            raise SettingsError("This format holds the pictures themselves: leave out --pictures none.")
+        stored, ending = self._store.picture_path(task.sha256), self._ending(task, jpeg=False)
+        return stored.read_bytes() if _same_kind(stored.suffix, ending) else self._encoded(task, ending)
+
+    def _ending(self, task: Task, *, jpeg: bool) -> str:
+        stored, own = self._store.picture_path(task.sha256).suffix, ending_of(task.picture_name)
+        match self.options.pictures:
+            case Pictures.NONE:
+                return own or stored
+            case Pictures.PNG:
+                wanted = ".png"
+            case Pictures.JPEG:
+                wanted = ".jpg"
+            case Pictures.ORIGINAL:
+                wanted = stored
+            case None:
+                wanted = ".jpg" if jpeg else stored
+        return own if _same_kind(own, wanted) and not jpeg else wanted
+
+    def _encoded(self, task: Task, ending: str) -> bytes:
+        buffer = io.BytesIO()
+        image = Image.fromarray(self._store.picture(task.sha256).pixels)
+        if ending in _JPEG:
+            self.report.losses[f"Pictures are JPEG of quality {JPEG_QUALITY}, and their pixels a little different"] += 1
+            image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+        else:
+            image.save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue()
 
 
-def new_folder(path: Path) -> Path:
-    """A folder to export into; what another export left there would be taken for a part of this one.
+def _with_ending(stem: PurePosixPath, ending: str) -> PurePosixPath:
+    return stem.with_name(f"{stem.name}{ending}")
+
+
+def _same_kind(one: str, other: str) -> bool:
+    return one.lower() == other.lower() or {one.lower(), other.lower()} <= _JPEG
+
+
+@contextmanager
+def exporting(
+    store: AnnotationStore, out: Path, options: Options, never_holds: str, *, reserved: Set[str] = frozenset()
+) -> Iterator[Export]:
+    """An export into a new or empty folder, which holds all of it when the block has ended well, and nothing else.
+
+    Args:
+        store: what is exported.
+        out: made when missing.
+        options: which part of it, and how.
+        never_holds: what the format has no place for.
+        reserved: see `FileNames`.
 
     Raises:
-        StoreError: when it is there and not empty, or cannot be made.
+        StoreError: when the folder is not empty or cannot be written to.
     """
-    with translate_errors():
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            raise StoreError(f"The folder {path} is not empty: choose another one.")
-    return path
+    with new_folder(out) as folder:
+        yield Export(store, folder, options, ExportReport(never_holds), reserved)
 
 
-def write_picture(store: AnnotationStore, annotation: Annotation, folder: Path) -> str:
-    """Copy a picture, lossless, and return its file's name; once for all tasks of the picture."""
-    name = f"{annotation.picture_stem}.png"
-    with translate_errors():
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / name).exists():
-            (folder / name).write_bytes(store.picture_path(annotation.task.sha256).read_bytes())
-    return name
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to write an export into; its content is moved to ``out`` when the block has ended well.
+
+    What another export left in ``out`` would be taken for a part of this one, so it must be empty; what an interrupted
+    one left there is removed.
+
+    Raises:
+        StoreError: when it is not empty, or cannot be written to.
+    """
+    with _writing(out):
+        existed = out.exists()
+        out.mkdir(parents=True, exist_ok=True)
+        entries = list(out.iterdir())
+        if not all(entry.name.startswith(STAGING) for entry in entries):
+            raise StoreError(f"The folder {out} is not empty: choose another one.")
+        for entry in entries:
+            shutil.rmtree(entry)
+        # Within the folder: next to it there may be no place to write, or another disk.
+        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=out))
+    try:
+        with _writing(out):
+            yield staging
+            for entry in sorted(staging.iterdir()):
+                entry.rename(out / entry.name)
+            staging.rmdir()
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not existed:
+            out.rmdir()
+        raise
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn errors of the file system into a `StoreError` that names the file and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or out
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StoreFullError(
+                f"There is no room left for '{where}': free some disk space and export again."
+            ) from error
+        raise StoreError(
+            f"The export stopped at '{where}' ({error.strerror}): check that path, or give another folder."
+        ) from error
 
 
 def write_mask(mask: Mask, path: Path) -> None:
     """Write a bool (height, width) mask as an 8-bit PNG of 0 and 255."""
-    with translate_errors():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG", compress_level=1)
+
+
+def whole_store_only(options: Options) -> None:
+    """Refuse options where everything goes out as it is.
+
+    Raises:
+        SettingsError: when any was given.
+    """
+    if options != EVERYTHING:
+        raise SettingsError(
+            "jsonl holds the whole store as it is: leave out --split, --pictures, --simplify, --licence, --contributor "
+            "and the filters."
+        )

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from segr1_app.domain import DatasetError, SegR1Error, UnknownRecordError
 from segr1_app.images import Picture, load_picture
-from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.account import Account
-from segr1_app.store.exchange.exporting import ExportReport, new_folder
+from segr1_app.store.exchange.exporting import ExportReport, new_folder, whole_store_only
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
+from segr1_app.store.exchange.options import EVERYTHING, Options
 from segr1_app.store.exchange.outcomes import Notice, replaced
 from segr1_app.store.pictures import file_name
 from segr1_app.store.records import Numbers
@@ -25,20 +25,25 @@ PICTURES_NAME: Final = "pictures"
 NEVER_HOLDS: Final = "drafts, and who holds which task"
 
 
-def export_jsonl(store: AnnotationStore, out: Path) -> ExportReport:
+def export_jsonl(store: AnnotationStore, out: Path, options: Options = EVERYTHING) -> ExportReport:
     """Write ``store.jsonl``, one record a line with its "table", and ``pictures/``, named by digest.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
+        SettingsError: for options that would leave something out.
     """
-    report, folder = ExportReport(NEVER_HOLDS), new_folder(out)
-    with translate_errors(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
+    whole_store_only(options)
+    report = ExportReport(NEVER_HOLDS)
+    total = store.statistics().tasks
+    with new_folder(out) as folder, (folder / FILE_NAME).open("w", encoding="utf-8") as file:
         (folder / PICTURES_NAME).mkdir()
         for record in store.records():
             if record["table"] == "pictures":
                 path = store.picture_path(record["sha256"])
                 shutil.copyfile(path, folder / PICTURES_NAME / path.name)
-            report.written += record["table"] == "tasks"
+            if record["table"] == "tasks":
+                report.written += 1
+                options.watch(report.written, total)
             file.write(f"{json.dumps(record, ensure_ascii=False)}\n")
     return report
 

@@ -1,17 +1,19 @@
-"""Image-mask pairs as PNG files of one stem, as segmentation trainings read them."""
+"""Image-mask pairs of one stem, as segmentation trainings read them."""
 
 from __future__ import annotations
 
 import csv
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from segr1_app.store.connection import translate_errors
 from segr1_app.store.exchange.cells import safe_cell
-from segr1_app.store.exchange.exporting import ALL_BUT_ONE, ExportReport, decided, new_folder, write_mask
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, ExportReport, exporting, write_mask
+from segr1_app.store.exchange.options import EVERYTHING, Options
 from segr1_app.store.store import AnnotationStore
 
 INDEX_NAME: Final = "index.csv"
+_FOLDERS: Final = frozenset({"images", "masks"})
 COLUMNS: Final = ("stem", "picture", "instruction", "annotator", "verdict", "comment")
 NEVER_HOLDS: Final = (
     "prompts, class names, reasoning and completions, each object's own mask, what was painted apart from the rest of "
@@ -19,28 +21,34 @@ NEVER_HOLDS: Final = (
 )
 
 
-def export_masks(store: AnnotationStore, out: Path) -> ExportReport:
+def export_masks(store: AnnotationStore, out: Path, options: Options = EVERYTHING) -> ExportReport:
     """Write ``images/`` and ``masks/`` (0 and 255), one of each per task under one stem, and ``index.csv``.
 
-    The index says what each mask is of; `find_pictures` reads it.
+    The index says what each mask is of; the import reads it. Several splits get a folder each.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = ExportReport(NEVER_HOLDS), new_folder(out)
-    with translate_errors(), (folder / INDEX_NAME).open("w", encoding="utf-8", newline="") as file:
-        (folder / "images").mkdir()
-        rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        for annotation in decided(store, report):
-            revision, stem = annotation.revision, annotation.stem
+    # By these names pairs are found, so subfolders of pictures cannot be called like that.
+    with exporting(store, out, options, NEVER_HOLDS, reserved=_FOLDERS) as export, ExitStack() as files:
+        several = len(options.splits.names) > 1
+        folders = {name: export.folder / name if several else export.folder for name in options.splits.names}
+        tables = {}
+        for name, folder in folders.items():
+            for part in ("images", "masks"):
+                (folder / part).mkdir(parents=True)
+            file = files.enter_context((folder / INDEX_NAME).open("w", encoding="utf-8", newline=""))
+            tables[name] = csv.writer(file)
+            tables[name].writerow(COLUMNS)
+        for annotation in export.annotations():
+            task, revision, folder = annotation.task, annotation.revision, folders[annotation.split]
             # A picture comes once per task, so that every mask finds one of its own stem.
-            picture = store.picture_path(annotation.task.sha256).read_bytes()
-            (folder / "images" / f"{stem}.png").write_bytes(picture)
-            write_mask(revision.mask, folder / "masks" / f"{stem}.png")
-            if len(revision.correction.objects) > 1:
-                report.losses["Several objects become one mask"] += 1
-            texts = (annotation.task.picture_name, revision.instruction, revision.annotator)
+            file_name = export.task_file(task)
+            export.write_picture(task, folder / "images" / file_name)
+            write_mask(annotation.mask, folder / "masks" / file_name.with_suffix(".png"))
+            if len(annotation.objects) > 1:
+                export.report.losses["Several objects become one mask"] += 1
+            texts = (str(file_name.with_suffix("")), task.picture_name, revision.instruction, revision.annotator)
             verdict, comment = revision.correction.verdict, revision.correction.comment
-            rows.writerow([stem, *map(safe_cell, texts), verdict, safe_cell(comment)])
-    return report
+            tables[annotation.split].writerow([*map(safe_cell, texts), verdict, safe_cell(comment)])
+    return export.report

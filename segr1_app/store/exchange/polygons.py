@@ -1,47 +1,114 @@
 """Masks as polygons along the pixels' edges, so that nothing is lost: holes are joined to their outline by a keyhole.
 
-Corners are (x, y) in pixels, whole numbers: the pixel (row, column) is the square from (column, row) to
-(column + 1, row + 1).
+Corners are (x, y) in pixels, whole numbers unless said otherwise: the pixel (row, column) is the square from
+(column, row) to (column + 1, row + 1).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco
 
 from segr1_app.domain import Mask
+from segr1_app.metrics import iou
 
-Ring: TypeAlias = list[tuple[int, int]]
+Corner: TypeAlias = tuple[float, float]
+Ring: TypeAlias = list[Corner]
 """The corners of a closed outline, in order; the last is joined to the first."""
 
+_Whole: TypeAlias = list[tuple[int, int]]
+"""A ring as it follows from the mask: corners of pixels."""
 # The four directions of an edge, each a right turn of the one before: right, down, left, up.
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 # Where the pixel to the right of an edge lies, seen from the corner where the edge starts, as (row, column).
 _INSIDE = ((0, 0), (0, -1), (-1, -1), (-1, 0))
 
 
-def mask_polygons(mask: Mask) -> list[Ring]:
+def mask_polygons(mask: Mask, simplify: float = 0.0) -> list[Ring]:
     """One polygon per connected part of a bool (height, width) mask.
 
     Parts that touch at a corner only are apart. A hole is reached through a cut of no width from the outline at its
     left, which is passed twice; so one polygon, without an even-odd rule, holds a part with all its holes.
+
+    Args:
+        mask: bool (height, width).
+        simplify: how many pixels a corner that is left out may be off the line that takes its place (Douglas and
+            Peucker, *Algorithms for the reduction of the number of points*, 1973); 0 keeps all of them. Outlines that
+            would become a line stay as they are, holes are closed then.
     """
     _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    outlines: dict[int, Ring] = {}
-    holes: dict[int, list[Ring]] = defaultdict(list)
+    outlines: dict[int, _Whole] = {}
+    holes: dict[int, list[_Whole]] = defaultdict(list)
     for ring, (row, column) in _rings(mask):
         part = int(labels[row, column])
         if _area(ring) > 0:
             outlines[part] = ring
         else:
             holes[part].append(ring)
+    if simplify:
+        return [_simple_with_holes(outlines[part], holes[part], simplify) for part in sorted(outlines)]
     return [_with_holes([outlines[part], *holes[part]]) for part in sorted(outlines)]
+
+
+def polygons_iou(rings: Sequence[Ring], mask: Mask) -> float:
+    """IoU of polygons, as pycocotools draws them, with the bool (height, width) mask that they were made of."""
+    height, width = mask.shape
+    drawn = coco.decode(coco.merge(coco.frPyObjects([flat_corners(ring) for ring in rings], height, width)))
+    return iou(drawn.astype(np.bool_), mask)
+
+
+def flat_corners(ring: Ring) -> list[float]:
+    """A polygon as x1, y1, x2, y2 and so on."""
+    return [value for corner in ring for value in corner]
+
+
+def within_pixels(ring: Ring) -> Ring:
+    """A polygon of `mask_polygons`, not simplified, for programs that cut coordinates to whole pixels and draw edges.
+
+    So do Pillow and OpenCV, which thereby draw a column and a row too many. Right and lower edges are moved inwards by
+    a hundredth of a pixel: cut to whole numbers they lie on the last pixel of the mask, and for programs that measure
+    exactly hardly anything changes.
+    """
+    moved: Ring = []
+    for number, (x, y) in enumerate(ring):
+        edges = ((ring[number - 1], (x, y)), ((x, y), ring[(number + 1) % len(ring)]))
+        # Outlines run clockwise: right edges are passed downwards, and lower edges to the left.
+        right = any(start[0] == end[0] and start[1] < end[1] for start, end in edges)
+        lower = any(start[1] == end[1] and start[0] > end[0] for start, end in edges)
+        moved.append((x - 0.01 if right else x, y - 0.01 if lower else y))
+    return moved
+
+
+def _simple_with_holes(outline: _Whole, holes: Sequence[_Whole], tolerance: float) -> Ring:
+    """A simplified outline with its simplified holes, each joined by the shortest way between two corners."""
+    joined: Ring = [*(_simplified(outline, tolerance) or outline)]
+    waiting = [ring for ring in (_simplified(hole, tolerance) for hole in holes) if ring]
+    while waiting:
+        # Whichever hole is the nearest, so that no other one lies between.
+        ways = [_shortest(joined, hole) for hole in waiting]
+        _, here, there = nearest = min(ways)
+        hole = waiting.pop(ways.index(nearest))
+        joined = [*joined[: here + 1], *hole[there:], *hole[: there + 1], *joined[here:]]
+    return joined
+
+
+def _simplified(ring: _Whole, tolerance: float) -> _Whole | None:
+    corners = cv2.approxPolyDP(np.array(ring, np.int32), tolerance, closed=True).reshape(-1, 2)
+    return [(int(x), int(y)) for x, y in corners] if len(corners) > 2 else None
+
+
+def _shortest(ring: Sequence[Corner], hole: Sequence[Corner]) -> tuple[float, int, int]:
+    """The squared distance of the nearest two corners, and their numbers."""
+    apart = np.square(np.array(ring)[:, None] - np.array(hole)[None]).sum(axis=2)
+    here, there = divmod(int(apart.argmin()), len(hole))
+    return float(apart[here, there]), here, there
 
 
 def join_parts(rings: list[Ring]) -> Ring:
@@ -53,7 +120,7 @@ def join_parts(rings: list[Ring]) -> Ring:
     return [*joined, *(ring[0] for ring in reversed(rings[:-1]))] if len(rings) > 1 else joined[:-1]
 
 
-def _rings(mask: Mask) -> Iterator[tuple[Ring, tuple[int, int]]]:
+def _rings(mask: Mask) -> Iterator[tuple[_Whole, tuple[int, int]]]:
     """Every outline, clockwise around parts and counter-clockwise around holes, and a pixel just inside it."""
     padded = np.pad(mask, 1)
     here, left = padded[1:, 1:], padded[1:, :-1]
@@ -68,7 +135,7 @@ def _rings(mask: Mask) -> Iterator[tuple[Ring, tuple[int, int]]]:
     for first in sorted(edge for edge in edges if edge[0] == 0):
         if first not in edges:
             continue
-        ring: Ring = []
+        ring: _Whole = []
         direction, x, y = first
         row, column = y + _INSIDE[direction][0], x + _INSIDE[direction][1]
         before = None
@@ -96,7 +163,7 @@ class _Cut:
     start: int
 
 
-def _with_holes(rings: list[Ring]) -> Ring:
+def _with_holes(rings: list[_Whole]) -> Ring:
     """The first ring with the others, its holes, each joined to whatever lies to the left of its leftmost corner."""
     upright: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
     if len(rings) > 1:
@@ -128,7 +195,7 @@ def _with_holes(rings: list[Ring]) -> Ring:
 
 
 def _walk(
-    rings: list[Ring], cuts: Mapping[tuple[int, int], list[_Cut]], way: _Cut | None
+    rings: list[_Whole], cuts: Mapping[tuple[int, int], list[_Cut]], way: _Cut | None
 ) -> Iterator[tuple[int, int] | _Cut]:
     """Once around a hole, from the foot of the way to it and back there, or around the first ring, by its corners.
 
@@ -147,6 +214,6 @@ def _walk(
         yield way.foot
 
 
-def _area(ring: Ring) -> int:
+def _area(ring: _Whole) -> int:
     """Twice the signed area: positive for clockwise rings, y pointing downwards."""
     return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(ring, [*ring[1:], ring[0]], strict=True))

@@ -1,67 +1,110 @@
-"""Traces for supervised fine-tuning: picture, instruction and the completion that an annotator would have wanted."""
+"""Traces for supervised fine-tuning: picture, instruction and the completion that an annotator would have wanted.
+
+They are a Hugging Face dataset that ``trl``'s ``SFTTrainer`` takes as it is (columns "image", "prompt" and
+"completion"), and that ``python -m train.sft --traces`` takes, too (columns of the paper's FCoT, and "instruction").
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from datasets import Features, Image, List, Value
 
 from segr1_app.domain import ObjectPrompt
 from segr1_app.geometry import mask_box
-from segr1_app.language.codec import format_completion
-from segr1_app.store.connection import translate_errors
-from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, ExportReport, decided, new_folder, write_picture
+from segr1_app.language.codec import answer_start, format_completion
+from segr1_app.language.dialects import SEGR1
+from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Export, ExportReport, exporting
+from segr1_app.store.exchange.hf_export import picture_cell, write_dataset
+from segr1_app.store.exchange.options import EVERYTHING, Options
 from segr1_app.store.store import AnnotationStore
 
-FILE_NAME: Final = "traces.jsonl"
 NEVER_HOLDS: Final = (
     "masks, for which prompts stand, class names, the policy's own completions, verdicts, comments and annotators, "
     f"{ALL_BUT_ONE}"
 )
+_MESSAGES = List({"role": Value("string"), "content": Value("string")})
+FEATURES = Features(
+    {
+        "image": Image(),
+        "prompt": _MESSAGES,
+        "completion": _MESSAGES,
+        "instruction": Value("string"),
+        "problem": Value("string"),
+        "thinking": Value("string"),
+        "solution": Value("string"),
+        "width": Value("int32"),
+        "height": Value("int32"),
+        "reasoning_by_policy": Value("bool"),
+    }
+)
+"""Columns: "completion" speaks in pixels of a picture of "width" and "height", the picture's own size; "problem",
+"thinking" and "solution" say the same as "instruction" and "completion" in the form of FCoT."""
+_CARD = (
+    "Traces of Seg-R1 studio: picture, instruction, and the completion that an annotator wanted, in pixels of the "
+    "picture."
+)
 
 
-def export_traces(store: AnnotationStore, out: Path) -> ExportReport:
-    """Write ``traces.jsonl`` and ``images/``.
-
-    Each line holds "image", "instruction", "completion" in the codec's form, "frame" (the width and height in whose
-    pixels the completion speaks: the picture's own) and "reasoning_by_policy".
+def export_traces(store: AnnotationStore, out: Path, options: Options = EVERYTHING) -> ExportReport:
+    """Write ``data/SPLIT.parquet`` and a ``README.md``.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    report, folder = ExportReport(NEVER_HOLDS), new_folder(out)
-    with translate_errors(), (folder / FILE_NAME).open("w", encoding="utf-8") as file:
-        for annotation in decided(store, report):
-            objects = _boxed(annotation)
-            if not objects:
-                report.losses["Tasks without an object have no boxes to write and are left out"] += 1
-                report.written -= 1
-                continue
-            reasoning = annotation.revision.reasoning
-            try:
-                completion = format_completion(reasoning, objects)
-            except ValueError:
-                # There is none, or it holds one of the answer's own tags.
-                report.losses["Reasoning is missing and a plain sentence stands for it"] += 1
-                reasoning = ""
-                completion = format_completion(f"I look for this: {annotation.revision.instruction}", objects)
-            if reasoning and annotation.revision.change.edits:
-                report.losses["The reasoning is the policy's own, though its prompts were corrected"] += 1
-            if annotation.layered:
-                report.losses["What was painted is not in the prompts, which alone make another mask"] += 1
-            record = {
-                "image": f"images/{write_picture(store, annotation, folder / 'images')}",
-                "instruction": annotation.revision.instruction,
-                "completion": completion,
-                "frame": list(annotation.task.image_size),
+    with exporting(store, out, options, NEVER_HOLDS) as export:
+        write_dataset(export, FEATURES, _rows(export), "image-text-to-text", _CARD)
+    return export.report
+
+
+def _rows(export: Export) -> Iterator[tuple[str, dict[str, Any]]]:
+    for annotation in export.annotations():
+        objects, losses = _boxed(annotation), export.report.losses
+        if not objects:
+            losses["Tasks without an object have no boxes to write and are left out"] += 1
+            export.leave_out(annotation)
+            continue
+        instruction, reasoning = annotation.revision.instruction, annotation.revision.reasoning
+        try:
+            completion = format_completion(reasoning, objects)
+        except ValueError:
+            # There is none, or it holds one of the answer's own tags.
+            losses["Reasoning is missing and a plain sentence stands for it"] += 1
+            reasoning = ""
+            completion = format_completion(f"I look for this: {_without_tags(instruction)}", objects)
+        if reasoning and annotation.revision.change.edits:
+            losses["The reasoning is the policy's own, though its prompts were corrected"] += 1
+        if annotation.layered:
+            losses["What was painted is not in the prompts, which alone make another mask"] += 1
+        size = annotation.task.image_size
+        start = answer_start(completion)
+        system, user = SEGR1.system_prompt, SEGR1.user_text(instruction, size)
+        yield (
+            annotation.split,
+            {
+                "image": picture_cell(export, annotation),
+                "prompt": [{"role": "system", "content": system}, {"role": "user", "content": user}],
+                "completion": [{"role": "assistant", "content": completion}],
+                "instruction": instruction,
+                "problem": instruction,
+                "thinking": completion[:start].removeprefix("<think>").removesuffix("</think>").strip(),
+                "solution": completion[start:].strip(),
+                "width": size.width,
+                "height": size.height,
                 "reasoning_by_policy": bool(reasoning),
-            }
-            file.write(f"{json.dumps(record, ensure_ascii=False)}\n")
-    return report
+            },
+        )
+
+
+def _without_tags(instruction: str) -> str:
+    """An instruction as a part of reasoning, which holds none of the answer's tags."""
+    return instruction.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}")
 
 
 def _boxed(annotation: Annotation) -> tuple[ObjectPrompt, ...]:
     """The final prompts, where there is no box with the mask's own; objects without a pixel are left out."""
-    pairs = [(made.prompt, mask_box(made.mask)) for made in annotation.revision.correction.objects]
+    pairs = [(made.prompt, mask_box(made.mask)) for made in annotation.objects]
     return tuple(prompt if prompt.box else replace(prompt, box=box) for prompt, box in pairs if box)

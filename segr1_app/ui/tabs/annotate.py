@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from segr1_app.settings.roles import Act
+from segr1_app.store.exchange.formats import FORMATS, TITLES
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.ui.gate.canvas_calls import canvas_decode
 from segr1_app.ui.gate.endpoints import Gate, refusing
@@ -16,16 +17,7 @@ from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.tabs.import_panel import build_import_panel
 from segr1_app.ui.views import view
 
-EXPORTS = [
-    ("COCO, run lengths", "coco"),
-    ("COCO, polygons", "coco-polygons"),
-    ("YOLO segmentation", "yolo"),
-    ("Pascal VOC", "voc"),
-    ("Mask PNGs", "masks"),
-    ("Hugging Face data set", "hf"),
-    ("JSONL of everything", "jsonl"),
-    ("Traces for training", "sft"),
-]
+EXPORTS = [(TITLES[form], form) for form in FORMATS]
 
 
 def build_annotate_tab(

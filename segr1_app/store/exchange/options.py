@@ -1,0 +1,157 @@
+"""What an export can be asked for: which annotations, in which splits, with which pictures and under whose name."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Self
+
+from segr1_app.domain import SettingsError
+from segr1_app.store.values import Revision, Verdict
+
+ONLY_SPLIT: Final = "train"
+"""Where everything goes when no splits are asked for: the one that every tool looks for."""
+
+
+class Pictures(StrEnum):
+    """Which picture files an export holds."""
+
+    ORIGINAL = "original"
+    """The stored files as they are."""
+    PNG = "png"
+    JPEG = "jpeg"
+    NONE = "none"
+    """No files; the annotations name the pictures as they were called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Shares of the pictures, by the split's name. All tasks of one picture are in one split.
+
+    Attributes:
+        shares: names with shares that add up to 1.
+        seed: another one draws other splits.
+    """
+
+    shares: tuple[tuple[str, float], ...] = ((ONLY_SPLIT, 1.0),)
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, text: str, seed: int = 0) -> Self:
+        """The splits of a text such as ``train=.8,val=.1,test=.1``.
+
+        Raises:
+            SettingsError: when it is of another form, or the shares do not add up to 1.
+        """
+        shares: list[tuple[str, float]] = []
+        for part in text.split(","):
+            name, _, number = part.strip().partition("=")
+            try:
+                share = float(number)
+            except ValueError as error:
+                raise SettingsError(
+                    f"--split {text}: '{part}' is not of the form NAME=SHARE, as in train=.8."
+                ) from error
+            # The name becomes part of file names, and tools that read lists of splits separate them by commas.
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
+                raise SettingsError(f"--split {text}: '{name}' must be letters, digits, - and _, as in train or val.")
+            if not (math.isfinite(share) and 0 < share <= 1):
+                raise SettingsError(
+                    f"--split {text}: the share of {name} is {number}; it must be above 0 and at most 1."
+                )
+            shares.append((name, share))
+        if len({name.lower() for name, _ in shares}) < len(shares):
+            raise SettingsError(f"--split {text}: a name occurs twice.")
+        total = math.fsum(share for _, share in shares)
+        if abs(total - 1) > 1e-6:
+            raise SettingsError(f"--split {text}: the shares add up to {total:g}; they must add up to 1.")
+        return cls(tuple(shares), seed)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.shares)
+
+    def of(self, sha256: str) -> str:
+        """The split of a picture: it depends on nothing but the picture, the shares and the seed."""
+        digest = hashlib.sha256(f"{self.seed}:{sha256}".encode()).digest()
+        drawn = int.from_bytes(digest[:8]) / 2**64
+        reached = 0.0
+        for name, share in self.shares:
+            reached += share
+            if drawn < reached:
+                return name
+        return self.shares[-1][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which decided tasks go out; each condition that is given must hold.
+
+    Attributes:
+        annotators: who made the revision that counts.
+        verdicts: accept, fix or both.
+        classes: only objects of these classes; tasks without any are left out.
+        since, until: when it was decided, in Unix seconds: from the first on and before the second.
+        min_iou, max_iou: IoU of the policy's mask with the final one; tasks without a prediction have none.
+    """
+
+    annotators: frozenset[str] = frozenset()
+    verdicts: frozenset[Verdict] = frozenset()
+    classes: frozenset[str] = frozenset()
+    since: float | None = None
+    until: float | None = None
+    min_iou: float | None = None
+    max_iou: float | None = None
+
+    def unmet(self, revision: Revision) -> str | None:
+        """The first condition that a revision does not meet, but for the classes of its objects."""
+        at, iou = revision.created_at, revision.policy_iou
+        met = {
+            "--annotator": not self.annotators or revision.annotator in self.annotators,
+            "--verdict": not self.verdicts or revision.correction.verdict in self.verdicts,
+            "--since": self.since is None or at >= self.since,
+            "--until": self.until is None or at < self.until,
+            "--min-iou": self.min_iou is None or (iou is not None and iou >= self.min_iou),
+            "--max-iou": self.max_iou is None or (iou is not None and iou <= self.max_iou),
+        }
+        return next((condition for condition, holds in met.items() if not holds), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Who made the annotations, and under which licence they are given; formats with fields for it say so."""
+
+    licence: str = ""
+    licence_url: str = ""
+    contributor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything about an export but its format.
+
+    Attributes:
+        pictures: None for what suits the format best: the stored files, or JPEG where its readers take nothing else.
+        splits, selection, rights: see there.
+        simplify: how many pixels a polygon's corners may be off; 0 for polygons that follow every pixel's edge.
+        watch: is called with how many tasks were looked at, and of how many.
+    """
+
+    pictures: Pictures | None = None
+    splits: Splits = field(default_factory=Splits)
+    selection: Selection = field(default_factory=Selection)
+    rights: Rights = field(default_factory=Rights)
+    simplify: float = 0.0
+    watch: Callable[[int, int], None] = field(default=lambda _done, _total: None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.simplify) and self.simplify >= 0):
+            raise SettingsError(f"--simplify {self.simplify} must be 0 or more pixels.")
+
+
+EVERYTHING: Final = Options()
+"""All that is decided, in one split."""
