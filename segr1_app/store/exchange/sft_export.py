@@ -16,7 +16,7 @@ from datasets import Features, Image, List, Value
 from segr1_app.domain import ObjectPrompt
 from segr1_app.geometry import mask_box
 from segr1_app.language.codec import answer_start, format_completion
-from segr1_app.language.dialects import SEGR1
+from segr1_app.language.protocol_files import DEFAULT, find_protocol
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Export, ExportReport, exporting
 from segr1_app.store.exchange.hf_export import picture_cell, write_dataset
 from segr1_app.store.exchange.options import EVERYTHING, Options
@@ -81,12 +81,13 @@ def _rows(export: Export) -> Iterator[tuple[str, dict[str, Any]]]:
             losses["What was painted is not in the prompts, which alone make another mask"] += 1
         size = annotation.task.image_size
         start = answer_start(completion)
-        system, user = SEGR1.system_prompt, SEGR1.user_text(instruction, size)
+        # Over the picture's own pixels, in which the completion speaks.
+        asked = find_protocol(DEFAULT).request(size, instruction, frame=size).asked
         yield (
             annotation.split,
             {
                 "image": picture_cell(export, annotation),
-                "prompt": [{"role": "system", "content": system}, {"role": "user", "content": user}],
+                "prompt": [{"role": role, "content": text} for role, text in asked],
                 "completion": [{"role": "assistant", "content": completion}],
                 "instruction": instruction,
                 "problem": instruction,
