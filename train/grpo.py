@@ -19,14 +19,15 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from segr1_app.files.logs import report_errors
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
-from train.data.mixing import draw_order
+from train.data.mixing import describe_shares, draw_order
 from train.data.rows import Collected, Plan, pair_rows, scene_rows
+from train.finetune.arguments import add_training_arguments, read_setup
 from train.finetune.checkpoints import WholeCheckpoints
-from train.finetune.grpo_setup import DEFAULT_CONFIG, GrpoSetup, prompts_needed
+from train.finetune.grpo_setup import DEFAULT_CONFIG, GrpoSetup, notes, prompts_needed
 from train.finetune.run_folder import RunFolder
 from train.finetune.setup import CONFIGS
 from train.finetune.shared_pictures import share_pictures
-from train.finetune.training import Method, add_training_arguments, read_setup, run_training
+from train.finetune.training import Method, run_training
 from train.finetune.trl_reward import Answerer, SegR1Reward
 from train.finetune.trl_rows import ExampleReader, PromptMaker, training_dataset
 
@@ -71,7 +72,13 @@ def collect_rows(setup: GrpoSetup) -> Collected:
     return pair_rows(setup.data) if setup.data else scene_rows()
 
 
-METHOD: Final = Method(make_trainer, collect_rows, lambda feedback: feedback, RunFolder.draw_rewards)
+def plan_notes(setup: GrpoSetup, config: GRPOConfig, plan: Plan) -> list[str]:
+    """Steps, true shares, and settings that do not do what one may expect."""
+    shares = describe_shares(plan.train, prompts_needed(config), setup.mixing, config.seed)
+    return [f"{config.max_steps} steps: {shares}", *notes(setup, config)]
+
+
+METHOD: Final = Method(make_trainer, collect_rows, lambda feedback: feedback, RunFolder.draw_rewards, plan_notes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

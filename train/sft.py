@@ -22,13 +22,14 @@ from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.store import RejectReason
 from train.data.fcot import fcot_rows
-from train.data.mixing import draw_order
+from train.data.mixing import describe_shares, draw_order
 from train.data.rows import Collected, LeftOut, Plan, pair_rows, scene_rows
+from train.finetune.arguments import add_training_arguments, read_setup
 from train.finetune.checkpoints import WholeCheckpoints
 from train.finetune.run_folder import RunFolder
 from train.finetune.setup import CONFIGS
 from train.finetune.sft_setup import DEFAULT_CONFIG, SftSetup, rows_per_step
-from train.finetune.training import Method, add_training_arguments, read_setup, run_training
+from train.finetune.training import Method, run_training
 from train.finetune.trl_rows import ExampleReader, training_dataset
 from train.finetune.trl_traces import AnswerCollator, TraceMaker
 
@@ -92,7 +93,13 @@ def demonstrations(feedback: Collected) -> Collected:
     )
 
 
-METHOD: Final = Method(make_trainer, collect_rows, demonstrations, RunFolder.draw_losses)
+def plan_notes(setup: SftSetup, config: SFTConfig, plan: Plan) -> list[str]:
+    """Steps and true shares."""
+    length = config.max_steps * rows_per_step(config)
+    return [f"{config.max_steps} steps: {describe_shares(plan.train, length, setup.mixing, config.seed)}"]
+
+
+METHOD: Final = Method(make_trainer, collect_rows, demonstrations, RunFolder.draw_losses, plan_notes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,8 +11,11 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
+from segr1_app.domain import PictureError, StoreError
 from segr1_app.rewards import Truth
 from segr1_app.store import AnnotationStore, Blame, Feedback, RejectReason, Verdict
+from segr1_app.store.store import DATABASE_NAME
+from train.data.doctor import look_of
 from train.data.rows import Collected, Example, LeftOut, Row
 
 FEEDBACK_SOURCE = "feedback"
@@ -30,6 +33,10 @@ def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
     """
     rows: list[Row] = []
     left_out: list[LeftOut] = []
+    looks: dict[str, bytes] = {}
+    if not (home / DATABASE_NAME).is_file():
+        # Nobody annotated here yet, and looking must not leave a store behind.
+        return Collected()
     with AnnotationStore.open(home) as store:
         for feedback in store.feedback(only):
             verdict = str(feedback.reason or feedback.verdict)
@@ -37,8 +44,15 @@ def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
             if useless:
                 left_out.append(LeftOut(FEEDBACK_SOURCE, verdict, useless))
                 continue
+            if feedback.sha256 not in looks:
+                try:
+                    looks[feedback.sha256] = look_of(store.picture(feedback.sha256).pixels)
+                except (StoreError, PictureError) as error:
+                    left_out.append(LeftOut(FEEDBACK_SOURCE, verdict, f"its picture cannot be read: {error}"))
+                    continue
             rows.append(
                 Row(
+                    look=looks[feedback.sha256],
                     image_id=feedback.sha256,
                     source=FEEDBACK_SOURCE,
                     verdict=verdict,

@@ -71,3 +71,21 @@ def _corrections(rows: Sequence[Row], repeats: int, rng: np.random.Generator) ->
         members = [index for index, row in enumerate(rows) if row.is_feedback and (turn % 2 == 0 or not row.unedited)]
         draws += [int(index) for index in rng.permutation(members)]
     return draws
+
+
+def describe_shares(rows: Sequence[Row], length: int, mixing: Mixing, seed: int) -> str:
+    """How many of ``length`` draws are corrections, and why fewer than asked for where that is so."""
+    order = draw_order(rows, length, mixing, seed)
+    drawn = [index for index in order if rows[index].is_feedback]
+    if not any(row.is_feedback for row in rows):
+        return f"{length} draws of {len(rows)} rows, {length / len(rows):.1f} of each."
+    text = (
+        f"{length} draws, {len(drawn)} of them corrections ({len(drawn) / length:.0%}): {len(set(drawn))} corrections, "
+        f"each up to {max(map(drawn.count, set(drawn)), default=0)} times."
+    )
+    if len(drawn) < round(mixing.feedback_fraction * length):
+        text += (
+            f" {mixing.feedback_fraction:.0%} was asked for; mixing.max_repeats, {mixing.max_repeats}, allows no more: "
+            "give more corrections, fewer steps or a larger --max-repeats."
+        )
+    return text

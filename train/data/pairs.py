@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from tqdm import tqdm
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
@@ -95,6 +96,20 @@ def read_pair(pair: Pair) -> tuple[Picture, Mask]:
     """
     seen = load_oriented(pair.image)
     return seen.picture, read_mask(pair, seen.picture.size, seen.orientation)
+
+
+def load_mask_values(path: Path) -> npt.NDArray[np.generic]:
+    """A mask file's own values, (height, width), before anything is made of them.
+
+    Raises:
+        DatasetError: when it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            labels = image if image.mode in {"1", "L", "P"} or image.mode[0] in "IF" else image.convert("L")
+            return np.asarray(labels)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"'{path}' cannot be read as a mask: {error}") from error
 
 
 def dataset_pairs(folders: Sequence[Path]) -> list[Pair]:

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from segr1_app.domain import DatasetError
+from segr1_app.domain import DatasetError, Mask, PictureError
 from segr1_app.images import Picture, load_picture
 from segr1_app.language.protocol import Task
 from segr1_app.rewards import Truth
 from segr1_app.studio.samples import find_samples
+from train.data.doctor import find_copies, look_of, oddity
 from train.data.layouts import find_pair_folder
-from train.data.pairs import Pair, read_pair
+from train.data.pairs import Pair, load_mask_values, read_pair
 from train.data.scenes import INSTRUCTIONS, Kind, draw_scene
 from train.data.traces import separate_objects
 
@@ -67,6 +68,10 @@ class Row:
         content_hash: of the correction; empty for anything else.
         task: what kind of request the instruction is; `Task.FOREGROUND` where it is the one of its kind of data.
         unedited: whether it was accepted as the models made it, which tells less than a correction does.
+        name: of the file; empty for anything else.
+        look: as of `look_of`; empty where the picture was made and not taken.
+        share: of the picture that its object covers, in [0, 1]; None where that is not known yet.
+        oddity: what is odd about its mask file; empty for nothing.
     """
 
     image_id: str
@@ -77,6 +82,10 @@ class Row:
     content_hash: str = ""
     unedited: bool = False
     task: Task = Task.FREE
+    name: str = ""
+    look: bytes = b""
+    share: float | None = None
+    oddity: str = ""
 
     @property
     def is_feedback(self) -> bool:
@@ -159,10 +168,16 @@ class Plan:
 def pair_rows(folders: Sequence[Path]) -> Collected:
     """Rows of data sets in any known layout; each file is read once, to know it by its content.
 
+    A pair that cannot be read, or whose mask has another size than its image, is left out and named.
+
     Raises:
-        DatasetError, PictureError: when something cannot be read, or a mask has another size than its image.
+        DatasetError: when a folder is no data set, or is given twice.
     """
     collected = Collected()
+    given: dict[Path, Path] = {}
+    for path in folders:
+        if given.setdefault(path.resolve(), path) is not path:
+            raise DatasetError(f"--data names '{path}' twice: every pair would be trained on twice.")
     for folder in map(find_pair_folder, folders):
         read = partial(_pair_row, folder.name, folder.instructions, INSTRUCTIONS[folder.kind])
         with ThreadPoolExecutor(_READERS) as readers:
@@ -208,8 +223,43 @@ def split(collected: Collected, share: float) -> Plan:
         pictures = sorted({row.image_id for row in collected.rows if row.is_feedback is feedback})
         below = sum(int(image_id[:8], 16) < share * 16**8 for image_id in pictures)
         held_out |= {*pictures[: min(max(below, 1), len(pictures) - 1)]} if pictures else set()
-    train = tuple(row for row in collected.rows if row.image_id not in held_out)
-    return Plan(train, tuple(row for row in collected.rows if row.image_id in held_out), collected.left_out)
+    train = [row for row in collected.rows if row.image_id not in held_out]
+    kept, left_out = _without_copies(train, [row for row in collected.rows if row.image_id in held_out])
+    return Plan(kept[0], kept[1], collected.left_out + left_out)
+
+
+def _without_copies(
+    train: Sequence[Row], held_out: Sequence[Row]
+) -> tuple[tuple[tuple[Row, ...], tuple[Row, ...]], tuple[LeftOut, ...]]:
+    """Both sides without pictures that are on the other one, too, compressed or scaled otherwise.
+
+    The pair gives way: to what is held out, or to a correction that is trained on.
+    """
+    mine, theirs = ([row for row in side if row.look] for side in (train, held_out))
+    from_train: set[int] = set()
+    from_held_out: set[int] = set()
+    for index, other in find_copies([row.look for row in mine], [row.look for row in theirs]).items():
+        if mine[index].is_feedback and not theirs[other].is_feedback:
+            from_held_out.add(id(theirs[other]))
+        else:
+            from_train.add(id(mine[index]))
+    left_out = [
+        *(
+            LeftOut(row.source, row.verdict, "it is a copy of a held-out picture")
+            for row in mine
+            if id(row) in from_train
+        ),
+        *(
+            LeftOut(row.source, row.verdict, "it is a copy of a corrected picture that is trained on")
+            for row in theirs
+            if id(row) in from_held_out
+        ),
+    ]
+    sides = (
+        tuple(row for row in train if id(row) not in from_train),
+        tuple(row for row in held_out if id(row) not in from_held_out),
+    )
+    return sides, tuple(left_out)
 
 
 def select_held_out(rows: Iterable[Row], limit: int) -> tuple[Row, ...]:
@@ -247,13 +297,31 @@ def photograph_rows(plan: Plan, limit: int) -> tuple[Row, ...]:
 
 
 def _pair_row(source: str, instructions: Mapping[str, str], otherwise: str, pair: Pair) -> Row | LeftOut:
-    example = _load_pair(pair)
-    assert example.truth.mask is not None
-    if not example.truth.mask.any():
+    try:
+        example = _load_pair(pair)
+        odd = oddity(load_mask_values(pair.mask), _mask_of(example))
+    except (DatasetError, PictureError) as error:
+        return LeftOut(source, PAIR, str(error))
+    mask = _mask_of(example)
+    if not mask.any():
         return LeftOut(source, PAIR, "its mask is empty")
-    instruction = instructions.get(pair.stem, otherwise)
-    task = Task.FREE if pair.stem in instructions else Task.FOREGROUND
-    return Row(example.picture.sha256, source, PAIR, instruction, partial(_load_pair, pair), task=task)
+    return Row(
+        example.picture.sha256,
+        source,
+        PAIR,
+        instructions.get(pair.stem, otherwise),
+        partial(_load_pair, pair),
+        task=Task.FREE if pair.stem in instructions else Task.FOREGROUND,
+        name=pair.image.name,
+        look=look_of(example.picture.pixels),
+        share=float(mask.mean()),
+        oddity=odd,
+    )
+
+
+def _mask_of(example: Example) -> Mask:
+    assert example.truth.mask is not None
+    return example.truth.mask
 
 
 def _load_pair(pair: Pair) -> Example:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from pydantic.dataclasses import dataclass
 from trl.trainer.grpo_config import GRPOConfig
 
-from train.finetune.setup import CONFIGS, TrainingSetup
+from segr1_app.domain import SettingsError
+from train.finetune.setup import CONFIGS, SCHEMA, TrainingSetup
 
 DEFAULT_CONFIG = CONFIGS / "embedded.yaml"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class GrpoSetup(TrainingSetup):
     """A GRPO training; ``reward`` is also what it is trained by.
 
@@ -24,6 +25,16 @@ class GrpoSetup(TrainingSetup):
     TRAINER: ClassVar[Any] = GRPOConfig
     # The order of rows is made by `draw_order`, which a resumed training makes again.
     FIXED: ClassVar[Mapping[str, Any]] = {"shuffle_dataset": False}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # trl's own default is "group".
+        grouped = self.trainer.get("scale_rewards", "group") in ("group", True)
+        if self.trainer.get("loss_type") == "dr_grpo" and grouped:
+            raise SettingsError(
+                "trainer.loss_type dr_grpo contradicts trainer.scale_rewards group: Dr. GRPO is GRPO without the "
+                "division by a group's spread. Set scale_rewards to none or batch, or another loss_type."
+            )
 
     def _length(self, config: GRPOConfig, rows: int) -> tuple[int, int]:
         period = generation_period(config)
@@ -58,3 +69,19 @@ def _prompts(config: GRPOConfig) -> int:
     assert config.generation_batch_size is not None
     assert config.num_generations is not None
     return config.generation_batch_size // config.num_generations
+
+
+def notes(setup: GrpoSetup, config: GRPOConfig) -> list[str]:
+    """What somebody who reads the settings may expect of them and will not get."""
+    said = []
+    if setup.trainer.get("epsilon_high") is not None and _passes(config) <= config.gradient_accumulation_steps:
+        said.append(
+            "trainer.epsilon_high has no effect here: every completion is used for one step, by the policy that wrote "
+            "it, so that no ratio is clipped. num_iterations or steps_per_generation above 1 would use them again."
+        )
+    if setup.trainer.get("scale_rewards", "group") in ("group", True):
+        said.append(
+            "trainer.scale_rewards is group: where the completions of a prompt hardly differ, what differs is noise "
+            "and counts as much as everything else. batch and none avoid that."
+        )
+    return said

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import yaml
+from annotated_types import Ge, Gt, Lt
 from peft import LoraConfig
+from pydantic import ConfigDict, ValidationError, field_validator
+from pydantic.dataclasses import dataclass
 
 from segr1_app.domain import SettingsError
 from segr1_app.language.codec import Grammar
@@ -24,15 +27,17 @@ from segr1_app.rewards import RewardOptions
 from segr1_app.settings.config import ATTENTIONS, AUTO, DEFAULT_POLICY, DEFAULT_SEGMENTER, DTYPES
 from train.data.mixing import Mixing
 from train.finetune.launching import check_installed
+from train.finetune.schema import check_library, check_section, explained, overridden
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FEEDBACK_REWARD = RewardOptions(abstention=1.0, rejection=1.0)
 """With these, rejects and "no object" are rows that can be scored; other rows get what Seg-R1 gives them."""
-OWN = frozenset({"output_dir", "seed", "max_steps", "save_steps", "save_strategy", "use_cpu", "bf16"})
-"""What this project decides itself, because resuming and mixing depend on it."""
+SCHEMA = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+"""Of every kind of setup: a setting that is misspelt is no setting."""
+_Count = Annotated[int, Ge(1)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class TrainingSetup(ABC):
     """A training.
 
@@ -62,15 +67,15 @@ class TrainingSetup(ABC):
     data: tuple[Path, ...] = ()
     grammar: Grammar = Grammar.FULL
     protocol: str = AUTO
-    max_steps: int | None = None
-    epochs: float = 1.0
-    save_steps: int = 50
-    held_out_share: float = 0.1
-    held_out_rows: int = 24
+    max_steps: _Count | None = None
+    epochs: Annotated[float, Gt(0)] = 1.0
+    save_steps: _Count = 50
+    held_out_share: Annotated[float, Gt(0), Lt(1)] = 0.1
+    held_out_rows: _Count = 24
     mixing: Mixing = field(default_factory=Mixing)
     reward: RewardOptions = FEEDBACK_REWARD
-    lora: Mapping[str, Any] | None = None
-    trainer: Mapping[str, Any] = field(default_factory=dict)
+    lora: dict[str, Any] | None = None
+    trainer: dict[str, Any] = field(default_factory=dict)
     dtype: str = "auto"
     attention: str = "auto"
     embedding_cache: Path | None = None
@@ -81,42 +86,63 @@ class TrainingSetup(ABC):
     """Arguments of it that the method depends on, and that no file may change."""
 
     def __post_init__(self) -> None:
-        if self.max_steps is not None and self.max_steps < 1:
-            raise SettingsError("--max-steps is at least 1.")
-        if self.epochs <= 0 or self.save_steps < 1 or self.held_out_rows < 1:
-            raise SettingsError("Epochs, steps between checkpoints and held-out rows are all above 0.")
-        if not 0 < self.held_out_share < 1:
-            raise SettingsError("The share of pictures that is held out lies between 0 and 1.")
         if self.grammar is Grammar.ABSTENTION:
             raise SettingsError(f"A policy cannot be asked for the {self.grammar.value} grammar.")
         if self.dtype not in DTYPES or self.attention not in ATTENTIONS:
             raise SettingsError(f"dtype is one of {', '.join(DTYPES)}; attention of {', '.join(ATTENTIONS)}.")
         if self.protocol != AUTO:
             find_protocol(self.protocol)
-        taken = sorted((OWN | self.FIXED.keys()) & self.trainer.keys())
-        if taken:
-            raise SettingsError(f"{', '.join(taken)} cannot be set under 'trainer': use this file's own settings.")
-        _checked(LoraConfig, self.lora or {}, "lora")
-        _checked(self.TRAINER, self.trainer, "trainer")
+
+    @field_validator("trainer", mode="before")
+    @classmethod
+    def _check_trainer(cls, given: Any) -> dict[str, Any]:
+        return check_library(cls.TRAINER, {} if given is None else given, frozenset(cls.FIXED), "trainer")
+
+    @field_validator("lora", mode="before")
+    @classmethod
+    def _check_lora(cls, given: Any) -> dict[str, Any] | None:
+        return None if given is None else check_library(LoraConfig, given, frozenset(), "lora")
+
+    @field_validator("reward", mode="before")
+    @classmethod
+    def _over_the_default(cls, given: Any) -> Any:
+        """Terms that a file does not name keep the weight that they have by default."""
+        if not isinstance(given, Mapping):
+            return given
+        return check_section(RewardOptions, asdict(FEEDBACK_REWARD) | dict(given), "reward")
+
+    @field_validator("mixing", mode="before")
+    @classmethod
+    def _check_mixing(cls, given: Any) -> Any:
+        return check_section(Mixing, given, "mixing") if isinstance(given, Mapping) else given
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path, assignments: Sequence[str] = ()) -> Self:
         """The setup in a YAML file; what it leaves out keeps its default.
 
+        Args:
+            path: the file.
+            assignments: ``key=value`` each, which take the place of what the file says.
+
         Raises:
-            SettingsError: when it cannot be read, or names something that there is not.
+            SettingsError: when it cannot be read, or a setting is none or has a value that is not allowed.
         """
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise SettingsError(f"--config {path} cannot be read: {error}") from error
         if not isinstance(content, dict):
             raise SettingsError(f"--config {path} is no mapping of settings to values.")
-        _checked(cls, content, str(path))
+        names = [entry.name for entry in fields(cls)]
+        where = f"--config {path}{' with the options given' if assignments else ''}"
         try:
-            return cls(**{name: _value(name, value) for name, value in content.items()})
-        except (TypeError, ValueError) as error:
-            raise SettingsError(f"--config {path}: {error}") from error
+            return cls(
+                **overridden({str(key): value for key, value in content.items()}, assignments, names, cls.TRAINER)
+            )
+        except ValidationError as error:
+            raise SettingsError(f"{where}: {explained(error, names, cls.TRAINER)}") from error
+        except SettingsError as error:
+            raise SettingsError(f"{where}: {error}") from error
 
     @property
     def trained_dtype(self) -> str:
@@ -186,30 +212,3 @@ class TrainingSetup(ABC):
     @abstractmethod
     def _length(self, config: Any, rows: int) -> tuple[int, int]:
         """Optimiser steps of the whole training, and between checkpoints."""
-
-
-def _value(name: str, value: Any) -> Any:
-    return _READ[name](value) if name in _READ else value
-
-
-def _reward(given: dict[str, Any]) -> RewardOptions:
-    if "soft_length" in given:
-        given = given | {"soft_length": tuple(given["soft_length"])}
-    return replace(FEEDBACK_REWARD, **given)
-
-
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    "data": lambda folders: tuple(Path(folder) for folder in folders),
-    "traces": lambda sources: tuple(str(source) for source in sources),
-    "grammar": Grammar,
-    "mixing": lambda given: Mixing(**given),
-    "reward": _reward,
-    "embedding_cache": lambda folder: Path(folder) if folder else None,
-}
-"""How settings that YAML has no type for are read."""
-
-
-def _checked(kind: Any, given: Mapping[str, Any], where: str) -> None:
-    unknown = sorted(given.keys() - {entry.name for entry in fields(kind)})
-    if unknown:
-        raise SettingsError(f"{where}: there is no setting {', '.join(map(repr, unknown))}.")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from pydantic.dataclasses import dataclass
 from trl.trainer.sft_config import SFTConfig
 
-from train.finetune.setup import CONFIGS, TrainingSetup
+from train.finetune.setup import CONFIGS, SCHEMA, TrainingSetup
 
 DEFAULT_CONFIG = CONFIGS / "sft-embedded.yaml"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class SftSetup(TrainingSetup):
     """A supervised training.
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -24,14 +26,17 @@ from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.policy_files import read_card
 from segr1_app.models.segmenter import Sam2Segmenter
-from segr1_app.settings.config import AUTO, Settings, add_home_argument
+from segr1_app.settings.config import AUTO, Settings
 from segr1_app.studio.trainings import note_process
+from train.data.doctor import contact_sheet, overlap, report
 from train.data.feedback import feedback_rows
 from train.data.rows import Collected, Plan, photograph_rows, select_held_out, split
 from train.finetune.checkpoints import export_policy, load_trained
+from train.finetune.estimate import estimate
 from train.finetune.heldout import comparison, read_scores, score_held_out
 from train.finetune.launching import announce_zero, broadcast_folder, check_launch, check_same_training
 from train.finetune.run_folder import MetricsLogger, RunFolder, circumstances, last_step
+from train.finetune.run_lock import ending_in_words, locked
 from train.finetune.setup import TrainingSetup
 from train.finetune.trl_reward import Answerer
 
@@ -50,12 +55,14 @@ class Method(Generic[Setup]):
         collect_rows: all rows of a setup but corrections; raises a SegR1Error when something cannot be read.
         use_feedback: corrections, without those that the method cannot learn from.
         draw_curves: plots the course of the training into its folder.
+        notes: what somebody who reads the plan may not expect: true shares, and settings without an effect.
     """
 
     make_trainer: Callable[[Setup, Any, Plan, VlmPolicy, Sam2Segmenter], Trainer]
     collect_rows: Callable[[Setup], Collected]
     use_feedback: Callable[[Collected], Collected]
     draw_curves: Callable[[RunFolder], None]
+    notes: Callable[[Setup, Any, Plan], list[str]]
 
 
 def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace) -> int:
@@ -74,24 +81,54 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     folder = (RunFolder.last if given.resume else RunFolder.new)(home / "runs", given.output_dir)
     before: dict[str, Any] = read_json(folder.config) if given.resume else {}
     # Before thousands of pictures are read, not after.
+    needed = estimate(setup)
     config = setup.trainer_config(folder.path, seed=given.seed, device=given.device, report_to=given.report_to)
     if not given.plan:
         check_launch(config)
-    collected = method.collect_rows(setup)
-    if given.include_feedback:
-        # A resumed training keeps to the corrections that it was started with.
-        collected += method.use_feedback(feedback_rows(home, before.get("corrections")))
-    plan = split(collected, setup.held_out_share)
-    setup.set_length(config, len(plan.train))
-    folder = RunFolder(broadcast_folder(folder.path))
-    config.output_dir = str(folder.path)
+    with ending_in_words(folder.path):
+        collected = method.collect_rows(setup)
+        if given.include_feedback:
+            # A resumed training keeps to the corrections that it was started with.
+            collected += method.use_feedback(feedback_rows(home, before.get("corrections")))
+        plan = split(collected, setup.held_out_share)
+        setup.set_length(config, len(plan.train))
+        folder = RunFolder(broadcast_folder(folder.path))
+        config.output_dir = str(folder.path)
+        main_process = config.process_index == 0
+        if main_process:
+            _print(plan.table())
+            if given.include_feedback and not plan.corrections:
+                _print(f"There are no corrections to learn from in '{home}': training goes on without them.")
+            for line in [*report(plan.train), *method.notes(setup, config, plan), *([str(needed)] if needed else [])]:
+                _print(line)
+        if given.plan:
+            _show_plan(plan, given)
+            return 0
+        with locked(folder.path) if main_process else nullcontext():
+            return _train(method, setup, config, given, plan=plan, folder=folder, before=before)
+
+
+def _show_plan(plan: Plan, given: argparse.Namespace) -> None:
+    """What a plan shows beside its table; nothing of it is written into the data folder."""
+    for line in overlap(plan.train, given.against):
+        _print(line)
+    sheet = given.contact_sheet or Path(tempfile.gettempdir()) / f"segr1-plan-{plan.fingerprint[:12]}.jpg"
+    contact_sheet(plan.train, sheet)
+    _print(f"Look at some of the masks: {sheet}")
+
+
+def _train(
+    method: Method[Setup],
+    setup: Setup,
+    config: Any,
+    given: argparse.Namespace,
+    *,
+    plan: Plan,
+    folder: RunFolder,
+    before: dict[str, Any],
+) -> int:
+    """Train what was planned, in a folder that this process holds; ``before`` is what a resumed run was started as."""
     main_process = config.process_index == 0
-    if main_process:
-        _print(plan.table())
-        if given.include_feedback and not plan.corrections:
-            _print(f"There are no corrections to learn from in '{home}': training goes on without them.")
-    if given.plan:
-        return 0
     record = {"setup": setup.record(), "seed": given.seed, "fingerprint": plan.fingerprint, "steps": config.max_steps}
     changed = sorted(name for name in record if before and before.get(name) != record[name])
     if changed:
@@ -212,86 +249,6 @@ def load_segmenter(setup: TrainingSetup, device: str) -> Sam2Segmenter:
     """
     embeddings = EmbeddingFolder(setup.embedding_cache) if setup.embedding_cache else None
     return Sam2Segmenter.load(setup.segmenter, device=device, embeddings=embeddings)
-
-
-def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) -> Setup:
-    """The config that is asked for, under the arguments of `add_training_arguments`.
-
-    Args:
-        kind: of the setup.
-        given: the arguments.
-        lora_config: whose adapters are used where they are asked for and the config names none.
-
-    Raises:
-        SettingsError: when one of them makes no sense.
-    """
-    setup = kind.read(given.config)
-    mixing = {name: getattr(given, name) for name in ("feedback_fraction", "max_repeats")}
-    lora = setup.lora
-    if given.lora is not None:
-        lora = (setup.lora or kind.read(lora_config).lora) if given.lora else None
-    return replace(
-        setup.with_arguments(
-            policy=given.policy,
-            segmenter=given.segmenter,
-            data=tuple(given.data) if given.data else None,
-            max_steps=given.max_steps,
-            embedding_cache=given.embedding_cache,
-        ),
-        mixing=replace(setup.mixing, **{name: value for name, value in mixing.items() if value is not None}),
-        lora=lora,
-    )
-
-
-def add_training_arguments(
-    parser: argparse.ArgumentParser, default_config: Path
-) -> tuple[argparse._ArgumentGroup, argparse._ArgumentGroup]:
-    """Declare what all trainings take; returns the groups of what to train on and of how to train, for more."""
-    add_home_argument(parser)
-    data = parser.add_argument_group("what to train on")
-    data.add_argument(
-        "--data",
-        type=Path,
-        nargs="+",
-        metavar="DIR",
-        help="folders with images/ and masks/ (and instructions.json: what is asked, by stem), or of COD10K-v3, CAMO, "
-        "DIS5K, DUTS, HKU-IS or ECSSD as they are given out (default: of the config, else generated scenes)",
-    )
-    data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")
-    data.add_argument(
-        "--feedback-fraction", type=float, metavar="F", help="share of corrections among all draws (default: .4)"
-    )
-    data.add_argument(
-        "--max-repeats", type=int, metavar="N", help="most draws of one correction in this training (default: 4)"
-    )
-    data.add_argument("--plan", action="store_true", help="only print what would be trained on, and what not and why")
-    how = parser.add_argument_group("how to train")
-    how.add_argument(
-        "--config", type=Path, default=default_config, metavar="FILE", help=f"settings (default: {default_config.name})"
-    )
-    how.add_argument("--policy", default=os.environ.get("SEGR1_POLICY"), metavar="ID|DIR", help="where to start from")
-    how.add_argument(
-        "--segmenter", default=os.environ.get("SEGR1_SEGMENTER"), metavar="ID|DIR", help="what makes the masks"
-    )
-    how.add_argument(
-        "--embedding-cache",
-        type=Path,
-        metavar="DIR",
-        help="keep the segmenter's embeddings in this folder, in half precision, up to 32 GiB: a picture is then "
-        "encoded once for all trainings (default: of the config, else only the last ones are kept, in memory)",
-    )
-    how.add_argument(
-        "--lora", action=argparse.BooleanOptionalAction, help="train adapters, or all weights (default: of the config)"
-    )
-    how.add_argument("--max-steps", type=int, metavar="N", help="optimiser steps (default: of the config, 40)")
-    how.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
-    how.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
-    out = parser.add_argument_group("what comes out")
-    out.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of this run (default: runs/TIME in --home)")
-    out.add_argument("--resume", action="store_true", help="go on with the run in --output-dir, else with the last one")
-    out.add_argument("--report-to", default="none", metavar="NAME", help="trackio or another reporter (default: none)")
-    return data, how
 
 
 def _print(text: str) -> None:

@@ -154,11 +154,22 @@ class TestRows:
             "the file has no partner of its name",
         ]
 
-    def test_a_mask_of_another_size_is_refused(self, tmp_path: Path) -> None:
-        write_pair(tmp_path / "images", tmp_path / "masks", "a", LEFT)
+    def test_a_pair_that_cannot_be_used_is_named_and_not_the_end(self, tmp_path: Path) -> None:
+        for number, stem in enumerate("abc"):
+            write_pair(tmp_path / "images", tmp_path / "masks", stem, LEFT, number)
         Image.fromarray(LEFT[:, 1:].astype(np.uint8)).save(tmp_path / "masks" / "a.png")
-        with pytest.raises(DatasetError, match="15"):
-            pair_rows([tmp_path])
+        (tmp_path / "images" / "b.png").write_bytes(b"no picture")
+        found = pair_rows([tmp_path])
+        assert [row.name for row in found.rows] == ["c.png"]
+        first, second = (entry.reason for entry in found.left_out)
+        assert "15" in first
+        assert "a.png" in first
+        assert "b.png" in second
+
+    def test_a_folder_that_is_given_twice_is_refused(self, tmp_path: Path) -> None:
+        write_pair(tmp_path / "images", tmp_path / "masks", "a", LEFT)
+        with pytest.raises(DatasetError, match="twice"):
+            pair_rows([tmp_path, tmp_path / "images" / ".."])
 
     def test_scenes_are_rows_of_both_kinds(self) -> None:
         found = scene_rows(6).rows

@@ -1,0 +1,133 @@
+"""Settings of a training: each one wrong is named with its value before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segr1_app.domain import SettingsError
+from train import grpo, sft
+from train.finetune.arguments import read_setup
+from train.finetune.grpo_setup import DEFAULT_CONFIG, GrpoSetup, notes
+from train.finetune.settings_table import PAGE, replaced
+from train.finetune.sft_setup import SftSetup
+
+
+def read(tmp_path: Path, content: str) -> GrpoSetup:
+    (tmp_path / "c.yaml").write_text(content)
+    return GrpoSetup.read(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("trainer: {loss_type: foo}", r"trainer\.loss_type is 'foo': it is one of 'grpo', 'dr_grpo'"),
+        ("trainer: {num_generations: two}", r"trainer\.num_generations is 'two': a whole number is needed"),
+        ("trainer: {num_generations: 1}", r"trainer\.num_generations is 1: at least 2 is needed"),
+        ("trainer: {learning_rate: -1}", r"trainer\.learning_rate is -1: it has to be above 0"),
+        ("trainer: {learning_rate: fast}", r"trainer\.learning_rate is 'fast': a number is needed"),
+        ("trainer: {learning_rate: .nan}", r"trainer\.learning_rate is nan"),
+        ("trainer: {scale_rewards: foo}", r"trainer\.scale_rewards is 'foo': it is one of 'group', 'batch' or 'none'"),
+        ("trainer: {optim: foo}", r"trainer\.optim is 'foo'"),
+        ("trainer: {gradient_checkpointing: perhaps}", r"gradient_checkpointing is 'perhaps': true or false"),
+        ("trainer: {eval_strategy: steps}", "eval_strategy cannot be set .* validate_every"),
+        ("trainer: {report_to: wandb}", "report_to cannot be set .* --report-to"),
+        ("trainer: {num_train_epochs: 3}", "num_train_epochs cannot be set .* epochs"),
+        ("trainer: {save_total_limit: 3}", "save_total_limit cannot be set"),
+        ("trainer: {repetition_penalty: 1.05}", "repetition_penalty cannot be set"),
+        ("trainer: {learning_rat: 1}", "did you mean 'learning_rate'"),
+        ("trainer: 3", "trainer is 3"),
+        ("trainer: {loss_type: dr_grpo}", "dr_grpo contradicts .* group"),
+        ("lora: true", "lora is True: settings with their values are needed, or null"),
+        ("lora: {r: 0}", r"lora\.r is 0: at least 1"),
+        ("lora: {target_modules: 5}", r"lora\.target_modules is 5"),
+        ("data: /path", "data is '/path': a list is needed"),
+        ("max_steps: soon", "max_steps is 'soon': a whole number is needed"),
+        ("save_steps: 2.5", "save_steps is 2.5: a whole number is needed"),
+        ("held_out_share: 2", "held_out_share is 2"),
+        ("mixing: {max_repeats: two}", r"mixing\.max_repeats is 'two'"),
+        ("reward: {abstention: x}", r"reward\.abstention is 'x'"),
+        ("learning_rate: 1", "did you mean 'trainer.learning_rate'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        read(tmp_path, content)
+
+
+def test_numbers_that_yaml_takes_for_texts_are_numbers(tmp_path: Path) -> None:
+    assert read(tmp_path, "trainer: {learning_rate: 1e-5}").trainer == {"learning_rate": 1e-5}
+    assert read(tmp_path, "reward: {abstention: 5e-1}").reward.abstention == 0.5
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--seed", "-1"], "--seed -1: at least 0"),
+        (["--threads", "0"], "--threads 0: at least 1"),
+        (["--lr", "fast"], r"trainer\.learning_rate is 'fast'"),
+        (["--set", "loss_type=foo"], r"trainer\.loss_type is 'foo'"),
+        (["--set", "num_generation=3"], "did you mean 'trainer.num_generations'"),
+        (["--set", "learning_rate"], "write key=value"),
+        (["--set", "lora.target_modules=nothing_like_it"], "nothing_like_it"),
+        (["--max-steps", "0"], "max_steps is .*0.*: at least 1"),
+    ],
+)
+def test_the_plan_refuses_what_the_training_would(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, option: list[str], message: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    assert grpo.main(["--home", str(home), "--device", "cpu", "--plan", *option]) == 1
+    assert len(caplog.records) == 1
+    caplog.records[0].message.index(caplog.records[0].message)
+    with pytest.raises(SettingsError, match=message):
+        raise SettingsError(caplog.records[0].message)
+    assert not list(home.iterdir())
+
+
+def test_every_setting_can_be_set_on_the_command_line() -> None:
+    options = ["--lr", "2e-5", "--batch", "4", "--group", "4", "--beta", ".04", "--tokens", "60", "--rank", "8"]
+    more = ["--set", "epochs=2", "--set", "lora.lora_alpha=4", "--set", "abstention=.5", "--set", "trainer.optim=sgd"]
+    setup = read_setup(GrpoSetup, grpo._parser().parse_args([*options, *more]), grpo.LORA_CONFIG)
+    assert setup.lora is not None
+    assert (setup.lora["r"], setup.lora["lora_alpha"], setup.epochs, setup.reward.abstention) == (8, 4, 2, 0.5)
+    names = (
+        "learning_rate",
+        "per_device_train_batch_size",
+        "num_generations",
+        "beta",
+        "max_completion_length",
+        "optim",
+    )
+    assert [setup.trainer[name] for name in names] == [2e-5, 4, 4, 0.04, 60, "sgd"]
+    taught = read_setup(SftSetup, sft._parser().parse_args(["--set", "learning_rate=1e-4"]), sft.LORA_CONFIG)
+    assert taught.trainer["learning_rate"] == 1e-4
+    with pytest.raises(SettingsError, match="num_generations"):
+        read_setup(SftSetup, sft._parser().parse_args(["--group", "4"]), sft.LORA_CONFIG)
+
+
+def test_what_has_no_effect_or_amplifies_noise_is_said(tmp_path: Path) -> None:
+    setup = read(tmp_path, "trainer: {epsilon_high: 0.28, scale_rewards: group}")
+    config = setup.trainer_config(tmp_path, rows=9, seed=0, device="cpu", report_to="none")
+    assert [note.split()[0] for note in notes(setup, config)] == ["trainer.epsilon_high", "trainer.scale_rewards"]
+    again = read(tmp_path, "trainer: {epsilon_high: 0.28, num_iterations: 2, scale_rewards: batch}")
+    assert notes(again, again.trainer_config(tmp_path, rows=9, seed=0, device="cpu", report_to="none")) == []
+    shipped = GrpoSetup.read(DEFAULT_CONFIG)
+    assert shipped.trainer["scale_rewards"] == "batch"
+
+
+def test_the_page_lists_every_setting_as_it_is() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert replaced(page) == page, "make the table again: python -m train.finetune.settings_table"
+    for setting in (
+        "`max_steps`",
+        "`trainer.learning_rate`",
+        "`lora.r`",
+        "`reward.abstention`",
+        "`mixing.max_repeats`",
+    ):
+        assert setting in page

@@ -1,0 +1,164 @@
+"""What is odd about a data set, seen before a training and not after it: masks that look misread, pictures that are on
+both sides of the split under another name, and pictures of a benchmark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from segr1_app.domain import Mask, PictureError, RgbPixels, SegR1Error
+from segr1_app.files.outputs import translate_write_errors
+from segr1_app.images import IMAGE_SUFFIXES, load_picture
+
+if TYPE_CHECKING:
+    from train.data.rows import Row
+
+LOOK_SIDE: Final = 16
+"""A picture's look has so many bits in each of its two directions."""
+ALIKE: Final = 26
+"""Two pictures are copies of each other when at most so many of the 256 bits of their looks differ: a JPEG copy of a
+quarter of the size differs in about ten, two photographs of different things in about a hundred."""
+FLAT: Final = 2.0
+"""Standard deviation of brightness, of 255, up to which a picture is of one colour."""
+_COPIES_AT_ONCE: Final = 512
+SOFT, INVERTED, EMPTY = 0.02, 0.8, 0.001
+"""Shares of pixels between black and white, of the border, and of the picture, from which on a mask is odd."""
+TILES, TILE = (6, 4), 220
+"""Columns and rows of a contact sheet, and the side of one picture in pixels."""
+
+
+def look_of(pixels: RgbPixels) -> bytes:
+    """What a picture looks like, in 256 bits: whether brightness falls from each cell of a grid to the next one.
+
+    The difference hash (Krawetz, 2013); it survives other compression and other sizes. Empty for a picture
+    of nearly one colour, of which every other one would be a copy.
+    """
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    cells = cv2.resize(grey, (LOOK_SIDE + 1, LOOK_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
+    # Of a picture of one colour, nothing can be said.
+    return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes() if cells.std() > FLAT else b""
+
+
+def find_copies(looks: Sequence[bytes], others: Sequence[bytes]) -> dict[int, int]:
+    """Indices of ``looks`` that are copies of one of ``others``, each with that one's index."""
+    if not looks or not others:
+        return {}
+    mine, theirs = _bits(looks), _bits(others)
+    found: dict[int, int] = {}
+    for first in range(0, len(mine), _COPIES_AT_ONCE):
+        part = mine[first : first + _COPIES_AT_ONCE]
+        distances = np.bitwise_count(part[:, None] ^ theirs[None]).sum(axis=2, dtype=np.int32)
+        nearest = distances.argmin(axis=1)
+        alike = np.flatnonzero(distances[np.arange(len(part)), nearest] <= ALIKE)
+        found |= {first + int(index): int(nearest[index]) for index in alike}
+    return found
+
+
+def oddity(values: npt.NDArray[np.generic], mask: Mask) -> str:
+    """What is odd about a mask file that can be read in one way only, in words; empty for nothing.
+
+    What could be read in two ways, such as class labels, `segr1_app.masks` refuses.
+
+    Args:
+        values: its own values, (height, width).
+        mask: bool (height, width), as it is read.
+    """
+    levels, counts = np.unique(values, return_counts=True)
+    highest = levels[-1]
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    between = counts[(levels > 0.1 * highest) & (levels < 0.9 * highest)].sum() / values.size
+    if mask.mean() > 1 - EMPTY or mask.mean() < EMPTY:
+        return "all or nothing is foreground"
+    if border.mean() >= INVERTED and mask.mean() > 1 / 2:
+        return "the border is foreground: the mask looks inverted"
+    if between > SOFT:
+        return "soft edges, cut at one half"
+    return ""
+
+
+def report(rows: Iterable[Row]) -> list[str]:
+    """Oddities of the rows' masks by source, each with how many there are and one file; and what they cover."""
+    by_kind: dict[tuple[str, str], list[str]] = {}
+    shares: dict[str, list[float]] = {}
+    for row in rows:
+        if row.share is not None:
+            shares.setdefault(row.source, []).append(row.share)
+        if row.oddity:
+            by_kind.setdefault((row.source, row.oddity), []).append(row.name)
+    lines = [
+        f"{source}: objects cover {np.percentile(found, 10):.1%} to {np.percentile(found, 90):.1%} of a picture, "
+        f"{np.median(found):.1%} in the middle"
+        for source, found in sorted(shares.items())
+    ]
+    return lines + [
+        f"look at {source}: {len(names)} of {len(shares.get(source, names))} masks: {kind} ({names[0]})"
+        for (source, kind), names in sorted(by_kind.items())
+    ]
+
+
+def overlap(rows: Iterable[Row], folders: Sequence[Path]) -> list[str]:
+    """Which rows show a picture of other folders, such as a benchmark's, at whatever size or compression.
+
+    Raises:
+        SegR1Error: when a folder holds no picture.
+    """
+    lines = []
+    mine = [row for row in rows if row.look]
+    for folder in folders:
+        files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
+        looks = []
+        for file in files:
+            try:
+                looks.append(look_of(load_picture(file).pixels))
+            except PictureError:
+                continue
+        if not looks:
+            raise SegR1Error(f"'{folder}' holds no picture: give --against a folder of pictures.")
+        copies = find_copies([row.look for row in mine], looks)
+        names = ", ".join(mine[index].name or mine[index].image_id[:8] for index in list(copies)[:5])
+        lines.append(
+            f"{len(copies)} of {len(mine)} pictures are also in '{folder}'" + (f", such as {names}" if copies else "")
+        )
+    return lines
+
+
+def contact_sheet(rows: Sequence[Row], file: Path) -> None:
+    """Pictures with their masks on them, odd ones first, as one picture to look at.
+
+    Raises:
+        SegR1Error: when a row or the file cannot be read or written.
+    """
+    columns, lines = TILES
+    odd = [row for row in rows if row.oddity][: columns * lines // 2]
+    rest = [row for row in rows if not row.oddity]
+    chosen = odd + rest[:: max(1, len(rest) // (columns * lines - len(odd)))][: columns * lines - len(odd)]
+    sheet = Image.new("RGB", (columns * TILE, -(-len(chosen) // columns) * TILE), "white")
+    draw = ImageDraw.Draw(sheet)
+    for place, row in enumerate(chosen):
+        example = row.load()
+        tile = Image.fromarray(_tinted(example.picture.pixels, example.truth.mask))
+        tile.thumbnail((TILE - 8, TILE - 24))
+        left, top = place % columns * TILE, place // columns * TILE
+        sheet.paste(tile, (left + 4, top + 4))
+        draw.text((left + 4, top + TILE - 18), f"{row.source} {row.name}"[:34], fill="red" if row.oddity else "black")
+    with translate_write_errors(file):
+        sheet.save(file, "JPEG", quality=88)
+
+
+def _tinted(pixels: RgbPixels, mask: Mask | None) -> RgbPixels:
+    if mask is None:
+        return pixels
+    tinted = pixels.copy()
+    tinted[mask] = (tinted[mask] * 0.45 + np.array([255, 40, 40]) * 0.55).astype(np.uint8)
+    return tinted
+
+
+def _bits(looks: Sequence[bytes]) -> npt.NDArray[np.uint64]:
+    return np.frombuffer(b"".join(looks), dtype=np.uint64).reshape(len(looks), -1)

@@ -1,0 +1,138 @@
+"""The command line that all trainings share, and the setup that comes of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+from annotated_types import Ge, Lt
+
+from segr1_app.settings.config import add_home_argument
+from train.finetune.schema import check_value
+from train.finetune.setup import TrainingSetup
+
+Setup = TypeVar("Setup", bound=TrainingSetup)
+
+SHORTCUTS: Final = {
+    "policy": "policy",
+    "segmenter": "segmenter",
+    "data": "data",
+    "max_steps": "max_steps",
+    "embedding_cache": "embedding_cache",
+    "feedback_fraction": "mixing.feedback_fraction",
+    "max_repeats": "mixing.max_repeats",
+    "lr": "trainer.learning_rate",
+    "batch": "trainer.per_device_train_batch_size",
+    "group": "trainer.num_generations",
+    "beta": "trainer.beta",
+    "tokens": "trainer.max_completion_length",
+    "rank": "lora.r",
+}
+"""Options of the command line, and the settings that they are short for."""
+
+
+def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) -> Setup:
+    """The config that is asked for, under the arguments of `add_training_arguments`.
+
+    Args:
+        kind: of the setup.
+        given: the arguments.
+        lora_config: whose adapters are used where they are asked for and the config names none.
+
+    Raises:
+        SettingsError: when one of them makes no sense.
+    """
+    check_value(Annotated[int, Ge(0), Lt(2**32)], given.seed, "--seed")
+    if given.threads is not None:
+        check_value(Annotated[int, Ge(1)], given.threads, "--threads")
+    assignments = [
+        f"{key}={json.dumps(value, default=str)}"
+        for option, key in SHORTCUTS.items()
+        if (value := getattr(given, option, None)) is not None
+    ]
+    setup = kind.read(given.config, [*assignments, *given.set])
+    if given.lora is False:
+        return replace(setup, lora=None)
+    plain = kind.read(given.config).lora is None
+    if plain and (given.lora or setup.lora):
+        # Named by hand, adapters are those of the large policy's config, but for what is said of them.
+        return replace(setup, lora=(kind.read(lora_config).lora or {}) | (setup.lora or {}))
+    return setup
+
+
+def add_training_arguments(
+    parser: argparse.ArgumentParser, default_config: Path
+) -> tuple[argparse._ArgumentGroup, argparse._ArgumentGroup]:
+    """Declare what all trainings take; returns the groups of what to train on and of how to train, for more."""
+    add_home_argument(parser)
+    data = parser.add_argument_group("what to train on")
+    data.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folders with images/ and masks/ (and instructions.json: what is asked, by stem), or of COD10K-v3, CAMO, "
+        "DIS5K, DUTS, HKU-IS or ECSSD as they are given out (default: of the config, else generated scenes)",
+    )
+    data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")
+    data.add_argument("--feedback-fraction", metavar="F", help="share of corrections among all draws (default: .4)")
+    data.add_argument("--max-repeats", metavar="N", help="most draws of one correction in this training (default: 4)")
+    data.add_argument("--plan", action="store_true", help="only print what would be trained on, and what not and why")
+    how = parser.add_argument_group("how to train")
+    how.add_argument(
+        "--config", type=Path, default=default_config, metavar="FILE", help=f"settings (default: {default_config.name})"
+    )
+    how.add_argument("--policy", default=os.environ.get("SEGR1_POLICY"), metavar="ID|DIR", help="where to start from")
+    how.add_argument(
+        "--segmenter", default=os.environ.get("SEGR1_SEGMENTER"), metavar="ID|DIR", help="what makes the masks"
+    )
+    how.add_argument(
+        "--embedding-cache",
+        type=Path,
+        metavar="DIR",
+        help="keep the segmenter's embeddings in this folder, in half precision, up to 32 GiB: a picture is then "
+        "encoded once for all trainings (default: of the config, else only the last ones are kept, in memory)",
+    )
+    how.add_argument(
+        "--lora", action=argparse.BooleanOptionalAction, help="train adapters, or all weights (default: of the config)"
+    )
+    how.add_argument("--max-steps", metavar="N", help="optimiser steps (default: of the config, 40)")
+    how.add_argument("--lr", metavar="X", help="learning rate")
+    how.add_argument("--batch", metavar="N", help="completions or rows of one process in one pass")
+    how.add_argument("--group", metavar="N", help="completions of one prompt, for GRPO")
+    how.add_argument("--beta", metavar="X", help="weight of the KL divergence from the first policy, for GRPO")
+    how.add_argument("--tokens", metavar="N", help="longest completion in tokens, for GRPO")
+    how.add_argument("--rank", metavar="N", help="rank of the adapters")
+    how.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting that docs/training.md lists, as often as needed; goes before --config and all options",
+    )
+    how.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
+    how.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
+    data.add_argument(
+        "--against",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="with --plan: also say which pictures are those of a benchmark's folder, under whatever name and size",
+    )
+    data.add_argument(
+        "--contact-sheet",
+        type=Path,
+        metavar="FILE",
+        help="with --plan: the picture of masks to look at (default: in the folder for temporary files)",
+    )
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of this run (default: runs/TIME in --home)")
+    out.add_argument("--resume", action="store_true", help="go on with the run in --output-dir, else with the last one")
+    out.add_argument("--report-to", default="none", metavar="NAME", help="trackio or another reporter (default: none)")
+    return data, how

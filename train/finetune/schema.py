@@ -1,0 +1,296 @@
+"""What a training's settings may be: checked against one schema before anything is loaded, and listed from it.
+
+The settings of this project are fields of `train.finetune.setup.TrainingSetup`; those of the optimiser and of adapters
+are trl's and peft's own, with their types, and with bounds and choices where theirs would only show after the models
+are loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, Final, Literal, Union
+
+import yaml
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from transformers.trainer_utils import SchedulerType
+from transformers.training_args import OptimizerNames
+
+from segr1_app.domain import SettingsError
+
+SECTIONS: Final = ("trainer", "lora", "mixing", "reward")
+"""Settings that hold settings of their own."""
+INSTEAD: Final[Mapping[str, str]] = {
+    "output_dir": "it is --output-dir",
+    "seed": "it is --seed",
+    "max_steps": "it is max_steps at the top of the file, or --max-steps",
+    "num_train_epochs": "it is epochs at the top of the file",
+    "save_steps": "it is save_steps at the top of the file",
+    "save_strategy": "checkpoints are written every save_steps steps",
+    "save_total_limit": "the newest checkpoints and the best one are kept",
+    "save_only_model": "a training could not be resumed",
+    "eval_strategy": "it is validate_every at the top of the file",
+    "eval_steps": "it is validate_every at the top of the file",
+    "do_eval": "it is validate_every at the top of the file",
+    "load_best_model_at_end": "the best checkpoint is always the one that is exported",
+    "report_to": "it is --report-to",
+    "use_cpu": "it is --device",
+    "bf16": "it follows from --device",
+    "resume_from_checkpoint": "it is --resume",
+    "push_to_hub": "nothing is published by itself",
+    "auto_find_batch_size": "a group of completions must not be torn apart",
+    "remove_unused_columns": "rows are made when they are read",
+    "top_p": "sampling is from the whole distribution, or the policy's likelihoods would be wrong",
+    "top_k": "sampling is from the whole distribution, or the policy's likelihoods would be wrong",
+    "min_p": "sampling is from the whole distribution, or the policy's likelihoods would be wrong",
+    "repetition_penalty": "completions are trained as they are sampled, without a penalty",
+}
+"""Settings of trl's that this project decides itself, and what decides them."""
+_Share = Annotated[float, Ge(0), Le(1)]
+_Positive = Annotated[float, Gt(0)]
+_Count = Annotated[int, Ge(1)]
+NARROWED: Final[Mapping[str, Any]] = {
+    "learning_rate": _Positive,
+    "temperature": _Positive,
+    "beta": Annotated[float, Ge(0)],
+    "epsilon": Annotated[float, Gt(0), Lt(1)],
+    "epsilon_high": Annotated[float, Gt(0)] | None,
+    "weight_decay": Annotated[float, Ge(0)],
+    "warmup_ratio": _Share | None,
+    "warmup_steps": Annotated[float, Ge(0)],
+    "max_grad_norm": Annotated[float, Ge(0)],
+    "num_generations": Annotated[int, Ge(2)] | None,
+    "num_iterations": _Count,
+    "steps_per_generation": _Count | None,
+    "per_device_train_batch_size": _Count,
+    "gradient_accumulation_steps": _Count,
+    "max_completion_length": _Count,
+    "logging_steps": _Positive,
+    "optim": Literal[tuple(kind.value for kind in OptimizerNames)],
+    "lr_scheduler_type": Literal[tuple(kind.value for kind in SchedulerType)],
+    "loss_type": Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"],
+    "scale_rewards": Literal["group", "batch", "none"] | bool,
+    "importance_sampling_level": Literal["token", "sequence"],
+    "vllm_mode": Literal["server", "colocate"],
+    "r": _Count,
+    "lora_alpha": _Positive,
+    "lora_dropout": _Share,
+    "bias": Literal["none", "all", "lora_only"],
+    "target_modules": list[str] | str | None,
+}
+"""Narrower types than the libraries' own, by setting."""
+_SAID: Final[Mapping[str, str]] = {
+    "int_parsing": "a whole number is needed",
+    "int_from_float": "a whole number is needed",
+    "int_type": "a whole number is needed",
+    "float_parsing": "a number is needed",
+    "float_type": "a number is needed",
+    "finite_number": "a finite number is needed",
+    "bool_parsing": "true or false is needed",
+    "bool_type": "true or false is needed",
+    "string_type": "a text is needed",
+    "path_type": "a path is needed",
+    "tuple_type": "a list is needed, as in [first, second]",
+    "list_type": "a list is needed, as in [first, second]",
+    "model_type": "settings with their values are needed, or null",
+    "model_attributes_type": "settings with their values are needed, or null",
+    "dict_type": "settings with their values are needed, or null",
+    "mapping_type": "settings with their values are needed, or null",
+    "dataclass_type": "settings with their values are needed",
+}
+
+_BOUNDS: Final[Mapping[str, str]] = {
+    "greater_than_equal": "at least {ge} is needed",
+    "greater_than": "it has to be above {gt}",
+    "less_than_equal": "it is {le} at most",
+    "less_than": "it has to be below {lt}",
+    "literal_error": "it is one of {expected}",
+    "enum": "it is one of {expected}",
+    "value_error": "{error}",
+}
+
+
+@cache
+def library_schema(config: type, taken: frozenset[str] = frozenset()) -> type[BaseModel]:
+    """The settings of a library's configuration dataclass, without those that are ``taken`` or decided elsewhere."""
+    hints = typing.get_type_hints(config)
+    fields: dict[str, Any] = {}
+    for entry in dataclasses.fields(config):
+        if entry.init and entry.name not in taken and entry.name not in INSTEAD:
+            default = None if entry.default is dataclasses.MISSING else entry.default
+            kind = NARROWED.get(entry.name, hints[entry.name])
+            fields[entry.name] = (kind, Field(default, description=str(entry.metadata.get("help", ""))))
+    settings = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    return create_model(config.__name__, __config__=settings, **fields)
+
+
+def check_library(config: type, given: Any, taken: frozenset[str], section: str) -> dict[str, Any]:
+    """Settings of a library's configuration with the types that it wants: a "1e-5" of YAML's is a number.
+
+    Args:
+        config: the dataclass.
+        given: what stands in the file.
+        taken: settings that the method decides.
+        section: under which name they stand.
+
+    Raises:
+        SettingsError: naming each setting that is wrong, its value and what is allowed.
+    """
+    schema = library_schema(config, taken)
+    try:
+        return schema.model_validate(given).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise SettingsError(_explained(error, schema.model_fields, taken, section)) from error
+
+
+def check_section(kind: type, given: Mapping[Any, Any], section: str) -> Any:
+    """A section as the dataclass of this project that holds it.
+
+    Raises:
+        SettingsError: as `check_library`.
+    """
+    names = [entry.name for entry in dataclasses.fields(kind)]
+    unknown = [str(key) for key in given if key not in names]
+    if unknown:
+        raise SettingsError("; ".join(_unknown(key, names, frozenset(), section) for key in unknown) + ".")
+    try:
+        return TypeAdapter(kind).validate_python(dict(given))
+    except ValidationError as error:
+        raise SettingsError(_explained(error, names, frozenset(), section)) from error
+
+
+def explained(error: ValidationError, names: Iterable[str], trainer: type) -> str:
+    """What is wrong with the settings at the top of a file: key, value and what is allowed."""
+    inside = [f"{section}.{name}" for section, found in sections(trainer).items() for name in found]
+    return _explained(error, [*names, *inside], frozenset(), "")
+
+
+def _explained(error: ValidationError, names: Iterable[str], taken: frozenset[str], section: str) -> str:
+    told: dict[str, str] = {}
+    for fault in error.errors():
+        # What follows the setting's own name is the alternative of its type that was tried.
+        path = [str(part) for part in fault["loc"][:1]]
+        name = ".".join([*([section] if section else []), *path])
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            told[name] = _unknown(path[0], names, taken, section)
+        else:
+            said = _said(fault)
+            before = told.get(name)
+            told[name] = f"{before}, or {said}" if before else f"{name} is {fault['input']!r}: {said}"
+    text = "; ".join(told.values())
+    return text if text.endswith("?") else f"{text}."
+
+
+def _unknown(key: str, names: Iterable[str], taken: frozenset[str], section: str) -> str:
+    if section == "trainer" and key in INSTEAD:
+        return f"{key} cannot be set under 'trainer': {INSTEAD[key]}"
+    if key in taken:
+        return f"{key} cannot be set under '{section}': the method depends on it"
+    # A setting that lacks its section is near to what follows the section's name.
+    known = {name.rpartition(".")[2]: name for name in reversed([*names])}
+    near = difflib.get_close_matches(key, [*known], 1)
+    advice = f": did you mean '{known[near[0]]}'?" if near else ""
+    return f"there is no setting '{key}'{f' under {section!r}' if section else ''}{advice}"
+
+
+def _said(fault: Any) -> str:
+    """What is allowed, in words."""
+    kind, limits = fault["type"], fault.get("ctx", {})
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format(**limits)
+    return _SAID.get(kind, str(fault["msg"]))
+
+
+def overridden(
+    content: Mapping[str, Any], assignments: Sequence[str], own: Iterable[str], trainer: type
+) -> dict[str, Any]:
+    """Settings with those of ``--set key=value`` in their place.
+
+    Args:
+        content: as in a file.
+        assignments: ``key=value`` each; the value is read as YAML, the key may name its section, as in ``lora.r``.
+        own: names of this project's settings.
+        trainer: the dataclass of trl's.
+
+    Raises:
+        SettingsError: when one has no value, or names no setting.
+    """
+    changed: dict[str, Any] = dict(content)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise SettingsError(f"--set {assignment}: write key=value, as in --set learning_rate=1e-5.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SettingsError(f"--set {assignment}: the value cannot be read: {error}") from error
+        section, _, name = key.strip().rpartition(".")
+        section = section or _section_of(name, own, trainer)
+        if not section:
+            changed[name] = value
+        elif section not in SECTIONS:
+            raise SettingsError(f"--set {assignment}: '{section}' holds no settings; {', '.join(SECTIONS)} do.")
+        else:
+            inside = changed.get(section) or {}
+            if not isinstance(inside, Mapping):
+                raise SettingsError(f"{section} is {inside!r}: settings with their values are needed, or null.")
+            changed[section] = {**inside, name: value}
+    return changed
+
+
+def _section_of(name: str, own: Iterable[str], trainer: type) -> str:
+    """Where a setting stands that was named without its section; empty for this project's own."""
+    if name in own:
+        return ""
+    inside = sections(trainer)
+    return next(
+        (section for section, names in inside.items() if name in names), "" if name not in INSTEAD else "trainer"
+    )
+
+
+def sections(trainer: type) -> dict[str, list[str]]:
+    """The names of the settings in each section."""
+    from peft import LoraConfig  # noqa: PLC0415 - takes a second, which the table of settings need not wait for
+
+    from segr1_app.rewards import RewardOptions  # noqa: PLC0415
+    from train.data.mixing import Mixing  # noqa: PLC0415
+
+    return {
+        section: [entry.name for entry in dataclasses.fields(kind)]
+        for section, kind in (("trainer", trainer), ("mixing", Mixing), ("reward", RewardOptions), ("lora", LoraConfig))
+    }
+
+
+def type_name(kind: Any) -> str:
+    """A type as a table of settings writes it."""
+    arguments = typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    if origin is Annotated:
+        bounds = [
+            f"{sign} {getattr(bound, name)}" for bound in arguments[1:] for name, sign in _SIGNS if hasattr(bound, name)
+        ]
+        return " ".join([type_name(arguments[0]), *bounds])
+    if origin is Literal:
+        return " / ".join(str(choice) for choice in arguments)
+    if origin is Union or (arguments and origin is not None and "|" in str(kind)):
+        return ", ".join(type_name(part) for part in arguments if part is not type(None))
+    return str(getattr(kind, "__name__", kind)).replace("typing.", "")
+
+
+_SIGNS: Final = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+
+
+def check_value(kind: Any, value: Any, name: str) -> Any:
+    """A value of the command line as its type.
+
+    Raises:
+        SettingsError: naming it and what is allowed.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise SettingsError(f"{name} {value}: {_said(error.errors()[0])}.") from error
