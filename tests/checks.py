@@ -10,6 +10,7 @@ from pathlib import Path
 CHECKS = (
     ("lint", [sys.executable, "-m", "ruff", "check", "."]),
     ("format", [sys.executable, "-m", "ruff", "format", "--check", "."]),
+    ("spelling", [sys.executable, "-m", "codespell_lib"]),
     ("types", [sys.executable, "-m", "mypy"]),
     ("layers", [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]),
     ("JavaScript: the type checker, as locked", ["npm", "ci", "--silent"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 
 # Whatever a test does, nothing may be fetched from a model hub. Set before huggingface_hub is imported.
@@ -46,3 +47,15 @@ def segmenter() -> Sam2Segmenter:
 @pytest.fixture(scope="session")
 def pipeline(policy: VlmPolicy, segmenter: Sam2Segmenter) -> Pipeline:
     return Pipeline(policy, segmenter)
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The path of node; without it a test is skipped, but fails in CI, where nothing may be left out."""
+    found = shutil.which("node")
+    if found is None:
+        reason = "node is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found

@@ -211,7 +211,7 @@ def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: in
         "pairs_sha256": digest.hexdigest(),
         **models,
         "clicks": "each at the deepest point of the largest wrong region, for the object whose box is nearest; the "
-        "masks are decoded anew from all prompts"
+        "masks are decoded again from all prompts"
         if clicks
         else None,
         "pictures": "EXIF rotation applied, RGB, own size; the mask has that size, too",

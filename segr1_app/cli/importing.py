@@ -22,6 +22,7 @@ from segr1_app.store.exchange.outcomes import was_taken
 from segr1_app.store.exchange.readers.tables import ROLES
 
 
+# Longer than 60 lines: it only declares arguments, one after the other.
 def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(

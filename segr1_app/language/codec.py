@@ -99,7 +99,7 @@ def check_instruction(instruction: str) -> str:
     """
     words = one_line(instruction) if len(instruction) <= RAW_FACTOR * MAX_INSTRUCTION else instruction
     if len(words) > MAX_INSTRUCTION:
-        raise SegR1Error(f"The instruction has {len(words)} characters; {MAX_INSTRUCTION} are the most that is taken.")
+        raise SegR1Error(f"The instruction has {len(words)} characters; the limit is {MAX_INSTRUCTION}.")
     if not words:
         raise SegR1Error("The instruction is empty: say what to segment.")
     return words

@@ -355,7 +355,7 @@ def _instruction(given: str, asking: Asking) -> str:
     if "{instruction}" in asking.user and not words.strip():
         raise SegR1Error("The instruction is empty: say what to segment.")
     if len(words) > MAX_INSTRUCTION:
-        raise SegR1Error(f"The instruction has {len(words)} characters; {MAX_INSTRUCTION} are the most that is taken.")
+        raise SegR1Error(f"The instruction has {len(words)} characters; the limit is {MAX_INSTRUCTION}.")
     return words
 
 

@@ -150,7 +150,7 @@ def connect_existing(file: Path) -> Database:
 
 
 _FULL = "There is no room left on the disk: free some disk space and try again; what was saved is safe."
-# A database that could only be opened for reading stays so until it is opened anew.
+# A database that could only be opened for reading stays so until it is opened again.
 _READ_ONLY = (
     "The annotations may not be written to: make the data folder and the files in it writable, and start the app "
     "again; what was saved is safe."

@@ -24,7 +24,7 @@ TOLERANCE: Final = 1e-6
 
 
 def derived_problems(connection: Connection) -> Iterator[str]:
-    """A sentence for each thing that the store keeps at hand and that does not follow from the revisions."""
+    """A sentence for each derived value in the store that does not follow from the revisions."""
     with connection.read() as db:
         told = [*_current_problems(db), *_head_problems(db), *_tally_problems(db)]
     yield from told
@@ -130,7 +130,7 @@ def _agreement_follows(db: Database, task: int) -> bool:
             if old == new
         }
     except (ValueError, KeyError, TypeError):
-        # A mask that cannot be read, which is told of its own row, too.
+        # A mask that cannot be read is also reported for its own row.
         return False
     return kept.keys() == found.keys() and all(
         math.isclose(kept[pair], found[pair], abs_tol=TOLERANCE) for pair in found

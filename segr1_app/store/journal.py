@@ -139,8 +139,8 @@ class Journal:
 
         Raises:
             StoreError: when the store cannot be written to.
-            StoreDamagedError: when the remote's copy of a picture is damaged; all that needs it not is here then.
-            RemoteError: by ``bring``, when a picture cannot be had.
+            StoreDamagedError: when the remote copy of a picture is damaged; records that need it are not added then.
+            RemoteError: from ``bring``, when a picture cannot be fetched.
         """
         problems: list[str] = []
         self._damaged = None

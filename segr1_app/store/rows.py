@@ -28,7 +28,7 @@ from segr1_app.store.values import (
 from segr1_app.typed_text import storable
 
 RECENT_MASKS = 128 * 2**20
-"""Bytes of masks that are at hand again without decoding them."""
+"""Size in bytes of the cache of decoded masks."""
 
 
 def to_json(value: Any) -> str:

@@ -529,5 +529,5 @@ def _name(annotator: str) -> str:
     """
     name = person_name(annotator)
     if name is None:
-        raise StoreError(f"Say who you are: a name of 1 to {MAX_NAME} characters.")
+        raise StoreError(f"Enter your name first: 1 to {MAX_NAME} characters.")
     return name

@@ -98,7 +98,7 @@ decided counts again when its old ones come back.
 
 
 def set_current(db: Database, task_id: int) -> None:
-    """Work out anew which revision of a task counts."""
+    """Recompute the current revision of a task."""
     db.execute(f"UPDATE tasks SET current = {CURRENT} WHERE id = ?", [task_id])
 
 

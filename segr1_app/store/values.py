@@ -102,7 +102,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampledCompletion:
-    """One sampled completion: its text, its united mask, and its reward where there was a target to reward against."""
+    """One sampled completion: its text, the union of its masks, and its reward where the ground truth was known."""
 
     completion: str
     mask: Mask

@@ -127,8 +127,8 @@ def revision_problem(row: Mapping[str, Any]) -> str | None:
     if problem:
         return problem
     size = ImageSize(row["width"], row["height"])
-    united = union_masks((read_object(record).mask for record in json.loads(row["objects"])), size)
-    if (united != decode_rle(json.loads(row["mask"]))).any():
+    union = union_masks((read_object(record).mask for record in json.loads(row["objects"])), size)
+    if (union != decode_rle(json.loads(row["mask"]))).any():
         return "its mask is not the union of its objects' masks"
     return None
 

@@ -20,7 +20,7 @@ PREVIEW_SIDE = 2048
 LIVE_SIDE = 1024
 """Longest side in pixels of the masks on a canvas."""
 MEMORY = 256 * 2**20
-"""Bytes of pictures that are held to be at hand again; the largest that is taken has 192 MiB."""
+"""Size in bytes of the cache of pictures; the largest accepted picture has 192 MiB."""
 
 
 class RecentPictures:

@@ -56,10 +56,10 @@ class CanvasSessions:
         """The session of a key.
 
         Raises:
-            PictureError: when it is not held, or no longer.
+            PictureError: when it is unknown or has expired.
         """
         with self._lock:
             session = self._held.get(key) if isinstance(key, str) else None
         if session is None:
-            raise PictureError("This picture is no longer at hand: choose it again. What you drew is still shown here.")
+            raise PictureError("This session has expired: choose the picture again. What you drew is still shown here.")
         return session

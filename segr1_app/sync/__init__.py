@@ -1,4 +1,4 @@
-"""A copy of the annotations elsewhere, that several stores write to and any store can be made anew from."""
+"""A remote copy of the annotations, which several stores write to and any store can be restored from."""
 
 from __future__ import annotations
 

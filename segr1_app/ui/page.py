@@ -66,6 +66,7 @@ def sign_in(people: People) -> Callable[[str, str], Awaitable[bool]]:
     return check
 
 
+# Longer than 60 lines: it is the one list of everything on the page, in order.
 def build_app(
     models: ModelHost, cache: Path, store: AnnotationStore, synchroniser: Synchroniser | None = None
 ) -> gr.Blocks:

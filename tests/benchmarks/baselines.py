@@ -18,7 +18,7 @@ from segr1_app.images import Picture
 Draw = Callable[[Box, Picture], Mask]
 """A mask from a box, which lies within the picture: bool (height, width)."""
 GRABCUT_SIDE, GRABCUT_ROUNDS = 256, 5
-"""The longest side of what GrabCut sees, in pixels, and how often it learns the colours of both sides anew."""
+"""The longest side of what GrabCut sees, in pixels, and how often it learns the colours of both sides again."""
 GRABCUT_SEED = 0
 
 

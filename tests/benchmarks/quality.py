@@ -52,9 +52,9 @@ COLD_START = ROOT / "assets" / "models" / "cold-start"
 """An older, smaller policy that was never rewarded."""
 PAIR, ORACLE = "**the embedded pair**", "its segmenter, **oracle** prompts"
 CLICKED = {
-    1: "the same and 1 corrective click",
-    2: "the same and 2 corrective clicks",
-    3: "the same and 3 corrective clicks",
+    1: "with 1 corrective click",
+    2: "with 2 corrective clicks",
+    3: "with 3 corrective clicks",
 }
 
 
@@ -91,7 +91,7 @@ class Goal(NamedTuple):
 
 GOALS = (
     Goal("IoU of the segmenter, oracle prompts", ORACLE, "iou", 0.74, 0.60),
-    Goal("the same and 3 corrective clicks", CLICKED[3], "iou", 0.82, 0.72),
+    Goal("with 3 corrective clicks", CLICKED[3], "iou", 0.82, 0.72),
     Goal("S-measure of the pair", PAIR, "s_measure", 0.72, 0.60),
     Goal("format rate", PAIR, "format_rate", 0.995, 0.995),
 )

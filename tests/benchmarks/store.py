@@ -98,7 +98,7 @@ def _prediction(mask: Mask) -> Prediction:
 def _multiply(db: Database, revisions: int) -> None:
     """Copy the first task, prediction and revision: 16 people, 3 checkpoints, 250 days; some tasks are left open."""
     tasks = revisions + OPEN_TASKS
-    # Nobody else is here, and what breaks is made anew: no journal, no waiting for the disk.
+    # A throwaway database of this process alone: no journal, no waiting for the disk.
     for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -500000"):
         db.execute(f"PRAGMA {pragma}")
     with db.atomic():

@@ -349,7 +349,7 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
     for arguments in ({"verdict": "maybe"}, {"verdict": "reject"}, {"verdict": "fix", "objects": [{}]}):
         with pytest.raises(AppError):
             client.predict(**{"annotator": "Ada", "task": 2, "objects": [], **arguments}, api_name="/save_decision")
-    with pytest.raises(AppError, match="Say who you are"):
+    with pytest.raises(AppError, match="Enter your name first"):
         client.predict("  ", "imported", api_name="/next_task")
     assert client.predict("Ada", 1, api_name="/open_task")["decided"] is True
     with pytest.raises(AppError, match="Ada is working on this task"):

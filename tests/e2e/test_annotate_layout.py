@@ -61,7 +61,7 @@ def test_the_tab_is_legible_and_holds_still(studio: ScriptedApp, visit: Callable
         page.click("[data-action=start]")
         expect(notice).to_have_text("Enter your name first.")
         expect(notice).to_have_attribute("role", "alert")
-        # As long as what is told mostly is.
+        # As long as a typical answer.
         notice.evaluate("e => (e.textContent = 'The server did not answer: try again in a moment; '.repeat(2))")
         assert (mat.evaluate(PLACE), side.evaluate(PLACE)) == place, "the notice moved the picture"
         _, y, _, _ = notice.evaluate(PLACE)

@@ -34,7 +34,7 @@ def keep(page: Page, name: str) -> None:
         picture.convert("RGB").quantize(256).save(STATIC / "guide" / name, optimize=True)
 
 
-@pytest.mark.skipif(not os.environ.get("SEGR1_SCREENSHOT"), reason="makes the guide's pictures anew")
+@pytest.mark.skipif(not os.environ.get("SEGR1_SCREENSHOT"), reason="remakes the guide's pictures")
 def test_make_the_pictures(real_app: str, visit: Callable[..., Page]) -> None:
     page = visit(real_app, 1280, 860)
     page.wait_for_selector(".lamp.is-ready", timeout=120_000)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -23,17 +21,6 @@ MASKS = {
     "empty": np.zeros((7, 5), dtype=bool),
     "one pixel": np.arange(35).reshape(7, 5) == 0,
 }
-
-
-@pytest.fixture(scope="module")
-def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        reason = "no node on this machine"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 def run(*command: str, code: str = "") -> str:

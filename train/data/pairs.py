@@ -146,7 +146,7 @@ class PackedPairs:
 def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
     """Read all pairs of ``folders`` once and keep them, squashed to ``side`` x ``side``, in the folder ``cache``.
 
-    Another call with the same files finds them there; changed files are packed anew.
+    Another call with the same files reuses them; changed files are packed again.
 
     Raises:
         DatasetError: as `find_pairs`, and when a mask's size differs from its image's.

@@ -25,7 +25,7 @@ class EvaluatedAnswer:
     """What a picture is scored by.
 
     Attributes:
-        mask: bool (height, width), the united mask.
+        mask: bool (height, width), the union of the objects' masks.
         well_formed: whether the completion follows the grammar; None where no policy was asked.
         confidence: the segmenter's own estimate of the IoU; None unless exactly one object was decoded.
         seconds: wall time by stage.

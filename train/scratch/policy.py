@@ -1,4 +1,4 @@
-"""Train a small Qwen2.5-VL policy from scratch on image-mask pairs: first its eyes, then what it says.
+"""Train a small Qwen2.5-VL policy from scratch on image-mask pairs: first the vision tower, then the completions.
 
 The vision tower takes most of the time. It learns first, alone: every vision token tells the foreground share of each
 part of its cell, on coarse pictures and then on finer ones, and of the nearest object where in the picture it lies, how
@@ -134,7 +134,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
         trained = VlmPolicy.load(config.start, device="cpu", dtype="float32")
         learn_words(trained.model, trained.processor.tokenizer, tokenizer, policy.get_parameter(EMBEDDING).detach())
         load_exported_weights(policy, trained.model, config.start)
-        # Its eyes are open: what is left is to learn what to say.
+        # The vision tower is already trained: only the completions are left to learn.
         phases = tuple(phase for phase in phases if phase.traces)
     if device.type == "cuda":
         pack_attention(policy)

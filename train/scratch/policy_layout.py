@@ -52,7 +52,7 @@ def token_positions(policy: Qwen2_5_VLForConditionalGeneration, batch: PolicyBat
         "cu_seqlens": pictures,
     }
     if policy.model.visual.config._attn_implementation == PACKED:
-        # The tower is told of one long picture, and its attention where each ends.
+        # The tower sees one long picture, and its attention gets the boundaries.
         longest = int(pictures.diff().max())
         vision |= {"cu_seqlens": pictures[[0, -1]], "pictures": pictures, "longest": longest}
     images = batch.tokens == policy.config.image_token_id

@@ -1,4 +1,4 @@
-"""What is told of each record that an import looks at."""
+"""The message about each record of an import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Notice(str):
 
 
 def was_taken(outcome: str | None) -> bool:
-    """Whether a record is in the store: nothing is told of it, or no more than a `Notice`."""
+    """Whether a record was imported: there is no message about it, or only a `Notice`."""
     return outcome is None or isinstance(outcome, Notice)
 
 

@@ -65,7 +65,7 @@ Ring: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Polygons:
-    """Closed outlines, united.
+    """The union of closed outlines.
 
     Attributes:
         rings: the outlines.
@@ -240,7 +240,7 @@ class Dots:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Several:
-    """Areas, united."""
+    """The union of several areas."""
 
     areas: Sequence[Polygons | Runs | Piece]
 

@@ -307,7 +307,7 @@ class JobHandlers:
         comment: str,
     ) -> Correction:
         if len(comment) > MAX_COMMENT:
-            raise StoreError(f"The comment has {len(comment)} characters; {MAX_COMMENT} are the most that is kept.")
+            raise StoreError(f"The comment has {len(comment)} characters; the limit is {MAX_COMMENT}.")
         corrected = self._canvas.correct(picture, edited, stored.prediction if stored else None)
         if verdict is Verdict.ACCEPT and corrected.changes(stored.prediction if stored else None):
             verdict = Verdict.FIX

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -30,8 +31,22 @@ archive of them. Pixels brighter than half are the object. On the canvas, answer
 """
 
 
-def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) -> gr.Accordion:
-    """Build the panel in the current ``gr.Blocks`` and wire its events."""
+@dataclass(frozen=True, slots=True)
+class _Components:
+    """The components of the panel that events refer to."""
+
+    panel: gr.Accordion
+    files: gr.File
+    masks: gr.File
+    instruction: gr.Textbox
+    start: gr.Button
+    dataset: gr.Textbox
+    rows: gr.Number
+    fetch: gr.Button
+    outcome: gr.Textbox
+
+
+def _build_components(*, visible: bool) -> _Components:
     with gr.Accordion("Import pictures", open=False, elem_id="import", visible=visible) as panel:
         gr.Markdown(HELP)
         with gr.Row():
@@ -43,7 +58,11 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
                 elem_id="import-files",
             )
             masks = gr.File(
-                label="True masks, if any", file_count="multiple", type="filepath", height=140, elem_id="import-masks"
+                label="Ground-truth masks, if any",
+                file_count="multiple",
+                type="filepath",
+                height=140,
+                elem_id="import-masks",
             )
             with gr.Column():
                 instruction = gr.Textbox(
@@ -60,6 +79,12 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
             rows = gr.Number(DEFAULT_ROWS, label="Rows at most", precision=0, minimum=1, elem_id="import-rows")
             fetch = gr.Button("Import dataset", elem_id="import-dataset-button")
         outcome = gr.Textbox(label="Result", interactive=False, lines=2, max_lines=8, elem_id="import-result")
+    return _Components(panel, files, masks, instruction, start, dataset, rows, fetch, outcome)
+
+
+def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) -> gr.Accordion:
+    """Build the panel in the current ``gr.Blocks`` and wire its events."""
+    parts = _build_components(visible=visible)
 
     def add_pictures(  # noqa: PLR0917 - two of them are filled in by gradio
         request: gr.Request,
@@ -111,10 +136,11 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
 
         return _summary(work)
 
-    start.click(add_pictures, [files, instruction, masks], outcome, api_name="add_pictures").then(None, js=ANNOUNCE)
-    fetch.click(add_dataset, [dataset, instruction, rows], outcome, api_name="add_dataset").then(None, js=ANNOUNCE)
-    accordion: gr.Accordion = panel
-    return accordion
+    inputs = [parts.files, parts.instruction, parts.masks]
+    parts.start.click(add_pictures, inputs, parts.outcome, api_name="add_pictures").then(None, js=ANNOUNCE)
+    inputs = [parts.dataset, parts.instruction, parts.rows]
+    parts.fetch.click(add_dataset, inputs, parts.outcome, api_name="add_dataset").then(None, js=ANNOUNCE)
+    return parts.panel
 
 
 def _progress_reporter(progress: gr.Progress) -> Callable[[int], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 import gradio as gr
@@ -26,10 +27,35 @@ PARALLEL_RUNS = 8
 """Requests that may wait for the models and see that they are waiting; any more wait in gradio's own queue."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Components:
+    """The components of the tab that events refer to."""
+
+    picture: gr.Image
+    samples: gr.HTML
+    instruction: gr.Textbox
+    presets: tuple[gr.Button, ...]
+    run: gr.Button
+    stop: gr.Button
+    stage: gr.HTML
+    answer: gr.HTML
+
+
 def build_run_tab(
     handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[SamplePicture, ...], gate: Gate
 ) -> None:
     """Build the tab in the current ``gr.Blocks`` and wire its events to ``handlers``, its canvas to ``canvas``."""
+    parts = _build_components([canvas_decode(canvas, gate), canvas_save(canvas, gate)], samples)
+    _wire_runs(parts, handlers, gate)
+    _wire_pictures(parts, handlers, samples, gate)
+    for button, preset in zip(parts.presets, PRESETS, strict=True):
+        button.click(_always(preset.text), None, parts.instruction, api_visibility="private", show_progress="hidden")
+    gate.publish(canvas.segment, Act.LOOK)
+    gate.publish(canvas.save_run, Act.ANNOTATE)
+
+
+def _build_components(calls: list[Callable[..., Any]], samples: tuple[SamplePicture, ...]) -> _Components:
+    """The layout: input, canvas and answer side by side; ``calls`` are the canvas's server functions."""
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="ask"):
             picture = gr.Image(
@@ -50,15 +76,19 @@ def build_run_tab(
                 elem_id="instruction",
             )
             with gr.Row(elem_id="presets"):
-                presets = [gr.Button(preset.name, size="sm", min_width=0) for preset in PRESETS]
+                presets = tuple(gr.Button(preset.name, size="sm", min_width=0) for preset in PRESETS)
             with gr.Row(elem_id="actions"):
                 run = gr.Button("Run", variant="primary", elem_id="run-button", min_width=0)
                 stop = gr.Button("Stop", interactive=False, elem_id="stop-button", min_width=0)
         with gr.Column(elem_id="look"):
-            calls = [canvas_decode(canvas, gate), canvas_save(canvas, gate)]
             stage = view("canvas/canvas", None, elem_id="stage", functions=calls)
         with gr.Column(elem_id="told"):
             answer = view("run/answer", answer_value("idle"), elem_id="answer")
+    return _Components(picture, strip, instruction, presets, run, stop, stage, answer)
+
+
+def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
+    """The Run and Stop buttons, and the API's ``/predict``."""
 
     def run_it(
         picture: Upload | None, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
@@ -92,13 +122,13 @@ def build_run_tab(
             # gradio documents the upload by its class and hands over its JSON.
             return handlers.predict(cast(Upload, picture), instruction)
 
-    views, buttons = [stage, answer], [run, stop]
+    buttons = [parts.run, parts.stop]
     # preprocess=False: gradio would open the uploaded file itself, and so meet damaged and hostile ones where no clear
     # message can be given, and convert some without applying their EXIF rotation. The handlers get the file's path.
-    running = run.click(
+    running = parts.run.click(
         run_it,
-        [picture, instruction],
-        [*views, *buttons],
+        [parts.picture, parts.instruction],
+        [parts.stage, parts.answer, *buttons],
         api_name="run",
         preprocess=False,
         show_progress="hidden",
@@ -108,10 +138,15 @@ def build_run_tab(
     # ended it. `then` comes after that, whether the run ended by itself, failed or was cancelled.
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     running.then(handlers.ended, None, buttons, **quiet)
-    stop.click(handlers.stopping, None, [answer, stop], cancels=[running], **quiet)
+    parts.stop.click(handlers.stopping, None, [parts.answer, parts.stop], cancels=[running], **quiet)
+    api(predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
+
+
+def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[SamplePicture, ...], gate: Gate) -> None:
+    """The picture and the strip of samples."""
 
     def show(picture: gr.FileData | None, request: gr.Request, profile: gr.OAuthProfile | None) -> Any:
-        """Show a picture as it is, and forget the answer to the last one."""
+        """Show a picture without marks, and clear the answer to the last one."""
         try:
             gate.admit(Act.LOOK, request, profile)
         except NotAllowedError as error:
@@ -119,7 +154,9 @@ def build_run_tab(
         return handlers.show(cast(Upload | None, picture), request.session_hash)
 
     # Without `cancels`: the browser would also end a run that was just started on this very picture.
-    picture.change(show, picture, views, api_name="show", preprocess=False, show_progress="hidden")
+    parts.picture.change(
+        show, parts.picture, [parts.stage, parts.answer], api_name="show", preprocess=False, show_progress="hidden"
+    )
 
     def choose(event: gr.EventData) -> str:
         """The file of the sample that was clicked."""
@@ -129,12 +166,7 @@ def build_run_tab(
                 raise PictureError(f"A sample is chosen by its number, from 0 to {len(samples) - 1}.")
             return handlers.uploaded_copy(samples[index].path)
 
-    strip.select(choose, None, picture, api_visibility="private", show_progress="hidden")
-    for button, preset in zip(presets, PRESETS, strict=True):
-        button.click(_always(preset.text), None, instruction, api_visibility="private", show_progress="hidden")
-    api(predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
-    gate.publish(canvas.segment, Act.LOOK)
-    gate.publish(canvas.save_run, Act.ANNOTATE)
+    parts.samples.select(choose, None, parts.picture, api_visibility="private", show_progress="hidden")
 
 
 def _always(text: str) -> Callable[[], str]:

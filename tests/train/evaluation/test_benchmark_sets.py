@@ -1,4 +1,4 @@
-"""Benchmarks are read as they are given out: every expression, every query, and nothing but data from a pickle."""
+"""Benchmarks are read in their original layout: every expression, every query, and nothing but data from a pickle."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ class TestReferring:
 
     def test_an_expression_may_name_several_objects_or_none(self, tmp_path: Path) -> None:
         both, none = BENCHMARKS["gRefCOCO"].read("unc/val", write_refcoco(tmp_path, generalised=True)).questions
-        united = rectangle(2, 3, 9, 8) | rectangle(0, 0, 4, 4) | rectangle(12, 6, 20, 12)
-        assert np.array_equal(both.target(SIZE).mask, united)
+        union = rectangle(2, 3, 9, 8) | rectangle(0, 0, 4, 4) | rectangle(12, 6, 20, 12)
+        assert np.array_equal(both.target(SIZE).mask, union)
         assert not none.target(SIZE).mask.any()
 
     def test_a_pickle_that_would_run_something_runs_nothing(self, tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def _referring(name: str) -> Benchmark:
         template=f"Identify and segment {BLANK}",
         read=partial(referring.read_referring, name),
         measures=OVERLAPS,
-        truth="COCO's polygons and run lengths by pycocotools, united; every expression ('sent') of every referent",
+        truth="The union of COCO's polygons and run lengths, by pycocotools; "
+        "every expression ('sent') of every referent",
     )
 
 

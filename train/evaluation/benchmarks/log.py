@@ -49,7 +49,7 @@ class AnswerLog:
             if changed:
                 raise DatasetError(
                     f"'{self._path}' holds answers of another protocol ({', '.join(changed)} differ): give another "
-                    f"--json, or delete it to start anew."
+                    f"--json, or delete it to start over."
                 )
         self._merge_parts([{PROTOCOL: protocol}, *lines[1:]])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ from train.evaluation.benchmarks.log import AnswerLog
 from train.evaluation.benchmarks.measures import ScoringMethod
 from train.evaluation.benchmarks.page import write_page
 from train.evaluation.benchmarks.protocol import describe_protocol, name_models
-from train.evaluation.benchmarks.question import Question
+from train.evaluation.benchmarks.question import Question, QuestionSet
 from train.evaluation.report import EvaluationReport, check_scored
 from train.finetune.run_folder import circumstances
 
@@ -42,6 +42,7 @@ PATIENCE = timedelta(days=2)
 """How long a process waits for the others, whose questions may take longer; the libraries' own limit is minutes."""
 
 
+# Longer than 60 lines: half of it hands arguments on, by name, to the steps of a run.
 def run_benchmark(
     benchmark: Benchmark,
     *,
@@ -56,10 +57,11 @@ def run_benchmark(
     page_file: Path,
     worst: int,
 ) -> EvaluationReport | None:
-    """Ask all questions that were not answered yet, then score the whole set.
+    """Answer all questions that are not in the log yet, then score the whole set.
 
-    A question whose picture or target cannot be read is a failure of the report and not in the log: the same command
-    asks it again.
+    A question whose picture or target cannot be read is a failure of the report and not logged: running the same
+        command
+    again retries it.
 
     Args:
         benchmark, split: what is scored.
@@ -82,14 +84,8 @@ def run_benchmark(
     state = PartialState(cpu=resolve_device(settings.device).type == "cpu", timeout=PATIENCE)
     device = str(state.device) if state.num_processes > 1 else settings.device
     found = benchmark.read(split, data)
-    published = found.found.get("published_count")
-    if state.is_main_process and published not in (None, len(found.questions)):
-        logger.warning(
-            "The published tables of %s score %d pictures; here are %d.",
-            benchmark.name,
-            published,
-            len(found.questions),
-        )
+    if state.is_main_process:
+        _warn_of_other_count(benchmark, found)
     questions = draw(found.questions, limit, seed)
     policy: VlmPolicy | None = None
     if oracle:
@@ -110,57 +106,79 @@ def run_benchmark(
         segmenter=segmenter,
         segmenter_source=settings.segmenter,
     )
+
+    def answer(question: Question) -> Record:
+        return _answer(
+            question, template=template, data=data, policy=policy, segmenter=segmenter, measures=benchmark.measures
+        )
+
     with AnswerLog(log_file, state.process_index) as log:
         if state.is_main_process:
             log.begin(protocol)
-        state.wait_for_everyone()
-        answered = log.records()
-        open_questions = [question for question in questions if question.id not in answered]
-        failures: list[tuple[str, str]] = []
-        # Neighbours stay together: they are often about one picture, which is then encoded once.
-        with state.split_between_processes(open_questions) as share:
-            for question in tqdm(share, desc=benchmark.name, unit="question", disable=not state.is_main_process):
-                try:
-                    record = _answer(
-                        question,
-                        template=template,
-                        data=data,
-                        policy=policy,
-                        segmenter=segmenter,
-                        measures=benchmark.measures,
-                    )
-                except (PictureError, DatasetError) as error:
-                    failures.append((question.id, str(error)))
-                else:
-                    log.add(record)
-        # Nobody has gathered before all have written their last.
-        failed = dict(gather_object(failures))
+        failed = _answer_open_questions(questions, answer, log, state, title=benchmark.name)
         if not state.is_main_process:
             return None
         log.end()
     check_scored(len(questions), "questions", failed)
     answers = log.records()
-    questions = [question for question in questions if question.id not in failed]
-    records = [answers[question.id] for question in questions]
-    table = {**_table(records, benchmark.measures), "failed": len(failed)}
+    answered = [(question, answers[question.id]) for question in questions if question.id not in failed]
+    table = {**_table([record for _, record in answered], benchmark.measures), "failed": len(failed)}
     if worst:
-        order = sorted(range(len(records)), key=lambda i: records[i]["scores"]["iou"])[:worst]
-        title = " ".join(part for part in (benchmark.name, split) if part)
-        write_page(page_file, title, table, [(questions[i], records[i]) for i in order])
-    groups = sorted({record["group"] for record in records} - {""})
+        order = sorted(answered, key=lambda pair: pair[1]["scores"]["iou"])[:worst]
+        write_page(page_file, " ".join(part for part in (benchmark.name, split) if part), table, order)
     result = {
         "benchmark": benchmark.name,
         "split": split,
         **table,
-        "groups": {
-            group: _table([record for record in records if record["group"] == group], benchmark.measures)
-            for group in groups
-        },
+        "groups": _group_tables([record for _, record in answered], benchmark.measures),
         "data": {"folder": str(data), **found.found},
         "protocol": protocol,
         "circumstances": {**circumstances(), "device": str(segmenter.device), "processes": state.num_processes},
     }
     return EvaluationReport(result, failed)
+
+
+def _warn_of_other_count(benchmark: Benchmark, found: QuestionSet) -> None:
+    """Log when a set has another number of pictures than its published tables."""
+    published = found.found.get("published_count")
+    if published not in (None, len(found.questions)):
+        logger.warning(
+            "The published tables of %s score %d pictures; here are %d.",
+            benchmark.name,
+            published,
+            len(found.questions),
+        )
+
+
+def _answer_open_questions(
+    questions: Sequence[Question],
+    answer: Callable[[Question], Record],
+    log: AnswerLog,
+    state: PartialState,
+    *,
+    title: str,
+) -> dict[str, str]:
+    """Answer the questions that the log lacks, shared among all processes; returns failures by the questions' ids."""
+    state.wait_for_everyone()
+    answered = log.records()
+    open_questions = [question for question in questions if question.id not in answered]
+    failures: list[tuple[str, str]] = []
+    # Neighbours stay together: they are often about one picture, which is then encoded once.
+    with state.split_between_processes(open_questions) as share:
+        for question in tqdm(share, desc=title, unit="question", disable=not state.is_main_process):
+            try:
+                record = answer(question)
+            except (PictureError, DatasetError) as error:
+                failures.append((question.id, str(error)))
+            else:
+                log.add(record)
+    # Gathering waits until all processes have written their last answer.
+    return dict(gather_object(failures))
+
+
+def _group_tables(records: Sequence[Record], measures: ScoringMethod) -> dict[str, dict[str, Any]]:
+    groups = sorted({record["group"] for record in records} - {""})
+    return {group: _table([record for record in records if record["group"] == group], measures) for group in groups}
 
 
 def _answer(

@@ -1,0 +1,76 @@
+"""The words of the project: no private vocabulary, and a reason beside every long function."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+READ = {".py", ".js", ".css", ".md", ".toml", ".yaml", ".yml"}
+BANNED = (
+    r"\banew\b",
+    r"\bunited?\b(?! [Ss]tates)",
+    r"weights of chance|models? of chance",
+    r"cannot be had|can be had",
+    r"looked into",
+    r"\bat hand\b",
+    r"\bfor ever\b",
+    r"is heard|are heard",
+    r"what is told|is told of|are told of|told in one sentence",
+    r"derived of",
+    r"as they are given out",
+    r"are the most that",
+    r"at work on this",
+    r"[Ss]ay who you are",
+    r"of its eyes|[Ii]ts eyes",
+)
+"""Phrases, mostly translated word for word, that say less than the field's own terms."""
+MOST_LINES = 60
+REASON = re.compile(r"# Longer than 60 lines: \S")
+
+
+def tracked() -> list[Path]:
+    """The files of the project; of an export without git, everything that is not hidden or installed."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    left_out = {".venv", "node_modules"}
+    return [path for path in ROOT.rglob("*") if path.is_file() and not left_out & set(path.relative_to(ROOT).parts)]
+
+
+def test_sentences_use_plain_words() -> None:
+    banned = re.compile("|".join(BANNED))
+    found = []
+    for path in tracked():
+        if path.suffix not in READ or path == Path(__file__).resolve() or path.name == "README.md":
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if match := banned.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: '{match[0]}': {line.strip()[:100]}")
+    assert not found, "say it in plain words:\n" + "\n".join(found)
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Number of lines without the docstring."""
+    first = function.body[0]
+    documented = ast.get_docstring(function, clean=False) is not None
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
+def test_long_functions_have_a_reason_beside_them() -> None:
+    found = []
+    for path in tracked():
+        if path.suffix != ".py":
+            continue
+        source = path.read_text(encoding="utf-8")
+        lines = source.splitlines()
+        for node in ast.walk(ast.parse(source)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or lines_of(node) <= MOST_LINES:
+                continue
+            start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if not REASON.search("\n".join(lines[max(0, start - 3) : node.lineno])):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name} has {lines_of(node)} lines")
+    assert not found, "split these, or write '# Longer than 60 lines: REASON' above them:\n" + "\n".join(found)
