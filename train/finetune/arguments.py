@@ -64,6 +64,7 @@ def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) 
     return setup
 
 
+# Longer than 60 lines: it only declares arguments, one after the other.
 def add_training_arguments(
     parser: argparse.ArgumentParser, default_config: Path
 ) -> tuple[argparse._ArgumentGroup, argparse._ArgumentGroup]:
@@ -76,7 +77,7 @@ def add_training_arguments(
         nargs="+",
         metavar="DIR",
         help="folders with images/ and masks/ (and instructions.json: what is asked, by stem), or of COD10K-v3, CAMO, "
-        "DIS5K, DUTS, HKU-IS or ECSSD as they are given out (default: of the config, else generated scenes)",
+        "DIS5K, DUTS, HKU-IS or ECSSD in their original layout (default: of the config, else generated scenes)",
     )
     data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")
     data.add_argument("--feedback-fraction", metavar="F", help="share of corrections among all draws (default: .4)")
