@@ -15,7 +15,7 @@ from segr1_app.files.ending import ending_quietly
 
 logger = logging.getLogger(__name__)
 
-FIELDS: Final = ("act", "endpoint", "person", "seconds", "failure")
+FIELDS: Final = ("event", "act", "endpoint", "person", "address", "seconds", "failure")
 """Fields that an event may carry beside its sentence, by ``extra=``."""
 
 TOLD: Final = ("segr1_app.models.host", "segr1_app.models.downloads")

@@ -9,12 +9,15 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import write_json
+from segr1_app.files.locks import locked
 from segr1_app.settings.roles import Role
 from segr1_app.typed_text import MAX_NAME, person_name
 
@@ -49,7 +52,7 @@ class People:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._read_at: int | None = None
+        self._read_at: tuple[int, int, int] | None = None
         self._accounts: dict[str, Account] = {}
 
     def accounts(self) -> dict[str, Account]:
@@ -59,11 +62,12 @@ class People:
             SettingsError: when the file cannot be read or has another format.
         """
         try:
-            changed = self._file.stat().st_mtime_ns
+            found = self._file.stat()
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise SettingsError(f"The file of accounts '{self._file}' cannot be read: {error}.") from error
+        changed = (found.st_mtime_ns, found.st_ino, found.st_size)
         if changed != self._read_at:
             try:
                 content = json.loads(self._file.read_text(encoding="utf-8"))
@@ -103,7 +107,9 @@ class People:
         if len(password) < SHORTEST:
             raise SettingsError(f"The password has {len(password)} characters; choose one of {SHORTEST} or more.")
         salt = secrets.token_bytes(16)
-        self._write({**self.accounts(), name: Account(role, salt.hex(), _hash(password, salt))})
+        account = Account(role, salt.hex(), _hash(password, salt))
+        with self._changing():
+            self._write({**self.accounts(), name: account})
 
     def remove(self, name: str) -> None:
         """Remove an account; its annotations stay.
@@ -111,18 +117,26 @@ class People:
         Raises:
             SettingsError: when there is no account of that name, or the file cannot be written.
         """
-        left = dict(self.accounts())
-        if left.pop(name, None) is None:
-            raise SettingsError(f"There is no account '{name}' in '{self._file}'.")
-        self._write(left)
+        with self._changing():
+            left = dict(self.accounts())
+            if left.pop(name, None) is None:
+                raise SettingsError(f"There is no account '{name}' in '{self._file}'.")
+            self._write(left)
 
-    def _write(self, accounts: dict[str, Account]) -> None:
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Read and write the file as one step, while no other command does."""
         try:
-            content = {name: asdict(account) for name, account in sorted(accounts.items())}
-            write_json(self._file, content, private=True)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self._file):
+                yield
         except OSError as error:
             raise SettingsError(f"The file of accounts '{self._file}' cannot be written: {error}.") from error
 
+    def _write(self, accounts: dict[str, Account]) -> None:
+        write_json(self._file, {name: asdict(account) for name, account in sorted(accounts.items())}, private=True)
+
 
 def _hash(password: str, salt: bytes) -> str:
-    return hashlib.scrypt(password.encode(), salt=salt, n=COST, r=BLOCK, p=TURNS, maxmem=MEMORY, dklen=64).hex()
+    given = password.encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(given, salt=salt, n=COST, r=BLOCK, p=TURNS, maxmem=MEMORY, dklen=64).hex()

@@ -22,6 +22,7 @@ from segr1_app.domain import (
 )
 from segr1_app.store.migrations import migrations
 
+MISSING = (-1, -1)
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's."""
 
@@ -46,6 +47,7 @@ class Connection:
             # The inner pages of a million rows' indices stay in memory: 64 MiB.
             db.execute("PRAGMA cache_size = -65536")
             pending = migrations.pending(db)
+        self._files: dict[Path, tuple[int, int]] = {}
         if pending:
             with self.write():
                 migrations.apply(db)
@@ -77,15 +79,38 @@ class Connection:
         with self._lock, translate_errors():
             if self._in_transaction():
                 raise RuntimeError("a transaction of the store was begun within another one")
+            self._check_files()
             self._db.execute(begin)
             try:
                 yield self._db
                 self._db.execute("COMMIT")
+                self._check_files(written=begin != "BEGIN")
             except BaseException:
                 # Some errors, a full disk among them, have ended the transaction already.
                 if self._in_transaction():
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _check_files(self, *, written: bool = False) -> None:
+        """Raise `StoreError` where the database's files are no longer those that are open.
+
+        SQLite goes on writing to a file that was deleted: what is saved then is gone when the process ends.
+        """
+        if not self._files:
+            name = next(row[2] for row in self._db.execute("PRAGMA database_list") if row[1] == "main")
+            if not name:
+                return  # in memory
+            self._files = {Path(name): _identity(Path(name))}
+        for file, known in self._files.items():
+            if _identity(file) != known:
+                raise StoreError(
+                    f"'{file}' was deleted or replaced while it was open, so nothing was saved: stop the app, put the "
+                    "file back, or restore a backup, and start the app again."
+                )
+        log = Path(f"{next(iter(self._files))}-wal")
+        # It is there from the first write on, and nobody may remove it while this connection is open.
+        if written and log not in self._files and (made := _identity(log)) != MISSING:
+            self._files[log] = made
 
     def _in_transaction(self) -> bool:
         return self._db.conn.in_transaction
@@ -107,6 +132,15 @@ class Connection:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """Which file it is that has a name: device and inode; `MISSING` where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return MISSING
+    return found.st_dev, found.st_ino
 
 
 def connect(file: Path) -> Database:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +10,14 @@ from typing import Any
 import gradio as gr
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
-from segr1_app.domain import StoreError
+from segr1_app.domain import NotAllowedError, StoreError
 from segr1_app.models.downloads import Download
 from segr1_app.models.host import ModelHost
 from segr1_app.people.access import access_of
 from segr1_app.people.accounts import People
+from segr1_app.people.sign_in import SignIn
 from segr1_app.settings.config import Settings
 from segr1_app.settings.roles import Act
 from segr1_app.settings.space import Space
@@ -51,17 +52,17 @@ MAX_UPLOAD = "512mb"
 """Largest file from another machine: an archive of some hundred photographs."""
 MAX_WAITING = 200
 """Most requests in gradio's queue; further ones get the answer that it is full."""
-SIGNING_IN = 2
-"""Passwords that are checked at a time: each takes some 32 MiB and a processor."""
 
 
 def sign_in(people: People) -> Callable[[str, str], Awaitable[bool]]:
-    """The check of a name and a password, as gradio calls it, in a thread so that it blocks nobody else."""
-    turn = asyncio.Semaphore(SIGNING_IN)
+    """The check of a name and a password, as gradio calls it; it holds nobody else up."""
+    desk = SignIn(people)
 
     async def check(name: str, password: str) -> bool:
-        async with turn:
-            return await asyncio.to_thread(people.check, name, password)
+        try:
+            return await desk.check(name, password)
+        except NotAllowedError as error:
+            raise HTTPException(429, str(error)) from error
 
     return check
 

@@ -21,7 +21,7 @@ from segr1_app.people.access import Access
 from segr1_app.settings.roles import Act, Person
 from segr1_app.studio.callers import charge
 from segr1_app.ui.gate.arguments import read_arguments
-from segr1_app.ui.gate.peers import forwarded
+from segr1_app.ui.gate.peers import address_of, forwarded
 from segr1_app.ui.gate.rates import RateLimiter
 
 Member = TypeVar("Member", bound=StrEnum)
@@ -115,10 +115,8 @@ class Gate:
         api(_asking(call, method), api_name=method.__name__)
 
     def _origin(self, request: gr.Request | fastapi.Request) -> str:
-        """The address that an anonymous request comes from."""
-        # The proxy appends the address it saw itself; whatever precedes that may be forged.
-        forwarded = request.headers.get("x-forwarded-for", "") if self._proxied else ""
-        return forwarded.rpartition(",")[2].strip() or (request.client.host if request.client else "")
+        """Where a request of nobody known comes from."""
+        return address_of(request.headers, request.client.host if request.client else None, proxied=self._proxied)
 
 
 @contextmanager

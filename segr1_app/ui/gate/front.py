@@ -17,10 +17,11 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from segr1_app.people.sign_in import asked_from
 from segr1_app.settings.hosts import read_address
 from segr1_app.studio.callers import is_gone
 from segr1_app.ui.gate.hosts import Hosts, read_origin
-from segr1_app.ui.gate.peers import SET_ASIDE, forwarded, seen_scheme
+from segr1_app.ui.gate.peers import SET_ASIDE, address_of, forwarded, seen_scheme
 from segr1_app.ui.gate.refusals import RefusedError
 
 log = logging.getLogger(__name__)
@@ -130,6 +131,8 @@ class FrontDoor:
 
     async def _pass_on(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         """Have a request answered whose body was read, and know meanwhile whether whoever sent it still waits."""
+        peer = scope.get("client")
+        asked_from.set(address_of(Headers(scope=scope), peer[0] if peer else None, proxied=self._hosts.proxied))
         gone = asyncio.Event()
         is_gone.set(gone.is_set)
 

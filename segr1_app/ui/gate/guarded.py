@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from gradio.exceptions import ComponentProcessingError
 from gradio.routes import App
 from starlette.datastructures import Headers
 
+from segr1_app.people.accounts import People
+from segr1_app.people.sign_in import Sessions
 from segr1_app.settings.config import Settings
 from segr1_app.settings.space import Space
 from segr1_app.ui.gate.answers import Answers
@@ -61,6 +63,8 @@ def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
         inner = app.middleware_stack
         if inner is None:
             raise RuntimeError("the application has no middleware yet: it cannot be guarded")
+        if settings.auth is not None:
+            app.tokens = cast(dict[str, str], Sessions(People(settings.auth)))
         posts = Posts(app.get_blocks())
         framed = Space.from_environ() is not None
 

@@ -30,3 +30,16 @@ def seen_scheme(headers: Mapping[str, str]) -> str | None:
     """By which scheme a browser sees the page, where a proxy says so."""
     told = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     return told if told in ("http", "https") else None
+
+
+def address_of(headers: Mapping[str, str], peer: str | None, *, proxied: bool) -> str:
+    """The address that a request comes from.
+
+    Args:
+        headers: of the request.
+        peer: whoever opened the connection.
+        proxied: whether all requests come through a proxy that names their origin. It adds to the end of the list what
+            it saw itself; what stands before that may be anybody's invention.
+    """
+    told = headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if proxied else ""
+    return told or peer or ""

@@ -1,0 +1,27 @@
+"""A lock between processes, for files that several commands may change at the same time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Change a file while no other process that asks for this lock does; waits until it is free.
+
+    The lock is a file beside it, which stays: whoever removed it could free a lock that others hold. A process frees it
+    by dying, too.
+
+    Raises:
+        OSError: when the folder cannot be written to.
+    """
+    handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,33 @@
+"""A database whose files are deleted or replaced while it is open: nothing is acknowledged into nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from segr1_app.domain import StoreError
+from segr1_app.store import AnnotationStore
+from tests.store.values import corrected, picture, rectangle
+
+
+@pytest.mark.parametrize("gone", ["segr1.db", "segr1.db-wal"])
+def test_a_save_into_a_deleted_file_is_refused(tmp_path: Path, gone: str) -> None:
+    with AnnotationStore.open(tmp_path) as store:
+        task = store.add_task(store.add_picture(picture(), "photo.png"), "the cat")
+        first = store.save(task.id, "Ada", corrected(rectangle(1, 1, 9, 9)))
+        (tmp_path / gone).unlink()
+        with pytest.raises(StoreError, match="was deleted or replaced while it was open, so nothing was saved"):
+            store.save(task.id, "Ada", corrected(rectangle(1, 1, 5, 5)), parent_id=first.id)
+        with pytest.raises(StoreError, match="deleted or replaced"):
+            store.statistics()
+
+
+def test_a_save_into_a_replaced_file_is_refused(tmp_path: Path) -> None:
+    with AnnotationStore.open(tmp_path) as store:
+        store.add_picture(picture(), "photo.png")
+        shutil.copyfile(tmp_path / "segr1.db", tmp_path / "copy")
+        (tmp_path / "copy").replace(tmp_path / "segr1.db")
+        with pytest.raises(StoreError, match="deleted or replaced"):
+            store.add_picture(picture(), "photo.png")
