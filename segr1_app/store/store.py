@@ -359,14 +359,17 @@ class AnnotationStore:
         with self._connection.read() as db:
             return revisions.heads(db, task_id)
 
-    def current(self, task_id: int) -> Revision | None:
+    def current(self, task: Task | int) -> Revision | None:
         """The revision that counts: the reviewer's choice, else the latest decision among everyone's newest.
 
         Only what was made for the task's present instruction can count.
+
+        Args:
+            task: a task, or its number; how it stands now is read from the store either way.
         """
         with self._connection.read() as db:
-            task = tasks.task_of(db, task_id)
-            return None if task.current_id is None else revisions.revision_of(db, task.current_id)
+            found = tasks.task_of(db, task.id if isinstance(task, Task) else task)
+            return None if found.current_id is None else revisions.revision_of(db, found.current_id)
 
     def choose_current(self, task_id: int, revision_id: int | None, reviewer: str) -> None:
         """Let a revision count whatever is saved later; None takes the choice back.

@@ -1,7 +1,7 @@
 """Measure speed and memory of the app with the embedded pair: ``python -m tests.benchmarks``; prints one table.
 
-Figures are medians; what is compared takes turns in one process. Goals are those of the README. Nothing here fails:
-a busy machine is slow, not wrong.
+Figures are medians; what is compared takes turns in one process. Goals are those of docs/benchmarks.md. Nothing
+here fails: a busy machine is slow, not wrong.
 """
 
 from __future__ import annotations

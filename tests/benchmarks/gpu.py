@@ -1,4 +1,4 @@
-"""Measure full-size models on a GPU: ``python -m tests.benchmarks.gpu``; prints one table, ready for the README.
+"""Measure full-size models on a GPU: ``python -m tests.benchmarks.gpu``; prints a table for docs/benchmarks.md.
 
 The models have the true dimensions of Qwen2.5-VL-3B and SAM2.1-large and randomly initialised weights, because speed
 and memory do not depend on what the weights say. Without a GPU nothing is measured; ``--tiny`` runs the same code,

@@ -8,7 +8,7 @@ one of them with ``--include-feedback``. Both are scored on other pictures of th
 set (``--elsewhere``).
 
 A seed that was interrupted goes on where it was, and one that is done is not run again. ``--write`` puts table and plot
-into the README.
+into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, metavar="N", help=f"optimiser steps (default: of {CONFIG_FILE.name})")
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="photographs to train on, for 'feedback'")
     parser.add_argument("--elsewhere", type=Path, metavar="DIR", help="photographs to score on, for 'feedback'")
-    parser.add_argument("--write", action="store_true", help="put table and plot into the README")
+    parser.add_argument("--write", action="store_true", help="put table and plot into docs/benchmarks.md")
     given = parser.parse_args()
     if given.what == "feedback" and not (given.data and given.elsewhere):
         parser.error("'feedback' needs --data and --elsewhere.")
@@ -243,8 +243,8 @@ def main() -> None:
         draw(runs, plot)
         steps = statistics.fmean(json.loads((run / CONFIG).read_text(encoding="utf-8"))["steps"] for run in runs)
         caption = f"Means and standard deviations of {given.seeds} seeds, {steps:.0f} steps each."
-        image = f"![The reward as the training goes on, a line per run](assets/{plot.name})"
-        put_between(ROOT / "README.md", f"learning-{given.what}", f"{text}\n\n{caption}\n\n{image}")
+        image = f"![The reward as the training goes on, a line per run](../assets/{plot.name})"
+        put_between(ROOT / "docs" / "benchmarks.md", f"learning-{given.what}", f"{text}\n\n{caption}\n\n{image}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """How good the embedded pair is on photographs it never saw: ``python -m tests.benchmarks.quality --data DIR``.
 
 DIR holds the report sets, each with ``images/`` and ``masks/``. Prints a table of IoU / S-measure and one of the goals;
-``--write`` also puts the first into the README and both into the model card. Every row is what `train.evaluate` finds,
-or a mask that no model of ours makes; the centred boxes are the best of several sizes, chosen on the very set they are
-scored on.
+``--write`` also puts the first into docs/benchmarks.md and both into the model card. Every row is what `train.evaluate`
+finds, or a mask that no model of ours makes; the centred boxes are the best of several sizes, chosen on the
+very set they are scored on.
 """
 
 from __future__ import annotations
@@ -245,14 +245,16 @@ def main() -> None:
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count(), metavar="N", help="of a gigabyte each (default: one per core)"
     )
-    parser.add_argument("--write", action="store_true", help="put the tables into README and model card")
+    parser.add_argument(
+        "--write", action="store_true", help="put the tables into docs/benchmarks.md and the model card"
+    )
     given = parser.parse_args()
     sets = {name: find_pairs(given.data / name / "images", given.data / name / "masks").pairs for name in SETS}
     results = score_all(sets, given.processes)
     scores, goals = table(results), goal_table(results)
     print(f"{scores}\n\n{goals}")
     if given.write:
-        for page in (ROOT / "README.md", CARD_PAGE):
+        for page in (ROOT / "docs" / "benchmarks.md", CARD_PAGE):
             put_between(page, MARK, scores)
         put_between(CARD_PAGE, GOALS_MARK, goals)
 

@@ -1,5 +1,5 @@
 """The reward against the obvious way to compute it: ``python -m tests.benchmarks.rewards``; prints one table, and puts
-it into the README with ``--write``.
+it into docs/benchmarks.md with ``--write``.
 
 The obvious way, that of the public code of Seg-R1, builds SAM2 at every call, encodes the picture for every completion
 and computes the S-measure with ``pysodmetrics``. Both are given the same completions and weights (sam2.1-tiny at 1024,
@@ -139,7 +139,7 @@ def measured(seed: int, policy: VlmPolicy, segmenter: Sam2Segmenter) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.rewards", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each (default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help="put the table into the README")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     given = parser.parse_args()
     policy = VlmPolicy.load(DEFAULT_POLICY, device="cpu")
     torch.manual_seed(0)
@@ -156,7 +156,7 @@ def main() -> None:
     print(text)
     if given.write:
         caption = f"Means of {given.seeds} runs with sam2.1-tiny (random weights) at 1024 px on a CPU."
-        put_between(ROOT / "README.md", "reward-speed", f"{text}\n\n{caption}")
+        put_between(ROOT / "docs" / "benchmarks.md", "reward-speed", f"{text}\n\n{caption}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The generated parts of the documentation; ``python -m tests.docs --write`` brings them up to date."""
