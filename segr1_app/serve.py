@@ -79,7 +79,9 @@ def serve(settings: Settings) -> None:
 
     if has_zero_gpu():
         import_module("spaces")  # before torch, which it teaches to do without a GPU until one is lent
+    from segr1_app.files.descriptors import raise_descriptor_limit  # noqa: PLC0415
     from segr1_app.store import AnnotationStore  # noqa: PLC0415 - importing this module loads nothing
+    from segr1_app.studio.cache_folder import CacheFolder  # noqa: PLC0415
     from segr1_app.sync import Scheduler, Synchroniser, remote_of  # noqa: PLC0415
     from segr1_app.ui import ModelHost, build_app, health_route, launch_options  # noqa: PLC0415 - after the environment
 
@@ -88,7 +90,11 @@ def serve(settings: Settings) -> None:
         store = AnnotationStore.open(settings.home)
     except StoreError as error:
         raise SettingsError(f"The store in '{settings.home}' cannot be used: {error}") from error
+    raise_descriptor_limit()
     with store, ExitStack() as ending:
+        folder = CacheFolder(cache)
+        folder.start()
+        ending.callback(folder.close)
         synchroniser = None
         if settings.dataset is not None:
             under_way = Path(ending.enter_context(tempfile.TemporaryDirectory(dir=settings.home, prefix="sync-")))

@@ -28,8 +28,9 @@ PASSWORD = "correct horse battery"
 class Served:
     """A page over a store with one decided task, and ways to ask it as somebody."""
 
-    def __init__(self, url: str, store: AnnotationStore, models: ModelHost, config: dict[str, Any]) -> None:
-        self.url, self.store, self.models, self.config = url, store, models, config
+    def __init__(self, url: str, store: AnnotationStore, models: ModelHost, page: Any) -> None:
+        self.url, self.store, self.models, self.page = url, store, models, page
+        self.config: dict[str, Any] = page.config
 
     def api(self, name: str | None = None) -> Client:
         return Client(self.url, auth=(name, PASSWORD) if name else None, verbose=False)
@@ -61,7 +62,7 @@ def serve(tmp_path: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -
             port = free_port()
             page.launch(server_port=port, prevent_thread_lock=True, quiet=True, **launch_options(chosen))
             opened.callback(page.close)
-            return Served(f"http://127.0.0.1:{port}/", store, models, page.config)
+            return Served(f"http://127.0.0.1:{port}/", store, models, page)
 
         yield start
 

@@ -27,6 +27,8 @@ BLOCK: Final = 8
 TURNS: Final = 3
 MEMORY: Final = 2 * 128 * BLOCK * COST
 """Most memory in bytes that a hash may use; it uses half of it."""
+UNSIGNED: Final = "(not signed in)"
+"""Stands behind the name that somebody typed where others sign in, in the store and in all that is made of it."""
 SHORTEST: Final = 10
 """Least number of characters of a password."""
 
@@ -104,6 +106,8 @@ class People:
             raise SettingsError(
                 f"A name has 1 to {MAX_NAME} characters, all visible, and no spaces at its ends or two in a row."
             )
+        if name.endswith(UNSIGNED):
+            raise SettingsError(f"A name that ends with '{UNSIGNED}' marks people who do not sign in: choose another.")
         if len(password) < SHORTEST:
             raise SettingsError(f"The password has {len(password)} characters; choose one of {SHORTEST} or more.")
         salt = secrets.token_bytes(16)

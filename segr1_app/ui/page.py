@@ -50,6 +50,8 @@ CALLS_PER_SECOND = 20.0
 CALLS_AT_ONCE = 400.0
 MAX_UPLOAD = "512mb"
 """Largest file from another machine: an archive of some hundred photographs."""
+MAX_VISITS = 500
+"""Visits of the page whose state gradio keeps, some 140 KB each; anybody can invent the names of visits."""
 MAX_WAITING = 200
 """Most requests in gradio's queue; further ones get the answer that it is full."""
 
@@ -181,6 +183,7 @@ def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: 
         "auth": sign_in(People(settings.auth)) if settings.auth is not None else None,
         "auth_message": "Sign in with the name and the password that you were given.",
         "max_file_size": None if settings.alone else MAX_UPLOAD,
+        "state_session_capacity": MAX_VISITS,
         "theme": build_theme(),
         "css_paths": list(STYLES),
         "footer_links": ["api"],

@@ -36,6 +36,12 @@ def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
             person = gate.admit(Act.LOOK, request, profile)
         except NotAllowedError as error:
             return {"failure": str(error)}
-        return canvas.save(question, keep=person.may(Act.ANNOTATE), name=person.name)
+        return canvas.save(
+            question, keep=person.may(Act.ANNOTATE), name=gate.name_of(person, question.get("annotator"))
+        )
 
     return save
+
+
+def _text(name: object) -> str:
+    return name if isinstance(name, str) else ""

@@ -18,6 +18,7 @@ from gradio.events import api
 
 from segr1_app.domain import SegR1Error, StoreError
 from segr1_app.people.access import Access
+from segr1_app.people.accounts import UNSIGNED
 from segr1_app.settings.roles import Act, Person
 from segr1_app.studio.callers import charge
 from segr1_app.ui.gate.arguments import read_arguments
@@ -93,7 +94,7 @@ class Gate:
             try:
                 person = self.admit(act, request, profile)
                 with logged(method.__name__, act, person):
-                    return method(**read_arguments(method, {**question, **_signature(act, person)}))
+                    return method(**read_arguments(method, self.signed(act, person, question)))
             except SegR1Error as error:
                 return {"failure": str(error)}
 
@@ -108,11 +109,26 @@ class Gate:
         def call(request: gr.Request, profile: gr.OAuthProfile | None, *arguments: Any) -> Any:
             with refusing():
                 person = self.admit(act, request, profile)
-                given = dict(zip(parameters, arguments, strict=False)) | _signature(act, person)
+                given = self.signed(act, person, dict(zip(parameters, arguments, strict=False)))
                 with logged(method.__name__, act, person):
                     return method(**read_arguments(method, given))
 
         api(_asking(call, method), api_name=method.__name__)
+
+    def signed(self, act: Act, person: Person, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments with the name of whoever does it, as it will stand on what they do."""
+        name = _SIGNED.get(act)
+        if name is None:
+            return dict(given)
+        return {**given, name: self.name_of(person, given.get(name))}
+
+    def name_of(self, person: Person, typed: Any) -> Any:
+        """The name that somebody signed in with, else the one that they typed: marked where others do sign in."""
+        if person.name:
+            return person.name
+        if self.access.sign_in == "none" or not isinstance(typed, str) or not typed.strip():
+            return typed
+        return f"{typed} {UNSIGNED}"
 
     def _origin(self, request: gr.Request | fastapi.Request) -> str:
         """Where a request of nobody known comes from."""
@@ -143,10 +159,6 @@ def _asking(call: Callable[..., Any], method: Callable[..., Any]) -> Callable[..
     vars(call)["__signature__"] = signature.replace(parameters=[*first, *signature.parameters.values()])
     call.__annotations__ = {**who, **typing.get_type_hints(method)}
     return call
-
-
-def _signature(act: Act, person: Person) -> dict[str, str]:
-    return {_SIGNED[act]: person.name} if person.name and act in _SIGNED else {}
 
 
 def _signed_in(request: gr.Request | fastapi.Request) -> str | None:

@@ -23,6 +23,8 @@ from segr1_app.studio.callers import is_gone
 from segr1_app.ui.gate.hosts import Hosts, read_origin
 from segr1_app.ui.gate.peers import SET_ASIDE, address_of, forwarded, seen_scheme
 from segr1_app.ui.gate.refusals import RefusedError
+from segr1_app.ui.gate.streams import OpenStreams
+from segr1_app.ui.gate.uploads import UploadQuota
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,8 @@ class FrontDoor:
         hosts: the names under which it may be asked.
         signed_in: whether a request may bring more than a sign-in form; always true where nobody signs in.
         check: raises `RefusedError` for a body of JSON that a path does not take.
+        uploads: bounds what people upload; None for any amount.
+        streams: bounds the answers that stay open.
     """
 
     def __init__(
@@ -71,8 +75,12 @@ class FrontDoor:
         app: ASGIApp,
         hosts: Hosts,
         signed_in: Callable[[Headers], bool],
+        *,
         check: Callable[[str, bytes], None] = lambda *_: None,
+        uploads: UploadQuota | None = None,
+        streams: OpenStreams | None = None,
     ) -> None:
+        self._uploads, self._streams = uploads, streams or OpenStreams()
         self._app, self._hosts, self._signed_in, self._check = app, hosts, signed_in, check
         self._reading = 0
 
@@ -91,7 +99,7 @@ class FrontDoor:
             await _refuse(refusal, scope, receive, send)
             return
         if scope["method"] in SAFE or _path(scope) == UPLOAD:
-            await self._app(scope, receive, send)
+            await self._pass_unread(scope, receive, send)
             return
         body = bytearray()
         try:
@@ -107,6 +115,21 @@ class FrontDoor:
             await self._pass_on(bytes(body), scope, receive, send)
         finally:
             self._reading -= len(body)
+
+    async def _pass_unread(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request without a body, or an upload, whose body goes to the disk as it comes."""
+        path, who = _path(scope), self._address(scope)
+        try:
+            if path == UPLOAD and self._uploads is not None:
+                receive = self._uploads.counting(who, receive)
+            with self._streams.one_more(path, who):
+                await self._app(scope, receive, send)
+        except RefusedError as refusal:
+            await _refuse(refusal, scope, receive, send)
+
+    def _address(self, scope: Scope) -> str:
+        peer = scope.get("client")
+        return address_of(Headers(scope=scope), peer[0] if peer else None, proxied=self._hosts.proxied)
 
     async def _read(self, body: bytearray, most: int, receive: Receive) -> None:
         """Read a whole body.
@@ -131,8 +154,7 @@ class FrontDoor:
 
     async def _pass_on(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         """Have a request answered whose body was read, and know meanwhile whether whoever sent it still waits."""
-        peer = scope.get("client")
-        asked_from.set(address_of(Headers(scope=scope), peer[0] if peer else None, proxied=self._hosts.proxied))
+        asked_from.set(self._address(scope))
         gone = asyncio.Event()
         is_gone.set(gone.is_set)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any, cast
 
 import gradio as gr
@@ -20,6 +23,8 @@ from segr1_app.ui.gate.answers import Answers
 from segr1_app.ui.gate.front import FrontDoor
 from segr1_app.ui.gate.hosts import Hosts
 from segr1_app.ui.gate.posts import Posts
+from segr1_app.ui.gate.streams import Seldom, close_idle
+from segr1_app.ui.gate.uploads import UploadQuota
 
 Lifespan = Callable[[App], AbstractAsyncContextManager[Any]]
 
@@ -71,11 +76,22 @@ def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
         def known(headers: Headers) -> bool:
             return settings.auth is None or signed_in_as(app, headers) is not None
 
-        app.middleware_stack = Answers(FrontDoor(inner, Hosts.of(settings), known, posts.check), framed=framed)
+        uploads = None if settings.alone else UploadQuota(Path(app.uploaded_file_dir))
+        door = FrontDoor(inner, Hosts.of(settings), known, check=posts.check, uploads=uploads)
+        app.middleware_stack = Answers(door, framed=framed)
+        logging.getLogger("asyncio").addFilter(Seldom())
+        closing = asyncio.create_task(close_idle(lambda: _connections(app)))
         async with AsyncExitStack() as stack:
+            stack.callback(closing.cancel)
             yield await stack.enter_async_context(within(app)) if within is not None else None
 
     return lifespan
+
+
+def _connections(app: App) -> set[Any]:
+    """The open connections of the server; none before it has started."""
+    server = getattr(app.get_blocks(), "server", None)
+    return set(server.server_state.connections) if server is not None else set()
 
 
 def signed_in_as(app: App, headers: Headers) -> str | None:

@@ -1,0 +1,91 @@
+"""Visitors who use up what there is little of: disk, file descriptors, memory for visits; and other names."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from segr1_app.domain import SettingsError
+from segr1_app.people.access import Access
+from segr1_app.people.accounts import UNSIGNED, People
+from segr1_app.settings.roles import Act, Role
+from segr1_app.ui.gate.endpoints import Gate
+from tests.e2e.serving import ROOT, free_port, serving_as
+from tests.hostile.test_other_pages import WIRE
+from tests.served import Served
+
+
+def uploaded(served: Served, size: int) -> httpx.Response:
+    return WIRE.post(f"{served.url}gradio_api/upload", files={"files": ("a.png", bytes(size))})
+
+
+def test_nobody_fills_the_disk(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.ui.gate.uploads.PER_PERSON", 2**20)
+    monkeypatch.setattr("segr1_app.ui.gate.uploads.SPARE", 0)
+    served = serve(host="0.0.0.0")
+    answers = [uploaded(served, 300_000) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 413, 413, 413]
+    assert "an hour at most" in answers[-1].json()["detail"]
+
+
+def test_all_uploads_together_have_a_limit(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.ui.gate.uploads.MAX_BYTES", 2**20)
+    monkeypatch.setattr("segr1_app.ui.gate.uploads.SPARE", 0)
+    served = serve(host="0.0.0.0")
+    answers = [uploaded(served, 300_000) for _ in range(5)]
+    assert [answer.status_code for answer in answers][-1] == 507
+    monkeypatch.setattr("segr1_app.ui.gate.uploads.SPARE", 2**60)
+    assert uploaded(served, 10).status_code == 507
+
+
+def test_made_up_visits_are_forgotten(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.ui.page.MAX_VISITS", 5)
+    served = serve()
+    for number in range(12):
+        body = {"data": [], "session_hash": f"made up {number}"}
+        assert WIRE.post(f"{served.url}gradio_api/run/statistics", json=body).status_code == 200
+    assert len(served.page.app.state_holder.session_data) <= 6
+
+
+@pytest.mark.slow
+def test_idle_visits_do_not_use_up_all_file_descriptors(tmp_path: Path) -> None:
+    port = free_port()
+    limited = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); sys.argv = sys.argv[1:]"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        f"{limited}; runpy.run_path(sys.argv[0], run_name='__main__')",
+        str(ROOT / "app.py"),
+    ]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with (
+        serving_as([*command, "--port", str(port), "--home", str(tmp_path / "data")], tmp_path, port, {}) as (url, _),
+        contextlib.ExitStack() as opened,
+    ):
+        assert min(soft, hard if hard > 0 else soft) > 500
+        for number in range(400):
+            idle = opened.enter_context(socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=30))
+            idle.sendall(f"GET /gradio_api/heartbeat/{number} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        for _ in range(5):
+            assert WIRE.get(f"{url}healthz", timeout=60).status_code == 200
+    assert (tmp_path / "app.log").stat().st_size < 100_000
+
+
+def test_a_visitor_who_types_a_name_is_not_who_signs_in_with_it(tmp_path: Path) -> None:
+    gate = Gate(Access("hub", Role.ANNOTATOR, lambda _: Role.ADMIN))
+    visitor, owner = gate.access.person(None), gate.access.person("ada")
+    assert gate.signed(Act.ANNOTATE, visitor, {"annotator": "ada"}) == {"annotator": f"ada {UNSIGNED}"}
+    assert gate.signed(Act.ANNOTATE, owner, {"annotator": "grace"}) == {"annotator": "ada"}
+    assert gate.signed(Act.REVIEW, visitor, {"reviewer": "ada"}) == {"reviewer": f"ada {UNSIGNED}"}
+    with pytest.raises(SettingsError, match="do not sign in"):
+        People(tmp_path / "people.json").put(f"ada {UNSIGNED}", Role.READER, "correct horse battery")
