@@ -35,8 +35,8 @@ from segr1_app.domain import DatasetError, Mask, PictureError, SettingsError
 from segr1_app.files.logs import report_errors
 from segr1_app.files.outputs import check_writable, translate_write_errors
 from segr1_app.language.codec import PRESETS
-from segr1_app.models.pipeline import load_models
-from segr1_app.models.policy import Policy, VlmPolicy
+from segr1_app.models.pipeline import AnyPolicy, load_models
+from segr1_app.models.policy import Policy
 from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
 from segr1_app.models.selection import choose_models
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
@@ -170,7 +170,7 @@ def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
     pairs = draw(listing.pairs, given.limit, given.seed)
     instruction = given.instruction or PRESETS[0].text
     segmenter: Sam2Segmenter
-    policy: VlmPolicy | None = None
+    policy: AnyPolicy | None = None
     if given.prompts == "policy":
         policy, segmenter = load_models(settings)
     else:
@@ -231,7 +231,7 @@ def _score_benchmark(given: argparse.Namespace) -> EvaluationReport | None:
     return run_benchmark(
         benchmark,
         split=benchmark.choose_split(given.split),
-        template=benchmark.choose_template(given.instruction),
+        instruction=given.instruction,
         data=given.data,
         settings=choose_models(Settings.from_arguments(given)).settings,
         oracle=given.prompts == "oracle",
@@ -308,7 +308,8 @@ def _parser() -> argparse.ArgumentParser:
         "--instruction",
         metavar="TEXT",
         help=f"what to find (default: {PRESETS[0].text}); for a benchmark with questions of its own a template in "
-        f"which {BLANK} stands for the question (default: that of the paper)",
+        f"which {BLANK} stands for the question (default: the words of the policy's own "
+        "protocol; for policies trained here, those of the paper)",
     )
     parser.add_argument("--limit", type=_positive, metavar="N", help="score only N of all, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: %(default)s)")

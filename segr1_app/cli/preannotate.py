@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import islice
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.domain import Mask, SettingsError, StoreDamagedError
+from segr1_app.domain import Mask, Prediction, SettingsError, StoreDamagedError
 from segr1_app.images import Picture
+from segr1_app.language.protocol import Request
 from segr1_app.models.selection import choose_models
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
 from segr1_app.store import AnnotationStore, SampledCompletion, Task
 
 if TYPE_CHECKING:
-    from segr1_app.models.policy import VlmPolicy
+    from segr1_app.models.pipeline import AnyPolicy
+    from segr1_app.models.policy_server import ServerPolicy
     from segr1_app.models.segmenter import Sam2Segmenter
 
+SERVER_BATCH = 32
+"""Requests in flight at a policy server."""
 GPU_BATCH = 8
 """Pictures answered at once on a GPU: a 7B model's cache for them takes less memory than its weights."""
 
@@ -47,7 +54,8 @@ def add_command(commands: Any) -> None:
         "--batch",
         type=int,
         metavar="N",
-        help=f"pictures that the policy answers at once (default: {GPU_BATCH} on a GPU, 1 elsewhere)",
+        help=f"pictures that the policy answers at once (default: {SERVER_BATCH} at a --policy-server, {GPU_BATCH} on "
+        "a GPU, 1 elsewhere)",
     )
     parser.add_argument(
         "--again", action="store_true", help="also where there is a prediction by a different checkpoint"
@@ -95,9 +103,14 @@ def run(arguments: argparse.Namespace) -> int:
         share.wait_for_everyone()
         mine = waiting[share.process_index :: share.num_processes]
         bar = tqdm(mine, unit="task", disable=not share.is_main_process)
-        batch = arguments.batch or (GPU_BATCH if on_gpu else 1)
-        failures = predict_tasks(store, load_models(settings), bar, checkpoint, samples=arguments.samples, batch=batch)
-    print(f"{len(mine) - len(failures)} of {len(mine)} tasks predicted")  # noqa: T201
+        served = settings.policy_server is not None
+        batch = arguments.batch or (SERVER_BATCH if served else GPU_BATCH if on_gpu else 1)
+        models = load_models(settings)
+        started = time.perf_counter()
+        failures = predict_tasks(store, models, bar, checkpoint, samples=arguments.samples, batch=batch)
+        speed = (len(mine) - len(failures)) / max(time.perf_counter() - started, 1e-9)
+    pace = f", {speed:.3g} pictures a second" if mine else ""
+    print(f"{len(mine) - len(failures)} of {len(mine)} tasks predicted{pace}")  # noqa: T201
     for failure in failures:
         print(failure, file=sys.stderr)  # noqa: T201
     return 1 if failures else 0
@@ -114,7 +127,7 @@ def needs_prediction(store: AnnotationStore, task: Task, checkpoint: str, *, aga
 
 def predict_tasks(
     store: AnnotationStore,
-    models: tuple[VlmPolicy, Sam2Segmenter],
+    models: tuple[AnyPolicy, Sam2Segmenter],
     tasks: Iterable[Task],
     checkpoint: str,
     *,
@@ -123,14 +136,34 @@ def predict_tasks(
 ) -> list[str]:
     """Predict for the tasks, ``batch`` at a time, and store each batch at once; the next one is read meanwhile.
 
+    Of a policy behind a server ``batch`` requests are kept in flight, and each prediction is stored when it is there.
+
     Returns:
         One sentence for each task whose picture cannot be read any more.
     """
     from segr1_app.models.pipeline import working_together  # noqa: PLC0415 - brings torch along
+    from segr1_app.models.policy_server import ServerPolicy  # noqa: PLC0415
 
-    pipeline = working_together(*models)
+    policy, segmenter = models
+    pipeline = working_together(policy, segmenter)
     failures: list[str] = []
     readable = _readable(store, tasks, failures)
+
+    def keep(task: Task, picture: Picture, prediction: Prediction, texts: Sequence[str]) -> None:
+        truth = store.ground_truth(task.sha256, task.instruction) if texts else None
+        request = policy.request(picture.size, task.instruction)
+        drawn = [_sample(request, segmenter, picture, text, truth) for text in texts]
+        store.add_prediction(task.id, prediction, checkpoint, drawn)
+
+    if isinstance(policy, ServerPolicy):
+        for task, picture, answer in _in_flight(policy, readable, samples, batch):
+            keep(
+                task,
+                picture,
+                pipeline.predict_completion(picture, task.instruction, answer.text, answer.seconds),
+                answer.samples,
+            )
+        return failures
 
     def read() -> list[tuple[Task, Picture]]:
         return list(islice(readable, batch))
@@ -142,9 +175,7 @@ def predict_tasks(
             coming = beside.submit(read)
             predictions = pipeline.run_together([(picture, task.instruction) for task, picture in together])
             for (task, picture), prediction in zip(together, predictions, strict=True):
-                truth = store.ground_truth(task.sha256, task.instruction) if samples else None
-                drawn = draw_samples(models, picture, task, samples, truth) if samples else []
-                store.add_prediction(task.id, prediction, checkpoint, drawn)
+                keep(task, picture, prediction, _draw(policy, picture, task, samples))
             together = coming.result()
     return failures
 
@@ -158,17 +189,67 @@ def _readable(store: AnnotationStore, tasks: Iterable[Task], failures: list[str]
             failures.append(f"Task {task.id}: {error}")
 
 
-def draw_samples(
-    models: tuple[VlmPolicy, Sam2Segmenter], picture: Picture, task: Task, samples: int, truth: Mask | None
-) -> list[SampledCompletion]:
-    """Sampled completions with their masks, and with their rewards where the ground truth is known; deterministic."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a server said about a task: the greedy completion, drawn ones, and how long the former took."""
+
+    text: str
+    samples: list[str]
+    seconds: float
+
+
+def _in_flight(
+    policy: ServerPolicy, tasks: Iterator[tuple[Task, Picture]], samples: int, most: int
+) -> Iterator[tuple[Task, Picture, _Answer]]:
+    """The tasks with their answers, as they come; ``most`` are asked for at any time.
+
+    Raises:
+        ModelError: when the server fails. Answers that were there before have been given out.
+    """
+
+    def ask(task: Task, picture: Picture) -> _Answer:
+        started = time.perf_counter()
+        pieces = []
+        with closing(policy.stream(picture, task.instruction)) as stream:
+            for piece in stream:
+                pieces.append(piece)
+                if ended.is_set():
+                    break
+        seconds = time.perf_counter() - started
+        drawn = [] if ended.is_set() else _draw(policy, picture, task, samples)
+        return _Answer("".join(pieces), drawn, seconds)
+
+    ended = Event()
+    pool = ThreadPoolExecutor(most, "ask")
+    waiting: dict[Future[_Answer], tuple[Task, Picture]] = {}
+    try:
+        while True:
+            for task, picture in islice(tasks, most - len(waiting)):
+                waiting[pool.submit(ask, task, picture)] = task, picture
+            if not waiting:
+                return
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            # What succeeded is stored before a failure ends the run.
+            for future in sorted(done, key=lambda each: each.exception() is not None):
+                task, picture = waiting.pop(future)
+                yield task, picture, future.result()
+    finally:
+        # Nobody waits for what is still being written: it is stopped at the server.
+        ended.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _draw(policy: AnyPolicy, picture: Picture, task: Task, samples: int) -> list[str]:
+    """Sampled completions, the same at every call; none for no samples."""
+    return policy.sample(picture, task.instruction, samples, seed=task.id) if samples else []
+
+
+def _sample(
+    request: Request, segmenter: Sam2Segmenter, picture: Picture, text: str, truth: Mask | None
+) -> SampledCompletion:
+    """A sampled completion with its mask, and with its reward where the ground truth is known."""
     from segr1_app.models.completions import segment_completion  # noqa: PLC0415 - brings torch along
 
-    policy, segmenter = models
-    request = policy.request(picture.size, task.instruction)
-    drawn = []
-    for completion in policy.sample(picture, task.instruction, samples, seed=task.id):
-        found = segment_completion(request, completion, picture, segmenter)
-        terms = score(Answer(found.parsed.well_formed, found.mask, abstains=found.parsed.abstains), Truth(mask=truth))
-        drawn.append(SampledCompletion(completion, found.mask, terms.total if terms else None))
-    return drawn
+    found = segment_completion(request, text, picture, segmenter)
+    terms = score(Answer(found.parsed.well_formed, found.mask, abstains=found.parsed.abstains), Truth(mask=truth))
+    return SampledCompletion(text, found.mask, terms.total if terms else None)

@@ -129,7 +129,9 @@ class ModelHost:
             if self._begun:
                 self._settled.wait()
             self._settled.clear()
-            self._asked = replace(self._asked, policy=policy)
+            # A policy of this machine does not run at a server, which goes on for the one it was named with.
+            server = self._asked.policy_server if policy == self._asked.policy else None
+            self._asked = replace(self._asked, policy=policy, policy_server=server)
             self._loaded = None
             self._choose()
             self._begun = False

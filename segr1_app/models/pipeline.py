@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from segr1_app.domain import Prediction
 from segr1_app.images import Picture
@@ -15,9 +16,10 @@ from segr1_app.language.protocol import Task
 from segr1_app.models.completions import segment_completion
 from segr1_app.models.embeddings import Embedding
 from segr1_app.models.policy import Policy, VlmPolicy
+from segr1_app.models.policy_server import ServerPolicy
 from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
 from segr1_app.models.selection import choose_models
-from segr1_app.settings.config import AUTO, Settings
+from segr1_app.settings.config import AUTO, POLICY_KEY, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,17 @@ class Pipeline:
             for (picture, instruction), completion, embedding in zip(asked, completions, embeddings, strict=True)
         ]
 
+    def predict_completion(self, picture: Picture, instruction: str, completion: str, seconds: float) -> Prediction:
+        """The prediction of a completion that the policy made elsewhere, in so many seconds.
+
+        Raises:
+            ModelError: when the segmenter runs out of memory.
+        """
+        started = time.perf_counter()
+        embedding = self.segmenter.encode(picture)
+        times = {"policy": seconds, "encode": time.perf_counter() - started}
+        return self._prediction(picture, instruction, completion, embedding, times)
+
     @contextmanager
     def _encoding(self, pictures: Sequence[Picture]) -> Iterator[Callable[[], list[Embedding]]]:
         """A function that returns the pictures' embeddings, computed meanwhile where that pays, else on demand."""
@@ -159,13 +172,22 @@ class Pipeline:
         )
 
 
-def load_models(settings: Settings) -> tuple[VlmPolicy, Sam2Segmenter]:
-    """Load both models as configured; those left open are chosen.
+AnyPolicy: TypeAlias = VlmPolicy | ServerPolicy
+"""A policy on this machine, or behind a server."""
+
+
+def load_models(settings: Settings) -> tuple[AnyPolicy, Sam2Segmenter]:
+    """Load both models as configured; those left open are chosen. A policy behind a server is only addressed.
 
     Raises:
         ModelError: when one of them cannot be loaded.
     """
     settings = choose_models(settings).settings
+    policy: AnyPolicy
+    if settings.policy_server is not None:
+        key = os.environ.get(POLICY_KEY)
+        policy = ServerPolicy.find(settings.policy_server, settings.policy, protocol=settings.protocol, key=key)
+        return policy, Sam2Segmenter.load(settings.segmenter, device=settings.device)
     policy = VlmPolicy.load(
         settings.policy,
         device=settings.device,
@@ -216,6 +238,6 @@ def load_pipeline(
     return working_together(*load_models(settings))
 
 
-def working_together(policy: VlmPolicy, segmenter: Sam2Segmenter) -> Pipeline:
+def working_together(policy: AnyPolicy, segmenter: Sam2Segmenter) -> Pipeline:
     """The pipeline of two loaded models, which overlap where they run on a GPU."""
     return Pipeline(policy, segmenter, overlaps=segmenter.device.type == "cuda")

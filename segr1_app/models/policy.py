@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
 
-import cv2
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from transformers import (
@@ -30,11 +28,12 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from segr1_app.domain import ImageSize, ModelError, RgbPixels
+from segr1_app.domain import ImageSize, ModelError
 from segr1_app.images import Picture
 from segr1_app.language.codec import Grammar
 from segr1_app.language.protocol import Bounds, Protocol, Reading, Request, Stage, Task
 from segr1_app.language.protocol_files import DEFAULT, find_protocol, native_protocol
+from segr1_app.models.frames import resize_to_frame
 from segr1_app.models.loading import check_memory, fastest_attention, model_name, resolve_device, resolve_dtype
 from segr1_app.models.policy_files import PolicyCard, load_failure, policy_folder, read_card
 from segr1_app.settings.space import has_zero_gpu
@@ -401,14 +400,6 @@ class _StopWhen(StoppingCriteria):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> Any:  # noqa: ARG002
         return torch.full((input_ids.shape[0],), self._event.is_set(), device=input_ids.device, dtype=torch.bool)
-
-
-def resize_to_frame(pixels: RgbPixels, policy_wh: ImageSize) -> RgbPixels:
-    """``pixels`` at the size ``policy_wh``: area averaging when shrinking, cubic when enlarging."""
-    height, width = pixels.shape[:2]
-    shrinks = policy_wh.width * policy_wh.height < width * height
-    resized = cv2.resize(pixels, policy_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return np.ascontiguousarray(resized, dtype=np.uint8)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from segr1_app.domain import ModelError
 from segr1_app.files.json_files import read_json
-from segr1_app.language.protocol import Reading
+from segr1_app.language.protocol import Bounds, Reading
 from segr1_app.language.protocol_files import DEFAULT
 from segr1_app.models.hub import POLICY_WEIGHTS, is_repo_id, policy_on_hub, weights_are_whole
 from segr1_app.settings.config import FULL_POLICY
@@ -42,7 +42,8 @@ class PolicyCard:
 
     def protocol_in(self, folder: Path) -> str:
         """The name of the protocol, or the path of its file, of a policy that lies in this folder."""
-        return str(folder / PROTOCOL_FILE) if self.protocol == PROTOCOL_FILE else self.protocol
+        # Whatever a card names, no other file is read than the one beside it.
+        return str(folder / PROTOCOL_FILE) if self.protocol.endswith((".yaml", ".yml")) else self.protocol
 
 
 def read_card(folder: Path) -> PolicyCard | None:
@@ -67,6 +68,28 @@ def read_card(folder: Path) -> PolicyCard | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"'{path}' is not a policy card: it needs 'instructions' and 'understands'.") from error
+
+
+def read_bounds(folder: Path) -> Bounds | None:
+    """What the image processor in a policy's folder says of frames; None where the folder does not say it.
+
+    Raises:
+        ModelError: when its file cannot be read.
+    """
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            found = read_json(path)
+            images = found.get("image_processor", found)
+            size = images.get("size") or {}
+            least = size.get("shortest_edge", images.get("min_pixels"))
+            most = size.get("longest_edge", images.get("max_pixels"))
+            return Bounds(int(images["patch_size"]) * int(images["merge_size"]), int(least), int(most))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"'{path}' does not describe an image processor: {error!r}.") from error
+    return None
 
 
 def policy_folder(source: str) -> Path:

@@ -99,8 +99,10 @@ def gpu_lack(device: str, needed: float) -> str:
 
 
 def embedded_pair(settings: Settings) -> Settings:
-    """The same settings with the models filled in."""
-    return replace(settings, policy=str(DEFAULT_POLICY), segmenter=str(DEFAULT_SEGMENTER), protocol=AUTO)
+    """The same settings with the embedded models filled in."""
+    return replace(
+        settings, policy=str(DEFAULT_POLICY), segmenter=str(DEFAULT_SEGMENTER), protocol=AUTO, policy_server=None
+    )
 
 
 def _filled(settings: Settings, *, full: bool) -> Settings:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from segr1_app.domain import SettingsError
 from segr1_app.language.protocol_files import find_protocol, protocol_names
-from segr1_app.settings.hosts import Address, read_address
+from segr1_app.settings.hosts import Address, check_server_url, read_address
 from segr1_app.settings.promotion import promoted_policy
 from segr1_app.settings.roles import Role
 from segr1_app.settings.space import Space
@@ -27,6 +27,8 @@ DEFAULT_SEGMENTER = ASSETS / "models" / "segmenter"
 FULL_POLICY = "geshang/Seg-R1-3B"
 FULL_SEGMENTER = "facebook/sam2.1-hiera-large"
 DEFAULT_HOME = Path(".segr1")
+POLICY_KEY = "SEGR1_POLICY_KEY"
+"""The environment variable with the key of a policy server, which is no setting: settings are logged and compared."""
 DEFAULT_PORT = 7860
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -53,6 +55,7 @@ class Settings:
         attention: the policy's attention kernel, or "auto": flash-attention when installed on a GPU, else SDPA.
         protocol: how the policy is asked and its answers are read: the name or file of a protocol, or "auto": what it
             was taught.
+        policy_server: URL of an OpenAI-compatible server that runs the policy; None where it runs here.
         host, port, share: where the page is served, and whether gradio opens a public link to it.
         allowed_hosts: further host names of the page, those of the proxies in front of it.
         admin: whether every visitor of the page may do everything.
@@ -71,6 +74,7 @@ class Settings:
     dtype: str = "auto"
     attention: str = "auto"
     protocol: str = "auto"
+    policy_server: str | None = None
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     share: bool = False
@@ -108,6 +112,8 @@ class Settings:
         given = {name: getattr(arguments, name) for name in cls.__dataclass_fields__ if hasattr(arguments, name)}
         if "allowed_hosts" in given:
             given["allowed_hosts"] = tuple(map(_allowed_host, given["allowed_hosts"]))
+        if given.get("policy_server") and not given.get("policy"):
+            raise SettingsError("--policy-server needs --policy: the name of the model that it serves.")
         if "policy" in given and given["policy"] is None:
             given["policy"] = ("home" in given and promoted_policy(given["home"])) or AUTO
         settings = cls(**given)
@@ -141,6 +147,8 @@ class Settings:
         if self.protocol != AUTO:
             # Before models are loaded, which takes longer than a typing error deserves.
             find_protocol(self.protocol)
+        if self.policy_server is not None:
+            check_server_url(self.policy_server)
 
 
 def _allowed_host(text: str) -> Address:
@@ -216,6 +224,14 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         default=environ.get("SEGR1_PROTOCOL") or environ.get("SEGR1_DIALECT") or AUTO,
         help=f"how the policy is asked and its answer read: {', '.join(protocol_names())}, or a YAML file of one's own "
         "(SEGR1_PROTOCOL; --dialect and SEGR1_DIALECT are its older names; default: what the policy was trained with)",
+    )
+
+    group.add_argument(
+        "--policy-server",
+        metavar="URL",
+        default=environ.get("SEGR1_POLICY_SERVER"),
+        help="ask the policy behind this OpenAI-compatible server, such as http://localhost:8000/v1, under the name "
+        f"given as --policy; its key is read from {POLICY_KEY} (SEGR1_POLICY_SERVER; default: it runs here)",
     )
 
 

@@ -6,6 +6,9 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
+
+from segr1_app.domain import SettingsError
 
 _ADDRESS: Final = re.compile(
     r"(\[[0-9a-fA-F:.]{2,}\]|[a-zA-Z0-9_](?:[a-zA-Z0-9._-]{0,251}[a-zA-Z0-9_])?)\.?(?::(\d{1,5}))?"
@@ -37,3 +40,20 @@ def read_address(text: str) -> Address | None:
         except ValueError:
             return None
     return Address(name, port)
+
+
+def check_server_url(url: str) -> None:
+    """See that a URL can be one of a server.
+
+    Raises:
+        SettingsError: when it cannot, or holds a password, which would be logged with it.
+    """
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise SettingsError(f"--policy-server {url[:100]} is not a URL such as http://localhost:8000/v1.") from None
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError("--policy-server holds a user or password: give the key as SEGR1_POLICY_KEY instead.")
+    if not valid or parts.query or parts.fragment:
+        raise SettingsError(f"--policy-server {url[:100]} is not a URL such as http://localhost:8000/v1.")

@@ -23,8 +23,9 @@ from transformers import (
 from segr1_app.domain import ImageSize, ModelError
 from segr1_app.language.codec import parse_completion
 from segr1_app.models import policy as policy_module
+from segr1_app.models.frames import resize_to_frame
 from segr1_app.models.loading import fastest_attention, resolve_device
-from segr1_app.models.policy import VlmPolicy, resize_to_frame
+from segr1_app.models.policy import VlmPolicy
 from segr1_app.settings.config import DEFAULT_POLICY
 from tests.scenes import ellipse_scene
 

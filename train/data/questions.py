@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import ImageSize, Mask, RgbPixels
-from segr1_app.models.policy import resize_to_frame
+from segr1_app.models.frames import resize_to_frame
 from train.data.composing import compose, distinguishing_words, has_room
 from train.data.layouts import INSTRUCTIONS_FILE
 from train.data.pairs import PackedPairs, pack_pairs

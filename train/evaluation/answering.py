@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from segr1_app.domain import Mask, ObjectPrompt
 from segr1_app.geometry import add_point, union_masks
 from segr1_app.images import Picture
+from segr1_app.language.protocol import Task
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import Policy
 from segr1_app.models.segmenter import Segmenter
@@ -42,7 +43,14 @@ class EvaluatedAnswer:
 
 
 def find_answer(
-    picture: Picture, truth: Mask, *, segmenter: Segmenter, policy: Policy | None, instruction: str, clicks: int = 0
+    picture: Picture,
+    truth: Mask,
+    *,
+    segmenter: Segmenter,
+    policy: Policy | None,
+    instruction: str,
+    clicks: int = 0,
+    task: Task = Task.FREE,
 ) -> EvaluatedAnswer:
     """Ask for one picture.
 
@@ -53,6 +61,7 @@ def find_answer(
         policy: prompts the segmenter; None for the truth's box and deepest point.
         instruction: what the policy is asked.
         clicks: corrective clicks after the first answer.
+        task: what kind of request the instruction is.
 
     Raises:
         ModelError: when a model runs out of memory.
@@ -61,7 +70,7 @@ def find_answer(
     if policy is None:
         answer = _from_truth(segmenter, picture, truth)
     else:
-        prediction = Pipeline(policy, segmenter).run(picture, instruction)
+        prediction = Pipeline(policy, segmenter).run(picture, instruction, task)
         answer = EvaluatedAnswer(
             mask=prediction.mask,
             well_formed=prediction.well_formed,

@@ -12,7 +12,8 @@ from PIL import Image
 from segr1_app.domain import SegR1Error
 from segr1_app.language.codec import Grammar
 from segr1_app.language.protocol import Stage
-from segr1_app.models.policy import VlmPolicy, resize_to_frame
+from segr1_app.models.frames import resize_to_frame
+from segr1_app.models.policy import VlmPolicy
 from train.data.rows import Example, Row
 
 CACHED_EXAMPLES = 32

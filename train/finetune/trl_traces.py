@@ -19,7 +19,8 @@ from segr1_app.language.codec import Grammar, answer_start, can_be_reasoning
 from segr1_app.language.protocol import Protocol, Stage
 from segr1_app.language.protocol_files import DEFAULT, find_protocol
 from segr1_app.language.writing import write_answer
-from segr1_app.models.policy import VlmPolicy, resize_to_frame
+from segr1_app.models.frames import resize_to_frame
+from segr1_app.models.policy import VlmPolicy
 from train.data.rows import Example
 from train.data.traces import Trace, write_trace
 from train.finetune.trl_rows import ExampleReader, PromptMaker

@@ -19,7 +19,7 @@ from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixel
 from segr1_app.geometry import deepest_point, mask_box, owners, policy_frame
 from segr1_app.language.codec import format_completion
 from segr1_app.language.protocol_files import DEFAULT, find_protocol
-from segr1_app.models.policy import resize_to_frame
+from segr1_app.models.frames import resize_to_frame
 from train.data.augment import augment
 from train.data.composing import compose, distinguishing_words, has_room
 from train.data.pairs import PackedPairs

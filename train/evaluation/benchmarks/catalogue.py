@@ -10,9 +10,10 @@ from typing import Final
 
 from segr1_app.domain import SettingsError
 from segr1_app.language.codec import PRESETS
+from segr1_app.language.protocol import Task
 from train.evaluation.benchmarks import foreground, reasoning, referring
 from train.evaluation.benchmarks.measures import FOREGROUND, OVERLAPS, ScoringMethod
-from train.evaluation.benchmarks.question import QuestionSet
+from train.evaluation.benchmarks.question import Question, QuestionSet
 
 BLANK: Final = "{}"
 """What stands for a question's text in a template."""
@@ -28,6 +29,7 @@ class Benchmark:
         template: what the policy is asked, with `BLANK` where questions have a text of their own (Seg-R1, section 4).
         read: finds the questions of a split in a folder.
         measures: how answers are scored.
+        task: what kind of request a question is, in protocols that know kinds apart.
         truth: how the right masks are made of the files, in words.
     """
 
@@ -37,6 +39,7 @@ class Benchmark:
     read: Callable[[str, Path], QuestionSet]
     measures: ScoringMethod
     truth: str
+    task: Callable[[Question], Task]
 
     def choose_split(self, given: str | None) -> str:
         """The split that is meant: by its full name, or by its own name alone in the usual partition.
@@ -71,7 +74,7 @@ def _foreground(name: str) -> Benchmark:
     truth = (
         "foreground exceeds half of the mask file's brightest value; a mask has its image's size, nothing is resized"
     )
-    return Benchmark(name, (), PRESETS[0].text, read, FOREGROUND, truth)
+    return Benchmark(name, (), PRESETS[0].text, read, FOREGROUND, truth, lambda _: Task.FOREGROUND)
 
 
 def _referring(name: str) -> Benchmark:
@@ -83,6 +86,7 @@ def _referring(name: str) -> Benchmark:
         measures=OVERLAPS,
         truth="The union of COCO's polygons and run lengths, by pycocotools; "
         "every expression ('sent') of every referent",
+        task=lambda _: Task.REFERRING,
     )
 
 
@@ -94,6 +98,8 @@ _REASONING: Final = Benchmark(
     measures=OVERLAPS,
     truth="polygons with their edges, largest first; every query; pixels labelled 'ignore' are left out of prediction "
     "and target",
+    # The set says which of its queries are whole sentences.
+    task=lambda question: Task.SENTENCE if question.group == "long" else Task.PHRASE,
 )
 BENCHMARKS: Final = {
     benchmark.name: benchmark

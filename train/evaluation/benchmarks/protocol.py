@@ -12,12 +12,13 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.file_download import repo_folder_name
 
 from segr1_app.domain import ImageSize
-from segr1_app.language.protocol import Request, Square
+from segr1_app.language.protocol import Output, Request, Square, Task
 from segr1_app.models.checkpoint import checkpoint_hash
-from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.pipeline import AnyPolicy
+from segr1_app.models.policy_server import ServerPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.zoom import SQUARE, WORTHWHILE
-from train.evaluation.benchmarks.catalogue import Benchmark
+from train.evaluation.benchmarks.catalogue import BLANK, Benchmark
 from train.evaluation.benchmarks.question import Question
 
 METRIC_LIBRARIES = ("pysodmetrics", "pycocotools", "numpy")
@@ -32,10 +33,11 @@ def describe_protocol(
     template: str,
     limit: int | None,
     seed: int,
-    policy: VlmPolicy | None,
+    policy: AnyPolicy | None,
     policy_source: str,
     segmenter: Sam2Segmenter,
     segmenter_source: str,
+    tasks: Sequence[Task] = (),
 ) -> dict[str, Any]:
     """The protocol, ready for JSON; two runs of equal protocols ask the same models the same questions.
 
@@ -47,6 +49,8 @@ def describe_protocol(
         policy: None for prompts from the truth.
         segmenter: makes the masks.
         policy_source, segmenter_source: the folders or hub ids that they were loaded from.
+
+        tasks: kinds of questions asked by the policy's own protocol instead of the template.
 
     Raises:
         ModelError: when a model's weights cannot be read.
@@ -62,7 +66,7 @@ def describe_protocol(
             "sha256": digest.hexdigest(),
             "drawn": None if limit is None else {"limit": limit, "seed": seed},
         },
-        **describe_models(policy, policy_source, segmenter, segmenter_source, template),
+        **describe_models(policy, policy_source, segmenter, segmenter_source, template, tasks=tasks),
         "truth": benchmark.truth,
         "metrics": dict(benchmark.measures.definitions),
         "metric_libraries": library_versions(),
@@ -70,21 +74,30 @@ def describe_protocol(
 
 
 def describe_models(
-    policy: VlmPolicy | None, policy_source: str, segmenter: Sam2Segmenter, segmenter_source: str, template: str
+    policy: AnyPolicy | None,
+    policy_source: str,
+    segmenter: Sam2Segmenter,
+    segmenter_source: str,
+    template: str,
+    *,
+    tasks: Sequence[Task] = (),
 ) -> dict[str, Any]:
-    """How a question becomes a mask, ready for JSON; arguments as of `describe_protocol`.
+    """How a question becomes a mask, ready for JSON; arguments as of `describe_protocol`, and ``tasks`` of the policy's
+    own protocol where it is asked by that and not by the template.
 
     Raises:
         ModelError: when a model's weights cannot be read.
     """
+    best = policy is not None and policy.protocol.output is Output.BEST
+    output = "the most confident of three" if best else "single-mask output"
     return {
         "prompts": "by the policy" if policy else "from the truth: its box and deepest point, one object",
-        "policy": _describe_policy(policy, policy_source, template) if policy else None,
+        "policy": _describe_policy(policy, policy_source, template, tasks) if policy else None,
         "segmenter": {
             **identify(segmenter_source, segmenter.model_id),
             "specks and holes removed below": f"{segmenter.clean:g} of a mask's area",
             "input": f"{_shown(segmenter.zoom)} squashed to {segmenter.input_side} x {segmenter.input_side} pixels",
-            "masks": "one per object, single-mask output, scaled to the picture's size, then cut",
+            "masks": f"one per object, {output}, scaled to the picture's size, then cut",
             "mask_threshold": segmenter.mask_threshold,
             "precision": "bfloat16 autocast" if segmenter.device.type == "cuda" else "float32",
         },
@@ -103,7 +116,7 @@ def _shown(zoom: float | None) -> str:
     )
 
 
-def name_models(policy: VlmPolicy | None, policy_source: str, segmenter: Sam2Segmenter, segmenter_source: str) -> str:
+def name_models(policy: AnyPolicy | None, policy_source: str, segmenter: Sam2Segmenter, segmenter_source: str) -> str:
     """Which models are scored, in a sentence; arguments as of `describe_protocol`."""
     prompts = f"policy {policy.model_id} from '{policy_source}'" if policy else "prompts from the truth"
     return f"Scored: {prompts}; segmenter {segmenter.model_id} from '{segmenter_source}'."
@@ -129,7 +142,7 @@ def identify(source: str, name: str) -> dict[str, str | None]:
     return {"name": name, "hub_commit": newest.read_text(encoding="utf-8").strip() if newest.is_file() else None}
 
 
-def _describe_frame(policy: VlmPolicy, request: Request) -> dict[str, Any]:
+def _describe_frame(policy: AnyPolicy, request: Request) -> dict[str, Any]:
     """How a picture becomes what the policy sees, and in what its numbers are read."""
     frame, bounds = policy.protocol.askings[request.stage, request.task].frame, policy.frame_bounds
     if isinstance(frame, Square):
@@ -150,17 +163,49 @@ def _describe_frame(policy: VlmPolicy, request: Request) -> dict[str, Any]:
     }
 
 
-def _describe_policy(policy: VlmPolicy, source: str, template: str) -> dict[str, Any]:
-    request = policy.request(EXAMPLE, template)
+def _describe_runtime(policy: AnyPolicy) -> dict[str, Any]:
+    """By what the policy's numbers are computed."""
+    if isinstance(policy, ServerPolicy):
+        return {"server": policy.url}
     return {
-        **identify(source, policy.model_id),
         "precision": str(policy.model.dtype).removeprefix("torch."),
         "attention": policy.model.config._attn_implementation,
-        "instruction": template,
+        "chat_template_sha256": hashlib.sha256(str(policy.processor.chat_template).encode()).hexdigest(),
+    }
+
+
+def _describe_task(policy: AnyPolicy, task: Task) -> dict[str, Any]:
+    """How a kind of question is asked and read by the policy's own protocol, by the example of one."""
+    request = policy.request(EXAMPLE, BLANK, task)
+    return {
+        "system_prompt": request.system,
+        "user_prompt": request.text,
+        "frame": _describe_frame(policy, request),
+        "example": {"picture": list(EXAMPLE), "frame": list(request.frame)},
+        "coordinates": list(request.coordinates),
+        "points": request.points.value,
+        "max_new_tokens": request.max_new_tokens or policy.max_new_tokens,
+    }
+
+
+def _describe_policy(policy: AnyPolicy, source: str, template: str, tasks: Sequence[Task]) -> dict[str, Any]:
+    request = policy.request(EXAMPLE, template)
+    known = {
+        **identify(source, policy.model_id),
+        **_describe_runtime(policy),
         "protocol": policy.protocol.name,
         "protocol_source": policy.protocol.source,
+        "reading": policy.reading.value if policy.reading else "the protocol's own",
+        "decoding": "greedy",
+    }
+    if tasks:
+        followed = f"the protocol {policy.protocol.name}, to the letter"
+        return {**known, "words": followed, "tasks": {task.value: _describe_task(policy, task) for task in tasks}}
+    return {
+        **known,
+        "words": "this project's template",
+        "instruction": template,
         "system_prompt": request.system,
-        "chat_template_sha256": hashlib.sha256(str(policy.processor.chat_template).encode()).hexdigest(),
         "frame": _describe_frame(policy, request),
         "example": {
             "picture": list(EXAMPLE),
@@ -168,6 +213,5 @@ def _describe_policy(policy: VlmPolicy, source: str, template: str) -> dict[str,
             "coordinates": list(request.coordinates),
             "user_prompt": request.text,
         },
-        "decoding": "greedy",
         "max_new_tokens": request.max_new_tokens or policy.max_new_tokens,
     }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,11 @@ from tqdm import tqdm
 from segr1_app.domain import DatasetError, PictureError
 from segr1_app.geometry import encode_rle
 from segr1_app.images import load_picture
+from segr1_app.language.protocol import Task
+from segr1_app.language.protocol_files import DEFAULT
 from segr1_app.models.loading import resolve_device
-from segr1_app.models.pipeline import load_models
-from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.pipeline import AnyPolicy, load_models
+from segr1_app.models.policy_server import IN_FLIGHT, ServerPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import Settings
 from segr1_app.studio.results import prompt_record
@@ -47,7 +52,7 @@ def run_benchmark(
     benchmark: Benchmark,
     *,
     split: str,
-    template: str,
+    instruction: str | None,
     data: Path,
     settings: Settings,
     oracle: bool,
@@ -65,7 +70,8 @@ def run_benchmark(
 
     Args:
         benchmark, split: what is scored.
-        template: what the policy is asked.
+        instruction: a template for what the policy is asked; None for the words of its own protocol, or, of a policy
+            that was trained here, for the benchmark's template.
         data: where the set lies.
         settings: which models, and how they run.
         oracle: whether the truth prompts the segmenter in the policy's place.
@@ -81,17 +87,21 @@ def run_benchmark(
         SegR1Error: when the set or a model cannot be read, not one question can be answered, the log is of another
             protocol, or it or the page cannot be written.
     """
+    template = benchmark.choose_template(instruction)
     state = PartialState(cpu=resolve_device(settings.device).type == "cpu", timeout=PATIENCE)
     device = str(state.device) if state.num_processes > 1 else settings.device
     found = benchmark.read(split, data)
     if state.is_main_process:
         _warn_of_other_count(benchmark, found)
     questions = draw(found.questions, limit, seed)
-    policy: VlmPolicy | None = None
+    policy: AnyPolicy | None = None
     if oracle:
         segmenter = Sam2Segmenter.load(settings.segmenter, device=device)
     else:
         policy, segmenter = load_models(replace(settings, device=device))
+    # A policy of another family knows only the words of its own protocol.
+    by_protocol = policy is not None and instruction is None and policy.protocol.name != DEFAULT
+    tasks = sorted({benchmark.task(question) for question in questions}) if by_protocol else []
     if state.is_main_process:
         logger.info("%s", name_models(policy, settings.policy, segmenter, settings.segmenter))
     protocol = describe_protocol(
@@ -105,17 +115,19 @@ def run_benchmark(
         policy_source=settings.policy,
         segmenter=segmenter,
         segmenter_source=settings.segmenter,
+        tasks=tasks,
     )
 
+    at_once = IN_FLIGHT if isinstance(policy, ServerPolicy) else 1
+
     def answer(question: Question) -> Record:
-        return _answer(
-            question, template=template, data=data, policy=policy, segmenter=segmenter, measures=benchmark.measures
-        )
+        asked = None if by_protocol else template
+        return _answer(question, benchmark=benchmark, template=asked, data=data, policy=policy, segmenter=segmenter)
 
     with AnswerLog(log_file, state.process_index) as log:
         if state.is_main_process:
             log.begin(protocol)
-        failed = _answer_open_questions(questions, answer, log, state, title=benchmark.name)
+        failed = _answer_open_questions(questions, answer, log, state, title=benchmark.name, at_once=at_once)
         if not state.is_main_process:
             return None
         log.end()
@@ -157,6 +169,7 @@ def _answer_open_questions(
     state: PartialState,
     *,
     title: str,
+    at_once: int,
 ) -> dict[str, str]:
     """Answer the questions that the log lacks, shared among all processes; returns failures by the questions' ids."""
     state.wait_for_everyone()
@@ -165,13 +178,12 @@ def _answer_open_questions(
     failures: list[tuple[str, str]] = []
     # Neighbours stay together: they are often about one picture, which is then encoded once.
     with state.split_between_processes(open_questions) as share:
-        for question in tqdm(share, desc=title, unit="question", disable=not state.is_main_process):
+        bar = tqdm(share, desc=title, unit="question", disable=not state.is_main_process)
+        for question, result in _in_flight(answer, bar, at_once):
             try:
-                record = answer(question)
+                log.add(result())
             except (PictureError, DatasetError) as error:
                 failures.append((question.id, str(error)))
-            else:
-                log.add(record)
     # Gathering waits until all processes have written their last answer.
     return dict(gather_object(failures))
 
@@ -181,30 +193,55 @@ def _group_tables(records: Sequence[Record], measures: ScoringMethod) -> dict[st
     return {group: _table([record for record in records if record["group"] == group], measures) for group in groups}
 
 
+def _in_flight(
+    answer: Callable[[Question], Record], questions: Iterable[Question], at_once: int
+) -> Iterator[tuple[Question, Callable[[], Record]]]:
+    """The questions, each with a function that returns its answer, in order; up to ``at_once`` are asked at a time."""
+    if at_once == 1:
+        yield from ((question, partial(answer, question)) for question in questions)
+        return
+    pool = ThreadPoolExecutor(at_once, "ask")
+    asked: deque[tuple[Question, Future[Record]]] = deque()
+    try:
+        for question in questions:
+            asked.append((question, pool.submit(answer, question)))
+            if len(asked) >= at_once:
+                first, future = asked.popleft()
+                yield first, future.result
+        while asked:
+            first, future = asked.popleft()
+            yield first, future.result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _answer(
     question: Question,
     *,
-    template: str,
+    benchmark: Benchmark,
+    template: str | None,
     data: Path,
-    policy: VlmPolicy | None,
+    policy: AnyPolicy | None,
     segmenter: Sam2Segmenter,
-    measures: ScoringMethod,
 ) -> Record:
+    """Ask a question by a template, or without one by the policy's own protocol."""
     picture = load_picture(question.image)
     target = question.target(picture.size)
-    instruction = template.replace(BLANK, question.text)
-    answer = find_answer(picture, target.mask, segmenter=segmenter, policy=policy, instruction=instruction)
+    task = Task.FREE if template is not None else benchmark.task(question)
+    instruction = question.text if template is None else template.replace(BLANK, question.text)
+    answer = find_answer(picture, target.mask, segmenter=segmenter, policy=policy, instruction=instruction, task=task)
     place = question.image
     return {
         "id": question.id,
         "image": (place.relative_to(data) if place.is_relative_to(data) else place).as_posix(),
         "group": question.group,
         "instruction": instruction,
+        "task": task.value,
         "completion": answer.completion,
         "well_formed": answer.well_formed,
         "objects": [prompt_record(prompt) for prompt in answer.objects],
         "mask": encode_rle(answer.mask),
-        "scores": measures.score(answer.mask, target),
+        "scores": benchmark.measures.score(answer.mask, target),
         "seconds": {stage: round(value, 4) for stage, value in answer.seconds.items()},
     }
 

@@ -1,0 +1,318 @@
+"""A policy that runs elsewhere, behind any server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp.
+
+What is asked and how it is read are the protocol's, as for a policy on this machine: the same words, and the picture in
+the frame in which the model is to see it, as a PNG. Every answer is streamed, so that one that is too long, or that
+nobody waits for any more, is stopped at the server. What a server sends is not trusted.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import cv2
+import httpx2
+import openai
+from openai.types.chat import ChatCompletionChunk
+
+from segr1_app.domain import ImageSize, ModelError
+from segr1_app.images import Picture
+from segr1_app.language.protocol import Bounds, Protocol, Request, Stage, Task
+from segr1_app.language.protocol_files import find_protocol, native_protocol, protocol_names
+from segr1_app.models.frames import resize_to_frame
+from segr1_app.models.policy_files import PolicyCard, read_bounds, read_card
+from segr1_app.settings.hosts import check_server_url
+
+IN_FLIGHT: Final = 32
+"""Requests that a server works on at once: enough for a rack of GPUs to batch."""
+MAX_NEW_TOKENS: Final = 512
+"""Length of a completion where the protocol names none."""
+TOKEN_CHARACTERS: Final = 32
+"""Characters of a token on average, at the very most: a completion that is longer is not what was asked for."""
+TIMEOUT: Final = httpx2.Timeout(300.0, connect=10.0)
+"""Seconds without a byte after which a server is given up; a long queue keeps an answer waiting."""
+RETRIES: Final = 4
+"""How often a request is sent again, after longer and longer waits, when the server is busy or gone."""
+
+
+class ServerPolicy:
+    """A policy behind a server.
+
+    Args:
+        url: of the server, with the version at its end as in ``http://host:8000/v1``.
+        model: its name there.
+        protocol: how it is asked, and how its completions are read.
+        key: the server's key; None for a server that needs none. It is sent to the server and goes nowhere else.
+        card: what the model says of itself, where its folder lies on this machine.
+        bounds: of its image processor, where its folder lies on this machine; else the protocol's own hold.
+        retries: how often a request is sent again when the server is busy; None for `RETRIES`.
+
+    Raises:
+        SettingsError: when the URL is not one of a server.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        protocol: Protocol,
+        *,
+        key: str | None = None,
+        card: PolicyCard | None = None,
+        bounds: Bounds | None = None,
+        retries: int | None = None,
+    ) -> None:
+        check_server_url(url)
+        self.protocol = protocol
+        self.reading = card.reading if card else None
+        self.card = card
+        self._url, self._model, self._key, self._bounds = url, model, key, bounds
+        # An empty key would make the client look for one of OpenAI's in the environment.
+        self._client = openai.OpenAI(
+            base_url=url,
+            api_key=key or "none",
+            timeout=TIMEOUT,
+            max_retries=RETRIES if retries is None else retries,
+        )
+
+    @classmethod
+    def find(cls, url: str, model: str, *, protocol: str = "auto", key: str | None = None) -> ServerPolicy:
+        """The policy of a name at a server; nothing is asked yet.
+
+        Args:
+            url, key: as of the class.
+            model: its name there; where that is also a folder here, its card and its processor's settings are used.
+            protocol: the name or file of a protocol, or "auto" for the one of the card, or of the model's name.
+
+        Raises:
+            SettingsError: when the URL is not one of a server, or there is no such protocol.
+            ModelError: when the card cannot be read.
+        """
+        folder = Path(model)
+        card = read_card(folder) if folder.is_dir() else None
+        if protocol != "auto":
+            spoken = find_protocol(protocol)
+        else:
+            spoken = native_protocol(_model_type(model), model, card.protocol_in(folder) if card else None)
+        return cls(url, model, spoken, key=key, card=card, bounds=read_bounds(folder) if folder.is_dir() else None)
+
+    @property
+    def model_id(self) -> str:
+        return self._model
+
+    @property
+    def device(self) -> str:
+        """Where it runs, for the page."""
+        return urlsplit(self._url).netloc
+
+    @property
+    def frame_bounds(self) -> Bounds:
+        """What the model's image processor says of frames, as far as that is known here."""
+        return self._bounds or Bounds(self.protocol.grid, 1, 2**62)
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens after which a completion is cut off where the protocol says nothing of it."""
+        return MAX_NEW_TOKENS
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._url
+
+    def request(
+        self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE, stage: Stage = Stage.INFERENCE
+    ) -> Request:
+        """What the policy is asked about a picture of this size, and how its completion is read.
+
+        Raises:
+            SegR1Error: when the instruction is empty or too long.
+        """
+        return self.protocol.request(image_wh, instruction, task, stage, bounds=self._bounds, reading=self.reading)
+
+    def frame(self, image_wh: ImageSize) -> ImageSize:
+        """The size at which the policy sees a picture of size ``image_wh`` in a free request."""
+        return self.request(image_wh, "-").frame
+
+    def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Generator[str, None, None]:
+        """Yield the greedy completion as it comes; closing the iterator stops the generation at the server.
+
+        Raises:
+            ModelError: when the server cannot be reached, or does not answer as it should.
+        """
+        for _, piece in self._pieces(picture, self.request(picture.size, instruction, task)):
+            yield piece
+
+    def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
+        """The greedy completions for pictures and their instructions, up to `IN_FLIGHT` of them asked for at once.
+
+        Raises:
+            ModelError: as `stream`.
+        """
+        with ThreadPoolExecutor(min(IN_FLIGHT, len(asked)) or 1, "ask") as pool:
+            return list(pool.map(lambda pair: "".join(self.stream(*pair)), asked))
+
+    def sample(
+        self,
+        picture: Picture,
+        instruction: str,
+        n: int,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        task: Task = Task.FREE,
+        stage: Stage = Stage.INFERENCE,
+    ) -> list[str]:
+        """Draw ``n`` completions in one request; arguments as of `VlmPolicy.sample`.
+
+        Raises:
+            ModelError: as `stream`.
+        """
+        if n < 1:
+            raise ValueError(f"sample() draws at least one completion, not {n}")
+        texts: dict[int, list[str]] = defaultdict(list)
+        request = self.request(picture.size, instruction, task, stage)
+        for choice, piece in self._pieces(picture, request, n=n, temperature=temperature, seed=seed):
+            texts[choice].append(piece)
+        return ["".join(texts[choice]) for choice in range(n)]
+
+    def _pieces(
+        self, picture: Picture, request: Request, *, n: int = 1, temperature: float = 0.0, seed: int | None = None
+    ) -> Iterator[tuple[int, str]]:
+        """(choice, text) as it comes, of whole completions only."""
+        most = (request.max_new_tokens or self.max_new_tokens) * TOKEN_CHARACTERS
+        lengths, ended = [0] * n, [False] * n
+        with self._failures_in_words():
+            answer = self._client.chat.completions.create(
+                model=self._model,
+                messages=_messages(picture, request),
+                stream=True,
+                n=n,
+                seed=seed,
+                max_tokens=request.max_new_tokens or self.max_new_tokens,
+                **_sampling(temperature),
+            )
+            try:
+                if not answer.response.headers.get("content-type", "").startswith("text/event-stream"):
+                    raise self._nonsense()
+                for chunk in answer:
+                    for choice, piece, last in self._checked(chunk, n):
+                        lengths[choice] += len(piece)
+                        ended[choice] = ended[choice] or last
+                        if lengths[choice] > most:
+                            raise ModelError(
+                                f"The policy server at {self._url} writes more than it was asked for: the completion "
+                                f"is longer than {most} characters."
+                            )
+                        if piece:
+                            yield choice, piece
+            finally:
+                # Whatever ended the reading, the server need not go on.
+                answer.close()
+        if not all(ended):
+            raise ModelError(f"The policy server at {self._url} stopped in the middle of its answer: ask again.")
+
+    def _checked(self, chunk: Any, n: int) -> Iterator[tuple[int, str, bool]]:
+        """(choice, text, whether it is the last) of a chunk that is one."""
+        if not isinstance(chunk, ChatCompletionChunk):
+            raise self._nonsense()
+        if chunk.model and not _same_model(chunk.model, self._model):
+            raise ModelError(
+                f"The policy server at {self._url} answers with the model '{chunk.model[:100]}', not with "
+                f"'{self._model}': name the one that it serves with --policy."
+            )
+        for choice in chunk.choices or ():
+            piece = choice.delta.content if choice.delta else None
+            if not (isinstance(choice.index, int) and 0 <= choice.index < n and isinstance(piece, str | None)):
+                raise self._nonsense()
+            if choice.finish_reason == "content_filter":
+                raise ModelError(f"The policy server at {self._url} refuses to answer: its content filter objects.")
+            yield choice.index, piece or "", choice.finish_reason is not None
+
+    def _nonsense(self) -> ModelError:
+        return ModelError(
+            f"What answers at {self._url} is no policy server: give --policy-server the address of an "
+            "OpenAI-compatible one, which usually ends in /v1."
+        )
+
+    @contextmanager
+    def _failures_in_words(self) -> Iterator[None]:
+        """Every failure of a server as a ModelError in one sentence; the key is in none of them."""
+        try:
+            yield
+        except openai.APITimeoutError as error:
+            raise ModelError(f"The policy server at {self._url} does not answer in time: is it overloaded?") from error
+        except openai.APIStatusError as error:
+            raise ModelError(self._refusal(error)) from error
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+            raise ModelError(
+                f"The policy server at {self._url} cannot be reached or broke off: is it running, and is "
+                "--policy-server right?"
+            ) from error
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError, KeyError) as error:
+            # The client hands on whatever its parsers raise when what comes is not what should come.
+            raise self._nonsense() from error
+
+    def _refusal(self, error: openai.APIStatusError) -> str:
+        said = _server_words(error)
+        if self._key:
+            said = said.replace(self._key, "...")
+        if error.status_code in (401, 403):
+            return f"The policy server at {self._url} wants a valid key: set SEGR1_POLICY_KEY."
+        if error.status_code == 404:
+            return f"The policy server at {self._url} has no model '{self._model}'{said}"
+        if "image" in said.lower() or "multimodal" in said.lower():
+            return f"The model '{self._model}' at {self._url} takes no pictures: serve a multimodal one{said}"
+        return f"The policy server at {self._url} refuses the request (HTTP {error.status_code}){said}"
+
+
+def _messages(picture: Picture, request: Request) -> Any:
+    """The request's messages with the picture in them, as the client takes them."""
+    pixels = cv2.cvtColor(resize_to_frame(picture.pixels, request.frame), cv2.COLOR_RGB2BGR)
+    encoded, content = cv2.imencode(".png", pixels)
+    if not encoded:
+        raise ModelError("The picture cannot be encoded for the policy server.")
+    url = f"data:image/png;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
+    image = {"type": "image_url", "image_url": {"url": url}}
+    return [
+        {**message, "content": [image if part["type"] == "image" else part for part in message["content"]]}
+        for message in request.messages
+    ]
+
+
+def _sampling(temperature: float) -> dict[str, Any]:
+    """As `VlmPolicy` samples: greedily by the model's generation config, else from the whole distribution."""
+    if temperature == 0:
+        return {"temperature": 0.0}
+    return {"temperature": temperature, "top_p": 1.0, "extra_body": {"top_k": -1, "repetition_penalty": 1.0}}
+
+
+def _same_model(said: str, asked: str) -> bool:
+    """Whether two names can be of one model; some servers say the last part of it alone."""
+    said, asked = (name.replace("\\", "/").rstrip("/").lower() for name in (said, asked))
+    return said == asked or said.rpartition("/")[2] == asked.rpartition("/")[2]
+
+
+def _model_type(model: str) -> str:
+    """The kind of a stock model by its name, as a configuration would call it; empty for none that is known."""
+    name = "".join(letter if letter.isalnum() else "_" for letter in model.lower())
+    known = (kind for each in protocol_names() for kind in find_protocol(each).model_types)
+    return next((kind for kind in sorted(known, key=len, reverse=True) if kind in name), "")
+
+
+def _server_words(error: openai.APIStatusError) -> str:
+    """What a server says of a refusal, as the end of a sentence; little, and on one line."""
+    body = error.body if isinstance(error.body, dict) else {}
+    inner = body.get("error") if isinstance(body.get("error"), dict) else body
+    said = inner.get("message") if isinstance(inner, dict) else None
+    if not isinstance(said, str):
+        return "."
+    words = " ".join("".join(islice((c if c.isprintable() else " " for c in said), 300)).split())
+    return f": {words}" if words else "."

@@ -1,0 +1,233 @@
+"""A policy behind a server: asked as a local one is, in parallel, and no server can do more harm than a sentence."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segr1_app.cli import main
+from segr1_app.domain import ModelError, SettingsError
+from segr1_app.language.protocol import Task
+from segr1_app.language.protocol_files import find_protocol
+from segr1_app.models import policy_server as module
+from segr1_app.models.frames import resize_to_frame
+from segr1_app.models.pipeline import Pipeline
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.policy_server import ServerPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.settings.config import DEFAULT_POLICY
+from segr1_app.store import AnnotationStore
+from tests.policy_server import ANSWER, Served, policy_server
+from tests.scenes import ellipse_scene
+
+PICTURE, _ = ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))
+KEY = "sk-very-secret"
+
+
+@pytest.fixture
+def server() -> Iterator[Served]:
+    with policy_server() as served:
+        yield served
+
+
+def ask(server: Served, retries: int = 0, model: str = "geshang/Seg-R1-3B") -> str:
+    policy = ServerPolicy(server.url, model, find_protocol("seg-r1"), key=KEY, retries=retries)
+    return "".join(policy.stream(PICTURE, "Identify and segment the ellipse."))
+
+
+def test_it_is_asked_in_the_words_and_frame_of_its_protocol(server: Served) -> None:
+    policy = ServerPolicy.find(server.url, "geshang/Seg-R1-3B", key=KEY)
+    assert policy.protocol is find_protocol("seg-r1")
+    assert "".join(policy.stream(PICTURE, "", Task.FOREGROUND)) == ANSWER
+    (body,) = server.asked
+    request = policy.request(PICTURE.size, "", Task.FOREGROUND)
+    system, user = body["messages"]
+    assert system == {"role": "system", "content": [{"type": "text", "text": request.system}]}
+    image, text = user["content"]
+    assert text == {"type": "text", "text": request.text}
+    head, _, content = image["image_url"]["url"].partition(",")
+    assert head == "data:image/png;base64"
+    sent = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    assert np.array_equal(sent, resize_to_frame(PICTURE.pixels, request.frame))
+    assert (sent.shape[1], sent.shape[0]) == (756, 756)
+    assert body["max_tokens"] == 1024
+    assert body["temperature"] == 0
+    assert body["stream"] is True
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_folder_here_tells_its_protocol_and_its_frames(server: Served, policy: VlmPolicy) -> None:
+    """With the same prompt and picture, what a server says is what the policy would say here."""
+    served = ServerPolicy.find(server.url, str(DEFAULT_POLICY))
+    for size in ((320, 240), (1600, 200), (28, 28)):
+        picture, _ = ellipse_scene(*size, (0.5, 0.5), (0.2, 0.2))
+        assert served.request(picture.size, "x").frame == policy.request(picture.size, "x").frame
+        assert served.request(picture.size, "x").messages == policy.request(picture.size, "x").messages
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        ("Qwen/Qwen2.5-VL-3B-Instruct", "qwen2.5-vl"),
+        ("Qwen/Qwen3-VL-4B-Instruct", "qwen3-vl"),
+        ("Ricky06662/Seg-Zero-7B", "seg-zero"),
+        ("cfcamo/cfcamo-rl-full", "cfcamo"),
+        ("GenSeg-R1-4B", "studio"),
+    ],
+)
+def test_the_name_tells_the_protocol(name: str, protocol: str) -> None:
+    assert ServerPolicy.find("http://localhost:1/v1", name).protocol.name == protocol
+
+
+def test_samples_come_in_one_request(server: Served) -> None:
+    policy = ServerPolicy(server.url, "m", find_protocol("studio"))
+    drawn = policy.sample(PICTURE, "x", 3, seed=5)
+    assert drawn == [ANSWER, f"1 {ANSWER}", f"2 {ANSWER}"]
+    (body,) = server.asked
+    assert (body["n"], body["seed"], body["temperature"]) == (3, 5, 1.0)
+    assert body["repetition_penalty"] == 1.0
+
+
+def test_closing_a_stream_ends_it_at_the_server(server: Served) -> None:
+    server.mode, server.pause = "endless", 0.01
+    stream = ServerPolicy(server.url, "m", find_protocol("studio")).stream(PICTURE, "x")
+    assert len(list(islice(stream, 3))) == 3
+    stream.close()
+    deadline = time.monotonic() + 10
+    while not server.broken_off and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert server.broken_off == 1
+
+
+def test_a_busy_server_is_asked_again(server: Served) -> None:
+    server.failures_left = 2
+    assert ask(server, retries=3) == ANSWER
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("html", "is no policy server"),
+        ("nonsense", "is no policy server"),
+        ("not json", "is no policy server"),
+        ("half", "stopped in the middle"),
+        ("endless", "writes more than it was asked for"),
+        ("no images", "takes no pictures"),
+        ("no key", "SEGR1_POLICY_KEY"),
+        ("no model", "has no model 'geshang/Seg-R1-3B'"),
+        ("refuses", "HTTP 422"),
+    ],
+)
+def test_what_a_server_does_wrong_is_a_sentence(server: Served, mode: str, said: str) -> None:
+    server.mode = mode
+    with pytest.raises(ModelError, match=said) as failure:
+        ask(server)
+    assert server.url in str(failure.value)
+    assert KEY not in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_connection_that_breaks_off_is_a_sentence(server: Served) -> None:
+    server.mode = lambda handler: handler.connection.close()
+    with pytest.raises(ModelError, match=r"broke off|no policy server"):
+        ask(server)
+
+
+def test_another_models_name_is_a_sentence(server: Served) -> None:
+    server.model = "somebody/else"
+    with pytest.raises(ModelError, match="answers with the model 'somebody/else', not with 'geshang/Seg-R1-3B'"):
+        ask(server)
+    server.model = "seg-r1-3b"
+    assert ask(server) == ANSWER
+
+
+def test_a_server_that_is_down_is_a_sentence() -> None:
+    with policy_server() as gone:
+        pass
+    with pytest.raises(ModelError, match=f"{gone.url} cannot be reached"):
+        ask(gone)
+
+
+def test_a_server_that_is_silent_is_a_sentence(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT", 0.3)
+    server.mode = lambda _: time.sleep(2)
+    with pytest.raises(ModelError, match="does not answer in time"):
+        ask(server)
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "ftp://x/v1", "http://", "http://u:p@x/v1", "http://x:99999/v1", "http://[::1/v1", ""]
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="--policy-server"):
+        ServerPolicy(url, "m", find_protocol("studio"))
+
+
+def test_it_works_in_the_pipeline(server: Served, segmenter: Sam2Segmenter) -> None:
+    policy = ServerPolicy(server.url, "m", find_protocol("studio"))
+    pipeline = Pipeline(policy, segmenter)
+    prediction = pipeline.run(PICTURE, "x")
+    assert prediction.well_formed
+    assert prediction.mask.any()
+    assert pipeline.run_together([(PICTURE, "x")] * 3)[2].completion == ANSWER
+
+
+def test_predict_needs_the_models_name_and_says_what_is_wrong(
+    server: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(PICTURE.pixels).save(tmp_path / "one.png")
+    command = ["predict", str(tmp_path / "one.png"), "--home", str(tmp_path / "home"), "--policy-server", server.url]
+    assert main([*command]) == 1
+    assert "--policy-server needs --policy" in capsys.readouterr().err
+    monkeypatch.setenv("SEGR1_POLICY_KEY", KEY)
+    monkeypatch.setattr(module, "RETRIES", 0)
+    assert main([*command, "--policy", "m", "--device", "cpu", "--models", "embedded"]) == 0
+    assert server.headers[-1]["authorization"] == f"Bearer {KEY}"
+    server.mode = "html"
+    assert main([*command, "--policy", "m", "--device", "cpu", "--models", "embedded"]) == 1
+    told = capsys.readouterr().err
+    assert "is no policy server" in told
+    assert KEY not in told
+
+
+def test_preannotate_keeps_many_in_flight_and_resumes(
+    server: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, home = tmp_path / "pictures", tmp_path / "home"
+    folder.mkdir()
+    for number in range(8):
+        picture, _ = ellipse_scene(64, 48, (0.5, 0.5), (0.2, 0.2), seed=number)
+        Image.fromarray(picture.pixels).save(folder / f"{number}.png")
+    assert main(["import", str(folder), "--home", str(home)]) == 0
+    monkeypatch.setattr(module, "RETRIES", 0)
+    command = ["preannotate", "--home", str(home), "--policy-server", server.url, "--policy", "m", "--device", "cpu"]
+    command += ["--models", "embedded", "--batch", "4"]
+
+    def say(_: object, __: int) -> str:
+        if len(server.asked) > 5:
+            server.failures_left = 100
+        return ANSWER
+
+    server.say, server.pause = say, 0.01
+    assert main(command) == 1
+    assert server.most == 4
+    assert "refuses the request" in capsys.readouterr().err
+    with AnnotationStore.open(home) as store:
+        done = sum(task.prediction_id is not None for task in store.tasks())
+    assert 0 < done < 8
+    server.say, server.failures_left = lambda *_: ANSWER, 0
+    server.asked.clear()
+    assert main(command) == 0
+    assert len(server.asked) == 8 - done
+    told = capsys.readouterr().out
+    assert f"{8 - done} of {8 - done} tasks predicted" in told
+    assert "pictures a second" in told
