@@ -13,8 +13,9 @@ CHECKS = (
     ("spelling", [sys.executable, "-m", "codespell_lib"]),
     ("types", [sys.executable, "-m", "mypy"]),
     ("layers", [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]),
-    ("JavaScript: the type checker, as locked", ["npm", "ci", "--silent"]),
+    ("JavaScript: its tools, as locked", ["npm", "ci", "--silent"]),
     ("JavaScript: types", ["npm", "run", "--silent", "types"]),
+    ("JavaScript: lint", ["npm", "run", "--silent", "lint"]),
 )
 
 

@@ -149,3 +149,12 @@ def test_an_installed_wheel_serves_the_page(installed: Path, tmp_path: Path) -> 
         (package,) = installed.parent.glob("lib/python*/site-packages/segr1_app")
         with urllib.request.urlopen(f"{url}gradio_api/file={package}/ui/static/canvas/canvas.js", timeout=60) as answer:
             assert answer.read() == (ROOT / "segr1_app/ui/static/canvas/canvas.js").read_bytes()
+
+
+def test_every_place_that_names_a_version_of_a_tool_names_the_same() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert f"rev: v{pinned()['ruff']}\n" in hooks
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    assert "bash .ci/run" in workflow
+    front = (ROOT / "README.md").read_text(encoding="utf-8").split("---")[1]
+    assert f"sdk_version: {pinned()['gradio']}\n" in front
