@@ -190,6 +190,7 @@ def _take_all(intake: Intake, records: Iterable[Record | str]) -> Iterator[str |
             yield record
         else:
             yield from intake.take(record)
+    yield from intake.finish()
 
 
 def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator[Record | str]:
@@ -201,7 +202,7 @@ def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator
     alone = len(tree.names) == 1 and not is_picture(tree.names[0])
     sources = find_sources(tree)
     paired = mask_folders.pair(tree)
-    strange = list(not_understood(tree))
+    strange = [*not_understood(tree), *mask_folders.mask_like(tree, paired)]
     if alone and not sources:
         name = tree.files.display_name(tree.names[0])
         raise DatasetError(f"'{name}' is no COCO file and no annotation file of any other kind that is read.")
@@ -221,7 +222,8 @@ def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator
 
 def _annotated(tree: Tree, sources: Sequence[Source], paired: mask_folders.Paired) -> Iterator[Record | str]:
     """The records of annotation files; what they do not mention stays in ``paired``, or is named."""
-    pictures = Pictures(tree.files)
+    claimed = {name for source in sources for name in source.claimed}
+    pictures = Pictures(tree.files, (name for name in tree.files.names() if name not in claimed))
     for source in sources:
         try:
             yield from source.records(pictures)

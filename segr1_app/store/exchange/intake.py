@@ -69,6 +69,7 @@ class Record:
         declared: the size that the annotations speak in, if they say so.
         reading: how the tool that made them shows pictures that are to be turned, if that is known.
         instructions: what to ask for beside what the parts say; without any part, the default's place.
+        listed: whether it is only listed, without annotations: another file may have those.
     """
 
     where: str
@@ -78,6 +79,7 @@ class Record:
     declared: ImageSize | None = None
     reading: Reading | None = None
     instructions: tuple[str, ...] = ()
+    listed: bool = False
 
 
 @dataclass(slots=True)
@@ -106,6 +108,8 @@ class Intake:
     options: ImportOptions = field(default_factory=ImportOptions)
     account: Account = field(default_factory=Account)
     _truths: dict[tuple[str, str], str] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
+    _waiting: list[Record] = field(default_factory=list)
 
     def take(self, record: Record) -> Iterator[str | None]:
         """Put a picture and its tasks into the store.
@@ -116,16 +120,32 @@ class Intake:
         if isinstance(record.picture, str):
             yield f"{record.where}: {record.picture}"
             return
+        if record.listed and not record.instructions:
+            self._waiting.append(record)
+            return
+        yield from self._take(record, record.picture)
+
+    def finish(self) -> Iterator[str | None]:
+        """Take the pictures that were only listed and that nothing else asked about; yields as `take`."""
+        waiting, self._waiting = self._waiting, []
+        for record in waiting:
+            if not isinstance(record.picture, str):
+                yield from self._take(record, record.picture)
+
+    def _take(self, record: Record, picture: Content) -> Iterator[str | None]:
         try:
-            seen = load_oriented(record.picture.read())
+            seen = load_oriented(picture.read())
         except SegR1Error as error:
             yield f"{record.where}: {error}"
+            return
+        if record.listed and not record.instructions and seen.picture.sha256 in self._asked:
             return
         found = {words: _Gathered() for words in record.instructions}
         yield from self._gather(record, seen, found)
         if not found:
             return
         sha256 = self._picture(seen, record.name)
+        self._asked.add(sha256)
         for words, gathered in found.items():
             try:
                 yield self._task(sha256, words, gathered, record.where)

@@ -18,6 +18,12 @@ NOT_FOUND: Final = (
     "there is no such picture beside the annotations or in their images folder (on the page, put all of it into one "
     "ZIP archive)."
 )
+MASK_FOLDERS: Final = frozenset(
+    {"masks", "mask", "gt", "gts", "groundtruth", "ground_truth", "ground-truth", "segmentationclass", "labels"}
+    | {"segmentation", "segmentations", "annotations", "annotation", "gtfine", "gtcoarse", "label", "annots"}
+    | {"segmentationclasspng", "segmentationclassraw", "labelids", "trimaps", "segmentation_masks", "semantic"}
+)
+"""Folders, in lower case, of mask files."""
 _AHEAD: Final = 9
 """Length of what Label Studio puts before the name of an upload: eight digits and a hyphen."""
 
@@ -34,7 +40,7 @@ class Pictures:
         self._files = files
         self._by_name: dict[str, list[tuple[tuple[str, ...], PurePosixPath]]] = defaultdict(list)
         self._by_stem: dict[str, list[tuple[tuple[str, ...], PurePosixPath]]] = defaultdict(list)
-        self._asked: Counter[str] = Counter()
+        self._asked: Counter[tuple[str, ...]] = Counter()
         self.used: set[PurePosixPath] = set()
         for name in files.names() if names is None else names:
             if not is_picture(name):
@@ -46,8 +52,8 @@ class Pictures:
 
     def expect(self, file_names: Iterable[str]) -> None:
         """Say beforehand what will be asked for: names that are unique but for their folders need their folders."""
-        for file_name in set(file_names):
-            self._asked[_parts(file_name)[-1]] += 1
+        for parts in {_parts(file_name) for file_name in file_names}:
+            self._asked.update(parts[place:] for place in range(len(parts)))
 
     def find(self, annotations: PurePosixPath, file_name: str, *, by_stem: bool = False) -> Entry | str:
         """The file of a picture, by the longest tail of its name that a file has.
@@ -79,10 +85,10 @@ class Pictures:
             return None
         scores = {name: _tail(parts[:-1], own[:-1]) for own, name in candidates}
         best = max(scores.values())
-        if best < len(parts) - 1 and self._asked[parts[-1]] > 1:
+        if best < len(parts) - 1 and self._asked[parts[-best - 1 :]] > 1:
             return (
-                f"several pictures of the annotations are called {parts[-1]}, and there is none in a folder "
-                f"{parts[-2]}: give the folders as they were annotated."
+                f"several pictures of the annotations are called {'/'.join(parts[-best - 1 :])}, and there is none in "
+                f"a folder {parts[-best - 2]}: give the folders as they were annotated."
             )
         names = _nearest([name for name, score in scores.items() if score == best], annotations, parts)
         if len(names) > 1:
@@ -97,6 +103,8 @@ def _nearest(
     """Of files that fit equally well, those beside the annotations, in their split, or below them."""
     if len(names) == 1:
         return names
+    if pictures := [name for name in names if not {part.casefold() for part in name.parts[:-1]} & MASK_FOLDERS]:
+        names = pictures
     folder = annotations.parent
     inside = PurePosixPath(*parts)
     for place in (folder / inside, folder / "images" / inside):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,13 @@ Ring: TypeAlias = npt.NDArray[np.float64]
 """Corners of a polygon, float64 (N, 2) as x, y."""
 
 
+class Area(Protocol):
+    """Something that marks pixels."""
+
+    def mask(self, canvas: Canvas) -> Mask:
+        """The pixels; raises `ValueError` or `DatasetError` when it marks none, or when that cannot be said."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Polygons:
     """The union of closed outlines.
@@ -88,7 +95,7 @@ class Polygons:
         drawn = []
         for number, ring in enumerate(self.rings, start=1):
             which = f"polygon {number} " if len(self.rings) > 1 else "its polygon "
-            _check_ring(ring, which)
+            check_ring(ring, which)
             upright = frame.points(ring * scale)
             (left, top), (right, bottom) = upright.min(axis=0), upright.max(axis=0)
             if right <= 0 or bottom <= 0 or left >= width or top >= height:
@@ -242,7 +249,7 @@ class Dots:
 class Several:
     """The union of several areas."""
 
-    areas: Sequence[Polygons | Runs | Piece]
+    areas: Sequence[Area]
 
     def mask(self, canvas: Canvas) -> Mask:
         """The union.
@@ -257,7 +264,6 @@ class Several:
         return union
 
 
-Area: TypeAlias = Polygons | Runs | Piece | MaskPicture | Several
 Prompt: TypeAlias = BoxShape | Dots
 Shape: TypeAlias = Area | Prompt
 
@@ -307,12 +313,12 @@ def whole(value: Any, what: str) -> int:
 
 
 def size_of(width: Any, height: Any) -> ImageSize | None:
-    """A size that a file declares; None where it declares none (missing, null or 0).
+    """A size that a file declares; None where a side is missing, null or 0.
 
     Raises:
         DatasetError: when it is no size.
     """
-    if not width and not height:
+    if not width or not height:
         return None
     try:
         size = ImageSize(whole(width, "its width"), whole(height, "its height"))
@@ -334,7 +340,12 @@ def _placed(points: Ring, canvas: Canvas, *, normalised: bool) -> Ring:
     return frame.points(points * (frame.declared if normalised else (1, 1)))
 
 
-def _check_ring(ring: Ring, which: str) -> None:
+def check_ring(ring: Ring, which: str) -> None:
+    """Refuse an outline that leads to nothing.
+
+    Raises:
+        ValueError: when it has no area.
+    """
     if len(ring) < 3:
         raise ValueError(f"{which}has {len(ring)} corners, and an area needs at least three")
     if not np.isfinite(ring).all():

@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -34,12 +33,26 @@ _NAMED: Final = 5
 
 def find(tree: Tree) -> list[Source]:
     """COCO files."""
-    return [source(tree, name) for name in tree.with_suffix(".json") if is_coco(tree.head(name))]
+    return [
+        _captions(tree, name) if _is_captions(tree.head(name)) else source(tree, name)
+        for name in tree.with_suffix(".json")
+        if is_coco(tree.head(name))
+    ]
+
+
+def _captions(tree: Tree, name: PurePosixPath) -> Source:
+    sentence = f"{tree.files.display_name(name)}: its captions are left out: they mark nothing in the pictures."
+    return Source("COCO captions", [name], lambda _: iter([sentence]))
 
 
 def is_coco(head: Head | None) -> bool:
     """Whether a JSON file begins like a COCO file."""
     return head is not None and head.kind == "map" and bool(head.lists & LISTS)
+
+
+def _is_captions(head: Head | None) -> bool:
+    inner = head.values.get("annotations", frozenset()) if head else frozenset()
+    return "caption" in inner and not inner & {"segmentation", "bbox", "instruction"}
 
 
 def source(tree: Tree, name: PurePosixPath) -> Source:
@@ -57,7 +70,7 @@ def read(files: Files, name: PurePosixPath, pictures: Pictures) -> Iterator[Reco
     # An empty name is SQLite's for a database on disk that nobody else sees and that goes with its connection.
     with closing(sqlite3.connect("", isolation_level=None)) as db:
         yield from spool(db, files, name)
-        categories = _Categories.read(db)
+        categories = Categories.read(db)
         names = db.execute("SELECT file_name FROM images")
         pictures.expect(str(file_name) for (file_name,) in names if file_name)
         yield from _faults(db, where)
@@ -156,14 +169,14 @@ def _categories(files: Files, name: PurePosixPath, faults: list[str], *, toleran
 
 
 @dataclass(frozen=True, slots=True)
-class _Categories:
+class Categories:
     """Names by id; an id of two names is none."""
 
     names: Mapping[str, str]
     doubtful: frozenset[str]
 
     @classmethod
-    def read(cls, db: sqlite3.Connection) -> _Categories:
+    def read(cls, db: sqlite3.Connection) -> Categories:
         rows = db.execute("SELECT id, min(content), count(DISTINCT content) FROM categories GROUP BY id").fetchall()
         return cls({key: name for key, name, count in rows if count == 1}, frozenset(k for k, _, n in rows if n > 1))
 
@@ -214,13 +227,13 @@ def _faults(db: sqlite3.Connection, where: str) -> Iterator[str]:
 def _record(
     image: Mapping[str, Any],
     annotations: Iterator[tuple[int, Mapping[str, Any]]],
-    categories: _Categories,
+    categories: Categories,
     picture: Content | str,
     where: str,
 ) -> Record:
     declared = size_of(image.get("width"), image.get("height"))
     asked = image.get("instructions")
-    parts = chain.from_iterable(_parts(number, annotation, categories) for number, annotation in annotations)
+    parts = [part for number, annotation in annotations for part in _parts(number, annotation, categories)]
     return Record(
         where,
         picture,
@@ -228,10 +241,11 @@ def _record(
         parts,
         declared,
         instructions=tuple(str(words) for words in asked if words) if isinstance(asked, list) else (),
+        listed=not parts,
     )
 
 
-def _parts(number: int, annotation: Mapping[str, Any], categories: _Categories) -> Iterator[Part]:
+def _parts(number: int, annotation: Mapping[str, Any], categories: Categories) -> Iterator[Part]:
     which = f"annotation {number}" + (f" (id {annotation['id']})" if "id" in annotation else "")
     own = annotation.get("instruction")
     instruction = str(own) if own else None

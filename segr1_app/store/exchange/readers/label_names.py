@@ -17,8 +17,15 @@ from segr1_app.store.exchange.readers.sources import Tree
 LABELMAPS: Final = frozenset({"labelmap.txt", "label_map.txt", "label_colors.txt"})
 LISTS: Final = frozenset({"class_names.txt", "classes.txt", "labels.txt", "classnames.txt"})
 JSONS: Final = frozenset({"id2label.json", "label2id.json", "classes.json", "labelmap.json", "label_map.json"})
+CITYSCAPES: Final = (
+    *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road"),
+    *("sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole"),
+    *("polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck"),
+    *("bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
+)
+"""What Cityscapes' labelIds stand for; its files do not say."""
 _BACKGROUND: Final = frozenset({"background", "_background_", "__background__", "bg", "unlabeled", "_ignore_"})
-_COLOUR: Final = re.compile(r"(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})")
+_COLOUR: Final = re.compile(r"(?<!\d)(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})(?!\d)")
 _ADE: Final = re.compile(r"^\s*(\d+)\s+[\d.]+\s+\d+\s+\d+\s+(.+)$")
 
 
@@ -53,6 +60,8 @@ def find_names(tree: Tree) -> LabelNames:
             files.append(name)
             for label, text in _read(tree.entry(name), kind):
                 found.setdefault(label, text)
+    if not found and any("gtfine" in name.as_posix().lower() for name in tree.names):
+        found = {str(index): name for index, name in enumerate(CITYSCAPES)}
     return LabelNames(found, files)
 
 
@@ -64,7 +73,7 @@ def _read(entry: Entry, kind: str) -> Iterable[tuple[str, str]]:
     if kind.endswith(".json"):
         return _from_json(entry, text)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if kind in LABELMAPS and all(":" in line or _COLOUR.search(line) for line in lines):
+    if kind in LABELMAPS and lines and all(":" in line or _COLOUR.search(line) for line in lines):
         return _colours(lines)
     if kind.startswith("objectinfo"):
         return [(found[1], found[2].split(",")[0].strip()) for line in lines if (found := _ADE.match(line))]
@@ -74,11 +83,25 @@ def _read(entry: Entry, kind: str) -> Iterable[tuple[str, str]]:
 
 
 def _colours(lines: Sequence[str]) -> Iterable[tuple[str, str]]:
-    for line in lines:
-        if colour := _COLOUR.search(line):
-            red, green, blue = (int(part) for part in colour.groups())
-            name = (line[: colour.start()] + " " + line[colour.end() :]).strip(" :\t")
-            yield f"#{red:02x}{green:02x}{blue:02x}", name.split(":")[0].strip()
+    names = []
+    for index, line in enumerate(lines):
+        colour = _COLOUR.search(line)
+        name = (line[: colour.start()] + " " + line[colour.end() :]) if colour else line
+        names.append(name.strip(" :\t").split(":")[0].strip())
+        # Without a colour it is the one that Pascal VOC gives to an index.
+        red, green, blue = (int(part) for part in colour.groups()) if colour else _voc_colour(index)
+        yield f"#{red:02x}{green:02x}{blue:02x}", names[-1]
+    if _is_background(names[0]):
+        yield from ((str(index), name) for index, name in enumerate(names))
+
+
+def _voc_colour(index: int) -> tuple[int, int, int]:
+    """The colour of a class: its bits, the lowest first, are the highest of red, green and blue in turn."""
+    parts = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            parts[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+    return parts[0], parts[1], parts[2]
 
 
 def _from_json(entry: Entry, text: str) -> Iterable[tuple[str, str]]:

@@ -20,23 +20,25 @@ from segr1_app.domain import DatasetError
 from segr1_app.masks import Labels, read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
+from segr1_app.store.exchange.lookup import MASK_FOLDERS
 from segr1_app.store.exchange.readers.index_table import Index, read_index
 from segr1_app.store.exchange.readers.label_names import LabelNames, find_names
 from segr1_app.store.exchange.readers.sources import Tree
 from segr1_app.store.exchange.shapes import MaskPicture
 
-MASK_FOLDERS: Final = frozenset(
-    {"masks", "mask", "gt", "gts", "groundtruth", "ground_truth", "ground-truth", "segmentationclass", "labels"}
-    | {"segmentation", "segmentations", "annotations", "annotation", "gtfine", "gtcoarse", "label", "annots"}
-    | {"segmentationclasspng", "segmentationclassraw", "labelids", "trimaps", "segmentation_masks"}
+INSTANCE_FOLDERS: Final = frozenset(
+    {"segmentationobject", "segmentationobjectpng", "instances", "instance_masks", "instance"}
 )
-INSTANCE_FOLDERS: Final = frozenset({"segmentationobject", "segmentationobjectpng", "instances", "instance_masks"})
 """Masks of single objects, which say less than those of classes that lie beside them."""
-SHOWN_FOLDERS: Final = frozenset({"segmentationclassvisualization", "segmentationobjectvisualization", "viz"})
+SHOWN_FOLDERS: Final = frozenset(
+    {"segmentationclassvisualization", "segmentationobjectvisualization", "viz", "semantic_rgb"}
+)
 """Pictures with annotations drawn into them, which are neither."""
 PICTURE_FOLDERS: Final = frozenset(
-    {"images", "image", "imgs", "img", "im", "jpegimages", "leftimg8bit", "rgb", "pictures", "photos", "src"}
+    {"images", "image", "imgs", "img", "im", "jpegimages", "leftimg8bit", "rgb", "pictures", "photos", "src", "image_2"}
 )
+_ANNOTATED: Final = re.compile(r"^(.+)annot$")
+"""CamVid's masks of ``train`` are in ``trainannot``."""
 _PICTURE_ENDING: Final = re.compile(r"_leftImg8bit$")
 _MASK_ENDING: Final = re.compile(
     r"(_gt(?:Fine|Coarse)_labelIds|_gt(?:Fine|Coarse)_labelTrainIds|[_-]mask|[_-]masks|[_-]gt|[_-]seg|[_-]label)$"
@@ -44,6 +46,9 @@ _MASK_ENDING: Final = re.compile(
 _LESS: Final = re.compile(r"_gt(?:Fine|Coarse)_(?:instanceIds|instanceTrainIds|color|labelTrainIds)$|\.trainIds$")
 """Cityscapes writes several files of one thing; those of labels say what the others say."""
 
+_SAMPLE: Final = 3
+"""How many files of a folder are looked at to know what it holds."""
+_LEVELS: Final = 64
 _Key = tuple[str, ...]
 
 
@@ -75,13 +80,14 @@ def pair(tree: Tree) -> Paired:
             paired.problems += read_index(tree.entry(name), _key(name)[:-1], paired.index)
     for name in tree.pictures():
         folders = {part.casefold() for part in name.parts[:-1]}
+        annotated = any(_ANNOTATED.match(part) for part in folders)
         ending = _MASK_ENDING.search(name.stem)
         beside = bool(ending) and (name.parent, name.stem[: ending.start() if ending else 0]) in stems
         if folders & SHOWN_FOLDERS or (folders & MASK_FOLDERS and _LESS.search(name.stem)):
             paired.spare.append(name)
         elif folders & INSTANCE_FOLDERS:
             instances[_key(name)] = tree.entry(name)
-        elif not (folders & MASK_FOLDERS or beside):
+        elif not (folders & MASK_FOLDERS or beside or annotated):
             paired.pictures.append(name)
         elif _key(name) in paired.masks:
             paired.problems.append(f"{tree.files.display_name(name)}: there is another mask of this name already.")
@@ -152,6 +158,9 @@ def _masked(
     read = partial(_itself, labels)
     wanted = tree.options.label
     known = {value: names.name(labels, value) for value in labels.names}
+    hints = tree.class_hints.get(mask.name.stem, frozenset())
+    if len(known) == len(hints) == 1 and not any(known.values()):
+        known = dict.fromkeys(known, next(iter(hints)))
     if wanted is not None and wanted != "all":
         chosen = [
             value for value, name in known.items() if wanted.lower() in {labels.names[value], (name or "").lower()}
@@ -168,6 +177,27 @@ def _masked(
     yield _with(record, *parts)
 
 
+def mask_like(tree: Tree, paired: Paired) -> Iterator[str]:
+    """Sentences about folders of pictures that look like masks of other pictures: one grey or indexed file for each."""
+    stems: dict[str, set[PurePosixPath]] = defaultdict(set)
+    for name in paired.pictures:
+        stems[name.stem].add(name.parent)
+    for folder, names in by_folder(paired.pictures).items():
+        twins = [name for name in names if len(stems[name.stem]) > 1]
+        if len(twins) == len(names) and all(_few_levels(tree.entry(name)) for name in names[:_SAMPLE]):
+            yield (
+                f"{tree.files.display_name(names[0])} and all of its folder ({len(names)}): looks like masks of "
+                f"other pictures: call the folder masks ({folder.name}) or give it with --masks."
+            )
+
+
+def _few_levels(entry: Entry) -> bool:
+    try:
+        return len(read_labels(entry.read()).names) < _LEVELS
+    except DatasetError:
+        return False
+
+
 def _with(record: Record, *parts: Part) -> Record:
     return Record(record.where, record.picture, record.name, parts)
 
@@ -179,7 +209,7 @@ def _itself(labels: Labels) -> Labels:
 def _key(name: PurePosixPath) -> _Key:
     """What a picture and its mask have in common."""
     paired = MASK_FOLDERS | PICTURE_FOLDERS | INSTANCE_FOLDERS
-    folders = (plain(part) for part in name.parts[:-1] if part.casefold() not in paired)
+    folders = (_ANNOTATED.sub(r"\1", plain(part)) for part in name.parts[:-1] if part.casefold() not in paired)
     stem = _MASK_ENDING.sub("", _PICTURE_ENDING.sub("", name.stem))
     return (*folders, plain(stem or name.stem))
 

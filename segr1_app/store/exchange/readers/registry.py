@@ -8,10 +8,40 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from segr1_app.domain import DatasetError
-from segr1_app.store.exchange.readers import coco, tables
+from segr1_app.store.exchange.readers import (
+    coco,
+    coco_panoptic,
+    coco_results,
+    cvat,
+    datumaro,
+    label_studio,
+    labelme,
+    reasonseg,
+    refcoco,
+    sam,
+    tables,
+    via,
+    voc,
+    yolo,
+)
 from segr1_app.store.exchange.readers.sources import Reader, Source, Tree
 
-READERS: Final[tuple[Reader, ...]] = (tables.find, coco.find)
+READERS: Final[tuple[Reader, ...]] = (
+    tables.find,
+    reasonseg.find,
+    labelme.find,
+    refcoco.find,
+    sam.find,
+    datumaro.find,
+    label_studio.find,
+    via.find,
+    coco_results.find,
+    coco_panoptic.find,
+    coco.find,
+    cvat.find,
+    voc.find,
+    yolo.find,
+)
 """Those that know their files for sure come before those of a looser kind."""
 _BINARY: Final = {
     ".mat": "MATLAB data",
@@ -27,6 +57,7 @@ _BINARY: Final = {
     ".mdb": "an LMDB database",
     ".ndjson": "JSON lines",
     ".geojson": "GeoJSON",
+    ".datum": "Datumaro's binary form",
 }
 _NUMBERS: Final = re.compile(r"\s*\d+(?:\s+-?\d+(?:\.\d+)?(?:e-?\d+)?){4,}\s*")
 _TABLE_WORDS: Final = re.compile(r"box|xmin|mask|rle|encodedpixels|label|class|segment|region|polygon|annotation", re.I)

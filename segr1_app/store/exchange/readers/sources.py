@@ -50,11 +50,13 @@ class Tree:
         files: all of them.
         names: those that nobody has claimed yet.
         options: what whoever imports decided.
+        class_hints: by the stem of a mask file without names, the classes that other files say are in its picture.
     """
 
     files: Files
     names: Sequence[PurePosixPath]
     options: ImportOptions = field(default_factory=ImportOptions)
+    class_hints: dict[str, frozenset[str]] = field(default_factory=dict)
     _heads: dict[PurePosixPath, Head | None] = field(default_factory=dict)
 
     def with_suffix(self, *suffixes: str) -> list[PurePosixPath]:

@@ -1,0 +1,119 @@
+"""CVAT for images: one XML file with polygons, masks, boxes, ellipses and points of many pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from segr1_app.domain import DatasetError
+from segr1_app.frames import Reading
+from segr1_app.store.exchange.intake import Part, Record
+from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.readers.sources import Source, Tree
+from segr1_app.store.exchange.readers.xml_files import load_xml, root_name
+from segr1_app.store.exchange.shapes import (
+    BoxShape,
+    Dots,
+    Piece,
+    Polygons,
+    Ring,
+    Shape,
+    number,
+    ring_of,
+    size_of,
+    whole,
+)
+
+_AROUND: Final = 64
+_SHAPES: Final = frozenset({"polygon", "mask", "box", "points", "ellipse", "polyline", "cuboid", "skeleton"})
+
+
+def find(tree: Tree) -> list[Source]:
+    """Files of annotations."""
+    names = [name for name in tree.with_suffix(".xml") if root_name(tree.entry(name)) == "annotations"]
+    return [_source(tree, name) for name in names]
+
+
+def _source(tree: Tree, name: PurePosixPath) -> Source:
+    return Source("CVAT", [name], lambda pictures: _read(tree, name, pictures))
+
+
+def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Record | str]:
+    where = tree.files.display_name(name)
+    try:
+        root = load_xml(tree.entry(name))
+    except DatasetError as error:
+        raise DatasetError(f"'{where}': {error}") from error
+    if root.find("track") is not None:
+        yield f"{where}: its tracks are left out: export the task as 'CVAT for images'."
+    images = root.findall("image")
+    pictures.expect(image.get("name", "") for image in images if image.get("name"))
+    for number_of, image in enumerate(images, start=1):
+        called = image.get("name")
+        if not called:
+            yield f"{where}, image {number_of} is left out: it has no name."
+            continue
+        record = f"{where}, {called}"
+        try:
+            declared = size_of(image.get("width"), image.get("height"))
+        except DatasetError as error:
+            yield f"{record}: {error}"
+            continue
+        parts = [_part(index, each) for index, each in enumerate(image, start=1) if each.tag in _SHAPES]
+        # CVAT turns pictures upright before it shows them.
+        yield Record(record, pictures.find(name, called), PurePosixPath(called).name, parts, declared, Reading.UPRIGHT)
+
+
+def _part(index: int, element: Element) -> Part:
+    name = element.get("label") or None
+    which = f"{element.tag} {index}" + (f" ({name})" if name else "")
+    try:
+        return Part(which, _shape(element), name)
+    except ValueError as error:
+        return Part(which, str(error), name)
+
+
+def _shape(element: Element) -> Shape:
+    match element.tag:
+        case "polygon":
+            return Polygons([_points(element)])
+        case "box":
+            left, top, right, bottom = (number(element.get(key), key) for key in ("xtl", "ytl", "xbr", "ybr"))
+            if float(element.get("rotation") or 0):
+                return Polygons([_turned(left, top, right, bottom, number(element.get("rotation"), "rotation"))])
+            return BoxShape((left, top, right, bottom))
+        case "points":
+            return Dots(tuple((float(x), float(y), 1) for x, y in _points(element)))
+        case "ellipse":
+            x, y, rx, ry = (number(element.get(key), key) for key in ("cx", "cy", "rx", "ry"))
+            angles = np.arange(_AROUND) * 2 * math.pi / _AROUND
+            return Polygons([np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], axis=1)])
+        case "mask":
+            return _mask(element)
+    raise ValueError(f"a {element.tag} marks no area")
+
+
+def _mask(element: Element) -> Piece:
+    left, top, width, height = (whole(element.get(key), key) for key in ("left", "top", "width", "height"))
+    runs = np.array([whole(run, "a run length") for run in (element.get("rle") or "").split(",")], dtype=np.int64)
+    if width < 1 or height < 1 or (runs < 0).any() or int(runs.sum()) != width * height:
+        raise ValueError(f"its run lengths do not add up to {width} x {height} pixels")
+    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return Piece(flat.reshape(height, width), left, top)
+
+
+def _points(element: Element) -> Ring:
+    return ring_of([pair.split(",") for pair in (element.get("points") or "").split(";") if pair])
+
+
+def _turned(left: float, top: float, right: float, bottom: float, degrees: float) -> Ring:
+    centre = np.array([(left + right) / 2, (top + bottom) / 2])
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float64) - centre
+    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    turned: Ring = centre + corners @ np.array([[cosine, sine], [-sine, cosine]])
+    return turned

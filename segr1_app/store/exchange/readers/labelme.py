@@ -1,0 +1,119 @@
+"""labelme and X-AnyLabeling: a JSON file for each picture, with shapes in pixels of the picture as it is seen."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+
+from segr1_app.domain import DatasetError
+from segr1_app.frames import Reading
+from segr1_app.masks import read_labels
+from segr1_app.store.exchange.files import Entry
+from segr1_app.store.exchange.intake import Content, Part, Record
+from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
+from segr1_app.store.exchange.readers.tables import Held
+from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Shape, number, ring_of, size_of
+
+_AROUND: Final = 64
+"""Corners of the polygon that stands for a circle."""
+
+
+def find(tree: Tree) -> list[Source]:
+    """Files with shapes."""
+    names = [name for name in tree.with_suffix(".json") if _is_labelme(tree.head(name))]
+    return [Source("labelme", names, lambda pictures: _read(tree, names, pictures), all_pictures=True)] if names else []
+
+
+def _is_labelme(head: Head | None) -> bool:
+    return head is not None and "shapes" in head.lists and bool(head.keys & {"imagePath", "imageHeight", "imageData"})
+
+
+def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterator[Record | str]:
+    for name in names:
+        entry = tree.entry(name)
+        try:
+            yield _record(entry, load_json(entry), pictures)
+        except DatasetError as error:
+            yield f"{entry}: {error}"
+
+
+def _record(entry: Entry, content: Mapping[str, Any], pictures: Pictures) -> Record:
+    called = content.get("imagePath")
+    picture: Content | str = "it does not say of which picture it is."
+    if isinstance(called, str) and called:
+        picture = pictures.find(entry.name, called)
+    if isinstance(picture, str) and not isinstance(content.get("imageData"), str):
+        found = pictures.find(entry.name, entry.name.name, by_stem=True)
+        picture = found if isinstance(found, Entry) else picture
+    if isinstance(picture, str) and isinstance(content.get("imageData"), str):
+        picture = Held(_decoded(content["imageData"]))
+    parts = [_part(index, shape) for index, shape in enumerate(content["shapes"], start=1)]
+    declared = size_of(content.get("imageWidth"), content.get("imageHeight"))
+    shown = PurePosixPath(str(called or entry.name.stem).replace("\\", "/")).name
+    # Both turn pictures upright before they show them.
+    return Record(str(entry), picture, shown, parts, declared, Reading.UPRIGHT)
+
+
+def _part(index: int, shape: Any) -> Part:
+    which = f"shape {index}"
+    if not isinstance(shape, dict):
+        return Part(which, "it is no shape")
+    label = shape.get("label")
+    name = str(label).strip() if label not in (None, "") else None
+    which += f" ({name})" if name else ""
+    try:
+        return Part(which, _shape(shape), name)
+    except (ValueError, DatasetError) as error:
+        return Part(which, str(error), name)
+
+
+def _shape(shape: Mapping[str, Any]) -> Shape:
+    kind = shape.get("shape_type") or "polygon"
+    points = shape.get("points")
+    if not isinstance(points, list) or not points:
+        raise ValueError("it has no points")
+    ring = ring_of(points)
+    match kind:
+        case "polygon" | "rotation" | "quadrilateral":
+            return Polygons([ring])
+        case "rectangle":
+            (left, top), (right, bottom) = ring.min(axis=0), ring.max(axis=0)
+            return BoxShape((float(left), float(top), float(right), float(bottom)))
+        case "circle" if len(ring) == 2:
+            radius = math.dist(ring[0], ring[1])
+            angles = np.arange(_AROUND) * 2 * math.pi / _AROUND
+            return Polygons([ring[0] + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)])
+        case "point" | "points":
+            labels = shape.get("point_labels")
+            flags = labels if isinstance(labels, list) and len(labels) == len(ring) else [1] * len(ring)
+            return Dots(
+                tuple(
+                    (float(x), float(y), int(number(flag, "a point's label")))
+                    for (x, y), flag in zip(ring, flags, strict=True)
+                )
+            )
+        case "mask":
+            return _mask(shape.get("mask"), ring)
+    raise ValueError(f"a {kind} marks no area")
+
+
+def _mask(text: Any, ring: Any) -> Piece:
+    if not isinstance(text, str):
+        raise ValueError("it has no mask")
+    labels = read_labels(_decoded(text))
+    left, top = (round(float(value)) for value in ring.min(axis=0))
+    return Piece(labels.mask("all"), left, top)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DatasetError("its embedded picture is not in base64.") from error

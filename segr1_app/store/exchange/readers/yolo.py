@@ -1,0 +1,118 @@
+"""YOLO: a text file for each picture, with polygons or boxes in shares of the picture's sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import yaml
+
+from segr1_app.domain import DatasetError
+from segr1_app.frames import Reading
+from segr1_app.store.exchange.files import Entry
+from segr1_app.store.exchange.intake import Part, Record
+from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.readers.sources import Source, Tree
+from segr1_app.store.exchange.shapes import BoxShape, Polygons, Shape, number, ring_of, whole
+
+_LISTS: Final = frozenset({"classes.txt", "obj.names", "names.txt", "_darknet.labels"})
+_OTHERS: Final = frozenset(
+    {"train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt", "labels.txt", "labelmap.txt"}
+)
+_SPARE: Final = frozenset({"obj.data", "notes.json", "train.txt", "val.txt", "valid.txt", "test.txt"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    by_id: Mapping[int, str]
+    posed: bool
+    files: tuple[PurePosixPath, ...]
+
+
+def find(tree: Tree) -> list[Source]:
+    """Text files of numbers under the pictures' names."""
+    stems = {name.stem for name in tree.pictures()}
+    labels = [
+        name
+        for name in tree.with_suffix(".txt")
+        if name.stem in stems and name.name.lower() not in _LISTS | _OTHERS and _is_yolo(tree.entry(name))
+    ]
+    if not any(tree.entry(name).begin(1) for name in labels):
+        return []
+    names = _names(tree)
+    claimed = [*labels, *names.files, *(name for name in tree.names if name.name.lower() in _SPARE)]
+    return [Source("YOLO", claimed, lambda pictures: _read(tree, labels, names, pictures), all_pictures=True)]
+
+
+def _is_yolo(entry: Entry) -> bool:
+    text = entry.begin(4096).decode("utf-8-sig", "replace")
+    first = text.split("\n")[0].split()
+    if not text.strip():
+        return True
+    try:
+        values = [float(value) for value in first]
+    except ValueError:
+        return False
+    return len(values) >= 5 and values[0] >= 0 and values[0] == int(values[0])
+
+
+def _names(tree: Tree) -> _Names:
+    for name in tree.with_suffix(".yaml", ".yml"):
+        try:
+            content = yaml.safe_load(tree.entry(name).begin(2**20).decode("utf-8-sig"))
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+            continue
+        if isinstance(content, dict) and isinstance(content.get("names"), dict | list):
+            listed = content["names"]
+            pairs = listed.items() if isinstance(listed, dict) else enumerate(listed)
+            by_id = {int(key): str(value) for key, value in pairs if str(key).isdecimal()}
+            return _Names(by_id, "kpt_shape" in content, (name,))
+    for name in tree.names:
+        if name.name.lower() in _LISTS:
+            lines = tree.entry(name).begin(2**20).decode("utf-8-sig", "replace").splitlines()
+            return _Names({index: line.strip() for index, line in enumerate(lines) if line.strip()}, False, (name,))
+    return _Names({}, False, ())
+
+
+def _read(tree: Tree, labels: list[PurePosixPath], names: _Names, pictures: Pictures) -> Iterator[Record | str]:
+    nameless = not names.by_id
+    for label in labels:
+        entry = tree.entry(label)
+        # labels/train/a.txt is that of images/train/a.jpg.
+        called = PurePosixPath(*("images" if part.lower() == "labels" else part for part in label.parts))
+        picture = pictures.find(label, str(called), by_stem=True)
+        try:
+            lines = entry.read().decode("utf-8-sig").splitlines()
+        except (DatasetError, UnicodeDecodeError) as error:
+            yield f"{entry}: it cannot be read ({error})."
+            continue
+        parts = [_part(n, line.split(), names) for n, line in enumerate(lines, start=1) if line.strip()]
+        shown = picture.name.name if not isinstance(picture, str) else label.stem
+        yield Record(str(entry), picture, shown, parts, reading=Reading.UPRIGHT)
+    if nameless:
+        yield (
+            f"{tree.files.display_name(labels[0].parent)}: the classes of these YOLO labels have no names: put "
+            "data.yaml or classes.txt beside them."
+        )
+
+
+def _part(line: int, values: list[str], names: _Names) -> Part:
+    which = f"line {line}"
+    try:
+        index = whole(values[0], "its class")
+        name = names.by_id.get(index)
+        if name is None:
+            raise ValueError(f"its class {index} has no name")
+        return Part(which, _shape([number(value, "a coordinate") for value in values[1:]], posed=names.posed), name)
+    except ValueError as error:
+        known: Any = names.by_id.get(int(values[0])) if values[0].isdecimal() else None
+        return Part(which, str(error), known)
+
+
+def _shape(values: list[float], *, posed: bool) -> Shape:
+    if len(values) in (4, 5) or (posed and len(values) >= 4):
+        x, y, width, height = values[:4]
+        return BoxShape((x - width / 2, y - height / 2, x + width / 2, y + height / 2), normalised=True)
+    return Polygons([ring_of(values)], normalised=True)
