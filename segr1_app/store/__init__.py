@@ -1,4 +1,4 @@
-"""The annotation store: what people and models made of every picture, kept revision by revision."""
+"""The annotation store: predictions and corrections of every picture, kept revision by revision."""
 
 from segr1_app.store.changes import PromptChange, difference
 from segr1_app.store.reviews import DecidedTask, ReviewerChoice

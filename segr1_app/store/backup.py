@@ -14,16 +14,16 @@ from segr1_app.store.pictures import PictureFolder
 
 
 def back_up(connection: Connection, pictures: PictureFolder, database: Path, copies: PictureFolder) -> list[str]:
-    """Copy the database to the file ``database`` and the pictures it knows to ``copies``.
+    """Copy the database to the file ``database`` and the pictures that it references to ``copies``.
 
     Pictures are copied after the database: they are written before their rows and never change, so each one that the
-    copy knows is there. What an earlier backup copied is not copied again.
+    copy references is there. Pictures in an earlier backup are not copied again.
 
     Returns:
         A sentence for each picture that could not be copied because it is damaged or missing here; all else is there.
 
     Raises:
-        StoreError: when the copy cannot be written, or is a store that somebody works with.
+        StoreError: when the copy cannot be written, or the target is a store in use.
     """
     if database.with_name(f"{database.name}-wal").exists():
         raise StoreError(f"{database.parent} is a store in use, or was not closed properly: choose another folder.")
@@ -32,7 +32,7 @@ def back_up(connection: Connection, pictures: PictureFolder, database: Path, cop
     with translate_errors(), whole_path(database, lasting=True) as part:
         connection.copy_to(part)
         with closing(sqlite3.connect(part)) as copy:
-            # Otherwise the copy would have side files of its own, which belong to the name it has only for now.
+            # Otherwise the copy would have side files under its temporary name.
             copy.execute("PRAGMA journal_mode = DELETE")
             known = copy.execute("SELECT sha256 FROM pictures").fetchall()
         problems = []

@@ -17,7 +17,7 @@ BLAME_IOU: Final = 0.8
 BLAME_POINTS: Final = 3
 """An object's prompts are good when it has a box and at least this many points."""
 POLICYS_OWN: Final = 0.99
-"""Above this IoU with the policy's mask, the final one is the policy's own."""
+"""Above this IoU with the policy's mask, the final mask counts as unchanged."""
 
 
 def attribute_blame(
@@ -29,13 +29,13 @@ def attribute_blame(
 ) -> Blame | None:
     """Whose mistake a correction corrects.
 
-    The segmenter's, when it got good prompts from the annotator and still reaches no IoU of .8 with the target; else
-    the policy's. The target is the ground truth; of a fix it is else what somebody painted.
+    The segmenter's, when it got good prompts from the annotator and still reaches less than .8 IoU with the target;
+    else the policy's. The target is the ground truth; without one, for a fix, it is the painted mask.
 
-    Only objects whose mask is from good prompts alone are evidence: one that was refined from a mask is not, and one
-    that a reject leaves as the policy prompted it has no prompts of the annotator's. Painted objects are compared with
-    their own final masks. A ground truth does not say which of its pixels are whose: beside objects that are no
-    evidence it is compared within the boxes of those that are, without the pixels that the others cover.
+    Only objects whose mask comes from good prompts alone are evidence: one that was refined from a mask is not, and for
+    one that a reject leaves as the policy prompted it the annotator gave no prompts. Painted objects are compared with
+    their own final masks. A ground truth does not separate objects: where some objects are not evidence, it is compared
+    within the boxes of those that are, without the pixels that the others cover.
 
     Args:
         correction: what was decided and done.
@@ -44,7 +44,7 @@ def attribute_blame(
         policy_iou: IoU of the policy's mask with the final one; None without a prediction.
 
     Returns:
-        None when nothing was wrong (accept, skip, a fix that leaves the policy's mask as it was) or the picture itself
+        None when nothing was wrong (accept, skip, a fix that leaves the policy's mask unchanged) or the picture itself
         is at fault.
     """
     verdict, reason = correction.verdict, correction.reason
@@ -72,13 +72,14 @@ def _key(made: AnnotatedObject) -> object:
 
 
 def _reached(correction: Correction, evidence: Sequence[AnnotatedObject], truth: Mask | None) -> float | None:
-    """IoU of the segmenter's masks of some objects with what is known of them; None when nothing is."""
+    """IoU of the segmenter's masks of some objects with their target; None without a target."""
     if not evidence:
         return None
     size = evidence[0].size
     segmented = union_masks((made.segmented for made in evidence), size)
     if truth is None:
-        # What nobody painted is the segmenter's own, and no evidence against it; neither is what lay there at a reject.
+        # Objects that nobody painted are no evidence against the segmenter; nor are those left as predicted at a
+        # reject.
         return (
             None
             if correction.verdict is Verdict.REJECT

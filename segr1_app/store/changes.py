@@ -1,4 +1,4 @@
-"""How corrected prompts differ from the policy's: the cheapest set of edits that leads from one to the other."""
+"""The difference between corrected prompts and the policy's: the cheapest set of edits that leads to the former."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PromptChange:
         moved: (old, new) places of points that kept their label.
         box_shifts: (old, new) of every box that changed.
         boxes_added, boxes_removed: boxes only the new, only the old prompts have.
-        objects_added, objects_removed: how many objects came and went.
+        objects_added, objects_removed: how many objects were added and removed.
     """
 
     added: tuple[Point, ...] = ()
@@ -45,8 +45,9 @@ class PromptChange:
 
 
 def difference(before: Sequence[ObjectPrompt], after: Sequence[ObjectPrompt]) -> PromptChange:
-    """What was done to ``before`` to get ``after``; class names are no part of it."""
-    # Which object became which is not recorded (objects have no identity): the pairing that needs the fewest edits.
+    """The edits that turn ``before`` into ``after``; class names are ignored."""
+    # Objects have no identity, so their correspondence is not recorded: the pairing that needs the fewest edits is
+    # used.
     cost = np.array([[_cost(old, new) for new in after] for old in before]).reshape(len(before), len(after))
     old_indices, new_indices = match(cost)
     pairs = [(before[i], after[j]) for i, j in zip(old_indices, new_indices, strict=True)]
@@ -73,7 +74,7 @@ def _cost(old: ObjectPrompt, new: ObjectPrompt) -> float:
     points = len(old.points) + len(new.points) - 2 * common
     if old.box is None or new.box is None:
         return points + (old.box is not new.box)
-    # A nudged box is still the same box, one elsewhere costs as much as taking it away and drawing another.
+    # A nudged box is still the same box; one elsewhere costs as much as removing it and drawing another.
     return points + 2 * (1 - box_iou(old.box, new.box))
 
 

@@ -1,4 +1,4 @@
-"""One SQLite connection for many threads, and its errors in words."""
+"""One SQLite connection for many threads, with its errors turned into messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BUSY_SECONDS = 30.0
 
 
 class Connection:
-    """A database connection of which one thread at a time has the use, for one transaction.
+    """A database connection that one thread at a time uses, for one transaction.
 
     Args:
         db: connected with ``check_same_thread=False`` if several threads are to use it; migrated here.
@@ -54,7 +54,7 @@ class Connection:
 
     @contextmanager
     def read(self) -> Iterator[Database]:
-        """The database as it is at one moment, whatever other processes do meanwhile.
+        """Read the database in one consistent state, whatever other processes do meanwhile.
 
         Raises:
             StoreError: for whatever SQLite could not do.
@@ -64,7 +64,7 @@ class Connection:
 
     @contextmanager
     def write(self) -> Iterator[Database]:
-        """A transaction that is stored as a whole when it ends, or not at all.
+        """A transaction that is stored completely when it ends without an error, or not at all.
 
         It takes the write lock at once (``IMMEDIATE``): what it reads cannot be outdated when it writes.
 
@@ -116,7 +116,7 @@ class Connection:
         return self._db.conn.in_transaction
 
     def copy_to(self, target: Path) -> None:
-        """Copy the database as it is at one moment; other connections go on writing meanwhile."""
+        """Copy the database in one consistent state; other connections keep writing meanwhile."""
         with self._lock, translate_errors():
             name = next(row[2] for row in self._db.execute("PRAGMA database_list") if row[1] == "main")
         with translate_errors(), closing(sqlite3.connect(target)) as copy:
@@ -125,7 +125,7 @@ class Connection:
                 with self._lock:
                     self._db.conn.backup(copy)
                 return
-            # A connection of its own: copying a large database must not hold up this one.
+            # A separate connection: copying a large database must not block this one.
             with closing(connect_existing(Path(name)).conn) as source:
                 source.backup(copy)
 
@@ -144,10 +144,10 @@ def _identity(file: Path) -> tuple[int, int]:
 
 
 def connect(file: Path) -> Database:
-    """Connect to a database file for many threads and many processes; it is made when missing.
+    """Connect to a database file for many threads and many processes; it is created when missing.
 
     Raises:
-        StoreError: when it is no database or cannot be made one.
+        StoreError: when it is not a database or cannot be created.
     """
     with translate_errors():
         connection = sqlite3.connect(file, check_same_thread=False, timeout=BUSY_SECONDS)
@@ -161,11 +161,11 @@ def connect(file: Path) -> Database:
 
 
 def connect_existing(file: Path) -> Database:
-    """Connect to a database file that is there; only to read it where it may not be written to.
+    """Connect to an existing database file; read-only where it is not writable.
 
     Raises:
-        StoreReadOnlyError: when reading it takes writing to it first: its last writer did not close it.
-        StoreError: when it is no database.
+        StoreReadOnlyError: when it was not closed properly, so that reading it would need to write to it first.
+        StoreError: when it is not a database.
     """
     if os.access(file, os.W_OK) and os.access(file.parent, os.W_OK):
         return connect(file)
@@ -174,19 +174,19 @@ def connect_existing(file: Path) -> Database:
         unmerged = log.exists() and log.stat().st_size > 0
         if unmerged and not index.exists():
             raise StoreReadOnlyError(
-                f"'{file.parent}' may not be written to, and its last changes are not merged into {file.name} yet: "
+                f"'{file.parent}' is read-only, and its last changes are not merged into {file.name} yet: "
                 "make the folder writable and open it once, or copy it to a place that is."
             )
-        # Without side files SQLite would have to make them. Nobody can write here, so it need not watch for writers.
-        # The address quotes what a folder's name may hold: #, ? and %.
+        # Without side files SQLite would have to create them. Nobody can write here, so it need not watch for writers.
+        # The address quotes characters that a folder's name may contain: #, ? and %.
         address = f"{file.resolve().as_uri()}?{'mode=ro' if unmerged else 'immutable=1'}"
         return Database(sqlite3.connect(address, uri=True, check_same_thread=False, timeout=BUSY_SECONDS))
 
 
-_FULL = "There is no room left on the disk: free some disk space and try again; what was saved is safe."
+_FULL = "The disk is full: free some disk space and try again; what was saved is safe."
 # A database that could only be opened for reading stays so until it is opened again.
 _READ_ONLY = (
-    "The annotations may not be written to: make the data folder and the files in it writable, and start the app "
+    "The annotations are read-only: make the data folder and the files in it writable, and start the app "
     "again; what was saved is safe."
 )
 _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
@@ -194,8 +194,8 @@ _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_READONLY: (StoreReadOnlyError, _READ_ONLY),
     sqlite3.SQLITE_BUSY: (StoreBusyError, "Another process keeps the annotations locked: try again in a moment."),
     sqlite3.SQLITE_LOCKED: (StoreBusyError, "Another process keeps the annotations locked: try again in a moment."),
-    sqlite3.SQLITE_CORRUPT: (StoreDamagedError, "The annotation database is damaged: go back to a backup."),
-    sqlite3.SQLITE_NOTADB: (StoreDamagedError, "The file segr1.db is no annotation database: go back to a backup."),
+    sqlite3.SQLITE_CORRUPT: (StoreDamagedError, "The annotation database is damaged: restore a backup."),
+    sqlite3.SQLITE_NOTADB: (StoreDamagedError, "The file segr1.db is not an annotation database: restore a backup."),
     sqlite3.SQLITE_CANTOPEN: (StoreError, "The annotation database cannot be opened: check the data folder --home."),
 }
 
@@ -207,7 +207,7 @@ def translate_errors() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        # The low byte is the kind, the others say more; a file that may not grow fails as an error of writing.
+        # The low byte is the kind of error, the others give details; a file size limit is reported as a write error.
         full = code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE)
         kind, text = _BY_CODE.get(
             sqlite3.SQLITE_FULL if full else code & 0xFF, (StoreError, f"The annotation database failed: {error}.")

@@ -1,4 +1,4 @@
-"""Whether what follows from the revisions still does: what counts, last words, tallies, agreements, computed again."""
+"""Consistency of derived data: current revisions, latest revisions, tallies and agreements are recomputed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from segr1_app.store.tasks import CURRENT
 TASKS: Final = 50
 """Tasks whose masks are compared in one transaction."""
 TOLERANCE: Final = 1e-6
-"""Sums of floats depend on their order; this, relative and absolute, is far above that and far below any revision."""
+"""Tolerance for sums of floats, which depend on their order; relative and absolute."""
 
 
 def derived_problems(connection: Connection) -> Iterator[str]:
@@ -33,11 +33,11 @@ def derived_problems(connection: Connection) -> Iterator[str]:
 
 def _current_problems(db: Database) -> Iterator[str]:
     for (task,) in db.execute(f"SELECT id FROM tasks WHERE current IS NOT {CURRENT}"):
-        yield f"Task {task} does not count the revision that it should."
+        yield f"Task {task} does not have the current revision that it should."
 
 
 def _head_problems(db: Database) -> Iterator[str]:
-    # Both follow an index: neither needs room for all of them.
+    # Both queries follow an index: neither needs memory for all revisions.
     missing = """
         SELECT newest.task, newest.annotator
         FROM (SELECT task, annotator, max(id) AS id, verdict FROM revisions GROUP BY task, annotator) AS newest
@@ -45,13 +45,13 @@ def _head_problems(db: Database) -> Iterator[str]:
         WHERE heads.revision IS NOT newest.id OR heads.verdict IS NOT newest.verdict
     """
     for task, annotator in db.execute(missing):
-        yield f"The newest revision of {annotator} for task {task} is not known as such."
+        yield f"The newest revision of {annotator} for task {task} is not recorded as such."
     foreign = """
         SELECT heads.task, heads.annotator FROM heads JOIN revisions ON revisions.id = heads.revision
         WHERE revisions.task != heads.task OR revisions.annotator != heads.annotator
     """
     for task, annotator in db.execute(foreign):
-        yield f"What is known as the newest revision of {annotator} for task {task} is another's."
+        yield f"The recorded newest revision of {annotator} for task {task} is another's."
 
 
 _KEPT: Final = """
@@ -71,7 +71,7 @@ _COUNTED: Final = f"""
         AND compared.verdict IN ('accept', 'fix') AND compared.policy_iou IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5
 """
-"""The rows of `_KEPT`, as `revisions.follow` adds them up one by one; SQLite sorts them on disk."""
+"""The rows of `_KEPT`, recomputed from the revisions; SQLite sorts them on disk."""
 _KEY: Final = 5
 
 
@@ -81,7 +81,7 @@ def _tally_problems(db: Database) -> Iterator[str]:
         if not _close(kept.get(key), counted.get(key)):
             annotator, _, checkpoint, day, verdict = key
             yield (
-                f"What is counted for {annotator} on {day} ({verdict}, checkpoint '{checkpoint[:12]}') is not what "
+                f"The tally of {annotator} on {day} ({verdict}, checkpoint '{checkpoint[:12]}') is not what "
                 "their revisions add up to."
             )
 
@@ -107,7 +107,7 @@ def _agreement_problems(connection: Connection) -> Iterator[str]:
         with connection.read() as db:
             shared = [task for (task,) in db.execute(query, [after, TASKS])]
             wrong = [task for task in shared if not _agreement_follows(db, task)]
-        yield from (f"The agreement kept for task {task} is not that of its masks." for task in wrong)
+        yield from (f"The stored agreement of task {task} is not that of its masks." for task in wrong)
         if len(shared) < TASKS:
             return
         after = shared[-1]

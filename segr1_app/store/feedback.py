@@ -1,4 +1,4 @@
-"""What training reads: the revision that counts of every decided task, or those that counted when it began."""
+"""The training's view of the store: the current revision of every decided task, or those of an earlier training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segr1_app.store.rows import read_object, read_prompt
 from segr1_app.store.values import Blame, Feedback, RejectReason, Verdict
 
 PAGE = 256
-"""Tasks read at a time: neither the lock nor the memory is held for all of them."""
+"""Tasks read at a time, so that neither lock nor memory is held for all of them."""
 
 _COUNTS = "revisions.id = tasks.current"
 _CHOSEN = "revisions.task = tasks.id AND revisions.content_hash IN (SELECT value FROM json_each(?))"
@@ -34,8 +34,8 @@ def feedback_page(db: Database, after: int, only: Collection[str] | None = None)
     Args:
         db: the database.
         after: number of a task.
-        only: content hashes of the revisions to read, no more than one of a task, whether they still count or not;
-            None for those that count now.
+        only: content hashes of the revisions to read, at most one per task, whether they are still current or not;
+            None for the current ones.
     """
     if only is None:
         rows = db.query(_QUERY.format(which=_COUNTS), [after, PAGE])
@@ -56,7 +56,7 @@ def _read(row: Mapping[str, Any]) -> Feedback:
         revision_id=row["id"],
         sha256=row["picture"],
         image_size=ImageSize(row["width"], row["height"]),
-        # The revision's own words, which the mask answers.
+        # The revision's own instruction, which the mask answers.
         instruction=row["instruction"],
         annotator=row["annotator"],
         verdict=verdict,

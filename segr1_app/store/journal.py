@@ -1,8 +1,8 @@
-"""Everything that was added to a store, in order, in a form that any other store can take in.
+"""Everything that was added to a store, in order, in a form that any other store can import.
 
-A record of `records` speaks in its store's own numbers. One of the journal names what it follows from by content: a
-task by its picture and instruction, a prediction and a revision by their digests. So the journals of several stores can
-be mixed, and taking in what is there already changes nothing.
+A record of `records` uses its store's own numbers. One of the journal refers to others by content: a task by its
+picture and instruction, a prediction and a revision by their digests. So the journals of several stores can be merged,
+and applying existing records again changes nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from segr1_app.store.records import Numbers, check_record
 from segr1_app.typed_text import storable
 
 PAGE: Final = 200
-"""Entries that are read, or taken in, in one transaction."""
+"""Entries that are read, or applied, in one transaction."""
 
 Record = Mapping[str, Any]
 
@@ -41,7 +41,7 @@ class Page:
     """Some entries of a journal.
 
     Attributes:
-        records: as JSON values, in an order in which `Journal.apply_records` takes them.
+        records: as JSON values, in an order that `Journal.apply_records` accepts.
         end: the number of the last one.
         problems: a sentence for each entry that is left out because no store would take it in.
     """
@@ -52,7 +52,7 @@ class Page:
 
 
 class Journal:
-    """The journal of a store, and how far it was handed on to remotes.
+    """The journal of a store, and how far it was pushed to remotes.
 
     Args:
         connection: the store's database.
@@ -65,13 +65,13 @@ class Journal:
         self._damaged: StoreDamagedError | None = None
 
     def page(self, remote: str) -> Page | None:
-        """The next entries that a remote has not got: neither from here, nor did they come from it."""
+        """The next entries that a remote lacks: not pushed yet, and not received from it."""
         with self._connection.read() as db:
             start, origin = _pushed(db, remote), remote
             numbers = [row[0] for row in db.execute(f"{_WAITING} ORDER BY number LIMIT {PAGE}", [start, origin])]
             if not numbers:
                 return None
-            # Everything is named as it is called now, so what was renamed meanwhile must be known by then, too.
+            # Everything is named as it is called now, so records of later renamings must be included, too.
             query = f"SELECT * FROM ({_WAITING}) WHERE number <= ? OR was IS NOT NULL ORDER BY number"
             entries = list(db.query(query, [start, origin, numbers[-1]]))
             entries.sort(key=lambda entry: entry["kind"] not in ("pictures", "tasks"))
@@ -81,13 +81,13 @@ class Journal:
         return Page(found, numbers[-1], problems)
 
     def waiting(self, remote: str) -> int:
-        """How many entries a remote has not got yet."""
+        """How many entries a remote lacks."""
         with self._connection.read() as db:
             (count,) = db.execute(f"SELECT count(*) FROM ({_WAITING})", [_pushed(db, remote), remote]).fetchone()
         return int(count)
 
     def pushed(self, remote: str, end: int) -> None:
-        """Note that a remote has got everything up to the entry ``end``."""
+        """Record that a remote has everything up to the entry ``end``."""
         with self._connection.write() as db:
             db.execute(
                 "INSERT INTO remotes (name, pushed) VALUES (?, ?) "
@@ -96,7 +96,7 @@ class Journal:
             )
 
     def synced(self, remote: str, at: float) -> None:
-        """Note that at this moment the remote had everything that is here, and the other way round."""
+        """Record that at this moment remote and store had the same contents."""
         with self._connection.write() as db:
             db.execute(
                 "INSERT INTO remotes (name, pushed, synced_at) VALUES (?, 0, ?) "
@@ -111,12 +111,12 @@ class Journal:
         return found[0] if found else None
 
     def received(self, remote: str) -> dict[str, int]:
-        """How many bytes of each file of a remote were taken in."""
+        """How many bytes of each file of a remote were received."""
         with self._connection.read() as db:
             return dict(db.execute("SELECT file, bytes FROM taken WHERE remote = ?", [remote]).fetchall())
 
     def mark_received(self, remote: str, files: Mapping[str, int]) -> None:
-        """Note how many bytes of files of a remote were taken in."""
+        """Record how many bytes of files of a remote were received."""
         with self._connection.write() as db:
             for file, size in files.items():
                 db.execute(
@@ -130,12 +130,12 @@ class Journal:
         """Add the records of other journals that are not here yet.
 
         Args:
-            found: the records; one that follows from another may come before it.
-            bring: gets a picture by its digest, when it is not here.
+            found: the records; a record may precede those it refers to.
+            bring: fetches a picture by its digest, when it is not here.
             remote: where they come from; they are not pushed there again.
 
         Returns:
-            A sentence for each that cannot be used, and whether none of them could be used once others are here, too.
+            A sentence for each that cannot be used, and whether all of these might be usable once others are here, too.
 
         Raises:
             StoreError: when the store cannot be written to.
@@ -158,7 +158,7 @@ class Journal:
     def _take_all(
         self, found: Iterator[Record], bring: Callable[[str], Picture], remote: str, problems: list[str]
     ) -> list[Record]:
-        """Returns the records that follow from others that have not come yet."""
+        """Returns the records that refer to others that have not been received yet."""
         early: list[Record] = []
         while batch := list(islice(found, PAGE)):
             usable = [record for record in batch if self._has_picture(record, bring, problems)]
@@ -208,11 +208,11 @@ def _pushed(db: Database, remote: str) -> int:
 
 
 def _take(db: Database, record: Record) -> None:
-    """Add one record, or nothing of it.
+    """Add one record completely or not at all.
 
     Raises:
-        UnknownRecordError: when it follows from one that is not here.
-        StoreError: when it is not what some store wrote.
+        UnknownRecordError: when it refers to one that is not here.
+        StoreError: when it is not a record of a store.
     """
     db.execute("SAVEPOINT record")
     try:
@@ -241,7 +241,7 @@ def _resolve(db: Database, record: Record) -> None:
     elif table == "ground_truths":
         records.absorb(db, record, Numbers())
     else:
-        # Somebody may have renamed the task meanwhile, elsewhere: then it is a task beside that one.
+        # Somebody may have renamed the task meanwhile, elsewhere: then it is a separate task.
         task = tasks.add_task(db, record["picture"], record["asked"], float(record["at"]))
         prediction = _number(db, "predictions", task, record.get("prediction_hash"))
         origin = _number(db, "revisions", task, record.get("origin_hash"))
@@ -252,7 +252,7 @@ def _resolve(db: Database, record: Record) -> None:
 
 
 def _take_task(db: Database, record: Record) -> None:
-    """Add a task, or rename the one that it was before, unless there is one of its new name."""
+    """Add a task, or rename the one that it was before, unless a task of its new name exists."""
     query = "SELECT id FROM tasks WHERE picture = ? AND instruction = ?"
     picture, was = record["picture"], record.get("was")
     there = db.execute(query, [picture, record["instruction"]]).fetchone()
@@ -271,7 +271,7 @@ def _number(db: Database, table: str, task: int, digest: str | None) -> int | No
     """
     if digest is None:
         return None
-    # One that was made before somebody changed what its task asks for may be filed under another task by now.
+    # One that was made before somebody changed what its task asks for may belong to another task by now.
     query = f"SELECT id FROM {table} WHERE content_hash = ? ORDER BY task != ? LIMIT 1"
     row = db.execute(query, [digest, task]).fetchone()
     if row is None:

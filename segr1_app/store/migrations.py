@@ -1,7 +1,7 @@
-"""The database's schema, step by step. A step that was released is never edited: a new one follows it.
+"""The database's schema as migrations. A released migration is never edited: a new one follows it.
 
-Revisions, predictions and choices are only ever added. Tasks, heads, tallies and agreements follow from them, kept up
-to date in the same transaction so that no question needs to read a million rows; `verify` computes them again.
+Revisions, predictions and choices are append-only. Tasks, heads, tallies and agreements are derived from them and
+updated in the same transaction, so that no query needs to read a million rows; `verify` recomputes them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _APPEND_ONLY = ("revisions", "predictions", "choices")
 
 @migrations()
 def m001_annotations(db: Database) -> None:
-    """Pictures, tasks, predictions, revisions and what follows from them."""
+    """Pictures, tasks, predictions, revisions and derived tables."""
     for statement in _TABLES:
         db.execute(statement)
     for table in _APPEND_ONLY:
@@ -30,15 +30,15 @@ def m001_annotations(db: Database) -> None:
 
 @migrations()
 def m002_reviews(db: Database) -> None:
-    """The orders in which a reviewer goes through decided tasks: everybody's, and one person's."""
+    """Indices for the review list: for everybody, and per person."""
     db.execute("CREATE INDEX tasks_current ON tasks (current) WHERE current IS NOT NULL")
     db.execute("CREATE INDEX heads_annotator ON heads (annotator, revision)")
 
 
 @migrations()
 def m003_journal(db: Database) -> None:
-    """What was added in which order, and how far remote copies of it are; see `journal`."""
-    # AUTOINCREMENT: a number that a remote has seen is never given out again.
+    """The order in which records were added, and how much of it remotes have; see `journal`."""
+    # AUTOINCREMENT: a number that a remote has seen is never reused.
     db.execute(
         """CREATE TABLE journal (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -79,14 +79,14 @@ def m003_journal(db: Database) -> None:
 
 @migrations()
 def m004_verdicts(db: Database) -> None:
-    """The same orders among the tasks of one verdict, of which there may be few."""
+    """Indices for the review list of one verdict, of which there may be few."""
     db.execute("CREATE INDEX revisions_verdict ON revisions (verdict)")
     db.execute("CREATE INDEX heads_verdict ON heads (annotator, verdict, revision)")
 
 
 @migrations()
 def m005_digests_of_truths(db: Database) -> None:
-    """A digest of each ground truth, as predictions and revisions have one."""
+    """A digest of each ground truth, as for predictions and revisions."""
     db.execute("ALTER TABLE ground_truths ADD COLUMN content_hash TEXT")
     db.register_function(truth_hash)
     db.execute("UPDATE ground_truths SET content_hash = truth_hash(picture, instruction, mask)")
@@ -94,7 +94,7 @@ def m005_digests_of_truths(db: Database) -> None:
 
 @migrations()
 def m006_decisions_are_about_words(db: Database) -> None:
-    """What was decided when a task asked for something else counts no more, nor is it compared with later masks."""
+    """Decisions about an earlier instruction of a task no longer count, and are not compared with later masks."""
     db.execute(
         """UPDATE tasks SET current = coalesce(
             (SELECT choices.revision FROM choices LEFT JOIN revisions ON revisions.id = choices.revision
@@ -155,7 +155,7 @@ _TABLES = (
         height INTEGER NOT NULL,
         added_at REAL NOT NULL
     ) STRICT""",
-    # A mask is the truth about a picture under one instruction only: edit the task's instruction and it has none.
+    # A mask is the ground truth of a picture under one instruction only: a changed instruction has none.
     """CREATE TABLE ground_truths (
         picture TEXT NOT NULL REFERENCES pictures(sha256),
         instruction TEXT NOT NULL,
@@ -221,7 +221,7 @@ _TABLES = (
         content_hash TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX revisions_task ON revisions (task)",
-    # A second line of defence against two saves on one parent: the first of an annotator, and each follow-up, is one.
+    # A second safeguard against two saves on one parent: the first of an annotator, and each follow-up, is unique.
     "CREATE UNIQUE INDEX revisions_line ON revisions (task, annotator, ifnull(parent, 0))",
     """CREATE TABLE heads (
         task INTEGER NOT NULL REFERENCES tasks(id),

@@ -1,4 +1,4 @@
-"""The canonical pictures: one PNG each, named by its digest, so that no file name from outside chooses a path."""
+"""The canonical pictures: one PNG each, named by its digest, so that no file name from outside decides a path."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class PictureFolder:
     """A folder of PNG files that are written once and never changed.
 
     Args:
-        folder: made when missing.
+        folder: created when missing.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, sha256: str) -> Path:
-        """Where a picture lies or would lie.
+        """The path of a picture's file, whether it exists or not.
 
         Raises:
             ValueError: for anything but the digest of a `Picture`.
@@ -42,7 +42,7 @@ class PictureFolder:
         return self.folder / file_name(sha256)
 
     def put(self, picture: Picture) -> None:
-        """Keep a picture; nothing is done when it is there already.
+        """Store a picture; does nothing when it exists.
 
         Raises:
             StoreError: when it cannot be written.
@@ -53,7 +53,7 @@ class PictureFolder:
         with translate_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             with whole_file(target, lasting=True) as file:
-                # The lowest compression: it is lossless all the same, and several times faster.
+                # The lowest compression level: also lossless, and several times faster.
                 Image.fromarray(picture.pixels).save(file, format="PNG", compress_level=1)
 
     def size(self, sha256: str) -> ImageSize:
@@ -69,7 +69,7 @@ class PictureFolder:
             raise StoreDamagedError(f"The stored picture {sha256[:12]} cannot be read: {error}") from error
 
     def get(self, sha256: str) -> Picture:
-        """Read a picture back and check that it is the one that was put.
+        """Read a picture back and check that it is the one that was stored.
 
         Raises:
             StoreDamagedError: when its file is missing, unreadable or another picture.

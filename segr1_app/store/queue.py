@@ -1,6 +1,6 @@
-"""Which task comes next, and who holds it; within the caller's transaction.
+"""The queue of tasks and their leases; within the caller's transaction.
 
-A person holds one task at a time. A lease ends by itself, so that a closed browser blocks nothing.
+A person holds one task at a time. Leases expire, so that a closed browser blocks nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from segr1_app.store.rows import read_task
 from segr1_app.store.tasks import TASK_QUERY
 from segr1_app.store.values import QueueOrder, Task
 
-# Each is the order of an index over open tasks: the first row that fits is found without sorting.
+# Each is the order of an index over open tasks: the first matching row is found without sorting.
 _ORDER_BY = {
     QueueOrder.IMPORTED: "tasks.id",
     QueueOrder.LEAST_CONFIDENT: "tasks.confidence IS NULL, tasks.confidence, tasks.id",
@@ -26,7 +26,7 @@ _INDEX = {
 
 
 def lease_next(db: Database, annotator: str, order: QueueOrder, now: float, seconds: float) -> Task | None:
-    """Lease the open task the annotator holds already, else the next one; None when there is none left."""
+    """Lease the open task that the annotator holds already, else the next one; None when there is none left."""
     task = _held(db, annotator, now) or upcoming(db, annotator, order, now)
     if task is not None:
         _take(db, task.id, annotator, now + seconds)
@@ -34,24 +34,22 @@ def lease_next(db: Database, annotator: str, order: QueueOrder, now: float, seco
 
 
 def lease(db: Database, task_id: int, annotator: str, now: float, seconds: float) -> None:
-    """Lease one task, open or not, and give up the one held before."""
+    """Lease one task, open or not, and release the one held before."""
     holder = holder_of(db, task_id, now)
     if holder not in (None, annotator):
-        raise LeaseLostError(f"{holder} is working on this task: take another one, or wait until it is free again.")
+        raise LeaseLostError(f"{holder} is working on this task: take another one, or wait until it is released.")
     _take(db, task_id, annotator, now + seconds)
 
 
 def renew(db: Database, task_id: int, annotator: str, now: float, seconds: float) -> None:
-    """Hold a task for longer."""
+    """Renew a lease."""
     if holder_of(db, task_id, now) != annotator:
-        raise LeaseLostError(
-            "This task is no longer held for you: your lease ended. What you save is kept beside anyone else's."
-        )
+        raise LeaseLostError("Your lease on this task has expired. What you save is stored next to what others save.")
     db.execute("UPDATE leases SET expires_at = ? WHERE task = ?", [now + seconds, task_id])
 
 
 def release(db: Database, task_id: int, annotator: str) -> None:
-    """Give a task back; nothing happens when the annotator does not hold it."""
+    """Release a task; does nothing when the annotator does not hold it."""
     db.execute("DELETE FROM leases WHERE task = ? AND annotator = ?", [task_id, annotator])
 
 
@@ -62,7 +60,9 @@ def holder_of(db: Database, task_id: int, now: float) -> str | None:
 
 
 def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Task | None:
-    """The open task that nobody holds and whose present words the annotator did not skip, first in order."""
+    """The first task in order that is open, not leased, and not skipped by the annotator under its present
+    instruction.
+    """
     query = f"""
         SELECT tasks.id FROM tasks INDEXED BY {_INDEX[order]}
         WHERE current IS NULL
@@ -77,7 +77,7 @@ def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Tas
 
 
 def can_sort(db: Database, order: QueueOrder) -> bool:
-    """Whether an order tells any open task from another: where nothing is known of them they come as imported."""
+    """Whether an order can sort the open tasks: without values to sort by they come as imported."""
     column = {QueueOrder.LEAST_CONFIDENT: "confidence", QueueOrder.MOST_DISAGREEMENT: "disagreement"}.get(order)
     if column is None:
         return True
@@ -88,7 +88,7 @@ def can_sort(db: Database, order: QueueOrder) -> bool:
 
 
 def _held(db: Database, annotator: str, now: float) -> Task | None:
-    # A decided task that somebody holds is one they opened again: with a draft of it they are at work there.
+    # A decided task that somebody holds was opened again: with a draft of it they are working on it.
     rows = db.query(
         f"{TASK_QUERY} JOIN leases ON leases.task = tasks.id "
         "WHERE leases.annotator = :annotator AND leases.expires_at > :now AND (tasks.current IS NULL OR EXISTS "

@@ -1,4 +1,4 @@
-"""Everything a store holds as JSON values, table by table, and back into any other store."""
+"""The contents of a store as JSON values, table by table, and back into any other store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE: Final = 200
 
 @dataclass(slots=True)
 class Numbers:
-    """Which number each record has in the store that it comes to, by its number in the one it comes from."""
+    """The number of each record in the target store, by its number in the source store."""
 
     tasks: dict[int, int] = field(default_factory=dict)
     predictions: dict[int, int] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Numbers:
 
 
 def dump(connection: Connection) -> Iterator[dict[str, Any]]:
-    """Every row as JSON values, with the name of its table as "table"; what follows from the rows is left out."""
+    """Every row as JSON values, with the name of its table as "table"; derived tables are left out."""
     for table, columns in JSON_COLUMNS.items():
         after = 0
         while True:
@@ -47,13 +47,13 @@ def dump(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 def absorb(db: Database, record: Mapping[str, Any], numbers: Numbers) -> None:
-    """Add a record of `dump`, unless it is there already; within the caller's transaction.
+    """Add a record of `dump`, unless it exists; within the caller's transaction.
 
-    Records come in the order of `dump`. Where both stores have revisions of one task by one person, those that come
-    follow upon those that are there: nothing is lost, and the last one counts.
+    Records come in the order of `dump`. Where both stores have revisions of one task by one person, the added ones
+    follow the existing ones: nothing is lost, and the last one counts.
 
     Raises:
-        StoreError: when the record is not what some store wrote.
+        StoreError: when it is not a record of a store.
     """
     table = check_record(record)
     row = {**record, **{name: to_json(record[name]) for name in JSON_COLUMNS[table]}}
@@ -71,7 +71,7 @@ def check_record(record: Mapping[str, Any]) -> str:
     """
     table = record.get("table") if isinstance(record, Mapping) else None
     if not isinstance(table, str) or table not in JSON_COLUMNS:
-        raise StoreError(f"A record of {str(table)[:40]!r} is none of a store's.")
+        raise StoreError(f"A record of {str(table)[:40]!r} is not one of a store's.")
     problem = record_problem(table, record) or _text_problem(record)
     if problem:
         raise StoreError(f"A record of {table} is refused: {problem}.")
@@ -167,7 +167,7 @@ def _columns(db: Database, table: str) -> list[str]:
 
 
 def _known(db: Database, table: str, task_id: int, digest: str) -> int | None:
-    """The number of a record that is there already."""
+    """The number of an existing record."""
     row = db.execute(f"SELECT id FROM {table} WHERE task = ? AND content_hash = ?", [task_id, digest]).fetchone()
     return int(row[0]) if row else None
 

@@ -1,4 +1,4 @@
-"""Progress and agreement, from what is counted at every save; within the caller's transaction."""
+"""Progress and agreement, from counts that every save updates; within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from segr1_app.store.values import AnnotatorAgreement, Statistics, Verdict, Work
 
 
 def statistics(db: Database) -> Statistics:
-    """How far the work is and what it cost."""
+    """Progress and effort."""
     rows = list(db.query(f"SELECT annotator, policy_id, checkpoint_hash, {_SUMS} GROUP BY 1, 2, 3, verdict"))
-    # Tasks are numbered from 1 and never deleted: the last number is their count, without a look at each.
+    # Tasks are numbered from 1 and never deleted: the last number is their count, without counting rows.
     (tasks,) = db.execute("SELECT ifnull(max(id), 0) FROM tasks").fetchone()
     (open_tasks,) = db.execute("SELECT count(*) FROM tasks WHERE current IS NULL").fetchone()
     by_annotator: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -37,7 +37,7 @@ def statistics(db: Database) -> Statistics:
 
 
 def agreement(db: Database, task_id: int | None) -> AnnotatorAgreement:
-    """How alike different people's newest masks of the same task are, over all tasks or in one."""
+    """How much different people's newest masks of the same task agree, over all tasks or in one."""
     source, values = ("agreements", []) if task_id is None else ("agreements WHERE task = ?", [task_id])
     by_task = db.execute(f"SELECT task, avg(iou) FROM {source} GROUP BY 1 ORDER BY 1", values).fetchall()
     pairs = db.execute(f"SELECT first, second, avg(iou) FROM {source} GROUP BY 1, 2 ORDER BY 1, 2", values).fetchall()

@@ -1,4 +1,4 @@
-"""What a reviewer goes through: decided tasks, the newest first; within the caller's transaction."""
+"""The review list: decided tasks, newest first; within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _COLUMNS = """
 
 @dataclass(frozen=True, slots=True)
 class DecidedTask:
-    """A task with a decision, as a list of them tells it.
+    """A decided task as an entry of the list.
 
     Attributes:
         task: the task.
         revision_id, annotator, verdict, saved_at: of the revision that is shown for it.
-        people: how many have a last word in it.
+        people: how many people decided it.
         agreement: mean pairwise IoU of their masks; None unless two people made one.
     """
 
@@ -41,7 +41,7 @@ class DecidedTask:
 
 @dataclass(frozen=True, slots=True)
 class ReviewerChoice:
-    """A reviewer's word that a revision counts."""
+    """A reviewer's choice of the current revision."""
 
     revision_id: int
     reviewer: str
@@ -55,12 +55,12 @@ def decided(
 
     Args:
         db: the database, in a transaction.
-        annotator: only tasks with a last word of theirs, which is then what is shown; else the revision that counts.
-        verdict: only tasks in which what is shown is this.
+        annotator: only tasks that this person decided, shown by their latest revision; else by the current one.
+        verdict: only tasks whose shown revision has this verdict.
         before: only what was saved before this revision.
         limit: how many at most.
     """
-    # Each walks an index from its end, so that a page costs no look at the other million.
+    # Each query walks an index from its end, so that a page does not read the other million rows.
     if annotator is not None:
         source = (
             "heads CROSS JOIN tasks ON tasks.id = heads.task CROSS JOIN revisions AS shown ON shown.id = heads.revision"
@@ -84,7 +84,7 @@ def decided(
 
 
 def choice(db: Database, task_id: int) -> ReviewerChoice | None:
-    """The reviewer's choice that stands, if there is one."""
+    """The reviewer's choice in force, if there is one."""
     query = "SELECT revision, reviewer, created_at FROM choices WHERE task = ? ORDER BY id DESC LIMIT 1"
     for revision, reviewer, created_at in db.execute(query, [task_id]):
         return None if revision is None else ReviewerChoice(revision, reviewer, created_at)

@@ -1,4 +1,4 @@
-"""Saving a correction, and which revision counts; within the caller's transaction."""
+"""Saving corrections, and the current revision; within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from segr1_app.typed_text import storable
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What a new revision follows from: the annotator's revision before, another's, the prediction."""
+    """What a new revision refers to: the annotator's previous revision, another's, the prediction."""
 
     parent_id: int | None = None
     origin_id: int | None = None
@@ -42,7 +42,7 @@ class Links:
 
 
 def revision_of(db: Database, revision_id: int) -> Revision:
-    """The revision of a number."""
+    """The revision with this number."""
     rows = db.query(f"{REVISION_QUERY} WHERE revisions.id = ?", [revision_id])
     return read_revision(one(rows, f"revision {revision_id}"))
 
@@ -137,7 +137,7 @@ def head(db: Database, task_id: int, annotator: str) -> dict[str, Any] | None:
 
 
 def check_words(db: Database, task: Task, revision_id: int) -> None:
-    """Refuse a revision that was made when its task asked for something else: it cannot count for what it asks now.
+    """Reject a revision that was made for another instruction than its task has now: it cannot become current.
 
     Raises:
         StoreError: with what to do.
@@ -145,16 +145,17 @@ def check_words(db: Database, task: Task, revision_id: int) -> None:
     made_for = revision_of(db, revision_id).instruction
     if made_for != task.instruction:
         raise StoreError(
-            f"This revision was made for other words ('{made_for}'): it counts again when the task asks for those."
+            f"This revision was made for another instruction ('{made_for}'): it counts again when the task returns to "
+            "that."
         )
 
 
 def choose(db: Database, task_id: int, revision_id: int | None, reviewer: str, now: float) -> None:
-    """Let a reviewer's choice count, or, with None, the latest revision again."""
+    """Make a reviewer's choice current, or, with None, the latest revision again."""
     if revision_id is not None:
         revision = revision_of(db, revision_id)
         if revision.task_id != task_id or revision.correction.verdict is Verdict.SKIP:
-            raise StoreError("Only a decision about this very task can be chosen as the one that counts.")
+            raise StoreError("Only a decision about this very task can be chosen as the current one.")
     insert(db, "choices", {"task": task_id, "revision": revision_id, "reviewer": storable(reviewer), "created_at": now})
     set_current(db, task_id)
 
@@ -171,7 +172,7 @@ def _prediction(db: Database, task: Task, prediction_id: int | None) -> dict[str
 def _row(
     task: Task, correction: Correction, prediction: Mapping[str, Any] | None, truth: Mask | None
 ) -> dict[str, Any]:
-    """The columns of a revision that say what was decided, and the digest of its prediction."""
+    """The columns of a revision that describe the decision, and the digest of its prediction."""
     final = union_masks((made.mask for made in correction.objects), task.image_size)
     before: tuple[ObjectPrompt, ...] = ()
     policy_iou = None
@@ -196,7 +197,7 @@ def _row(
 
 
 def revision_hash(row: Mapping[str, Any], sha256: str) -> str:
-    """The digest of a revision: of what was decided about which picture and prediction, not of any number."""
+    """The digest of a revision: of what was decided about which picture and prediction, without any numbers."""
     return content_hash({**{name: row[name] for name in _HASHED}, "picture": sha256})
 
 
@@ -226,7 +227,7 @@ _ADDED = [
 
 
 def _count(db: Database, row: Mapping[str, Any], *, latest: int, work: int) -> None:
-    """Add a revision to its tally, as somebody's last word (1) or no longer (-1), and as work (1) or not (0)."""
+    """Add a revision to its tally, as somebody's latest revision (1) or no longer (-1), and as work (1) or not (0)."""
     compared = row["verdict"] in (Verdict.ACCEPT, Verdict.FIX) and row["policy_iou"] is not None
     db.execute(
         """INSERT INTO tallies VALUES (:annotator, :policy_id, :checkpoint_hash, :day, :verdict, :latest, :work,
@@ -250,7 +251,7 @@ def _count(db: Database, row: Mapping[str, Any], *, latest: int, work: int) -> N
 
 
 def _compare(db: Database, row: Mapping[str, Any]) -> None:
-    """Agreement of a person's newest mask with everybody else's of the same task and under the same words."""
+    """Agreement of a person's newest mask with everybody else's of the same task and the same instruction."""
     task_id, annotator = row["task"], row["annotator"]
     db.execute("DELETE FROM agreements WHERE task = ? AND ? IN (first, second)", [task_id, annotator])
     if row["verdict"] not in (Verdict.ACCEPT, Verdict.FIX):

@@ -32,7 +32,7 @@ RECENT_MASKS = 128 * 2**20
 
 
 def to_json(value: Any) -> str:
-    """The one spelling of a value, so that equal values have equal digests."""
+    """The canonical spelling of a value, so that equal values have equal digests."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
 
 
@@ -52,9 +52,9 @@ def truth_hash(picture: str, instruction: str, mask: str) -> str:
     lock=Lock(),
 )
 def read_mask(rle: Rle) -> Mask:
-    """The mask of a stored RLE, read-only and shared with whoever read it lately.
+    """The mask of a stored RLE, read-only and shared by a cache.
 
-    One decision reads the same mask again and again: as the policy's answer when the task is prepared, handed out and
+    One decision reads the same mask again and again: as the policy's answer when the task is prepared, leased and
     compared with what was decided, and as part of the revision. Each time takes 20 ms for a dozen megapixels.
     """
     mask = decode_rle(rle)
@@ -154,7 +154,7 @@ def read_task(row: Mapping[str, Any]) -> Task:
 def prediction_row(
     prediction: Prediction, checkpoint_hash: str, samples: Sequence[SampledCompletion], created_at: float
 ) -> dict[str, Any]:
-    """A prediction's columns but those that say where it belongs and how good it seems."""
+    """A prediction's columns except those that say where it belongs and how good it seems."""
     return {
         "instruction": storable(prediction.instruction),
         "created_at": created_at,
@@ -231,7 +231,7 @@ REVISION_QUERY = """
 def read_revision(row: Mapping[str, Any]) -> Revision:
     """A row of `REVISION_QUERY`, of a picture of the masks' size."""
     objects = tuple(read_object(record) for record in json.loads(row["objects"]))
-    # The union is stored too, for whoever reads no objects; making it again is faster than decoding it.
+    # The union is stored, too, for readers without objects; recomputing it is faster than decoding it.
     mask = (
         union_masks((made.mask for made in objects), objects[0].size) if objects else read_mask(json.loads(row["mask"]))
     )

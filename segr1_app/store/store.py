@@ -1,7 +1,7 @@
 """The annotation store: every picture, task, prediction and revision, in one SQLite database and a folder of PNGs.
 
-It is long because it is the one place that says what a store can do: a method is its documentation and its transaction,
-and what happens within is in the modules beside it.
+It is long because it is the complete list of what a store can do: a method is its documentation and its transaction,
+and the work is done in the modules beside it.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ from segr1_app.typed_text import MAX_NAME, person_name, storable
 DATABASE_NAME: Final = "segr1.db"
 PICTURES_NAME: Final = "pictures"
 LEASE_SECONDS: Final = 600.0
-"""How long a task is held for somebody who does nothing."""
+"""How long a task stays leased without activity."""
 PAGE: Final = 256
-"""Rows read at a time where there may be any number of them."""
+"""Rows read at a time where their number is unlimited."""
 
 
 class AnnotationStore:
-    """Pictures, tasks and everything people and models made of them; safe from many threads and many processes.
+    """Pictures, tasks, predictions and corrections; safe for many threads and many processes.
 
-    Revisions, predictions and choices are only ever added. Every method is one transaction: it happens as a whole or
+    Revisions, predictions and choices are append-only. Every method is one transaction: it happens completely or
     not at all. All of them raise `StoreError` with a sentence for a full disk, a read-only folder, a damaged or locked
-    database, and `UnknownRecordError` for a number or digest that is not there.
+    database, and `UnknownRecordError` for an unknown number or digest.
 
     Args:
-        db: the database; its schema is brought up to date. Connected with ``check_same_thread=False`` if several
+        db: the database; its schema is migrated. Connected with ``check_same_thread=False`` if several
             threads are to use the store.
-        pictures: folder of the canonical pictures, made when needed.
-        clock: what time it is, in Unix seconds. Leases of several processes compare their clocks.
+        pictures: folder of the canonical pictures, created when needed.
+        clock: the current time, in Unix seconds. Leases of several processes compare their clocks.
     """
 
     def __init__(self, db: Database, pictures: Path, *, clock: Callable[[], float] = time.time) -> None:
@@ -72,7 +72,7 @@ class AnnotationStore:
 
     @classmethod
     def open(cls, home: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> Self:
-        """The store in the data folder ``home``, made when there is none."""
+        """The store in the data folder ``home``, created when missing."""
         home = Path(home)
         with translate_errors():
             home.mkdir(parents=True, exist_ok=True)
@@ -80,10 +80,10 @@ class AnnotationStore:
 
     @classmethod
     def open_existing(cls, home: Path, *, clock: Callable[[], float] = time.time) -> Self:
-        """The store in the data folder ``home``, to be read or written, or read only where it may not be written to.
+        """The existing store in the data folder ``home``, read-only where it is not writable.
 
         Raises:
-            StoreError: when there is no store; none is made of a mistyped name.
+            StoreError: when there is no store; none is created for a mistyped name.
         """
         database = home / DATABASE_NAME
         with translate_errors():
@@ -107,13 +107,13 @@ class AnnotationStore:
     # Pictures and tasks
 
     def add_picture(self, picture: Picture, name: str) -> str:
-        """Keep a picture and return its digest; of one that is there already the first name stays.
+        """Store a picture and return its digest; an existing one keeps its first name.
 
         Args:
             picture: the picture.
             name: what to call it, such as its file's name; any text.
         """
-        # The file before the row: a row whose file is missing would be damage, a file without a row is not.
+        # The file before the row: a row without its file would be damage, a file without a row is not.
         self._pictures.put(picture)
         with self._connection.write() as db:
             tasks.add_picture(db, picture, name, self._clock())
@@ -150,8 +150,8 @@ class AnnotationStore:
 
         Args:
             sha256: a stored picture.
-            instruction: what to segment; spaces are evened out.
-            ground_truth: the true mask for this instruction, bool (height, width), in place of an earlier one.
+            instruction: what to segment; white space is normalised.
+            ground_truth: the ground-truth mask for this instruction, bool (height, width); replaces an earlier one.
 
         Raises:
             SegR1Error: when the instruction is empty or too long.
@@ -163,12 +163,12 @@ class AnnotationStore:
             return tasks.task_of(db, task_id)
 
     def ground_truth(self, sha256: str, instruction: str) -> Mask | None:
-        """The true mask of a picture for an instruction: bool (height, width); None when nobody gave one."""
+        """The ground-truth mask of a picture for an instruction: bool (height, width); None without one."""
         with self._connection.read() as db:
             return tasks.ground_truth(db, sha256, instruction)
 
     def task(self, task_id: int) -> Task:
-        """The task of a number."""
+        """The task with this number."""
         with self._connection.read() as db:
             return tasks.task_of(db, task_id)
 
@@ -179,7 +179,7 @@ class AnnotationStore:
             return [read_task(row) for row in rows]
 
     def tasks(self, *, after: int = 0, open_only: bool = False) -> Iterator[Task]:
-        """The tasks numbered above ``after``, in order; read as they are asked for, also while others save."""
+        """The tasks numbered above ``after``, in order; read lazily, also while others save."""
         while True:
             with self._connection.read() as db:
                 where = "tasks.id > ? AND tasks.current IS NULL" if open_only else "tasks.id > ?"
@@ -193,7 +193,7 @@ class AnnotationStore:
     def set_instruction(self, task_id: int, instruction: str) -> Task:
         """Change what a task asks for; it then has no prediction until another is made.
 
-        A decision about the old words no longer counts, and the task is open, until those words come back.
+        A decision about the old instruction no longer counts, and the task is open, until that instruction returns.
 
         Raises:
             StoreError: when the picture has a task with that instruction already.
@@ -208,20 +208,20 @@ class AnnotationStore:
     def add_prediction(
         self, task_id: int, prediction: Prediction, checkpoint_hash: str, samples: Sequence[SampledCompletion] = ()
     ) -> int:
-        """Store what the models made of a task and return its number; it becomes the task's prediction.
+        """Store a task's prediction and return its number; it becomes the task's current one.
 
         Args:
             task_id: the task.
             prediction: masks are of the picture's size.
             checkpoint_hash: hash of the policy's weights.
-            samples: further completions for the same instruction, whose spread is the task's disagreement.
+            samples: further completions for the same instruction; their spread is the task's disagreement.
         """
         with self._connection.write() as db:
             task = tasks.task_of(db, task_id)
             return tasks.add_prediction(db, task, prediction, checkpoint_hash, samples=samples, now=self._clock())
 
     def prediction(self, prediction_id: int) -> StoredPrediction:
-        """The prediction of a number."""
+        """The prediction with this number."""
         with self._connection.read() as db:
             rows = db.query("SELECT * FROM predictions WHERE id = ?", [prediction_id])
             row = one(rows, f"prediction {prediction_id}")
@@ -238,26 +238,26 @@ class AnnotationStore:
     def lease_next(
         self, annotator: str, order: QueueOrder = QueueOrder.IMPORTED, seconds: float = LEASE_SECONDS
     ) -> Task | None:
-        """Hold the next open task for somebody; None when there is none left for them.
+        """Lease the next open task; None when there is none left for this annotator.
 
-        A task that they hold already comes again (a page was reloaded), a decided one if they have a draft of it. Tasks
-        that others hold, and those that they skipped, are passed over.
+        A task that they hold already is returned again (a page was reloaded), a decided one if they have a draft of
+        it. Tasks that others hold, and those that they skipped, are passed over.
         """
         with self._connection.write() as db:
             return queue.lease_next(db, _name(annotator), order, self._clock(), seconds)
 
     def upcoming(self, annotator: str, order: QueueOrder = QueueOrder.IMPORTED) -> Task | None:
-        """The task that `lease_next` would give once the present one is saved; it is not held."""
+        """The task that `lease_next` would return once the present one is saved; it is not leased."""
         with self._connection.read() as db:
             return queue.upcoming(db, _name(annotator), order, self._clock())
 
     def can_sort(self, order: QueueOrder) -> bool:
-        """Whether an order tells any open task from another; without predictions, or samples, it does not."""
+        """Whether an order can sort the open tasks; without predictions, or samples, it cannot."""
         with self._connection.read() as db:
             return queue.can_sort(db, order)
 
     def lease(self, task_id: int, annotator: str, seconds: float = LEASE_SECONDS) -> None:
-        """Hold one task, open or decided, and give up the one held before.
+        """Lease one task, open or decided, and release the one held before.
 
         Raises:
             LeaseLostError: when somebody else holds it.
@@ -267,7 +267,7 @@ class AnnotationStore:
             queue.lease(db, task_id, _name(annotator), self._clock(), seconds)
 
     def renew(self, task_id: int, annotator: str, seconds: float = LEASE_SECONDS) -> None:
-        """Hold a task for ``seconds`` from now.
+        """Renew a lease for ``seconds`` from now.
 
         Raises:
             LeaseLostError: when the annotator does not hold it any more.
@@ -276,7 +276,7 @@ class AnnotationStore:
             queue.renew(db, task_id, _name(annotator), self._clock(), seconds)
 
     def release(self, task_id: int, annotator: str) -> None:
-        """Give a task back undecided; nothing happens when it is not held."""
+        """Release a task undecided; does nothing when it is not held."""
         with self._connection.write() as db:
             queue.release(db, task_id, _name(annotator))
 
@@ -299,7 +299,7 @@ class AnnotationStore:
     ) -> Revision:
         """Add a revision; when this returns, it is on disk. The annotator's lease and draft of the task end.
 
-        Saving needs no lease: work that took longer than a lease is kept like any other.
+        Saving needs no lease: work that took longer than a lease is stored like any other.
 
         Args:
             task_id: the task.
@@ -318,7 +318,7 @@ class AnnotationStore:
         with self._connection.read() as db:
             task = tasks.task_of(db, task_id)
             compare = revisions.describe(db, task, correction, links)
-        # Masks are encoded and compared while nobody waits for the database.
+        # Masks are encoded and compared outside the transaction.
         row = compare()
         with self._connection.write() as db:
             revision_id = revisions.save(db, task, name, row, links=links, now=self._clock())
@@ -329,8 +329,8 @@ class AnnotationStore:
     def restore(self, revision_id: int, annotator: str, *, parent_id: int | None = None) -> Revision:
         """Save an old revision's correction again, as a new revision of ``annotator``; see `save`.
 
-        What the old one cost in time and clicks is not counted twice.
-        Whoever restores one of other words says that it answers the task's present ones, too.
+        Working time and clicks of the old one are not counted twice.
+        Restoring a revision of another instruction means that it answers the task's present one, too.
         """
         old = self.revision(revision_id)
         made = old.correction
@@ -345,7 +345,7 @@ class AnnotationStore:
         )
 
     def revision(self, revision_id: int) -> Revision:
-        """The revision of a number."""
+        """The revision with this number."""
         with self._connection.read() as db:
             return revisions.revision_of(db, revision_id)
 
@@ -360,9 +360,9 @@ class AnnotationStore:
             return revisions.heads(db, task_id)
 
     def current(self, task: Task | int) -> Revision | None:
-        """The revision that counts: the reviewer's choice, else the latest decision among everyone's newest.
+        """The current revision: the reviewer's choice, else the latest decision among everyone's newest.
 
-        Only what was made for the task's present instruction can count.
+        Only revisions made for the task's present instruction can be current.
 
         Args:
             task: a task, or its number; how it stands now is read from the store either way.
@@ -372,10 +372,10 @@ class AnnotationStore:
             return None if found.current_id is None else revisions.revision_of(db, found.current_id)
 
     def choose_current(self, task_id: int, revision_id: int | None, reviewer: str) -> None:
-        """Let a revision count whatever is saved later; None takes the choice back.
+        """Make a revision current whatever is saved later; None undoes the choice.
 
         Raises:
-            StoreError: when the revision is of another task, a skip, or of other words than the task has now.
+            StoreError: when the revision is of another task, a skip, or of another instruction than the task has now.
         """
         with self._connection.write() as db:
             task = tasks.task_of(db, task_id)
@@ -384,7 +384,7 @@ class AnnotationStore:
             revisions.choose(db, task_id, revision_id, _name(reviewer), self._clock())
 
     def choice(self, task_id: int) -> ReviewerChoice | None:
-        """Which revision a reviewer chose; None when nobody did, or the choice was taken back."""
+        """The reviewer's choice; None without one, or when it was undone."""
         with self._connection.read() as db:
             tasks.task_of(db, task_id)
             return reviews.choice(db, task_id)
@@ -397,12 +397,12 @@ class AnnotationStore:
         before: int | None = None,
         limit: int = PAGE,
     ) -> list[DecidedTask]:
-        """The tasks that have a decision, the newest first.
+        """The tasks that have a decision, newest first.
 
         Args:
-            annotator: only what this person had a last word in, shown by that; else by the revision that counts.
-            verdict: only those whose shown revision is this.
-            before: go on after the task shown by this revision.
+            annotator: only tasks that this person decided, shown by their latest revision; else by the current one.
+            verdict: only those whose shown revision has this verdict.
+            before: continue after the task shown by this revision.
             limit: how many at most.
         """
         name = None if annotator is None else _name(annotator)
@@ -436,28 +436,28 @@ class AnnotationStore:
         return Draft(*found) if found else None
 
     def drop_draft(self, task_id: int, annotator: str) -> None:
-        """Forget a draft, if there is one."""
+        """Delete a draft, if there is one."""
         with self._connection.write() as db:
             db.execute("DELETE FROM drafts WHERE task = ? AND annotator = ?", [task_id, _name(annotator)])
 
     # Reports
 
     def agreement(self, task_id: int | None = None) -> AnnotatorAgreement:
-        """How alike different people's masks of the same task are: over all tasks, or in one."""
+        """How much different people's masks of the same task agree: over all tasks, or in one."""
         with self._connection.read() as db:
             return reports.agreement(db, task_id)
 
     def statistics(self) -> Statistics:
-        """Progress and cost, per annotator, per checkpoint, per day and in total."""
+        """Progress and effort, per annotator, per checkpoint, per day and in total."""
         with self._connection.read() as db:
             return reports.statistics(db)
 
     def feedback(self, only: Collection[str] | None = None) -> Iterator[Feedback]:
-        """What training may learn from: the current revision of every decided task, in the order of tasks.
+        """Training data: the current revision of every decided task, in the order of tasks.
 
         Args:
-            only: content hashes of revisions, no more than one of a task, that are read in their place, whether they
-                still count or not.
+            only: content hashes of revisions, at most one per task, that are read in their place, whether they
+                are still current or not.
         """
         after = 0
         while True:
@@ -484,33 +484,33 @@ class AnnotationStore:
     # Upkeep
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Everything the store holds, as JSON values, in an order in which `absorb` takes them."""
+        """The contents of the store, as JSON values, in an order that `absorb` accepts."""
         return records.dump(self._connection)
 
     def absorb(self, record: Mapping[str, Any], numbers: Numbers) -> None:
-        """Take in one of another store's `records`, unless it is here already; its picture must be here.
+        """Add one of another store's `records`, unless it exists; its picture must be here.
 
         Args:
             record: as `records` gives it.
             numbers: the same object for all records of one store, empty at first.
 
         Raises:
-            StoreError: when the record was changed since, or is none.
+            StoreError: when the record was modified, or is not one of a store.
         """
         with self._connection.write() as db:
             records.absorb(db, record, numbers)
 
     @property
     def journal(self) -> Journal:
-        """What was added here in which order, for copies elsewhere, and what comes from there."""
+        """The journal of additions, for remote copies, and for what comes from there."""
         return Journal(self._connection, self._pictures)
 
     def verify(self) -> Iterator[str]:
-        """Read everything again; a sentence for each thing that is not as it was written."""
+        """Check everything; yields a sentence for each thing that is not as it was written."""
         return verification.problems(self._connection, self._pictures)
 
     def backup(self, target: Path) -> list[str]:
-        """Copy the store into the folder ``target`` as it is at one moment, while others go on saving.
+        """Copy the store into the folder ``target`` in one consistent state, while others keep saving.
 
         `open` takes the copy as it is. A folder that holds an older backup is brought up to date.
 

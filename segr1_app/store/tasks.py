@@ -1,4 +1,4 @@
-"""Tasks, what is known of the truth about them, and what was predicted for them; within the caller's transaction."""
+"""Tasks, their ground truth and their predictions; within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def insert(db: Database, table: str, row: dict[str, Any]) -> int:
 
 
 def add_picture(db: Database, picture: Picture, name: str, now: float) -> None:
-    """Add a picture's row; the first name stays."""
+    """Add a picture's row; an existing one keeps its name."""
     db.execute(
         "INSERT INTO pictures (sha256, name, width, height, added_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [picture.sha256, storable(name[:MAX_PICTURE_NAME]), *picture.size, now],
@@ -50,7 +50,7 @@ def add_picture(db: Database, picture: Picture, name: str, now: float) -> None:
 
 
 def picture_row(db: Database, sha256: str) -> StoredPicture:
-    """What is known of a picture."""
+    """The row of a picture."""
     row = one(db.query("SELECT * FROM pictures WHERE sha256 = ?", [sha256]), f"picture {sha256[:12]!r}")
     return StoredPicture(sha256, row["name"], ImageSize(row["width"], row["height"]), row["added_at"])
 
@@ -65,7 +65,7 @@ def add_task(db: Database, sha256: str, instruction: str, now: float) -> int:
 
 
 def set_instruction(db: Database, task_id: int, instruction: str) -> None:
-    """Change what a task asks for; what was predicted and decided for the old words no longer stands for it."""
+    """Change what a task asks for; predictions and decisions for the old instruction no longer count."""
     task, words = task_of(db, task_id), check_instruction(instruction)
     if words == task.instruction:
         return
@@ -90,10 +90,10 @@ CURRENT: Final = """
         ) WHERE verdict != 'skip')
     )
 """
-"""The number of the revision that counts: the reviewer's choice, else the latest decision of anyone's last words.
+"""The number of the current revision: the reviewer's choice, else the latest decision among everyone's newest.
 
-Only what was made for the words that the task has now can count, so that a task with new words is open, and what was
-decided counts again when its old ones come back.
+Only revisions made for the task's present instruction can be current, so that a task with a new instruction is open,
+and old decisions count again when the old instruction returns.
 """
 
 
@@ -103,12 +103,12 @@ def set_current(db: Database, task_id: int) -> None:
 
 
 def task_of(db: Database, task_id: int) -> Task:
-    """The task of a number."""
+    """The task with this number."""
     return read_task(one(db.query(f"{TASK_QUERY} WHERE tasks.id = ?", [task_id]), f"task {task_id}"))
 
 
 def set_ground_truth(db: Database, sha256: str, instruction: str, mask: Mask) -> None:
-    """Keep a mask as the truth about a picture under an instruction, in place of an earlier one."""
+    """Store a mask as the ground truth of a picture under an instruction, replacing an earlier one."""
     size = picture_row(db, sha256).size
     if mask.dtype != np.bool_ or mask.shape != (size.height, size.width):
         raise StoreError(
@@ -123,7 +123,7 @@ def set_ground_truth(db: Database, sha256: str, instruction: str, mask: Mask) ->
 
 
 def ground_truth(db: Database, sha256: str, instruction: str) -> Mask | None:
-    """The mask that `set_ground_truth` kept."""
+    """The mask stored by `set_ground_truth`."""
     found = db.execute(
         "SELECT mask FROM ground_truths WHERE picture = ? AND instruction = ?", [sha256, one_line(instruction)]
     ).fetchone()
@@ -162,7 +162,7 @@ def add_prediction(
 
 
 def disagreement(samples: Sequence[SampledCompletion]) -> float | None:
-    """How far sampled completions are apart.
+    """How much sampled completions disagree.
 
     Returns:
         1 minus the mean pairwise IoU of their masks, plus the standard deviation of their rewards if they have any;

@@ -1,6 +1,6 @@
-"""What the store takes and gives back. Masks are bool (height, width) and prompts are pixels of the original picture.
+"""The values of the store. Masks are bool (height, width) and prompts are pixels of the original picture.
 
-Times are Unix seconds, as the store's clock tells them. Annotators are plain names.
+Times are Unix seconds of the store's clock. Annotators are plain names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Verdict(StrEnum):
 
 
 class RejectReason(StrEnum):
-    """Why nothing could be made of a task."""
+    """Why a task was rejected."""
 
     REASONING = "reasoning"
     GROUNDING = "grounding"
@@ -49,7 +49,7 @@ class Blame(StrEnum):
 
 
 class QueueOrder(StrEnum):
-    """Which open task comes next."""
+    """The order in which open tasks are leased."""
 
     IMPORTED = "imported"
     LEAST_CONFIDENT = "least-confident"
@@ -58,7 +58,7 @@ class QueueOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """A picture that the store holds: what it is called, its size and when it came in."""
+    """A stored picture: its name, its size and when it was added."""
 
     sha256: str
     name: str
@@ -73,14 +73,14 @@ class Task:
     Attributes:
         id: the task's number; tasks are numbered as they came in.
         sha256: the picture.
-        picture_name: what the picture's file was called; any text, never a path to follow.
+        picture_name: the name of the picture's file; any text, never a path to follow.
         image_size: the picture's size in pixels.
         instruction: what to segment.
-        created_at: when it came in.
+        created_at: when it was added.
         prediction_id: the newest prediction for the present instruction, if any.
         confidence: the segmenter's own estimate for the weakest of its objects, in [0, 1]; None without a prediction.
-        disagreement: how far sampled completions were apart; None without samples.
-        current_id: the revision that counts (see `AnnotationStore.current`); None while the task is open.
+        disagreement: how much sampled completions disagree; None without samples.
+        current_id: the current revision (see `AnnotationStore.current`); None while the task is open.
     """
 
     id: int
@@ -96,7 +96,7 @@ class Task:
 
     @property
     def open(self) -> bool:
-        """Whether nobody decided it yet."""
+        """Whether it is undecided."""
         return self.current_id is None
 
 
@@ -134,14 +134,14 @@ class StoredPrediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedObject:
-    """One object as an annotator left it; its mask can be computed again from what is here.
+    """One object of a correction; its mask can be recomputed from its parts.
 
     Attributes:
         prompt: box, points and class name.
         segmented: the segmenter's mask for the prompt; all False for an object that is only painted.
-        painted: pixels added by brush on top, or None.
-        erased: pixels taken away by eraser, or None.
-        refined_from: the mask that was handed to the segmenter as its mask input, or None.
+        painted: pixels added by brush, or None.
+        erased: pixels removed by eraser, or None.
+        refined_from: the mask that was given to the segmenter as its mask input, or None.
     """
 
     prompt: ObjectPrompt
@@ -166,17 +166,17 @@ class AnnotatedObject:
 
     @property
     def mask(self) -> Mask:
-        """The object's final mask: segmented, without what was erased, with what was painted."""
+        """The object's final mask: segmented, without the erased pixels, with the painted ones."""
         return compose_layers(self.segmented, self.painted, self.erased)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Correction:
-    """What an annotator decided and did.
+    """A decision and its objects.
 
     Attributes:
         verdict: the decision.
-        objects: the objects as they stand in the end; all of one size.
+        objects: the final objects; all of one size.
         reason: why it was rejected; None for any other verdict.
         comment: any text of at most `MAX_COMMENT` characters.
         seconds: working time it took, at most `MAX_SECONDS`.
@@ -228,7 +228,7 @@ class Revision:
         before: the policy's prompts.
         change: how the prompts differ from ``before``.
         policy_iou: IoU of the policy's mask with ``mask``; None without a prediction.
-        blame: who was wrong; None when nobody was, or it cannot be said.
+        blame: whose mistake it corrects; None when nobody's, or undecidable.
         reasoning, completion, policy_id, segmenter_id, checkpoint_hash: of the prediction; empty without one.
         created_at: when it was saved.
         content_hash: SHA-256 of everything but the numbers: equal wherever the revision is copied to.
@@ -273,7 +273,7 @@ class StaleRevisionError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What training may learn from one task: its current revision, or one that was current once.
+    """Training data of one task: its current revision, or one that was current once.
 
     Masks stay encoded until asked for, so that a whole store of feedback fits into memory.
 
@@ -283,7 +283,7 @@ class Feedback:
         instruction: what was asked for.
         annotator: who saved it.
         verdict, reason: the decision.
-        mask_rle: the final mask of an accept or fix; None for a reject, which is no truth about any pixel.
+        mask_rle: the final mask of an accept or fix; None for a reject, which says nothing about the right mask.
         rejected_rle: the policy's mask that was rejected; None for any other verdict or without a prediction.
         objects: the corrected prompts of an accept or fix; empty for a reject.
         object_rles: the final masks of these objects, whose union is the final mask.
@@ -337,13 +337,13 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class WorkTotals:
-    """Work done, added up.
+    """Totals of work.
 
     Attributes:
-        done: tasks decided: accepted, fixed or rejected, each person's last word only.
-        verdicts: how often each verdict is somebody's last word.
-        revisions: saves, also those that a later one replaced.
-        clicks, seconds: what all saves cost.
+        done: tasks decided: accepted, fixed or rejected, by each person's latest revision only.
+        verdicts: how often each verdict is somebody's latest.
+        revisions: saves, including superseded ones.
+        clicks, seconds: effort of all saves.
         iou_gained: mean of 1 - IoU of the policy's mask with the final one, over accepts and fixes of a prediction;
             None when there is none.
     """
@@ -383,7 +383,7 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorAgreement:
-    """Mean pairwise IoU of what different annotators made of the same task.
+    """Mean pairwise IoU of different annotators' masks of the same task.
 
     Attributes:
         by_task: per task with at least two people's masks.

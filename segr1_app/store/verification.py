@@ -1,4 +1,4 @@
-"""Reading everything again: digests, masks, references, and whether what follows from the revisions still does."""
+"""A complete check: digests, masks, references and derived data."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _Check: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 
 
 def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
-    """A sentence for each thing that is not as it was written; nothing in a sound store."""
-    # Nothing is told within a transaction: whoever listens may take their time, or ask the store something.
+    """A sentence for each thing that is not as it was written; nothing for a sound store."""
+    # Nothing is yielded within a transaction: the consumer may be slow, or use the store itself.
     with connection.read() as db:
         told = [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
         broken = db.execute("PRAGMA foreign_key_check").fetchall()
@@ -54,7 +54,7 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
 
 
 def _pages(connection: Connection, query: str) -> Iterator[dict[str, Any]]:
-    """The rows of a query that goes on after a number, a page per transaction."""
+    """The rows of a paged query, a page per transaction."""
     after = 0
     while True:
         with connection.read() as db:
@@ -93,7 +93,7 @@ def _row_problems(connection: Connection, table: str, check: _Check, more: str =
 
 
 def _read(row: Mapping[str, Any], check: _Check) -> str | None:
-    """What ``check`` says of a row; a row that it cannot even read is a problem, too."""
+    """The result of ``check`` for a row; an unreadable row is a problem, too."""
     try:
         return check(row)
     except (ValueError, KeyError, TypeError) as error:

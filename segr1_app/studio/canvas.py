@@ -1,4 +1,4 @@
-"""What the server does for a canvas: masks for every edit, at once, and files when it is saved."""
+"""The server side of a canvas: masks for every edit, at once, and files when it is saved."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from segr1_app.studio.sessions import CanvasSessions
 class CanvasHandlers:
     """Answers a canvas; its calls bypass gradio's queue, because a click must not wait for somebody's run.
 
-    An error of the domain is part of the answer, under "failure", as one sentence.
+    A domain error is part of the answer, under "failure", as one sentence.
 
     Args:
         models: make the masks.
         cache: an existing folder for downloads, from which gradio serves files.
-        sessions: what is on the canvases.
-        recorder: keeps what is saved.
+        sessions: the pictures on the canvases.
+        recorder: stores what is saved.
     """
 
     def __init__(self, models: ModelHost, cache: Path, sessions: CanvasSessions, recorder: RunRecorder) -> None:
@@ -47,7 +47,7 @@ class CanvasHandlers:
         Returns:
             {"rev", "masks", "reward"} as of `segment`, or {"rev", "failure"}.
         """
-        # Whatever they are: both are checked where they are read.
+        # Any type: both are checked where they are read.
         picture: Any = question.get("picture")
         objects: Any = question.get("objects")
         try:
@@ -57,7 +57,7 @@ class CanvasHandlers:
         return {"rev": question.get("rev"), **answer}
 
     def segment(self, picture: str, objects: list[dict[str, Any]], exact: bool = False) -> dict[str, Any]:
-        """Make masks of prompts, at the size of a canvas, and say what training would pay for them; nothing is saved.
+        """Compute masks of prompts, at the size of a canvas, and their training reward; nothing is saved.
 
         Args:
             picture: the "key" of a canvas, as `next_task` and `run` give it.
@@ -65,12 +65,12 @@ class CanvasHandlers:
             exact: whether masks of the picture's own size are scored, which takes longer for a large one.
 
         Returns:
-            {"masks": [{"rle", "confidence"}], one per object, without what is painted on it; "rle" is None where there
-            is none, "reward": {"format", "iou", "s_measure", "total", "text", "exact"}}; "exact" tells whether the
+            {"masks": [{"rle", "confidence"}], one per object, without paint; "rle" is None for an empty
+            mask, "reward": {"format", "iou", "s_measure", "total", "text", "exact"}}; "exact" tells whether the
             masks that were scored are of the picture's own size.
 
         Raises:
-            SegR1Error: when there can be none.
+            SegR1Error: when they cannot be made.
         """
         session = self._sessions.get(picture)
         size = session.picture.size
@@ -88,12 +88,12 @@ class CanvasHandlers:
         }
 
     def save(self, question: dict[str, Any], *, keep: bool = True, name: str = "") -> dict[str, Any]:
-        """Make the full-size masks of a state of the canvas, keep them as an annotation, and make files of them.
+        """Compute the full-size masks of a canvas, save them as an annotation, and write files of them.
 
         Args:
             question: {"picture", "objects", "annotator"}, the annotator being a name or missing.
-            keep: whether they are kept as an annotation, too.
-            name: who saves, in place of what the question says; empty where that is not known.
+            keep: whether they are saved as an annotation, too.
+            name: who saves, instead of the question's annotator; empty where unknown.
 
         Returns:
             {"message", "files": [{"label", "path", "name"}]}, or {"failure"}.
@@ -107,7 +107,7 @@ class CanvasHandlers:
             return {"failure": str(error)}
 
     def save_run(self, picture: str, objects: list[dict[str, Any]], annotator: str = "") -> dict[str, Any]:
-        """Keep what is on the canvas of a run as an annotation, and make files of its full-size masks.
+        """Save the canvas of a run as an annotation, and write files of its full-size masks.
 
         Args:
             picture: the "key" of its canvas, as `run` gives it.
@@ -118,7 +118,7 @@ class CanvasHandlers:
             {"message", "files": [{"label", "path", "name"}]}.
 
         Raises:
-            SegR1Error: when it cannot be kept.
+            SegR1Error: when it cannot be saved.
         """
         return self._save(picture, objects, annotator[:MAX_NAME], keep=True)
 
@@ -140,7 +140,7 @@ class CanvasHandlers:
         kept = f" as revision {revision.id} of task {revision.task_id}" if revision else ""
         message = f"Saved {_counted(len(corrected.objects))}{kept}."
         return {
-            "message": message if keep else "The files are ready; only an annotator's work is kept here, too.",
+            "message": message if keep else "The files are ready; only an annotator's work is stored here, too.",
             "files": [
                 {"label": label, "path": files[kind].as_posix(), "name": files[kind].name}
                 for kind, label in (("mask", "Mask"), ("overlay", "Overlay"), ("record", "JSON"))
@@ -154,9 +154,9 @@ class CanvasHandlers:
 
         Args:
             picture: the picture.
-            objects: what is on its canvas.
-            prediction: what the policy made of it. Prompts of it that nobody changed keep all their digits, of which a
-                canvas knows two, and the mask that this segmenter made of them.
+            objects: those on its canvas.
+            prediction: the policy's. Unchanged prompts keep all their digits, of which a canvas has two, and their
+                masks. canvas knows two, and the mask that this segmenter made of them.
 
         Raises:
             SegR1Error: when the models cannot be used.
@@ -167,7 +167,7 @@ class CanvasHandlers:
             for index, edited in enumerate(kept):
                 if unchanged := _as_predicted(edited, prediction):
                     kept[index], known[index] = unchanged
-        # Enlarged before it is used: what is kept beside the mask is what the mask was made from.
+        # Enlarged before it is used: the stored mask input is exactly what the mask was made from.
         mask_inputs = [
             None if (mask := edited.start_mask()) is None else resize_nearest(mask, picture.size) for edited in kept
         ]
@@ -192,7 +192,7 @@ class CanvasHandlers:
 
 
 def _as_predicted(edited: EditedObject, prediction: Prediction) -> tuple[EditedObject, ObjectMask] | None:
-    """An object whose prompt is one of the policy's own, with that very prompt, and the mask that was made of it."""
+    """An object whose prompt is one of the policy's own, with that very prompt and its mask."""
     if edited.start is not None:
         return None
     for said, found in zip(prediction.objects, prediction.masks, strict=True):
@@ -202,7 +202,7 @@ def _as_predicted(edited: EditedObject, prediction: Prediction) -> tuple[EditedO
 
 
 def _record(corrected: CanvasResult) -> list[Mapping[str, Any]]:
-    """What the canvas knows of each object beyond its prompt: enough to make its mask again."""
+    """The canvas's data of each object beyond its prompt: enough to recompute its mask."""
     return [
         {
             "name": edited.prompt.name,

@@ -1,6 +1,6 @@
-"""What a person did on the canvas: read from the page's JSON, checked, and laid over the segmenter's masks.
+"""Edits on a canvas: read from the page's JSON, checked, and applied to the segmenter's masks.
 
-Whatever arrives here may come from anyone who can reach the page. Coordinates are pixels of the original picture.
+The input may come from anyone who can reach the page. Coordinates are pixels of the original picture.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from segr1_app.studio.callers import charge
 from segr1_app.studio.painting import Stroke, layers, rows_of
 
 MAX_OBJECTS, MAX_STROKES, MAX_PLACES = 64, 2000, 20_000
-"""Most objects of a picture, strokes of an object, and places of a stroke."""
+"""Most objects of a picture, strokes of an object, and positions of a stroke."""
 MAX_PAINT = 5e8
 """Most places of an object's strokes, each times its radius squared: more than a person can lay on."""
 MAX_ROWS = 6e6
@@ -29,18 +29,18 @@ MAX_RLE = 2_000_000
 
 
 class EditError(SegR1Error):
-    """A state of the canvas that cannot be one."""
+    """An invalid state of the canvas."""
 
 
 @dataclass(frozen=True, slots=True)
 class EditedObject:
-    """One object as it stands on the canvas.
+    """One object on the canvas.
 
     Attributes:
         prompt: its box, points and class name.
         strokes: what was painted on top of the prompts' mask, in order.
         start: the mask that the prompts refine, as RLE of any size; None for none.
-        painted, erased: what an earlier revision had painted and erased, beneath the strokes, as RLE of any size.
+        painted, erased: layers of an earlier revision, beneath the strokes, as RLE of any size.
     """
 
     prompt: ObjectPrompt
@@ -51,7 +51,7 @@ class EditedObject:
 
     @property
     def blank(self) -> bool:
-        """Whether there is nothing in it that a mask could come from."""
+        """Whether it has nothing that a mask could come from."""
         return self.prompt.box is None and not self.prompt.points and not self.brushed and self.start is None
 
     @property
@@ -81,7 +81,7 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
         image_wh: size of the picture.
 
     Raises:
-        EditError: when it is anything else, reaches out of the picture, or is larger than a person could have made it;
+        EditError: when it is anything else, extends outside the picture, or is larger than a person could have made it;
             says which object and why.
         NotAllowedError: when there is more paint on it than whoever asks may have drawn at this time.
     """
@@ -89,7 +89,7 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
     if isinstance(value, list) and len(value) > most:
         raise EditError(f"A picture of {image_wh.width} x {image_wh.height} pixels takes {most} objects at most.")
     if not isinstance(value, list) or len(value) > MAX_OBJECTS:
-        raise EditError(f"What is on a canvas is a list of {MAX_OBJECTS} objects at most.")
+        raise EditError(f"A canvas must be a list of at most {MAX_OBJECTS} objects.")
     objects, paint = [], 0.0
     for position, entry in enumerate(value, 1):
         edited = _object(position, entry, image_wh)
@@ -118,14 +118,14 @@ def _read(entry: Any, image_wh: ImageSize) -> EditedObject:
     prompt = read_prompt(entry, image_wh)
     strokes = tuple(_stroke(stroke, image_wh) for stroke in listed(entry.get("strokes", []), MAX_STROKES))
     if sum(len(stroke.path) * stroke.radius**2 for stroke in strokes) > MAX_PAINT:
-        raise ValueError("there is more paint than a person can lay on")
+        raise ValueError("there is more paint than a person can apply")
     masks = (_rle(entry.get(layer), image_wh) for layer in ("start", "painted", "erased"))
     return EditedObject(prompt, strokes, *masks)
 
 
 def _stroke(value: Any, image_wh: ImageSize) -> Stroke:
     if not isinstance(value, dict):
-        raise ValueError(f"{short(value)} is no stroke")
+        raise ValueError(f"{short(value)} is not a stroke")
     radius = number(value["radius"])
     path = tuple((number(x), number(y)) for x, y in listed(value["path"], MAX_PLACES))
     if not isinstance(value["erase"], bool) or not path or not 0 < radius <= max(image_wh):
@@ -142,7 +142,7 @@ def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
     if not (0 < height <= image_wh.height and 0 < width <= image_wh.width):
         raise ValueError("a mask is larger than the picture")
     if not isinstance(counts, str) or len(counts) > MAX_RLE:
-        raise ValueError("a mask is no text of run lengths")
+        raise ValueError("a mask must be a text of run lengths")
     rle = Rle(size=[height, width], counts=counts)
     check_rle(rle)
     return rle

@@ -1,4 +1,4 @@
-"""Files that the page hands out lie in the folder from which gradio serves them."""
+"""Folders for the page's downloads, within the folder from which gradio serves files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from segr1_app.store.connection import translate_errors
 
 @contextmanager
 def new_downloads(cache: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in ``cache`` to write downloads into; nothing is left of it when that fails.
+    """A new folder in ``cache`` for downloads; deleted again when the block fails.
 
     Raises:
-        StoreError: when the disk is full or may not be written to.
+        StoreError: when the disk is full or read-only.
     """
     with translate_errors(), ExitStack() as undoing:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=cache))

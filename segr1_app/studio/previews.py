@@ -24,7 +24,7 @@ MEMORY = 256 * 2**20
 
 
 class RecentPictures:
-    """The store's pictures, and those read last without reading them again, which takes a second for a large one.
+    """The store's pictures, with a cache of the recent ones: reading a large one takes a second.
 
     Args:
         store: where they are.
@@ -54,22 +54,22 @@ def preview_of(picture: Picture, cache: Path) -> Path:
     """A JPEG of a picture in ``cache``, made once.
 
     Raises:
-        StoreError: when the disk is full or may not be written to.
+        StoreError: when the disk is full or read-only.
     """
     preview = cache / f"{picture.sha256}.jpg"
     if not preview.exists():
         image = Image.fromarray(picture.pixels)
         image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        # In memory first: where Pillow's encoder writes to a file itself, it does not tell why it could not.
+        # In memory first: when Pillow's encoder writes to a file itself, its error does not give the reason.
         encoded = io.BytesIO()
         image.save(encoded, "JPEG", quality=92)
-        # Whole or not at all: somebody else may ask for the same picture meanwhile.
+        # Atomically: somebody else may request the same picture meanwhile.
         with translate_errors(), whole_file(preview, lasting=False) as file:
             file.write(encoded.getbuffer())
     return preview
 
 
 def live_size(image_wh: ImageSize) -> ImageSize:
-    """The size at which masks travel to a canvas: about as fine as a screen shows them, and quick to make."""
+    """The size of masks sent to a canvas: about as fine as a screen shows them, and fast to compute."""
     scale = min(1.0, LIVE_SIDE / max(image_wh))
     return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))

@@ -1,4 +1,4 @@
-"""What a person made on a canvas, as the store keeps it."""
+"""A canvas's contents as a correction in the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segr1_app.studio.sessions import CanvasSession
 from segr1_app.typed_text import one_line
 
 VISITOR = "visitor"
-"""Who saves from the Run tab without having said a name on the Annotate tab."""
+"""The annotator's name for saves from the Run tab without one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +26,7 @@ class CanvasResult:
     Attributes:
         objects: what was on the canvas, without the blank ones.
         segmented: the segmenter's masks, one per object.
-        final: the same with what was painted and erased.
+        final: the same with painted and erased pixels applied.
         mask_inputs: the masks that were refined; None for an object that refines none.
     """
 
@@ -47,17 +47,17 @@ class CanvasResult:
         )
 
     def changes(self, prediction: Prediction | None) -> bool:
-        """Whether anything differs from what the policy and the segmenter made by themselves."""
+        """Whether anything differs from the prediction."""
         before = prediction.objects if prediction else ()
         return any(each.brushed or each.start for each in self.objects) or not same_prompts(self.prompts, before)
 
 
 class RunRecorder:
-    """Keeps what is saved on the Run tab: the picture, the task, the prediction and the correction of it.
+    """Saves corrected runs of the Run tab: the picture, the task, the prediction and its correction.
 
     Args:
         store: where to.
-        models: whose policy's weights are named beside the prediction.
+        models: the hash of the policy's weights is stored with the prediction.
     """
 
     def __init__(self, store: AnnotationStore, models: ModelHost) -> None:
@@ -67,7 +67,7 @@ class RunRecorder:
         self._lock = threading.Lock()
 
     def record(self, key: str, session: CanvasSession, corrected: CanvasResult, annotator: str) -> Revision | None:
-        """Store a corrected run; nothing is kept of a picture that the policy was not asked about.
+        """Store a corrected run; a picture without a prediction is not stored.
 
         Args:
             key: of the session; its prediction is stored once, however often it is saved.

@@ -23,7 +23,7 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
     """A prediction as JSON values.
 
     Coordinates are pixels of the original picture, x before y; masks are COCO RLE of its size; ``policy_size`` is the
-    frame in which the completion's own numbers speak.
+    frame of the completion's own numbers.
     """
     return {
         "image_size": _size(prediction.image_size),
@@ -50,7 +50,7 @@ def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem
     Args:
         folder: where to; it must exist.
         picture: what was predicted on.
-        prediction: what came of it.
+        prediction: the result.
         stem: the beginning of the files' names; without it they are called just ``mask.png`` and so on.
 
     Returns:
@@ -66,7 +66,7 @@ def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem
         "record": folder / f"{prefix}prediction.json",
     }
     record = json.dumps(prediction_record(prediction), indent=2, ensure_ascii=False)
-    # The record comes first: by it the other two are known as results, also when only one of them was written.
+    # The record comes first: it identifies the other two as results, also when only one of them was written.
     files["record"].write_text(record + "\n", encoding="utf-8")
     _write_png(files["mask"], prediction.mask.astype(np.uint8) * 255)
     _write_png(files["overlay"], draw_overlay(picture.pixels, prediction.objects, prediction.masks))
@@ -87,10 +87,10 @@ def save_correction(
     Args:
         folder: where to; it must exist.
         picture: what was annotated.
-        objects: the prompts as they stand.
+        objects: the final prompts.
         masks: their final masks, in the picture's size, one per object.
         prediction: what was corrected; None when the prompts were drawn from scratch.
-        edits: more JSON values to be recorded, one set per object.
+        edits: further JSON values to be recorded, one set per object.
 
     Returns:
         The files, as those of `save_prediction`.
@@ -122,7 +122,7 @@ def save_correction(
 
 
 def _write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    # In memory first: where Pillow's encoder writes to a file itself, it does not tell why it could not.
+    # In memory first: when Pillow's encoder writes to a file itself, its error does not give the reason.
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "PNG")
     path.write_bytes(encoded.getbuffer())

@@ -1,4 +1,4 @@
-"""The reward beside the canvas: the terms that training optimises, by the same function, for what is on the canvas."""
+"""The reward beside the canvas: the terms that training optimises, by the same function, for a canvas's contents."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ NOTHING = "No target yet: paint the mask to score the prompts."
 
 
 def live_reward(session: CanvasSession, objects: Sequence[EditedObject], masks: Sequence[ObjectMask]) -> dict[str, Any]:
-    """The reward of what is on a canvas.
+    """The reward of a canvas's contents.
 
-    The target is the imported mask, else the painted one; where there is neither, and the policy's prompts were
-    changed, its own answer is scored against the mask as it is now.
+    The target is the imported mask, else the painted one; without either, when the policy's prompts were changed, its
+    own answer is scored against the present mask.
 
     Args:
         session: the picture, with its prediction and truth, if any.
         objects: what is on the canvas.
-        masks: what the segmenter made of their prompts, one per object, of any one size that shows the whole picture.
+        masks: the segmenter's masks for their prompts, one per object, of any one size that shows the whole picture.
 
     Returns:
         The terms "format", "iou", "s_measure" and "total", all None where there is no target, and "text", which says
@@ -59,7 +59,7 @@ def live_reward(session: CanvasSession, objects: Sequence[EditedObject], masks: 
 
 
 def same_prompts(these: Sequence[ObjectPrompt], those: Sequence[ObjectPrompt]) -> bool:
-    """Whether the segmenter is asked the same, whatever the objects are called."""
+    """Whether two sets of prompts are the same for the segmenter, whatever the objects' names."""
     return _shapes(these) == _shapes(those)
 
 

@@ -1,6 +1,6 @@
 """Photographs to try the app on, found at run time among the sample media of installed packages.
 
-None of them is part of this project; what a package does not ship on this machine is left out.
+None of them is part of this project; samples that are not installed on this machine are left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class SamplePictureSpec:
-    """Where a sample lies when it is there.
+    """The place of a sample.
 
     Attributes:
         title: what the picture shows, in a word or two.
@@ -28,7 +28,7 @@ class SamplePictureSpec:
 
 @dataclass(frozen=True, slots=True)
 class SamplePicture:
-    """A photograph that is there: its title and its file."""
+    """An existing photograph: its title and its file."""
 
     title: str
     path: Path

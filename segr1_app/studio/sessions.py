@@ -1,4 +1,4 @@
-"""The pictures that people have on their canvas."""
+"""The pictures on people's canvases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segr1_app.domain import Mask, PictureError, Prediction
 from segr1_app.images import Picture
 
 MEMORY = 512 * 2**20
-"""Bytes of pictures that are held for the canvases; of a dozen megapixels each, some fourteen."""
+"""Size in bytes of the pictures kept for the canvases; some fourteen of a dozen megapixels each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

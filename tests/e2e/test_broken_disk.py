@@ -19,9 +19,9 @@ from tests.store.values import HEIGHT, PROMPT, WIDTH, picture, prediction
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-FULL = "There is no room left on the disk: free some disk space and try again; what was saved is safe."
+FULL = "The disk is full: free some disk space and try again; what was saved is safe."
 READ_ONLY = (
-    "The annotations may not be written to: make the data folder and the files in it writable, and start the app "
+    "The annotations are read-only: make the data folder and the files in it writable, and start the app "
     "again; what was saved is safe."
 )
 

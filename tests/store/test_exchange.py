@@ -140,7 +140,7 @@ def test_coco_of_others_makes_a_task_per_category(empty: AnnotationStore, tmp_pa
     assert back["Identify and segment the cat."].all()
     (tmp_path / "bad.json").write_text("[]")
     (told_bad,) = import_paths(empty, [tmp_path / "bad.json"], "it")
-    assert "no COCO file" in str(told_bad)
+    assert "not a COCO file" in str(told_bad)
 
 
 def test_masks_come_back_and_the_index_starts_no_formula(
@@ -270,8 +270,8 @@ def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: Annotati
         "was changed since a store wrote it",
         "named by its SHA-256",
         "There is no picture",
-        "'leases' is none of a store's",
-        "no record of a store",
+        "'leases' is not one of a store's",
+        "not a record of a store",
         "A record of tasks is not what a store writes",
     ):
         assert expected in told, told

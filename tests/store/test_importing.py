@@ -256,10 +256,10 @@ def test_a_dataset_of_the_hub_comes_in_by_its_id(store: AnnotationStore, hub: Hu
         ("ada/gated", "The dataset 'ada/gated' is gated"),
         ("ada/other", "has no column image, only photo, text"),
         ("ada/plain", "holds neither Parquet files nor pictures"),
-        ("train/../configs", "is no dataset's id"),
-        ("/etc", "is no dataset's id"),
-        ("ada/a..b", "is no dataset's id"),
-        ("", "is no dataset's id"),
+        ("train/../configs", "is not a dataset's id"),
+        ("/etc", "is not a dataset's id"),
+        ("ada/a..b", "is not a dataset's id"),
+        ("", "is not a dataset's id"),
     ],
 )
 def test_a_dataset_that_cannot_be_had_says_why(store: AnnotationStore, hub: Hub, dataset: str, told: str) -> None:

@@ -65,7 +65,7 @@ def test_a_lease_ends_by_itself(store: AnnotationStore, clock: Clock, three: lis
     clock.now += 59
     store.renew(three[0], "ann", seconds=60)
     clock.now += 61
-    with pytest.raises(LeaseLostError, match="no longer held for you"):
+    with pytest.raises(LeaseLostError, match="lease on this task has expired"):
         store.renew(three[0], "ann")
     given = store.lease_next("ben")
     assert given is not None

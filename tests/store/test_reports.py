@@ -129,19 +129,19 @@ def test_verify_finds_what_was_changed_behind_its_back(
     [
         (
             "UPDATE tallies SET latest = latest + 1 WHERE verdict = 'accept'",
-            "What is counted for ann on 2023-11-14 (accept,",
+            "The tally of ann on 2023-11-14 (accept,",
         ),
         (
             "UPDATE tallies SET clicks = clicks + 1 WHERE verdict = 'reject'",
-            "What is counted for ben on 2023-11-15 (reject,",
+            "The tally of ben on 2023-11-15 (reject,",
         ),
-        ("UPDATE tallies SET iou_gained = 0.25 WHERE iou_gained > 0.4", "What is counted for ben on 2023-11-15 (fix,"),
-        ("UPDATE tallies SET seconds = seconds + .001 WHERE verdict = 'skip'", "What is counted for ann"),
-        ("DELETE FROM tallies WHERE verdict = 'skip'", "What is counted for ann"),
-        ("UPDATE tallies SET annotator = 'dan' WHERE verdict = 'skip'", "What is counted for dan"),
-        ("UPDATE agreements SET iou = 0.51", "The agreement kept for task 1"),
-        ("DELETE FROM agreements", "The agreement kept for task 1"),
-        ("INSERT INTO agreements VALUES (2, 'ann', 'ben', 1.0)", "The agreement kept for task 2"),
+        ("UPDATE tallies SET iou_gained = 0.25 WHERE iou_gained > 0.4", "The tally of ben on 2023-11-15 (fix,"),
+        ("UPDATE tallies SET seconds = seconds + .001 WHERE verdict = 'skip'", "The tally of ann"),
+        ("DELETE FROM tallies WHERE verdict = 'skip'", "The tally of ann"),
+        ("UPDATE tallies SET annotator = 'dan' WHERE verdict = 'skip'", "The tally of dan"),
+        ("UPDATE agreements SET iou = 0.51", "The stored agreement of task 1"),
+        ("DELETE FROM agreements", "The stored agreement of task 1"),
+        ("INSERT INTO agreements VALUES (2, 'ann', 'ben', 1.0)", "The stored agreement of task 2"),
         ("UPDATE heads SET verdict = 'accept' WHERE verdict = 'reject'", "The newest revision of ben for task 2"),
         ("UPDATE heads SET revision = 5 WHERE task = 1 AND annotator = 'ann'", "is another's"),
         (

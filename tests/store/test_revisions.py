@@ -212,7 +212,7 @@ def test_a_decision_counts_for_the_words_it_was_made_for(store: AnnotationStore,
     offered = store.lease_next("ann")
     assert offered is not None, "who decided about the old words is asked about the new ones"
     assert offered.id == task.id
-    with pytest.raises(StoreError, match=r"made for other words \('the cat'\)"):
+    with pytest.raises(StoreError, match=r"made for another instruction \('the cat'\)"):
         store.choose_current(task.id, cat.id, "reviewer")
 
     with pytest.raises(StaleRevisionError):

@@ -1,4 +1,4 @@
-"""What an import did, as numbers and sentences: the same account on the page and on the command line."""
+"""The result of an import as numbers and sentences, the same on the page and on the command line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from segr1_app.frames import Reading
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What whoever imports decided beforehand.
+    """The options of an import.
 
     Attributes:
-        keep_partial: whether annotations that can be read make a truth although others of a picture and class cannot.
-        pictures_only: whether annotations are left alone, so that every picture becomes a task.
+        keep_partial: whether readable annotations make a ground truth although others of the same picture and class
+            cannot
+        pictures_only: whether annotations are ignored, so that every picture becomes a task.
         label: the class or instance that mask files of several are read for; None to be asked, see `Labels`.
         reading: whether pictures that are to be turned were annotated as they are stored or as they are seen.
         columns: for tables, which of their columns is the image, mask, instruction, name, box, points or label.

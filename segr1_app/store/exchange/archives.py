@@ -1,4 +1,4 @@
-"""The files in ZIP and tar archives, read as they are asked for; nothing is unpacked under a name of its own."""
+"""The files in ZIP and tar archives, read on demand; nothing is unpacked to disk under its own name."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from segr1_app.store.exchange.files import Files, translate_read_errors
 MAX_ENTRIES: Final = 500_000
 """Most files of one archive."""
 SMALL_BYTES, MAX_RATIO = 2**30, 200
-"""An archive that unpacks to more than the first of these and to more than so many times its own size is none of
-pictures, which hardly shrink."""
+"""An archive that unpacks to more than the first of these and to more than this many times its own size is refused:
+pictures hardly shrink."""
 _ENCODINGS: Final = ("utf-8", "gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "cp866", "cp1252")
-"""In which names may be that an archive does not say the encoding of."""
+"""Candidate encodings of names whose archive does not state one."""
 _UTF8_NAMES: Final = 0x800
 """The flag of a ZIP entry whose name is in UTF-8 (APPNOTE 4.4.4)."""
 _PACKERS: Final[Mapping[str, Callable[[Path, str], Any]]] = {
@@ -48,7 +48,7 @@ def open_archive(path: Path) -> Iterator[Files]:
     """The files of an archive.
 
     Raises:
-        DatasetError: when it is none, or one that a person would not make: with links, with names that lead out of it,
+        DatasetError: when it is not an archive, or a suspicious one: with links, with names that lead out of it,
             or one that unpacks to far more than its own size.
     """
     if path.suffix.lower() == ".zip":
@@ -87,7 +87,7 @@ class ZipFiles:
         try:
             return self._archive.open(self._entries[name])
         except (NotImplementedError, RuntimeError) as error:
-            # A way of packing that Python does not know, and a RuntimeError for what needs a password.
+            # An unsupported compression method, or a RuntimeError for a password.
             raise zipfile.BadZipFile(str(error)) from error
 
     def display_name(self, name: PurePosixPath) -> str:
@@ -118,7 +118,7 @@ class TarFiles:
     def open(self, name: PurePosixPath) -> IO[bytes]:
         opened = self._archive.extractfile(self._entries[name])
         if opened is None:
-            raise tarfile.ReadError(f"{name} is no file")
+            raise tarfile.ReadError(f"{name} is not a file")
         return opened
 
     def display_name(self, name: PurePosixPath) -> str:
@@ -149,7 +149,7 @@ def _unpacked(path: Path, target: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def _check(path: Path, entries: Sequence[tuple[str, int, bool]]) -> None:
-    """Refuse what a person would not pack, by names, sizes and whether they are links."""
+    """Refuse suspicious archives, by names, sizes and links."""
     if len(entries) > MAX_ENTRIES:
         raise DatasetError(f"{path}: it holds more than {MAX_ENTRIES} files: split it.")
     for name, _, link in entries:

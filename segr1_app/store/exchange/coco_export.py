@@ -105,7 +105,7 @@ class _Split:
                 if polygons
                 else encode_rle(mask),
                 **area_and_box(mask),
-                # Nothing here is a crowd, in spite of COCO's own habit of keeping RLE for those.
+                # Nothing here is a crowd, although COCO itself uses RLE for those.
                 "iscrowd": 0,
                 "instruction": annotation.revision.instruction,
                 "task": task.id,

@@ -1,4 +1,4 @@
-"""What all exports share: which annotations go out, under which names, and what could not go with them."""
+"""Shared parts of all exports: which annotations are exported, under which names, and what a format cannot hold."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ from segr1_app.store.values import AnnotatedObject, Revision, Task, Verdict
 NO_CLASS: Final = "object"
 """Class of an object that nobody named."""
 ALL_BUT_ONE: Final = (
-    "the policy's own prompts and mask, imported true masks, clicks and seconds, drafts, and all revisions but the one "
+    "the policy's own prompts and mask, imported ground-truth masks, clicks and seconds, drafts, and all revisions but "
+    "the "
     "that counts"
 )
-"""What every format leaves behind that is made of `decided` annotations."""
+"""Losses of every format that is made of `decided` annotations."""
 STAGING: Final = ".export-"
 """How the folder begins in which an export is written; one that was interrupted may leave it behind."""
 JPEG_QUALITY: Final = 95
@@ -56,7 +57,7 @@ class Annotation:
 
     @property
     def layered(self) -> bool:
-        """Whether anything was painted or erased on top of what the prompts made."""
+        """Whether anything was painted or erased on top of the segmented masks."""
         return any(made.painted is not None or made.erased is not None for made in self.objects)
 
     @property
@@ -78,12 +79,12 @@ def class_name(made: AnnotatedObject, instruction: str) -> str:
 
 @dataclass(slots=True)
 class ExportReport:
-    """How much was exported, and what could not go with it.
+    """The number of exported tasks, and the losses of the format.
 
     Attributes:
-        never_holds: what the format has no place for, whatever is exported.
-        written: how many tasks are in it.
-        losses: what else was lost of these very tasks, each with how often that was so.
+        never_holds: what the format cannot hold, in general.
+        written: how many tasks were exported.
+        losses: what else was lost of these very tasks, with counts.
         splits: how many tasks are in each split, where there are several.
         simplified: IoU of each simplified object with its mask.
     """
@@ -96,7 +97,7 @@ class ExportReport:
 
     @property
     def warnings(self) -> list[str]:
-        """What the format never holds, where anything was written, and a sentence for each loss."""
+        """What the format cannot hold, if anything was written, and a sentence for each loss."""
         told = [f"Not in this format: {self.never_holds}."] if self.written else []
         told += [f"{what} ({count} times)" for what, count in sorted(self.losses.items())]
         if self.splits:

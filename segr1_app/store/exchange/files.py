@@ -1,6 +1,6 @@
-"""Files by their names, wherever they lie: in a folder, or handed over one by one; `archives` has those in archives.
+"""Files by name, wherever they are: in a folder, or given one by one; `archives` has those in archives.
 
-What imports looks names up here and never makes a path of one: no archive and no annotation file chooses what is read.
+Imports look names up here and never build paths from them: no archive or annotation file decides what is read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from segr1_app.files.folders import walk
 from segr1_app.images import IMAGE_SUFFIXES
 
 MAX_FILE_BYTES: Final = 512 * 2**20
-"""Largest file that is read as a whole; more is no picture of 64 megapixels."""
+"""Largest file that is read at once; a picture of 64 megapixels is never larger."""
 
 
 class Files(Protocol):
@@ -34,13 +34,13 @@ class Files(Protocol):
         """Whether there is a file of this name; never for one that leads out of here."""
 
     def open(self, name: PurePosixPath) -> IO[bytes]:
-        """A file, to be read and closed; what can go wrong then is told by `translate_read_errors`."""
+        """Open a file for reading; `translate_read_errors` handles its errors."""
 
     def display_name(self, name: PurePosixPath) -> str:
-        """What to call a file in a message."""
+        """The name of a file in messages."""
 
     def aliases(self, name: PurePosixPath, /) -> Sequence[str]:
-        """What else a file may be called, where an archive does not say in which encoding its names are."""
+        """Other possible names of a file, where an archive does not state the encoding of its names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Entry:
 
 @contextmanager
 def translate_read_errors(what: str) -> Iterator[None]:
-    """Turn what can go wrong with a file or an archive into a `DatasetError`; what the hub says is told by others."""
+    """Turn read errors of a file or an archive into a `DatasetError`; errors of the hub are handled elsewhere."""
     try:
         yield
     except HfHubHTTPError:
@@ -123,7 +123,7 @@ class FolderFiles:
 
 
 class LooseFiles:
-    """Files that were handed over one by one, named by their own paths."""
+    """Files that were given one by one, named by their own paths."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths: Mapping[PurePosixPath, Path] = {PurePosixPath(path.as_posix()): path for path in paths}

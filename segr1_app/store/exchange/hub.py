@@ -1,4 +1,4 @@
-"""A dataset of the Hugging Face hub: its files are read over the network as they are asked for, its code never runs."""
+"""A dataset of the Hugging Face hub: its files are read over the network on demand, its code never runs."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from huggingface_hub.errors import (
 from segr1_app.domain import DatasetError
 
 DEFAULT_ROWS: Final = 200
-"""How many rows of a dataset are taken unless somebody asks for more."""
+"""Default limit of rows of a dataset."""
 _ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _CONVERTED: Final = "refs/convert/parquet"
-"""Where the hub itself puts datasets of any other form as Parquet files."""
+"""Revision in which the hub publishes datasets of any other form as Parquet files."""
 
 
 class HubFiles:
-    """The files of a dataset: its own if there are Parquet files among them, else what the hub itself made of them.
+    """The files of a dataset: its own if there are Parquet files among them, else the hub's conversion.
 
     Args:
         dataset: its id, "owner/name".
-        token: None to ask as whoever is logged in on this machine, False to ask as nobody.
+        token: None to use the hub login of this machine, False for anonymous access.
         endpoint: address of the hub; None for the usual one.
 
     Raises:
-        DatasetError: when it is no id.
+        DatasetError: when it is not an id.
         httpx2.HTTPError, OSError: as `translate_hub_errors` tells them.
     """
 
     def __init__(self, dataset: str, *, token: bool | None = None, endpoint: str | None = None) -> None:
         if not _ID.fullmatch(dataset):
-            raise DatasetError(f"{dataset[:200]!r} is no dataset's id: those read owner/name.")
+            raise DatasetError(f"{dataset[:200]!r} is not a dataset's id: those look like owner/name.")
         self._dataset = dataset
         self._api = HfApi(endpoint, token)
-        # Its own: one that others share would remember what is there, and what was not, for as long as the app runs.
+        # A separate instance: a shared one would cache listings, also of missing files, for as long as the app runs.
         self._files = HfFileSystem(endpoint=endpoint, token=token, skip_instance_cache=True)
         self._revision, self._names = self._find()
 
@@ -86,7 +86,7 @@ class HubFiles:
 
 @contextmanager
 def translate_hub_errors(dataset: str) -> Iterator[None]:
-    """Turn what can go wrong with the hub into a `DatasetError` that says what to do."""
+    """Turn errors of the hub into a `DatasetError` that says what to do."""
     try:
         yield
     except GatedRepoError as error:
@@ -95,7 +95,7 @@ def translate_hub_errors(dataset: str) -> Iterator[None]:
             "runs, and import it by the command."
         ) from error
     except (HFValidationError, HfUriError) as error:
-        raise DatasetError(f"{dataset!r} is no dataset's id: those read owner/name.") from error
+        raise DatasetError(f"{dataset!r} is not a dataset's id: those look like owner/name.") from error
     except RepositoryNotFoundError as error:
         raise DatasetError(f"The hub knows no dataset '{dataset}', or it is private: check the id.") from error
     except OfflineModeIsEnabled as error:
@@ -105,10 +105,10 @@ def translate_hub_errors(dataset: str) -> Iterator[None]:
     except (EntryNotFoundError, RevisionNotFoundError) as error:
         raise DatasetError(f"The dataset '{dataset}' was changed while it was read: try again.") from error
     except HfHubHTTPError as error:
-        raise DatasetError(f"The hub refused to give out '{dataset}': {_first_line(error)}") from error
+        raise DatasetError(f"The hub refused access to '{dataset}': {_first_line(error)}") from error
     except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
         raise DatasetError("The hub cannot be reached: check this machine's network and try again.") from error
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else "it did not say why."
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else "it gave no reason."

@@ -1,4 +1,4 @@
-"""Import of whatever a person hands over, known by what lies in it. Page and command take this one path."""
+"""Import of files, recognised by their contents. Page and command use this one path."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from segr1_app.store.exchange.readers.sources import Source, Tree
 from segr1_app.store.store import AnnotationStore
 
 _SPEAKING: Final = frozenset({".json", ".jsonl", ".parquet", ".arrow", ".xml", ".csv", ".p"})
-"""Endings of files that speak of pictures."""
+"""Endings of files that may hold annotations of pictures."""
 _ABOVE: Final = frozenset({"annotations", "annotation", "labels"})
-"""Folders beside which, not in which, the pictures lie."""
+"""Folders next to which the pictures are, instead of inside."""
 
 
 def import_paths(
@@ -38,24 +38,24 @@ def import_paths(
     options: ImportOptions | None = None,
     account: Account | None = None,
 ) -> Iterator[str | None]:
-    """Take in files, folders and archives.
+    """Import files, folders and archives.
 
     A folder or an archive holds annotations of any kinds that are read, with their pictures, an export of a store as
     JSONL, or pictures, perhaps with masks. A single file is one of those with what it needs beside it, or a picture.
 
     Args:
         store: where to.
-        paths: what to take in.
+        paths: what to import.
         instruction: what to segment, where nothing else says so.
         masks: ground-truth masks of the pictures under this instruction, by stem: files, folders and archives.
         options: what whoever imports decided.
-        account: is brought up to date while this goes on.
+        account: updated during the import.
 
     Yields:
-        None or a `Notice` for each task that was taken, a sentence for each record that could not be.
+        None or a `Notice` for each imported task, a sentence for each record that could not be imported.
 
     Raises:
-        SegR1Error: when nothing at all can be done: a path that is not there, an instruction that is none, masks that
+        SegR1Error: when nothing can be imported: a path that does not exist, an invalid instruction, masks that
             cannot be read.
     """
     check_instruction(instruction)
@@ -77,7 +77,7 @@ def import_hub(
     options: ImportOptions | None = None,
     account: Account | None = None,
 ) -> Iterator[str | None]:
-    """Take in a dataset of the hub; no more of it is fetched than is taken.
+    """Import a dataset of the hub; only the imported rows are fetched.
 
     Args:
         store: where to.
@@ -91,7 +91,7 @@ def import_hub(
         As `import_paths` does.
 
     Raises:
-        DatasetError: when the hub cannot be reached, does not give it out, or there is nothing in it to be taken.
+        DatasetError: when the hub cannot be reached, refuses access, or there is nothing to import.
     """
     check_instruction(instruction)
     intake = Intake(store, " ".join(instruction.split()), options or ImportOptions(), account or Account())
@@ -205,7 +205,7 @@ def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator
     strange = [*not_understood(tree), *mask_folders.mask_like(tree, paired)]
     if alone and not sources:
         name = tree.files.display_name(tree.names[0])
-        raise DatasetError(f"'{name}' is no COCO file and no annotation file of any other kind that is read.")
+        raise DatasetError(f"'{name}' is not a COCO file, nor any other supported annotation file.")
     if strange and not sources and not paired.masks:
         yield from strange
         yield (

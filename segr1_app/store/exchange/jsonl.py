@@ -1,4 +1,4 @@
-"""Everything a store holds as JSON lines and PNG files: the one format that loses no work that was saved."""
+"""The full contents of a store as JSON lines and PNG files: the only format without any loss of saved work."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def export_jsonl(store: AnnotationStore, out: Path, options: Options = EVERYTHIN
 
 
 def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath, account: Account) -> Iterator[str | None]:
-    """Take in what `export_jsonl` wrote; a sentence for each record that could not be taken, None or a `Notice` for
-    each that was.
+    """Import an export of `export_jsonl`; yields a sentence for each record that could not be imported, None or a
+    `Notice` for each that was.
 
-    What is there already is not taken twice. A record at a time is in memory, and which number each got.
+    Existing records are not duplicated. Only one record at a time is in memory, and the new number of each.
 
     Args:
         store: where to.
@@ -75,7 +75,7 @@ def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath, acco
                     account.pictures += not known
                 yield _absorb(store, record, numbers, f"{where}:{number}", account)
             except (ValueError, TypeError, KeyError, RecursionError) as error:
-                yield f"{where}:{number}: this line is no record of a store ({error!r})."
+                yield f"{where}:{number}: this line is not a record of a store ({error!r})."
             except SegR1Error as error:
                 yield f"{where}:{number}: {error}"
 
@@ -115,7 +115,7 @@ def _picture(files: Files, folder: PurePosixPath, sha256: str) -> Picture:
 
     Raises:
         ValueError: for anything but a digest.
-        SegR1Error: when there is none, or it is another picture.
+        SegR1Error: when it is missing, or is another picture.
     """
     place = folder / PICTURES_NAME / file_name(sha256)
     if not files.holds(place):

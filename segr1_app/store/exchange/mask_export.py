@@ -42,7 +42,7 @@ def export_masks(store: AnnotationStore, out: Path, options: Options = EVERYTHIN
             tables[name].writerow(COLUMNS)
         for annotation in export.annotations():
             task, revision, folder = annotation.task, annotation.revision, folders[annotation.split]
-            # A picture comes once per task, so that every mask finds one of its own stem.
+            # A picture is written once per task, so that every mask finds one of its own stem.
             file_name = export.task_file(task)
             export.write_picture(task, folder / "images" / file_name)
             write_mask(annotation.mask, folder / "masks" / file_name.with_suffix(".png"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Notice(str):
-    """A sentence about a record that was taken all the same; any other sentence is about one that was not."""
+    """A sentence about a record that was imported; any other sentence is about one that was not."""
 
     __slots__ = ()
 

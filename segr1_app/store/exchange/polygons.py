@@ -1,4 +1,4 @@
-"""Masks as polygons along the pixels' edges, so that nothing is lost: holes are joined to their outline by a keyhole.
+"""Masks as polygons along the pixels' edges, without loss: holes are joined to their outline by a keyhole.
 
 Corners are (x, y) in pixels, whole numbers unless said otherwise: the pixel (row, column) is the square from
 (column, row) to (column + 1, row + 1).
@@ -112,7 +112,7 @@ def _shortest(ring: Sequence[Corner], hole: Sequence[Corner]) -> tuple[float, in
 
 
 def join_parts(rings: list[Ring]) -> Ring:
-    """Several polygons as one, for formats that take one per object: joined by lines of no width, passed twice."""
+    """Several polygons as one, for formats that allow one per object: joined by lines of zero width, passed twice."""
     joined: Ring = []
     for ring in rings:
         joined += [*ring, ring[0]]
@@ -177,11 +177,11 @@ def _with_holes(rings: list[_Whole]) -> Ring:
     cuts: dict[tuple[int, int], list[_Cut]] = defaultdict(list)
     for number, hole in enumerate(rings[1:], start=1):
         x, y = min(hole)
-        # Whatever is met begins further to the left than this hole does, so no two holes wait for each other.
+        # The target begins further to the left than this hole does, so no two holes wait for each other.
         met, ring_met, edge_met = upright[y][bisect_left(upright[y], (x,)) - 1]
         cuts[ring_met, edge_met].append(_Cut((met, y), number, hole.index((x, y))))
     joined: Ring = []
-    # A stack in place of recursion: a chain of holes may be longer than Python's own stack.
+    # A stack in place of recursion: a chain of holes may exceed Python's recursion limit.
     walks = [_walk(rings, cuts, None)]
     while walks:
         step = next(walks[-1], None)

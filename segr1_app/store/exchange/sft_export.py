@@ -71,7 +71,7 @@ def _rows(export: Export) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             completion = format_completion(reasoning, objects)
         except ValueError:
-            # There is none, or it holds one of the answer's own tags.
+            # It is missing, or contains one of the answer's own tags.
             losses["Reasoning is missing and a plain sentence stands for it"] += 1
             reasoning = ""
             completion = format_completion(f"I look for this: {_without_tags(instruction)}", objects)
@@ -106,6 +106,6 @@ def _without_tags(instruction: str) -> str:
 
 
 def _boxed(annotation: Annotation) -> tuple[ObjectPrompt, ...]:
-    """The final prompts, where there is no box with the mask's own; objects without a pixel are left out."""
+    """The final prompts, with the mask's bounding box where there is none; objects without a pixel are left out."""
     pairs = [(made.prompt, mask_box(made.mask)) for made in annotation.objects]
     return tuple(prompt if prompt.box else replace(prompt, box=box) for prompt, box in pairs if box)
