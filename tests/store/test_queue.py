@@ -111,5 +111,5 @@ def test_a_decided_task_is_not_offered(store: AnnotationStore, three: list[int])
 
 @pytest.mark.parametrize("name", ["", " \n", "x" * 201])
 def test_nobody_is_nobody(store: AnnotationStore, name: str) -> None:
-    with pytest.raises(StoreError, match="who you are"):
+    with pytest.raises(StoreError, match="Enter your name"):
         store.lease_next(name)

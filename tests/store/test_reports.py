@@ -118,7 +118,7 @@ def test_verify_finds_what_was_changed_behind_its_back(
         "Row 1 of revisions: its content does not have the digest",
         "Row 2 of predictions: its content does not have the digest",
         "ground truth of picture",
-        "Task 1 does not count",
+        "Task 1 does not have the current revision",
         "newest revision of ann for task 2",
     ):
         assert expected in told, told

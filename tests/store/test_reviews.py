@@ -41,7 +41,7 @@ def test_a_person_or_a_verdict_narrows_the_list(decided: AnnotationStore) -> Non
     assert numbers(decided, annotator="nobody") == []
     assert numbers(decided, verdict=Verdict.FIX) == [1]
     assert numbers(decided, annotator="ben", verdict=Verdict.ACCEPT) == [5]
-    with pytest.raises(StoreError, match="Say who"):
+    with pytest.raises(StoreError, match="Enter your name"):
         decided.decided(annotator=" ")
 
 

@@ -30,7 +30,7 @@ NO_CLASS: Final = "object"
 """Class of an object that nobody named."""
 ALL_BUT_ONE: Final = (
     "the policy's own prompts and mask, imported ground-truth masks, clicks and seconds, drafts, and all revisions but "
-    "the "
+    "the one "
     "that counts"
 )
 """Losses of every format that is made of `decided` annotations."""
