@@ -56,7 +56,7 @@ class OpenStreams:
 
 
 async def close_idle(connections: Callable[[], Any], clock: Callable[[], float] = time.monotonic) -> None:
-    """Close connections that bring no request in time, periodically; uvicorn itself waits for the first one without end.
+    """Close connections that bring no request in time, until cancelled; uvicorn itself waits for the first one forever.
 
     Args:
         connections: uvicorn's open connections at this moment.
