@@ -1,7 +1,7 @@
 """Make the embedded pair from image-mask pairs: a small SAM2 segmenter and a small Qwen2.5-VL policy.
 
-One command makes both from scratch: the segmenter, the policy's cold start, and GRPO on the masks that the one makes of
-the other's prompts.
+One command makes both from scratch: the segmenter, the policy's cold start, and GRPO with the segmenter's masks of the
+policy's prompts.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from train.scratch.segmenter import SegmenterConfig, train_segmenter
 
 SEGMENTER, POLICY, GRPO = "segmenter", "policy", "grpo"
 BEGUN = {SEGMENTER: CHECKPOINT_FILE, POLICY: CHECKPOINT_FILE, GRPO: CONFIG}
-"""The parts in their order, and the file in the folder of each that tells that it was begun."""
+"""The parts in order, and the file in the folder of each that marks it as started."""
 GRPO_CONFIG = CONFIGS / "embedded-last.yaml"
 RESTART_PEAK, RESTART_AVERAGE = 0.15, 0.99
-"""Of a training that starts from a trained model: the peak learning rate as a share of one from scratch, and the decay
+"""For a training that starts from a trained model: the peak learning rate as a share of one from scratch, and the decay
 of the moving average, which has to forget the start in fewer steps."""
 
 
@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
-    """Train what is asked for; the folders of the models that were made, or None where GRPO told that it failed.
+    """Train the requested parts; returns the folders of the models, or None when GRPO reported a failure.
 
     Raises:
         SegR1Error: when data, models or settings are at fault.
     """
     if given.workers < 0 or given.enlarge < 1:
-        raise SettingsError("--workers takes 0 or more, and --enlarge 1 or more.")
+        raise SettingsError("--workers must be 0 or more, and --enlarge 1 or more.")
     parts = (given.only,) if given.only else tuple(BEGUN)
     begun = [part for part in parts if (out / part / BEGUN[part]).is_file()]
     if begun and not given.resume:
@@ -103,7 +103,7 @@ def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
 def _grpo_arguments(
     given: argparse.Namespace, out: Path, run: RunFolder, data: Sequence[Path], *, resume: bool
 ) -> list[str]:
-    """GRPO on ``data`` of the policy in ``out``, or of the one to start from where nothing else is trained."""
+    """GRPO on ``data`` of the policy in ``out``, or of the start policy where nothing else is trained."""
     pair = {part: out / part / EXPORT_FOLDER for part in (SEGMENTER, POLICY)}
     if given.only and given.start:
         pair = {part: given.start / part for part in pair}
@@ -125,7 +125,7 @@ Config = TypeVar("Config", bound=TrainingConfig)
 
 
 def _started(config: Config, pair: Path | None) -> Config:
-    """The configuration of a training that goes on from its part of a pair; the given one when there is none."""
+    """The configuration of a training that starts from its part of a pair; the given one when there is none."""
     if pair is None:
         return config
     rates = dataclasses.replace(config.rates, peak=config.rates.peak * RESTART_PEAK, average=RESTART_AVERAGE)
@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         "--grpo-steps", type=int, metavar="N", help=f"steps of GRPO (default: of {GRPO_CONFIG.name}, 200)"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="train each part for N steps, whatever time they take")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
     parser.add_argument(
@@ -183,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         help="N times as many pictures a step of segmenter and policy, which a GPU takes in nearly the same time "
         "(default: %(default)s)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoints in --out")
     return parser
 
 

@@ -5,11 +5,11 @@ Pairs (``--images`` and ``--masks``) give every metric in one flat JSON object. 
 run goes on, and a page of the worst ones; ``accelerate launch -m train.evaluate`` shares it among GPUs.
 
 A malformed or empty completion is scored as the mask it leads to, which is the empty one where nothing could be read;
-no answer is left out. A picture or mask that cannot be read, or a mask of another size than its picture, is named at
-the end and does not keep the others from being scored; the exit status is then 1.
+no answer is left out. A picture or mask that cannot be read, or a mask of another size than its picture, is listed at
+the end and does not stop the others from being scored; the exit status is then 1.
 
-With ``--prompts oracle`` the truth itself prompts the segmenter, which shows what it could do behind a perfect policy;
-``--clicks`` adds what a person would click next.
+With ``--prompts oracle`` the ground truth prompts the segmenter, which shows what it could do with a perfect policy;
+``--clicks`` adds simulated corrective clicks.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ TRUTH = "foreground is what exceeds half of a mask file's own brightest value; p
 
 @dataclass(slots=True)
 class PairScores:
-    """Scores of all pairs so far, by metric; beside them why a pair could not be scored, by its stem."""
+    """Scores of all pairs so far, by metric; and the reasons why pairs could not be scored, by stem."""
 
     scores: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -140,7 +140,7 @@ def evaluate(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 when data or models are at fault, be it only one pair of many."""
+    """The command line; 1 when data or models are at fault, even for a single pair."""
     return report_errors(_run, _parse(arguments))
 
 
@@ -276,7 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     benchmarks = parser.add_argument_group("benchmarks")
     benchmarks.add_argument("--benchmark", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
-    benchmarks.add_argument("--data", type=Path, metavar="DIR", help="folder of the set, as it is given out")
+    benchmarks.add_argument("--data", type=Path, metavar="DIR", help="folder of the set, in its original layout")
     benchmarks.add_argument(
         "--split",
         metavar="NAME",
@@ -320,13 +320,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 or more")
     return int(text)
 
 
 def _positive(text: str) -> int:
     if not _count(text):
-        raise argparse.ArgumentTypeError("at least 1 is needed")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return int(text)
 
 

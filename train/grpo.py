@@ -1,8 +1,8 @@
 """Train a policy by GRPO on Seg-R1's reward, from image-mask pairs and from the corrections of annotators.
 
-``python -m train.grpo --include-feedback`` needs nothing else: the embedded models, generated scenes and whatever
-corrections lie in the data folder. Nothing is promoted by itself: the new policy lies in the run's folder until
-somebody gives it to the app.
+``python -m train.grpo --include-feedback`` needs nothing else: the embedded models, generated scenes and the
+corrections in the data folder. Nothing is promoted automatically: the new policy stays in the run's folder until
+somebody promotes it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LORA_CONFIG = CONFIGS / "seg-r1-3b-lora.yaml"
 
 
 class ResumableGrpo(WholeCheckpoints, GRPOTrainer):
-    """trl's trainer with checkpoints that are whole or not there."""
+    """trl's trainer with atomic checkpoints."""
 
 
 def make_trainer(
@@ -91,10 +91,10 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def read_grpo_setup(given: argparse.Namespace) -> GrpoSetup:
-    """The config that is asked for, under the arguments of the command line.
+    """The chosen config, overridden by the arguments of the command line.
 
     Raises:
-        SettingsError: when one of them makes no sense.
+        SettingsError: when one of them is invalid.
     """
     setup = read_setup(GrpoSetup, given, LORA_CONFIG)
     if not given.vllm_server:

@@ -22,7 +22,7 @@ MIN_SHARE, MAX_SHARE = 0.004, 0.9
 """Foreground shares of a crop that still make a sample; outside them the whole picture is used."""
 
 CLOSE_ZOOM, CLOSE_ERROR = (1.1, 1.6), 0.15
-"""Of close views: least and greatest zoom, and how far each edge of the box may be off, as a share of its side."""
+"""For close views: least and greatest zoom, and how far each box edge may be off, as a share of the box's side."""
 
 
 class Crop(NamedTuple):
@@ -43,7 +43,7 @@ def augment(
         pixels: uint8 (S, S, 3) RGB.
         mask: uint8 (S, S), 0 to 255, foreground above 127.
         rng: the only source of randomness.
-        close: how often the view is what a segmenter that zooms is shown for a box around the mask.
+        close: how often the view is zoomed to a box around the mask, as for a segmenter that zooms.
 
     Returns:
         uint8 (S, S, 3) and bool (S, S), warped alike; the mask is never empty when the given one was not.
@@ -61,7 +61,7 @@ def augment(
 def close_up(
     pixels: RgbPixels, objects: Sequence[Mask], index: int, rng: np.random.Generator
 ) -> tuple[RgbPixels, list[Mask]]:
-    """What a segmenter that zooms is shown for a box around one of several objects, with what is seen of the others.
+    """The zoomed view of a box around one of several objects, with the visible parts of the others.
 
     Args:
         pixels: uint8 (S, S, 3) RGB.
@@ -81,7 +81,7 @@ def jitter_colours(pixels: RgbPixels, rng: np.random.Generator) -> RgbPixels:
     saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.6, 1.4)
     gains = rng.uniform(0.75, 1.25) * rng.uniform(0.93, 1.07, 3)
     contrast = rng.uniform(0.75, 1.25)
-    # One affine map of a colour: away from its grey, away from the picture's mean, and each channel louder.
+    # One affine map of a colour: away from its grey, away from the picture's mean, and each channel scaled.
     saturate = saturation * np.eye(3) + (1 - saturation) / 3
     middle = float(np.mean(cv2.mean(pixels)[:3]))
     matrix = np.column_stack([gains[:, None] * contrast * saturate, gains * middle * (1 - contrast)])
@@ -89,7 +89,7 @@ def jitter_colours(pixels: RgbPixels, rng: np.random.Generator) -> RgbPixels:
 
 
 def _random_crop(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Crop:
-    """What will be seen: mostly all of the picture, or what surrounds the object."""
+    """A random crop: mostly all of the picture, or the surroundings of the object."""
     side = len(mask)
     rows, columns = np.flatnonzero(mask.max(axis=1) > 127), np.flatnonzero(mask.max(axis=0) > 127)
     if rng.random() < 0.5 or not len(rows):
@@ -113,7 +113,7 @@ def _close_crop(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Crop:
 
 
 def _crop_to_square(crop: Crop, side: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """The 2 x 3 matrix that takes a crop of the picture to the whole square, mirrored and tilted by chance."""
+    """The 2 x 3 matrix that maps a crop of the picture to the whole square, randomly mirrored and rotated."""
     left, top, width, height = crop
     angle = np.deg2rad(rng.uniform(-12, 12)) if rng.random() < 0.3 else 0.0
     mirror = -1.0 if rng.random() < 0.5 else 1.0

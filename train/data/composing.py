@@ -1,8 +1,8 @@
-"""Composed scenes, and instructions that mean one of several objects: the left one, the largest, the red one.
+"""Composed scenes, and instructions about one of several objects: the left one, the largest, the red one.
 
-Few photographs of the data sets show several objects, and none says which of them somebody meant. A scene is a
+Few photographs of the data sets show several objects, and none says which of them is meant. A scene is a
 photograph into which objects of other photographs are pasted, beside its own; each object's mask is known, and so is
-what is left of what.
+the visible part of each.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from segr1_app.geometry import box_iou, mask_box
 from train.data.traces import MAX_OBJECTS, colour_word, measure
 
 OWN_SHARE = 0.25
-"""Most of a photograph that its own object may cover, to leave place for others."""
+"""Largest share of a photograph that its own object may cover, to leave room for others."""
 PASTED_SHARES = (0.015, 0.12)
 """Least and most of the picture that a pasted object's box covers."""
 TRIES = 12
-"""Places tried for an object before it is left out."""
+"""Positions tried for an object before it is left out."""
 APART, LARGER = 0.12, 1.6
-"""What "left" and "largest" take: a lead of so much of the picture's side, and so many times the next one's area."""
+"""Margins for "left" and "largest": a lead of this share of the picture's side, and this multiple of the next area."""
 
 
 def has_room(objects: Sequence[Mask]) -> bool:
@@ -38,12 +38,12 @@ def compose(
     others: Sequence[tuple[RgbPixels, npt.NDArray[np.uint8]]],
     rng: np.random.Generator,
 ) -> tuple[RgbPixels, list[Mask]]:
-    """Paste the objects of ``others`` into a picture, where they hide nothing of each other.
+    """Paste the objects of ``others`` into a picture, without overlaps.
 
     Args:
         pixels: uint8 (H, W, 3) RGB, the ground.
         mask: bool (H, W), its own object.
-        others: pictures and masks, 0 to 255, of objects to paste; one that finds no place is left out.
+        others: pictures and masks, 0 to 255, of objects to paste; one that fits nowhere is left out.
         rng: the only source of randomness.
 
     Returns:
@@ -75,7 +75,7 @@ def compose(
 
 
 def distinguishing_words(pixels: RgbPixels, objects: Sequence[Mask]) -> dict[str, int]:
-    """The words that mean one of at least two objects and no other, and the index of that object."""
+    """The words that identify exactly one of at least two objects, and the index of that object."""
     found = [measure(pixels, mask) for mask in objects]
     leads: dict[str, Callable[[int], float]] = {
         "left": lambda i: 1 - found[i].x,
@@ -102,7 +102,7 @@ def _cut(
     """An object cut out of its picture, at a random size for a scene of so many rows and columns.
 
     Returns:
-        float32 colours (h, w, 3) and cover (h, w) from 0 to 1; None when nothing of it is left.
+        float32 colours (h, w, 3) and coverage (h, w) from 0 to 1; None when nothing of it is left.
     """
     box = mask_box(mask > 127)
     if box is None:

@@ -1,5 +1,5 @@
-"""What is odd about a data set, seen before a training and not after it: masks that look misread, pictures that are on
-both sides of the split under another name, and pictures of a benchmark.
+"""Checks of a data set before a training: masks that look misread, pictures that are on both sides of the split under
+another name, and pictures of a benchmark.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from train.data.rows import Row
 
 LOOK_SIDE: Final = 16
-"""A picture's look has so many bits in each of its two directions."""
+"""Bits of a picture's hash in each of its two directions."""
 ALIKE: Final = 26
 """Two pictures are copies of each other when at most so many of the 256 bits of their looks differ: a JPEG copy of a
 quarter of the size differs in about ten, two photographs of different things in about a hundred."""
@@ -42,7 +42,7 @@ def look_of(pixels: RgbPixels) -> bytes:
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     cells = cv2.resize(grey, (LOOK_SIDE + 1, LOOK_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
-    # Of a picture of one colour, nothing can be said.
+    # For a picture of one colour the hash says nothing.
     return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes() if cells.std() > FLAT else b""
 
 
@@ -62,9 +62,9 @@ def find_copies(looks: Sequence[bytes], others: Sequence[bytes]) -> dict[int, in
 
 
 def oddity(values: npt.NDArray[np.generic], mask: Mask) -> str:
-    """What is odd about a mask file that can be read in one way only, in words; empty for nothing.
+    """What is odd about a mask file that can be read in only one way, in words; empty for nothing.
 
-    What could be read in two ways, such as class labels, `segr1_app.masks` refuses.
+    Files that could be read in two ways, such as class labels, are refused by `segr1_app.masks`.
 
     Args:
         values: its own values, (height, width).

@@ -1,4 +1,4 @@
-"""A part of many, drawn by a seed."""
+"""A random subset, by seed."""
 
 from __future__ import annotations
 

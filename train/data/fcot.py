@@ -1,7 +1,7 @@
 """Written traces in the form of FCoT, the data set of the paper's cold start (``geshang/FCoT`` on the hub).
 
 A row holds "image", "problem" (what is asked), "thinking" (the reasoning, with or without its tags) and "solution" (the
-rest of the completion, in pixels of the image). Masks there are none.
+rest of the completion, in pixels of the image). There are no masks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLUMNS: Final = ("image", "problem", "thinking", "solution")
 
 
 def fcot_rows(sources: Sequence[str]) -> Collected:
-    """Rows of traces; each picture is read once, to know it by its content.
+    """Rows of traces; each picture is read once, to identify it by its content.
 
     Args:
         sources: folders of parquet files, or hub ids.
@@ -54,7 +54,7 @@ def fcot_rows(sources: Sequence[str]) -> Collected:
 
 
 def instruction_of(problem: str) -> str:
-    """What a problem asks for, without what it says of the form of the answer, which the policy is told anyway."""
+    """The instruction in a problem, without its description of the answer's form, which the prompt has anyway."""
     asked = problem
     if "<" in problem:
         # The form begins with the sentence in which the first tag stands.

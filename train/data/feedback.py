@@ -1,8 +1,8 @@
-"""Corrections as rows: what an annotator's verdict says about the right answer, and when it says nothing.
+"""Corrections as rows: what an annotator's verdict says about the right answer, if anything.
 
-An accepted or fixed mask is the truth. A rejected one is not, and what would be is unknown: it becomes a penalty on
-making the same mistake again. "No such object" becomes a row on which abstaining is right. What the segmenter got wrong
-from good prompts teaches the policy nothing and is left out.
+An accepted or fixed mask is the ground truth. A rejected one is not, and the right one is unknown: it becomes a penalty
+on making the same mistake again. "No such object" becomes a row on which abstaining is right. What the segmenter got
+wrong from good prompts teaches the policy nothing and is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
 
     Args:
         home: the data folder.
-        only: content hashes of the corrections to take, whether they still count or not; None for all that count.
+        only: content hashes of the corrections to take, whether still current or not; None for all current ones.
 
     Raises:
         StoreError: when the store cannot be read.
@@ -35,7 +35,7 @@ def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
     left_out: list[LeftOut] = []
     looks: dict[str, bytes] = {}
     if not (home / DATABASE_NAME).is_file():
-        # Nobody annotated here yet, and looking must not leave a store behind.
+        # Nothing is annotated here yet, and reading must not create a store.
         return Collected()
     with AnnotationStore.open(home) as store:
         for feedback in store.feedback(only):
@@ -66,7 +66,7 @@ def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
 
 
 def truth_of(feedback: Feedback) -> Truth:
-    """What a correction tells about the right answer."""
+    """The ground truth according to a correction."""
     return Truth(
         mask=feedback.mask,
         rejected=feedback.rejected_mask,

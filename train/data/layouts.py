@@ -1,8 +1,8 @@
-"""Where data sets keep their images and masks: plain ``images/`` and ``masks/``, and the layouts in which the usual
-sets of camouflaged and salient objects are given out.
+"""Folder layouts of data sets: plain ``images/`` and ``masks/``, and the original layouts of the usual sets of
+camouflaged and salient objects.
 
-Of a set with a training and a test part, only the training part is ever read here: nothing trains on a benchmark by
-being pointed at its folder.
+Only the training part of a set with a training and a test part is ever read here: nothing trains on a benchmark because
+it was given its folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from train.data.scenes import Kind
 
 @dataclass(frozen=True, slots=True)
 class PairLayout:
-    """A way of keeping pairs: two folders below the data set's own, and what kind of object it holds."""
+    """A layout: the folders of images and masks below the data set's own, and the kind of its objects."""
 
     name: str
     images: str
@@ -38,11 +38,11 @@ LAYOUTS = (
     PairLayout("ECSSD", "images", "ground_truth_mask"),
 )
 CAMOUFLAGED_NAMES = ("camo", "cod10k", "nc4k", "chameleon")
-"""Beginnings of folder names, in lower case, that tell of camouflaged objects where the layout does not."""
+"""Prefixes of folder names, in lower case, that indicate camouflaged objects where the layout does not."""
 
 
 INSTRUCTIONS_FILE = "instructions.json"
-"""Beside the folders of images and masks: what is asked about some or all of the pairs, a text by stem."""
+"""Beside the folders of images and masks: the instruction of some or all pairs, a text by stem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def find_pair_folder(folder: Path) -> PairFolder:
             kind: Kind = "camouflaged" if camouflaged else "salient"
             return PairFolder(name, layout, kind, find_pairs(images, masks), _instructions(folder))
     known = "; ".join(f"{layout.name}: {layout.images} + {layout.masks}" for layout in LAYOUTS)
-    raise DatasetError(f"'{folder}' follows no layout that is known ({known}).")
+    raise DatasetError(f"'{folder}' follows no known layout ({known}).")
 
 
 def _instructions(folder: Path) -> dict[str, str]:
@@ -90,6 +90,6 @@ def _instructions(folder: Path) -> dict[str, str]:
         raise DatasetError(f"'{path}' cannot be read: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(text, str) and text.strip() for text in found.values()):
         raise DatasetError(
-            f'\'{path}\' has to hold one object of texts by stem, as {{"cup-1": "Segment the left cup."}}.'
+            f'\'{path}\' must hold one object of texts by stem, as {{"cup-1": "Segment the left cup."}}.'
         )
     return found

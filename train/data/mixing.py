@@ -1,8 +1,9 @@
 """The order in which rows are trained on: corrections among pairs, weighted by how often they are drawn.
 
-Scaling a correction's reward would do nothing, because GRPO divides each group's rewards by their own spread. So the
-weight is the number of times a row is drawn (as in HIL-SERL, arXiv 2410.21845, which mixes both sources in each batch).
-The whole order is made beforehand from a seed: whoever resumes a training has it again by making it again.
+Scaling a correction's reward would have no effect, because GRPO divides each group's rewards by their own spread. So
+the weight is the number of times a row is drawn (as in HIL-SERL, arXiv 2410.21845, which mixes both sources in each
+batch).
+The whole order is computed in advance from a seed: a resumed training computes it again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from train.data.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """How corrections are mixed in.
+    """The mixing of corrections and pairs.
 
     Attributes:
         feedback_fraction: the share of all draws that are corrections, as long as there are enough of them.
@@ -33,9 +34,11 @@ class Mixing:
 
     def __post_init__(self) -> None:
         if not 0 <= self.feedback_fraction < 1:
-            raise SettingsError("--feedback-fraction lies between 0 and 1, and below 1: original pairs always stay in.")
+            raise SettingsError("--feedback-fraction must be from 0 to below 1: original pairs always stay in.")
         if self.max_repeats < 1:
-            raise SettingsError("--max-repeats is at least 1; to leave corrections out, leave out --include-feedback.")
+            raise SettingsError(
+                "--max-repeats must be at least 1; to leave corrections out, leave out --include-feedback."
+            )
 
 
 def draw_order(rows: Sequence[Row], length: int, mixing: Mixing, seed: int) -> list[int]:

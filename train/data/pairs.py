@@ -1,7 +1,7 @@
-"""Image-mask pairs on disk: how they are found, read, and held in memory for training.
+"""Image-mask pairs on disk: finding, reading and packing them for training.
 
 A data set is two folders, one of images and one of masks. A pair is an image and a mask of the same stem, whatever
-their extensions; nothing is ever paired by its place in a listing.
+their extensions; nothing is ever paired by its position in a listing.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairListing:
-    """What two folders hold: the pairs by stem, and the files that found no partner."""
+    """The contents of two folders: the pairs by stem, and the files without a partner."""
 
     pairs: tuple[Pair, ...]
     unpaired_images: tuple[Path, ...]
     unpaired_masks: tuple[Path, ...]
 
     def describe_unpaired(self) -> list[str]:
-        """What has no partner, all of it by name: a text for the images, if there are any, and one for the masks."""
+        """The files without a partner: a text for the images, if there are any, and one for the masks."""
         sides = (("Images without a mask", self.unpaired_images), ("Masks without an image", self.unpaired_masks))
         return [
             titled_list(f"{kind} of the same name ({len(files)}):", (file.name for file in files))
@@ -99,7 +99,7 @@ def read_pair(pair: Pair) -> tuple[Picture, Mask]:
 
 
 def load_mask_values(path: Path) -> npt.NDArray[np.generic]:
-    """A mask file's own values, (height, width), before anything is made of them.
+    """A mask file's own values, (height, width), without interpretation.
 
     Raises:
         DatasetError: when it cannot be read.
@@ -144,7 +144,7 @@ class PackedPairs:
 
 
 def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
-    """Read all pairs of ``folders`` once and keep them, squashed to ``side`` x ``side``, in the folder ``cache``.
+    """Read all pairs of ``folders`` once and cache them, squashed to ``side`` x ``side``, in the folder ``cache``.
 
     Another call with the same files reuses them; changed files are packed again.
 
@@ -155,7 +155,7 @@ def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
     target = cache / f"pairs-{side}-{_fingerprint(pairs)}"
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        # Packed aside and renamed when whole: neither an interruption nor a second process leaves half a cache.
+        # Packed aside and renamed when complete: neither an interruption nor a second process leaves half a cache.
         with tempfile.TemporaryDirectory(dir=cache, prefix="packing-") as partial:
             whole = Path(partial) / "pairs"
             whole.mkdir()
@@ -172,7 +172,7 @@ def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
 
 
 def hold_out(pairs: PackedPairs, usable: Sequence[int], count: int) -> list[int]:
-    """Indices of pairs kept for the learning curve: the same ones for the same names, 40 % of them camouflaged."""
+    """Indices of pairs held out for the learning curve: the same ones for the same names, 40 % of them camouflaged."""
     order = sorted(usable, key=lambda i: zlib.crc32(f"{pairs.datasets[i]}/{pairs.stems[i]}".encode()))
     camouflaged = [i for i in order if pairs.datasets[i].startswith("camo")][: count * 2 // 5]
     others = [i for i in order if not pairs.datasets[i].startswith("camo")][: count - len(camouflaged)]
@@ -180,7 +180,7 @@ def hold_out(pairs: PackedPairs, usable: Sequence[int], count: int) -> list[int]
 
 
 def draw_chances(pairs: PackedPairs, drawn: Sequence[int], shares: dict[str, float]) -> npt.NDArray[np.float64]:
-    """The chance of each pair to be drawn: named data sets make up their share, all others to draw from are alike.
+    """The probability of each pair: the named data sets get their shares, all others are equally likely.
 
     Raises:
         DatasetError: when there is nothing to draw from.

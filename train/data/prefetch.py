@@ -1,4 +1,4 @@
-"""Batches drawn ahead of the step that needs them, by processes of their own: a GPU is quicker than what feeds it."""
+"""Batches drawn ahead by separate processes: a GPU is faster than the drawing."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ AHEAD = 3
 
 
 def drawn_ahead(draw: Callable[[int], Batch], first: int, workers: int) -> Iterator[Batch]:
-    """The batches of all steps from ``first`` on, in their order.
+    """The batches of all steps from ``first`` on, in order.
 
-    A batch depends on its step alone, so that the same ones come whoever draws them.
+    A batch depends on its step alone, so the result does not depend on which process draws it.
 
     Args:
         draw: the batch of a step; must not use a GPU.
@@ -33,10 +33,10 @@ def drawn_ahead(draw: Callable[[int], Batch], first: int, workers: int) -> Itera
         batch_size=None,
         num_workers=workers,
         prefetch_factor=AHEAD,
-        # What is drawn from is in memory once, not once a process.
+        # The drawing processes share one copy of the data in memory.
         multiprocessing_context="fork",
         worker_init_fn=_alone,
-        # Its own chance, which nothing is drawn from: the model's is left as it was.
+        # A separate generator, which nothing is drawn from: the model's random state is not touched.
         generator=torch.Generator(),
     )
     return iter(loader)
@@ -51,7 +51,7 @@ class _Steps(Dataset[Batch]):
 
 
 class _From:
-    """Steps without end, as a sampler."""
+    """Infinite steps, as a sampler."""
 
     def __init__(self, first: int) -> None:
         self._first = first
@@ -61,5 +61,5 @@ class _From:
 
 
 def _alone(_: int) -> None:
-    """There are as many processes as are to compute: each takes one thread."""
+    """Limit each process to one thread: there are as many processes as cores to use."""
     cv2.setNumThreads(0)

@@ -1,4 +1,4 @@
-"""Simulated mask prompts and corrective clicks, as a policy and a person would give them.
+"""Simulated mask prompts and corrective clicks, similar to those of a policy and a person.
 
 The policy that will prompt the segmenter is weak: its boxes are off by a third and some of its points lie on the wrong
 side. The segmenter must cope with that, so such prompts are what it is trained on, beside exact ones.
@@ -17,9 +17,9 @@ from segr1_app.domain import Box, Mask, ObjectPrompt, Point
 from segr1_app.geometry import deepest_point, mask_box
 
 BOX_CORNERS = (2, 3)
-"""The labels under which SAM's prompt encoder knows the two corners of a box."""
+"""The labels of a box's two corners in SAM's prompt encoder."""
 PADDING = -1
-"""The label under which it knows a point that is not there."""
+"""The label of a missing point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class PromptStyle:
         share: how often it is drawn, relative to the others.
         box_error: largest shift of each box edge, as a share of the box's side; None for no box.
         positives, negatives: least and greatest number of points drawn.
-        wrong: chance of a point to lie on the wrong side of the object's outline.
+        wrong: probability of a point to lie on the wrong side of the object's outline.
     """
 
     share: float
@@ -46,7 +46,7 @@ STYLES = (
     PromptStyle(0.20, 0.12, (0, 2), (0, 1)),
     PromptStyle(0.12, 0.30),
     PromptStyle(0.18, 0.35, (1, 4), (0, 2), wrong=0.15),
-    # On pictures it never saw the embedded policy is off by so much: a tenth of its edges by more than a third.
+    # The embedded policy's error on unseen pictures: a tenth of its edges are off by more than a third.
     PromptStyle(0.10, 0.60, (2, 3), (0, 1), wrong=0.25),
     PromptStyle(0.10, None, (1, 3), wrong=0.1),
 )
@@ -74,7 +74,7 @@ def simulate_prompt(mask: Mask, rng: np.random.Generator, styles: tuple[PromptSt
 
 
 def target_of(mask: Mask, rng: np.random.Generator) -> Mask:
-    """What a prompt is to ask for: the whole mask, or in one of three cases one of its larger separate parts."""
+    """The target of a prompt: the whole mask, or in one of three cases one of its larger separate parts."""
     if rng.random() > 1 / 3:
         return mask
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
@@ -99,7 +99,7 @@ def jitter_box(box: Box, error: float, image_wh: tuple[int, int], rng: np.random
 
 
 def corrective_click(predicted: Mask, truth: Mask) -> Point | None:
-    """The next click of a person: at the deepest point of the largest wrong region; None when nothing is wrong."""
+    """A simulated person's next click: at the deepest point of the largest wrong region; None when nothing is wrong."""
     largest, label = None, 0
     for candidate, region in ((1, truth & ~predicted), (0, predicted & ~truth)):
         count, components, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)
@@ -138,7 +138,7 @@ def _ordered(low: float, high: float, limit: int) -> tuple[float, float]:
 
 
 def _surroundings(mask: Mask, box: Box) -> Mask:
-    """Background no further from the object's box than half its side: where a policy puts its negative points."""
+    """Background within half a side of the object's box: where a policy puts its negative points."""
     height, width = mask.shape
     dx, dy = (box.x2 - box.x1) / 2, (box.y2 - box.y1) / 2
     near = np.zeros_like(mask)

@@ -1,7 +1,7 @@
-"""Composed scenes on disk, as pairs that each have an instruction of their own: for GRPO, which reads folders.
+"""Composed scenes on disk, as pairs that each have their own instruction: for GRPO, which reads folders.
 
-GRPO on plain requests alone costs a policy some of what it learnt about words that mean one of several objects
-(LOG.md), so its last stage is asked both.
+GRPO on plain requests alone makes a policy forget some of the words for one of several objects
+(LOG.md), so its last stage uses both.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from train.data.traces import WORDINGS, separate_objects
 from train.scratch.policy_batch import mask_in_frame
 
 SIDE = 256
-"""Longest side in pixels of the scenes, and of the pairs that they are made of."""
+"""Longest side in pixels of the scenes, and of the pairs that they are made from."""
 SCENES_SHARE = 0.25
 """Scenes tried, as a share of the pairs."""
 ASKED = 3
@@ -34,7 +34,7 @@ QUALITY = 92
 
 
 def question_folder(data: Sequence[Path], cache: Path, folder: Path, seed: int) -> Path | None:
-    """A folder of questions about scenes that are composed of pairs, made unless it is there.
+    """A folder of questions about scenes composed of pairs, created unless it exists.
 
     Args:
         data: folders of pairs, as of `pack_pairs`.

@@ -1,7 +1,7 @@
-"""What a policy is trained on: rows from pairs, scenes and corrections, parted before they are mixed.
+"""Training rows from pairs, scenes and corrections, split before they are mixed.
 
-A row knows its picture by hash. The hash alone decides on which side of the split a picture stands, so that no picture
-is on both, whatever it came from, and one that was held out once stays held out while the data grow.
+A row identifies its picture by hash. The hash alone decides on which side of the split a picture is, so that no picture
+is on both, wherever it came from, and a held-out picture stays held out while the data grow.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from train.data.scenes import INSTRUCTIONS, Kind, draw_scene
 from train.data.traces import separate_objects
 
 PAIR, SCENE, TRACE, PHOTOGRAPH = "pair", "scene", "trace", "photograph"
-"""Verdicts of rows that nobody had to judge."""
+"""Verdicts of rows that are not decisions."""
 PHOTOGRAPHS = "photographs"
-"""The source of photographs without a truth."""
+"""The source of photographs without ground truth."""
 ONE_CORRECTED = (
     "All corrections are of one picture. It is trained on and none is held out, so what the training does for "
     "corrections is not measured: correct a second picture for that."
 )
 SCENES = 80
-"""Generated scenes that stand in for a data set."""
+"""Generated scenes that replace a data set."""
 _READERS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A row, read: the picture, and what is known of the right answer, in the picture's own pixels.
+    """A row that was read: the picture, and what is known of the right answer, in the picture's own pixels.
 
     Attributes:
         picture: what is looked at.
         truth: the right answer.
-        reasoning: what somebody or the policy thought before it; empty where nobody did.
+        reasoning: what somebody or the policy wrote before the answer; empty without any.
     """
 
     picture: Picture
@@ -64,7 +64,7 @@ class Row:
         source: the data set it comes from; "feedback" for corrections.
         verdict: "pair", "scene", "trace", "photograph", or what an annotator decided.
         instruction: what the policy is asked.
-        load: reads it; raises a DatasetError, PictureError or StoreError when it is not what it was.
+        load: reads it; raises a DatasetError, PictureError or StoreError when it changed or cannot be read.
         content_hash: of the correction; empty for anything else.
         task: what kind of request the instruction is; `Task.FOREGROUND` where it is the one of its kind of data.
         unedited: whether it was accepted as the models made it, which tells less than a correction does.
@@ -103,7 +103,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """Rows, and what did not become one."""
+    """Rows, and what was left out."""
 
     rows: tuple[Row, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -114,7 +114,7 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is trained on, what is held out, and what neither.
+    """What is trained on, what is held out, and what is left out.
 
     Raises:
         DatasetError: when nothing but corrections would be trained on, or one picture is on both sides.
@@ -166,9 +166,9 @@ class Plan:
 
 
 def pair_rows(folders: Sequence[Path]) -> Collected:
-    """Rows of data sets in any known layout; each file is read once, to know it by its content.
+    """Rows of data sets in any known layout; each file is read once, to identify it by its content.
 
-    A pair that cannot be read, or whose mask has another size than its image, is left out and named.
+    A pair that cannot be read, or whose mask has another size than its image, is left out and reported.
 
     Raises:
         DatasetError: when a folder is no data set, or is given twice.
@@ -284,7 +284,7 @@ def select_held_out(rows: Iterable[Row], limit: int) -> tuple[Row, ...]:
 def photograph_rows(plan: Plan, limit: int) -> tuple[Row, ...]:
     """Up to ``limit`` photographs of the gallery that are on neither side of a plan.
 
-    Nobody drew their masks: they show what becomes of real pictures, and cannot be scored.
+    They have no masks: they show what becomes of real pictures, and cannot be scored.
     """
     planned = {row.image_id for row in plan.train + plan.held_out}
     rows = []

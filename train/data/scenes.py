@@ -1,7 +1,7 @@
-"""Generated scenes with exact masks: something to train on where there are no data sets, and to test with.
+"""Generated scenes with exact masks: training data where there are no data sets, and test data.
 
-A salient object differs from its ground in colour. A camouflaged one wears the ground's own pattern, taken from
-elsewhere and a little lighter or darker: only where the pattern breaks does its outline show.
+A salient object differs from its background in colour. A camouflaged one has the background's own pattern, taken from
+elsewhere and slightly lighter or darker: its outline shows only where the pattern breaks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INSTRUCTIONS: Final[dict[Kind, str]] = {
     "salient": "Identify and segment all the primary objects.",
     "camouflaged": "Identify and segment the camouflaged object.",
 }
-"""What a picture of each kind is asked for."""
+"""The instruction for a picture of each kind."""
 SIZES = (ImageSize(224, 168), ImageSize(168, 224), ImageSize(196, 196))
 _WAVES = 5
 """Waves that dent an object's outline."""
@@ -38,17 +38,17 @@ class Scene:
 
 
 def draw_scene(kind: Kind, seed: int, sizes: Sequence[ImageSize] = SIZES) -> Scene:
-    """The scene of a kind that belongs to a seed; the same one on every machine with the same numpy and OpenCV.
+    """The scene of a kind for a seed; identical on every machine with the same numpy and OpenCV.
 
     Args:
-        kind: how the object differs from its ground.
+        kind: how the object differs from its background.
         seed: the only source of randomness.
-        sizes: one of which the picture has.
+        sizes: one of which is chosen.
     """
     rng = np.random.default_rng((seed, kind == "camouflaged"))
     width, height = sizes[int(rng.integers(len(sizes)))]
     mask = _blob(width, height, rng)
-    # A larger pattern, of which ground and object are two cuttings.
+    # A larger pattern, from which background and object are cut.
     pattern = _pattern(2 * width, 2 * height, rng)
     palette = rng.uniform(40, 190, (2, 3))
     ground = _dye(pattern[:height, :width], palette)

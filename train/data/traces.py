@@ -1,6 +1,6 @@
 """Cold-start completions derived from masks: true, varied reasoning and the mask prompts of the objects.
 
-Seg-R1 learns its form of answering from FCoT, 1,500 pictures with written reasoning. Here everything said is computed
+Seg-R1 learns its answer format from FCoT, 1,500 pictures with written reasoning. Here every statement is computed
 from picture and mask: how many objects there are, where, how large, of which colour, and how they stand out.
 """
 
@@ -22,7 +22,7 @@ Lab: TypeAlias = npt.NDArray[np.float64]
 
 MAX_OBJECTS = 3
 PART_SHARE = 0.2
-"""A separate part counts as an object of its own from this share of the largest part's area on."""
+"""A separate part counts as an object from this share of the largest part's area on."""
 SMALL, LARGE = 0.08, 0.3
 """Shares of the picture between which an object is neither small nor large."""
 BLENDS, STANDS_OUT = 12.0, 30.0
@@ -60,16 +60,16 @@ INSTRUCTIONS = {
         "find and segment the concealed object.",
     ),
 }
-"""What the policy is asked, by the kind of picture it is asked of most often."""
+"""Instructions, by the kind of picture they are used for most often."""
 WORDINGS = ("segment the {which} object.", "segment the {which} one.", "find and segment the {which} object.")
-"""How it is asked for one of several objects."""
+"""Instructions for one of several objects."""
 WHICH = ("left", "right", "top", "bottom", "largest", "smallest")
 """Which one that is, beside the names of `COLOURS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What can truly be said of a foreground.
+    """True statements about a foreground.
 
     Attributes:
         count: its objects, as words.
@@ -89,7 +89,7 @@ class Traits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ForegroundMeasures:
-    """The amounts behind the traits of a foreground.
+    """The measurements behind the traits of a foreground.
 
     Attributes:
         x, y: its centroid, as shares of the picture's width and height.
@@ -118,7 +118,7 @@ class Trace:
 
 
 def write_trace(pixels: RgbPixels, mask: Mask, rng: np.random.Generator) -> Trace:
-    """A trace of a picture and its non-empty mask; wording and points are drawn from ``rng``, the facts are not.
+    """A trace of a picture and its non-empty mask; wording and points are random, the facts are not.
 
     Raises:
         ValueError: for an empty mask.
@@ -163,7 +163,7 @@ def describe(pixels: RgbPixels, mask: Mask, count: int) -> Traits:
 
 
 def measure(pixels: RgbPixels, mask: Mask) -> ForegroundMeasures:
-    """The amounts of a non-empty foreground."""
+    """The measurements of a non-empty foreground."""
     height, width = mask.shape
     cover, around = mask.view(np.uint8), _surroundings(mask)
     moments = cv2.moments(cover, binaryImage=True)
@@ -179,19 +179,19 @@ def measure(pixels: RgbPixels, mask: Mask) -> ForegroundMeasures:
 
 
 def place_word(x: float, y: float) -> str:
-    """Where a centroid lies, given as shares of the picture's width and height."""
+    """The word for a centroid's place, given as shares of the picture's width and height."""
     vertical = ("top", "", "bottom")[min(int(3 * y), 2)]
     horizontal = ("left", "", "right")[min(int(3 * x), 2)]
     return " ".join(part for part in (vertical, horizontal) if part) or "centre"
 
 
 def size_word(share: float) -> str:
-    """How large a share of the picture is."""
+    """The word for a share of the picture."""
     return "small" if share < SMALL else "large" if share > LARGE else "medium"
 
 
 def contrast_word(distance: float) -> str:
-    """What a distance in CIELAB does."""
+    """The words for a distance in CIELAB."""
     return "blends into" if distance < BLENDS else "stands out from" if distance > STANDS_OUT else "differs from"
 
 
@@ -201,7 +201,7 @@ def colour_word(lab: Lab) -> str:
 
 
 def colour_distances(lab: Lab) -> Lab:
-    """How far a colour is from each of `COLOURS`, in their order."""
+    """The distances of a colour from each of `COLOURS`, in their order."""
     distances: Lab = np.linalg.norm(_NAMED - lab, axis=1)
     return distances
 
@@ -229,7 +229,7 @@ _LOOKS = (
 )
 _SIZES = ("it is {size}.", "its size is {size}.", "it covers a {size} part of the picture.")
 TEMPLATES = (*_OPENINGS, *_LOOKS, *_SIZES)
-"""Every sentence there is, in an order in which a sentence is of the first form that it matches."""
+"""All sentence templates, in an order in which the first match is the right one."""
 
 
 def _reasoning(traits: Traits, rng: np.random.Generator) -> str:

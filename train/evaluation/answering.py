@@ -1,6 +1,6 @@
-"""One answer to one picture, to be scored: the policy's, or what the segmenter makes of prompts from the truth.
+"""One answer to one picture, to be scored: the policy's, or the segmenter's for prompts from the ground truth.
 
-An unreadable completion is answered as well: with the mask of what could be read, which is the empty one where nothing
+An unreadable completion has an answer as well: the mask of what could be read, which is empty where nothing could be.
 could be.
 """
 
@@ -23,7 +23,7 @@ from train.data.prompting import corrective_click, oracle_prompt
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluatedAnswer:
-    """What a picture is scored by.
+    """A scored answer.
 
     Attributes:
         mask: bool (height, width), the union of the objects' masks.
@@ -52,7 +52,7 @@ def find_answer(
     clicks: int = 0,
     task: Task = Task.FREE,
 ) -> EvaluatedAnswer:
-    """Ask for one picture.
+    """Get the answer for one picture.
 
     Args:
         picture: what is looked at.

@@ -1,4 +1,4 @@
-"""What an evaluation comes to: its numbers, and what could not be scored, with the reason."""
+"""The result of an evaluation: its numbers, and what could not be scored, with the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segr1_app.files.outputs import titled_list
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """An evaluation that came to its end.
+    """A finished evaluation.
 
     Attributes:
         result: what is written, ready for JSON.
@@ -30,7 +30,7 @@ def describe_failures(count: int, kind: str, failures: Mapping[str, str]) -> str
 
 
 def check_scored(count: int, kind: str, failures: Mapping[str, str]) -> None:
-    """See that there is something to take a mean of.
+    """Check that there is something to average.
 
     Raises:
         DatasetError: when none of ``count`` pairs or questions could be scored.

@@ -1,4 +1,4 @@
-"""The command line that all trainings share, and the setup that comes of it."""
+"""The command line that all trainings share, and the setup made from it."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ SHORTCUTS: Final = {
     "tokens": "trainer.max_completion_length",
     "rank": "lora.r",
 }
-"""Options of the command line, and the settings that they are short for."""
+"""Options of the command line, and the settings that they abbreviate."""
 
 
 def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) -> Setup:
-    """The config that is asked for, under the arguments of `add_training_arguments`.
+    """The chosen config, overridden by the arguments of `add_training_arguments`.
 
     Args:
         kind: of the setup.
         given: the arguments.
-        lora_config: whose adapters are used where they are asked for and the config names none.
+        lora_config: provides the adapters where they are asked for and the config has none.
 
     Raises:
-        SettingsError: when one of them makes no sense.
+        SettingsError: when one of them is invalid.
     """
     check_value(Annotated[int, Ge(0), Lt(2**32)], given.seed, "--seed")
     if given.threads is not None:
@@ -117,7 +117,7 @@ def add_training_arguments(
     )
     how.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
     how.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="source of all chance (default: %(default)s)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
     data.add_argument(
         "--against",
         type=Path,
@@ -134,6 +134,6 @@ def add_training_arguments(
     )
     out = parser.add_argument_group("what comes out")
     out.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of this run (default: runs/TIME in --home)")
-    out.add_argument("--resume", action="store_true", help="go on with the run in --output-dir, else with the last one")
+    out.add_argument("--resume", action="store_true", help="continue the run in --output-dir, else the last one")
     out.add_argument("--report-to", default="none", metavar="NAME", help="trackio or another reporter (default: none)")
     return data, how

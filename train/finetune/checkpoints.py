@@ -1,7 +1,7 @@
-"""Checkpoints that are whole or not there, and the model that comes of the last one.
+"""Atomic checkpoints, and the model exported from the last one.
 
 transformers writes a checkpoint file by file under its final name and resumes from the highest number, even from half a
-checkpoint. Here it is written to a folder beside, and renamed when the last file is in it.
+checkpoint. Here it is written to a temporary folder, and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from segr1_app.models.policy_files import ADAPTER_CONFIG, PROTOCOL_FILE, PolicyC
 from train.scratch.policy_model import save_policy
 
 PARTIAL = "partial"
-"""Where a checkpoint is while it is being written."""
+"""Name of a checkpoint while it is being written."""
 KEPT = 2
-"""How many checkpoints stay: the newest, and one before it for whoever finds the newest wanting."""
+"""How many checkpoints are kept: the newest, and one before it in case the newest is damaged."""
 
 
 class WholeCheckpoints(Trainer):
-    """A trainer whose checkpoints appear at once; mixed in before one of trl's."""
+    """A trainer whose checkpoints appear atomically; mixed in before one of trl's."""
 
     _writing = False
 
@@ -41,7 +41,7 @@ class WholeCheckpoints(Trainer):
         folder = Path(self._get_output_dir(trial))
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if self.is_world_process_zero():
-            # What an interruption left behind must not be mixed with what is written now.
+            # Files left behind by an interruption must not be mixed with new ones.
             shutil.rmtree(folder / PARTIAL, ignore_errors=True)
         self.accelerator.wait_for_everyone()
         self._writing = True
@@ -49,7 +49,7 @@ class WholeCheckpoints(Trainer):
             super()._save_checkpoint(model, trial)
         finally:
             self._writing = False
-        # Every process writes its own random state: only when all are done is the checkpoint whole.
+        # Every process writes its own random state: only when all are done is the checkpoint complete.
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             (folder / PARTIAL / name).replace(folder / name)
@@ -74,8 +74,9 @@ def load_trained(
 ) -> VlmPolicy:
     """The policy as it is in a checkpoint, adapters merged into the model that they were trained on.
 
-    The trainer cannot be trusted with this: it loads with ``strict=False``, and as a Qwen2.5-VL's weights have other
-    names on disk than in memory, it loads none of them without a word.
+    The trainer cannot be trusted with this: it loads with ``strict=False``, and because a Qwen2.5-VL's weights have
+        other
+    names on disk than in memory, it silently loads none of them.
 
     Args:
         checkpoint: holds a whole model, or an adapter.
@@ -88,7 +89,7 @@ def load_trained(
     options = {"device": device, "dtype": dtype, "attention": attention, "protocol": protocol}
     if not (checkpoint / ADAPTER_CONFIG).is_file():
         trained = VlmPolicy.load(checkpoint, **options)
-        # What a policy says of itself is no business of a trainer's.
+        # A policy's card is not handled by the trainer.
         return VlmPolicy(
             trained.model, trained.processor, source, read_card(Path(source)), trained.protocol, reading=trained.reading
         )
@@ -98,7 +99,7 @@ def load_trained(
 
 
 def export_policy(policy: VlmPolicy, folder: Path) -> None:
-    """Write a policy as ``app.py --policy`` loads it, in half precision; the folder appears at once.
+    """Write a policy as ``app.py --policy`` loads it, in half precision; the folder appears atomically.
 
     Its card says by which protocol it was trained; one of somebody's own lies beside it.
 
@@ -106,7 +107,7 @@ def export_policy(policy: VlmPolicy, folder: Path) -> None:
         SettingsError: when the folder exists already, or the protocol's file is gone.
     """
     if folder.exists():
-        raise SettingsError(f"'{folder}' exists: a trained policy is never written over another.")
+        raise SettingsError(f"'{folder}' exists: a trained policy never overwrites another.")
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     own = policy.protocol.name not in protocol_names()

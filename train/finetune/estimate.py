@@ -1,4 +1,4 @@
-"""What a training will take, known from the shapes of its policy before any weight is loaded."""
+"""The resources that a training needs, known from the shapes of its policy before any weight is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GIB: Final = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a training takes at least.
+    """The least resources of a training.
 
     Attributes:
         parameters: of the policy.
@@ -43,7 +43,7 @@ class Estimate:
 
 
 def estimate(setup: TrainingSetup) -> Estimate | None:
-    """What a setup takes; None for a policy whose files are not here.
+    """The needs of a setup; None for a policy whose files are not here.
 
     Raises:
         SettingsError: when adapters are asked for in layers that the policy does not have.
@@ -75,5 +75,5 @@ def _shape(source: str) -> Any:
         with torch.device("meta"):
             return AutoModelForImageTextToText.from_config(config)
     except (OSError, ValueError):
-        # Loading tells what is wrong with it, in words.
+        # Loading reports what is wrong with it.
         return None

@@ -1,4 +1,4 @@
-"""What a GRPO training is set up with: how long it is, and where it may be resumed."""
+"""The setup of a GRPO training: its length, and where it may be resumed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DEFAULT_CONFIG = CONFIGS / "embedded.yaml"
 class GrpoSetup(TrainingSetup):
     """A GRPO training; ``reward`` is also what it is trained by.
 
-    Checkpoints fall where a generation's completions are used up, as trl does not save them.
+    Checkpoints are written where a generation's completions are used up, because trl does not save those.
     """
 
     TRAINER: ClassVar[Any] = GRPOConfig
-    # The order of rows is made by `draw_order`, which a resumed training makes again.
+    # The order of rows comes from `draw_order`, which a resumed training computes again.
     FIXED: ClassVar[Mapping[str, Any]] = {"shuffle_dataset": False}
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ def _prompts(config: GRPOConfig) -> int:
 
 
 def notes(setup: GrpoSetup, config: GRPOConfig) -> list[str]:
-    """What somebody who reads the settings may expect of them and will not get."""
+    """Warnings about settings that do not have the effect one may expect."""
     said = []
     if setup.trainer.get("epsilon_high") is not None and _passes(config) <= config.gradient_accumulation_steps:
         said.append(

@@ -1,4 +1,4 @@
-"""How good a policy is on rows that it was not trained on: greedy completions, scored by the training's own reward."""
+"""The quality of a policy on held-out rows: greedy completions, scored by the training's own reward."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class HeldOutScores:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutAnswer:
-    """What a policy answered to one held-out row, ready for JSON. The first four attributes tell the row.
+    """A policy's answer to one held-out row, ready for JSON. The first four attributes identify the row.
 
     Attributes:
         image_id: the picture's sha256.
@@ -78,7 +78,7 @@ class HeldOutAnswer:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Scores of pairs and of feedback, apart, and the single answers they are the means of."""
+    """Scores of pairs and of feedback, separately, and the single answers they are the means of."""
 
     scores: dict[str, HeldOutScores | None]
     answers: tuple[HeldOutAnswer, ...]
@@ -102,11 +102,11 @@ def score_held_out(
     found: list[tuple[bool, RewardTerms | None, HeldOutAnswer]] = []
     for row in tqdm(rows[rank::ranks], desc="scoring held-out rows", unit="row", leave=False, disable=rank > 0):
         example = row.load()
-        # Scoring asks for what training asks for, which need not be what the app asks for.
+        # Held-out rows are asked as in training, which may differ from the app.
         completion = answerer.policy.sample(
             example.picture, row.instruction, 1, temperature=0, task=row.task, stage=answerer.stage
         )[0]
-        # As training counts them: with the one that ends the completion.
+        # As training counts them: including the one that ends the completion.
         tokens = len(answerer.policy.processor.tokenizer(completion, add_special_tokens=False)["input_ids"]) + 1
         answer, truth = answerer.answer(example.picture, completion, tokens, row.task), example.truth
         terms = score(answer, truth, options)

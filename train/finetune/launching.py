@@ -1,8 +1,8 @@
-"""What ``accelerate launch`` makes of a training, looked at before anything is loaded.
+"""Checks of a training's ``accelerate launch``, before anything is loaded.
 
-FSDP and ZeRO share a policy's weights out among processes. Here every process scores its share of the held-out rows
-with a whole policy, and a checkpoint holds whole weights, as ``app.py --policy`` loads them. What stands in the way of
-either would show after hours, when the first checkpoint is read: it is refused at the start, in words.
+FSDP and ZeRO shard a policy's weights among processes. Here every process scores its share of the held-out rows
+with a complete policy, and a checkpoint holds complete weights, as ``app.py --policy`` loads them. Obstacles to either
+would show after hours, when the first checkpoint is read: they are rejected at the start, with an explanation.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import read_json
 
 SHARED_SECONDS: Final = 60
-"""How long a disk that is shared over a network may keep a new file from other machines."""
+"""How long a network disk may take to show a new file to other machines."""
 SERVER_SECONDS: Final = 10
-"""How long a server that is up may take to say so."""
+"""How long a running server may take to answer."""
 VLLM_SERVER: Final = (
     'VLLM_SERVER_DEV_MODE=1 vllm serve POLICY --weight-transfer-config \'{"backend": "nccl"}\' '
     "--logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out"
 )
-"""What starts a server that takes weights and pictures as trl 1.16 sends them; vLLM before 0.30 has no last flag."""
+"""Starts a server that accepts weights and pictures as trl 1.16 sends them; vLLM before 0.30 lacks the last flag."""
 
 
 def check_installed(trainer: Mapping[str, Any]) -> None:
-    """See that DeepSpeed is there if it is asked for; to be called before trl's configuration is made.
+    """Check that DeepSpeed is installed if it is asked for; to be called before trl's configuration is made.
 
     Args:
         trainer: arguments of trl's configuration.
@@ -54,13 +54,13 @@ def check_installed(trainer: Mapping[str, Any]) -> None:
     """
     if (trainer.get("deepspeed") or _asked("ACCELERATE_USE_DEEPSPEED")) and not is_deepspeed_available():
         raise SettingsError(
-            "This training asks for ZeRO, and DeepSpeed, which does it, is not installed: run 'pip install deepspeed', "
+            "This training asks for ZeRO, but DeepSpeed is not installed: run 'pip install deepspeed', "
             "or launch with FSDP (accelerate launch --use_fsdp --fsdp_version 2)."
         )
 
 
 def check_launch(config: Any) -> None:
-    """See that a training can be carried out and read back as it was launched; sets what is left open.
+    """Check that a training can be carried out and read back as it was launched; sets what is left open.
 
     Args:
         config: trl's own.
@@ -71,7 +71,7 @@ def check_launch(config: Any) -> None:
     fsdp = config.fsdp_plugin_args is not None or _asked("ACCELERATE_USE_FSDP")
     zero = config.deepspeed_plugin is not None
     if (fsdp or zero) and config.distributed_state.distributed_type in {DistributedType.NO, DistributedType.MULTI_CPU}:
-        # accelerate would train without a word as if nobody had asked for it.
+        # accelerate would silently train without it.
         raise SettingsError(
             "FSDP and ZeRO share a policy out among GPUs, and this training runs on a CPU or in a single process: "
             "start it by 'accelerate launch' on a machine with GPUs, or without FSDP and ZeRO."
@@ -80,8 +80,8 @@ def check_launch(config: Any) -> None:
         _check_fsdp(config.fsdp_plugin_args)
     if zero:
         _check_zero(config.deepspeed_plugin)
-        # Else transformers shares out whatever policy it loads, and has all processes write in step, also where each
-        # answers held-out rows of its own; see `announce_zero`.
+        # Otherwise transformers would shard every policy it loads, and make all processes write in step, also where
+        # each answers its own held-out rows; see `announce_zero`.
         unset_hf_deepspeed_config()
     if getattr(config, "use_vllm", False):
         _check_vllm(config)
@@ -90,7 +90,7 @@ def check_launch(config: Any) -> None:
 
 @contextmanager
 def announce_zero(config: Any) -> Iterator[None]:
-    """Lets transformers know of ZeRO, if a training has it, while the trainer is at work and no longer.
+    """Tells transformers about ZeRO, if a training has it, only while the trainer is running.
 
     Args:
         config: trl's own, after `check_launch`.
@@ -107,13 +107,13 @@ def announce_zero(config: Any) -> Iterator[None]:
 
 
 def broadcast_folder(folder: Path) -> Path:
-    """The folder of a training as its first process names it: each would name it by a clock of its own."""
+    """The folder of a training as its first process names it: the others' clocks would give other names."""
     (named,) = broadcast_object_list([str(folder)])
     return Path(named)
 
 
 def check_same_training(config: Path, fingerprint: str) -> None:
-    """See that all processes are at one training, on whatever machines they run; to be called by all of them.
+    """Check that all processes, on all machines, run the same training; to be called by all of them.
 
     Args:
         config: what the first process wrote into the training's folder.
@@ -140,7 +140,7 @@ def check_same_training(config: Path, fingerprint: str) -> None:
 
 
 def _check_fsdp(given: dict[str, Any] | None) -> None:
-    # transformers would leave every policy empty in all processes but the first, also those that only answer.
+    # transformers would leave every policy empty in all processes except the first, also those that only answer.
     disable_fsdp_ram_efficient_loading()
     if given is None:
         os.environ.setdefault("FSDP_STATE_DICT_TYPE", StateDictType.FULL_STATE_DICT.name)
@@ -155,7 +155,7 @@ def _check_fsdp(given: dict[str, Any] | None) -> None:
         )
     if plugin.state_dict_type is not StateDictType.FULL_STATE_DICT:
         raise SettingsError(
-            "FSDP is set to write checkpoints in parts, which nothing can load as a policy: set "
+            "FSDP is set to write sharded checkpoints, which nothing can load as a policy: set "
             "fsdp_state_dict_type to FULL_STATE_DICT."
         )
 
@@ -163,7 +163,7 @@ def _check_fsdp(given: dict[str, Any] | None) -> None:
 def _check_zero(plugin: Any) -> None:
     if plugin.zero_stage == 3 and not plugin.zero3_save_16bit_model:
         raise SettingsError(
-            "ZeRO-3 is set to write checkpoints in parts, which nothing can load as a policy: set "
+            "ZeRO-3 is set to write sharded checkpoints, which nothing can load as a policy: set "
             "zero3_save_16bit_model (in a file of DeepSpeed's own, stage3_gather_16bit_weights_on_model_save) to true."
         )
 
@@ -191,7 +191,7 @@ def _check_reporters(names: Sequence[str]) -> None:
     lacking = sorted({*names} - {*get_available_reporting_integrations()})
     if lacking:
         raise SettingsError(
-            f"--report-to {' '.join(lacking)}: no reporter that transformers knows, or it is not installed: run "
+            f"--report-to {' '.join(lacking)}: unknown to transformers, or not installed: run "
             f"'pip install {' '.join(lacking)}', or train without it."
         )
 

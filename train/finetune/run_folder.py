@@ -1,12 +1,12 @@
-"""The folder of one training: what went in, how it went, what came out.
+"""The folder of one training: its inputs, its course, its results.
 
 ``config.json`` (settings, seed, commit, versions, the content hash of every correction), ``checkpoint-N/``,
 ``metrics.jsonl``, ``before.json`` and ``after.json`` (scores and single answers on held-out pictures, and these as
 ``held-out/SHA256.jpg``), ``rewards.png`` or ``losses.png``, ``policy/`` (what ``app.py --policy`` loads) and
-``result.json``, which is there when all is done.
+``result.json``, which exists when everything is done.
 """
 
-# A callback is handed more than it needs.
+# Callbacks are passed more than they need.
 # ruff: noqa: ARG002
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class RunFolder:
         """The folder of a new training: the chosen one, else one named by the time in ``runs``.
 
         Raises:
-            SettingsError: when a training lies there already.
+            SettingsError: when it holds a training already.
         """
         folder = cls(chosen or runs / time.strftime("%Y%m%d-%H%M%S"))
         if folder.config.exists():
@@ -75,7 +75,7 @@ class RunFolder:
 
     @classmethod
     def last(cls, runs: Path, chosen: Path | None) -> RunFolder:
-        """The folder of a training to go on with: the chosen one, else the newest in ``runs``.
+        """The folder of a training to resume: the chosen one, else the newest in ``runs``.
 
         Raises:
             SettingsError: when there is none, or it is done.
@@ -90,11 +90,11 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path | None:
-        """The newest whole checkpoint, if any."""
+        """The newest complete checkpoint, if any."""
         return next(reversed(whole_checkpoints(self.path)), None)
 
     def keep_pictures(self, rows: Sequence[Row]) -> None:
-        """Keep small copies of the rows' pictures, for a look at what changed."""
+        """Save small copies of the rows' pictures, to show what changed."""
         self.pictures.mkdir(parents=True, exist_ok=True)
         for row in {row.image_id: row for row in rows}.values():
             picture = Image.fromarray(row.load().picture.pixels)
@@ -146,7 +146,7 @@ class RunFolder:
 
 
 def circumstances() -> dict[str, Any]:
-    """The commit of the code, None outside a git checkout, and the versions of what it builds on."""
+    """The commit of the code, None outside a git checkout, and the versions of its main libraries."""
     asked = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
     )
@@ -197,5 +197,5 @@ class MetricsLogger(TrainerCallback):
 
 
 def last_step(folder: RunFolder) -> int:
-    """The step of the newest whole checkpoint; 0 without one."""
+    """The step of the newest complete checkpoint; 0 without one."""
     return checkpoint_step(folder.checkpoint) if folder.checkpoint else 0

@@ -1,4 +1,4 @@
-"""One process trains into a run's folder at a time, and what ends it is said in a sentence.
+"""One process trains into a run's folder at a time, and external interruptions give a one-sentence message.
 
 The lock is the operating system's (`filelock`): a process that was killed holds nothing.
 """
@@ -25,15 +25,15 @@ _FULL_WORDS: Final = (
     "PytorchStreamWriter failed",
     "inline_container",
 )
-"""How safetensors and torch report a full disk, for which they have no error of its own."""
+"""How safetensors and torch report a full disk, for which they have no exception of their own."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder, which is made when there is none; nothing is left of it if nothing was written.
+    """Lock a run's folder, which is created when missing; nothing is left of it if nothing was written.
 
     Raises:
-        SettingsError: when another process holds it, or it cannot be made.
+        SettingsError: when another process holds it, or it cannot be created.
     """
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
@@ -65,7 +65,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def ending_in_words(folder: Path) -> Iterator[None]:
-    """Turn what ends a training from outside into one sentence, which says how to go on.
+    """Turn external interruptions of a training into one sentence, which says how to resume.
 
     Raises:
         SegR1Error: when it was interrupted, or the disk or the memory is full.

@@ -45,7 +45,7 @@ def settings_table() -> str:
 
 
 def replaced(page: str) -> str:
-    """The page with the table as it is now."""
+    """The page with the current table."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{settings_table()}{END}{after}"
@@ -73,7 +73,7 @@ def _library_rows(config: type, taken: frozenset[str], prefix: str) -> list[str]
         if name in NARROWED
     ]
     others = ", ".join(f"`{name}`" for name in sorted(fields) if name not in NARROWED)
-    return [*rows, "", f"Also taken, with the types that the library gives them: {others}."]
+    return [*rows, "", f"Also accepted, with the library's own types: {others}."]
 
 
 def _row(name: str, kind: str, default: str, meaning: str) -> str:
@@ -95,7 +95,7 @@ def _first_sentence(text: str) -> str:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """What a class's docstring says of each attribute."""
+    """The description of each attribute in a class's docstring."""
     found: dict[str, str] = {}
     names: list[str] = []
     for line in (inspect.getdoc(kind) or "").partition("Attributes:")[2].splitlines():

@@ -1,4 +1,4 @@
-"""What a training is set up with, whatever its method: a YAML file of ``train/configs``, under the arguments of the
+"""The setup of a training, whatever its method: a YAML file of ``train/configs``, overridden by the arguments of the
 command line.
 
 Hyperparameters of the optimiser are trl's own and go to its configuration under their own names.
@@ -31,9 +31,9 @@ from train.finetune.schema import check_library, check_section, explained, overr
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FEEDBACK_REWARD = RewardOptions(abstention=1.0, rejection=1.0)
-"""With these, rejects and "no object" are rows that can be scored; other rows get what Seg-R1 gives them."""
+"""With these, rejects and "no object" are rows that can be scored; other rows get Seg-R1's own reward."""
 SCHEMA = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-"""Of every kind of setup: a setting that is misspelt is no setting."""
+"""For every kind of setup: an unknown setting is an error."""
 _Count = Annotated[int, Ge(1)]
 
 
@@ -106,7 +106,7 @@ class TrainingSetup(ABC):
     @field_validator("reward", mode="before")
     @classmethod
     def _over_the_default(cls, given: Any) -> Any:
-        """Terms that a file does not name keep the weight that they have by default."""
+        """Terms that a file does not name keep their default weight."""
         if not isinstance(given, Mapping):
             return given
         return check_section(RewardOptions, asdict(FEEDBACK_REWARD) | dict(given), "reward")
@@ -118,7 +118,7 @@ class TrainingSetup(ABC):
 
     @classmethod
     def read(cls, path: Path, assignments: Sequence[str] = ()) -> Self:
-        """The setup in a YAML file; what it leaves out keeps its default.
+        """The setup in a YAML file; missing settings keep their defaults.
 
         Args:
             path: the file.
@@ -148,20 +148,20 @@ class TrainingSetup(ABC):
     def trained_dtype(self) -> str:
         """The number format of the policy while it is trained.
 
-        "auto" is float32 where all weights are, as trl itself loads models: in bfloat16 a weight of .02 has no
+        "auto" is float32 where all weights are trained, as trl itself loads models: in bfloat16 a weight of .02 has no
         neighbour nearer than 6e-5, and a step of 1e-6 would leave it as it is. What is computed with the weights is in
         bfloat16 on a GPU all the same. Adapters are in float32 by themselves.
         """
         return "float32" if self.dtype == "auto" and self.lora is None else self.dtype
 
     def record(self) -> dict[str, Any]:
-        """Everything, as it comes back from JSON, so that it can be compared with what a training was started with."""
+        """The setup as it comes back from JSON, so that it can be compared with that of an earlier start."""
         record = asdict(self) | {"grammar": self.grammar.value}
         written: dict[str, Any] = json.loads(json.dumps(record, default=str))
         return written
 
     def lora_config(self) -> LoraConfig | None:
-        """What peft wraps the policy with, if anything."""
+        """peft's configuration of the adapters, if any."""
         return LoraConfig(**self.lora) if self.lora is not None else None
 
     def trainer_config(self, output: Path, *, rows: int | None = None, seed: int, device: str, report_to: str) -> Any:
@@ -169,8 +169,8 @@ class TrainingSetup(ABC):
 
         Args:
             output: folder for checkpoints.
-            rows: how many rows there are to train on; None while that is not known, and `set_length` is still to come.
-            seed: source of all chance.
+            rows: how many rows there are to train on; None while unknown, when `set_length` is called later.
+            seed: the only source of randomness.
             device: as `resolve_device` understands it.
             report_to: a reporter that trl knows, or "none".
 
@@ -188,7 +188,7 @@ class TrainingSetup(ABC):
             "seed": seed,
             "report_to": report_to,
             "save_strategy": "steps",
-            # trl's default; most CPUs only imitate bfloat16, twenty times as slowly.
+            # trl's default; most CPUs only emulate bfloat16, twenty times as slowly.
             "bf16": on_gpu and not self.trainer.get("fp16", False),
             "use_cpu": not on_gpu,
         }
@@ -202,11 +202,11 @@ class TrainingSetup(ABC):
         return config
 
     def set_length(self, config: Any, rows: int) -> None:
-        """Work out how long a training of so many rows is, and where its checkpoints fall."""
+        """Set the length of a training on this many rows, and its checkpoint interval."""
         config.max_steps, config.save_steps = self._length(config, rows)
 
     def with_arguments(self, **given: Any) -> Self:
-        """This setup, but for those arguments that are not None."""
+        """This setup with those arguments that are not None."""
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What a supervised training is set up with."""
+"""The setup of a supervised training."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class SftSetup(TrainingSetup):
 
     TRAINER: ClassVar[Any] = SFTConfig
     FIXED: ClassVar[Mapping[str, Any]] = {
-        # The order of rows is made by `draw_order`, which a resumed training makes again.
+        # The order of rows comes from `draw_order`, which a resumed training computes again.
         "shuffle_dataset": False,
         "train_sampling_strategy": "sequential",
         # Rows are made when they are read: before, there is nothing but their indices.
         "remove_unused_columns": False,
         "packing": False,
         "completion_only_loss": True,
-        # A sequence that is cut short loses tokens of its picture.
+        # A truncated sequence would lose tokens of its picture.
         "max_length": None,
     }
 

@@ -1,7 +1,7 @@
-"""A picture goes through the vision tower once for all completions of its group.
+"""A picture passes the vision tower once for all completions of its group.
 
-trl gives every completion a copy of its picture, when it generates and when it learns. Their features are equal, so
-one encoding serves all copies, and the gradients of the copies add up in it.
+trl gives every completion a copy of its picture, for generation and for training. Their features are equal, so one
+encoding serves all copies, and the gradients of the copies are summed in it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 def share_pictures(policy: PreTrainedModel) -> None:
     """Let a Qwen2.5-VL encode equal pictures of a batch once, in place.
 
-    Other models are left as they are: what their towers hand on is not the pictures' features alone.
+    Other models are not changed: their towers return more than the pictures' features.
     """
     if not isinstance(policy, Qwen2_5_VLForConditionalGeneration):
         return
-    # Any, because a method is put in another's place; of the class, so that doing it again changes nothing.
+    # Any, because a method is replaced; on the class, so that doing it again changes nothing.
     model: Any = policy.model
     encode = partial(type(model).get_image_features, model)
 
@@ -37,7 +37,7 @@ def share_pictures(policy: PreTrainedModel) -> None:
 
 
 def distinct(pictures: Sequence[Tensor], grids: Tensor) -> tuple[list[int], list[int]]:
-    """Which pictures are different, and which of those each one is.
+    """The distinct pictures, and the index of each picture among them.
 
     Args:
         pictures: float (patches, values), one each.

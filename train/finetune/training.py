@@ -1,7 +1,7 @@
-"""A training from its arguments to its result, whatever its method: what it is made of, how it goes on after an
-interruption, how good the policy was before and is after.
+"""A training from its arguments to its result, whatever its method: data, resuming, and scores of the policy before and
+after.
 
-Nothing is promoted by itself: the new policy lies in the run's folder until somebody gives it to the app.
+Nothing is promoted automatically: the new policy stays in the run's folder until somebody promotes it.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from train.finetune.trl_reward import Answerer
 Setup = TypeVar("Setup", bound=TrainingSetup)
 
 RECORDED: Final = {"setup": "settings", "seed": "seed", "fingerprint": "pictures or corrections", "steps": "length"}
-"""What a training that is resumed must be again, in words."""
+"""What must be unchanged when a training is resumed, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Setup]):
-    """What a way of training has of its own.
+    """The method-specific parts of a training.
 
     Attributes:
         make_trainer: the trainer of a setup, trl's configuration made of it, a plan, a policy and a segmenter.
@@ -88,7 +88,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     with ending_in_words(folder.path):
         collected = method.collect_rows(setup)
         if given.include_feedback:
-            # A resumed training keeps to the corrections that it was started with.
+            # A resumed training keeps the corrections that it was started with.
             collected += method.use_feedback(feedback_rows(home, before.get("corrections")))
         plan = split(collected, setup.held_out_share)
         setup.set_length(config, len(plan.train))
@@ -98,7 +98,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
         if main_process:
             _print(plan.table())
             if given.include_feedback and not plan.corrections:
-                _print(f"There are no corrections to learn from in '{home}': training goes on without them.")
+                _print(f"There are no corrections to learn from in '{home}': training continues without them.")
             for line in [*report(plan.train), *method.notes(setup, config, plan), *([str(needed)] if needed else [])]:
                 _print(line)
         if given.plan:
@@ -150,14 +150,14 @@ def _train(
     result = finetune_policy(method, setup, config, plan=plan, folder=folder, begin=begin)
     if main_process:
         _print(result)
-        _print(f"The new policy is used nowhere yet. Try it: python app.py --policy {folder.policy}")
+        _print(f"The new policy is not used yet. Try it: python app.py --policy {folder.policy}")
     return 0
 
 
 def finetune_policy(
     method: Method[Setup], setup: Setup, config: Any, *, plan: Plan, folder: RunFolder, begin: Callable[[], None]
 ) -> str:
-    """Train, or go on training, to the end; returns held-out scores before and after as text.
+    """Train, or resume a training, to the end; returns held-out scores before and after as text.
 
     Args:
         method, setup: of the training.
@@ -172,7 +172,7 @@ def finetune_policy(
     """
     main, device = config.process_index == 0, str(config.device)
     options = {"device": device, "dtype": setup.trained_dtype, "attention": setup.attention}
-    # Held-out rows are asked before, during and after in the same words.
+    # Held-out rows are asked in the same words before, during and after.
     options["protocol"] = trained_protocol(setup.protocol, setup.policy)
     checkpoint = folder.checkpoint
     segmenter = load_segmenter(setup, device)
@@ -216,7 +216,7 @@ def finetune_policy(
     if main and not folder.policy.exists():
         newest = folder.checkpoint
         assert newest is not None
-        # In bfloat16, most of what adapters learnt would be lost as they are merged.
+        # In bfloat16, merging would lose most of what the adapters learnt.
         export_policy(load_trained(newest, setup.policy, **options | {"dtype": "float32"}), folder.policy)
     config.distributed_state.wait_for_everyone()
     after = scores(VlmPolicy.load(folder.policy, **options))

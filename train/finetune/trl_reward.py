@@ -1,4 +1,4 @@
-"""The reward of `segr1_app.rewards` as a function that trl calls, and what it needs: a mask for every completion.
+"""The reward of `segr1_app.rewards` as a function for trl, and what it needs: a mask for every completion.
 
 The mask is the one that the app shows for the same text, made by the same `Sam2Segmenter.segment`: a segmenter that
 zooms looks at the part of the picture that a prompt is about, and finds nothing where a prompt points at nothing. What

@@ -1,4 +1,4 @@
-"""Rows as trl wants them: what the policy sees is made by the same functions that the app makes it with."""
+"""Rows in trl's format: the policy's inputs are made by the same functions as in the app."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CACHED_EXAMPLES = 32
 
 
 class ExampleReader:
-    """Rows, read when asked for; the last few stay in memory, because every row is asked for once per completion."""
+    """Rows, read on demand; the last few stay in memory, because every row is needed once per completion."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
@@ -45,8 +45,8 @@ class ExampleReader:
 class PromptMaker:
     """Turns row indices into prompts and pictures when a batch is wanted, as a transform of a `datasets.Dataset`.
 
-    The picture comes at the size of the policy's frame, so that trl's processor finds nothing to resize and the frame
-    in which a completion speaks is known.
+    The picture already has the size of the policy's frame, so that trl's processor does not resize it and the frame
+    of a completion's coordinates is known.
     """
 
     def __init__(self, examples: ExampleReader, policy: VlmPolicy, grammar: Grammar = Grammar.FULL) -> None:

@@ -1,7 +1,7 @@
-"""Written answers as trl's supervised training wants them, and the labels that say what is learnt of each.
+"""Written answers in trl's format for supervised training, with labels that select the learnt tokens.
 
 Of a pair's derived trace and of a written one the whole completion is learnt. Of a correction only the answer is: an
-annotator vouches for points and boxes, and nobody for what the policy thought before it was corrected.
+annotator vouches for points and boxes, and nobody for the policy's reasoning before the correction.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from train.scratch.policy_batch import IGNORED, in_whole_pixels, mask_in_frame
 NOTHING = "there is no such object in the picture."
 """The reasoning before an answer without objects."""
 UNSPOKEN = "i look for what is asked."
-"""The reasoning where nobody wrote any and there is no mask to derive it from; it is never learnt."""
+"""The reasoning where there is none and no mask to derive it from; it is never learnt."""
 
 
 class TraceMaker:

@@ -1,7 +1,7 @@
-"""Muon (Jordan et al., 2024) that moves all matrices of a shape at once, in the precision of the weights.
+"""Muon (Jordan et al., 2024) that updates all matrices of a shape at once, in the precision of the weights.
 
-torch's own takes one matrix after the other, in bfloat16. On a GPU a small model's hundred matrices then take longer
-than its gradients, and a CPU that only imitates bfloat16 takes twenty times as long as in single precision.
+torch's own updates one matrix after the other, in bfloat16. On a GPU a small model's hundred matrices then take longer
+than its gradients, and a CPU that only emulates bfloat16 takes twenty times as long as in single precision.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RMS = 0.2
 
 
 class StackedMuon(torch.optim.Optimizer):
-    """`torch.optim.Muon` with ``adjust_lr_fn="match_rms_adamw"``, but for its precision.
+    """`torch.optim.Muon` with ``adjust_lr_fn="match_rms_adamw"``, except for its precision.
 
     Args:
         matrices: parameters of two dimensions.
@@ -35,7 +35,7 @@ class StackedMuon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every matrix by its orthogonalised Nesterov momentum."""
+        """Update every matrix by its orthogonalised Nesterov momentum."""
         assert closure is None
         for group in self.param_groups:
             alike: defaultdict[torch.Size, list[Tensor]] = defaultdict(list)

@@ -1,9 +1,9 @@
 """Train a small Qwen2.5-VL policy from scratch on image-mask pairs: first the vision tower, then the completions.
 
-The vision tower takes most of the time. It learns first, alone: every vision token tells the foreground share of each
-part of its cell, on coarse pictures and then on finer ones, and of the nearest object where in the picture it lies, how
-large it is and of which colour. Rotary positions are relative; a token that has to tell a place comes to know its own,
-and the language model reads it there. Then that joins in on cold-start completions (`train.data.traces`), while the
+The vision tower takes most of the time. It learns first, alone: every vision token predicts the foreground share of
+each part of its cell, on coarse pictures and then on finer ones, and position, size and colour of the nearest object.
+Rotary positions are relative; a token that has to predict an absolute position learns its own, and the language model
+reads it there. Then the language model is trained as well, on cold-start completions (`train.data.traces`), while the
 tower keeps its task. The losses are in `train.scratch.policy_losses`.
 """
 
@@ -73,12 +73,12 @@ CARD = PolicyCard(
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A part of the training.
+    """A phase of the training.
 
     Attributes:
         until: the share of the budget at which it ends.
         cells: vision tokens of a picture.
-        traces: questions that are answered about each picture that so many can be asked of; 0 trains the vision tower
+        traces: questions that are answered about each picture that has that many; 0 trains the vision tower
             alone.
         pictures: pictures per step.
     """
@@ -98,7 +98,7 @@ PHASES = (
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyConfig(TrainingConfig):
-    """What a policy's training depends on.
+    """The configuration of a policy's training.
 
     Attributes:
         phases: in order; when there is a model to start from, only those with texts.
@@ -184,7 +184,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
 
 @torch.no_grad()
 def vision_iou(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int], cells: int) -> float:
-    """Mean IoU of the vision tower's foreground, in parts of cells, on augmented views that are always the same."""
+    """Mean IoU of the vision tower's foreground, in parts of cells, on fixed augmented views."""
     scores = []
     for index in indices:
         batch, layout = _view(model, maker, index, cells, traces=0)
@@ -196,7 +196,7 @@ def vision_iou(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int
 
 @torch.no_grad()
 def pointing_scores(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int], cells: int) -> dict[str, float]:
-    """How often questions for one of several objects make their last token point at that object, on the same views.
+    """How often the last token of a question about one of several objects points at that object, on the same views.
 
     Returns:
         the share of questions whose most pointed-at cell holds some of the object; nothing where none was asked.
@@ -216,7 +216,7 @@ def pointing_scores(model: PolicyInTraining, maker: BatchMaker, indices: Sequenc
 def _view(
     model: PolicyInTraining, maker: BatchMaker, index: int, cells: int, traces: int
 ) -> tuple[PolicyBatch, TokenPositions]:
-    """A batch of one pair's view, on the model's device; whenever it is drawn, it is the same."""
+    """A batch of one pair's view, on the model's device; deterministic."""
     chances = np.zeros(len(maker))
     chances[index] = 1
     batch = maker.draw(chances, np.random.default_rng(index), pictures=1, cells=cells, traces=traces)
@@ -226,7 +226,7 @@ def _view(
 
 def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[int]) -> dict[str, float]:
     """Format rate, and mean IoU of the box around all that a completion asks for with the box around the mask."""
-    # Packed pictures are square; the policy is to see them as the photographs they were.
+    # Packed pictures are square; the policy gets them at their photographs' aspect ratio.
     pictures = [picture_from_array(cv2.resize(pairs.images[i], pairs.sizes[i].tolist())) for i in indices]
     texts = policy.complete([(picture, CARD.instructions[0]) for picture in pictures])
     formed, overlaps = [], []

@@ -1,4 +1,4 @@
-"""What the policy is trained on: augmented pictures as vision patches, dense targets, and traces as tokens."""
+"""The policy's training data: augmented pictures as vision patches, dense targets, and traces as tokens."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from train.scratch.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicySh
 
 NO_COORDINATE = -1
 IGNORED = -100
-"""The label of tokens that no loss is taken of."""
+"""The label of tokens that are ignored by the loss."""
 SUB_CELLS = 7
-"""Each vision token is asked for the foreground share of so many by so many parts of its cell."""
+"""Each vision token predicts the foreground share of this many by this many parts of its cell."""
 EDGE = 2
 """Coordinates at the right and lower border are written so many pixels inside it: the policy is seldom exact, and a box
 that leaves the picture makes its completion malformed."""
@@ -40,13 +40,13 @@ logarithm): few photographs are square or long, and the policy has to know where
 MOST_QUESTIONS = 7
 """Questions about a scene of several objects."""
 PICTURE, PADDING = -1, -2
-"""In place of a question's number: tokens that all questions of a row see, and that none does."""
+"""In place of a question's number: tokens that all questions of a row see, and padding."""
 OTHER_KIND = 0.25
 """How often a picture is asked about with the words for the other kind."""
 
 
 class Question(NamedTuple):
-    """An instruction about a picture, and what of its foreground that means: bool (H, W)."""
+    """An instruction about a picture, and the part of its foreground that it means: bool (H, W)."""
 
     instruction: str
     asked: Mask
@@ -58,7 +58,7 @@ class AugmentedPicture(NamedTuple):
     Attributes:
         pixels: uint8 (H, W, 3) RGB.
         objects: at least one, bool (H, W) each.
-        questions: the plain request for all that is foreground, then those that mean one of several objects.
+        questions: the plain request for all that is foreground, then those about one of several objects.
     """
 
     pixels: RgbPixels
@@ -95,7 +95,7 @@ class Row(NamedTuple):
 class PolicyBatch:
     """One step's pictures and texts.
 
-    All questions about a picture stand in one row behind its vision tokens, which are read once for all of them; no
+    All questions about a picture are in one row behind its vision tokens, which are encoded once for all of them; no
     question sees another.
 
     Attributes:
@@ -110,7 +110,7 @@ class PolicyBatch:
         questions: int64, as ``tokens``: the question that a token belongs to, counted through the whole batch;
             `PICTURE` for the picture's tokens, `PADDING` where there is none.
         backwards: int64, as ``tokens``: by how much a token's position precedes its place in the row: every question
-            is read as if it stood alone behind the picture.
+            is read as if it were the only one behind the picture.
         labels: int64, as ``tokens``, `IGNORED` outside the completions.
         limits: int64, as ``tokens``: where a label is a coordinate, the greatest that is written, `EDGE` less than the
             picture's width or height; `NO_COORDINATE` elsewhere.
@@ -210,7 +210,7 @@ class BatchMaker:
         return AugmentedPicture(pixels, tuple(objects), tuple(questions))
 
     def row(self, sample: AugmentedPicture, traces: int, rng: np.random.Generator) -> Row:
-        """A picture's tokens and its questions, each laid out as the processor and the chat template lay one out.
+        """A picture's tokens and its questions, each in the format of the processor and the chat template.
 
         The first ``traces`` questions are answered.
         """
@@ -258,7 +258,7 @@ class BatchMaker:
                 backwards[i, begin:end] = begin - len(row.picture)
                 labels[i, answer:end] = torch.tensor(text.completion, dtype=torch.int64)
                 limits[i, answer:end] = self._limits(text.completion, ImageSize(*text.asked.shape[::-1]))
-                # The end of the message closes the question; what is predicted behind a completion's last is nothing.
+                # The end of the message closes the question; nothing is predicted behind a completion's last token.
                 pointing[i, answer - 1 : max(end - 1, answer)] = True
                 asked.append(cell_shares(text.asked, 2 * patch))
                 begin = end
@@ -311,9 +311,9 @@ def patchify(pixels: RgbPixels, patch: int) -> Tensor:
 
 
 def pixel_values(patches: Tensor) -> Tensor:
-    """What the image processor makes of patches: float (P, 6 * patch²).
+    """The image processor's output for patches: float (P, 6 * patch²).
 
-    They are normalised, and the one picture stands for two frames of a film.
+    They are normalised, and the picture is repeated as two frames of a film.
     """
     mean, std = (torch.tensor(values, device=patches.device).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     values = (patches.float() / 255 - mean) / std
@@ -330,7 +330,7 @@ def foreground_shares(mask: Mask, cell: int) -> Tensor:
 
 
 def cell_shares(mask: Mask, cell: int) -> Tensor:
-    """How a foreground is shared among cells of ``cell`` x ``cell`` pixels, row by row: float (cells,), 1 together."""
+    """The distribution of a foreground over cells of ``cell`` x ``cell`` pixels, row by row: float (cells,), sum 1."""
     rows, columns = (side // cell for side in mask.shape)
     counts = mask.reshape(rows, cell, columns, cell).sum(axis=(1, 3)).reshape(-1)
     return torch.from_numpy(counts / counts.sum()).float()
@@ -363,7 +363,7 @@ def _boxes(objects: Sequence[Mask]) -> list[Box]:
 
 
 def in_whole_pixels(prompt: ObjectPrompt, policy_wh: ImageSize) -> ObjectPrompt:
-    """A prompt in whole numbers, which are the tokens there are, and clear of the border by `EDGE`.
+    """A prompt in whole numbers, which have tokens, and at least `EDGE` from the border.
 
     A box stays at least a pixel wide and high; a prompt without one stays without one.
     """

@@ -1,8 +1,8 @@
-"""Where the tokens of a batch stand, and how its pictures attend to themselves.
+"""The token positions of a batch, and attention within its pictures.
 
-transformers works out both picture by picture and row by row. On a GPU every one of these small steps is waited for,
-which takes longer than the model does: here positions are found on the CPU, by transformers' own functions and by whom
-the batch is drawn, and all pictures of a batch go through attention at once.
+transformers computes both picture by picture and row by row. A GPU waits for every one of these small steps, which
+takes longer than the model does: here positions are computed on the CPU, by transformers' own functions while the batch
+is drawn, and all pictures of a batch go through attention at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TokenPositions:
     """Positions of a batch's tokens.
 
     Attributes:
-        vision: what the vision tower would find out of the pictures' grids, under its names for it.
+        vision: what the vision tower would derive from the pictures' grids, under its names for it.
         text: int64 (3, B, L), position of every token in time, height and width; (3, 0, 0) without texts.
     """
 
@@ -34,13 +34,13 @@ class TokenPositions:
     text: Tensor
 
     def to(self, device: torch.device) -> TokenPositions:
-        """The same on a device, but for what the tower wants to know on the CPU."""
+        """The same on a device, except for what the tower needs on the CPU."""
         vision = {name: value if name == "cu_seqlens" else _moved(value, device) for name, value in self.vision.items()}
         return TokenPositions(vision, self.text.to(device, non_blocking=True))
 
 
 def token_positions(policy: Qwen2_5_VLForConditionalGeneration, batch: PolicyBatch) -> TokenPositions:
-    """The layout of a batch, both on the CPU."""
+    """The positions of a batch, both on the CPU."""
     config, grids = policy.model.visual.config, batch.grids
     merge = config.spatial_merge_size
     window_index, windows = get_vision_window_index(grids, merge, config.window_size, config.patch_size)
@@ -88,7 +88,7 @@ def packed_attention(
 
     Args:
         query, key, value: (1, heads, tokens, channels), the pictures' tokens one after the other.
-        attention_mask: there is none.
+        attention_mask: must be None.
         pictures: int32 (pictures + 1,), where each begins, and the last ends.
         longest: most tokens of a picture.
 

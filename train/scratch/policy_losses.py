@@ -1,7 +1,7 @@
-"""What a small policy is trained by: the losses of its vision tower, of its completions, and of where it points.
+"""The losses of a small policy: of its vision tower, of its completions, and of where it points.
 
-Numbers are ordinal: a coordinate's target is a Gaussian over neighbouring numbers, because plain cross-entropy finds 41
-as wrong for 40 as 400. A policy that is to find one of several objects first has to look at it: halfway through the
+Numbers are ordinal: a coordinate's target is a Gaussian over neighbouring numbers, because plain cross-entropy rates 41
+as wrong for 40 as 400. To find one of several objects, a policy first has to attend to it: halfway through the
 language model every token of an answer has to point at the cells of what was asked for.
 """
 
@@ -22,7 +22,7 @@ from train.scratch.policy_model import MAX_NUMBER
 NUMBER_SIGMA = 4.0
 """Standard deviation in pixels of the target over neighbouring numbers."""
 COORDINATE_WEIGHT = 2.0
-"""Loss of a coordinate against that of a word."""
+"""Loss weight of a coordinate relative to a word."""
 PLACES, PLACE_WEIGHT = 7, 0.3
 """Numbers that tell where an object lies and how large it is, and the weight of their error in cells."""
 COLOUR_WEIGHT = 0.2
@@ -32,7 +32,7 @@ POINTING_LAYER, POINTING_WEIGHT = 2, 0.5
 
 
 class PolicyInTraining(nn.Module):
-    """The policy, and what it is trained with but is not part of it.
+    """The policy, with modules that are used only in training.
 
     That is the head of its vision tower, and the projection by which tokens point: they point where their dot product
     with the vision tokens is large.
@@ -51,7 +51,7 @@ class PolicyInTraining(nn.Module):
         return features
 
     def states(self, features: Tensor, batch: PolicyBatch, layout: TokenPositions) -> tuple[Tensor, Tensor]:
-        """What the language model makes of every token, after layer `POINTING_LAYER` and at its end.
+        """The language model's states of every token, after layer `POINTING_LAYER` and at its end.
 
         Args:
             features: float (T, text width), as of `features`.

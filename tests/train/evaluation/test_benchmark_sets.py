@@ -186,8 +186,8 @@ class TestReferring:
         [
             (lambda base: (base / "refs(unc).p").unlink(), "no file"),
             (lambda base: (base / "instances.json").write_text("{"), "cannot be read"),
-            (lambda base: (base / "instances.json").write_text("{}"), "not what they should be"),
-            (lambda base: (base / "refs(unc).p").write_bytes(pickle.dumps([{"split": "testA"}])), "not what they"),
+            (lambda base: (base / "instances.json").write_text("{}"), "are malformed"),
+            (lambda base: (base / "refs(unc).p").write_bytes(pickle.dumps([{"split": "testA"}])), "are malformed"),
             (lambda base: (base / "refs(unc).p").write_bytes(pickle.dumps([])), "no expressions"),
             (lambda base: (base / "images" / "COCO_train2014_000000000001.jpg").unlink(), "none of the folders"),
         ],

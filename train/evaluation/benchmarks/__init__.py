@@ -1,1 +1,1 @@
-"""The field's benchmarks, each read as it is given out and scored by its own protocol, which is written down."""
+"""The field's benchmarks, each read in its original layout and scored by its own documented protocol."""

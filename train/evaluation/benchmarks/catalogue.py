@@ -16,7 +16,7 @@ from train.evaluation.benchmarks.measures import FOREGROUND, OVERLAPS, ScoringMe
 from train.evaluation.benchmarks.question import Question, QuestionSet
 
 BLANK: Final = "{}"
-"""What stands for a question's text in a template."""
+"""Placeholder for a question's text in a template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Benchmark:
     """One benchmark.
 
     Attributes:
-        name: as the field writes it.
+        name: as in the literature.
         splits: what may be scored, the usual one first; empty where there is only one.
         template: what the policy is asked, with `BLANK` where questions have a text of their own (Seg-R1, section 4).
         read: finds the questions of a split in a folder.
         measures: how answers are scored.
         task: what kind of request a question is, in protocols that know kinds apart.
-        truth: how the right masks are made of the files, in words.
+        truth: how the ground-truth masks are made from the files, in words.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Benchmark:
     task: Callable[[Question], Task]
 
     def choose_split(self, given: str | None) -> str:
-        """The split that is meant: by its full name, or by its own name alone in the usual partition.
+        """The requested split: by its full name, or by its own name alone in the usual partition.
 
         Raises:
             SettingsError: when there is no such split.
@@ -59,7 +59,7 @@ class Benchmark:
         """What the policy is asked: the template given, else the benchmark's own.
 
         Raises:
-            SettingsError: when there is no place for the questions' texts in it.
+            SettingsError: when it has no placeholder for the questions' texts.
         """
         template = given or self.template
         if BLANK in self.template and BLANK not in template:
@@ -108,7 +108,7 @@ BENCHMARKS: Final = {
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The benchmark of a name, whatever its case.
+    """The benchmark of a name, ignoring case.
 
     Raises:
         SettingsError: when there is none.
@@ -116,4 +116,4 @@ def find_benchmark(name: str) -> Benchmark:
     for benchmark in BENCHMARKS.values():
         if benchmark.name.lower() == name.lower():
             return benchmark
-    raise SettingsError(f"--benchmark {name} is none of {', '.join(BENCHMARKS)}.")
+    raise SettingsError(f"--benchmark {name} must be one of {', '.join(BENCHMARKS)}.")

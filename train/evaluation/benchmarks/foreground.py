@@ -1,4 +1,4 @@
-"""Camouflaged and salient object benchmarks: the test parts, in the folders in which they are given out.
+"""Camouflaged and salient object benchmarks: the test parts, in their original folders.
 
 Most people take all camouflaged sets from one archive, ``NAME/Imgs`` and ``NAME/GT``; the layouts of the authors' own
 archives are known beside it.

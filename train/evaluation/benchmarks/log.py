@@ -1,7 +1,7 @@
-"""The log of a run: a JSON line for the protocol, then one for each answer, whatever becomes of the run.
+"""The log of a run: a JSON line for the protocol, then one for each answer, even if the run is interrupted.
 
-Each process writes to a part of its own, which is never shared; the parts become one file when a run begins and when
-it ends. So a run that was interrupted goes on where it was, with as many processes as may be.
+Each process writes its own part, which is never shared; the parts are merged when a run begins and when
+it ends. So an interrupted run continues where it was, with any number of processes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from segr1_app.files.json_files import read_json_lines
 from segr1_app.files.outputs import translate_write_errors
 
 PROTOCOL = "protocol"
-ADVICE = "answers so far are kept, and the same command goes on from them when there is room for more"
+ADVICE = "answers so far are kept, and the same command continues from them when there is space for more"
 
 
 class AnswerLog:
@@ -34,7 +34,7 @@ class AnswerLog:
         self._file: TextIO | None = None
 
     def begin(self, protocol: Mapping[str, Any]) -> None:
-        """Take over what an interrupted run of the same protocol left behind; by one process, before the others write.
+        """Take over the answers of an interrupted run of the same protocol; by one process, before the others write.
 
         Raises:
             DatasetError: when the file is of another protocol, whose answers must not be mixed with these.
@@ -44,7 +44,7 @@ class AnswerLog:
         if lines:
             before = lines[0].get(PROTOCOL)
             if before is None:
-                raise DatasetError(f"'{self._path}' is no log of an evaluation: give another --json.")
+                raise DatasetError(f"'{self._path}' is not a log of an evaluation: give another --json.")
             changed = sorted(key for key in {*before, *protocol} if before.get(key) != protocol.get(key))
             if changed:
                 raise DatasetError(
@@ -70,7 +70,7 @@ class AnswerLog:
             self._file.flush()
 
     def end(self) -> None:
-        """Unite the parts; by one process, after the others wrote their last.
+        """Merge the parts; by one process, after the others wrote their last.
 
         Raises:
             SettingsError: when the file cannot be written.
@@ -84,7 +84,7 @@ class AnswerLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            # What could not be written is tried once more here.
+            # A failed write is retried once here.
             with translate_write_errors(self._part, ADVICE):
                 self._file.close()
 

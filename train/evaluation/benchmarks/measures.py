@@ -1,7 +1,7 @@
-"""How an answer is scored and what a set's table says, by family of benchmark.
+"""How an answer is scored and what a set's table contains, by family of benchmark.
 
-A score is a flat mapping of numbers, as it stands in the log of a run; a table is made of the scores alone, so that an
-interrupted run, or one of several processes, ends with the very numbers of an uninterrupted one.
+A score is a flat mapping of numbers, as in the log of a run; a table is computed from the scores alone, so that an
+interrupted run, or one of several processes, ends with exactly the numbers of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Score = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class ScoringMethod:
-    """A family's way of scoring.
+    """The scoring of a family of benchmarks.
 
     Attributes:
         score: the numbers of one answer, among them "iou", by which the worst are found.

@@ -1,6 +1,6 @@
-"""A page of the worst answers: truth beside prediction, the question, and what the policy wrote. One file, no network.
+"""A page of the worst answers: ground truth and prediction, the question, and the policy's text. One file, no network.
 
-Whatever comes from a data set or a model is escaped.
+Text from a data set or a model is escaped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The protocol of a run: every choice that changes a number, so that others can make the same table, or see why not."""
+"""The protocol of a run: every choice that changes a number, so that others can reproduce the table, or see why not."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def describe_models(
 
 
 def _shown(zoom: float | None) -> str:
-    """What a segmenter sees of a picture."""
+    """The segmenter's view of a picture."""
     if zoom is None:
         return "the whole picture"
     return (
@@ -123,19 +123,19 @@ def name_models(policy: AnyPolicy | None, policy_source: str, segmenter: Sam2Seg
 
 
 def library_versions() -> dict[str, str]:
-    """Of what the metrics are computed by."""
+    """Versions of the libraries that compute the metrics."""
     return {name: version(name) for name in METRIC_LIBRARIES}
 
 
 def flat(name: str, value: Any) -> dict[str, Any]:
-    """A nested value under the names of where it lies in it, joined by underscores; a list as its text."""
+    """A nested value, flattened to names joined by underscores; a list as its text."""
     if isinstance(value, dict):
         return {key: leaf for inner in value for key, leaf in flat(f"{name}_{inner}", value[inner]).items()}
     return {name: " x ".join(map(str, value)) if isinstance(value, list) else value}
 
 
 def identify(source: str, name: str) -> dict[str, str | None]:
-    """Which weights a model has: a folder's by their digest, a hub's by the commit that lies in the cache."""
+    """The identity of a model's weights: for a folder their digest, for a hub id the commit in the cache."""
     if Path(source).is_dir():
         return {"name": name, "weights_sha256": checkpoint_hash(source)}
     newest = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=source, repo_type="model") / "refs" / "main"

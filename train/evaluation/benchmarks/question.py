@@ -1,4 +1,4 @@
-"""What all benchmarks come down to: questions about pictures, each with the mask that is right."""
+"""The common form of all benchmarks: questions about pictures, each with the right mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Target:
 
     Attributes:
         mask: bool (height, width) of the picture; all False where the picture holds no such object.
-        left_out: pixels that count for nothing, of the same shape; None for none.
+        left_out: pixels that are ignored, of the same shape; None for none.
     """
 
     mask: Mask
@@ -25,10 +25,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing that a benchmark asks.
+    """One question of a benchmark.
 
     Attributes:
-        id: unique in its set, and the same wherever the set lies.
+        id: unique in its set, and independent of the set's place on disk.
         image: the picture's file.
         text: the expression or question; empty where every picture is asked for the same.
         target: reads the right answer for a picture of the given size; raises a DatasetError when it cannot be read or
@@ -49,7 +49,7 @@ class QuestionSet:
 
     Attributes:
         questions: in the set's own order.
-        found: what a reader of the numbers should know of how it was read, ready for JSON.
+        found: facts about how it was read, for readers of the numbers, ready for JSON.
     """
 
     questions: tuple[Question, ...]

@@ -41,11 +41,11 @@ def read_reasoning(split: str, folder: Path) -> QuestionSet:
         content = _read(file)
         try:
             group = "long" if content["is_sentence"] else "short"
-            # A text of its own stands for a list of one.
+            # A single text means a list of one.
             texts = [content["text"]] if isinstance(content["text"], str) else [str(text) for text in content["text"]]
             target = partial(_target, file, content["shapes"])
         except (KeyError, TypeError) as error:
-            raise DatasetError(f"'{file}' is no annotation of ReasonSeg: {error!r}") from error
+            raise DatasetError(f"'{file}' is not an annotation of ReasonSeg: {error!r}") from error
         image = file.with_suffix(".jpg")
         questions += [Question(f"{file.stem}/{i}", image, text, target, group) for i, text in enumerate(texts)]
     return QuestionSet(tuple(questions), {"pictures": len(files)})
@@ -69,7 +69,7 @@ def _target(file: Path, shapes: Sequence[dict[str, Any]], image_wh: ImageSize) -
         outlines = [
             (_IGNORED if "ignore" in shape["label"].lower() else _TARGET, np.array(shape["points"], dtype=np.int32))
             for shape in shapes
-            # Marks of the annotators that mean nothing.
+            # Marks of the annotators without meaning.
             if shape["label"].lower() != "flag"
         ]
         outlines.sort(key=lambda outline: -int(np.count_nonzero(_paint(np.zeros(size, np.uint8), outline[1], 1))))

@@ -1,4 +1,4 @@
-"""RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO, as their authors give them out.
+"""RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO, in their original layout.
 
 A set's folder holds ``instances.json`` (COCO's annotations of its pictures) and ``refs(PARTITION).p``, a pickle; for
 gRefCOCO ``grefs(unc).json``. The pictures are COCO's train2014. A referent has several expressions; each is a question.
@@ -97,21 +97,21 @@ def read_referring(name: str, split: str, folder: Path) -> QuestionSet:
             for sentence in reference["sentences"]
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"The annotations of {name} in '{base}' are not what they should be: {error!r}") from error
+        raise DatasetError(f"The annotations of {name} in '{base}' are malformed: {error!r}") from error
     if not questions:
         raise DatasetError(f"{name} in '{base}' has no expressions in its split {split}.")
     return QuestionSet(questions, {"referents": len(chosen), "pictures": len(files)})
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads lists, dictionaries, texts and numbers, and nothing that would have to be imported, let alone called."""
+    """Reads lists, dictionaries, texts and numbers, and refuses anything that would be imported or called."""
 
     def find_class(self, module_name: str, global_name: str, /) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which data have no need of")
+        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which plain data do not need")
 
 
 def read_pickle(path: Path) -> Any:
-    """The plain values in a pickle; of any other content nothing is run.
+    """The plain values in a pickle; no code in it is run.
 
     Raises:
         DatasetError: when it cannot be read or holds more than plain values.
