@@ -2,7 +2,10 @@
 # With a GPU add --gpus all, and for the full models, which come to the volume once, -e SEGR1_MODELS=full.
 # Visitors only look. For people who sign in add -e SEGR1_AUTH=/data/people.json; to name them, once for each:
 #   docker run -it --rm -v segr1:/data segr1 python -m segr1_app people add NAME --role admin --auth /data/people.json
-FROM python:3.11-slim
+# The base image is named by a tag, which gets security updates. For a build that is the same each time, name a digest,
+# as 'docker buildx imagetools inspect python:3.11-slim' tells it: --build-arg BASE=python@sha256:...
+ARG BASE=python:3.11-slim
+FROM ${BASE}
 
 COPY packages.txt requirements.txt constraints.txt /app/
 RUN apt-get update \

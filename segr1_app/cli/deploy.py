@@ -61,6 +61,11 @@ def add_command(commands: Any) -> None:
         "embedded ones (default: unchanged; cpu-basic for a new one)",
     )
     parser.add_argument("--dataset", metavar="OWNER/NAME", help="private dataset for the annotations (default: none)")
+    parser.add_argument(
+        "--broad-token",
+        action="store_true",
+        help="hand the Space a token that may do more than write to --dataset, as one of the kind 'write' may",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, without using the network")
     parser.set_defaults(run=run)
 
@@ -69,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Deploy, or show what would be done.
 
     Raises:
-        SettingsError: for an invalid name, or without a token.
+        SettingsError: for an invalid name, without a token, or with one that may do more than the Space needs.
         RemoteError: when the hub refuses it.
     """
     if not (ROOT / SHIPPED[0]).is_file():
@@ -93,6 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
             "There is no token for the hub: run 'hf auth login', or put a token with write access into HF_TOKEN."
         )
     api = HfApi()
+    if arguments.dataset and not arguments.broad_token:
+        with reached("The account of the token"):
+            _check_breadth(api, arguments.dataset)
     for step in steps:
         print(step.words, flush=True)  # noqa: T201
         with reached(f"The Space '{arguments.space}', or its dataset,"):
@@ -163,6 +171,23 @@ def plan(
         )
     )
     return steps
+
+
+def _check_breadth(api: HfApi, dataset: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Whether the token that the Space would get is made for it alone: whoever gets into the Space has it.
+
+    Raises:
+        SettingsError: when it is one that may write to everything of its owner.
+    """
+    told = api.whoami(token=environ.get("SEGR1_SPACE_TOKEN") or _token())
+    token = told.get("auth", {}).get("accessToken", {})
+    if token.get("role") in ("write", "read"):
+        raise SettingsError(
+            f"The token for the Space is of the kind '{token['role']}', for everything of {told.get('name')}: make one "
+            f"under {api.endpoint}/settings/tokens/new?tokenType=fineGrained, with 'Write access to contents' of the "
+            f"dataset {dataset} only (create the dataset before, private), and put it into SEGR1_SPACE_TOKEN; or add "
+            "--broad-token to hand it over all the same."
+        )
 
 
 def shipped() -> list[Path]:
