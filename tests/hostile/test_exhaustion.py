@@ -69,7 +69,9 @@ def test_idle_visits_do_not_use_up_all_file_descriptors(tmp_path: Path) -> None:
     ]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with (
-        serving_as([*command, "--port", str(port), "--home", str(tmp_path / "data")], tmp_path, port, {}) as (url, _),
+        serving_as(
+            [*command, "--port", str(port), "--home", str(tmp_path / "data")], tmp_path, port, {"PYTHONPATH": str(ROOT)}
+        ) as (url, _),
         contextlib.ExitStack() as opened,
     ):
         assert min(soft, hard if hard > 0 else soft) > 500

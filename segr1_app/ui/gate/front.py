@@ -38,6 +38,8 @@ MAX_JSON_AT_ONCE: Final = 4 * MAX_JSON
 """Most bytes of bodies that are being read, for everybody together: parsed, each takes many times its size."""
 BODY_SECONDS: Final = 30.0
 """How long a body may take that is read into memory."""
+DRAIN_SECONDS: Final = 0.2
+"""How long the rest of a body is waited for that is not wanted."""
 POSTED: Final = ("run", "api", "call", "queue/join", "component_server", "cancel", "reset")
 """Where gradio takes JSON, below its prefix."""
 AT_ONCE: Final = ("/gradio_api/run/", "/gradio_api/api/")
@@ -101,14 +103,15 @@ class FrontDoor:
         if scope["method"] in SAFE or _path(scope) == UPLOAD:
             await self._pass_unread(scope, receive, send)
             return
-        body = bytearray()
+        body, whole = bytearray(), False
         try:
             path = _path(scope)
             await self._read(body, _most(path), receive)
+            whole = True
             if path != LOGIN:
                 self._check(path, bytes(body))
         except RefusedError as refusal:
-            await _refuse(refusal, scope, receive, send)
+            await _refuse(refusal, scope, receive, send, whole=whole)
         except TimeoutError:
             await _refuse(RefusedError(408, "The request did not arrive in time."), scope, receive, send)
         else:
@@ -149,7 +152,7 @@ class FrontDoor:
                     raise RefusedError(503, "The server is busy: try again in a moment.")
                 self._reading += len(chunk)
                 body += chunk
-                # Whoever hung up gets no further than the JSON parser.
+                # Whoever hung up gets no further than the check of what came.
                 more = message["type"] == "http.request" and message.get("more_body", False)
 
     async def _pass_on(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
@@ -255,11 +258,24 @@ def _in_words(send: Send) -> Send:
     return answer
 
 
-async def _refuse(refusal: RefusedError, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(refusal: RefusedError, scope: Scope, receive: Receive, send: Send, *, whole: bool = False) -> None:
+    """Answer a request with a sentence; ``whole`` tells whether its body was read already."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)})
         return
-    # The rest of a body is not read: the connection ends with the answer.
-    headers = {"connection": "close", "cache-control": "no-store"}
+    # A short body is read to its end: to close with some of it unread could cost the client this answer.
+    headers = {"cache-control": "no-store"} | ({} if whole or await _is_drained(receive) else {"connection": "close"})
     await JSONResponse({"detail": str(refusal)}, refusal.status, headers)(scope, receive, send)
+
+
+async def _is_drained(receive: Receive) -> bool:
+    """Whether the rest of a body was read, which is tried for no longer than a moment."""
+    read, more = 0, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while more and read < MAX_LOGIN:
+                message = await receive()
+                read += len(message.get("body", b""))
+                more = message["type"] == "http.request" and message.get("more_body", False)
+    return not more

@@ -51,7 +51,7 @@ class GuardedBlocks(gr.Blocks):
         """The arguments of an event as its components read them; one of a wrong type is refused in words."""
         try:
             return await super().preprocess_data(*arguments, **options)
-        except ComponentProcessingError as error:
+        except (ComponentProcessingError, ValueError, OSError) as error:
             text = "An argument of this call is not of the type that it takes; 'Use via API' on the page lists them."
             raise gr.Error(text, print_exception=False) from error
 

@@ -70,6 +70,8 @@ class Posts:
 
     def _check_call(self, function: BlockFunction, body: PredictBody | SimplePredictBody) -> None:
         """Whether a call has as many arguments as an event; those that a page keeps itself may be left out."""
+        if function.fn is None and not function.cancels:
+            raise RefusedError(404, "This event is one of the browser alone.")
         if isinstance(body, PredictBody) and body.batched:
             raise RefusedError(422, "Calls are not taken in batches here.")
         wanted = {len(function.inputs), sum(not each.skip_api for each in function.inputs)}

@@ -161,7 +161,9 @@ def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[Sam
     def choose(event: gr.EventData) -> str:
         """The file of the sample that was clicked."""
         with refusing():
-            index: object = event.index
+            # What the page sends along with an event may be missing, or anything at all.
+            told: object = vars(event).get("_data")
+            index: object = told.get("index") if isinstance(told, dict) else None
             if not isinstance(index, int) or not 0 <= index < len(samples):
                 raise PictureError(f"A sample is chosen by its number, from 0 to {len(samples) - 1}.")
             return handlers.uploaded_copy(samples[index].path)
