@@ -204,7 +204,7 @@ def test_a_proxy_makes_nobody_an_admin(local: Served) -> None:
     for name in ("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded", "via"):
         for value in ("127.0.0.1", "localhost", "http", ""):
             answer = local.past_the_queue("train", "training_state", question, headers={name: value}).json()
-            assert "for the role 'admin', and you are here as 'reader'" in answer["failure"], name
+            assert "'admin'; yours is 'reader'" in answer["failure"], name
     assert "failure" not in local.past_the_queue("train", "training_state", question).json()
 
 
