@@ -9,11 +9,14 @@ from pathlib import Path
 import psutil
 import torch
 from safetensors import safe_open
+from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from segr1_app.domain import ModelError
 from segr1_app.settings.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
 
+MOST_DESCRIBED = 10
+"""How many times the numbers in its weights a policy's configuration may describe."""
 FLASH_CAPABILITY = (8, 0)
 """Compute capability of the first GPUs that flash-attention 2 supports (Ampere)."""
 
@@ -100,6 +103,28 @@ def check_memory(folder: Path, dtype: torch.dtype, device: torch.device, advice:
     needed, free = parameter_count(folder) * dtype.itemsize, free_memory(device)
     if needed > free:
         raise ModelError(f"{advice} (It needs {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free on {device}.)")
+
+
+def check_description(folder: Path) -> None:
+    """Refuse a policy whose configuration describes far more than its weights hold: what is missing would be made up.
+
+    Args:
+        folder: holds ``config.json`` and the weights as safetensors.
+
+    Raises:
+        ModelError: when it does.
+        OSError, ValueError, StrictDataclassError, SafetensorError: when they cannot be read.
+    """
+    config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        described = AutoModelForImageTextToText.from_config(config).num_parameters()
+    held = parameter_count(folder)
+    # Quantised weights hold up to eight numbers in one.
+    if described > MOST_DESCRIBED * held:
+        raise ModelError(
+            f"'{folder / 'config.json'}' describes a model of {described:.3g} numbers, its weights hold {held:.3g}: "
+            "they do not belong together."
+        )
 
 
 def model_name(folder: Path) -> str:

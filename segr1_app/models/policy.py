@@ -16,6 +16,7 @@ from typing import Any
 from typing import Protocol as Interface
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForImageTextToText,
@@ -34,7 +35,14 @@ from segr1_app.language.codec import Grammar
 from segr1_app.language.protocol import Bounds, Protocol, Reading, Request, Stage, Task
 from segr1_app.language.protocol_files import DEFAULT, find_protocol, native_protocol
 from segr1_app.models.frames import resize_to_frame
-from segr1_app.models.loading import check_memory, fastest_attention, model_name, resolve_device, resolve_dtype
+from segr1_app.models.loading import (
+    check_description,
+    check_memory,
+    fastest_attention,
+    model_name,
+    resolve_device,
+    resolve_dtype,
+)
 from segr1_app.models.policy_files import PolicyCard, load_failure, policy_folder, read_card
 from segr1_app.settings.space import has_zero_gpu
 
@@ -132,6 +140,7 @@ class VlmPolicy:
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
             check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
+            check_description(folder)
             processor = AutoProcessor.from_pretrained(str(folder), **options)
             # Any, because their annotation omits that the loading report is returned, too.
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
@@ -148,7 +157,7 @@ class VlmPolicy:
             model = model.to(target).eval()
         except torch.OutOfMemoryError as error:
             raise ModelError(f"{source} does not fit into the memory of {target}: use a smaller --policy.") from error
-        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError, StrictDataclassError) as error:
             raise ModelError(load_failure(str(source), error)) from error
         if found["missing_keys"]:
             # transformers would replace them by randomly initialised weights.

@@ -11,6 +11,7 @@ from segr1_app.domain import ModelError
 from segr1_app.files.json_files import read_json
 from segr1_app.language.protocol import Bounds, Reading
 from segr1_app.language.protocol_files import DEFAULT
+from segr1_app.models.foreign_folder import check_policy_files
 from segr1_app.models.hub import POLICY_WEIGHTS, is_repo_id, policy_on_hub, weights_are_whole
 from segr1_app.settings.config import FULL_POLICY
 from segr1_app.typed_text import one_line
@@ -101,12 +102,15 @@ def policy_folder(source: str) -> Path:
     folder = Path(source)
     if folder.is_dir():
         check_whole(folder)
+        check_policy_files(folder)
         return folder
     if not is_repo_id(source):
         raise ModelError(
             f"There is no folder '{source}': give --policy an existing folder or a hub id such as {FULL_POLICY}."
         )
-    return policy_on_hub(source).fetch()
+    fetched = policy_on_hub(source).fetch()
+    check_policy_files(fetched)
+    return fetched
 
 
 def check_whole(folder: Path) -> None:

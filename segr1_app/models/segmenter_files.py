@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 
 from segr1_app.domain import ModelError
+from segr1_app.models.foreign_folder import check_links
 from segr1_app.models.hub import segmenter_on_hub
 from segr1_app.models.loading import model_name
+from segr1_app.models.segmenter_config import check_trunk, read_segmenter_config
+from segr1_app.typed_text import one_line
 
 CONFIG_FILE = "config.yaml"
 WEIGHTS_FILE = "model.safetensors"
+_DAMAGED = (pickle.UnpicklingError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError)
+"""What reading a damaged or hostile .pt file raises."""
 
 
 class SegmenterFiles(NamedTuple):
@@ -64,11 +70,17 @@ def _from_folder(folder: Path, device: torch.device) -> SegmenterFiles:
             f"'{folder}' holds no segmenter: {' and '.join(missing)} missing. A segmenter folder holds {CONFIG_FILE} "
             f"and {WEIGHTS_FILE}, as train.scratch.segmenter writes them, or a .pt file of SAM2 under its own name."
         )
-    config = OmegaConf.load(folder / CONFIG_FILE)
-    model: torch.nn.Module = instantiate(config.model, _recursive_=True)
+    check_links(folder)
+    config = read_segmenter_config(folder / CONFIG_FILE)
     try:
+        check_trunk(config, folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+        model: torch.nn.Module = instantiate(config.model, _recursive_=True)
         model.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (SafetensorError, RuntimeError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (InstantiationException, OmegaConfBaseException) as error:
+        raise ModelError(f"'{folder / CONFIG_FILE}' describes no model: {one_line(str(error))[:300]}") from error
+    except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(
             f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}"
         ) from error
@@ -94,6 +106,6 @@ def _from_checkpoint(config_name: str, file: Path, device: torch.device) -> torc
         model: torch.nn.Module = build_sam2(config_name, str(file), device=str(device))
     except torch.OutOfMemoryError:
         raise
-    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
+    except _DAMAGED as error:
         raise ModelError(f"The weights in '{file}' are damaged: delete them and start again.") from error
     return model
