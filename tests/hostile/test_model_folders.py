@@ -125,7 +125,7 @@ def test_a_configuration_that_is_none_is_refused_at_once(segmenter: Path, text: 
 )
 def test_weights_that_are_none_are_refused(segmenter: Path, content: bytes) -> None:
     (segmenter / "model.safetensors").write_bytes(content)
-    with pytest.raises(ModelError, match="damaged|belong to another"):
+    with pytest.raises(ModelError, match=r"damaged|belong to another"):
         load_segmenter_files(segmenter, CPU)
 
 
