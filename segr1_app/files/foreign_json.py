@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import IO, Any, Final, NoReturn, Self
+from typing import IO, Any, Final, NoReturn
 
 import numpy as np
 
@@ -43,42 +43,8 @@ class ForeignJsonError(ValueError):
     """JSON that is refused; the text is a clause such as "it nests more than 64 levels deep"."""
 
 
-class LimitedJson:
-    """A binary file of UTF-8 JSON that fails when its content exceeds the limits; read it in order, in pieces.
-
-    A byte order mark is passed over. Only ``read`` and the context manager are there, which is what parsers need.
-
-    Args:
-        file: opened for reading, at its start.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._limits = _Limits()
-        self._at_start = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def read(self, size: int = 2**20) -> bytes:
-        """The next piece, at most ``size`` bytes; empty at the end.
-
-        Raises:
-            ForeignJsonError: when the content exceeds a limit or is not UTF-8.
-        """
-        piece = self._file.read(size)
-        if self._at_start and piece:
-            self._at_start = False
-            piece = _utf8(piece if len(piece) > 3 else piece + self._file.read(4)) or self._file.read(size)
-        self._limits.check(piece)
-        return piece
-
-
-class _Limits:
-    """Depth, numbers and texts of JSON that comes in pieces."""
+class JsonLimits:
+    """Depth, numbers and texts of a JSON document in UTF-8 that comes in pieces."""
 
     def __init__(self) -> None:
         self._string: int | None = None
@@ -88,6 +54,11 @@ class _Limits:
         self._depth = 0
 
     def check(self, piece: bytes) -> None:
+        """Look at the next piece, before a parser does.
+
+        Raises:
+            ForeignJsonError: when the document exceeds a limit.
+        """
         content, self._rest = self._rest + piece, b""
         if self._string is not None:
             end = _end_of_string(content)
@@ -146,7 +117,7 @@ def parse_json(content: bytes | str) -> Any:
     if len(raw) > MAX_DOCUMENT:
         raise ForeignJsonError(f"it has more than {MAX_DOCUMENT // 2**20} MiB")
     raw = _utf8(raw)
-    _Limits().check(raw)
+    JsonLimits().check(raw)
     try:
         text = raw.decode("utf-8")
         return json.loads(text, parse_float=_float, parse_constant=_constant, object_pairs_hook=_object)

@@ -1,4 +1,4 @@
-"""What both models need to load: a device, memory on it, a number format, an attention and a name to show."""
+"""What both models need for loading: a device, its free memory, a number format, an attention and a display name."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from segr1_app.settings.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
 MOST_DESCRIBED = 10
 """How many times the numbers in its weights a policy's configuration may describe."""
 FLASH_CAPABILITY = (8, 0)
-"""Of the first GPUs that flash-attention 2 runs on (Ampere)."""
+"""Compute capability of the first GPUs that flash-attention 2 supports (Ampere)."""
 
 
 def resolve_device(name: str) -> torch.device:
     """The device called ``name``; "auto" is the first GPU when there is one, else the CPU.
 
     Raises:
-        ModelError: when the name means nothing to torch or the machine lacks that device.
+        ModelError: when torch does not know the name or the machine lacks that device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ModelError(f"'{name}' is no torch device: try cpu, cuda or cuda:1.") from error
+        raise ModelError(f"'{name}' is not a torch device: try cpu, cuda or cuda:1.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"--device {name} was asked for, but torch finds no GPU here: use --device cpu.")
+        raise ModelError(f"--device {name} was requested, but torch finds no GPU here: use --device cpu.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         last = torch.cuda.device_count() - 1
-        raise ModelError(f"--device {name} was asked for, but the last GPU here is cuda:{last}: use one that is there.")
+        raise ModelError(f"--device {name} was requested, but the last GPU here is cuda:{last}: use an existing one.")
     return device
 
 
@@ -50,11 +50,11 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def fastest_attention(device: torch.device, number: torch.dtype) -> str:
-    """What transformers calls it: flash-attention where it is installed, on GPUs that it runs on, else SDPA.
+    """The name in transformers: flash-attention where it is installed, on GPUs that support it, else SDPA.
 
     Args:
         device: of the policy.
-        number: the policy's number format; flash-attention computes in nothing wider than 16 bits.
+        number: the policy's number format; flash-attention supports at most 16 bits.
     """
     halved = device.type == "cuda" and number.itemsize == 2
     if halved and is_flash_attn_2_available() and torch.cuda.get_device_capability(device) >= FLASH_CAPABILITY:
@@ -63,9 +63,9 @@ def fastest_attention(device: torch.device, number: torch.dtype) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had on a device now."""
+    """Free memory on a device in bytes."""
     if device.type == "cuda":
-        # What torch keeps of models that were let go counts as free.
+        # What torch's allocator caches counts as free.
         gc.collect()
         torch.cuda.empty_cache()
         free: int = torch.cuda.mem_get_info(device)[0]
@@ -75,7 +75,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def parameter_count(folder: Path) -> int:
-    """How many numbers the safetensors files of a folder hold; reads their headers only.
+    """The number of parameters in the safetensors files of a folder; reads their headers only.
 
     Raises:
         OSError, SafetensorError: when one cannot be read.
@@ -88,13 +88,13 @@ def parameter_count(folder: Path) -> int:
 
 
 def check_memory(folder: Path, dtype: torch.dtype, device: torch.device, advice: str) -> None:
-    """Refuse weights that cannot fit before their loading takes the machine down.
+    """Reject weights that cannot fit before loading them exhausts the machine's memory.
 
     Args:
         folder: holds the weights as safetensors.
         dtype: the number format they are loaded in.
         device: where to.
-        advice: what to say first; the figures follow it.
+        advice: the beginning of the message; the figures follow it.
 
     Raises:
         ModelError: when the weights alone need more memory than is free.
@@ -128,9 +128,9 @@ def check_description(folder: Path) -> None:
 
 
 def model_name(folder: Path) -> str:
-    """The name of a model folder for the user: its last two parts, or "embedded ..." for those that ship with the app.
+    """The display name of a model folder: its last two parts, or "embedded ..." for those that ship with the app.
 
-    Two, because every training calls what it makes alike.
+    Two, because the folders of all trainings end alike.
     """
     resolved = folder.resolve()
     if resolved in (DEFAULT_POLICY, DEFAULT_SEGMENTER):

@@ -178,6 +178,7 @@ _MODELS: Final[Mapping[str, type[_Record]]] = {
     "revisions": _Revision,
     "choices": _Choice,
 }
+_DIGESTS: Final = frozenset({"sha256", "picture", "content_hash", "prediction_hash", "origin_hash", "revision_hash"})
 _NUMBERS: Final = ("id", "task", "parent", "origin", "prediction", "revision")
 
 
@@ -191,7 +192,9 @@ def record_problem(table: str, record: Mapping[str, Any]) -> str | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        return f"its {place} is not what a store writes ({first['msg']})"
+        if first["type"] == "string_pattern_mismatch" and first["loc"][-1] in _DIGESTS:
+            return f"its {place} is no digest: a picture or record is named by its SHA-256 in hex"
+        return f"its {place} is wrong ({first['msg']})"
     for name in _NUMBERS:
         number = record.get(name)
         if number is not None and (type(number) is not int or not -1 < number <= MAX_NUMBER):

@@ -69,12 +69,14 @@ def check_record(record: Mapping[str, Any]) -> str:
     Raises:
         StoreError: when they are not.
     """
-    table = record.get("table") if isinstance(record, Mapping) else None
+    if not isinstance(record, Mapping):
+        raise StoreError("It is no record of a store: it has no columns.")
+    table = record.get("table")
     if not isinstance(table, str) or table not in JSON_COLUMNS:
         raise StoreError(f"A record of {str(table)[:40]!r} is not one of a store's.")
     problem = record_problem(table, record) or _text_problem(record)
     if problem:
-        raise StoreError(f"A record of {table} is refused: {problem}.")
+        raise StoreError(f"A record of {table} is not what a store writes: {problem}.")
     return table
 
 

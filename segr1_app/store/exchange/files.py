@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from segr1_app.domain import DatasetError
 from segr1_app.files.folders import walk
+from segr1_app.files.foreign_json import ForeignJsonError
 from segr1_app.images import IMAGE_SUFFIXES
 
 MAX_FILE_BYTES: Final = 512 * 2**20
@@ -75,6 +76,12 @@ class Entry:
             return file.read(size)
 
 
+_UNREADABLE: Final = (
+    *(OSError, EOFError, UnicodeDecodeError, ForeignJsonError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error),
+)
+
+
 @contextmanager
 def translate_read_errors(what: str) -> Iterator[None]:
     """Turn read errors of a file or an archive into a `DatasetError`; errors of the hub are handled elsewhere."""
@@ -82,7 +89,7 @@ def translate_read_errors(what: str) -> Iterator[None]:
         yield
     except HfHubHTTPError:
         raise
-    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
+    except _UNREADABLE as error:
         raise DatasetError(f"{what} cannot be read ({error}).") from error
 
 

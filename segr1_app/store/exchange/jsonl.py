@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from segr1_app.domain import DatasetError, SegR1Error, UnknownRecordError
+from segr1_app.files.foreign_json import bounded_lines, parse_json
 from segr1_app.images import Picture, load_picture
 from segr1_app.store.exchange.account import Account
 from segr1_app.store.exchange.exporting import ExportReport, new_folder, whole_store_only
@@ -17,7 +17,7 @@ from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.options import EVERYTHING, Options
 from segr1_app.store.exchange.outcomes import Notice, replaced
 from segr1_app.store.pictures import file_name
-from segr1_app.store.records import Numbers
+from segr1_app.store.records import Numbers, check_record
 from segr1_app.store.store import AnnotationStore
 
 FILE_NAME: Final = "store.jsonl"
@@ -65,17 +65,20 @@ def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath, acco
     """
     where, numbers = files.display_name(name), Numbers()
     with translate_read_errors(f"The file '{where}'"), files.open(name) as file:
-        for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig"), start=1):
+        for number, line in enumerate(bounded_lines(file), start=1):
+            if line is None:
+                yield f"{where}:{number}: this line is too long to be a record of a store."
+                continue
             try:
-                record = json.loads(line)
-                if record["table"] == "pictures":
+                record = parse_json(line)
+                if check_record(record) == "pictures":
                     known = _holds(store, record["sha256"])
                     store.add_picture(_picture(files, name.parent, record["sha256"]), record["name"])
                     account.duplicates += known
                     account.pictures += not known
                 yield _absorb(store, record, numbers, f"{where}:{number}", account)
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                yield f"{where}:{number}: this line is not a record of a store ({error!r})."
+            except (ValueError, TypeError, KeyError) as error:
+                yield f"{where}:{number}: this line is not a record of a store ({error})."
             except SegR1Error as error:
                 yield f"{where}:{number}: {error}"
 

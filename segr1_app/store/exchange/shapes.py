@@ -18,6 +18,7 @@ from pycocotools import mask as coco
 from segr1_app.domain import Box, DatasetError, ImageSize, Mask, ObjectPrompt, Point
 from segr1_app.frames import TURNS_NOTHING, Frame, Reading, find_frame, fit_pixels
 from segr1_app.geometry import check_rle, decode_rle
+from segr1_app.images import MAX_PIXELS
 from segr1_app.masks import Labels
 
 _FAR: Final = 16
@@ -58,6 +59,9 @@ class Canvas:
             )
         return find_frame(self.size, self.orientation, own, self.reading)
 
+
+LARGEST: Final = 1e18
+"""Largest coordinate or length that is read, to either side."""
 
 Ring: TypeAlias = npt.NDArray[np.float64]
 """Corners of a polygon, float64 (N, 2) as x, y."""
@@ -136,14 +140,18 @@ class Runs:
         return mask if self.empty else _not_empty(mask)
 
     def _decoded(self, height: int, width: int) -> Mask:
+        if min(height, width) < 1 or height * width > MAX_PIXELS:
+            raise ValueError(f"its size of {width} x {height} pixels is no picture's")
         if isinstance(self.counts, str):
             check_rle({"size": [height, width], "counts": self.counts})
             return decode_rle({"size": [height, width], "counts": self.counts})
         if not isinstance(self.counts, list):
             raise ValueError("it has no run lengths")
-        runs = np.array([whole(run, "a run length") for run in self.counts], dtype=np.int64)
-        if (runs < 0).any() or int(runs.sum()) != width * height:
+        lengths = [whole(run, "a run length") for run in self.counts]
+        # Added up as Python's integers: a sum of 64 bits could come round to the right one.
+        if min(lengths, default=0) < 0 or sum(lengths) != width * height:
             raise ValueError(f"its run lengths do not add up to {width} x {height} pixels")
+        runs = np.array(lengths, dtype=np.int64)
         flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
         mask: Mask = np.ascontiguousarray(flat.reshape((height, width), order="F"))
         return mask
@@ -297,6 +305,8 @@ def number(value: Any, what: str) -> float:
         raise ValueError(f"{what} is no number: {str(value)[:_LONGEST_NUMBER]!r}") from error
     if not math.isfinite(read):
         raise ValueError(f"{what} is no finite number: {str(value)[:_LONGEST_NUMBER]}")
+    if abs(read) > LARGEST:
+        raise ValueError(f"{what} is larger than any picture: {str(value)[:_LONGEST_NUMBER]}")
     return read
 
 

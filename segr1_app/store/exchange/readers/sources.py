@@ -14,6 +14,7 @@ from typing import IO, Any, Final, Protocol, TypeAlias
 import ijson
 
 from segr1_app.domain import DatasetError
+from segr1_app.files.foreign_json import JsonLimits
 from segr1_app.store.exchange.account import ImportOptions
 from segr1_app.store.exchange.files import Entry, Files, is_picture, translate_read_errors
 from segr1_app.store.exchange.intake import Record
@@ -145,6 +146,8 @@ class _Recoded:
         self._file = file
         self._begin = begin
         self._decoder = codecs.getincrementaldecoder(encoding)() if encoding else None
+        # Before any parser: one in C crashes on numbers of thousands of digits, and nesting takes gigabytes.
+        self._limits = JsonLimits()
 
     def read(self, size: int = -1) -> bytes:
         if size == 0:
@@ -155,8 +158,10 @@ class _Recoded:
         if begin and size < 0:
             chunk += self._file.read()
         if self._decoder is None:
+            self._limits.check(chunk)
             return chunk
         text = self._decoder.decode(chunk, final=not chunk or size < 0).encode()
+        self._limits.check(text)
         return text if text or not chunk else self.read(size)
 
 
@@ -185,7 +190,7 @@ def _head(file: Readable) -> Head | None:
     inner: dict[str, set[str]] = {}
     kind = ""
     try:
-        for path, event, value in islice(ijson.parse(file), SNIFFED):
+        for path, event, value in islice(ijson.parse(file, use_float=True), SNIFFED):
             if not kind:
                 kind = event.removeprefix("start_")
                 if kind not in {"map", "array"}:
