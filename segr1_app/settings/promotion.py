@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from pathlib import Path
 
 from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import read_json, write_json
 
+logger = logging.getLogger(__name__)
+
 PROMOTED_FILE = "promoted.json"
 
 
 def promoted_policy(home: Path) -> str | None:
-    """The folder of the policy that was promoted last; None without a promotion.
+    """The folder of the policy that was promoted last; None when there is none, or the file cannot be read.
 
-    Raises:
-        SettingsError: when the file of promotions cannot be read.
+    A damaged file must not keep the app from starting: it is named in the log, once.
     """
-    history = _history(home)
+    try:
+        history = _history(home)
+    except SettingsError as error:
+        _warn(str(error))
+        return None
     return history[-1] if history else None
+
+
+@cache
+def _warn(problem: str) -> None:
+    logger.warning("%s Until then the app works as if no policy was promoted.", problem)
 
 
 def promote(home: Path, policy: str) -> None:
@@ -39,7 +51,7 @@ def go_back(home: Path) -> None:
 
 def _history(home: Path) -> list[str]:
     path = home / PROMOTED_FILE
-    if not path.is_file():
+    if not path.exists():
         return []
     try:
         content = read_json(path)

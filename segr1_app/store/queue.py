@@ -5,6 +5,8 @@ A person holds one task at a time. Leases expire, so that a closed browser block
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlite_utils import Database
 
 from segr1_app.domain import LeaseLostError
@@ -25,11 +27,18 @@ _INDEX = {
 }
 
 
+LONGEST: Final = 600.0
+"""Most seconds that a lease lasts without being renewed."""
+_HOLDS: Final = f"leases.expires_at > :now AND leases.expires_at <= :now + {2 * LONGEST}"
+"""Whether a lease holds. One that ends later than any could was given before the clock was set back: it ended with it,
+or its task would stay held until the clock is there again. Small corrections of the clock end none."""
+
+
 def lease_next(db: Database, annotator: str, order: QueueOrder, now: float, seconds: float) -> Task | None:
     """Lease the open task that the annotator holds already, else the next one; None when there is none left."""
     task = _held(db, annotator, now) or upcoming(db, annotator, order, now)
     if task is not None:
-        _take(db, task.id, annotator, now + seconds)
+        _take(db, task.id, annotator, now + min(seconds, LONGEST))
     return task
 
 
@@ -38,14 +47,14 @@ def lease(db: Database, task_id: int, annotator: str, now: float, seconds: float
     holder = holder_of(db, task_id, now)
     if holder not in (None, annotator):
         raise LeaseLostError(f"{holder} is working on this task: take another one, or wait until it is released.")
-    _take(db, task_id, annotator, now + seconds)
+    _take(db, task_id, annotator, now + min(seconds, LONGEST))
 
 
 def renew(db: Database, task_id: int, annotator: str, now: float, seconds: float) -> None:
     """Renew a lease."""
     if holder_of(db, task_id, now) != annotator:
         raise LeaseLostError("Your lease on this task has expired. What you save is stored next to what others save.")
-    db.execute("UPDATE leases SET expires_at = ? WHERE task = ?", [now + seconds, task_id])
+    db.execute("UPDATE leases SET expires_at = ? WHERE task = ?", [now + min(seconds, LONGEST), task_id])
 
 
 def release(db: Database, task_id: int, annotator: str) -> None:
@@ -55,7 +64,8 @@ def release(db: Database, task_id: int, annotator: str) -> None:
 
 def holder_of(db: Database, task_id: int, now: float) -> str | None:
     """Who holds a task."""
-    row = db.execute("SELECT annotator FROM leases WHERE task = ? AND expires_at > ?", [task_id, now]).fetchone()
+    query = f"SELECT annotator FROM leases WHERE task = :task AND {_HOLDS}"
+    row = db.execute(query, {"task": task_id, "now": now}).fetchone()
     return str(row[0]) if row else None
 
 
@@ -66,7 +76,7 @@ def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Tas
     query = f"""
         SELECT tasks.id FROM tasks INDEXED BY {_INDEX[order]}
         WHERE current IS NULL
-        AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = tasks.id AND expires_at > :now)
+        AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.task = tasks.id AND {_HOLDS})
         AND NOT EXISTS (
             SELECT 1 FROM heads CROSS JOIN revisions ON revisions.id = heads.revision
             WHERE heads.task = tasks.id AND heads.annotator = :annotator AND revisions.instruction = tasks.instruction)
@@ -91,7 +101,7 @@ def _held(db: Database, annotator: str, now: float) -> Task | None:
     # A decided task that somebody holds was opened again: with a draft of it they are working on it.
     rows = db.query(
         f"{TASK_QUERY} JOIN leases ON leases.task = tasks.id "
-        "WHERE leases.annotator = :annotator AND leases.expires_at > :now AND (tasks.current IS NULL OR EXISTS "
+        f"WHERE leases.annotator = :annotator AND {_HOLDS} AND (tasks.current IS NULL OR EXISTS "
         "(SELECT 1 FROM drafts WHERE drafts.task = tasks.id AND drafts.annotator = :annotator))",
         {"annotator": annotator, "now": now},
     )

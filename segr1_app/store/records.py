@@ -70,7 +70,7 @@ def check_record(record: Mapping[str, Any]) -> str:
         StoreError: when they are not.
     """
     if not isinstance(record, Mapping):
-        raise StoreError("It is no record of a store: it has no columns.")
+        raise StoreError("It is not a record of a store: it has no columns.")
     table = record.get("table")
     if not isinstance(table, str) or table not in JSON_COLUMNS:
         raise StoreError(f"A record of {str(table)[:40]!r} is not one of a store's.")

@@ -45,7 +45,7 @@ from segr1_app.typed_text import MAX_NAME, person_name, storable
 
 DATABASE_NAME: Final = "segr1.db"
 PICTURES_NAME: Final = "pictures"
-LEASE_SECONDS: Final = 600.0
+LEASE_SECONDS: Final = queue.LONGEST
 """How long a task stays leased without activity."""
 PAGE: Final = 256
 """Rows read at a time where their number is unlimited."""

@@ -7,22 +7,27 @@ of a run's folder; both outlive the app, so that a training goes on when the pag
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import psutil
 
 from segr1_app.domain import SettingsError
-from segr1_app.files.json_files import read_json, read_json_lines, write_json
-from segr1_app.geometry import Rle, decode_rle
+from segr1_app.files.json_files import write_json
+from segr1_app.geometry import Rle, check_rle, decode_rle
 from segr1_app.metrics import iou
 from segr1_app.models.policy_files import check_whole
 from segr1_app.settings.config import CHECKOUT, Settings
+from segr1_app.store.connection import translate_errors
+from segr1_app.studio.run_files import RunFiles
 
 ROOT = CHECKOUT
 """The folder from which ``train`` can be imported, in a checkout and installed."""
@@ -36,6 +41,8 @@ ELSEWHERE = "It was started in a terminal: what it says stands there, and there 
 MAX_STEPS = 100_000
 
 State = Literal["running", "done", "stopped"]
+_MOMENT: Final = re.compile(r"\d{8}-\d{6}b*")
+_TRAINING: Final = ["-m", "train.grpo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class TrainingRun:
         curve: (step, mean reward) of every step made.
         last_words: the end of what the process said.
         before, after: held-out scores by group; None until they are known.
+        problems: a sentence for each file of the folder that is damaged; the rest is read all the same.
     """
 
     name: str
@@ -60,6 +68,7 @@ class TrainingRun:
     last_words: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,7 @@ class Trainings:
         if not 1 <= steps <= MAX_STEPS:
             raise SettingsError(f"A training takes from 1 to {MAX_STEPS} steps.")
         self._check_none_runs()
-        name = time.strftime("%Y%m%d-%H%M%S")
+        name = self._new_name()
         options = ["--output-dir", str(self._folder / name), "--max-steps", str(steps)]
         self._spawn(name, [*self._command(settings, include_feedback=include_feedback), *options], resume=False)
         return name
@@ -157,7 +166,7 @@ class Trainings:
         if not run.resumable:
             raise SettingsError(f"The training {name} was started in a terminal: go on with it there, with --resume.")
         # One that was stopped before it was planned has nothing to go on from.
-        self._spawn(name, _process(folder)["command"], resume=(folder / CONFIG).is_file())
+        self._spawn(name, _command_of(folder), resume=(folder / CONFIG).is_file())
 
     def stop(self) -> None:
         """End the running training; what its last checkpoint holds is kept.
@@ -169,8 +178,12 @@ class Trainings:
         if name is None:
             raise SettingsError("No training is running.")
         process = psutil.Process(_process(self._run(name))["pid"])
-        process.terminate()
-        process.wait(timeout=30)
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+            try:
+                process.wait(timeout=30)
+            except psutil.TimeoutExpired:
+                process.kill()
 
     def running(self) -> str | None:
         """The name of the training that runs; None when none does."""
@@ -190,20 +203,20 @@ class Trainings:
             SettingsError: when there is none of that name.
         """
         folder = self._run(name)
-        alive, done = _is_running(folder), (folder / RESULT).is_file()
-        config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-        result = read_json(folder / RESULT) if done else {}
-        metrics, log = read_json_lines(folder / METRICS), folder / LOG
-        before = read_json(folder / BEFORE)["scores"] if (folder / BEFORE).is_file() else None
+        files = RunFiles(folder)
+        process, result = files.record(PROCESS), files.record(RESULT)
+        alive, done = _is_running(folder), bool(result)
+        log = files.text(LOG)
         return TrainingRun(
             name=name,
             state="running" if alive else "done" if done else "stopped",
-            resumable=not alive and not done and "command" in _process(folder),
-            steps=int(config.get("steps", 0)),
-            curve=tuple((line["step"], line["reward"]) for line in metrics if "reward" in line),
-            last_words=_last_line(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else ELSEWHERE,
-            before=before,
-            after=result.get("after"),
+            resumable=not alive and not files.holds(RESULT) and "command" in process,
+            steps=files.number(files.record(CONFIG), "steps", MAX_STEPS),
+            curve=files.curve(METRICS),
+            last_words=ELSEWHERE if log is None else _last_line(log),
+            before=files.part(files.record(BEFORE), "scores", BEFORE),
+            after=files.part(result, "after", RESULT),
+            problems=tuple(files.problems),
         )
 
     def changes(self, name: str) -> list[Change]:
@@ -216,7 +229,10 @@ class Trainings:
         folder = self._run(name)
         if not (folder / AFTER).is_file():
             raise SettingsError(f"The training {name} is not done.")
-        old, new = (read_json(folder / file)["answers"] for file in (BEFORE, AFTER))
+        files = RunFiles(folder)
+        old, new = (_answers(files, folder, file) for file in (BEFORE, AFTER))
+        if files.problems:
+            raise SettingsError(f"What the training {name} changed cannot be shown: {' '.join(files.problems)}")
         later = {_row(answer): answer for answer in new}
         changes = [
             Change(
@@ -256,18 +272,34 @@ class Trainings:
 
     def _spawn(self, name: str, command: Sequence[str], *, resume: bool) -> None:
         folder = self._folder / name
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOG).open("ab") as log:
-            # A session of its own: Ctrl+C in the app's terminal is not meant for it.
-            self._child = subprocess.Popen(
-                [*command, "--resume"] if resume else command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        note_process(folder, self._child.pid, command=list(command))
+        # A disk that is full leaves no process that nobody knows of, and no folder of a training that never was.
+        with translate_errors(), ExitStack() as undoing:
+            if not folder.exists():
+                undoing.callback(shutil.rmtree, folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+            # What is to be written when it runs is written now, too: that there is room for it shows before it starts.
+            write_json(folder / PROCESS, {**_process(folder), "command": list(command)})
+            with (folder / LOG).open("ab") as log:
+                # A session of its own: Ctrl+C in the app's terminal is not meant for it.
+                child = subprocess.Popen(
+                    [*command, "--resume"] if resume else command,
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            undoing.callback(child.wait)
+            undoing.callback(child.kill)
+            note_process(folder, child.pid, command=list(command))
+            undoing.pop_all()
+        self._child = child
+
+    def _new_name(self) -> str:
+        """The present moment, or, where the clock was set back, a name that comes after every earlier one's."""
+        name = time.strftime("%Y%m%d-%H%M%S")
+        latest = max((each for each in self.names() if _MOMENT.fullmatch(each)), default="")
+        return name if name > latest else f"{latest}b"
 
     def _check_none_runs(self) -> None:
         running = self.running()
@@ -283,26 +315,72 @@ class Trainings:
 def note_process(folder: Path, pid: int, **more: Any) -> None:
     """Write down in a run's folder which process it is, beside what stands there already; the training does so, too."""
     started = psutil.Process(pid).create_time()
-    write_json(folder / PROCESS, {**_process(folder), "pid": pid, "started": started, **more})
+    # Since the machine was started, because that does not change when its clock is set.
+    since_boot = started - psutil.boot_time()
+    write_json(folder / PROCESS, {**_process(folder), "pid": pid, "started": started, "since_boot": since_boot, **more})
 
 
 def _process(folder: Path) -> dict[str, Any]:
-    """What is written down of a run's process; nothing where nobody did."""
-    found: dict[str, Any] = read_json(folder / PROCESS) if (folder / PROCESS).is_file() else {}
-    return found
+    """What is written down of a run's process; nothing where nobody did, or it cannot be read."""
+    return RunFiles(folder).record(PROCESS)
+
+
+def _command_of(folder: Path) -> list[str]:
+    """The command that a run was started with, run by this Python.
+
+    Raises:
+        SettingsError: when what is written down is not the command of a training: it is never run then.
+    """
+    command = _process(folder).get("command")
+    if not isinstance(command, list) or not all(isinstance(part, str) for part in command):
+        command = []
+    if command[1:3] != _TRAINING:
+        raise SettingsError(f"'{folder / PROCESS}' does not hold the command of a training: start a new one.")
+    return [sys.executable, *command[1:]]
 
 
 def _is_running(folder: Path) -> bool:
     """Whether a run has no result yet, and the process that was written down for it still is that process."""
     process = _process(folder)
-    if not process or (folder / RESULT).is_file():
+    pid, started, since_boot = (process.get(name) for name in ("pid", "started", "since_boot"))
+    if type(pid) is not int or not 0 < pid < 2**31 or RunFiles(folder).holds(RESULT):
         return False
     try:
-        found = psutil.Process(process["pid"])
+        found = psutil.Process(pid)
+        created = found.create_time()
         # The number of a process that ended is given to another one some day.
-        return bool(found.create_time() == process["started"] and found.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        same = created == started
+        if isinstance(since_boot, float):
+            same = same or abs(created - psutil.boot_time() - since_boot) < 1
+        return bool(same and found.status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
+
+
+def _answers(files: RunFiles, folder: Path, name: str) -> list[dict[str, Any]]:
+    """The answers of a file of held-out scores that are whole; what is wrong with the file is noted in ``files``."""
+    answers = files.record(name).get("answers")
+    if not isinstance(answers, list):
+        files.problems.append(f"'{name}' has no answers.")
+        return []
+    return [answer for answer in answers if _is_answer(answer, folder / PICTURES)]
+
+
+def _is_answer(answer: Any, pictures: Path) -> bool:
+    """Whether an answer has what is shown of it: texts, a mask, an IoU, and a picture in the folder of pictures."""
+    if not isinstance(answer, dict):
+        return False
+    if not all(isinstance(answer.get(name), str) for name in ("image_id", "source", "instruction")):
+        return False
+    if not (answer.get("iou") is None or (isinstance(answer.get("iou"), int | float) and 0 <= answer["iou"] <= 1)):
+        return False
+    if Path(answer["image_id"]).name != answer["image_id"] or not (pictures / f"{answer['image_id']}.jpg").is_file():
+        return False
+    try:
+        check_rle(answer["mask"])
+    except (ValueError, TypeError, KeyError):
+        return False
+    return True
 
 
 def _row(answer: dict[str, Any]) -> tuple[str, ...]:

@@ -35,8 +35,21 @@ def test_the_promoted_policy_is_the_default_until_one_goes_back(tmp_path: Path) 
         go_back(home)
 
 
-@pytest.mark.parametrize("content", ["{", '"a policy"', "[1]"])
-def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["{", '"a policy"', "[1]", "", "\x00", "[" * 5000, "null", '{"a": 1}'])
+def test_a_damaged_file_is_named_and_keeps_nothing_from_starting(
+    tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / PROMOTED_FILE).write_text(content)
-    with pytest.raises(SettingsError, match=r"promoted\.json"):
-        policy_of(tmp_path)
+    assert policy_of(tmp_path) == AUTO
+    assert promoted_policy(tmp_path) is None
+    assert caplog.text.count("promoted.json") == 1
+    for change in (lambda: promote(tmp_path, "policy"), lambda: go_back(tmp_path)):
+        with pytest.raises(SettingsError, match=r"promoted\.json"):
+            change()
+    assert (tmp_path / PROMOTED_FILE).read_text() == content
+
+
+def test_a_folder_in_its_place_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / PROMOTED_FILE).mkdir()
+    assert policy_of(tmp_path) == AUTO
+    assert "promoted.json" in caplog.text

@@ -113,3 +113,30 @@ def test_a_decided_task_is_not_offered(store: AnnotationStore, three: list[int])
 def test_nobody_is_nobody(store: AnnotationStore, name: str) -> None:
     with pytest.raises(StoreError, match="Enter your name"):
         store.lease_next(name)
+
+
+@pytest.mark.parametrize("back", [3600, 86_400, 10 * 365 * 86_400])
+def test_a_clock_that_is_set_back_frees_what_was_held(
+    store: AnnotationStore, three: list[int], clock: Clock, back: float
+) -> None:
+    assert store.lease_next("ann") is not None
+    clock.now -= back
+    assert store.holder(three[0]) is None
+    taken = store.lease_next("ben")
+    assert taken is not None
+    assert taken.id == three[0]
+    clock.now += 1
+    assert store.holder(three[0]) == "ben"
+
+
+def test_a_small_correction_of_the_clock_ends_no_lease(store: AnnotationStore, three: list[int], clock: Clock) -> None:
+    store.lease_next("ann")
+    clock.now -= 30
+    assert store.holder(three[0]) == "ann"
+    store.renew(three[0], "ann")
+
+
+def test_no_lease_lasts_longer_than_the_longest(store: AnnotationStore, three: list[int], clock: Clock) -> None:
+    store.lease(three[0], "ann", seconds=1e300)
+    clock.now += 601
+    assert store.holder(three[0]) is None

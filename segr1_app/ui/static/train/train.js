@@ -9,7 +9,8 @@ import { changeList, scoreTable } from "./outcome.js";
  * @typedef {{count: number, reward: number, s_measure: number | null, iou: number | null, format_rate: number}} Scores
  * @typedef {Record<string, Scores | null>} Groups
  * @typedef {{name: string, state: State, resumable: boolean, steps: number, curve: [number, number][],
- *   last_words: string, before: Groups | null, after: Groups | null}} Run
+ *   last_words: string, before: Groups | null, after: Groups | null,
+ *   problems: string[]}} Run
  * @typedef {{running: string | null, runs: string[], run: Run | null, promoted: boolean, promoted_run: string | null,
  *   failure?: string}} Status see training_state in ui/handlers/train.py
  */
@@ -165,7 +166,7 @@ class Train {
     const made = run.curve.at(-1)?.[0] ?? 0;
     this.state.className = `train-state is-${run.state}`;
     this.state.textContent = `${STATES[run.state]}${run.steps ? ` · step ${made} of ${run.steps}` : ""}`;
-    this.words.textContent = run.last_words;
+    this.words.textContent = [run.last_words, ...run.problems].join(" ");
     this.words.hidden = run.state === "done";
     this.resumer.hidden = !run.resumable || running !== null;
     this.promoter.hidden = run.state !== "done" || status.promoted_run === run.name;

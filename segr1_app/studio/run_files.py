@@ -1,0 +1,99 @@
+"""The files of a training's folder, read as they are found: what is whole is used, what is not is named.
+
+A disk that was full, a kill at the wrong moment, an editor or another program may have left anything in them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segr1_app.files.json_files import read_json
+
+
+class RunFiles:
+    """Reads the files of one folder.
+
+    Attributes:
+        problems: a sentence for each file that is there and could not be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.problems: list[str] = []
+
+    def holds(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        try:
+            return (self._folder / name).is_file()
+        except OSError:
+            return False
+
+    def record(self, name: str) -> dict[str, Any]:
+        """A JSON object; an empty one where there is no such file, or none that can be read."""
+        path = self._folder / name
+        try:
+            if not path.exists():
+                return {}
+            content = read_json(path)
+        except (OSError, ValueError) as error:
+            self._report(name, error)
+            return {}
+        if not isinstance(content, dict):
+            self.problems.append(f"'{name}' is no JSON object.")
+            return {}
+        return content
+
+    def curve(self, name: str) -> tuple[tuple[int, float], ...]:
+        """(step, reward) of every line of a file of metrics that has both; none where there is no file."""
+        curve, bad = [], 0
+        for line in self._lines(name):
+            try:
+                values = json.loads(line)
+            except (ValueError, RecursionError):
+                bad += 1
+                continue
+            if not isinstance(values, dict):
+                bad += 1
+            elif "reward" in values:
+                step, reward = values.get("step"), values["reward"]
+                if isinstance(step, int) and isinstance(reward, int | float) and math.isfinite(reward):
+                    curve.append((step, float(reward)))
+                else:
+                    bad += 1
+        if bad:
+            self.problems.append(f"'{name}' has {bad} lines that cannot be read.")
+        return tuple(curve)
+
+    def text(self, name: str) -> str | None:
+        """A file's text; None where there is no file, or none that can be read."""
+        path = self._folder / name
+        try:
+            return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+        except OSError as error:
+            self._report(name, error)
+            return None
+
+    def number(self, record: Mapping[str, Any], name: str, most: int) -> int:
+        """A whole number of a record from 0 to ``most``; 0 where it is anything else."""
+        value = record.get(name, 0)
+        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else 0
+
+    def part(self, record: Mapping[str, Any], name: str, file: str) -> dict[str, Any] | None:
+        """An object within a record of a file; None where there is none."""
+        value = record.get(name)
+        if value is not None and not isinstance(value, dict):
+            self.problems.append(f"The '{name}' in '{file}' is no JSON object.")
+        return value if isinstance(value, dict) else None
+
+    def _lines(self, name: str) -> list[str]:
+        text = self.text(name) or ""
+        # An interruption may have cut the last line short: what ends without a line feed was not written to its end.
+        return [line for line in text[: text.rfind("\n") + 1].split("\n") if line]
+
+    def _report(self, name: str, error: Exception) -> None:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        self.problems.append(f"'{name}' cannot be read ({reason}).")
