@@ -24,6 +24,7 @@ class RunFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.problems: list[str] = []
+        self._damaged: set[str] = set()
 
     def holds(self, name: str) -> bool:
         """Whether there is a file of this name."""
@@ -31,6 +32,10 @@ class RunFiles:
             return (self._folder / name).is_file()
         except OSError:
             return False
+
+    def whole(self, name: str) -> bool:
+        """Whether there is a file of this name in which nothing was found damaged so far."""
+        return self.holds(name) and name not in self._damaged
 
     def record(self, name: str) -> dict[str, Any]:
         """A JSON object; an empty one where there is no such file, or none that can be read."""
@@ -43,6 +48,7 @@ class RunFiles:
             self._report(name, error)
             return {}
         if not isinstance(content, dict):
+            self._damaged.add(name)
             self.problems.append(f"'{name}' is no JSON object.")
             return {}
         return content
@@ -96,4 +102,5 @@ class RunFiles:
 
     def _report(self, name: str, error: Exception) -> None:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        self._damaged.add(name)
         self.problems.append(f"'{name}' cannot be read ({reason}).")

@@ -205,7 +205,7 @@ class Trainings:
         folder = self._run(name)
         files = RunFiles(folder)
         process, result = files.record(PROCESS), files.record(RESULT)
-        alive, done = _is_running(folder), bool(result)
+        alive, done = _is_running(folder), files.whole(RESULT)
         log = files.text(LOG)
         return TrainingRun(
             name=name,
@@ -230,7 +230,7 @@ class Trainings:
         if not (folder / AFTER).is_file():
             raise SettingsError(f"The training {name} is not done.")
         files = RunFiles(folder)
-        old, new = (_answers(files, folder, file) for file in (BEFORE, AFTER))
+        old, new = (_answers(files, file) for file in (BEFORE, AFTER))
         if files.problems:
             raise SettingsError(f"What the training {name} changed cannot be shown: {' '.join(files.problems)}")
         later = {_row(answer): answer for answer in new}
@@ -357,24 +357,24 @@ def _is_running(folder: Path) -> bool:
         return False
 
 
-def _answers(files: RunFiles, folder: Path, name: str) -> list[dict[str, Any]]:
+def _answers(files: RunFiles, name: str) -> list[dict[str, Any]]:
     """The answers of a file of held-out scores that are whole; what is wrong with the file is noted in ``files``."""
     answers = files.record(name).get("answers")
     if not isinstance(answers, list):
         files.problems.append(f"'{name}' has no answers.")
         return []
-    return [answer for answer in answers if _is_answer(answer, folder / PICTURES)]
+    return [answer for answer in answers if _is_answer(answer)]
 
 
-def _is_answer(answer: Any, pictures: Path) -> bool:
-    """Whether an answer has what is shown of it: texts, a mask, an IoU, and a picture in the folder of pictures."""
+def _is_answer(answer: Any) -> bool:
+    """Whether an answer has what is shown of it: texts, a mask, an IoU, and the name of a picture, never a path."""
     if not isinstance(answer, dict):
         return False
     if not all(isinstance(answer.get(name), str) for name in ("image_id", "source", "instruction")):
         return False
     if not (answer.get("iou") is None or (isinstance(answer.get("iou"), int | float) and 0 <= answer["iou"] <= 1)):
         return False
-    if Path(answer["image_id"]).name != answer["image_id"] or not (pictures / f"{answer['image_id']}.jpg").is_file():
+    if Path(answer["image_id"]).name != answer["image_id"]:
         return False
     try:
         check_rle(answer["mask"])
