@@ -174,7 +174,7 @@ def test_a_full_disk_leaves_neither_a_process_nor_half_a_folder(
     trainings = Trainings(tmp_path)
     monkeypatch.setattr(Trainings, "_command", lambda *_, **__: [sys.executable, "-c", "import time; time.sleep(600)"])
     before = set(psutil.Process().children())
-    with files_no_larger_than(16), pytest.raises(StoreFullError, match="no room left"):
+    with files_no_larger_than(16), pytest.raises(StoreFullError):
         trainings.start(Settings(), 1, include_feedback=False)
     assert set(psutil.Process().children()) == before
     assert trainings.names() == []
