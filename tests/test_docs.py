@@ -16,7 +16,7 @@ from PIL import Image
 import segr1_app
 from segr1_app.studio.samples import find_samples
 from tests.docs.commands import VARIABLE, parsers
-from tests.docs.parts import PART, ROOT, generated, pages
+from tests.docs.parts import PART, ROOT, TYPES, generated, pages, written
 from tests.e2e.serving import serving
 
 PAGES = pages()
@@ -76,6 +76,10 @@ def test_generated_parts_are_up_to_date(page: Path) -> None:
     for part in PART.finditer(text_of(page)):
         wanted = f"{part[1]}\n{generated(part[2]).strip()}\n\n{part[3]}"
         assert part[0] == wanted, "run: python -m tests.docs --write"
+
+
+def test_the_types_of_the_page_are_those_of_the_handlers() -> None:
+    assert text_of(TYPES) == written(TYPES), "run: python -m tests.docs --write"
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import re
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints, is_typeddict
+from typing import Any, get_args, get_type_hints, is_typeddict
 from unittest import mock
 
 import segr1_app
@@ -48,6 +48,8 @@ def _endpoint(name: str, info: dict[str, Any], call: Any) -> str:
         parts.append("\n".join(["| argument | type | default | |", "|---|---|---|---|", *rows]))
     if "Returns" in sections:
         parts.append(f"Returns {_one_line(sections['Returns'])}")
+    if kinds := answer_types(call):
+        parts.append("\n".join(map(_fields, kinds)))
     return "\n\n".join(parts)
 
 
@@ -135,7 +137,13 @@ def _type(text: str) -> str:
     return re.sub(r"\b(?:segr1_app|collections|typing|pathlib|numpy)(?:\.\w+)*\.(?=\w)", "", text)
 
 
-def answer_type(call: Any) -> type | None:
-    """The TypedDict that an endpoint answers with, if it is declared."""
+def answer_types(call: Any) -> list[type]:
+    """The TypedDicts that an endpoint can answer with."""
     found = get_type_hints(inspect.unwrap(call)).get("return")
-    return found if is_typeddict(found) else None
+    return [each for each in (get_args(found) or (found,)) if is_typeddict(each)]
+
+
+def _fields(found: type) -> str:
+    """A TypedDict as it is written in Python, without its module's names."""
+    named = ", ".join(f"`{name}`" for name in found.__annotations__)
+    return f"- {_one_line(inspect.cleandoc(found.__doc__ or ''))} Fields: {named}."

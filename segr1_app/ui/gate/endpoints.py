@@ -157,7 +157,8 @@ def _asking(call: Callable[..., Any], method: Callable[..., Any]) -> Callable[..
     first = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in who]
     signature = inspect.signature(method)
     vars(call)["__signature__"] = signature.replace(parameters=[*first, *signature.parameters.values()])
-    call.__annotations__ = {**who, **typing.get_type_hints(method)}
+    # gradio knows no TypedDict: to it every answer is a JSON object.
+    call.__annotations__ = {**who, **typing.get_type_hints(method), "return": dict[str, Any]}
     return call
 
 

@@ -7,7 +7,7 @@ import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segr1_app.domain import LeaseLostError, Prediction, StoreError
 from segr1_app.images import Picture
@@ -32,6 +32,7 @@ from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
 from segr1_app.typed_text import one_line
+from segr1_app.ui.contracts import Decision, DraftState, LeasedTask, NoTask, Progress, SavedWork, Stale
 from segr1_app.ui.gate.endpoints import one_of
 from segr1_app.ui.views import ViewValue, address_of, addressed, canvas_value, revision_value
 
@@ -44,6 +45,13 @@ NOTHING_TO_SORT_BY = {
     "preannotate --samples 4 first.",
 }
 """The notice for an order that has nothing to sort by yet."""
+
+
+class Cost(NamedTuple):
+    """What a decision took."""
+
+    seconds: float
+    clicks: int
 
 
 class JobHandlers:
@@ -75,7 +83,7 @@ class JobHandlers:
         self._canvas = canvas
         self._drafting = threading.Lock()
 
-    def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
+    def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> LeasedTask | NoTask:
         """Lease the next open task to an annotator, or renew the one that they hold.
 
         Args:
@@ -94,7 +102,8 @@ class JobHandlers:
         task = self._store.lease_next(annotator, sequence)
         if task is None:
             return {"task": None, "progress": self.progress(annotator)}
-        handed = {**self._handed_out(task, annotator), "notice": notice}
+        handed = self._handed_out(task, annotator)
+        handed["notice"] = notice
         self._preparer.prewarm(annotator, sequence)
         return handed
 
@@ -111,7 +120,7 @@ class JobHandlers:
         preview = self._preparer.prewarmed(annotator, _order(order))
         return {"picture": preview and address_of(preview)}
 
-    def open_task(self, annotator: str, task: int) -> dict[str, Any]:
+    def open_task(self, annotator: str, task: int) -> LeasedTask:
         """Lease a given task, also a decided one, to continue from what was saved; the lease held before is released.
 
         Args:
@@ -124,7 +133,7 @@ class JobHandlers:
         self._store.lease(int(task), annotator)
         return self._handed_out(self._store.task(int(task)), annotator)
 
-    def set_instruction(self, annotator: str, task: int, instruction: str) -> dict[str, Any]:
+    def set_instruction(self, annotator: str, task: int, instruction: str) -> LeasedTask:
         """Change what a task asks for; the policy predicts again, and the annotator's draft is discarded.
 
         Args:
@@ -140,7 +149,7 @@ class JobHandlers:
         self._store.drop_draft(changed.id, annotator)
         return self._handed_out(changed, annotator)
 
-    def add_task(self, annotator: str, task: int, instruction: str) -> dict[str, Any]:
+    def add_task(self, annotator: str, task: int, instruction: str) -> LeasedTask:
         """Lease another task for a task's picture, which is created if there is none with this instruction yet.
 
         Args:
@@ -167,7 +176,7 @@ class JobHandlers:
         prediction: int | None = None,
         parent: int | None = None,
         origin: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> Decision | Stale:
         """Store a decision about a task; this ends the lease and deletes the draft.
 
         An accept of prompts that were changed, or painted on, is stored as a fix.
@@ -192,22 +201,21 @@ class JobHandlers:
         held = self._store.task(int(task))
         picture = self._preparer.picture(held)
         stored = self._store.prediction(prediction) if prediction is not None else None
-        edited = read_objects(objects, picture.size)
+        cost = Cost(max(0.0, min(float(seconds), 86_400.0)), max(0, min(int(clicks), MAX_CLICKS)))
         correction = self._correction(
-            picture, stored, one_of(Verdict, verdict, "A decision is"), edited, reason=reason, comment=comment
+            picture,
+            stored,
+            one_of(Verdict, verdict, "A decision is"),
+            read_objects(objects, picture.size),
+            reason=reason,
+            comment=comment,
+            cost=cost,
         )
         try:
             revision = self._store.save(
                 held.id,
                 annotator,
-                Correction(
-                    correction.verdict,
-                    correction.objects,
-                    correction.reason,
-                    correction.comment,
-                    seconds=max(0.0, min(float(seconds), 86_400.0)),
-                    clicks=max(0, min(int(clicks), MAX_CLICKS)),
-                ),
+                correction,
                 parent_id=parent,
                 prediction_id=prediction,
                 origin_id=None if origin == parent else self._revision_of(held, origin),
@@ -220,7 +228,7 @@ class JobHandlers:
             "progress": self.progress(annotator),
         }
 
-    def put_draft(self, annotator: str, task: int, content: dict[str, Any]) -> dict[str, Any]:
+    def put_draft(self, annotator: str, task: int, content: dict[str, Any]) -> DraftState:
         """Store unfinished work, and renew the lease.
 
         Args:
@@ -244,7 +252,7 @@ class JobHandlers:
             return {"kept": True, "held": False}
         return {"kept": True, "held": True}
 
-    def drop_draft(self, annotator: str, task: int) -> dict[str, Any]:
+    def drop_draft(self, annotator: str, task: int) -> DraftState:
         """Discard unfinished work and release the task.
 
         Args:
@@ -258,7 +266,7 @@ class JobHandlers:
         self._store.release(int(task), annotator)
         return {"kept": False}
 
-    def progress(self, annotator: str = "") -> dict[str, Any]:
+    def progress(self, annotator: str = "") -> Progress:
         """How many tasks are done.
 
         Args:
@@ -305,6 +313,7 @@ class JobHandlers:
         *,
         reason: str | None,
         comment: str,
+        cost: Cost,
     ) -> Correction:
         if len(comment) > MAX_COMMENT:
             raise StoreError(f"The comment has {len(comment)} characters; the limit is {MAX_COMMENT}.")
@@ -312,7 +321,8 @@ class JobHandlers:
         if verdict is Verdict.ACCEPT and corrected.changes(stored.prediction if stored else None):
             verdict = Verdict.FIX
         why = one_of(RejectReason, reason, "A reject needs a reason:") if verdict is Verdict.REJECT else None
-        return Correction(verdict, corrected.annotated(picture.size), why, comment)
+        objects = corrected.annotated(picture.size)
+        return Correction(verdict, objects, why, comment, seconds=cost.seconds, clicks=cost.clicks)
 
     def _revision_of(self, task: Task, number: int | None) -> int | None:
         """A revision's number, if it is one of this task's."""
@@ -320,7 +330,7 @@ class JobHandlers:
             raise StoreError(f"Revision {number} belongs to another task: nothing was saved.")
         return number
 
-    def _handed_out(self, task: Task, annotator: str) -> dict[str, Any]:
+    def _handed_out(self, task: Task, annotator: str) -> LeasedTask:
         picture, prediction = self._preparer.prepare(task)
         draft = self._store.get_draft(task.id, annotator)
         own = self._store.heads(task.id).get(one_line(annotator))
@@ -368,7 +378,7 @@ def _edit_of(content: object) -> tuple[object, int] | None:
     return None
 
 
-def _saved(current: Revision | None, own: Revision | None) -> dict[str, Any] | None:
+def _saved(current: Revision | None, own: Revision | None) -> SavedWork | None:
     """The current revision of a task to continue from, if it has objects; its comment only for its author."""
     if current is None or (current.correction.verdict is Verdict.REJECT and not current.correction.objects):
         return None

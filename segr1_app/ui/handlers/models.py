@@ -5,10 +5,8 @@ Every method is an endpoint of the API, too.
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from segr1_app.models.downloads import Download
+from segr1_app.ui.contracts import DownloadProgress
 
 
 class DownloadHandlers:
@@ -28,7 +26,7 @@ class DownloadHandlers:
         """
         return {"bytes": self._download.size()}
 
-    def download_models(self) -> dict[str, Any]:
+    def download_models(self) -> DownloadProgress:
         """Download the full models, or resume the download; the app switches to them as soon as they are complete.
 
         Returns:
@@ -37,10 +35,13 @@ class DownloadHandlers:
         self._download.start()
         return self.download_state()
 
-    def download_state(self) -> dict[str, Any]:
+    def download_state(self) -> DownloadProgress:
         """The progress of the download.
 
         Returns:
             {"state": "idle", "running", "done" or "failed", "done", "total": bytes, "seconds", "trouble"}.
         """
-        return asdict(self._download.state)
+        state = self._download.state
+        return DownloadProgress(
+            state=state.state, done=state.done, total=state.total, seconds=state.seconds, trouble=state.trouble
+        )

@@ -19,8 +19,21 @@ from segr1_app.prompt_json import prompt_value
 from segr1_app.store import AnnotationStore, DecidedTask, Revision, StaleRevisionError, StoredPrediction, Task, Verdict
 from segr1_app.store.reports import tally_record
 from segr1_app.studio.previews import preview_of
+from segr1_app.ui.contracts import (
+    ComparedSide,
+    Comparison,
+    CurrentRevision,
+    DecidedPage,
+    Pair,
+    PastPrediction,
+    PastRevision,
+    Restored,
+    ReviewedTask,
+    Stale,
+)
+from segr1_app.ui.contracts import DecidedTask as DecidedTaskRow
 from segr1_app.ui.gate.endpoints import one_of
-from segr1_app.ui.views import ViewValue, addressed, canvas_value
+from segr1_app.ui.views import addressed, canvas_value
 
 LISTED = 40
 """Tasks in a page of the list."""
@@ -40,7 +53,7 @@ class ReviewHandlers:
         self._store = store
         self._cache = cache.resolve()
 
-    def decided_tasks(self, annotator: str = "", verdict: str = "", before: int | None = None) -> dict[str, Any]:
+    def decided_tasks(self, annotator: str = "", verdict: str = "", before: int | None = None) -> DecidedPage:
         """The tasks that have a decision, the newest first, a page at a time.
 
         Args:
@@ -64,7 +77,7 @@ class ReviewHandlers:
             "annotators": list(found.by_annotator),
         }
 
-    def review_task(self, task: int) -> dict[str, Any]:
+    def review_task(self, task: int) -> ReviewedTask:
         """A task with all its predictions and revisions.
 
         Args:
@@ -98,7 +111,7 @@ class ReviewHandlers:
             "pairs": _pairs(agreement.by_pair),
         }
 
-    def history(self, task: int) -> list[dict[str, Any]]:
+    def history(self, task: int) -> list[PastRevision]:
         """Every revision of a task, the newest first.
 
         Args:
@@ -111,7 +124,7 @@ class ReviewHandlers:
         asked = self._store.task(int(task))
         return _history(self._store.history(asked.id), asked)
 
-    def compare(self, task: int, first: str, second: str) -> dict[str, Any]:
+    def compare(self, task: int, first: str, second: str) -> Comparison:
         """Two masks of a task, and how they differ.
 
         Args:
@@ -134,7 +147,7 @@ class ReviewHandlers:
             "both": int(np.count_nonzero(one.mask & other.mask)),
         }
 
-    def make_current(self, reviewer: str, task: int, revision: int | None = None) -> dict[str, Any]:
+    def make_current(self, reviewer: str, task: int, revision: int | None = None) -> CurrentRevision:
         """Make a revision the current one, whatever is saved later.
 
         Args:
@@ -150,7 +163,7 @@ class ReviewHandlers:
         choice = self._store.choice(number)
         return {"current": self._store.task(number).current_id, "chosen_by": choice.reviewer if choice else None}
 
-    def restore(self, reviewer: str, revision: int, parent: int | None = None) -> dict[str, Any]:
+    def restore(self, reviewer: str, revision: int, parent: int | None = None) -> Restored | Stale:
         """Save an old revision again, as a new one of the reviewer's; its working time and clicks are not counted
         twice.
 
@@ -241,7 +254,7 @@ def initial_sides(revisions: Sequence[Revision], task: Task) -> tuple[str, str]:
     return (f"prediction {task.prediction_id}" if task.prediction_id is not None else second), second
 
 
-def _listed(each: DecidedTask) -> dict[str, Any]:
+def _listed(each: DecidedTask) -> DecidedTaskRow:
     return {
         "task": each.task.id,
         "instruction": each.task.instruction,
@@ -255,7 +268,7 @@ def _listed(each: DecidedTask) -> dict[str, Any]:
     }
 
 
-def _history(revisions: Sequence[Revision], task: Task) -> list[dict[str, Any]]:
+def _history(revisions: Sequence[Revision], task: Task) -> list[PastRevision]:
     return [
         {
             "revision": each.id,
@@ -276,7 +289,7 @@ def _history(revisions: Sequence[Revision], task: Task) -> list[dict[str, Any]]:
     ]
 
 
-def _prediction(stored: StoredPrediction) -> dict[str, Any]:
+def _prediction(stored: StoredPrediction) -> PastPrediction:
     return {
         "prediction": stored.id,
         "policy": stored.prediction.policy_id,
@@ -285,12 +298,12 @@ def _prediction(stored: StoredPrediction) -> dict[str, Any]:
     }
 
 
-def _shown(side: _Side) -> ViewValue:
+def _shown(side: _Side) -> ComparedSide:
     return {
         "mask": encode_rle(side.mask) if side.mask.any() else None,
         "objects": [prompt_value(prompt) for prompt in side.objects],
     }
 
 
-def _pairs(by_pair: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
+def _pairs(by_pair: Mapping[tuple[str, str], float]) -> list[Pair]:
     return [{"annotators": list(pair), "iou": mean} for pair, mean in by_pair.items()]

@@ -13,15 +13,11 @@ import { Canvas } from "../canvas/view.js";
 import { nameIn, refusal, whenMet } from "../shared/person.js";
 
 /**
- * @typedef {{tasks: number, open: number, done: number, own: number}} Progress
+ * @typedef {import("../shared/contracts.js").Progress} Progress
  * @typedef {{objects: object[], comment: string, seconds: number, clicks: number, origin?: number | null, at?: number}}
  *   Draft
- * @typedef {{objects: object[], comment: string, verdict: string, revision: number}} Saved
- *
- * See next_task in ui/handlers/annotate.py.
- * @typedef {{task: number | null, canvas: import("../canvas/view.js").Value, instruction: string, picture_name: string,
- *   reasoning: string, prediction: number | null, parent: number | null, draft: Draft | null, decided: boolean,
- *   saved: Saved | null, notice?: string, progress: Progress}} Task
+ * @typedef {import("../shared/contracts.js").LeasedTask} LeasedTask
+ * @typedef {Omit<LeasedTask, "task"> & {task: number | null}} Task with null where no task is left
  */
 
 const ORDER_KEY = "segr1-order";

@@ -4,8 +4,7 @@ import { h } from "../shared/dom.js";
 import { gigabytes, progressText } from "../shared/formatting.js";
 
 /**
- * @typedef {{state: "idle" | "running" | "done" | "failed", done: number, total: number, seconds: number,
- *   trouble: string}} Progress see download_state in ui/handlers/models.py
+ * @typedef {import("../shared/contracts.js").DownloadProgress} Progress
  */
 
 const POLL_MS = 1500;

@@ -5,11 +5,8 @@ import { counted, figure, moment } from "../shared/formatting.js";
 import { verdictMark } from "./tasks.js";
 
 /**
- * See history and review_task in ui/handlers/review.py.
- * @typedef {{revision: number, annotator: string, verdict: import("../shared/formatting.js").Verdict, reason: string | null,
- *   comment: string, seconds: number, clicks: number, policy_iou: number | null, blame: string | null,
- *   origin: number | null, created_at: number, current: boolean}} Revision
- * @typedef {{prediction: number, policy: string, checkpoint: string, created_at: number}} Prediction
+ * @typedef {import("../shared/contracts.js").PastRevision} Revision
+ * @typedef {import("../shared/contracts.js").PastPrediction} Prediction
  * @typedef {{revisions: Revision[], predictions: Prediction[], chosen_by: string | null}} History
  * @typedef {{first: string, second: string}} Compared names as compare takes them
  */

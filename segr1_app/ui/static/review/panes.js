@@ -11,8 +11,7 @@ import { parts } from "./overlay.js";
  * @typedef {import("../canvas/types.js").Place} Place
  * @typedef {import("../canvas/types.js").Size} Size
  * @typedef {import("../canvas/view.js").Value} Value
- * @typedef {{mask: import("../canvas/types.js").Rle | null, objects: {box: import("../canvas/types.js").Box | null,
- *   points: import("../canvas/types.js").Point[]}[]}} Side see compare in ui/handlers/review.py
+ * @typedef {import("../shared/contracts.js").ComparedSide} Side
  * @typedef {{path: Path2D, colour: string, opacity: number}} Shape
  */
 

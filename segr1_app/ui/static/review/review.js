@@ -13,10 +13,8 @@ import { taskList } from "./tasks.js";
 import { VERDICTS, counted, figure } from "../shared/formatting.js";
 
 /**
- * @typedef {{annotators: [string, string], iou: number}} Pair
- * @typedef {import("./history.js").History & import("./history.js").Compared & {task: number,
- *   instruction: string, picture_name: string, canvas: import("../canvas/view.js").Value, agreement: number | null,
- *   pairs: Pair[]}} Task see review_task in ui/handlers/review.py
+ * @typedef {import("../shared/contracts.js").Pair} Pair
+ * @typedef {import("../shared/contracts.js").ReviewedTask} Task
  */
 
 const GONE = "The server did not answer: nothing was changed. Try again.";

@@ -2,9 +2,7 @@ import { h } from "../shared/dom.js";
 import { VERDICTS, counted, figure, moment } from "../shared/formatting.js";
 
 /**
- * See decided_tasks in ui/handlers/review.py.
- * @typedef {{task: number, instruction: string, picture_name: string, revision: number, annotator: string,
- *   verdict: import("../shared/formatting.js").Verdict, saved_at: number, people: number, agreement: number | null}} Listed
+ * @typedef {import("../shared/contracts.js").DecidedTask} Listed
  */
 
 /**
