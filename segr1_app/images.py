@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import os
 import struct
@@ -22,7 +23,19 @@ from segr1_app.domain import ImageSize, PictureError, RgbPixels
 
 MAX_PIXELS = 64_000_000
 """Largest accepted picture, in pixels."""
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
+
+
+def _heif() -> tuple[str, ...]:
+    """The name of HEIC pictures to Pillow, where ``pillow-heif`` is installed to read them."""
+    try:
+        heif = importlib.import_module("pillow_heif")
+    except ImportError:
+        return ()
+    heif.register_heif_opener(thumbnails=False)
+    return ("HEIF",)
+
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", *_heif())
 """Accepted formats, by Pillow's names, whatever a file is called; JPEG includes MPO. For some others, such as EPS,
 Pillow would start an external program."""
 IMAGE_SUFFIXES = frozenset(

@@ -20,6 +20,7 @@ from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.store.exchange.importing import import_hub, import_paths
 from segr1_app.store.exchange.outcomes import was_taken
 from segr1_app.store.exchange.readers.tables import ROLES
+from segr1_app.store.exchange.remote_files import is_address
 
 
 # Longer than 60 lines: it only declares arguments, one after the other.
@@ -37,10 +38,10 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "paths",
         nargs="*",
-        type=Path,
+        type=_path_or_address,
         metavar="PATH",
-        help="picture or annotation file; folder, ZIP or tar archive of these. In images/ and masks/, a picture and "
-        "its ground-truth mask have one name",
+        help="picture or annotation file; folder, ZIP or tar archive of these, also at an address that fsspec opens "
+        "(s3://, gs://, https://). In images/ and masks/, a picture and its ground-truth mask have one name",
     )
     parser.add_argument(
         "--masks",
@@ -86,6 +87,10 @@ def add_command(commands: Any) -> None:
     )
     add_home_argument(parser)
     parser.set_defaults(run=run)
+
+
+def _path_or_address(text: str) -> Path | str:
+    return text if is_address(text) else Path(text)
 
 
 def _columns(text: str) -> dict[str, str]:

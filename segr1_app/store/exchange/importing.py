@@ -21,6 +21,7 @@ from segr1_app.store.exchange.outcomes import was_taken
 from segr1_app.store.exchange.readers import mask_folders
 from segr1_app.store.exchange.readers.registry import find_sources, not_understood
 from segr1_app.store.exchange.readers.sources import Source, Tree
+from segr1_app.store.exchange.remote_files import open_address
 from segr1_app.store.store import AnnotationStore
 
 _SPEAKING: Final = frozenset({".json", ".jsonl", ".parquet", ".arrow", ".xml", ".csv", ".p"})
@@ -31,7 +32,7 @@ _ABOVE: Final = frozenset({"annotations", "annotation", "labels"})
 
 def import_paths(
     store: AnnotationStore,
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     instruction: str,
     masks: Sequence[Path] = (),
     *,
@@ -45,7 +46,7 @@ def import_paths(
 
     Args:
         store: where to.
-        paths: what to import.
+        paths: what to import; a text is an address that fsspec opens.
         instruction: what to segment, where nothing else says so.
         masks: ground-truth masks of the pictures under this instruction, by stem: files, folders and archives.
         options: what whoever imports decided.
@@ -60,7 +61,7 @@ def import_paths(
     """
     check_instruction(instruction)
     for path in (*paths, *masks):
-        if not path.exists():
+        if isinstance(path, Path) and not path.exists():
             raise SettingsError(f"There is no file or folder '{path}'.")
     intake = Intake(store, " ".join(instruction.split()), options or ImportOptions(), account or Account())
     return _accounted(_import_paths(intake, paths, masks), intake.account)
@@ -113,14 +114,16 @@ def _accounted(outcomes: Iterator[str | None], account: Account) -> Iterator[str
         yield outcome
 
 
-def _import_paths(intake: Intake, paths: Sequence[Path], masks: Sequence[Path]) -> Iterator[str | None]:
+def _import_paths(intake: Intake, paths: Sequence[Path | str], masks: Sequence[Path]) -> Iterator[str | None]:
     with ExitStack() as opened:
         truths = _find_masks([_opened(path, opened) for path in masks])
         used: set[str] = set()
         for files, names in _trees(paths):
             try:
                 with ExitStack() as one:
-                    if isinstance(files, Path):
+                    if isinstance(files, str):
+                        tree = Tree(*one.enter_context(open_address(files)), intake.options)
+                    elif isinstance(files, Path):
                         shown = _opened(files, one)
                         tree = Tree(shown, shown.names(), intake.options)
                         intake.account.notices += getattr(shown, "notes", ())
@@ -132,14 +135,14 @@ def _import_paths(intake: Intake, paths: Sequence[Path], masks: Sequence[Path]) 
         yield from (mask_folders.lonely(mask) for stem, mask in truths.items() if stem not in used)
 
 
-def _trees(paths: Sequence[Path]) -> Iterator[tuple[Path | Files, Sequence[PurePosixPath]]]:
+def _trees(paths: Sequence[Path | str]) -> Iterator[tuple[Path | str | Files, Sequence[PurePosixPath]]]:
     """What belongs together: each folder or archive, each annotation file with its surroundings, loose pictures."""
-    loose = [path for path in paths if not path.is_dir() and not is_archive(path)]
+    loose = [path for path in paths if isinstance(path, Path) and not path.is_dir() and not is_archive(path)]
     speaking = [path for path in loose if path.suffix.lower() in _SPEAKING]
     together = bool(speaking) and len(speaking) < len(loose)
     first = True
     for path in paths:
-        if path not in loose:
+        if isinstance(path, str) or path not in loose:
             yield path, ()
         elif not together and path in speaking:
             base = path.parent.parent if path.parent.name.lower() in _ABOVE else path.parent

@@ -22,6 +22,8 @@ def decode_brush(runs: Any, size: ImageSize) -> Mask:
     Raises:
         ValueError: when they are none, or do not fill the picture.
     """
+    if not isinstance(runs, list):
+        raise ValueError("its brush is no list of numbers")
     try:
         bits = _Bits(np.unpackbits(np.array(runs, dtype=np.uint8)))
         count = bits.take(32)

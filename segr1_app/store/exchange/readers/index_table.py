@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from pathlib import PurePosixPath
+from typing import Final, TypeAlias
 
 from segr1_app.domain import DatasetError
+from segr1_app.images import IMAGE_SUFFIXES
 from segr1_app.store.exchange.cells import cell_text
 from segr1_app.store.exchange.files import Entry, translate_read_errors
 from segr1_app.store.exchange.mask_export import COLUMNS
 
+INSTRUCTIONS_NAME: Final = "instructions.json"
 Index: TypeAlias = dict[tuple[str, ...], Mapping[str, str]]
 """Rows by the folders above them and their stem."""
 
@@ -32,3 +36,21 @@ def read_index(entry: Entry, folders: tuple[str, ...], index: Index) -> Iterator
         yield f"{entry}: its instructions are not used: {error}"
     except csv.Error as error:
         yield f"{entry}: its instructions are not used: it is no table of comma-separated values ({error})."
+
+
+def read_instructions(entry: Entry, folders: tuple[str, ...], index: Index) -> Iterator[str]:
+    """Add what an ``instructions.json`` asks for, texts by file name or stem; a sentence when it cannot be read."""
+    try:
+        content = json.loads(entry.read().decode("utf-8-sig"))
+    except (DatasetError, ValueError, RecursionError) as error:
+        yield f"{entry}: its instructions are not used: it cannot be read ({str(error)[:100]})."
+        return
+    if not isinstance(content, dict):
+        yield f'{entry}: its instructions are not used: they should read like {{"cup-1": "Segment the left cup."}}.'
+        return
+    for name, text in content.items():
+        if isinstance(text, str) and text.strip():
+            stem = PurePosixPath(name).stem if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else name
+            index[*folders, stem] = {"instruction": text}
+        else:
+            yield f"{entry}: the instruction of {str(name)[:80]} is not used: it is no text."

@@ -21,7 +21,7 @@ from segr1_app.masks import Labels, read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import MASK_FOLDERS
-from segr1_app.store.exchange.readers.index_table import Index, read_index
+from segr1_app.store.exchange.readers.index_table import INSTRUCTIONS_NAME, Index, read_index, read_instructions
 from segr1_app.store.exchange.readers.label_names import LabelNames, find_names
 from segr1_app.store.exchange.readers.sources import Tree
 from segr1_app.store.exchange.shapes import MaskPicture
@@ -76,6 +76,8 @@ def pair(tree: Tree) -> Paired:
     paired, instances = Paired(), {}
     stems = {(name.parent, name.stem) for name in tree.pictures()}
     for name in tree.names:
+        if name.name == INSTRUCTIONS_NAME:
+            paired.problems += read_instructions(tree.entry(name), _key(name)[:-1], paired.index)
         if name.name == "index.csv":
             paired.problems += read_index(tree.entry(name), _key(name)[:-1], paired.index)
     for name in tree.pictures():

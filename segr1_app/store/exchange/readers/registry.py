@@ -24,6 +24,7 @@ from segr1_app.store.exchange.readers import (
     voc,
     yolo,
 )
+from segr1_app.store.exchange.readers.index_table import INSTRUCTIONS_NAME
 from segr1_app.store.exchange.readers.sources import Reader, Source, Tree
 
 READERS: Final[tuple[Reader, ...]] = (
@@ -96,7 +97,7 @@ def _looks_like(tree: Tree, name: PurePosixPath, stems: set[str]) -> str | None:
     suffix = name.suffix.lower()
     if suffix in _BINARY:
         return _BINARY[suffix]
-    if suffix == ".json":
+    if suffix == ".json" and name.name != INSTRUCTIONS_NAME:
         head = tree.head(name)
         return None if head is None else f"JSON of another kind ({', '.join(sorted(head.keys)[:6]) or 'empty'})"
     if suffix == ".xml":

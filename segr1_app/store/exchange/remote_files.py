@@ -1,0 +1,86 @@
+"""Files at an address: whatever fsspec opens (s3://, gs://, https://, memory:), with the package for it installed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import fsspec
+
+from segr1_app.domain import DatasetError
+from segr1_app.files.folders import is_clutter
+from segr1_app.store.exchange.archives import is_archive, open_archive
+from segr1_app.store.exchange.files import Files
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address and no path of this machine."""
+    return "://" in text or text.startswith("memory:")
+
+
+@contextmanager
+def open_address(address: str) -> Iterator[tuple[Files, Sequence[PurePosixPath]]]:
+    """The files at an address, and which of them were asked for.
+
+    An archive is fetched once, into a temporary file without a name that goes with this process.
+
+    Raises:
+        DatasetError: when it cannot be reached, or the package for it is not installed.
+    """
+    try:
+        system, root = fsspec.core.url_to_fs(address)
+        single = system.isfile(root)
+        name = PurePosixPath(root)
+        if single and is_archive(Path(name.name)):
+            with tempfile.TemporaryDirectory(prefix="segr1-") as folder:
+                fetched = Path(folder) / name.name
+                with system.open(root, "rb") as source, fetched.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+                with open_archive(fetched) as archive:
+                    yield archive, archive.names()
+            return
+        files = RemoteFiles(system, str(name.parent) if single else root, address)
+        if not files.names():
+            raise DatasetError(f"There are no files at {address}.")
+        yield files, [PurePosixPath(name.name)] if single else files.names()
+    except ImportError as error:
+        raise DatasetError(f"{address}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{address} cannot be read ({str(error)[:200] or type(error).__name__}).") from error
+
+
+class RemoteFiles:
+    """The files below an address.
+
+    Args:
+        system: fsspec's file system.
+        root: where they are in it.
+        address: what the person gave, for messages.
+    """
+
+    def __init__(self, system: Any, root: str, address: str) -> None:
+        self._system = system
+        self._root = root.rstrip("/")
+        self._address = address.rstrip("/")
+        found = (PurePosixPath(path).relative_to(self._root) for path in system.find(self._root))
+        self._names = sorted(name for name in found if not is_clutter(name) and ".." not in name.parts)
+
+    def names(self) -> Sequence[PurePosixPath]:
+        return self._names
+
+    def holds(self, name: PurePosixPath) -> bool:
+        return name in self._names
+
+    def open(self, name: PurePosixPath) -> IO[bytes]:
+        opened: IO[bytes] = self._system.open(f"{self._root}/{name}", "rb")
+        return opened
+
+    def display_name(self, name: PurePosixPath) -> str:
+        return f"{self._address}/{name}"
+
+    def aliases(self, _: PurePosixPath) -> Sequence[str]:
+        return ()

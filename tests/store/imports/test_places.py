@@ -1,0 +1,111 @@
+"""Where imports come from: addresses that fsspec opens, instructions beside pictures, HEIC, brushes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from segr1_app.domain import ImageSize
+from segr1_app.store import AnnotationStore
+from segr1_app.store.exchange.account import Account
+from segr1_app.store.exchange.importing import import_paths
+from segr1_app.store.exchange.readers.brush_runs import decode_brush
+from tests.store.imports.files import CAT, annotation, box_mask, bring, coco, corners, draw, image, truths, write_json
+from tests.store.imports.test_readers import pack
+
+PLACE = (8, 6, 40, 30)
+MASK = box_mask(*PLACE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    draw(folder / "images" / "a.png")
+    write_json(folder / "annotations" / "instances.json", coco([image()], [annotation([corners(*PLACE)])]))
+    return folder
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[str]:
+    pack(folder, "zip").rename(folder / "in.zip")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def from_address(store: AnnotationStore, address: str) -> Account:
+    account = Account()
+    for _ in import_paths(store, [address], "it", account=account):
+        pass
+    return account
+
+
+def test_a_folder_at_an_address_comes_in(store: AnnotationStore, folder: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            memory.pipe(f"/segr1-test/{path.relative_to(folder)}", path.read_bytes())
+    assert from_address(store, "memory://segr1-test").left_out == []
+    ((key, mask),) = truths(store).items()
+    assert key == ("a.png", CAT)
+    assert np.array_equal(mask, MASK)
+
+
+def test_an_archive_at_an_address_comes_in(store: AnnotationStore, served: str) -> None:
+    pytest.importorskip("aiohttp")
+    assert from_address(store, f"{served}/in.zip").left_out == []
+    assert np.array_equal(truths(store)["a.png", CAT], MASK)
+    (told,) = from_address(store, f"{served}/nothing.zip").left_out
+    assert told == f"There are no files at {served}/nothing.zip."
+
+
+def test_an_address_without_its_package_says_so(store: AnnotationStore) -> None:
+    (told,) = from_address(store, "nosuch://bucket/set").left_out
+    assert "nosuch" in told
+
+
+def test_instructions_beside_pictures_are_asked(store: AnnotationStore, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    draw(folder / "images" / "a.png")
+    (folder / "masks").mkdir()
+    Image.fromarray(MASK).save(folder / "masks" / "a.png")
+    write_json(folder / "instructions.json", {"a": "Segment the left cup.", "b": 7})
+    account = bring(store, folder)
+    assert np.array_equal(truths(store)["a.png", "Segment the left cup."], MASK)
+    assert "the instruction of b is not used" in account.left_out[0]
+
+
+def test_a_heic_picture_is_read_where_its_package_is_installed(store: AnnotationStore, tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    heif.from_pillow(Image.fromarray(pixels)).save(tmp_path / "phone.heic", quality=90)
+    account = bring(store, tmp_path / "phone.heic")
+    assert (account.pictures, account.left_out) == (1, [])
+
+
+def test_a_brush_of_label_studio_is_read() -> None:
+    brush = pytest.importorskip("label_studio_sdk.converter.brush")
+    runs = brush.mask2rle(MASK.astype(np.uint8) * 255)
+    assert np.array_equal(decode_brush([int(value) for value in runs], ImageSize(64, 48)), MASK)
+
+
+@pytest.mark.parametrize("runs", [[], [0, 0, 48, 0], [1] * 40, "runs", [300, 2], None, [0, 0, 48, 0, 57, 27, 255, 6]])
+def test_a_brush_that_is_cut_off_is_refused(runs: object) -> None:
+    with pytest.raises(ValueError, match="its brush"):
+        decode_brush(runs, ImageSize(64, 48))
