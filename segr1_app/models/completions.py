@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from segr1_app.domain import Mask, ObjectMask, ObjectPrompt
+from segr1_app.domain import Mask, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.geometry import most_objects, union_masks
 from segr1_app.images import Picture
 from segr1_app.language.codec import ParsedCompletion
@@ -26,6 +26,18 @@ class Segmented:
     parsed: ParsedCompletion
     masks: tuple[ObjectMask, ...]
     mask: Mask
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Segmented:
+        """What a prediction holds of its completion."""
+        parsed = ParsedCompletion(
+            objects=prediction.objects,
+            reasoning=prediction.reasoning,
+            problems=prediction.problems,
+            well_formed=prediction.well_formed,
+            abstains=prediction.abstains,
+        )
+        return cls(parsed, prediction.masks, prediction.mask)
 
     @property
     def objects(self) -> tuple[ObjectPrompt, ...]:

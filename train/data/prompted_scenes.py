@@ -22,6 +22,8 @@ SIDE_BY_SIDE, PASTED = 0.22, 0.18
 """How often a view shows two pictures, and how often one with the objects of others; else it shows a single one."""
 REGIONS, BOXES = 0.28, 0.07
 """Of a picture's prompts: the shares that ask for a patch of even colour, and for what a box on background holds."""
+BACKGROUND = 0.65
+"""The share of the patches that lie in the background; the others are parts of an object."""
 CLOSE_UPS = 0.4
 """How often a view with several objects is what a segmenter that zooms is shown for one of them."""
 LEAST, MOST_OF_PICTURE, MOST_OF_OBJECT = 0.003, 0.35, 0.7
@@ -34,10 +36,11 @@ PRECISE = (
     PromptStyle(0.20, 0.0),
     PromptStyle(0.20, 0.06, (1, 1)),
     PromptStyle(0.18, 0.15, (0, 2), (0, 1)),
-    PromptStyle(0.28, None, (1, 1)),
+    PromptStyle(0.34, None, (1, 1)),
     PromptStyle(0.14, None, (1, 3), (0, 2)),
 )
 """Prompts without wrong points: where several things could be meant, only the prompt says which."""
+BOXED = tuple(style for style in PRECISE if style.box_error is not None)
 
 
 def draw_view(
@@ -82,12 +85,13 @@ def _target(
     kind = rng.random()
     chosen = objects[int(rng.integers(len(objects)))]
     if kind < REGIONS:
-        allowed, most = (
-            (~foreground, MOST_OF_PICTURE) if rng.random() < 0.65 else (chosen, MOST_OF_OBJECT * chosen.mean())
-        )
-        found = patch(smooth, allowed, most, rng)
+        if rng.random() < BACKGROUND:
+            found, styles = patch(smooth, ~foreground, MOST_OF_PICTURE, rng), PRECISE
+        else:
+            # A click on an object means all of it: only a box asks for a part.
+            found, styles = patch(smooth, chosen, MOST_OF_OBJECT * float(chosen.mean()), rng), BOXED
         if found is not None:
-            return found, PRECISE
+            return found, styles
     elif kind < REGIONS + BOXES:
         found = _background_box(foreground, rng)
         if found is not None:

@@ -1,0 +1,203 @@
+"""Think harder: several answers to one question, and the one that the others agree with most.
+
+A policy that samples rarely errs twice in the same way. Of the greedy completion and some samples the medoid is taken,
+the answer whose mask has the highest mean IoU with those of the others: prompts, reasoning and mask stay one answer's
+own. Answers about a crop around the first medoid vote as well: shown closer, the policy sees more. They are not
+candidates themselves, because their coordinates are those of the crop.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from segr1_app.domain import ImageSize, Mask, Prediction
+from segr1_app.geometry import mask_box, resize_nearest
+from segr1_app.images import Picture, picture_from_array
+from segr1_app.language.protocol import Task
+from segr1_app.metrics import iou
+from segr1_app.models.completions import Segmented, segment_completion
+from segr1_app.models.pipeline import Pipeline
+from segr1_app.models.policy import VlmPolicy
+
+
+class Effort(StrEnum):
+    """How much work goes into an answer."""
+
+    QUICK = "quick"
+    CAREFUL = "careful"
+    THOROUGH = "thorough"
+
+
+class Budget(NamedTuple):
+    """How many completions are sampled about the picture, and about the crop beside the greedy one there."""
+
+    samples: int
+    close_samples: int
+
+
+BUDGETS: Final = {Effort.CAREFUL: Budget(8, 3), Effort.THOROUGH: Budget(24, 8)}
+TEMPERATURE: Final = 0.8
+MARGIN: Final = 0.4
+"""How much of its longer side the crop shows around the first medoid's mask, on either side."""
+WORTHWHILE: Final = 0.85
+"""The share of the picture from which on a crop would show hardly less than all of it."""
+COMPARED_SIDE: Final = 256
+"""The longest side, in pixels, at which masks are compared."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One answer.
+
+    Attributes:
+        completion: what the policy wrote.
+        segmented: what became of it.
+        agreement: its mask's mean IoU with those of all answers, its own included, in [0, 1].
+    """
+
+    completion: str
+    segmented: Segmented
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Consensus:
+    """What came of an effort.
+
+    Attributes:
+        prediction: the answer that is taken; the given one where nothing agrees better.
+        candidates: every different answer, the one that agrees best first.
+    """
+
+    prediction: Prediction
+    candidates: tuple[Candidate, ...]
+
+
+def find_consensus(
+    pipeline: Pipeline, picture: Picture, first: Prediction, effort: Effort, *, seed: int = 0, task: Task = Task.FREE
+) -> Consensus:
+    """The answer that agrees best with all that the effort samples.
+
+    Args:
+        pipeline: with a policy that samples.
+        picture: what was asked about.
+        first: the greedy answer.
+        effort: how many answers to sample; `Effort.QUICK` takes the first one.
+        seed: makes the samples repeatable.
+        task: what was asked for.
+
+    Raises:
+        ModelError: when a model runs out of memory.
+    """
+    begun = time.perf_counter()
+    budget = BUDGETS.get(effort)
+    policy = pipeline.policy
+    if budget is None or not isinstance(policy, VlmPolicy):
+        own = Segmented.of(first)
+        return Consensus(first, (Candidate(first.completion, own, 1.0),))
+    request = policy.request(picture.size, first.instruction, task)
+    sampled = policy.sample(
+        picture, first.instruction, budget.samples, temperature=TEMPERATURE, seed=seed, task=task
+    )
+    completions = [first.completion, *sampled]
+    known = {first.completion: Segmented.of(first)}
+    for completion in completions:
+        if completion not in known:
+            known[completion] = segment_completion(request, completion, picture, pipeline.segmenter)
+    masks = [known[completion].mask for completion in completions]
+    voters = [*masks, *_closer_masks(pipeline, policy, picture, first, _medoid(masks), budget, seed=seed, task=task)]
+    agreements = dict(zip(completions, _agreements(masks, voters), strict=True))
+    order = sorted(known, key=lambda completion: -agreements[completion])
+    candidates = tuple(Candidate(each, known[each], agreements[each]) for each in order)
+    chosen = candidates[0]
+    seconds = {**first.seconds, "effort": time.perf_counter() - begun}
+    seconds["total"] = first.seconds.get("total", 0.0) + seconds["effort"]
+    if chosen.completion == first.completion:
+        return Consensus(replace(first, seconds=seconds), candidates)
+    parsed = chosen.segmented.parsed
+    prediction = replace(
+        first,
+        completion=chosen.completion,
+        reasoning=parsed.reasoning,
+        objects=parsed.objects,
+        problems=parsed.problems,
+        well_formed=parsed.well_formed,
+        abstains=parsed.abstains,
+        masks=chosen.segmented.masks,
+        mask=chosen.segmented.mask,
+        seconds=seconds,
+    )
+    return Consensus(prediction, candidates)
+
+
+def _closer_masks(
+    pipeline: Pipeline,
+    policy: VlmPolicy,
+    picture: Picture,
+    first: Prediction,
+    seen: Mask,
+    budget: Budget,
+    *,
+    seed: int,
+    task: Task,
+) -> list[Mask]:
+    """Masks of answers about the crop around ``seen``, in the picture's frame; none where it shows hardly less."""
+    crop = _crop_around(seen)
+    if crop is None:
+        return []
+    left, top, right, bottom = crop
+    part = picture_from_array(np.ascontiguousarray(picture.pixels[top:bottom, left:right]))
+    request = policy.request(part.size, first.instruction, task)
+    completions = policy.sample(part, first.instruction, 1, temperature=0.0, task=task)
+    completions += policy.sample(
+        part, first.instruction, budget.close_samples, temperature=TEMPERATURE, seed=seed, task=task
+    )
+    known: dict[str, Mask] = {}
+    for completion in completions:
+        if completion not in known:
+            whole = np.zeros_like(seen)
+            whole[top:bottom, left:right] = segment_completion(request, completion, part, pipeline.segmenter).mask
+            known[completion] = whole
+    return [known[completion] for completion in completions]
+
+
+def _crop_around(mask: Mask) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of what is shown closer; None for an empty mask or one that fills the picture."""
+    box = mask_box(mask)
+    if box is None:
+        return None
+    height, width = mask.shape
+    margin = MARGIN * max(box.x2 - box.x1, box.y2 - box.y1)
+    left, top = max(0, math.floor(box.x1 - margin)), max(0, math.floor(box.y1 - margin))
+    right, bottom = min(width, math.ceil(box.x2 + margin)), min(height, math.ceil(box.y2 + margin))
+    shown = (right - left) * (bottom - top)
+    return (left, top, right, bottom) if shown < WORTHWHILE * width * height else None
+
+
+def _medoid(masks: Sequence[Mask]) -> Mask:
+    return masks[int(np.argmax(_agreements(masks, masks)))]
+
+
+def _agreements(masks: Sequence[Mask], voters: Sequence[Mask]) -> npt.NDArray[np.float64]:
+    """Each mask's mean IoU with all voters, float (len(masks),)."""
+    height, width = masks[0].shape
+    scale = min(1.0, COMPARED_SIDE / max(height, width))
+    size = ImageSize(max(1, round(width * scale)), max(1, round(height * scale)))
+    small: dict[int, Mask] = {id(mask): resize_nearest(mask, size) for mask in (*masks, *voters)}
+    pairs: dict[tuple[int, int], float] = {}
+
+    def overlap(a: Mask, b: Mask) -> float:
+        key = (min(id(a), id(b)), max(id(a), id(b)))
+        if key not in pairs:
+            pairs[key] = iou(small[id(a)], small[id(b)])
+        return pairs[key]
+
+    return np.array([np.mean([overlap(mask, voter) for voter in voters]) for mask in masks])
