@@ -20,6 +20,9 @@ from segr1_app.settings.config import Settings, add_home_argument, add_model_arg
 if TYPE_CHECKING:
     from segr1_app.models.pipeline import Pipeline
 
+EFFORTS = ("quick", "careful", "thorough")
+"""The names of `segr1_app.models.effort.Effort`, which is not imported here because it brings torch along."""
+
 
 def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
@@ -33,6 +36,13 @@ def add_command(commands: Any) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder of pictures")
     parser.add_argument(
         "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what to find (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--effort",
+        choices=EFFORTS,
+        default=EFFORTS[0],
+        help="quick takes the greedy answer; careful and thorough also sample 8 or 24 others and look closer, and take "
+        "the one that agrees best with all (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: predictions in --home)")
     add_home_argument(parser)
@@ -61,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     many = len(stems) > 1 or any(path.is_dir() for path in arguments.paths)
     pipeline = working_together(*load_models(settings))
-    failures = predict_all(pipeline, stems, arguments.instruction, out, progress_bar=many)
+    failures = predict_all(pipeline, stems, arguments.instruction, out, progress_bar=many, effort=arguments.effort)
     for note in found.notes:
         print(f"Note: {note}", file=sys.stderr)  # noqa: T201
     done = len(stems) - len(failures)
@@ -72,7 +82,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def predict_all(
-    pipeline: Pipeline, stems: dict[Path, str], instruction: str, out: Path, *, progress_bar: bool
+    pipeline: Pipeline,
+    stems: dict[Path, str],
+    instruction: str,
+    out: Path,
+    *,
+    progress_bar: bool,
+    effort: str = EFFORTS[0],
 ) -> list[str]:
     """Predict on each file.
 
@@ -82,12 +98,15 @@ def predict_all(
         instruction: what to find.
         out: existing folder for the results.
         progress_bar: whether to show one.
+        effort: a name of `segr1_app.models.effort.Effort`.
 
     Returns:
         One sentence for each picture that could not be read or whose results could not be written.
     """
+    from segr1_app.models.effort import Effort, find_consensus  # noqa: PLC0415 - brings torch along
     from segr1_app.studio.results import save_prediction  # noqa: PLC0415 - brings supervision and matplotlib along
 
+    chosen = Effort(effort)
     failures = []
     with tqdm(stems.items(), unit="picture", disable=not progress_bar) as progress:
         for path, stem in progress:
@@ -98,6 +117,8 @@ def predict_all(
                 failures.append(f"{path}: {error}")
                 continue
             prediction = pipeline.run(picture, instruction)
+            if chosen is not Effort.QUICK:
+                prediction = find_consensus(pipeline, picture, prediction, chosen).prediction
             try:
                 save_prediction(out, picture, prediction, stem)
             except OSError as error:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,6 @@ from segr1_app.language.protocol import Task
 from segr1_app.metrics import iou
 from segr1_app.models.completions import Segmented, segment_completion
 from segr1_app.models.pipeline import Pipeline
-from segr1_app.models.policy import VlmPolicy
 
 
 class Effort(StrEnum):
@@ -81,49 +80,87 @@ class Consensus:
     candidates: tuple[Candidate, ...]
 
 
+@runtime_checkable
+class SamplingPolicy(Protocol):
+    """A policy that can draw completions; see `VlmPolicy.sample`."""
+
+    def sample(
+        self,
+        picture: Picture,
+        instruction: str,
+        n: int,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        task: Task = Task.FREE,
+    ) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What the answers are to."""
+
+    pipeline: Pipeline
+    instruction: str
+    task: Task
+    seed: int
+
+    def sampled(self, picture: Picture, n: int, temperature: float = TEMPERATURE) -> list[str]:
+        policy = self.pipeline.policy
+        assert isinstance(policy, SamplingPolicy)
+        return policy.sample(picture, self.instruction, n, temperature=temperature, seed=self.seed, task=self.task)
+
+    def segmented(self, picture: Picture, completions: Sequence[str]) -> dict[str, Segmented]:
+        """What becomes of each different completion."""
+        request = self.pipeline.policy.request(picture.size, self.instruction, self.task)
+        return {
+            completion: segment_completion(request, completion, picture, self.pipeline.segmenter)
+            for completion in dict.fromkeys(completions)
+        }
+
+
 def find_consensus(
     pipeline: Pipeline, picture: Picture, first: Prediction, effort: Effort, *, seed: int = 0, task: Task = Task.FREE
 ) -> Consensus:
     """The answer that agrees best with all that the effort samples.
 
     Args:
-        pipeline: with a policy that samples.
+        pipeline: whose policy gave the first answer.
         picture: what was asked about.
         first: the greedy answer.
-        effort: how many answers to sample; `Effort.QUICK` takes the first one.
+        effort: how many answers to sample. `Effort.QUICK`, and a policy that cannot sample, keep the first one.
         seed: makes the samples repeatable.
         task: what was asked for.
 
     Raises:
         ModelError: when a model runs out of memory.
     """
-    begun = time.perf_counter()
+    own = Segmented.of(first)
     budget = BUDGETS.get(effort)
-    policy = pipeline.policy
-    if budget is None or not isinstance(policy, VlmPolicy):
-        own = Segmented.of(first)
+    if budget is None or not isinstance(pipeline.policy, SamplingPolicy):
         return Consensus(first, (Candidate(first.completion, own, 1.0),))
-    request = policy.request(picture.size, first.instruction, task)
-    sampled = policy.sample(
-        picture, first.instruction, budget.samples, temperature=TEMPERATURE, seed=seed, task=task
-    )
+    begun = time.perf_counter()
+    question = _Question(pipeline, first.instruction, task, seed)
+    sampled = question.sampled(picture, budget.samples)
+    known = {first.completion: own}
+    known |= question.segmented(picture, [each for each in sampled if each not in known])
     completions = [first.completion, *sampled]
-    known = {first.completion: Segmented.of(first)}
-    for completion in completions:
-        if completion not in known:
-            known[completion] = segment_completion(request, completion, picture, pipeline.segmenter)
     masks = [known[completion].mask for completion in completions]
-    voters = [*masks, *_closer_masks(pipeline, policy, picture, first, _medoid(masks), budget, seed=seed, task=task)]
+    voters = [*masks, *_closer_masks(question, picture, _medoid(masks), budget.close_samples)]
     agreements = dict(zip(completions, _agreements(masks, voters), strict=True))
-    order = sorted(known, key=lambda completion: -agreements[completion])
-    candidates = tuple(Candidate(each, known[each], agreements[each]) for each in order)
-    chosen = candidates[0]
-    seconds = {**first.seconds, "effort": time.perf_counter() - begun}
-    seconds["total"] = first.seconds.get("total", 0.0) + seconds["effort"]
-    if chosen.completion == first.completion:
-        return Consensus(replace(first, seconds=seconds), candidates)
+    candidates = tuple(
+        Candidate(each, known[each], float(agreements[each]))
+        for each in sorted(known, key=lambda own: -agreements[own])
+    )
+    spent = time.perf_counter() - begun
+    return Consensus(_prediction_of(candidates[0], first, spent), candidates)
+
+
+def _prediction_of(chosen: Candidate, first: Prediction, spent: float) -> Prediction:
+    """The chosen answer in place of the first one; ``spent`` are the seconds that it took to find."""
+    seconds = {**first.seconds, "effort": spent, "total": first.seconds.get("total", 0.0) + spent}
     parsed = chosen.segmented.parsed
-    prediction = replace(
+    return replace(
         first,
         completion=chosen.completion,
         reasoning=parsed.reasoning,
@@ -135,37 +172,21 @@ def find_consensus(
         mask=chosen.segmented.mask,
         seconds=seconds,
     )
-    return Consensus(prediction, candidates)
 
 
-def _closer_masks(
-    pipeline: Pipeline,
-    policy: VlmPolicy,
-    picture: Picture,
-    first: Prediction,
-    seen: Mask,
-    budget: Budget,
-    *,
-    seed: int,
-    task: Task,
-) -> list[Mask]:
+def _closer_masks(question: _Question, picture: Picture, seen: Mask, samples: int) -> list[Mask]:
     """Masks of answers about the crop around ``seen``, in the picture's frame; none where it shows hardly less."""
     crop = _crop_around(seen)
     if crop is None:
         return []
     left, top, right, bottom = crop
     part = picture_from_array(np.ascontiguousarray(picture.pixels[top:bottom, left:right]))
-    request = policy.request(part.size, first.instruction, task)
-    completions = policy.sample(part, first.instruction, 1, temperature=0.0, task=task)
-    completions += policy.sample(
-        part, first.instruction, budget.close_samples, temperature=TEMPERATURE, seed=seed, task=task
-    )
+    completions = [*question.sampled(part, 1, temperature=0.0), *question.sampled(part, samples)]
     known: dict[str, Mask] = {}
-    for completion in completions:
-        if completion not in known:
-            whole = np.zeros_like(seen)
-            whole[top:bottom, left:right] = segment_completion(request, completion, part, pipeline.segmenter).mask
-            known[completion] = whole
+    for completion, found in question.segmented(part, completions).items():
+        whole = np.zeros_like(seen)
+        whole[top:bottom, left:right] = found.mask
+        known[completion] = whole
     return [known[completion] for completion in completions]
 
 

@@ -1,0 +1,67 @@
+"""Several answers to one question, and the one that agrees best; with the real embedded models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from segr1_app.cli.predict import EFFORTS
+from segr1_app.domain import ImageSize
+from segr1_app.language.codec import PRESETS
+from segr1_app.metrics import iou
+from segr1_app.models.effort import BUDGETS, Effort, find_consensus
+from segr1_app.models.pipeline import Pipeline
+from tests.scenes import ellipse_scene
+
+PICTURE, TRUTH = ellipse_scene(320, 240, (0.4, 0.5), (0.2, 0.25))
+TASK = PRESETS[0].text
+
+
+def test_the_command_names_every_effort() -> None:
+    assert list(EFFORTS) == [effort.value for effort in Effort]
+
+
+def test_a_quick_answer_is_the_first_one(pipeline: Pipeline) -> None:
+    first = pipeline.run(PICTURE, TASK)
+    found = find_consensus(pipeline, PICTURE, first, Effort.QUICK)
+    assert found.prediction is first
+    assert [each.completion for each in found.candidates] == [first.completion]
+
+
+def test_the_answer_that_agrees_best_is_taken_whole(pipeline: Pipeline) -> None:
+    first = pipeline.run(PICTURE, TASK)
+    found = find_consensus(pipeline, PICTURE, first, Effort.CAREFUL, seed=3)
+    best, *others = found.candidates
+    assert 1 <= len(found.candidates) <= BUDGETS[Effort.CAREFUL].samples + 1
+    assert all(best.agreement >= other.agreement for other in others)
+    # Prompts, reasoning and mask are one answer's own.
+    assert found.prediction.completion == best.completion
+    assert np.array_equal(found.prediction.mask, best.segmented.mask)
+    assert found.prediction.objects == best.segmented.objects
+    assert found.prediction.mask.shape == (240, 320)
+    assert found.prediction.seconds["total"] >= found.prediction.seconds["effort"] > 0
+    assert iou(found.prediction.mask, TRUTH) > 0.5
+
+
+def test_a_wrong_first_answer_is_outvoted(pipeline: Pipeline) -> None:
+    first = pipeline.run(PICTURE, TASK)
+    away = ~TRUTH & (np.arange(320) > 300)[None]
+    wrong = replace(first, completion="<think> wrong </think>", mask=away)
+    found = find_consensus(pipeline, PICTURE, wrong, Effort.CAREFUL, seed=3)
+    assert found.prediction.completion != wrong.completion
+    assert found.candidates[-1].completion == wrong.completion
+
+
+def test_the_same_seed_gives_the_same_answer(pipeline: Pipeline) -> None:
+    first = pipeline.run(PICTURE, TASK)
+    one, two = (find_consensus(pipeline, PICTURE, first, Effort.CAREFUL, seed=5) for _ in range(2))
+    assert [each.completion for each in one.candidates] == [each.completion for each in two.candidates]
+    assert one.prediction.image_size == ImageSize(320, 240)
+
+
+@pytest.mark.parametrize("effort", [Effort.CAREFUL, Effort.THOROUGH])
+def test_a_policy_that_abstains_every_time_still_answers(pipeline: Pipeline, effort: Effort) -> None:
+    empty = replace(pipeline.run(PICTURE, TASK), mask=np.zeros((240, 320), dtype=bool))
+    assert find_consensus(pipeline, PICTURE, empty, effort).prediction.mask.shape == (240, 320)
