@@ -32,7 +32,7 @@ TOLERANCES = (6, 26)
 """Least and greatest difference per channel, 0 to 255, from the colour at the place where a patch begins."""
 TRIES = 3
 
-PRECISE = (
+PRECISE: tuple[PromptStyle, ...] = (
     PromptStyle(0.20, 0.0),
     PromptStyle(0.20, 0.06, (1, 1)),
     PromptStyle(0.18, 0.15, (0, 2), (0, 1)),
