@@ -20,7 +20,7 @@ from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import was_taken
 from segr1_app.store.exchange.readers import mask_folders
 from segr1_app.store.exchange.readers.registry import find_sources, not_understood
-from segr1_app.store.exchange.readers.sources import Source, Tree
+from segr1_app.store.exchange.readers.sources import MALFORMED, Source, Tree, fault_of
 from segr1_app.store.exchange.remote_files import open_address
 from segr1_app.store.store import AnnotationStore
 
@@ -234,6 +234,9 @@ def _annotated(tree: Tree, sources: Sequence[Source], paired: mask_folders.Paire
             if len(sources) == 1 and not paired.pictures:
                 raise
             yield str(error)
+        except MALFORMED as error:
+            first = tree.files.display_name(next(iter(source.claimed)))
+            yield f"'{first}' looks like {source.kind} and cannot be read to its end: {fault_of(error)}."
     rest = [name for name in paired.pictures if name not in pictures.used]
     if any(source.all_pictures for source in sources):
         paired.pictures = rest

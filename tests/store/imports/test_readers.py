@@ -469,3 +469,35 @@ def test_boxes_of_other_tools_become_prompts(store: AnnotationStore, tmp_path: P
         ("labelme.png", "cat"): (8, 6, 40, 30),
         ("labelme.png", "dog"): None,
     }
+
+
+SHAPES = [None, 5, {"label": "cat", "points": "x"}, {"label": "cat", "points": [[1, 2]], "shape_type": "polygon"}]
+REGIONS = [None, 5, {"shape_attributes": None}, {"shape_attributes": {"name": "polygon", "all_points_x": 1}}]
+ITEMS = [None, {"id": "a", "annotations": [{"type": "mask", "rle": 5}, None, {"type": "polygon", "label_id": 7}]}]
+RESULTS = [None, 5, {"type": "brushlabels", "value": {"rle": [1], "format": "rle"}, "original_width": 4}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"shapes": SHAPES, "imagePath": "a.png"},
+        {"_via_img_metadata": {"a": {"filename": "a.png", "regions": REGIONS}, "b": None}},
+        {"items": ITEMS, "categories": {"label": {"labels": [{"name": "cat"}]}}},
+        [{"id": 1, "data": {"image": "a.png"}, "annotations": [{"result": RESULTS}]}, 7],
+        {"image": {"file_name": "a.png"}, "annotations": [3, None, {"bbox": "q"}]},
+        {"text": [3, None], "is_sentence": True, "shapes": [{"label": "target"}]},
+        coco([image()], [{"image_id": 1, "file_name": 7, "segments_info": [3, {"id": None}]}, None]),
+        {"shapes": [], "imagePath": 7, "imageData": "no base64"},
+    ],
+)
+def test_records_of_another_make_are_named_and_never_a_traceback(
+    store: AnnotationStore, tmp_path: Path, content: Any
+) -> None:
+    folder = tmp_path / "in"
+    draw(folder / "a.png")
+    write_json(folder / "x.json", content)
+    account = bring(store, folder)
+    assert account.left_out
+    assert all(str(folder) in told for told in account.left_out)
+    assert not any("Error" in told or "object has no" in told for told in account.left_out)
+    assert truths(store) == {}

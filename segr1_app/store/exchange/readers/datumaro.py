@@ -10,7 +10,7 @@ from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Runs, Shape, number, ring_of, size_of, whole
 
 
@@ -83,8 +83,8 @@ def _part(index: int, annotation: Any, labels: list[str]) -> Part | None:
                 raise ValueError(f"its label_id {place} is not among the labels")
             name = labels[place]
         return Part(which, _shape(annotation), name)
-    except ValueError as error:
-        return Part(which, str(error), name)
+    except MALFORMED as error:
+        return Part(which, fault_of(error), name)
 
 
 def _shape(annotation: Mapping[str, Any]) -> Shape:

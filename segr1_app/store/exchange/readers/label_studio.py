@@ -15,7 +15,7 @@ from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Notice
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
-from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Ring, Shape, number, ring_of, size_of
 
 _AROUND: Final = 64
@@ -112,8 +112,8 @@ def _parts(index: int, result: Mapping[str, Any], size: ImageSize | None, model:
         which = f"region {index} ({name or base})"
         try:
             yield Part(which, _shape(base, value, size), None if name is None else str(name), model=model)
-        except ValueError as error:
-            yield Part(which, str(error), None if name is None else str(name))
+        except MALFORMED as error:
+            yield Part(which, fault_of(error), None if name is None else str(name))
 
 
 def _shape(kind: str, value: Mapping[str, Any], size: ImageSize | None) -> Shape:

@@ -17,7 +17,7 @@ from segr1_app.masks import read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.readers.tables import Held
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Shape, number, ring_of, size_of
 
@@ -70,8 +70,8 @@ def _part(index: int, shape: Any) -> Part:
     which += f" ({name})" if name else ""
     try:
         return Part(which, _shape(shape), name)
-    except (ValueError, DatasetError) as error:
-        return Part(which, str(error), name)
+    except (*MALFORMED, DatasetError) as error:
+        return Part(which, fault_of(error), name)
 
 
 def _shape(shape: Mapping[str, Any]) -> Shape:

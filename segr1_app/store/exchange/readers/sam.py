@@ -10,7 +10,7 @@ from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.coco_shapes import box_of
-from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Shape, ring_of, size_of
 
 
@@ -43,8 +43,8 @@ def _part(index: int, annotation: Any) -> Part:
     which = f"annotation {index}"
     try:
         return Part(which, _shape(annotation), model="SA-1B")
-    except (ValueError, AttributeError, TypeError) as error:
-        return Part(which, f"its prompts cannot be read ({error})", model="SA-1B")
+    except MALFORMED as error:
+        return Part(which, f"its prompts cannot be read ({fault_of(error)})", model="SA-1B")
 
 
 def _shape(annotation: Mapping[str, Any]) -> Shape:

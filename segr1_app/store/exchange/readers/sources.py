@@ -106,6 +106,16 @@ Reader: TypeAlias = Callable[[Tree], list[Source]]
 """Finds annotations of its kind among unclaimed files."""
 
 
+MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError)
+"""What reading a record raises whose fields are of other types than its format says."""
+
+
+def fault_of(error: Exception) -> str:
+    """What is wrong with a record, in words; errors of Python's own say nothing to whoever made the file."""
+    own = type(error) is ValueError or isinstance(error, DatasetError)
+    return str(error) if own else "its fields are not as its format has them"
+
+
 @contextmanager
 def json_bytes(files: Files, name: PurePosixPath) -> Iterator[Readable]:
     """A JSON file as UTF-8 without a mark of its encoding, whatever of the usual encodings it is in."""

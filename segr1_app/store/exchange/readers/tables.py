@@ -85,6 +85,8 @@ def _read(
                 columns = columns or _choose(found, where, options.columns)
                 cells = {role: row.get(column) for role, column in columns.items()}
                 yield from _record(cells, f"{where} row {number}", partial(_content, name, pictures), options.label)
+        except DatasetError as error:
+            raise DatasetError(str(error) if where in str(error) else f"'{where}': {error}") from error
         except pa.ArrowException as error:
             raise DatasetError(f"'{where}' is no table that can be read: {str(error)[:300]}") from error
 
@@ -211,9 +213,9 @@ def _json_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DatasetError(f"its line {number} is no JSON ({str(error)[:100]}).") from error
+            raise DatasetError(f"line {number} is no JSON ({str(error)[:100]}).") from error
         if not isinstance(row, dict):
-            raise DatasetError(f"its line {number} is no object with columns.")
+            raise DatasetError(f"line {number} is no object with columns.")
         yield list(row), row
 
 

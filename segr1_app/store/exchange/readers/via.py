@@ -13,7 +13,7 @@ from segr1_app.domain import DatasetError
 from segr1_app.frames import Reading
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Shape, number, ring_of
 
 _AROUND: Final = 64
@@ -70,8 +70,8 @@ def _part(index: int, region: Any) -> Part:
     which += f" ({name})" if name else ""
     try:
         return Part(which, _shape(shape), name)
-    except ValueError as error:
-        return Part(which, str(error), name)
+    except MALFORMED as error:
+        return Part(which, fault_of(error), name)
 
 
 def _name(attributes: Mapping[str, Any]) -> str | None:
