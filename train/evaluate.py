@@ -35,8 +35,9 @@ from segr1_app.domain import DatasetError, Mask, PictureError, SettingsError
 from segr1_app.files.logs import report_errors
 from segr1_app.files.outputs import check_writable, translate_write_errors
 from segr1_app.language.codec import PRESETS
+from segr1_app.language.protocol import Stage
 from segr1_app.models.pipeline import AnyPolicy, load_models
-from segr1_app.models.policy import Policy
+from segr1_app.models.policy import Policy, VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
 from segr1_app.models.selection import choose_models
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
@@ -47,8 +48,18 @@ from train.evaluation.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchm
 from train.evaluation.benchmarks.measures import FOREGROUND
 from train.evaluation.benchmarks.protocol import describe_models, flat, library_versions, name_models
 from train.evaluation.benchmarks.run import run_benchmark
+from train.evaluation.pair_report import (
+    by_category,
+    intervals,
+    pair_record,
+    read_nouns,
+    sampled_table,
+    write_log,
+    write_worst,
+)
 from train.evaluation.report import EvaluationReport, check_scored, describe_failures
 from train.finetune.run_folder import circumstances
+from train.finetune.trl_reward import Answerer
 
 logger = logging.getLogger("train.evaluate")
 
@@ -71,24 +82,30 @@ TRUTH = "foreground is what exceeds half of a mask file's own brightest value; p
 
 @dataclass(slots=True)
 class PairScores:
-    """Scores of all pairs so far, by metric; and the reasons why pairs could not be scored, by stem."""
+    """Scores of all pairs so far, by metric; beside them why a pair could not be scored, by its stem, what was answered
+    to each, and the IoUs of sampled answers.
+    """
 
     scores: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     formed: list[bool] = field(default_factory=list)
     judged: list[tuple[float, float]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    sampled: list[list[float]] = field(default_factory=list)
 
-    def add(self, answer: EvaluatedAnswer, truth: Mask) -> None:
-        """Score an answer."""
-        for name, metric in METRICS.items():
-            self.scores[name].append(metric(answer.mask, truth))
+    def add(self, answer: EvaluatedAnswer, truth: Mask) -> dict[str, float]:
+        """Score an answer; returns its scores."""
+        scores = {name: metric(answer.mask, truth) for name, metric in METRICS.items()}
+        for name, value in scores.items():
+            self.scores[name].append(value)
         for stage, value in answer.seconds.items():
             self.seconds[stage].append(value)
         if answer.well_formed is not None:
             self.formed.append(answer.well_formed)
         if answer.confidence is not None:
-            self.judged.append((answer.confidence, self.scores["iou"][-1]))
+            self.judged.append((answer.confidence, scores["iou"]))
+        return scores
 
     def summary(self) -> dict[str, Any]:
         """Means of the metrics over the ``count`` pairs scored, the format rate (None without a policy), median seconds
@@ -109,7 +126,14 @@ class PairScores:
 
 
 def evaluate(
-    pairs: Iterable[Pair], *, segmenter: Segmenter, policy: Policy | None, instruction: str, clicks: int
+    pairs: Iterable[Pair],
+    *,
+    segmenter: Segmenter,
+    policy: Policy | None,
+    instruction: str,
+    clicks: int,
+    samples: int = 0,
+    nouns: Mapping[str, str] | None = None,
 ) -> PairScores:
     """Score every pair that can be read.
 
@@ -119,6 +143,8 @@ def evaluate(
         policy: prompts the segmenter; None for prompts from the truth.
         instruction: what the policy is asked.
         clicks: corrective clicks after the first answer.
+        samples: answers sampled at temperature 1 from each picture besides, by a policy that can.
+        nouns: what pictures show, by stem, where that is known.
 
     Returns:
         The scores, and as failures the pairs whose image or mask cannot be read or that differ in size.
@@ -135,7 +161,14 @@ def evaluate(
             tally.failures[pair.stem] = str(error)
             continue
         answer = find_answer(picture, truth, segmenter=segmenter, policy=policy, instruction=instruction, clicks=clicks)
-        tally.add(answer, truth)
+        scores = tally.add(answer, truth)
+        noun = (nouns or {}).get(pair.stem, "")
+        tally.records.append(pair_record(pair, answer, truth, scores, instruction=instruction, noun=noun))
+        if samples and isinstance(policy, VlmPolicy):
+            answerer = Answerer(policy, segmenter)
+            texts = policy.sample(picture, instruction, samples, seed=len(tally.records), stage=Stage.INFERENCE)
+            answerer.prepare(picture, texts)
+            tally.sampled.append([metrics.iou(answerer.answer(picture, text).mask, truth) for text in texts])
     return tally
 
 
@@ -165,6 +198,9 @@ def _run(given: argparse.Namespace) -> int:
 def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
     settings = choose_models(Settings.from_arguments(given)).settings
     listing = find_pairs(given.images, given.masks)
+    nouns = read_nouns(given.nouns)
+    # The log lies beside the result, under its name.
+    log_file, page_file = (given.json.with_name(f"{given.json.stem}{end}") for end in (".jsonl", ".html"))
     for text in listing.describe_unpaired():
         logger.warning("%s", text)
     pairs = draw(listing.pairs, given.limit, given.seed)
@@ -177,13 +213,25 @@ def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
         segmenter = Sam2Segmenter.load(settings.segmenter, device=settings.device)
     logger.info("%s", name_models(policy, settings.policy, segmenter, settings.segmenter))
     tally = evaluate(
-        tqdm(pairs, unit="pair"), segmenter=segmenter, policy=policy, instruction=instruction, clicks=given.clicks
+        tqdm(pairs, unit="pair"),
+        segmenter=segmenter,
+        policy=policy,
+        instruction=instruction,
+        clicks=given.clicks,
+        samples=given.samples,
+        nouns=nouns,
     )
     check_scored(len(pairs), "pairs", tally.failures)
     scored = [pair for pair in pairs if pair.stem not in tally.failures]
     models = describe_models(policy, settings.policy, segmenter, settings.segmenter, instruction)
+    write_log(log_file, tally.records)
+    if given.worst:
+        write_worst(page_file, scored, tally.records, tally.summary(), given.worst)
     result = {
         **tally.summary(),
+        **intervals(tally.records),
+        **sampled_table(tally.sampled),
+        **flat("categories", by_category(tally.records)),
         "failed": len(tally.failures),
         "unpaired_images": len(listing.unpaired_images),
         "unpaired_masks": len(listing.unpaired_masks),
@@ -274,6 +322,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="corrective clicks, each at the deepest point of the largest error region (default: %(default)s)",
     )
+    pairs.add_argument(
+        "--samples",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="also sample N answers to each picture at temperature 1, for best-of-n and pass@k (default: none)",
+    )
+    pairs.add_argument(
+        "--nouns",
+        type=Path,
+        metavar="CSV",
+        help="what pictures show, by the columns 'stem' and 'noun'",
+    )
     benchmarks = parser.add_argument_group("benchmarks")
     benchmarks.add_argument("--benchmark", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
     benchmarks.add_argument("--data", type=Path, metavar="DIR", help="folder of the set, in its original layout")
@@ -283,7 +344,7 @@ def _parser() -> argparse.ArgumentParser:
         help="RefCOCO and RefCOCO+: val, testA, testB; RefCOCOg: val, test; ReasonSeg: val, test; a partition may "
         "stand before it, as in google/val (default: val of unc, of umd for RefCOCOg)",
     )
-    benchmarks.add_argument(
+    parser.add_argument(
         "--worst",
         type=_count,
         default=20,
@@ -295,8 +356,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="OUT",
-        help="file for the result; a benchmark's log (.jsonl) and page (.html) lie beside it under the same name, and "
-        "the log's answers are not asked for again",
+        help="file for the result; log (.jsonl) and page of the worst (.html) lie beside it under the same name, and "
+        "the answers in a benchmark's log are not asked for again",
     )
     parser.add_argument(
         "--prompts",

@@ -20,16 +20,19 @@ from segr1_app.files.logs import report_errors
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from train.data.mixing import describe_shares, draw_order
-from train.data.rows import Collected, Plan, pair_rows, scene_rows
+from train.data.rows import Collected, Plan, pair_rows
 from train.finetune.arguments import add_training_arguments, read_setup
 from train.finetune.checkpoints import WholeCheckpoints
+from train.finetune.finetuning import Method
 from train.finetune.grpo_setup import DEFAULT_CONFIG, GrpoSetup, notes, prompts_needed
 from train.finetune.run_folder import RunFolder
 from train.finetune.setup import CONFIGS
 from train.finetune.shared_pictures import share_pictures
-from train.finetune.training import Method, run_training
+from train.finetune.stand_in import stand_in_rows
+from train.finetune.training import run_training
 from train.finetune.trl_reward import Answerer, SegR1Reward
 from train.finetune.trl_rows import ExampleReader, PromptMaker, training_dataset
+from train.finetune.warm_up import warm_up, warm_up_plan
 
 LORA_CONFIG = CONFIGS / "seg-r1-3b-lora.yaml"
 
@@ -39,7 +42,13 @@ class ResumableGrpo(WholeCheckpoints, GRPOTrainer):
 
 
 def make_trainer(
-    setup: GrpoSetup, config: GRPOConfig, plan: Plan, policy: VlmPolicy, segmenter: Sam2Segmenter
+    setup: GrpoSetup,
+    config: GRPOConfig,
+    plan: Plan,
+    policy: VlmPolicy,
+    segmenter: Sam2Segmenter,
+    *,
+    order: Sequence[int] | None = None,
 ) -> ResumableGrpo:
     """The trainer of a plan: its rows in their drawn order, its reward, its adapters.
 
@@ -49,9 +58,11 @@ def make_trainer(
         plan: what is trained on.
         policy: to be trained; adapters are put into it, and it encodes a picture once for a group.
         segmenter: makes the masks that are rewarded.
+        order: in which the plan's rows are drawn; by default as `draw` draws them for the whole training.
     """
     examples = ExampleReader(plan.train)
-    order = draw_order(plan.train, prompts_needed(config), setup.mixing, config.seed)
+    if order is None:
+        order = draw(setup, config, plan, config.max_steps, config.seed)
     share_pictures(policy.model)
     return ResumableGrpo(
         model=policy.model,
@@ -63,22 +74,31 @@ def make_trainer(
     )
 
 
+def draw(setup: GrpoSetup, config: GRPOConfig, plan: Plan, steps: int, seed: int) -> list[int]:
+    """Indices into a plan's rows, as they are drawn in so many steps."""
+    return draw_order(plan.train, prompts_needed(config, steps), setup.mixing, seed)
+
+
 def collect_rows(setup: GrpoSetup) -> Collected:
     """Pairs, or scenes where there are none.
 
     Raises:
         SegR1Error: when data cannot be read.
     """
-    return pair_rows(setup.data) if setup.data else scene_rows()
+    return pair_rows(setup.data) if setup.data else stand_in_rows(setup)
 
 
 def plan_notes(setup: GrpoSetup, config: GRPOConfig, plan: Plan) -> list[str]:
     """Steps, true shares, and settings that do not do what one may expect."""
     shares = describe_shares(plan.train, prompts_needed(config), setup.mixing, config.seed)
-    return [f"{config.max_steps} steps: {shares}", *notes(setup, config)]
+    warm = warm_up_plan(setup, plan)
+    first = [f"{setup.warm_up_steps} supervised steps come first, on what the corrections show."] if warm else []
+    return [*first, f"{config.max_steps} steps: {shares}", *notes(setup, config)]
 
 
-METHOD: Final = Method(make_trainer, collect_rows, lambda feedback: feedback, RunFolder.draw_rewards, plan_notes)
+METHOD: Final = Method(
+    make_trainer, draw, collect_rows, lambda feedback: feedback, RunFolder.draw_rewards, plan_notes, warm_up
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,59 +15,21 @@ from collections.abc import Sequence
 from typing import Final
 
 from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
 
 from segr1_app.files.logs import report_errors
-from segr1_app.models.policy import VlmPolicy
-from segr1_app.models.segmenter import Sam2Segmenter
-from segr1_app.store import RejectReason
 from train.data.fcot import fcot_rows
-from train.data.mixing import describe_shares, draw_order
-from train.data.rows import Collected, LeftOut, Plan, pair_rows, scene_rows
+from train.data.mixing import describe_shares
+from train.data.rows import Collected, Plan, pair_rows
 from train.finetune.arguments import add_training_arguments, read_setup
-from train.finetune.checkpoints import WholeCheckpoints
+from train.finetune.finetuning import Method
 from train.finetune.run_folder import RunFolder
 from train.finetune.setup import CONFIGS
 from train.finetune.sft_setup import DEFAULT_CONFIG, SftSetup, rows_per_step
-from train.finetune.training import Method, run_training
-from train.finetune.trl_rows import ExampleReader, training_dataset
-from train.finetune.trl_traces import AnswerCollator, TraceMaker
+from train.finetune.sft_trainer import demonstrations, draw, make_trainer
+from train.finetune.stand_in import stand_in_rows
+from train.finetune.training import run_training
 
 LORA_CONFIG = CONFIGS / "sft-3b-lora.yaml"
-NOT_IMITABLE: Final = frozenset(str(reason) for reason in RejectReason) - {str(RejectReason.NO_OBJECT)}
-"""Verdicts that say what is wrong and not what would be right."""
-
-
-class ResumableSft(WholeCheckpoints, SFTTrainer):
-    """trl's trainer with checkpoints that are whole or not there."""
-
-
-def make_trainer(
-    setup: SftSetup,
-    config: SFTConfig,
-    plan: Plan,
-    policy: VlmPolicy,
-    segmenter: Sam2Segmenter,  # noqa: ARG001
-) -> ResumableSft:
-    """The trainer of a plan: its rows in their drawn order, with their answers, and its adapters.
-
-    Args:
-        setup: of the training.
-        config: made of it, for as many rows as the plan has.
-        plan: what is trained on.
-        policy: to be trained; adapters are put into it.
-        segmenter: not needed to train.
-    """
-    examples = ExampleReader(plan.train)
-    order = draw_order(plan.train, config.max_steps * rows_per_step(config), setup.mixing, config.seed)
-    return ResumableSft(
-        model=policy.model,
-        args=config,
-        data_collator=AnswerCollator(policy.processor),
-        train_dataset=training_dataset(order, TraceMaker(examples, policy, setup.grammar, config.seed)),
-        processing_class=policy.processor,
-        peft_config=setup.lora_config(),
-    )
 
 
 def collect_rows(setup: SftSetup) -> Collected:
@@ -77,20 +39,8 @@ def collect_rows(setup: SftSetup) -> Collected:
         SegR1Error: when data cannot be read.
     """
     if not setup.data and not setup.traces:
-        return scene_rows()
+        return stand_in_rows(setup)
     return pair_rows(setup.data) + fcot_rows(setup.traces)
-
-
-def demonstrations(feedback: Collected) -> Collected:
-    """Corrections that tell what to write; rejects without a mask tell only what not to."""
-    left_out = tuple(
-        LeftOut(row.source, row.verdict, "nobody said what would be right")
-        for row in feedback.rows
-        if row.verdict in NOT_IMITABLE
-    )
-    return Collected(
-        tuple(row for row in feedback.rows if row.verdict not in NOT_IMITABLE), feedback.left_out + left_out
-    )
 
 
 def plan_notes(setup: SftSetup, config: SFTConfig, plan: Plan) -> list[str]:
@@ -99,7 +49,7 @@ def plan_notes(setup: SftSetup, config: SFTConfig, plan: Plan) -> list[str]:
     return [f"{config.max_steps} steps: {describe_shares(plan.train, length, setup.mixing, config.seed)}"]
 
 
-METHOD: Final = Method(make_trainer, collect_rows, demonstrations, RunFolder.draw_losses, plan_notes)
+METHOD: Final = Method(make_trainer, draw, collect_rows, demonstrations, RunFolder.draw_losses, plan_notes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -287,6 +287,7 @@ class VlmPolicy:
         seed: int | None = None,
         task: Task = Task.FREE,
         stage: Stage = Stage.INFERENCE,
+        max_new_tokens: int | None = None,
     ) -> list[str]:
         """Sample ``n`` completions from one prefill of picture and instruction.
 
@@ -297,12 +298,14 @@ class VlmPolicy:
             temperature: of the softmax; 0 is greedy.
             seed: makes the samples repeatable; the caller's random state is restored.
             task, stage: what is asked for, and when.
+            max_new_tokens: tokens after which a completion is cut off; by default those of the protocol or the model.
 
         Raises:
             ModelError: when the device runs out of memory.
         """
         if n < 1:
             raise ValueError(f"sample() needs n >= 1, not {n}")
+        shorter = {"max_new_tokens": max_new_tokens} if max_new_tokens else {}
         # Of this GPU only: forking the state of all would initialise each of them.
         gpus = [self.device] if self.device.type == "cuda" else []
         seeded = torch.random.fork_rng(gpus) if seed is not None else nullcontext()
@@ -321,7 +324,7 @@ class VlmPolicy:
                 input_ids=prompt.repeat(n, 1),
                 attention_mask=attention_mask.repeat(n, 1),
                 cache=cache,
-                **self._generation(request, temperature=temperature),
+                **{**self._generation(request, temperature=temperature), **shorter},
             )
             return self._decoded(sequences[:, prompt.shape[1] :])
 

@@ -53,8 +53,8 @@ class RunFiles:
             return {}
         return content
 
-    def curve(self, name: str) -> tuple[tuple[int, float], ...]:
-        """(step, reward) of every line of a file of metrics that has both; none where there is no file."""
+    def curve(self, name: str, value: str = "reward") -> tuple[tuple[int, float], ...]:
+        """(step, value) of every line of a file of metrics that has both; none where there is no file."""
         curve, bad = [], 0
         for line in self._lines(name):
             try:
@@ -64,14 +64,15 @@ class RunFiles:
                 continue
             if not isinstance(values, dict):
                 bad += 1
-            elif "reward" in values:
-                step, reward = values.get("step"), values["reward"]
-                if isinstance(step, int) and isinstance(reward, int | float) and math.isfinite(reward):
-                    curve.append((step, float(reward)))
+            elif value in values:
+                step, number = values.get("step"), values[value]
+                if isinstance(step, int) and isinstance(number, int | float) and math.isfinite(number):
+                    curve.append((step, float(number)))
                 else:
                     bad += 1
-        if bad:
-            self.problems.append(f"'{name}' has {bad} lines that cannot be read.")
+        told = f"'{name}' has {bad} lines that cannot be read."
+        if bad and told not in self.problems:
+            self.problems.append(told)
         return tuple(curve)
 
     def text(self, name: str) -> str | None:

@@ -19,15 +19,18 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import psutil
+from safetensors import SafetensorError
 
 from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import write_json
 from segr1_app.geometry import Rle, check_rle, decode_rle
 from segr1_app.metrics import iou
+from segr1_app.models.loading import parameter_count
 from segr1_app.models.policy_files import check_whole
 from segr1_app.settings.config import CHECKOUT, Settings
 from segr1_app.store.connection import translate_errors
 from segr1_app.studio.run_files import RunFiles
+from segr1_app.studio.training_progress import describe_parting, last_words
 
 ROOT = CHECKOUT
 """The folder from which ``train`` can be imported, in a checkout and installed."""
@@ -38,7 +41,13 @@ PROCESS, LOG = "process.json", "train.log"
 """Whose process a run is; and, where the app started it, with which command, and what that said."""
 ELSEWHERE = "It was started in a terminal: what it says stands there, and there it is resumed."
 """Last words of a training of which the app has no log."""
+VALIDATION = "validation/reward"
+"""Under which name a line of the metrics holds the mean reward of held-out answers."""
 MAX_STEPS = 100_000
+LARGE_CONFIG = ("train", "configs", "seg-r1-3b-lora.yaml")
+"""Below `ROOT`: how large policies are trained; the embedded one's is the command's default."""
+SMALL_PARAMETERS = 100_000_000
+"""Up to so many weights a policy is trained like the embedded one."""
 
 State = Literal["running", "done", "stopped"]
 _MOMENT: Final = re.compile(r"\d{8}-\d{6}b*")
@@ -56,6 +65,9 @@ class TrainingRun:
         steps: how many are to be made; 0 while that is not known.
         curve: (step, mean reward) of every step made.
         last_words: the end of what the process said.
+        validation: (step, mean reward) of held-out answers, as far as it was validated.
+        warning: what is wrong with how it goes; empty for nothing.
+        exported: the step whose weights are the new policy; None until that is known.
         before, after: held-out scores by group; None until they are known.
         problems: a sentence for each file of the folder that is damaged; the rest is read all the same.
     """
@@ -69,6 +81,9 @@ class TrainingRun:
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     problems: tuple[str, ...] = ()
+    validation: tuple[tuple[int, float], ...] = ()
+    warning: str = ""
+    exported: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +146,9 @@ class Trainings:
             check=False,
         )
         if done.returncode:
-            raise SettingsError(_last_line(done.stderr) or "The plan could not be made.")
+            raise SettingsError(
+                last_words(done.stderr, alive=False, where="the app's terminal") or "The plan could not be made."
+            )
         return done.stdout.strip()
 
     def start(self, settings: Settings, steps: int, *, include_feedback: bool) -> str:
@@ -207,15 +224,20 @@ class Trainings:
         process, result = files.record(PROCESS), files.record(RESULT)
         alive, done = _is_running(folder), files.whole(RESULT)
         log = files.text(LOG)
+        curve, validation = files.curve(METRICS), files.curve(METRICS, VALIDATION)
+        words = ELSEWHERE if log is None else last_words(log, alive=alive, where=str(folder / LOG))
         return TrainingRun(
             name=name,
             state="running" if alive else "done" if done else "stopped",
             resumable=not alive and not files.holds(RESULT) and "command" in process,
             steps=files.number(files.record(CONFIG), "steps", MAX_STEPS),
-            curve=files.curve(METRICS),
-            last_words=ELSEWHERE if log is None else _last_line(log),
+            curve=curve,
+            last_words=words,
             before=files.part(files.record(BEFORE), "scores", BEFORE),
             after=files.part(result, "after", RESULT),
+            validation=validation,
+            warning=describe_parting(curve, validation),
+            exported=files.number(result, "exported_step", MAX_STEPS) or None,
             problems=tuple(files.problems),
         )
 
@@ -267,6 +289,7 @@ class Trainings:
             *(sys.executable, "-m", "train.grpo", "--home", str(self._home)),
             *("--policy", _absolute(settings.policy), "--segmenter", _absolute(settings.segmenter)),
             *("--device", settings.device),
+            *([] if is_small(settings.policy) else ["--config", str(ROOT.joinpath(*LARGE_CONFIG))]),
             *(["--include-feedback"] if include_feedback else []),
         ]
 
@@ -391,12 +414,19 @@ def _row(answer: dict[str, Any]) -> tuple[str, ...]:
     return tuple(answer.get(name, "") for name in ("image_id", "source", "instruction", "content_hash"))
 
 
+def is_small(policy: str) -> bool:
+    """Whether a policy is of the embedded one's size; what is not on this machine is taken for large.
+
+    Raises:
+        SettingsError: when its weights cannot be read.
+    """
+    folder = Path(policy)
+    try:
+        return folder.is_dir() and 0 < parameter_count(folder) <= SMALL_PARAMETERS
+    except (OSError, SafetensorError) as error:
+        raise SettingsError(f"The weights in '{policy}' cannot be read: {error}.") from error
+
+
 def _absolute(source: str) -> str:
     """A folder by its whole path, because the training runs elsewhere; a hub id as it is."""
     return str(Path(source).resolve()) if Path(source).is_dir() else source
-
-
-def _last_line(text: str) -> str:
-    """The last line that says something; a progress bar writes over its own line."""
-    lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
-    return next((line for line in reversed(lines) if line), "")

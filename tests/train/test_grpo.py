@@ -43,10 +43,10 @@ from train.data.scenes import draw_scene
 from train.data.traces import vocabulary
 from train.finetune.arguments import read_setup
 from train.finetune.checkpoints import whole_checkpoints
+from train.finetune.finetuning import load_segmenter
 from train.finetune.grpo_setup import DEFAULT_CONFIG, GrpoSetup, generation_period, prompts_needed, prompts_per_step
 from train.finetune.heldout import score_held_out
 from train.finetune.setup import CONFIGS
-from train.finetune.training import load_segmenter
 from train.finetune.trl_reward import Answerer, SegR1Reward
 from train.finetune.trl_rows import ExampleReader
 from train.scratch.policy import CARD

@@ -75,9 +75,11 @@ def add_training_arguments(
         "--data",
         type=Path,
         nargs="+",
+        default=[Path(folder) for folder in os.environ.get("SEGR1_TRAIN_DATA", "").split(os.pathsep) if folder] or None,
         metavar="DIR",
         help="folders with images/ and masks/ (and instructions.json: what is asked, by stem), or of COD10K-v3, CAMO, "
-        "DIS5K, DUTS, HKU-IS or ECSSD in their original layout (default: of the config, else generated scenes)",
+        "DIS5K, DUTS, HKU-IS or ECSSD as they are given out "
+        "(default: those of SEGR1_TRAIN_DATA, of the config, else generated scenes for a small policy)",
     )
     data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")
     data.add_argument("--feedback-fraction", metavar="F", help="share of corrections among all draws (default: .4)")
@@ -115,6 +117,7 @@ def add_training_arguments(
         metavar="KEY=VALUE",
         help="any setting that docs/training.md lists, as often as needed; goes before --config and all options",
     )
+    how.add_argument("--anyway", action="store_true", help="train also where the reward does not depend on the prompt")
     how.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
     how.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
@@ -135,5 +138,11 @@ def add_training_arguments(
     out = parser.add_argument_group("what comes out")
     out.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of this run (default: runs/TIME in --home)")
     out.add_argument("--resume", action="store_true", help="continue the run in --output-dir, else the last one")
+    out.add_argument(
+        "--extend",
+        type=Path,
+        metavar="RUN",
+        help="train a run that is done for --max-steps more, in a folder of its own; with the arguments that it had",
+    )
     out.add_argument("--report-to", default="none", metavar="NAME", help="trackio or another reporter (default: none)")
     return data, how

@@ -20,18 +20,23 @@ from segr1_app.language.protocol import Protocol
 from segr1_app.language.protocol_files import protocol_names
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.policy_files import ADAPTER_CONFIG, PROTOCOL_FILE, PolicyCard, read_card
+from segr1_app.studio.trainings import METRICS
+from train.finetune.validation import best_step, validated
 from train.scratch.policy_model import save_policy
 
 PARTIAL = "partial"
 """Name of a checkpoint while it is being written."""
 KEPT = 2
-"""How many checkpoints are kept: the newest, and one before it in case the newest is damaged."""
+"""How many checkpoints stay beside the best one: the newest, and one before it."""
 
 
 class WholeCheckpoints(Trainer):
     """A trainer whose checkpoints appear atomically; mixed in before one of trl's."""
 
     _writing = False
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write none: trl's tells nothing of this training; `train.finetune.model_card` does."""
 
     def _get_output_dir(self, trial: Any) -> str:
         folder: str = super()._get_output_dir(trial)
@@ -54,8 +59,11 @@ class WholeCheckpoints(Trainer):
         if self.is_world_process_zero():
             (folder / PARTIAL / name).replace(folder / name)
             (folder / PARTIAL).rmdir()
-            for old in whole_checkpoints(folder)[:-KEPT]:
-                shutil.rmtree(old)
+            whole = whole_checkpoints(folder)
+            best = best_step(validated(folder / METRICS), [checkpoint_step(each) for each in whole])
+            for old in whole[:-KEPT]:
+                if checkpoint_step(old) != best:
+                    shutil.rmtree(old)
         self.accelerator.wait_for_everyone()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from annotated_types import Ge
 from pydantic.dataclasses import dataclass
 from trl.trainer.grpo_config import GRPOConfig
 
@@ -19,8 +20,13 @@ DEFAULT_CONFIG = CONFIGS / "embedded.yaml"
 class GrpoSetup(TrainingSetup):
     """A GRPO training; ``reward`` is also what it is trained by.
 
-    Checkpoints are written where a generation's completions are used up, because trl does not save those.
+    Attributes:
+        warm_up_steps: of a supervised training that comes first where corrections show what to write; 0 for none.
+
+    Checkpoints fall where a generation's completions are used up, as trl does not save them.
     """
+
+    warm_up_steps: Annotated[int, Ge(0)] = 20
 
     TRAINER: ClassVar[Any] = GRPOConfig
     # The order of rows comes from `draw_order`, which a resumed training computes again.
@@ -53,9 +59,13 @@ def prompts_per_step(config: GRPOConfig) -> float:
     return _prompts(config) * config.gradient_accumulation_steps / _passes(config)
 
 
-def prompts_needed(config: GRPOConfig) -> int:
-    """How many rows the whole training draws: whole generations, the last of which may not be used up."""
-    return math.ceil(config.max_steps * config.gradient_accumulation_steps / _passes(config)) * _prompts(config)
+def prompts_needed(config: GRPOConfig, steps: int | None = None) -> int:
+    """How many rows so many steps draw, by default the whole training: whole generations, the last of which may not be
+    used up.
+    """
+    return math.ceil((steps or config.max_steps) * config.gradient_accumulation_steps / _passes(config)) * _prompts(
+        config
+    )
 
 
 def _passes(config: GRPOConfig) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -13,9 +13,31 @@ from tqdm import tqdm
 from segr1_app.geometry import Rle, encode_rle
 from segr1_app.rewards import RewardOptions, RewardTerms, score
 from train.data.rows import Row
+from train.evaluation.intervals import Interval, mean_interval
 from train.finetune.trl_reward import Answerer
 
 GROUPS = ("pairs", "feedback")
+ENOUGH = 30
+"""Held-out rows below which a table warns of itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How much a score changed.
+
+    Attributes:
+        count: rows that have it before and after.
+        mean: of the rows' changes.
+        interval: of that mean; None for a single row.
+    """
+
+    count: int
+    mean: float
+    interval: Interval | None
+
+    def __str__(self) -> str:
+        around = f" [{self.interval[0]:+.3f}, {self.interval[1]:+.3f}]" if self.interval else ""
+        return f"{self.mean:+.3f}{around}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +49,7 @@ class HeldOutScores:
         reward: of all of them.
         s_measure, iou: of those with a true mask; None when there are none.
         format_rate: the share of well-formed completions.
+        intervals: 95 % intervals of reward, S-measure and IoU, by bootstrap over rows; none for a single row.
     """
 
     count: int
@@ -34,6 +57,7 @@ class HeldOutScores:
     s_measure: float | None
     iou: float | None
     format_rate: float
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     @classmethod
     def of(cls, terms: Sequence[RewardTerms]) -> HeldOutScores | None:
@@ -41,12 +65,20 @@ class HeldOutScores:
         if not terms:
             return None
         masks = [row for row in terms if row.iou is not None]
+        columns = {
+            "reward": [row.total for row in terms],
+            "s_measure": [row.s_measure or 0.0 for row in masks],
+            "iou": [row.iou or 0.0 for row in masks],
+        }
+        means = {name: fmean(values) if values else None for name, values in columns.items()}
+        found = {name: interval for name, values in columns.items() if (interval := mean_interval(values))}
         return cls(
             len(terms),
-            fmean(row.total for row in terms),
-            fmean(row.s_measure or 0.0 for row in masks) if masks else None,
-            fmean(row.iou or 0.0 for row in masks) if masks else None,
+            means["reward"] or 0.0,
+            means["s_measure"],
+            means["iou"],
             fmean(row.format for row in terms),
+            found,
         )
 
 
@@ -61,8 +93,8 @@ class HeldOutAnswer:
         content_hash: of the correction; empty for anything else.
         completion: what the policy wrote.
         reward: of the answer; None where it cannot be scored.
-        iou: with the true mask; None where none is known.
-        mask, truth: the predicted and the ground-truth mask, in the picture's own pixels.
+        iou, s_measure: with the true mask; None where none is known.
+        mask, truth: the united mask and the true one, in the picture's own pixels.
     """
 
     image_id: str
@@ -74,6 +106,7 @@ class HeldOutAnswer:
     iou: float | None
     mask: Rle
     truth: Rle | None
+    s_measure: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +137,13 @@ def score_held_out(
         example = row.load()
         # Held-out rows are asked as in training, which may differ from the app.
         completion = answerer.policy.sample(
-            example.picture, row.instruction, 1, temperature=0, task=row.task, stage=answerer.stage
+            example.picture,
+            row.instruction,
+            1,
+            temperature=0,
+            task=row.task,
+            stage=answerer.stage,
+            max_new_tokens=answerer.max_tokens,
         )[0]
         # As training counts them: including the one that ends the completion.
         tokens = len(answerer.policy.processor.tokenizer(completion, add_special_tokens=False)["input_ids"]) + 1
@@ -120,6 +159,7 @@ def score_held_out(
             terms.iou if terms else None,
             encode_rle(answer.mask),
             encode_rle(truth.mask) if truth.mask is not None else None,
+            terms.s_measure if terms else None,
         )
         found.append((row.is_feedback, terms, told))
     if ranks > 1:
@@ -131,9 +171,49 @@ def score_held_out(
     return HeldOut(scores, tuple(told for *_, told in found))
 
 
-def comparison(before: dict[str, HeldOutScores | None], after: dict[str, HeldOutScores | None]) -> str:
-    """Both scores as a table, one line per group."""
-    lines = [f"{'held out':10} {'rows':>5} {'reward':>18} {'S-measure':>18} {'IoU':>18} {'format rate':>18}"]
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Change]]:
+    """How much every score changed from one record of held-out answers to another one, row by row.
+
+    Args:
+        before, after: as `HeldOut.as_record` makes them, of the same rows.
+
+    Returns:
+        by group and score; a group or score that no row has is left out.
+    """
+    found: dict[str, dict[str, Change]] = {}
+    later = {_row(answer): answer for answer in after["answers"]}
+    pairs = [(old, later[_row(old)]) for old in before["answers"] if _row(old) in later]
+    for group in GROUPS:
+        for name in ("reward", "s_measure", "iou"):
+            gains = [
+                new[name] - old[name]
+                for old, new in pairs
+                if (group == "feedback") is bool(old.get("content_hash"))
+                and old.get(name) is not None
+                and new.get(name) is not None
+            ]
+            if gains:
+                found.setdefault(group, {})[name] = Change(len(gains), fmean(gains), mean_interval(gains))
+    return found
+
+
+def comparison(
+    before: dict[str, HeldOutScores | None],
+    after: dict[str, HeldOutScores | None],
+    changed: Mapping[str, Mapping[str, Change]] | None = None,
+) -> str:
+    """The changes with their intervals, then both scores as a table, one line per group."""
+    lines = []
+    for group, scores in (changed or {}).items():
+        told = ", ".join(f"{name} {change}" for name, change in scores.items())
+        lines.append(f"change of {group}, with 95 % intervals by bootstrap: {told}")
+    few = [f"{new.count} of {group}" for group, new in after.items() if new and new.count < ENOUGH]
+    if few:
+        lines.append(
+            f"Only {' and '.join(few)} are held out: below {ENOUGH} rows, a change that is smaller than its interval "
+            "says nothing. Correct more pictures, or set held_out_share higher."
+        )
+    lines.append(f"{'held out':10} {'rows':>5} {'reward':>18} {'S-measure':>18} {'IoU':>18} {'format rate':>18}")
     for group in GROUPS:
         old, new = before[group], after[group]
         if old is None or new is None:
@@ -154,7 +234,12 @@ def read_scores(record: dict[str, dict[str, Any] | None]) -> dict[str, HeldOutSc
     return {group: HeldOutScores(**found) if found else None for group, found in record.items()}
 
 
-_SHOWN = tuple(field.name for field in fields(HeldOutScores) if field.name != "count")
+def _row(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells a held-out row from every other one."""
+    return tuple(str(answer.get(name, "")) for name in ("image_id", "source", "instruction", "content_hash"))
+
+
+_SHOWN = ("reward", "s_measure", "iou", "format_rate")
 
 
 def _change(old: float | None, new: float | None) -> str:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,8 @@ from segr1_app.files.atomic import whole_file
 from segr1_app.files.json_files import read_json_lines
 from segr1_app.studio.trainings import AFTER, BEFORE, CONFIG, METRICS, PICTURES, POLICY, RESULT
 from train.data.rows import Row
-from train.finetune.checkpoints import checkpoint_step, whole_checkpoints
+from train.finetune.checkpoints import PARTIAL, checkpoint_step, whole_checkpoints
+from train.finetune.validation import best_step, validated
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "sam2", "numpy")
 PREVIEW_SIDE = 512
@@ -88,10 +90,42 @@ class RunFolder:
             raise SettingsError(f"The training in '{folder.path}' is done: start a new one without --resume.")
         return folder
 
+    @classmethod
+    def done(cls, path: Path) -> RunFolder:
+        """The folder of a training that is done, to be extended.
+
+        Raises:
+            SettingsError: when there is none.
+        """
+        folder = cls(path)
+        if not folder.result.is_file() or folder.checkpoint is None:
+            raise SettingsError(f"--extend {path}: no training that is done lies there; one that stopped is resumed.")
+        return folder
+
+    def continue_from(self, other: RunFolder) -> None:
+        """Take over the newest checkpoint of another run, and what led there; that run stays as it is."""
+        newest = other.checkpoint
+        assert newest is not None
+        self.path.mkdir(parents=True, exist_ok=True)
+        for file in (other.before, other.metrics):
+            shutil.copyfile(file, self.path / file.name)
+        shutil.copytree(other.pictures, self.pictures, dirs_exist_ok=True)
+        partial = self.path / PARTIAL / newest.name
+        shutil.rmtree(partial.parent, ignore_errors=True)
+        shutil.copytree(newest, partial)
+        partial.replace(self.path / newest.name)
+        partial.parent.rmdir()
+
     @property
     def checkpoint(self) -> Path | None:
         """The newest complete checkpoint, if any."""
         return next(reversed(whole_checkpoints(self.path)), None)
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The checkpoint that was best in validation; the newest where there was none."""
+        whole = {checkpoint_step(each): each for each in whole_checkpoints(self.path)}
+        return whole[best_step(validated(self.metrics), sorted(whole))]
 
     def keep_pictures(self, rows: Sequence[Row]) -> None:
         """Save small copies of the rows' pictures, to show what changed."""

@@ -30,7 +30,7 @@ def settings_table() -> str:
     """All settings as Markdown."""
     own = {entry.name: entry for kind in (GrpoSetup, SftSetup) for entry in dataclasses.fields(kind)}
     own = {name: entry for name, entry in own.items() if name not in ("trainer", "lora", "mixing", "reward")}
-    meanings = _meanings(TrainingSetup) | _meanings(SftSetup)
+    meanings = _meanings(TrainingSetup) | _meanings(SftSetup) | _meanings(GrpoSetup)
     parts = ["### At the top of the file", *_HEAD, *_rows(own.values(), GrpoSetup, meanings, "")]
     for section, kind in (("mixing", Mixing), ("reward", RewardOptions)):
         rows = _rows(dataclasses.fields(kind), kind, _meanings(kind), f"{section}.")
@@ -52,7 +52,8 @@ def replaced(page: str) -> str:
 
 
 def _rows(entries: Iterable[Any], kind: type, meanings: dict[str, str], prefix: str) -> list[str]:
-    hints = typing.get_type_hints(SftSetup if kind is GrpoSetup else kind, include_extras=True)
+    kinds = (SftSetup, GrpoSetup) if kind is GrpoSetup else (kind,)
+    hints = {name: hint for one in kinds for name, hint in typing.get_type_hints(one, include_extras=True).items()}
     rows = []
     for entry in entries:
         default = entry.default if entry.default is not dataclasses.MISSING else None

@@ -43,7 +43,8 @@ class TrainingSetup(ABC):
 
     Attributes:
         policy, segmenter: folders or hub ids.
-        data: data sets of pairs in any layout of `train.data.layouts`; none stands for generated scenes.
+        data: data sets of pairs in any layout of `train.data.layouts`.
+        scenes: whether generated scenes stand in where there are no data; None for small policies only.
         grammar: what the policy is asked to write.
         protocol: the name or file of the protocol by which it is asked and rewarded; "auto" for the policy's own, and
             for this project's where a stock model is trained.
@@ -53,6 +54,10 @@ class TrainingSetup(ABC):
         held_out_share: the share of pictures held out.
         held_out_rows: how many of them are scored, of pairs and of corrections each; of photographs without a truth, up
             to as many are answered, to be looked at.
+        validate_every: steps between validations, a multiple of ``save_steps``; 0 for none, None for every checkpoint.
+        validation_rows: how many held-out rows of a kind are answered then; other ones than are scored before and
+            after. The best checkpoint by their mean reward becomes the new policy.
+        patience: validations in a row without a better one after which a training ends early; 0 for never.
         mixing: how corrections are mixed in.
         reward: what held-out rows are scored by, beside the reward of Seg-R1.
         lora: arguments of peft's ``LoraConfig``; None trains all weights.
@@ -65,6 +70,7 @@ class TrainingSetup(ABC):
     policy: str = str(DEFAULT_POLICY)
     segmenter: str = str(DEFAULT_SEGMENTER)
     data: tuple[Path, ...] = ()
+    scenes: bool | None = None
     grammar: Grammar = Grammar.FULL
     protocol: str = AUTO
     max_steps: _Count | None = None
@@ -72,6 +78,9 @@ class TrainingSetup(ABC):
     save_steps: _Count = 50
     held_out_share: Annotated[float, Gt(0), Lt(1)] = 0.1
     held_out_rows: _Count = 24
+    validate_every: Annotated[int, Ge(0)] | None = None
+    validation_rows: _Count = 16
+    patience: Annotated[int, Ge(0)] = 5
     mixing: Mixing = field(default_factory=Mixing)
     reward: RewardOptions = FEEDBACK_REWARD
     lora: dict[str, Any] | None = None

@@ -33,11 +33,13 @@ class Answerer:
         policy: tells what is asked and how completions are read.
         segmenter: makes the masks.
         grammar: what the policy is asked to write.
+        max_tokens: most tokens of an answer that is asked for; None for what the policy takes by itself.
     """
 
     policy: VlmPolicy
     segmenter: Segmenter
     grammar: Grammar = Grammar.FULL
+    max_tokens: int | None = None
 
     @property
     def stage(self) -> Stage:

@@ -61,9 +61,10 @@ class TrainingHandlers:
         Returns:
             {"running": the name of the one that runs or None, "runs": all names, the newest first, "run": None or
             {"name", "state": "running", "stopped" or "done", "resumable": whether `resume_training` can resume it,
-            "steps", "curve": [[step, mean reward]], "last_words", "before", "after": held-out scores by group or
-            None}, "promoted": whether there is a promotion to roll back, "promoted_run": the training whose policy the
-            app uses, or None}.
+            "steps", "curve": [[step, mean reward]], "last_words", "validation": [[step, mean reward of held-out
+            answers]], "warning": what is wrong with the course, or empty, "exported": the step of the new policy or
+            None, "before", "after": held-out scores by group or None}, "promoted": whether there is a promotion to
+            roll back, "promoted_run": the training whose policy the app uses, or None}.
         """
         names = self._trainings.names()[::-1]
         promoted = promoted_policy(self._home)

@@ -164,6 +164,15 @@ class TestReferring:
         assert np.array_equal(both.target(SIZE).mask, union)
         assert not none.target(SIZE).mask.any()
 
+    def test_an_expression_of_nothing_need_not_say_so_twice(self, tmp_path: Path) -> None:
+        base = write_refcoco(tmp_path, generalised=True)
+        references = json.loads((base / "grefs(unc).json").read_text())
+        for reference in references:
+            reference.pop("no_target", None)
+        (base / "grefs(unc).json").write_text(json.dumps(references))
+        _, none = BENCHMARKS["gRefCOCO"].read("unc/val", base).questions
+        assert not none.target(SIZE).mask.any()
+
     def test_a_pickle_that_would_run_something_runs_nothing(self, tmp_path: Path) -> None:
         class Trap:
             def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:

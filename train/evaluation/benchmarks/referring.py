@@ -28,6 +28,8 @@ SPLITS: Final[Mapping[str, tuple[str, ...]]] = {
 """The splits that are scored, by set: the partition's author, and the split's own name."""
 GENERALISED: Final = "gRefCOCO"
 """The set in which an expression may name several objects or none."""
+NO_OBJECT: Final = -1
+"""The annotation that stands for none."""
 PICTURE_FOLDERS: Final = (
     "images",
     "train2014",
@@ -140,8 +142,9 @@ def _referent(
     reference: Mapping[str, Any], pictures: Mapping[int, Mapping[str, Any]], outlines: Mapping[int, Any]
 ) -> _Referent:
     ids = reference["ann_id"] if isinstance(reference["ann_id"], list) else [reference["ann_id"]]
-    # gRefCOCO writes -1 where an expression names nothing in the picture.
-    wanted = () if reference.get("no_target") else tuple(outlines[number] for number in ids)
+    # gRefCOCO writes -1 where an expression names nothing in the picture, and not everywhere "no_target" beside it.
+    nothing = reference.get("no_target") or ids == [NO_OBJECT]
+    wanted = () if nothing else tuple(outlines[number] for number in ids)
     picture = pictures[reference["image_id"]]
     size = ImageSize(int(picture["width"]), int(picture["height"]))
     return _Referent(size, wanted, f"referent {reference['ref_id']}")

@@ -6,22 +6,26 @@ const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [640, 220, 44, 24, 10];
 const REACH = 4;
 
 /**
- * The mean reward of every step so far, and its moving average.
+ * The mean reward of every step so far with its moving average, and that of held-out answers.
  * @param {[number, number][]} curve
  * @param {number} steps planned steps; 0 while unknown
+ * @param {[number, number][]} [validation] mean rewards of the answers to held-out pictures
  */
-export function rewardChart(curve, steps) {
-  const title = h("figcaption", {}, "Mean reward of a step");
+export function rewardChart(curve, steps, validation = []) {
+  const title = h("figcaption", {}, "Mean reward of a step",
+    ...(validation.length ? [", and ", h("span", { class: "chart-held-out" }, "of held-out pictures")] : []));
   if (!curve.length) return h("figure", {}, title, h("p", { class: "train-waiting" }, "No step is made yet."));
   const values = curve.map(([, value]) => value);
-  const [low, high] = spread(Math.min(...values), Math.max(...values));
+  const all = [...values, ...validation.map(([, value]) => value)];
+  const [low, high] = spread(Math.min(...all), Math.max(...all));
   const last = Math.max(steps, curve[curve.length - 1][0]);
   const x = (/** @type {number} */ step) => LEFT + ((WIDTH - LEFT - 8) * (step - 1)) / Math.max(1, last - 1);
   const y = (/** @type {number} */ value) => TOP + ((HEIGHT - BOTTOM - TOP) * (high - value)) / (high - low);
   const average = smoothed(values);
   const line = curve.map(([step], at) => `${x(step).toFixed(1)},${y(average[at]).toFixed(1)}`).join(" ");
   const spoken = `Mean reward: ${figure(values[0], 2)} at step ${curve[0][0]}, ${figure(values[values.length - 1], 2)} at `
-    + `step ${curve[curve.length - 1][0]}`;
+    + `step ${curve[curve.length - 1][0]}${spokenValidation(validation)}`;
+  const heldOut = validation.map(([step, value]) => `${x(Math.max(step, 1)).toFixed(1)},${y(value).toFixed(1)}`);
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": spoken },
     ...[low, (low + high) / 2, high].flatMap((value) => [
       svg("line", { class: "chart-grid", x1: LEFT, x2: WIDTH - 8, y1: y(value), y2: y(value) }),
@@ -31,8 +35,19 @@ export function rewardChart(curve, steps) {
     label(`${last}`, WIDTH - 8, HEIGHT - 6, "end"),
     ...curve.map(([step, value]) => svg("circle", { class: "chart-dot", cx: x(step), cy: y(value), r: 2 })),
     svg("polyline", { class: "chart-line", points: line }),
+    ...(heldOut.length ? [svg("polyline", { class: "chart-validation", points: heldOut.join(" ") })] : []),
   );
   return h("figure", {}, title, drawing);
+}
+
+/**
+ * What is said of held-out pictures to whoever does not see the chart.
+ * @param {[number, number][]} validation
+ */
+function spokenValidation(validation) {
+  if (!validation.length) return "";
+  const [first, last] = [validation[0], validation[validation.length - 1]];
+  return `; of held-out pictures ${figure(first[1], 2)} at step ${first[0]}, ${figure(last[1], 2)} at step ${last[0]}`;
 }
 
 /**

@@ -9,6 +9,8 @@ import { counted, figure } from "../shared/formatting.js";
  * @typedef {Change & {gain: number}} KnownChange
  */
 
+/** Held-out rows below which a table warns of itself. */
+const ENOUGH = 30;
 /** The number of pictures shown before "Show all". */
 const FIRST = 24;
 const GROUPS = { pairs: "Original pairs", feedback: "Corrections" };
@@ -26,11 +28,20 @@ export function scoreTable(before, after) {
     const now = after?.[group] ?? null;
     if (!old) return [];
     return [h("tr", {}, h("th", { scope: "row" }, `${name} (${old.count})`),
-      ...keys().map((score) => h("td", {}, figure(old[score], 3), ...(now ? changed(old[score], now[score]) : []))))];
+      ...keys().map((score) => h("td", {}, figure(old[score], 3), ...(now ? changed(old[score], now[score]) : []),
+        ...interval((now ?? old).intervals?.[score]))))];
   });
   const head = h("tr", {}, h("th", { scope: "col" }, "Held out"),
     ...keys().map((score) => h("th", { scope: "col" }, SCORES[score])));
-  return [h("table", { class: "train-table" }, h("thead", {}, head), h("tbody", {}, ...rows))];
+  const table = h("table", { class: "train-table" }, h("thead", {}, head), h("tbody", {}, ...rows));
+  const few = Object.keys(GROUPS).some((group) => before[group] && before[group].count < ENOUGH);
+  return few ? [table, h("p", { class: "train-note" }, `Fewer than ${ENOUGH} rows are held out: a change that is smaller `
+    + "than its interval (95 %, in brackets) says nothing.")] : [table];
+}
+
+/** @param {[number, number] | undefined} ends of a 95 % interval */
+function interval(ends) {
+  return ends ? [h("small", {}, ` [${figure(ends[0], 2)}, ${figure(ends[1], 2)}]`)] : [];
 }
 
 /** @returns {(keyof typeof SCORES)[]} */

@@ -6,11 +6,12 @@ import { changeList, scoreTable } from "./outcome.js";
 
 /**
  * @typedef {"running" | "stopped" | "done"} State
- * @typedef {{count: number, reward: number, s_measure: number | null, iou: number | null, format_rate: number}} Scores
+ * @typedef {{count: number, reward: number, s_measure: number | null, iou: number | null, format_rate: number,
+ *   intervals?: Record<string, [number, number]>}} Scores
  * @typedef {Record<string, Scores | null>} Groups
  * @typedef {{name: string, state: State, resumable: boolean, steps: number, curve: [number, number][],
- *   last_words: string, before: Groups | null, after: Groups | null,
- *   problems: string[]}} Run
+ *   last_words: string, before: Groups | null, after: Groups | null, validation: [number, number][], warning: string,
+ *   exported: number | null, problems: string[]}} Run
  * @typedef {{running: string | null, runs: string[], run: Run | null, promoted: boolean, promoted_run: string | null,
  *   failure?: string}} Status see training_state in ui/handlers/train.py
  */
@@ -57,6 +58,7 @@ class Train {
     this.runs.addEventListener("change", () => this.look(this.runs.value));
     this.state = h("p", { class: "train-state", role: "status" });
     this.words = h("p", { class: "train-words" });
+    this.warning = h("p", { class: "train-warning", role: "alert" });
     this.chart = h("div", { class: "train-chart" });
     this.scores = h("div", { class: "train-scores" });
     this.changes = h("section", { class: "train-changes", "aria-label": "Held-out pictures before and after" });
@@ -67,7 +69,7 @@ class Train {
     this.used = h("p", { class: "train-used" });
     this.outcome = h("div", { class: "train-run" },
       h("div", { class: "job-top" }, field("Training", this.runs), this.state, this.resumer, this.promoter, this.used),
-      this.words,
+      this.words, this.warning,
       h("div", { class: "train-figures" }, this.chart, this.scores),
       this.changes);
     this.empty = h("p", { class: "train-empty" },
@@ -165,13 +167,17 @@ class Train {
     this.runs.value = run.name;
     const made = run.curve.at(-1)?.[0] ?? 0;
     this.state.className = `train-state is-${run.state}`;
-    this.state.textContent = `${STATES[run.state]}${run.steps ? ` · step ${made} of ${run.steps}` : ""}`;
+    this.state.textContent = `${STATES[run.state]}${run.steps ? ` · step ${made} of ${run.steps}` : ""}`
+      + `${run.exported && run.exported !== made ? ` · policy of step ${run.exported}, the best one` : ""}`;
     this.words.textContent = [run.last_words, ...run.problems].join(" ");
     this.words.hidden = run.state === "done";
+    this.words.classList.toggle("is-failure", run.state === "stopped");
+    this.warning.textContent = run.warning;
+    this.warning.hidden = !run.warning;
     this.resumer.hidden = !run.resumable || running !== null;
     this.promoter.hidden = run.state !== "done" || status.promoted_run === run.name;
     this.used.textContent = status.promoted_run === run.name ? "The app uses this policy." : "";
-    this.chart.replaceChildren(rewardChart(run.curve, run.steps));
+    this.chart.replaceChildren(rewardChart(run.curve, run.steps, run.validation));
     this.scores.replaceChildren(...scoreTable(run.before, run.after));
   }
 }

@@ -1,0 +1,70 @@
+"""What annotators showed is learnt from before GRPO, which could not find it by itself: above all to abstain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from segr1_app.domain import ImageSize
+from segr1_app.language.protocol import Stage
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.settings.config import DEFAULT_POLICY
+from segr1_app.store import RejectReason, Verdict
+from tests.train.data.test_rows import save
+from train.data.feedback import feedback_rows
+from train.data.rows import Plan, scene_rows
+from train.data.scenes import draw_scene
+from train.finetune.grpo_setup import GrpoSetup
+from train.finetune.warm_up import warm_up, warm_up_plan
+
+
+def plan_of(home: Path, reason: RejectReason, count: int = 4) -> Plan:
+    for seed in range(count):
+        save(home, draw_scene("salient", 200 + seed).picture, None, Verdict.REJECT, reason)
+    return Plan(scene_rows(4).rows + feedback_rows(home).rows, ())
+
+
+def test_what_shows_nothing_is_not_warmed_up_with(tmp_path: Path) -> None:
+    setup = GrpoSetup()
+    assert warm_up_plan(setup, Plan(scene_rows(2).rows, ())) is None
+    wrong = plan_of(tmp_path / "wrong", RejectReason.GROUNDING)
+    assert warm_up_plan(setup, wrong) is None
+    absent = plan_of(tmp_path / "absent", RejectReason.NO_OBJECT)
+    warm = warm_up_plan(setup, absent)
+    assert warm is not None
+    assert len([row for row in warm.train if row.is_feedback]) == 4
+    assert warm_up_plan(GrpoSetup(warm_up_steps=0), absent) is None
+
+
+def test_the_form_says_that_there_may_be_no_object() -> None:
+    policy = VlmPolicy.load(DEFAULT_POLICY, device="cpu")
+    request = policy.request(ImageSize(320, 240), "Segment the cat.", stage=Stage.TRAINING)
+    assert "if there is no such object" in str(request.messages)
+
+
+@pytest.mark.slow
+def test_no_object_is_learnt_and_left_where_the_training_starts_from(tmp_path: Path, segmenter: Sam2Segmenter) -> None:
+    plan = plan_of(tmp_path / "home", RejectReason.NO_OBJECT)
+    setup = GrpoSetup(warm_up_steps=30)
+    config = setup.trainer_config(tmp_path / "run", rows=len(plan.train), seed=0, device="cpu", report_to="none")
+    options = {"device": "cpu", "dtype": "float32", "protocol": "studio"}
+    asked = {"plan": plan, "segmenter": segmenter, "run": tmp_path / "run", "options": options}
+    ready = warm_up(setup, config, policy=VlmPolicy.load(DEFAULT_POLICY, **options), **asked)
+    assert ready is not None
+    before = load_file(DEFAULT_POLICY / "model.safetensors")
+    assert any(not value.equal(before[name]) for name, value in load_file(ready / "model.safetensors").items())
+    # Done once: a training that is resumed finds it.
+    assert warm_up(setup, config, policy=None, **asked) == ready
+    row = next(row for row in plan.train if row.is_feedback)
+    picture = row.load().picture
+    abstained = []
+    for source in (DEFAULT_POLICY, ready):
+        policy = VlmPolicy.load(source, **options)
+        request = policy.request(picture.size, row.instruction, stage=Stage.TRAINING)
+        texts = policy.sample(picture, row.instruction, 16, seed=0, stage=Stage.TRAINING)
+        abstained.append(sum(request.parse(text).abstains for text in texts))
+    print("abstained", abstained)
+    assert abstained[1] > abstained[0]

@@ -1,0 +1,165 @@
+"""What there is to look at beside the means of an evaluation over pairs: every picture, the worst ones, and kinds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from math import comb
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from segr1_app.domain import DatasetError, ImageSize, Mask
+from segr1_app.files.outputs import translate_write_errors
+from segr1_app.geometry import encode_rle
+from segr1_app.studio.results import prompt_record
+from train.data.pairs import Pair, read_mask
+from train.data.traces import separate_objects
+from train.evaluation.answering import EvaluatedAnswer
+from train.evaluation.benchmarks.page import write_page
+from train.evaluation.benchmarks.question import Question, Target
+from train.evaluation.intervals import mean_interval
+
+SIZES: Final = (("small", 0.05), ("medium", 0.2), ("large", 1.0))
+"""Names of objects' sizes, each with the largest share of the picture that it is said of."""
+MANY: Final = 3
+"""From so many on, objects are not counted."""
+PASSED: Final = (0.5, 0.75, 0.9)
+"""IoUs from which on an answer has passed, for pass@k."""
+
+Record = Mapping[str, Any]
+
+
+def pair_record(
+    pair: Pair, answer: EvaluatedAnswer, truth: Mask, scores: Mapping[str, float], *, instruction: str, noun: str = ""
+) -> dict[str, Any]:
+    """One picture's line of the log, ready for JSON."""
+    share = float(truth.mean())
+    count = len(separate_objects(truth)) if truth.any() else 0
+    categories = {
+        "size": next(name for name, most in SIZES if share <= most),
+        "objects": str(count) if count < MANY else f"{MANY} or more",
+    }
+    return {
+        "id": pair.stem,
+        "image": pair.image.name,
+        "instruction": instruction,
+        "completion": answer.completion,
+        "well_formed": answer.well_formed,
+        "objects": [prompt_record(prompt) for prompt in answer.objects],
+        "mask": encode_rle(answer.mask),
+        "scores": {name: round(value, 5) for name, value in scores.items()},
+        "seconds": {stage: round(value, 4) for stage, value in answer.seconds.items()},
+        "categories": categories | ({"noun": noun} if noun else {}),
+    }
+
+
+def intervals(records: Sequence[Record]) -> dict[str, float]:
+    """95 % intervals of the means of all metrics, by bootstrap over pictures: NAME_low and NAME_high."""
+    names = records[0]["scores"] if records else ()
+    found = {name: mean_interval([record["scores"][name] for record in records]) for name in names}
+    return {
+        f"{name}_{end}": round(value, 5)
+        for name, ends in found.items()
+        if ends
+        for end, value in zip(("low", "high"), ends, strict=True)
+    }
+
+
+def by_category(records: Sequence[Record]) -> dict[str, dict[str, dict[str, float]]]:
+    """Count, mean IoU and mean S-measure of each kind of picture: by size, by number of objects and by noun."""
+    kinds: dict[str, dict[str, list[Record]]] = {}
+    for record in records:
+        for category, value in record["categories"].items():
+            kinds.setdefault(category, {}).setdefault(value, []).append(record)
+    return {
+        category: {
+            value: {
+                "count": len(members),
+                "iou": round(fmean(member["scores"]["iou"] for member in members), 5),
+                "s_measure": round(fmean(member["scores"]["s_measure"] for member in members), 5),
+            }
+            for value, members in sorted(values.items())
+        }
+        for category, values in sorted(kinds.items())
+    }
+
+
+def sampled_table(ious: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Best-of-k and pass@k of several sampled answers to each picture.
+
+    Args:
+        ious: of n answers to each picture, the same n for all.
+
+    Returns:
+        "best_of_K", the expected IoU of the best of K answers drawn without replacement, and "pass_at_K_IOU", the
+        chance that one of K answers reaches an IoU (Chen et al., arXiv 2107.03374, equation 1), for K = 1, 2, 4 ... n.
+    """
+    if not ious:
+        return {}
+    n = len(ious[0])
+    table: dict[str, float] = {}
+    for k in sorted({*(2**power for power in range(n.bit_length()) if 2**power <= n), n}):
+        table[f"best_of_{k}"] = round(fmean(_expected_best(sorted(row), k) for row in ious), 5)
+        for passed in PASSED:
+            good = (sum(value >= passed for value in row) for row in ious)
+            chances = [1 - comb(n - count, k) / comb(n, k) for count in good]
+            table[f"pass_at_{k}_{passed:g}"] = round(fmean(chances), 5)
+    return table
+
+
+def write_log(path: Path, records: Sequence[Record]) -> None:
+    """Write a JSON line for every picture.
+
+    Raises:
+        SettingsError: when it cannot be written.
+    """
+    with translate_write_errors(path, "the means are in the result beside it"):
+        path.write_text("".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records), encoding="utf-8")
+
+
+def write_worst(
+    path: Path, pairs: Sequence[Pair], records: Sequence[Record], table: Mapping[str, Any], worst: int
+) -> None:
+    """Write a page of the worst answers; ``table`` is shown on top, as far as it holds numbers.
+
+    Raises:
+        SettingsError, DatasetError, PictureError: as `write_page`.
+    """
+    files = {pair.stem: pair for pair in pairs}
+    order = sorted(records, key=lambda record: record["scores"]["iou"])[:worst]
+    numbers = {name: value for name, value in table.items() if isinstance(value, int | float)}
+    cases = [
+        (Question(record["id"], files[record["id"]].image, "", partial(_target, files[record["id"]])), record)
+        for record in order
+    ]
+    write_page(path, "Pairs", numbers, cases)
+
+
+def read_nouns(path: Path | None) -> dict[str, str]:
+    """What each picture shows, of a CSV file with the columns "stem" and "noun".
+
+    Raises:
+        DatasetError: when it cannot be read or lacks one of them.
+    """
+    if path is None:
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {row["stem"]: row["noun"] for row in csv.DictReader(file)}
+    except (OSError, ValueError, csv.Error) as error:
+        raise DatasetError(f"--nouns {path} cannot be read: {error}") from error
+    except KeyError as error:
+        raise DatasetError(f"--nouns {path} has no column {error}: 'stem' and 'noun' are needed.") from error
+
+
+def _expected_best(values: Sequence[float], k: int) -> float:
+    """The mean of the greatest of k of the sorted values, over all choices of k."""
+    n = len(values)
+    return sum(value * comb(place, k - 1) for place, value in enumerate(values)) / comb(n, k)
+
+
+def _target(pair: Pair, image_wh: ImageSize) -> Target:
+    return Target(read_mask(pair, image_wh))

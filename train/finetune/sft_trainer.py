@@ -1,0 +1,75 @@
+"""The trainer of a supervised training, and which corrections it can learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.store import RejectReason
+from train.data.mixing import draw_order
+from train.data.rows import Collected, LeftOut, Plan
+from train.finetune.checkpoints import WholeCheckpoints
+from train.finetune.sft_setup import SftSetup, rows_per_step
+from train.finetune.trl_rows import ExampleReader, training_dataset
+from train.finetune.trl_traces import AnswerCollator, TraceMaker
+
+NOT_IMITABLE: Final = frozenset(str(reason) for reason in RejectReason) - {str(RejectReason.NO_OBJECT)}
+"""Verdicts that say what is wrong and not what would be right."""
+
+
+class ResumableSft(WholeCheckpoints, SFTTrainer):
+    """trl's trainer with checkpoints that are whole or not there."""
+
+
+def make_trainer(
+    setup: SftSetup,
+    config: SFTConfig,
+    plan: Plan,
+    policy: VlmPolicy,
+    segmenter: Sam2Segmenter,  # noqa: ARG001
+    *,
+    order: Sequence[int] | None = None,
+) -> ResumableSft:
+    """The trainer of a plan: its rows in their drawn order, with their answers, and its adapters.
+
+    Args:
+        setup: of the training.
+        config: made of it, for as many rows as the plan has.
+        plan: what is trained on.
+        policy: to be trained; adapters are put into it.
+        segmenter: not needed to train.
+        order: in which the plan's rows are drawn; by default as `draw` draws them for the whole training.
+    """
+    examples = ExampleReader(plan.train)
+    if order is None:
+        order = draw(setup, config, plan, config.max_steps, config.seed)
+    return ResumableSft(
+        model=policy.model,
+        args=config,
+        data_collator=AnswerCollator(policy.processor),
+        train_dataset=training_dataset(order, TraceMaker(examples, policy, setup.grammar, config.seed)),
+        processing_class=policy.processor,
+        peft_config=setup.lora_config(),
+    )
+
+
+def draw(setup: SftSetup, config: SFTConfig, plan: Plan, steps: int, seed: int) -> list[int]:
+    """Indices into a plan's rows, as they are drawn in so many steps."""
+    return draw_order(plan.train, steps * rows_per_step(config), setup.mixing, seed)
+
+
+def demonstrations(feedback: Collected) -> Collected:
+    """Corrections that tell what to write; rejects without a mask tell only what not to."""
+    left_out = tuple(
+        LeftOut(row.source, row.verdict, "nobody said what would be right")
+        for row in feedback.rows
+        if row.verdict in NOT_IMITABLE
+    )
+    return Collected(
+        tuple(row for row in feedback.rows if row.verdict not in NOT_IMITABLE), feedback.left_out + left_out
+    )

@@ -1,0 +1,98 @@
+"""A short supervised training on corrections before GRPO.
+
+GRPO can only make likelier what a policy already writes now and then: one that never says "there is no such object" is
+never rewarded for it. So what annotators showed is learnt from first, among as many pairs, lest the rest be forgotten.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.studio.trainings import is_small
+from train.data.mixing import Mixing
+from train.data.rows import TRACE, Plan
+from train.finetune.checkpoints import export_policy, load_trained, whole_checkpoints
+from train.finetune.grpo_setup import GrpoSetup
+from train.finetune.setup import CONFIGS
+from train.finetune.sft_setup import SftSetup
+from train.finetune.sft_trainer import NOT_IMITABLE, make_trainer
+
+FOLDER: Final = "warm-up"
+_MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=100)
+
+
+def warm_up_plan(setup: GrpoSetup, plan: Plan) -> Plan | None:
+    """Corrections that show what to write, and the pairs; None where there is nothing to warm up with."""
+    rows = tuple(
+        row for row in plan.train if row.verdict != TRACE and not (row.is_feedback and row.verdict in NOT_IMITABLE)
+    )
+    return Plan(rows, ()) if setup.warm_up_steps and any(row.is_feedback for row in rows) else None
+
+
+def warm_up(
+    setup: GrpoSetup,
+    config: Any,
+    *,
+    plan: Plan,
+    policy: VlmPolicy | None,
+    segmenter: Sam2Segmenter,
+    run: Path,
+    options: dict[str, Any],
+) -> Path | None:
+    """Train a policy in place on what `warm_up_plan` found, and leave it where it can be loaded again.
+
+    Args:
+        setup, config: of the training that follows.
+        plan: of that training.
+        policy: to be trained; None where nothing is left to train.
+        segmenter: of the training.
+        run: the run's folder.
+        options: with which policies are loaded.
+
+    Returns:
+        The folder of the warmed-up policy; None where there was nothing to warm up with.
+
+    Raises:
+        SegR1Error: when a row cannot be read.
+    """
+    folder = run / FOLDER
+    ready = folder / "policy"
+    rows = warm_up_plan(setup, plan)
+    if rows is None:
+        return None
+    if ready.is_dir():
+        return ready
+    if policy is None:
+        policy = VlmPolicy.load(setup.policy, **options)
+    trainer_of = CONFIGS / ("sft-embedded.yaml" if is_small(setup.policy) else "sft-3b-lora.yaml")
+    taught = SftSetup(
+        policy=setup.policy,
+        segmenter=setup.segmenter,
+        grammar=setup.grammar,
+        protocol=setup.protocol,
+        max_steps=setup.warm_up_steps,
+        save_steps=setup.warm_up_steps,
+        mixing=_MIXING,
+        lora=setup.lora,
+        dtype=setup.dtype,
+        attention=setup.attention,
+        trainer=SftSetup.read(trainer_of).trainer,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    its_config = taught.trainer_config(
+        folder, rows=len(rows.train), seed=config.seed, device=str(config.device), report_to="none"
+    )
+    trainer = make_trainer(taught, its_config, rows, policy, segmenter)
+    trainer.train()
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.free_memory()
+    if config.process_index == 0:
+        (newest,) = whole_checkpoints(folder)
+        export_policy(load_trained(newest, setup.policy, **options | {"dtype": "float32"}), ready)
+        shutil.rmtree(newest)
+    config.distributed_state.wait_for_everyone()
+    return ready
