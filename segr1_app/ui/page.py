@@ -17,7 +17,8 @@ from segr1_app.models.downloads import Download
 from segr1_app.models.host import ModelHost
 from segr1_app.people.access import access_of
 from segr1_app.people.accounts import People
-from segr1_app.people.sign_in import SignIn
+from segr1_app.people.audit import AuditLog
+from segr1_app.people.sign_in import SignIn, asked_from
 from segr1_app.settings.config import Settings
 from segr1_app.settings.roles import Act
 from segr1_app.settings.space import Space
@@ -38,6 +39,7 @@ from segr1_app.ui.handlers.review import ReviewHandlers
 from segr1_app.ui.handlers.run import RunHandlers
 from segr1_app.ui.handlers.train import TrainingHandlers
 from segr1_app.ui.tabs.annotate import build_annotate_tab
+from segr1_app.ui.tabs.audit_panel import build_audit_panel
 from segr1_app.ui.tabs.guide import build_guide_tab
 from segr1_app.ui.tabs.review import build_progress_tab, build_review_tab
 from segr1_app.ui.tabs.run import build_run_tab
@@ -56,14 +58,17 @@ MAX_WAITING = 200
 """Most requests in gradio's queue; further ones get the answer that it is full."""
 
 
-def sign_in(people: People) -> Callable[[str, str], Awaitable[bool]]:
+def sign_in(people: People, audit: AuditLog) -> Callable[[str, str], Awaitable[bool]]:
     """The check of a name and a password, as gradio calls it; it holds nobody else up."""
     desk = SignIn(people)
 
     async def check(name: str, password: str) -> bool:
         try:
-            return await desk.check(name, password)
+            right = await desk.check(name, password)
+            audit.note("sign-in" if right else "sign-in-failed", person=name, address=asked_from.get())
+            return right
         except NotAllowedError as error:
+            audit.note("refused", person=name, address=asked_from.get(), detail="signing in too often")
             raise HTTPException(429, str(error)) from error
 
     return check
@@ -90,7 +95,10 @@ def build_app(
     settings = models.settings
     access = access_of(settings)
     proxied = Space.from_environ() is not None or bool(settings.allowed_hosts)
-    gate = Gate(access, RateLimiter(CALLS_PER_SECOND, CALLS_AT_ONCE), proxied=proxied, alone=settings.alone)
+    audit = AuditLog(settings.home)
+    gate = Gate(
+        access, RateLimiter(CALLS_PER_SECOND, CALLS_AT_ONCE), proxied=proxied, alone=settings.alone, audit=audit
+    )
 
     def follow_models(request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[ViewValue]:
         """The state of the models once a page is open; ends when they are loaded or have failed to load."""
@@ -123,7 +131,12 @@ def build_app(
             with gr.Tab("Run", id="run"):
                 build_run_tab(RunHandlers(models, cache, sessions), canvas, find_samples(), gate)
             with gr.Tab("Annotate", id="annotate-tab"):
-                for_admins: list[Any] = [*build_annotate_tab(jobs, canvas, imports, gate)]
+                for_admins: list[Any] = [
+                    *build_annotate_tab(jobs, canvas, imports, gate),
+                    build_audit_panel(
+                        audit, gate, visible=access.sign_in == "none" and access.possible(Act.ADMINISTER)
+                    ),
+                ]
             with gr.Tab("Review", id="review-tab"):
                 build_review_tab(reviews, gate)
             with gr.Tab("Progress", id="progress-tab"):
@@ -180,7 +193,7 @@ def health_route(models: ModelHost, store: AnnotationStore) -> APIRoute:
 def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: B008 - frozen
     """The arguments of ``launch()`` for access control and for the page's look."""
     return {
-        "auth": sign_in(People(settings.auth)) if settings.auth is not None else None,
+        "auth": sign_in(People(settings.auth), AuditLog(settings.home)) if settings.auth is not None else None,
         "auth_message": "Sign in with the name and the password that you were given.",
         "max_file_size": None if settings.alone else MAX_UPLOAD,
         "state_session_capacity": MAX_VISITS,

@@ -10,6 +10,7 @@ import gradio as gr
 from segr1_app.domain import NotAllowedError
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.ui.gate.arguments import MAX_NUMBER
 from segr1_app.ui.gate.endpoints import Gate
 
 Answer = dict[str, Any]
@@ -22,8 +23,8 @@ def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
         try:
             gate.admit(Act.LOOK, request, profile)
         except NotAllowedError as error:
-            return {"rev": question.get("rev"), "failure": str(error)}
-        return canvas.decode(question)
+            return {"rev": _numbered(question)["rev"], "failure": str(error)}
+        return canvas.decode(_numbered(question))
 
     return decode
 
@@ -45,3 +46,9 @@ def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
 
 def _text(name: object) -> str:
     return name if isinstance(name, str) else ""
+
+
+def _numbered(question: Answer) -> Answer:
+    """A question whose number goes back with the answer: one that a browser could have counted to, or None."""
+    rev = question.get("rev")
+    return {**question, "rev": rev if isinstance(rev, int) and abs(rev) <= MAX_NUMBER else None}

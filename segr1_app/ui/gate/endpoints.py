@@ -16,9 +16,10 @@ import fastapi
 import gradio as gr
 from gradio.events import api
 
-from segr1_app.domain import SegR1Error, StoreError
+from segr1_app.domain import NotAllowedError, SegR1Error, StoreError
 from segr1_app.people.access import Access
 from segr1_app.people.accounts import UNSIGNED
+from segr1_app.people.audit import AuditLog
 from segr1_app.settings.roles import Act, Person
 from segr1_app.studio.callers import charge
 from segr1_app.ui.gate.arguments import read_arguments
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 _SIGNED: Final = {Act.ANNOTATE: "annotator", Act.REVIEW: "reviewer"}
 """For each act, the argument of its handlers that holds the name of the person who acts."""
 
+AUDITED: Final = frozenset(
+    {"start_training", "stop_training", "resume_training", "promote", "go_back", "download_models", "make_current"}
+)
+"""Handlers whose calls stand in the audit log, beside imports and exports."""
 RUN_COST: Final = 40.0
 """The cost of asking the policy, in calls that only look something up or decode a click."""
 
@@ -55,11 +60,19 @@ class Gate:
         limiter: how much one person may ask for; None for no limit.
         proxied: whether all requests come through a proxy that records their origin, as on a Space.
         alone: whether requests straight from this machine come from its single user, who needs no limit.
+        audit: gets what was refused and what admins did; None for nothing.
     """
 
     def __init__(
-        self, access: Access, limiter: RateLimiter | None = None, *, proxied: bool = False, alone: bool = False
+        self,
+        access: Access,
+        limiter: RateLimiter | None = None,
+        *,
+        proxied: bool = False,
+        alone: bool = False,
+        audit: AuditLog | None = None,
     ) -> None:
+        self._audit = audit
         self.access = access
         self._limiter = limiter
         self._proxied, self._alone = proxied, alone
@@ -73,7 +86,11 @@ class Gate:
             NotAllowedError: when it does not, or when they ask too often.
         """
         person = self.person_of(request, profile)
-        self.access.require(person, act)
+        try:
+            self.access.require(person, act)
+        except NotAllowedError as error:
+            self.note("refused", request, person, str(error))
+            raise
         limiter = None if self._alone and not forwarded(request.headers) else self._limiter
         if limiter is not None:
             who = person.name or self._origin(request)
@@ -93,6 +110,8 @@ class Gate:
         def call(question: Mapping[str, Any], request: gr.Request, profile: gr.OAuthProfile | None) -> Any:
             try:
                 person = self.admit(act, request, profile)
+                if method.__name__ in AUDITED:
+                    self.note(method.__name__, request, person)
                 with logged(method.__name__, act, person):
                     return method(**read_arguments(method, self.signed(act, person, question)))
             except SegR1Error as error:
@@ -114,6 +133,11 @@ class Gate:
                     return method(**read_arguments(method, given))
 
         api(_asking(call, method), api_name=method.__name__)
+
+    def note(self, event: str, request: gr.Request | fastapi.Request, person: Person, detail: str = "") -> None:
+        """Add to the audit log what somebody did."""
+        if self._audit is not None:
+            self._audit.note(event, person=person.name, address=self._origin(request), detail=detail)
 
     def signed(self, act: Act, person: Person, given: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments with the name of whoever does it, as it will stand on what they do."""

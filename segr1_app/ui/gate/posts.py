@@ -70,7 +70,7 @@ class Posts:
 
     def _check_call(self, function: BlockFunction, body: PredictBody | SimplePredictBody) -> None:
         """Whether a call has as many arguments as an event; those that a page keeps itself may be left out."""
-        if function.fn is None and not function.cancels:
+        if function.fn is None:
             raise RefusedError(404, "This event is one of the browser alone.")
         if isinstance(body, PredictBody) and body.batched:
             raise RefusedError(422, "Calls are not taken in batches here.")

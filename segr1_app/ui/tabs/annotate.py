@@ -57,7 +57,8 @@ def build_annotate_tab(
     def export(form: str, request: gr.Request, profile: gr.OAuthProfile | None) -> tuple[str, str]:
         """Export the current annotations in another tool's format; returns a ZIP archive and what it cannot hold."""
         with refusing():
-            gate.admit(Act.ADMINISTER, request, profile)
+            person = gate.admit(Act.ADMINISTER, request, profile)
+            gate.note("export", request, person, str(form))
             made, told = jobs.export(form)
         return str(made), "\n".join(told)
 

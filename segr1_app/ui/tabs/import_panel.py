@@ -106,7 +106,8 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
         """
 
         def work() -> dict[str, Any]:
-            gate.admit(Act.ADMINISTER, request, profile)
+            person = gate.admit(Act.ADMINISTER, request, profile)
+            gate.note("import", request, person, f"{len(files or [])} files, {len(masks or [])} masks")
             return imports.add_pictures(files or [], instruction, masks or [], on_progress=_progress_reporter(progress))
 
         return _summary(work)
@@ -131,7 +132,8 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
         """
 
         def work() -> dict[str, Any]:
-            gate.admit(Act.ADMINISTER, request, profile)
+            person = gate.admit(Act.ADMINISTER, request, profile)
+            gate.note("import", request, person, f"dataset {dataset}")
             return imports.add_dataset(dataset, instruction, rows or 0, on_progress=_progress_reporter(progress))
 
         return _summary(work)
