@@ -39,7 +39,7 @@ def export_cvat(store: AnnotationStore, out: Path, options: Options = EVERYTHING
             for number, (task, annotations) in enumerate(export.by_picture()):
                 name, split = export.picture_file(task), options.splits.of(task.sha256)
                 export.write_picture(task, export.folder / "images" / split / name)
-                image = Element("image", id=str(number), name=xml_text(f"{split}/{name}"), subset=split)
+                image = Element("image", id=str(number), name=xml_text(str(name)), subset=split)
                 image.set("width", str(task.image_size.width))
                 image.set("height", str(task.image_size.height))
                 for annotation in annotations:
@@ -94,9 +94,17 @@ def _runs(mask: Mask) -> dict[str, str]:
 
 def _meta(export: Export) -> Element:
     meta = Element("meta")
-    job = SubElement(meta, "task")
-    SubElement(job, "name").text = "Seg-R1 studio"
-    labels = SubElement(job, "labels")
+    # As CVAT writes a project, for only a project's pictures are in subsets.
+    project = SubElement(meta, "project")
+    SubElement(project, "name").text = "Seg-R1 studio"
+    splits = export.options.splits.names
+    SubElement(project, "subsets").text = "\n".join(splits)
+    jobs = SubElement(project, "tasks")
+    for split in splits:
+        job = SubElement(jobs, "task")
+        SubElement(job, "name").text = split
+        SubElement(job, "subset").text = split
+    labels = SubElement(project, "labels")
     for name, number in export.classes.items():
         label = SubElement(labels, "label")
         SubElement(label, "name").text = xml_text(name)

@@ -22,7 +22,7 @@ from segr1_app.geometry import union_masks
 from segr1_app.store.exchange.class_names import class_of
 from segr1_app.store.exchange.file_names import FileNames, ending_of
 from segr1_app.store.exchange.options import EVERYTHING, Options, Pictures
-from segr1_app.store.exchange.polygons import Ring, mask_polygons, polygons_iou
+from segr1_app.store.exchange.polygons import Ring, mask_polygons, polygons_iou, within_pixels
 from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import AnnotatedObject, Revision, Task, Verdict
 
@@ -193,8 +193,9 @@ class Export:
     def polygons(self, mask: Mask) -> list[Ring]:
         """A mask's polygons, simplified as far as the options say; what that costs goes into the report."""
         rings = mask_polygons(mask, self.options.simplify)
-        if self.options.simplify:
-            self.report.simplified.append(polygons_iou(rings, mask))
+        if not self.options.simplify:
+            return [within_pixels(ring) for ring in rings]
+        self.report.simplified.append(polygons_iou(rings, mask))
         return rings
 
     def class_number(self, name: str) -> int:

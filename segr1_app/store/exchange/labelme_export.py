@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Export, ExportReport, exporting
 from segr1_app.store.exchange.options import EVERYTHING, Options
-from segr1_app.store.exchange.polygons import flat_corners, within_pixels
+from segr1_app.store.exchange.polygons import flat_corners
 from segr1_app.store.store import AnnotationStore
 
 VERSION: Final = "5.5.0"
@@ -60,7 +60,7 @@ def add_shapes(export: Export, annotation: Annotation, shapes: list[dict[str, An
     for name, mask in annotation.named_masks:
         group += 1
         for ring in export.polygons(mask):
-            corners = flat_corners(ring if export.options.simplify else within_pixels(ring))
+            corners = flat_corners(ring)
             shapes.append(
                 {
                     "label": name,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Export, ExportReport, exporting
 from segr1_app.store.exchange.options import EVERYTHING, Options
-from segr1_app.store.exchange.polygons import flat_corners, within_pixels
+from segr1_app.store.exchange.polygons import flat_corners
 from segr1_app.store.store import AnnotationStore
 
 NEVER_HOLDS: Final = (
@@ -52,7 +52,7 @@ def _shapes(export: Export, annotation: Annotation, image_name: str) -> list[dic
     mask = annotation.mask
     shapes: list[dict[str, Any]] = []
     for ring in export.polygons(mask) if mask.any() else []:
-        corners = flat_corners(ring if export.options.simplify else within_pixels(ring))
+        corners = flat_corners(ring)
         shapes.append(
             {
                 "label": TARGET,
