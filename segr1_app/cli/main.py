@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from segr1_app import __version__
 from segr1_app.cli import (
+    accept,
     backup,
     deploy,
     download,
@@ -40,6 +41,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     request,
     importing,
     preannotate,
+    accept,
     stats,
     export,
     verify,

@@ -1,7 +1,7 @@
 """Every export opened by the programs that people open it with: found without help, with the same masks and names.
 
-What each of them found is a line of the table in docs/formats.md, which must say the same; with the environment variable
-SEGR1_WRITE_TABLE it is written anew. Programs that are not installed are passed over (requirements-peers.txt).
+What each of them found is a line of the table in docs/formats.md, which must say the same; with the environment
+variable SEGR1_WRITE_TABLE it is written again. Programs that are not installed are skipped (requirements-peers.txt).
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +18,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from datasets import load_dataset
 from PIL import Image
+from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from segr1_app.domain import Mask, ObjectPrompt
 from segr1_app.images import picture_from_array
 from segr1_app.metrics import iou
+from segr1_app.models.policy import VlmPolicy
 from segr1_app.settings.config import ASSETS
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Verdict
+from segr1_app.store.exchange.accepting import accept_truths
 from segr1_app.store.exchange.formats import FORMATS
+from segr1_app.store.exchange.importing import import_paths
 from segr1_app.store.exchange.options import Options, Splits
+from train.data.fcot import fcot_rows
 
 pytestmark = pytest.mark.slow
 
@@ -191,7 +194,8 @@ def by_ultralytics(folder: Path) -> Found:
             kinds = [data["names"][int(kind)] for kind in label["cls"].ravel()]
             stem = stem_of(str(Path(label["im_file"]).relative_to(folder / "images" / split)))
             found[split][stem] = [
-                (kind, polygon2mask((height, width), [ring.ravel()]) > 0) for kind, ring in zip(kinds, rings, strict=True)
+                (kind, polygon2mask((height, width), [ring.ravel()]) > 0)
+                for kind, ring in zip(kinds, rings, strict=True)
             ]
     return found
 
@@ -259,7 +263,10 @@ def by_labelme(folder: Path) -> Found:
         found[split] = {}
         for file in sorted((folder / split).rglob("*.json")):
             content = json.loads(file.read_text(encoding="utf-8"))
-            assert Image.open(file.parent / content["imagePath"]).size == (content["imageWidth"], content["imageHeight"])
+            assert Image.open(file.parent / content["imagePath"]).size == (
+                content["imageWidth"],
+                content["imageHeight"],
+            )
             parts: dict[tuple[str, int], Mask] = {}
             for shape in content["shapes"]:
                 key, mask = (shape["label"], shape["group_id"]), shape_to_mask(SIZE[::-1], shape["points"], "polygon")
@@ -297,7 +304,6 @@ def _unquoted(text: str) -> str:
 
 def by_datasets(folder: Path) -> Found:
     from datasets import Image as Images
-    from datasets import load_dataset
 
     found: Found = {}
     for split, rows in load_dataset(str(folder), cache_dir=str(folder.parent / "cache")).items():
@@ -418,3 +424,73 @@ def test_a_peer_finds_what_was_exported(
     least = worst(peer.read(tmp_path / "out"), wanted, peer.united)
     assert least >= peer.least
     results[peer.form, peer.program] = "1.0" if least == 1 else f"≥ {int(least * 100) / 100:.2f}"
+
+
+def test_sft_is_what_trl_trains_on_as_it_is(truth: Truth, tmp_path: Path, policy: VlmPolicy) -> None:
+    FORMATS["sft"](truth.store, tmp_path / "out", Options(splits=SPLITS))
+    rows = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert set(rows) == set(SPLITS.names)
+    collated = DataCollatorForVisionLanguageModeling(policy.processor)([rows["train"][0]])
+    asked = policy.processor.tokenizer.decode(collated["input_ids"][0])
+    assert rows["train"][0]["instruction"].split()[0].lower() in asked.lower()
+    assert (collated["labels"] != -100).any()
+    collected = fcot_rows([str(tmp_path / "out")])
+    assert collected.left_out == ()
+    assert [row.instruction for row in collected.rows] == rows["train"]["instruction"]
+    assert all("<b>alive</b>" in row.instruction for row in collected.rows)
+
+
+@pytest.mark.parametrize("program", ["datumaro", "supervision"])
+def test_a_round_through_another_program_keeps_masks_and_names(program: str, truth: Truth, tmp_path: Path) -> None:
+    pytest.importorskip(program)
+    FORMATS["coco"](truth.store, tmp_path / "out", Options(splits=SPLITS))
+    if program == "datumaro":
+        from datumaro.components.dataset import Dataset
+
+        Dataset.import_from(str(tmp_path / "out")).export(
+            str(tmp_path / "back"), "coco_instances", save_media=True, segmentation_mode="mask"
+        )
+    else:
+        from supervision import DetectionDataset
+
+        for split in SPLITS.names:
+            images, file = tmp_path / "out" / "images" / split, f"annotations/instances_{split}.json"
+            dataset = DetectionDataset.from_coco(str(images), str(tmp_path / "out" / file), force_masks=True)
+            dataset.as_coco(str(tmp_path / "back" / split), str(tmp_path / "back" / split / "_annotations.coco.json"))
+    with AnnotationStore.open(tmp_path / "home") as other:
+        told = [str(outcome) for outcome in import_paths(other, [tmp_path / "back"], "it") if outcome]
+        assert told == []
+        accept_truths(other, "Ada")
+        FORMATS["coco"](other, tmp_path / "again")
+    found = by_pycocotools(tmp_path / "again")["train"]
+    wanted = {stem: objects for pictures in truth.objects.values() for stem, objects in pictures.items()}
+    assert sum(len(objects) for objects in found.values()) == sum(map(len, wanted.values()))
+    for stem, objects in found.items():
+        name = next(name for name in wanted if stem.endswith(Path(name).name))
+        for kind, mask in objects:
+            (true,) = [other for other_kind, other in wanted[name] if other_kind == kind]
+            # supervision writes polygons of objects that are no crowd, without their holes.
+            assert iou(mask, filled(true) if program == "supervision" else true) >= 0.97
+
+
+def filled(mask: Mask) -> Mask:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, -1).astype(bool)
+
+
+def test_the_document_says_what_was_found(results: dict[tuple[str, str], str]) -> None:
+    missing = [peer for peer in PEERS if (peer.form, peer.program) not in results]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(sorted({peer.package for peer in missing}))}")
+    lines = ["| format | program | IoU with the stored masks | |", "| --- | --- | --- | --- |"]
+    for peer in PEERS:
+        notes = {"all": "one mask a picture", "class": "one mask per class", "object": ""}[peer.united]
+        notes += "does not look into subfolders" if peer.flat else ""
+        lines.append(f"| `{peer.form}` | {peer.program} | {results[peer.form, peer.program]} | {notes} |")
+    table = f"{BEGIN}\n{chr(10).join(lines)}\n{END}"
+    text = DOCUMENT.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    if os.environ.get("SEGR1_WRITE_TABLE"):
+        DOCUMENT.write_text(f"{before}{table}{after}", encoding="utf-8")
+    assert table in DOCUMENT.read_text(encoding="utf-8")

@@ -47,7 +47,8 @@ def fcot_rows(sources: Sequence[str]) -> Collected:
             if parsed.reasoning is None or not parsed.objects or not can_be_reasoning(parsed.reasoning):
                 left_out.append(LeftOut(name, TRACE, "it holds no reasoning or no prompts"))
                 continue
-            instruction = instruction_of(entry["problem"])
+            # Our own export says what is asked without the form of the answer, so nothing of it need be guessed.
+            instruction = entry.get("instruction") or instruction_of(entry["problem"])
             rows.append(Row(picture.sha256, name, TRACE, instruction, partial(_example, traces, number)))
         collected += Collected(tuple(rows), tuple(left_out))
     return collected

@@ -22,8 +22,12 @@ _DEVICE: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGN
 """What Windows takes for a device, whatever its ending."""
 
 
+_FILES: Final = IMAGE_SUFFIXES | {".txt", ".json", ".xml", ".csv"}
+"""Endings of what is written: a folder of such a name would be in a file's place."""
+
+
 class FileNames:
-    """Hands out names; no two that differ only in case, in the form of their Unicode or in their endings.
+    """Hands out names; no two that differ only in case, in the form of their Unicode, or in their endings.
 
     Args:
         reserved: names of folders, in lower case, by which the format's readers find their way.
@@ -32,7 +36,6 @@ class FileNames:
     def __init__(self, reserved: Set[str] = frozenset()) -> None:
         self._reserved = reserved
         self._taken: set[str] = set()
-        self._folders: set[str] = set()
 
     def take(self, name: str, otherwise: str) -> PurePosixPath:
         """A path without the picture's ending, for a picture or a task that was called ``name``.
@@ -42,15 +45,10 @@ class FileNames:
             otherwise: letters that are added when the name is taken already.
         """
         path = self._harmless(name)
-        while self._clashes(path):
+        while _key(path) in self._taken:
             path = path.with_name(f"{path.name}-{otherwise}")
         self._taken.add(_key(path))
-        self._folders.update(_key(parent) for parent in path.parents)
         return path
-
-    def _clashes(self, path: PurePosixPath) -> bool:
-        key = _key(path)
-        return key in self._taken or key in self._folders or any(_key(part) in self._taken for part in path.parents)
 
     def _harmless(self, name: str) -> PurePosixPath:
         text = re.sub(r"^[A-Za-z]:(?=[\\/])", "", name).replace("\\", "/")
@@ -59,9 +57,12 @@ class FileNames:
         if dot and stem and f".{ending.lower()}" in IMAGE_SUFFIXES:
             last = stem
         parts = [_harmless_part(part) for part in folders]
-        return PurePosixPath(
-            *(f"{part}_" if part.lower() in self._reserved else part for part in parts), _harmless_part(last)
-        )
+        return PurePosixPath(*map(self._folder, parts), _harmless_part(last))
+
+    def _folder(self, name: str) -> str:
+        """A folder's name; one that could be that of a file, or that is reserved, gets another ending."""
+        taken = name.lower() in self._reserved or PurePosixPath(name).suffix.lower() in _FILES
+        return f"{name}_" if taken else name
 
 
 def ending_of(name: str) -> str:

@@ -24,7 +24,9 @@ from segr1_app.store import (
     Task,
     Verdict,
 )
+from segr1_app.store.exchange.accepting import accept_truths
 from segr1_app.store.exchange.formats import FORMATS
+from segr1_app.store.exchange.options import Options, Pictures, Splits
 from segr1_app.store.limits import MAX_CLICKS
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.edits import EditedObject, read_objects
@@ -287,19 +289,38 @@ class JobHandlers:
             "verdicts": {verdict.value: count for verdict, count in found.total.verdicts.items()},
         }
 
-    def export(self, form: str) -> tuple[Path, list[str]]:
+    def accept_truths(self, annotator: str) -> list[str]:
+        """Accept the true masks of all open tasks; see `segr1_app.store.exchange.accepting`.
+
+        Args:
+            annotator: who vouches for them.
+
+        Returns:
+            Sentences about what was decided and what was not.
+        """
+        return accept_truths(self._store, annotator).sentences
+
+    def export(self, form: str, split: str = "", pictures: str = "", simplify: float = 0.0) -> tuple[Path, list[str]]:
         """Export every current accepted or fixed mask in another tool's format.
 
         Args:
             form: a name of `FORMATS`.
+            split: see `Splits.parse`; empty for none.
+            pictures: a value of `Pictures`; empty for what suits the format.
+            simplify: how many pixels the corners of polygons may be off.
 
         Returns:
             A ZIP archive, and a sentence for each thing that the format cannot hold.
         """
         if form not in FORMATS:
             raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")
+        options = Options(
+            pictures=one_of(Pictures, pictures, "Pictures are") if pictures else None,
+            splits=Splits.parse(split) if split.strip() else Splits(),
+            simplify=float(simplify),
+        )
         with new_downloads(self._cache, "export-") as folder:
-            report = FORMATS[form](self._store, folder / form)
+            report = FORMATS[form](self._store, folder / form, options)
             archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
             shutil.rmtree(folder / form)
         return archive, [f"{report.written} tasks exported.", *report.warnings]

@@ -9,6 +9,7 @@ import gradio as gr
 
 from segr1_app.settings.roles import Act
 from segr1_app.store.exchange.formats import FORMATS, TITLES
+from segr1_app.store.exchange.options import Pictures
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.ui.gate.canvas_calls import canvas_decode
 from segr1_app.ui.gate.endpoints import Gate, refusing
@@ -17,6 +18,7 @@ from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.tabs.import_panel import build_import_panel
 from segr1_app.ui.views import view
 
+PICTURES = [("as suits the format", ""), *((kind.value, kind.value) for kind in Pictures)]
 EXPORTS = [(TITLES[form], form) for form in FORMATS]
 
 
@@ -49,20 +51,61 @@ def build_annotate_tab(
     with gr.Accordion("Export annotations", open=False, elem_id="export", visible=seen) as exporting, gr.Row():
         with gr.Column():
             form = gr.Dropdown(EXPORTS, value="coco", label="Format", elem_id="export-format")
+            with gr.Row():
+                split = gr.Textbox(
+                    label="Splits", placeholder="train=.8,val=.1,test=.1", scale=2, elem_id="export-split"
+                )
+                pictures = gr.Dropdown(PICTURES, value="", label="Pictures", elem_id="export-pictures")
+                simplify = gr.Number(0, label="Polygons may be off by, in pixels", minimum=0, elem_id="export-simplify")
             make = gr.Button("Export", variant="primary", elem_id="export-button")
+            with gr.Row():
+                vouching = gr.Textbox(label="Your name", elem_id="accept-name", scale=2)
+                accept = gr.Button("Accept all imported masks", elem_id="accept-truths")
         with gr.Column():
             archive = gr.File(label="Archive", interactive=False, height=90, elem_id="export-file")
             notes = gr.Textbox(label="Notes", interactive=False, lines=2, max_lines=8)
 
-    def export(form: str, request: gr.Request, profile: gr.OAuthProfile | None) -> tuple[str, str]:
-        """Export the current annotations in another tool's format; returns a ZIP archive and what it cannot hold."""
+    def export(  # noqa: PLR0917 - two of them are filled in by gradio
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
+        form: str,
+        split: str = "",
+        pictures: str = "",
+        simplify: float | None = 0,
+    ) -> tuple[str, str]:
+        """Export the current annotations in another tool's format.
+
+        Args:
+            form: the format.
+            split: shares of the pictures, such as train=.8,val=.1,test=.1; empty for no splits.
+            pictures: original, png, jpeg or none; empty for what suits the format.
+            simplify: how many pixels the corners of polygons may be off.
+
+        Returns:
+            A ZIP archive, and what it cannot hold.
+        """
         with refusing():
             person = gate.admit(Act.ADMINISTER, request, profile)
             gate.note("export", request, person, str(form))
-            made, told = jobs.export(form)
+            made, told = jobs.export(form, split, pictures, simplify or 0)
         return str(made), "\n".join(told)
 
-    make.click(export, form, [archive, notes], api_name="export")
+    def accept_truths(request: gr.Request, profile: gr.OAuthProfile | None, annotator: str) -> str:
+        """Decide every open task that came with a true mask: accept, with that mask.
+
+        Args:
+            annotator: who vouches for the masks; where people sign in, the name they signed in with counts.
+
+        Returns:
+            How many were accepted, and what was left alone.
+        """
+        with refusing():
+            person = gate.admit(Act.ADMINISTER, request, profile)
+            gate.note("accept_truths", request, person, annotator)
+            return "\n".join(jobs.accept_truths(person.name or annotator))
+
+    make.click(export, [form, split, pictures, simplify], [archive, notes], api_name="export")
+    accept.click(accept_truths, vouching, notes, api_name="accept_truths")
     for method in page_calls:
         gate.publish(method, Act.ANNOTATE)
     gate.publish(jobs.progress, Act.LOOK)

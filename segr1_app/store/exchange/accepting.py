@@ -1,0 +1,78 @@
+"""Imported true masks as decisions: somebody vouches for all of them at once, and they go out like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from segr1_app.domain import Mask, ObjectPrompt, StoreError
+from segr1_app.geometry import mask_box
+from segr1_app.store.exchange.class_names import class_of
+from segr1_app.store.store import AnnotationStore
+from segr1_app.store.values import AnnotatedObject, Correction, StaleRevisionError, Verdict
+
+
+@dataclass(slots=True)
+class Accepted:
+    """What came of it: tasks decided, open tasks without a true mask, and tasks that somebody else works on."""
+
+    done: int = 0
+    without_truth: int = 0
+    held: int = 0
+
+    @property
+    def sentences(self) -> list[str]:
+        told = [f"{self.done} imported masks accepted."]
+        if self.without_truth:
+            told.append(f"{self.without_truth} open tasks have no imported mask and stay open.")
+        if self.held:
+            told.append(f"{self.held} tasks are being worked on and were left alone: run it again later.")
+        return told
+
+
+def accept_truths(
+    store: AnnotationStore, annotator: str, on_progress: Callable[[int], None] = lambda _: None
+) -> Accepted:
+    """Decide every open task that has an imported true mask: accept, with that mask. Decided tasks are left alone.
+
+    The object is painted, because no prompt made it; its name is the class that the instruction asks for, if it does.
+
+    Args:
+        store: where the tasks are.
+        annotator: who vouches for the masks.
+        on_progress: is called with how many open tasks were looked at.
+
+    Raises:
+        StoreError: when nobody is named, or the store cannot be written to.
+    """
+    name, accepted = " ".join(annotator.split()), Accepted()
+    if not name:
+        raise StoreError("Say who accepts the masks: a name of 1 to 200 characters.")
+    # The tasks are listed first: those that are decided meanwhile are open no longer.
+    for seen, task_id in enumerate([task.id for task in store.tasks(open_only=True)], start=1):
+        task = store.task(task_id)
+        truth = store.ground_truth(task.sha256, task.instruction)
+        own = store.heads(task_id).get(name)
+        if truth is None:
+            accepted.without_truth += 1
+        elif store.holder(task_id) not in (None, name):
+            accepted.held += 1
+        elif task.open:
+            correction = Correction(Verdict.ACCEPT, _objects(truth, class_of(task.instruction)))
+            try:
+                store.save(task_id, name, correction, parent_id=own.id if own else None)
+                accepted.done += 1
+            except StaleRevisionError:
+                # The same person saved it in another window in this very moment.
+                accepted.held += 1
+        on_progress(seen)
+    return accepted
+
+
+def _objects(truth: Mask, name: str | None) -> tuple[AnnotatedObject, ...]:
+    box = mask_box(truth)
+    if box is None:
+        return ()
+    return (AnnotatedObject(ObjectPrompt(box, name=name), np.zeros_like(truth), painted=truth),)
