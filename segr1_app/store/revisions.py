@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -62,8 +62,21 @@ def heads(db: Database, task_id: int) -> dict[str, Revision]:
     return {row["annotator"]: read_revision(row) for row in rows}
 
 
-def describe(db: Database, task: Task, correction: Correction, links: Links) -> Callable[[], dict[str, Any]]:
-    """Read what a revision is compared with, and return the work of comparing: it needs no transaction.
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """What a correction is compared with.
+
+    Attributes:
+        prediction: the row of the prediction that it corrects, if any.
+        truth: the ground truth of the task's instruction, bool (height, width), if it is known.
+    """
+
+    prediction: Mapping[str, Any] | None
+    truth: Mask | None
+
+
+def reference_of(db: Database, task: Task, correction: Correction, links: Links) -> Reference:
+    """Read what `describe` compares a correction with.
 
     Raises:
         StoreError: when the masks are not of the picture's size, or the prediction is of another task.
@@ -72,13 +85,11 @@ def describe(db: Database, task: Task, correction: Correction, links: Links) -> 
     for made in correction.objects:
         if made.segmented.shape != (size.height, size.width):
             raise StoreError(f"The masks are {made.segmented.shape[::-1]} pixels, the picture {tuple(size)}.")
-    prediction = _prediction(db, task, links.prediction_id)
-    truth = ground_truth(db, task.sha256, task.instruction)
-    return lambda: _row(task, correction, prediction, truth)
+    return Reference(_prediction(db, task, links.prediction_id), ground_truth(db, task.sha256, task.instruction))
 
 
 def save(db: Database, task: Task, annotator: str, row: Mapping[str, Any], *, links: Links, now: float) -> int:
-    """Add a revision, as `describe` has it, and bring up to date what follows from it.
+    """Add a revision, with the columns of `describe`, and update what is derived from it.
 
     Raises:
         StaleRevisionError: when ``links.parent_id`` is not the annotator's newest revision of this task.
@@ -169,10 +180,12 @@ def _prediction(db: Database, task: Task, prediction_id: int | None) -> dict[str
     return row
 
 
-def _row(
-    task: Task, correction: Correction, prediction: Mapping[str, Any] | None, truth: Mask | None
-) -> dict[str, Any]:
-    """The columns of a revision that describe the decision, and the digest of its prediction."""
+def describe(task: Task, correction: Correction, reference: Reference) -> dict[str, Any]:
+    """The columns of a revision that describe the decision, and the digest of its prediction.
+
+    It encodes and compares masks, which takes time, and needs no transaction.
+    """
+    prediction, truth = reference.prediction, reference.truth
     final = union_masks((made.mask for made in correction.objects), task.image_size)
     before: tuple[ObjectPrompt, ...] = ()
     policy_iou = None

@@ -317,9 +317,9 @@ class AnnotationStore:
         links = Links(parent_id, origin_id, prediction_id)
         with self._connection.read() as db:
             task = tasks.task_of(db, task_id)
-            compare = revisions.describe(db, task, correction, links)
+            reference = revisions.reference_of(db, task, correction, links)
         # Masks are encoded and compared outside the transaction.
-        row = compare()
+        row = revisions.describe(task, correction, reference)
         with self._connection.write() as db:
             revision_id = revisions.save(db, task, name, row, links=links, now=self._clock())
             queue.release(db, task_id, name)
