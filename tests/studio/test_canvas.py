@@ -139,7 +139,7 @@ def test_nothing_drawn_is_an_empty_mask(canvas: CanvasHandlers, sessions: Canvas
 @pytest.mark.parametrize("key", ["nobody's", None, 3, {}])
 def test_a_picture_that_is_not_at_hand_is_said_to_be(canvas: CanvasHandlers, key: object) -> None:
     for answer in (canvas.decode({"rev": 1, "picture": key, "objects": []}), canvas.save({"picture": key})):
-        assert "choose it again" in answer["failure"]
+        assert "choose the picture again" in answer["failure"]
 
 
 def test_a_state_that_is_none_is_said_to_be(canvas: CanvasHandlers, sessions: CanvasSessions) -> None:
@@ -154,7 +154,7 @@ def test_the_pictures_touched_longest_ago_are_forgotten() -> None:
     first, second = (sessions.begin(CanvasSession(picture)) for picture in small[:2])
     assert sessions.get(first).picture is small[0]
     sessions.begin(CanvasSession(small[2]))
-    with pytest.raises(PictureError, match="choose it again"):
+    with pytest.raises(PictureError, match="choose the picture again"):
         sessions.get(second)
     assert sessions.get(first).picture is small[0]
 
