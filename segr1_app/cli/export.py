@@ -123,5 +123,5 @@ def _midnight(option: str, text: str | None, days: int = 0) -> float | None:
     try:
         day = date.fromisoformat(text) + timedelta(days=days)
     except (ValueError, OverflowError) as error:
-        raise SettingsError(f"{option} {text} is no date: write it as 2026-11-30.") from error
+        raise SettingsError(f"{option} {text} is not a date: write it as 2026-11-30.") from error
     return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()

@@ -110,7 +110,8 @@ def parse_json(content: bytes | str) -> Any:
     """The values of a JSON document from outside.
 
     Raises:
-        ForeignJsonError: when it is no JSON (RFC 8259), not UTF-8, or exceeds a limit; also for what Python's parser
+        ForeignJsonError: when it is not valid JSON (RFC 8259), not UTF-8, or exceeds a limit; also for what Python's
+            parser
             takes besides: NaN and Infinity, numbers beyond a float, and one name twice in one object.
     """
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content

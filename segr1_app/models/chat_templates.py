@@ -32,7 +32,7 @@ def check_template(template: str, where: str) -> None:
         where: what to call it in a message.
 
     Raises:
-        ModelError: when it is too long, is no template, multiplies, nests too many loops, or does not end in time when
+        ModelError: when it is too long, is not a template, multiplies, nests too many loops, or does not end in time when
             it is rendered in a process of its own. One that refuses the conversation is not refused: it says so later.
     """
     if len(template) > MAX_CHARACTERS:

@@ -87,7 +87,7 @@ class EmbeddingFolder:
         path = self._file(segmenter, picture)
         try:
             with safe_open(path, "pt") as file:
-                maps = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+                maps = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
                 checksum = (file.metadata() or {}).get(CHECKSUM)
             if checksum != _checksum(maps):
                 return None

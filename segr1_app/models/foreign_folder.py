@@ -65,7 +65,7 @@ _AT_LEAST_ONE: Final = frozenset(
     {"hidden_size", "vocab_size", "num_attention_heads", "num_heads", "patch_size", "merge_size", "spatial_merge_size"}
     | {"temporal_patch_size", "max_new_tokens", "num_beams", "num_return_sequences", "longest_edge", "max_pixels"}
 )
-# "No limit" of some tokenizers, which is no size of anything.
+# "No limit" of some tokenizers, which is not a size of anything.
 _UNLIMITED: Final = frozenset({"model_max_length"})
 
 
@@ -110,7 +110,7 @@ def _read(path: Path) -> dict[str, Any]:
     except ForeignJsonError as error:
         raise ModelError(f"'{path}' cannot be used: {error}.") from error
     if not isinstance(content, dict):
-        raise ModelError(f"'{path}' is not a configuration: it is no JSON object.")
+        raise ModelError(f"'{path}' is not a configuration: it is not valid JSON object.")
     code = CODE & content.keys()
     if code:
         raise ModelError(

@@ -238,7 +238,7 @@ class ServerPolicy:
 
     def _nonsense(self) -> ModelError:
         return ModelError(
-            f"What answers at {self._url} is no policy server: give --policy-server the address of an "
+            f"What answers at {self._url} is not a policy server: give --policy-server the address of an "
             "OpenAI-compatible one, which usually ends in /v1."
         )
 

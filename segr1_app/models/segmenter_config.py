@@ -126,7 +126,7 @@ def _check(path: Path, place: str, value: Any) -> None:
     if isinstance(value, dict):
         target = value.get("_target_")
         if target is not None and target not in CLASSES:
-            raise _refusal(path, f"{place} names {str(target)[:80]!r}, which is no part of a SAM 2")
+            raise _refusal(path, f"{place} names {str(target)[:80]!r}, which is not a part of a SAM 2")
         for name, inner in value.items():
             if not isinstance(name, str) or name in _REFUSED or (name.startswith("_") and name != "_target_"):
                 raise _refusal(path, f"{place} has {str(name)[:80]!r}, which is not taken")

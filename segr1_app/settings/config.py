@@ -28,7 +28,9 @@ FULL_POLICY = "geshang/Seg-R1-3B"
 FULL_SEGMENTER = "facebook/sam2.1-hiera-large"
 DEFAULT_HOME = Path(".segr1")
 POLICY_KEY = "SEGR1_POLICY_KEY"
-"""The environment variable with the key of a policy server, which is no setting: settings are logged and compared."""
+"""The environment variable with the key of a policy server, which is not a setting: settings are logged and
+compared.
+"""
 DEFAULT_PORT = 7860
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -282,7 +284,7 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
         metavar="NAME[:PORT]",
         default=environ.get("SEGR1_ALLOWED_HOSTS", "").replace(",", " ").split(),
         help="a further name under which browsers ask for the page, as behind a proxy; may be given several times. "
-        "Requests for other names are refused, and whoever comes by a proxy is no admin unless they sign in "
+        "Requests for other names are refused, and whoever comes by a proxy is not an admin unless they sign in "
         "(SEGR1_ALLOWED_HOSTS, separated by commas; default: the names of what --host listens on)",
     )
     group.add_argument(

@@ -77,7 +77,7 @@ class PictureFolder:
         try:
             picture = load_picture(self.path(sha256))
         except ValueError as error:
-            raise StoreDamagedError(f"A stored picture is called {sha256[:80]!r}, which is no digest.") from error
+            raise StoreDamagedError(f"A stored picture is called {sha256[:80]!r}, which is not a digest.") from error
         except PictureError as error:
             raise StoreDamagedError(f"The stored picture {sha256[:12]} cannot be read: {error}") from error
         if picture.sha256 != sha256:

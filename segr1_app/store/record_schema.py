@@ -193,7 +193,7 @@ def record_problem(table: str, record: Mapping[str, Any]) -> str | None:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "string_pattern_mismatch" and first["loc"][-1] in _DIGESTS:
-            return f"its {place} is no digest: a picture or record is named by its SHA-256 in hex"
+            return f"its {place} is not a digest: a picture or record is named by its SHA-256 in hex"
         return f"its {place} is wrong ({first['msg']})"
     for name in _NUMBERS:
         number = record.get(name)

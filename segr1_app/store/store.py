@@ -143,7 +143,7 @@ class AnnotationStore:
         try:
             return self._pictures.path(sha256)
         except ValueError as error:
-            raise StoreDamagedError(f"A stored picture is called {sha256[:80]!r}, which is no digest.") from error
+            raise StoreDamagedError(f"A stored picture is called {sha256[:80]!r}, which is not a digest.") from error
 
     def add_task(self, sha256: str, instruction: str, ground_truth: Mask | None = None) -> Task:
         """The task of a picture and an instruction; added when there is none yet.

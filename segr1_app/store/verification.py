@@ -145,6 +145,6 @@ def json_values(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of a table with its JSON columns read.
 
     Raises:
-        ValueError, TypeError: when one of them is no JSON.
+        ValueError, TypeError: when one of them is not valid JSON.
     """
     return {**row, **{name: parse_json(row[name]) for name in JSON_COLUMNS[table]}}

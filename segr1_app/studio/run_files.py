@@ -49,7 +49,7 @@ class RunFiles:
             return {}
         if not isinstance(content, dict):
             self._damaged.add(name)
-            self.problems.append(f"'{name}' is no JSON object.")
+            self.problems.append(f"'{name}' is not valid JSON object.")
             return {}
         return content
 
@@ -93,7 +93,7 @@ class RunFiles:
         """An object within a record of a file; None where there is none."""
         value = record.get(name)
         if value is not None and not isinstance(value, dict):
-            self.problems.append(f"The '{name}' in '{file}' is no JSON object.")
+            self.problems.append(f"The '{name}' in '{file}' is not valid JSON object.")
         return value if isinstance(value, dict) else None
 
     def _lines(self, name: str) -> list[str]:

@@ -196,7 +196,7 @@ class _RecordFile:
 
     Attributes:
         taken: how far it was read, up to the end of a whole line.
-        problems: a sentence for each line that is no record; those after the first `MAX_PROBLEMS` are only counted.
+        problems: a sentence for each line that is not a record; those after the first `MAX_PROBLEMS` are only counted.
     """
 
     def __init__(self, path: Path, name: str, start: int, end: int) -> None:
@@ -233,7 +233,7 @@ class _RecordFile:
     def _report(self, problem: str) -> None:
         self._bad += 1
         if self._bad <= MAX_PROBLEMS:
-            self.problems.append(f"A line of '{self.name}' in the remote is no record: {problem}.")
+            self.problems.append(f"A line of '{self.name}' in the remote is not a record: {problem}.")
 
 
 def _record(line: bytes | None) -> dict[str, Any]:

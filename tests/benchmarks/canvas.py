@@ -26,8 +26,8 @@ from tests.e2e.serving import CHROMIUM_FLAGS, find_chromium, serving
 from tests.scenes import ellipse_scene
 
 SIZES = ((640, 480), (4000, 3000))
-# Clicks in the page itself, so that the time of the browser's remote control is no part of the figure: from the pointer
-# going up to the frame in which the newest mask is drawn.
+# Clicks in the page itself, so that the time of the browser's remote control is not part of the figure: from the
+# pointer going up to the frame in which the newest mask is drawn.
 CLICK = """([x, y]) => new Promise((done) => {
   const frame = document.querySelector("#stage .stage-frame");
   const event = (type) => new PointerEvent(type, { bubbles: true, cancelable: true, pointerId: 1, isPrimary: true,

@@ -110,7 +110,7 @@ def check_pan(c: CanvasPage) -> None:
     assert c.at(place) == pytest.approx((where[0] + 50, where[1] + 20), abs=1.5)
     c.drag(place, (place[0] - 50 / c.scale(), place[1] - 20 / c.scale()), button="middle")
     assert c.at(place) == pytest.approx(where, abs=3)
-    assert len(c.sent) == states, "looking is no edit"
+    assert len(c.sent) == states, "looking is not an edit"
     c.click(place)
     assert only_point(c) == (Near(c, *place), 1)
 

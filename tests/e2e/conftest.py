@@ -197,7 +197,9 @@ def annotate_app(open_studio: Callable[[ScriptedPolicy], ScriptedApp]) -> Script
 
 @pytest.fixture
 def uploads(tmp_path: Path) -> list[Path]:
-    """A picture, an archive of two more, one with a name like markup and one with its mask, and what is no picture."""
+    """A picture, an archive of two more, one with a name like markup and one with its mask, and what is not a
+    picture.
+    """
     folder = tmp_path / "uploads"
     folder.mkdir()
     pictures = []

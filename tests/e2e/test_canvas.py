@@ -163,7 +163,7 @@ def test_escape_gives_up_a_drag(
             assert canvas.object == before
     expect(canvas.frame).to_be_focused()
     canvas.press("Control+z")
-    assert canvas.object["points"] == [], "what was given up is no step of undo"
+    assert canvas.object["points"] == [], "what was given up is not a step of undo"
 
 
 def test_keys_work_wherever_one_clicked(
@@ -333,7 +333,7 @@ def test_hostile_names_are_text(
     expect(canvas.page.locator("#stage .stage-results a").first).to_be_visible(timeout=20_000)
     expect(field).to_have_value(hostile)
     assert canvas.page.evaluate("window.hacked") is None
-    # Typing a name is no shortcut.
+    # Typing a name is not a shortcut.
     field.fill("")
     field.press_sequentially("bfn")
     expect(canvas.frame).to_have_attribute("data-tool", "prompt")

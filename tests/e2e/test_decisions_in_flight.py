@@ -106,7 +106,7 @@ def test_asking_for_the_next_task_keeps_the_last_edit_and_says_which_is_held(
     assert len(canvas.object["points"]) == 2
     expect(page.locator("[data-action=accept]")).to_contain_text("Save fix")
 
-    # Nothing marked any more is no fix, but most likely no object: it is asked for.
+    # Nothing marked any more is not a fix, but most likely no object: it is asked for.
     canvas.press("Shift+Delete")
     canvas.press("a")
     dialog = page.get_by_role("dialog", name="Why is it rejected?")

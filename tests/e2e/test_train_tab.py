@@ -49,7 +49,7 @@ def test_a_training_is_started_stopped_resumed_promoted_and_taken_back(
     expect(state).to_contain_text("Stopped")
     page.click("[data-action=resume-training]")
     expect(state).to_contain_text("Running")
-    # The training is no child of the page: whoever opens another one finds it.
+    # The training is not a child of the page: whoever opens another one finds it.
     again = visit(real_app)
     again.get_by_role("tab", name="Train").click()
     expect(again.locator(".train-state")).to_contain_text("Running")

@@ -116,9 +116,9 @@ def test_a_busy_server_is_asked_again(server: Served) -> None:
 @pytest.mark.parametrize(
     ("mode", "said"),
     [
-        ("html", "is no policy server"),
-        ("nonsense", "is no policy server"),
-        ("not json", "is no policy server"),
+        ("html", "is not a policy server"),
+        ("nonsense", "is not a policy server"),
+        ("not json", "is not a policy server"),
         ("half", "stopped in the middle"),
         ("endless", "writes more than it was asked for"),
         ("no images", "takes no pictures"),
@@ -138,7 +138,7 @@ def test_what_a_server_does_wrong_is_a_sentence(server: Served, mode: str, said:
 
 def test_a_connection_that_breaks_off_is_a_sentence(server: Served) -> None:
     server.mode = lambda handler: handler.connection.close()
-    with pytest.raises(ModelError, match=r"broke off|no policy server"):
+    with pytest.raises(ModelError, match=r"broke off|not a policy server"):
         ask(server)
 
 
@@ -195,7 +195,7 @@ def test_predict_needs_the_models_name_and_says_what_is_wrong(
     server.mode = "html"
     assert main([*command, "--policy", "m", "--device", "cpu", "--models", "embedded"]) == 1
     told = capsys.readouterr().err
-    assert "is no policy server" in told
+    assert "is not a policy server" in told
     assert KEY not in told
 
 

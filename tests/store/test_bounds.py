@@ -224,7 +224,7 @@ def test_a_picture_without_a_digest_breaks_nothing_but_itself(tmp_path: Path) ->
     with AnnotationStore.open(home) as store:
         assert [problem for problem in store.verify() if "Row 2 of pictures" in problem]
         for ask in (store.picture, store.picture_path):
-            with pytest.raises(StoreDamagedError, match="no digest"):
+            with pytest.raises(StoreDamagedError, match="not a digest"):
                 ask(name)
         assert [name in problem for problem in store.backup(tmp_path / "copy")] == [True]
     with AnnotationStore.open(tmp_path / "copy") as copy:

@@ -155,7 +155,7 @@ def test_verify_finds_what_no_longer_follows(
     store: AnnotationStore, tmp_path: Path, worked: list[Task], forgery: str, told: str
 ) -> None:
     store.add_task(worked[0].sha256, "the cat", rectangle(0, 0, 9, 9))
-    # Sums of many floats depend on their order; that is no problem.
+    # Sums of many floats depend on their order; that is not a problem.
     with closing(sqlite3.connect(tmp_path / "home" / "segr1.db")) as other, other:
         other.execute("UPDATE tallies SET seconds = seconds + 1e-9, iou_gained = iou_gained - 1e-12")
     assert list(store.verify()) == []

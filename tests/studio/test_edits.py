@@ -1,4 +1,4 @@
-"""What arrives from a canvas: read exactly, refused when it is no state of one, laid over masks in order."""
+"""What arrives from a canvas: read exactly, refused when it is not a state of one, laid over masks in order."""
 
 from __future__ import annotations
 

@@ -293,7 +293,7 @@ class TestSetup:
             ("grammar: none", "none"),
             ("max_steps: 0", "at least 1"),
             ("[1", "cannot be read"),
-            ("- 1", "no mapping"),
+            ("- 1", "not a mapping"),
             ("dtype: int8", "dtype"),
         ],
     )

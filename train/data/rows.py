@@ -171,7 +171,7 @@ def pair_rows(folders: Sequence[Path]) -> Collected:
     A pair that cannot be read, or whose mask has another size than its image, is left out and reported.
 
     Raises:
-        DatasetError: when a folder is no data set, or is given twice.
+        DatasetError: when a folder is not a data set, or is given twice.
     """
     collected = Collected()
     given: dict[Path, Path] = {}

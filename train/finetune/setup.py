@@ -141,7 +141,7 @@ class TrainingSetup(ABC):
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise SettingsError(f"--config {path} cannot be read: {error}") from error
         if not isinstance(content, dict):
-            raise SettingsError(f"--config {path} is no mapping of settings to values.")
+            raise SettingsError(f"--config {path} is not a mapping of settings to values.")
         names = [entry.name for entry in fields(cls)]
         where = f"--config {path}{' with the options given' if assignments else ''}"
         try:

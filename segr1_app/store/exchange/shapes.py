@@ -141,7 +141,7 @@ class Runs:
 
     def _decoded(self, height: int, width: int) -> Mask:
         if min(height, width) < 1 or height * width > MAX_PIXELS:
-            raise ValueError(f"its size of {width} x {height} pixels is no picture's")
+            raise ValueError(f"its size of {width} x {height} pixels is not a picture's")
         if isinstance(self.counts, str):
             check_rle({"size": [height, width], "counts": self.counts})
             return decode_rle({"size": [height, width], "counts": self.counts})
@@ -298,13 +298,13 @@ def number(value: Any, what: str) -> float:
         ValueError: for anything else.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{what} is no number: {str(value)[:_LONGEST_NUMBER]!r}")
+        raise ValueError(f"{what} is not a number: {str(value)[:_LONGEST_NUMBER]!r}")
     try:
         read = float(value)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{what} is no number: {str(value)[:_LONGEST_NUMBER]!r}") from error
+        raise ValueError(f"{what} is not a number: {str(value)[:_LONGEST_NUMBER]!r}") from error
     if not math.isfinite(read):
-        raise ValueError(f"{what} is no finite number: {str(value)[:_LONGEST_NUMBER]}")
+        raise ValueError(f"{what} is not a finite number: {str(value)[:_LONGEST_NUMBER]}")
     if abs(read) > LARGEST:
         raise ValueError(f"{what} is larger than any picture: {str(value)[:_LONGEST_NUMBER]}")
     return read
@@ -318,7 +318,7 @@ def whole(value: Any, what: str) -> int:
     """
     read = number(value, what)
     if read != int(read):
-        raise ValueError(f"{what} is no whole number: {value}")
+        raise ValueError(f"{what} is not a whole number: {value}")
     return int(read)
 
 
@@ -326,7 +326,7 @@ def size_of(width: Any, height: Any) -> ImageSize | None:
     """A size that a file declares; None where a side is missing, null or 0.
 
     Raises:
-        DatasetError: when it is no size.
+        DatasetError: when it is not a size.
     """
     if not width or not height:
         return None

@@ -234,9 +234,9 @@ def test_numbers_that_are_none_spoil_only_their_own_record(store: AnnotationStor
     assert np.array_equal(found, MASK)
     assert truth(store, folder / "b.png") is None
     (told,) = left_out()
-    assert "b.png: annotation 2 (id 1) is left out: a corner is no finite number" in told
+    assert "b.png: annotation 2 (id 1) is left out: a corner is not a finite number" in told
     assert take.account.notices == [  # type: ignore[attr-defined]
-        f"{folder}/coco.json, annotation 1: its area is no number and is not used."
+        f"{folder}/coco.json, annotation 1: its area is not a number and is not used."
     ]
 
 
@@ -244,7 +244,7 @@ def test_a_file_that_is_cut_off_is_named(store: AnnotationStore, folder: Path) -
     text = json.dumps(coco([image()], [annotation(SQUARE)]))
     (folder / "coco.json").write_text(text[:-60])
     account = bring(store, folder)
-    assert "coco.json' is no COCO file: it is damaged or cut off" in account.left_out[0]
+    assert "coco.json' is not a COCO file: it is damaged or cut off" in account.left_out[0]
 
 
 def test_pictures_without_annotations_become_tasks(store: AnnotationStore, folder: Path) -> None:

@@ -363,7 +363,7 @@ def test_a_pickle_that_does_something_is_refused(store: AnnotationStore, tmp_pat
     for content in (pickle.dumps([_Harm(harmed)]), b"cos\nsystem\n(S'true'\ntR.", b"\x80\x04]", b"no pickle"):
         references(tmp_path / "in", content)
         account = bring(store, tmp_path / "in")
-        assert "no list of references" in account.left_out[0]
+        assert "not a list of references" in account.left_out[0]
         assert list(store.tasks()) == []
     assert not harmed.exists()
 
@@ -382,7 +382,7 @@ def test_results_become_predictions_of_their_model(store: AnnotationStore, tmp_p
     stored = store.prediction(task.prediction_id).prediction
     assert stored.policy_id == "mask2former"
     assert np.array_equal(stored.mask, MASK)
-    assert truths(store) == {}, "an answer is no truth"
+    assert truths(store) == {}, "an answer is not a truth"
     assert account.notices == [f"{folder}/mask2former.json: 1 results with a score below 0.5 are not used."]
     lost = "1 results are left out: there is no image with their image_id."
     assert account.left_out == [f"{folder}/mask2former.json: {lost}"]

@@ -23,7 +23,7 @@ def decode_brush(runs: Any, size: ImageSize) -> Mask:
         ValueError: when they are none, or do not fill the picture.
     """
     if not isinstance(runs, list):
-        raise ValueError("its brush is no list of numbers")
+        raise ValueError("its brush is not a list of numbers")
     try:
         bits = _Bits(np.unpackbits(np.array(runs, dtype=np.uint8)))
         count = bits.take(32)

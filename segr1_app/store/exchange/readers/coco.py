@@ -64,7 +64,7 @@ def read(files: Files, name: PurePosixPath, pictures: Pictures) -> Iterator[Reco
     """The pictures of a COCO file with their annotations.
 
     Raises:
-        DatasetError: when it is no COCO file.
+        DatasetError: when it is not a COCO file.
     """
     where = files.display_name(name)
     # An empty name is SQLite's for a database on disk that nobody else sees and that goes with its connection.
@@ -91,7 +91,7 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath) -> Iterator
     """Put images, annotations and categories where they are found by picture; a sentence for each that is none.
 
     Raises:
-        DatasetError: when the file is no COCO file.
+        DatasetError: when the file is not a COCO file.
     """
     where = files.display_name(name)
     for tolerant in (False, True):
@@ -116,7 +116,7 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath) -> Iterator
             db.execute("ROLLBACK")
             if tolerant:
                 said = " ".join(str(error).split())[:200]
-                raise DatasetError(f"'{where}' is no COCO file: it is damaged or cut off ({said}).") from error
+                raise DatasetError(f"'{where}' is not a COCO file: it is damaged or cut off ({said}).") from error
             continue
         db.execute("CREATE INDEX annotations_image ON annotations (image)")
         db.execute("COMMIT")
@@ -152,7 +152,7 @@ def _annotations(
             continue
         unread = [field for field, value in annotation.items() if value in ("NaN", "Infinity", "-Infinity")]
         if tolerant and unread:
-            faults.append(Notice(f"annotation {number}: its {', '.join(unread)} is no number and is not used."))
+            faults.append(Notice(f"annotation {number}: its {', '.join(unread)} is not a number and is not used."))
         key = key_of(annotation.get("image_id"))
         if not key:
             faults.append(f"annotation {number} is left out: it has no image_id.")

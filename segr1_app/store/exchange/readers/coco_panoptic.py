@@ -65,7 +65,7 @@ def _read(tree: Tree, name: PurePosixPath, segments: list[PurePosixPath], pictur
     except DatasetError as error:
         raise DatasetError(f"'{where}': {error}") from error
     except (KeyError, TypeError) as error:
-        raise DatasetError(f"'{where}' is no COCO panoptic: its images or categories cannot be read.") from error
+        raise DatasetError(f"'{where}' is not COCO panoptic: its images or categories cannot be read.") from error
     numbers = Pictures(tree.files, segments)
     for place, annotation in enumerate(content["annotations"], start=1):
         image = images.get(key_of(annotation.get("image_id"))) if isinstance(annotation, dict) else None

@@ -49,7 +49,7 @@ def _read(tree: Tree, name: PurePosixPath, known: PurePosixPath, pictures: Pictu
         db.execute("BEGIN")
         for place, result in enumerate(items(tree.files, name, "item", tolerant=False), start=1):
             if not isinstance(result, dict):
-                yield f"{where}, result {place} is left out: it is no record."
+                yield f"{where}, result {place} is left out: it is not a record."
             elif not isinstance(result.get("score"), int | float) or number(result["score"], "its score") < SURE:
                 unsure += 1
             else:

@@ -92,7 +92,7 @@ def box_of(box: Any) -> BoxShape:
         ValueError: when it is none.
     """
     if not isinstance(box, list) or len(box) != 4:
-        raise ValueError("its bbox is no list of four numbers")
+        raise ValueError("its bbox is not a list of four numbers")
     left, top, width, height = (number(value, "a side of its bbox") for value in box)
     if width <= 0 or height <= 0:
         raise ValueError(f"its bbox is {width:g} x {height:g}")

@@ -36,7 +36,7 @@ def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Recor
     except DatasetError as error:
         raise DatasetError(f"'{where}': {error}") from error
     except (KeyError, TypeError) as error:
-        raise DatasetError(f"'{where}' is no Datumaro file: its labels cannot be read.") from error
+        raise DatasetError(f"'{where}' is not a Datumaro file: its labels cannot be read.") from error
     for number_of, item in enumerate(content["items"], start=1):
         called = _picture(item)
         record = f"{where}, item {number_of}"
@@ -72,7 +72,7 @@ def _picture(item: Any) -> str | None:
 def _part(index: int, annotation: Any, labels: list[str]) -> Part | None:
     which = f"annotation {index}"
     if not isinstance(annotation, dict):
-        return Part(which, "it is no record")
+        return Part(which, "it is not a record")
     if annotation.get("type") in ("label", "caption"):
         return None
     name = None

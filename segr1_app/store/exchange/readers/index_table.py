@@ -21,7 +21,7 @@ Index: TypeAlias = dict[tuple[str, ...], Mapping[str, str]]
 
 
 def read_index(entry: Entry, folders: tuple[str, ...], index: Index) -> Iterator[str]:
-    """Add the rows of an index; a sentence when it cannot be read. One of other columns is no index."""
+    """Add the rows of an index; a sentence when it cannot be read. One of other columns is not an index."""
     try:
         with translate_read_errors("it"):
             # Spreadsheets begin what they save with a mark of its encoding.
@@ -35,7 +35,7 @@ def read_index(entry: Entry, folders: tuple[str, ...], index: Index) -> Iterator
     except DatasetError as error:
         yield f"{entry}: its instructions are not used: {error}"
     except csv.Error as error:
-        yield f"{entry}: its instructions are not used: it is no table of comma-separated values ({error})."
+        yield f"{entry}: its instructions are not used: it is not a table of comma-separated values ({error})."
 
 
 def read_instructions(entry: Entry, folders: tuple[str, ...], index: Index) -> Iterator[str]:
@@ -53,4 +53,4 @@ def read_instructions(entry: Entry, folders: tuple[str, ...], index: Index) -> I
             stem = PurePosixPath(name).stem if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else name
             index[*folders, stem] = {"instruction": text}
         else:
-            yield f"{entry}: the instruction of {str(name)[:80]} is not used: it is no text."
+            yield f"{entry}: the instruction of {str(name)[:80]} is not used: it is not a text."

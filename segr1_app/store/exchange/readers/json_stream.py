@@ -26,7 +26,7 @@ def items(files: Files, name: PurePosixPath, path: str, *, tolerant: bool) -> It
         tolerant: whether NaN and Infinity become the texts "NaN" and "Infinity"; reading takes longer then.
 
     Raises:
-        ijson.JSONError: when it is no JSON.
+        ijson.JSONError: when it is not valid JSON.
         OSError: when it cannot be read.
     """
     with json_bytes(files, name) as file:

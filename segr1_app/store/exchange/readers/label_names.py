@@ -69,7 +69,7 @@ def _read(entry: Entry, kind: str) -> Iterable[tuple[str, str]]:
     try:
         text = entry.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{entry}: it is no text in UTF-8.") from error
+        raise DatasetError(f"{entry}: it is not a text in UTF-8.") from error
     if kind.endswith(".json"):
         return _from_json(entry, text)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -108,7 +108,7 @@ def _from_json(entry: Entry, text: str) -> Iterable[tuple[str, str]]:
     try:
         content: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{entry}: it is no JSON that can be read.") from error
+        raise DatasetError(f"{entry}: it is not valid JSON that can be read.") from error
     if isinstance(content, list) and content and isinstance(content[0], str) and _is_background(content[0]):
         return [(str(index), str(name)) for index, name in enumerate(content)]
     if not isinstance(content, dict):

@@ -64,7 +64,7 @@ def _record(entry: Entry, content: Mapping[str, Any], pictures: Pictures) -> Rec
 def _part(index: int, shape: Any) -> Part:
     which = f"shape {index}"
     if not isinstance(shape, dict):
-        return Part(which, "it is no shape")
+        return Part(which, "it is not a shape")
     label = shape.get("label")
     name = str(label).strip() if label not in (None, "") else None
     which += f" ({name})" if name else ""

@@ -91,9 +91,9 @@ def _load(entry: Entry) -> list[Any]:
     try:
         content = load_json(entry) if entry.name.suffix == ".json" else _Data(io.BytesIO(entry.read())).load()
     except _HOSTILE as error:
-        raise DatasetError(f"'{entry}' is no list of references that can be read: {error}.") from error
+        raise DatasetError(f"'{entry}' is not a list of references that can be read: {error}.") from error
     if not isinstance(content, list):
-        raise DatasetError(f"'{entry}' is no list of references.")
+        raise DatasetError(f"'{entry}' is not a list of references.")
     return content
 
 
@@ -130,7 +130,7 @@ def _parts(
     for sentence in sentences if isinstance(sentences, list) else []:
         words = sentence.get("raw") or sentence.get("sent") if isinstance(sentence, dict) else sentence
         if not isinstance(words, str) or not words.strip():
-            yield Part(which, "an expression of it is no text")
+            yield Part(which, "an expression of it is not a text")
             continue
         if nothing:
             # An expression that nothing in the picture answers: gRefCOCO says so on purpose.

@@ -191,7 +191,7 @@ def load_json(entry: Entry) -> Any:
     try:
         return json.loads(b"".join(parts))
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"it is no JSON that can be read ({str(error)[:200]}).") from error
+        raise DatasetError(f"it is not valid JSON that can be read ({str(error)[:200]}).") from error
 
 
 def _head(file: Readable) -> Head | None:

@@ -88,7 +88,7 @@ def _read(
         except DatasetError as error:
             raise DatasetError(str(error) if where in str(error) else f"'{where}': {error}") from error
         except pa.ArrowException as error:
-            raise DatasetError(f"'{where}' is no table that can be read: {str(error)[:300]}") from error
+            raise DatasetError(f"'{where}' is not a table that can be read: {str(error)[:300]}") from error
 
 
 def _choose(found: Sequence[str], where: str, chosen: Mapping[str, str]) -> dict[str, str]:
@@ -177,7 +177,7 @@ def _texts(cell: Any) -> list[str]:
     for each in listed:
         text = each.get("raw", each.get("sent", each.get("text"))) if isinstance(each, dict) else each
         if not isinstance(text, str):
-            raise ValueError(f"its instruction is no text: {str(each)[:60]!r}")
+            raise ValueError(f"its instruction is not a text: {str(each)[:60]!r}")
         if text.strip():
             texts.append(text)
     return texts
@@ -225,4 +225,4 @@ def _csv_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:
         for row in rows:
             yield list(rows.fieldnames or ()), {key: value or None for key, value in row.items() if key}
     except csv.Error as error:
-        raise DatasetError(f"it is no table of comma-separated values ({error}).") from error
+        raise DatasetError(f"it is not a table of comma-separated values ({error}).") from error

@@ -66,7 +66,7 @@ def _part(index: int, region: Any) -> Part:
         shape, attributes = region["shape_attributes"], region.get("region_attributes") or {}
         name = _name(attributes)
     except (KeyError, TypeError, AttributeError):
-        return Part(which, "it is no region")
+        return Part(which, "it is not a region")
     which += f" ({name})" if name else ""
     try:
         return Part(which, _shape(shape), name)

@@ -16,12 +16,12 @@ def load_xml(entry: Entry) -> Element:
     """The outermost element of a file.
 
     Raises:
-        DatasetError: when it is no XML, or declares entities.
+        DatasetError: when it is not valid XML, or declares entities.
     """
     try:
         root: Element = fromstring(entry.read())
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise DatasetError(f"it is no XML that can be read ({str(error)[:200]}).") from error
+        raise DatasetError(f"it is not valid XML that can be read ({str(error)[:200]}).") from error
     return root
 
 
