@@ -32,8 +32,8 @@ def check_template(template: str, where: str) -> None:
         where: what to call it in a message.
 
     Raises:
-        ModelError: when it is too long, is not a template, multiplies, nests too many loops, or does not end in time when
-            it is rendered in a process of its own. One that refuses the conversation is not refused: it says so later.
+        ModelError: when it is too long, is not a template, multiplies, nests too many loops, or does not end in time
+            when rendered in a separate process. One that rejects the conversation is accepted: it says so later.
     """
     if len(template) > MAX_CHARACTERS:
         raise ModelError(f"{where} has more than {MAX_CHARACTERS} characters.")
