@@ -42,6 +42,7 @@ class RewardOptions:
             (arXiv 2602.09701); without it such rows cannot be scored.
         rejection: weight λ of the penalty ``-λ max(0, IoU - 0.5)`` on overlap with a mask that was rejected, which is
             this project's own; without it such rows cannot be scored.
+        whole_answers: whether an answer that lacks boxes or points gets nothing for its mask, as in training Seg-R1.
         soft_length: (most, margin) in tokens: the soft overlong punishment of DAPO (arXiv 2503.14476, equation 13).
 
     Raises:
@@ -52,6 +53,7 @@ class RewardOptions:
     match_objects: bool = False
     abstention: float = 0.0
     rejection: float = 0.0
+    whole_answers: bool = False
     soft_length: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -168,6 +170,8 @@ def score(answer: Answer, truth: Truth, options: RewardOptions = SEG_R1) -> Rewa
         # The S-measure of a mask that misses the object is that of an empty one, which is far from 0.
         terms["s_measure"] = metrics.s_measure(answer.mask, truth.mask) if overlap > 0 else 0.0
         total = IOU_WEIGHT * terms["iou"] + S_MEASURE_WEIGHT * terms["s_measure"]
+        if options.whole_answers and not (_boxes(answer.objects) and _points(answer.objects)):
+            total = 0.0
     elif truth.rejected is not None:
         if not options.rejection:
             return None

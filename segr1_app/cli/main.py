@@ -11,6 +11,7 @@ from segr1_app import __version__
 from segr1_app.cli import (
     accept,
     backup,
+    calibrate,
     deploy,
     download,
     export,
@@ -42,6 +43,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     importing,
     preannotate,
     accept,
+    calibrate,
     stats,
     export,
     verify,

@@ -32,6 +32,8 @@ from segr1_app.language.loose_json import Whole, decode
 
 MAX_LABEL = 200
 """Longest name of an object in characters; the rest is cut off."""
+MAX_JSON = 200_000
+"""Most characters of JSON that are read; 256 objects take some 30,000."""
 BOX, POINT = "bbox_2d", "point_2d"
 BOX_KEYS: Final = (BOX, "bbox", "box", "bounding_box")
 POINT_KEYS: Final = (POINT, "point", "points_2d", "points")
@@ -141,6 +143,9 @@ class _Reader:
         return "```".join(parts[:chosen]), content
 
     def _entries(self, content: str) -> list[Mapping[str, Any]]:
+        if len(content) > MAX_JSON:
+            self._problem(f"the JSON is longer than {MAX_JSON} characters: what follows them is left out")
+            content = content[:MAX_JSON]
         try:
             found = decode(content)
         except ValueError as error:

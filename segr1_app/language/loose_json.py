@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-MAX_TOKENS: Final = 40_000
+MAX_TOKENS: Final = 20_000
 """Most tokens of a text that is not plain JSON; 256 objects with boxes, points and names have some 10,000."""
 MAX_DEPTH: Final = 32
 """Most brackets within brackets of such a text."""

@@ -302,11 +302,12 @@ class Request:
 
         Where the protocol can abstain, an abstention is well formed.
         """
-        if self.grammar is Grammar.FULL and self.protocol.abstention is not Abstention.NEVER:
+        parsed = self.protocol.parse(completion, self.coordinates, self.grammar, self.points)
+        can_abstain = self.grammar is Grammar.FULL and self.protocol.abstention is not Abstention.NEVER
+        if can_abstain and not parsed.objects:
             nothing = self.protocol.parse(completion, self.coordinates, Grammar.ABSTENTION)
             if nothing.well_formed:
                 return replace(nothing, abstains=True)
-        parsed = self.protocol.parse(completion, self.coordinates, self.grammar, self.points)
         scale = self.image_wh.width / self.coordinates.width, self.image_wh.height / self.coordinates.height
         objects = [_in_picture(found, *scale, self.image_wh) for found in parsed.objects]
         return replace(parsed, objects=tuple(found for found in objects if found.box or found.points), abstains=False)

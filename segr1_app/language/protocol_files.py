@@ -274,7 +274,9 @@ def _asking(file: _File, task: Task, stage: _StageWords) -> Asking:
 
 def _told(path: Path, error: ValidationError) -> str:
     """The first thing that is wrong with a file, in a sentence that names the key."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    # A misspelt key is also a missing one, and the former says more.
+    first = min(errors, key=lambda each: each["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("tuple["))[:200]
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

@@ -32,6 +32,7 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         "completion": prediction.completion,
         "well_formed": prediction.well_formed,
         "problems": list(prediction.problems),
+        "abstains": prediction.abstains,
         "policy_size": _size(prediction.policy_size),
         "objects": [
             {**prompt_record(prompt), "mask": encode_rle(found.mask), "confidence": round(found.confidence, 4)}

@@ -144,6 +144,8 @@ def answer_value(phase: Phase, text: str = "", *, failure: str = "") -> ViewValu
         "objects": [],
         "seconds": {},
         "files": {},
+        "abstains": False,
+        "asked": [],
     }
 
 
@@ -170,6 +172,8 @@ def prediction_value(prediction: Prediction, files: Mapping[str, Path]) -> ViewV
         ],
         "seconds": dict(prediction.seconds),
         "files": {kind: file_value(path, path.name) for kind, path in files.items()},
+        "abstains": prediction.abstains,
+        "asked": [{"role": role, "text": text} for role, text in prediction.asked],
     }
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge
@@ -22,11 +25,14 @@ class GrpoSetup(TrainingSetup):
 
     Attributes:
         warm_up_steps: of a supervised training that comes first where corrections show what to write; 0 for none.
+        prompts_per_step: rows of an optimiser step, however many GPUs there are: gradients are accumulated until they
+            are together. None for what ``trainer`` says of each process.
 
     Checkpoints fall where a generation's completions are used up, as trl does not save them.
     """
 
     warm_up_steps: Annotated[int, Ge(0)] = 20
+    prompts_per_step: int | None = None
 
     TRAINER: ClassVar[Any] = GRPOConfig
     # The order of rows comes from `draw_order`, which a resumed training computes again.
@@ -41,6 +47,30 @@ class GrpoSetup(TrainingSetup):
                 "trainer.loss_type dr_grpo contradicts trainer.scale_rewards group: Dr. GRPO is GRPO without the "
                 "division by a group's spread. Set scale_rewards to none or batch, or another loss_type."
             )
+
+    def trainer_config(self, output: Path, *, rows: int | None = None, seed: int, device: str, report_to: str) -> Any:
+        """As `TrainingSetup.trainer_config`.
+
+        Raises:
+            SettingsError: also when ``prompts_per_step`` cannot be shared evenly among the processes.
+        """
+        if self.prompts_per_step is not None:
+            accumulated = replace(self, prompts_per_step=None, trainer={**self.trainer, **self._accumulation()})
+            return accumulated.trainer_config(output, rows=rows, seed=seed, device=device, report_to=report_to)
+        return super().trainer_config(output, rows=rows, seed=seed, device=device, report_to=report_to)
+
+    def _accumulation(self) -> dict[str, int]:
+        """Backward passes of a process before an optimiser step of ``prompts_per_step`` rows."""
+        assert self.prompts_per_step is not None
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        together = processes * int(self.trainer.get("per_device_train_batch_size", 1))
+        completions = self.prompts_per_step * int(self.trainer.get("num_generations", 8))
+        if self.prompts_per_step < 1 or completions % together:
+            raise SettingsError(
+                f"{self.prompts_per_step} prompts a step, {completions} completions, cannot be shared evenly by "
+                f"{processes} processes of {together // processes} each: change per_device_train_batch_size."
+            )
+        return {"gradient_accumulation_steps": completions // together}
 
     def _length(self, config: GRPOConfig, rows: int) -> tuple[int, int]:
         period = generation_period(config)

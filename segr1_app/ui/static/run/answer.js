@@ -16,7 +16,8 @@ const BUSY = new Set(["loading", "waiting", "looking", "writing"]);
  * @typedef {{colour: string, confidence: number | null, box: number[] | null, positive: number, negative: number}} Row
  * @typedef {{url: string, orig_name: string}} File
  * @typedef {{phase: keyof typeof PHASES, text: string, failure: string, problems: string[], objects: Row[],
- *   seconds: Record<string, number>, files: Record<string, File>}} Answer see answer_value in ui/views.py
+ *   seconds: Record<string, number>, files: Record<string, File>, abstains: boolean,
+ *   asked: {role: string, text: string}[]}} Answer see answer_value in ui/views.py
  */
 
 /**
@@ -32,6 +33,7 @@ export function mount({ element, props, watch }) {
   const times = h("dl", { class: "answer-times", "aria-label": "Time of each stage" });
   const downloads = h("div", { class: "answer-downloads", role: "group", "aria-label": "Downloads" });
   const raw = h("pre", { class: "answer-raw", id: "raw-completion", tabindex: "0" });
+  const asked = h("div", { class: "answer-asked", id: "asked" });
   const copy = h("button", { type: "button", class: "quiet-button" }, "Copy");
   copy.addEventListener("click", () => copyText(raw, copy));
   element.replaceChildren(
@@ -43,6 +45,7 @@ export function mount({ element, props, watch }) {
     section("Time", times),
     downloads,
     h("details", { class: "answer-details" }, h("summary", {}, "Raw completion"), copy, raw),
+    h("details", { class: "answer-details" }, h("summary", {}, "What the policy was asked"), asked),
   );
 
   const render = () => {
@@ -57,12 +60,21 @@ export function mount({ element, props, watch }) {
     reasoning.scrollTop = value.phase === "writing" ? reasoning.scrollHeight : 0;
     prompts.textContent = spoken.rest;
     raw.textContent = value.text;
+    asked.replaceChildren(...value.asked.flatMap(message));
     objects.replaceChildren(...value.objects.map(objectRow));
     times.replaceChildren(...timeRows(value.seconds));
     downloads.replaceChildren(...links(value.files));
   };
   watch("value", render);
   render();
+}
+
+/**
+ * One message to the policy, as text only: a protocol file may hold anything.
+ * @param {{role: string, text: string}} message
+ */
+function message({ role, text }) {
+  return [h("h3", {}, role === "system" ? "System" : "User, after the picture"), h("pre", { class: "answer-raw" }, text)];
 }
 
 /**
@@ -90,9 +102,13 @@ export function split(text) {
  * @param {HTMLElement} notice
  * @param {Answer} answer
  */
-function renderNotice(notice, { failure, problems, objects }) {
-  notice.hidden = !failure && !problems.length;
-  if (failure) notice.replaceChildren(h("p", {}, failure));
+function renderNotice(notice, { failure, problems, objects, abstains }) {
+  notice.hidden = !failure && !problems.length && !abstains;
+  if (abstains) {
+    notice.replaceChildren(
+      h("p", {}, h("strong", {}, "No such object. "), "The policy answers that the picture does not show it."),
+    );
+  } else if (failure) notice.replaceChildren(h("p", {}, failure));
   else if (problems.length) {
     const read = objects.length
       ? `The readable part is shown: ${objects.length} ${objects.length === 1 ? "object" : "objects"}.`
