@@ -50,7 +50,7 @@ class Posts:
             function = self._page.fns.get(-1 if body.fn_index is None else body.fn_index)
             if function is None or not body.session_hash:
                 raise RefusedError(422, "'fn_index' names an event of the page, and 'session_hash' a visit of it.")
-            self._check_call(function, body)
+            # How many values a component of the page sends along is between gradio's two halves.
         elif route == "component_server":
             asked = _read(ComponentServerJSONBody, content)
             component = self._page.blocks.get(asked.component_id)
