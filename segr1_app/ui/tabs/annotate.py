@@ -53,7 +53,7 @@ def build_annotate_tab(
             form = gr.Dropdown(EXPORTS, value="coco", label="Format", elem_id="export-format")
             with gr.Row():
                 split = gr.Textbox(
-                    label="Splits", placeholder="train=.8,val=.1,test=.1", scale=2, elem_id="export-split"
+                    "", label="Splits", placeholder="train=.8,val=.1,test=.1", scale=2, elem_id="export-split"
                 )
                 pictures = gr.Dropdown(PICTURES, value="", label="Pictures", elem_id="export-pictures")
                 simplify = gr.Number(0, label="Polygons may be off by, in pixels", minimum=0, elem_id="export-simplify")
