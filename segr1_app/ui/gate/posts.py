@@ -44,7 +44,12 @@ class Posts:
             self._check_named(path.removeprefix(f"{PREFIX}call/v2/"), _read(NamedArguments, content).root)
         elif route in ("call", "run", "api"):
             call = _read(SimplePredictBody, content) if route == "call" else _read(PredictBody, content)
-            self._check_call(self._by_name(name), call)
+            number = getattr(call, "fn_index", None)
+            # The page names its own events by their numbers, below any name.
+            found = self._by_name(name) if number is None else self._page.fns.get(number)
+            if found is None:
+                raise RefusedError(404, "There is no event of this number.")
+            self._check_call(found, call)
         elif route == "queue":
             body = _read(PredictBody, content)
             function = self._page.fns.get(-1 if body.fn_index is None else body.fn_index)
