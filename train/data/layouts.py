@@ -60,6 +60,11 @@ class PairFolder:
     instructions: Mapping[str, str]
 
 
+def kind_of(name: str) -> Kind:
+    """The kind of object in a data set of this name; training and evaluation ask for each kind in the same words."""
+    return "camouflaged" if name.lower().startswith(CAMOUFLAGED_NAMES) else "salient"
+
+
 def find_pair_folder(folder: Path) -> PairFolder:
     """Recognise a data set by its folders.
 
@@ -73,8 +78,7 @@ def find_pair_folder(folder: Path) -> PairFolder:
         images, masks = folder / layout.images, folder / layout.masks
         if images.is_dir() and masks.is_dir():
             name = folder.resolve().name
-            camouflaged = layout.kind == "camouflaged" or name.lower().startswith(CAMOUFLAGED_NAMES)
-            kind: Kind = "camouflaged" if camouflaged else "salient"
+            kind: Kind = "camouflaged" if layout.kind == "camouflaged" else kind_of(name)
             return PairFolder(name, layout, kind, find_pairs(images, masks), _instructions(folder))
     known = "; ".join(f"{layout.name}: {layout.images} + {layout.masks}" for layout in LAYOUTS)
     raise DatasetError(f"'{folder}' follows no known layout ({known}).")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from segr1_app.domain import DatasetError, ImageSize, Mask, SettingsError
 from tests.train.data.test_rows import LEFT, write_pair
+from train.data.rows import pair_rows
 from train.evaluation.benchmarks.catalogue import BENCHMARKS, find_benchmark
 from train.evaluation.benchmarks.foreground import OWN, SHARED
 from train.evaluation.benchmarks.measures import FOREGROUND, OVERLAPS
@@ -163,6 +164,12 @@ class TestReferring:
         union = rectangle(2, 3, 9, 8) | rectangle(0, 0, 4, 4) | rectangle(12, 6, 20, 12)
         assert np.array_equal(both.target(SIZE).mask, union)
         assert not none.target(SIZE).mask.any()
+
+    def test_a_set_is_asked_for_what_training_asks_of_it(self, tmp_path: Path) -> None:
+        for name in ("CAMO", "COD10K", "ECSSD"):
+            write_pair(tmp_path / name / "images", tmp_path / name / "masks", "a", LEFT)
+            (row,) = pair_rows([tmp_path / name]).rows
+            assert BENCHMARKS[name].template == row.instruction
 
     def test_an_expression_of_nothing_need_not_say_so_twice(self, tmp_path: Path) -> None:
         base = write_refcoco(tmp_path, generalised=True)

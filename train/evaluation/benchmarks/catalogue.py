@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from segr1_app.domain import SettingsError
-from segr1_app.language.codec import PRESETS
 from segr1_app.language.protocol import Task
+from train.data.layouts import kind_of
+from train.data.scenes import INSTRUCTIONS
 from train.evaluation.benchmarks import foreground, reasoning, referring
 from train.evaluation.benchmarks.measures import FOREGROUND, OVERLAPS, ScoringMethod
 from train.evaluation.benchmarks.question import Question, QuestionSet
@@ -74,7 +75,8 @@ def _foreground(name: str) -> Benchmark:
     truth = (
         "foreground exceeds half of the mask file's brightest value; a mask has its image's size, nothing is resized"
     )
-    return Benchmark(name, (), PRESETS[0].text, read, FOREGROUND, truth, lambda _: Task.FOREGROUND)
+    # In the words in which a policy that was trained here was asked of such pictures.
+    return Benchmark(name, (), INSTRUCTIONS[kind_of(name)], read, FOREGROUND, truth, lambda _: Task.FOREGROUND)
 
 
 def _referring(name: str) -> Benchmark:
