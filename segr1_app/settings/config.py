@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segr1_app.domain import SettingsError
-from segr1_app.language.protocol_files import find_protocol, protocol_names
 from segr1_app.settings.hosts import Address, check_server_url, read_address
 from segr1_app.settings.promotion import promoted_policy
 from segr1_app.settings.roles import Role
@@ -147,6 +146,8 @@ class Settings:
             if getattr(self, name) not in known:
                 raise SettingsError(f"--{name} {getattr(self, name)} must be one of {', '.join(known)}.")
         if self.protocol != AUTO:
+            from segr1_app.language.protocol_files import find_protocol  # noqa: PLC0415 - brings OpenCV along
+
             # Before models are loaded, which takes longer than a typing error deserves.
             find_protocol(self.protocol)
         if self.policy_server is not None:
@@ -219,6 +220,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         default=environ.get("SEGR1_ATTENTION", "auto"),
         help="attention of the policy (SEGR1_ATTENTION; default: flash-attention when installed, else sdpa)",
     )
+    from segr1_app.language.protocol_files import protocol_names  # noqa: PLC0415 - brings OpenCV along
+
     group.add_argument(
         "--protocol",
         "--dialect",

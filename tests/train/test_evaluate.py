@@ -211,7 +211,7 @@ def test_a_mask_of_another_size_is_no_pair(tmp_path: Path, caplog: pytest.LogCap
         Image.new("L", size).save(tmp_path / part / "a.png")
     assert main(arguments(tmp_path, tmp_path / "x.json", "--prompts", "oracle")) == 1
     assert "1 of 1 pairs could not be scored" in caplog.records[-1].message
-    assert "no pair" in caplog.records[-1].message
+    assert "must be of one size" in caplog.records[-1].message
     assert not (tmp_path / "x.json").exists(), "there is nothing to take a mean of"
 
 

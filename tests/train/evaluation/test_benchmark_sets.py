@@ -130,7 +130,7 @@ class TestForeground:
             BENCHMARKS["CAMO"].read("", tmp_path)
         write_pair(tmp_path / "Imgs", tmp_path / "GT", "a", LEFT)
         (question,) = BENCHMARKS["CAMO"].read("", tmp_path).questions
-        with pytest.raises(DatasetError, match="no pair"):
+        with pytest.raises(DatasetError, match="must be of one size"):
             question.target(ImageSize(12, 16))
 
 
