@@ -306,6 +306,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return given
 
 
+# Longer than 60 lines: it only declares arguments, one after the other.
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m train.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -341,7 +341,7 @@ class Peer:
         program: its name in the table.
         package: what must be installed.
         read: opens the export.
-        united: whether it knows one mask a picture ("all"), one per class ("class"), or each object ("object").
+        merged: whether it knows one mask a picture ("all"), one per class ("class"), or each object ("object").
         flat: whether it does not look into subfolders.
         least: the least IoU.
     """
@@ -350,7 +350,7 @@ class Peer:
     program: str
     package: str
     read: Callable[[Path], Found]
-    united: str = "object"
+    merged: str = "object"
     flat: bool = False
     least: float = 1.0
 
@@ -366,34 +366,34 @@ PEERS = (
     Peer("coco-panoptic", "datumaro", "datumaro", by_datumaro),
     Peer("yolo", "ultralytics", "ultralytics", by_ultralytics, least=0.97),
     Peer("yolo", "supervision", "supervision", by_supervision_yolo, flat=True, least=0.97),
-    Peer("voc", "torchvision", "torchvision", by_torchvision_voc, united="class"),
+    Peer("voc", "torchvision", "torchvision", by_torchvision_voc, merged="class"),
     Peer("voc", "datumaro", "datumaro", by_datumaro_voc),
     Peer("labelme", "labelme", "labelme", by_labelme, least=0.97),
     Peer("cvat", "datumaro", "datumaro", by_datumaro),
     Peer("label-studio", "label-studio-sdk", "label_studio_sdk", by_label_studio),
     Peer("label-studio-predictions", "label-studio-sdk", "label_studio_sdk", by_label_studio),
-    Peer("reasonseg", "LISA's reader", "cv2", by_lisa, united="all", least=0.97),
-    Peer("hf", "datasets", "datasets", by_datasets, united="all"),
+    Peer("reasonseg", "LISA's reader", "cv2", by_lisa, merged="all", least=0.97),
+    Peer("hf", "datasets", "datasets", by_datasets, merged="all"),
 )
 
 
-def expected(objects: list[tuple[str, Mask]], united: str) -> list[tuple[str, Mask]]:
+def expected(objects: list[tuple[str, Mask]], merged: str) -> list[tuple[str, Mask]]:
     groups: dict[object, tuple[str, Mask]] = {}
     for number, (kind, mask) in enumerate(objects):
-        key = {"all": "", "class": kind, "object": number}[united]
+        key = {"all": "", "class": kind, "object": number}[merged]
         before = groups[key][1] if key in groups else np.zeros_like(mask)
-        groups[key] = ("" if united == "all" else kind, before | mask)
+        groups[key] = ("" if merged == "all" else kind, before | mask)
     return list(groups.values())
 
 
-def worst(found: Found, truth: Found, united: str) -> float:
+def worst(found: Found, truth: Found, merged: str) -> float:
     """The least IoU of any object; splits, pictures, classes and counts must be equal."""
     assert set(found) == set(truth)
     least = 1.0
     for split, pictures in truth.items():
         assert set(found[split]) == set(pictures), split
         for stem, objects in pictures.items():
-            wanted = [(plain(kind), mask) for kind, mask in expected(objects, united)]
+            wanted = [(plain(kind), mask) for kind, mask in expected(objects, merged)]
             got = [(plain(kind), mask) for kind, mask in found[split][stem]]
             assert sorted(kind for kind, _ in got) == sorted(kind for kind, _ in wanted), stem
             for kind, mask in wanted:
@@ -421,7 +421,7 @@ def test_a_peer_finds_what_was_exported(
         split: {stem: objects for stem, objects in pictures.items() if not (peer.flat and "/" in stem)}
         for split, pictures in truth.objects.items()
     }
-    least = worst(peer.read(tmp_path / "out"), wanted, peer.united)
+    least = worst(peer.read(tmp_path / "out"), wanted, peer.merged)
     assert least >= peer.least
     results[peer.form, peer.program] = "1.0" if least == 1 else f"≥ {int(least * 100) / 100:.2f}"
 
@@ -484,7 +484,7 @@ def test_the_document_says_what_was_found(results: dict[tuple[str, str], str]) -
         pytest.skip(f"not installed: {', '.join(sorted({peer.package for peer in missing}))}")
     lines = ["| format | program | IoU with the stored masks | |", "| --- | --- | --- | --- |"]
     for peer in PEERS:
-        notes = {"all": "one mask a picture", "class": "one mask per class", "object": ""}[peer.united]
+        notes = {"all": "one mask a picture", "class": "one mask per class", "object": ""}[peer.merged]
         notes += "does not look into subfolders" if peer.flat else ""
         lines.append(f"| `{peer.form}` | {peer.program} | {results[peer.form, peer.program]} | {notes} |")
     table = f"{BEGIN}\n{chr(10).join(lines)}\n{END}"

@@ -78,7 +78,7 @@ def add_training_arguments(
         default=[Path(folder) for folder in os.environ.get("SEGR1_TRAIN_DATA", "").split(os.pathsep) if folder] or None,
         metavar="DIR",
         help="folders with images/ and masks/ (and instructions.json: what is asked, by stem), or of COD10K-v3, CAMO, "
-        "DIS5K, DUTS, HKU-IS or ECSSD as they are given out "
+        "DIS5K, DUTS, HKU-IS or ECSSD in their original layout "
         "(default: those of SEGR1_TRAIN_DATA, of the config, else generated scenes for a small policy)",
     )
     data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")

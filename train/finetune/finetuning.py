@@ -57,6 +57,7 @@ class Method(Generic[Setup]):
     warm_up: Callable[..., Path | None] | None = None
 
 
+# Longer than 60 lines: the steps of a run in their order, each a call.
 def finetune_policy(
     method: Method[Setup],
     setup: Setup,

@@ -94,7 +94,7 @@ class HeldOutAnswer:
         completion: what the policy wrote.
         reward: of the answer; None where it cannot be scored.
         iou, s_measure: with the true mask; None where none is known.
-        mask, truth: the united mask and the true one, in the picture's own pixels.
+        mask, truth: the union of the masks and the true one, in the picture's own pixels.
     """
 
     image_id: str

@@ -22,6 +22,7 @@ PICTURES = [("as suits the format", ""), *((kind.value, kind.value) for kind in 
 EXPORTS = [(TITLES[form], form) for form in FORMATS]
 
 
+# Longer than 60 lines: it is the list of everything on the tab, in order.
 def build_annotate_tab(
     jobs: JobHandlers, canvas: CanvasHandlers, imports: ImportHandlers, gate: Gate
 ) -> list[gr.Accordion]:
