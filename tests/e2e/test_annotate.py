@@ -17,6 +17,7 @@ from playwright.sync_api import Page, expect
 from segr1_app.domain import Box, ObjectPrompt, Point
 from segr1_app.geometry import decode_rle
 from segr1_app.store import AnnotationStore, RejectReason, Verdict
+from segr1_app.typed_text import one_line
 from tests.e2e.annotate_page import (
     INSTRUCTION,
     REASONING,
@@ -271,7 +272,7 @@ def test_the_instruction_is_edited_and_a_picture_gets_a_further_task(
     canvas = at_work(visit, annotate_app.url, uploads[:1])
     page = canvas.page
     canvas.click((200, 150))
-    other = " ".join(HOSTILE.split())
+    other = one_line(HOSTILE)
     page.get_by_role("button", name="Edit the instruction").click()
     page.fill("#task-instruction", other)
     page.get_by_role("button", name="Change the instruction").click()
@@ -308,7 +309,7 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
     client = Client(annotate_app.url, verbose=False)
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert [name for name, endpoint in endpoints.items() if not endpoint["description"]] == []
-    with pytest.raises(AppError, match="not in the list"):
+    with pytest.raises(AppError, match="not of the type"):
         client.predict("paper", api_name="/export")
     told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
     assert told == (
