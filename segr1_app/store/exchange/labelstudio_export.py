@@ -1,6 +1,6 @@
 """Label Studio: a JSON file of tasks with brush masks, and the labelling configuration that fits it.
 
-Masks are in the packed run lengths of Label Studio's editor (the format of thi.ng/umbrella's package ``rle-pack``): of
+Masks are in the packed run lengths of Label Studio's editor (the format of the npm package ``@thi.ng/rle-pack``): of
 pixels of four channels, red to alpha, in which alpha says what is painted.
 """
 
