@@ -170,7 +170,7 @@ def test_masks_are_decoded_in_the_browser_as_they_were_encoded(
             const { maskAt } = await import(new URL(`gradio_api/file=${path}`, document.baseURI).href);
             return [...maskAt(rle, width, height)];
         }""",
-        [(STATIC / "rle.js").as_posix(), encode_rle(mask), width, height],
+        [(STATIC / "shared" / "rle.js").as_posix(), encode_rle(mask), width, height],
     )
     # A canvas pixel looks at the picture pixel under its centre.
     rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(int)
