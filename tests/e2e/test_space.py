@@ -89,6 +89,8 @@ def test_a_visitor_annotates_on_a_space(
             page.fill("#annotator-name", "Grace")
             page.click("[data-action=start]")
             expect(page.locator(".job-instruction")).to_contain_text("primary objects", timeout=LOAD_MS)
+            # It cannot be decided before it could be seen.
+            page.locator("#annotate .stage-frame[data-seen=true]").wait_for()
             page.click("#annotate [data-action=accept]")
             expect(page.locator(".job-count")).to_contain_text("1 of 1 decided", timeout=LOAD_MS)
             context.close()
