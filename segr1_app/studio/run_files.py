@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,27 +53,18 @@ class RunFiles:
             return {}
         return content
 
-    def curve(self, name: str, value: str = "reward") -> tuple[tuple[int, float], ...]:
-        """(step, value) of every line of a file of metrics that has both; none where there is no file."""
-        curve, bad = [], 0
+    def curves(self, name: str, *keys: str) -> tuple[tuple[tuple[int, float], ...], ...]:
+        """For each key, (step, value) of every line of a file of metrics that has both; none where there is no file."""
+        found: dict[str, list[tuple[int, float]]] = {key: [] for key in keys}
+        bad = 0
         for line in self._lines(name):
-            try:
-                values = json.loads(line)
-            except (ValueError, RecursionError):
-                bad += 1
-                continue
-            if not isinstance(values, dict):
-                bad += 1
-            elif value in values:
-                step, number = values.get("step"), values[value]
-                if isinstance(step, int) and isinstance(number, int | float) and math.isfinite(number):
-                    curve.append((step, float(number)))
-                else:
-                    bad += 1
-        told = f"'{name}' has {bad} lines that cannot be read."
-        if bad and told not in self.problems:
-            self.problems.append(told)
-        return tuple(curve)
+            points = _points(line, keys)
+            bad += points is None
+            for key, point in (points or {}).items():
+                found[key].append(point)
+        if bad:
+            self.problems.append(f"'{name}' has {bad} {'line' if bad == 1 else 'lines'} that cannot be read.")
+        return tuple(tuple(curve) for curve in found.values())
 
     def text(self, name: str) -> str | None:
         """A file's text; None where there is no file, or none that can be read."""
@@ -105,3 +96,22 @@ class RunFiles:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         self._damaged.add(name)
         self.problems.append(f"'{name}' cannot be read ({reason}).")
+
+
+def _points(line: str, keys: Sequence[str]) -> dict[str, tuple[int, float]] | None:
+    """(step, value) of each key that a line of metrics has; None for a line that is not as one should be."""
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict):
+        return None
+    step, points = values.get("step"), {}
+    for key in keys:
+        if key not in values:
+            continue
+        number = values[key]
+        if not isinstance(step, int) or not isinstance(number, int | float) or not math.isfinite(number):
+            return None
+        points[key] = (step, float(number))
+    return points

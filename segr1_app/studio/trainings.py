@@ -224,7 +224,7 @@ class Trainings:
         process, result = files.record(PROCESS), files.record(RESULT)
         alive, done = _is_running(folder), files.whole(RESULT)
         log = files.text(LOG)
-        curve, validation = files.curve(METRICS), files.curve(METRICS, VALIDATION)
+        curve, validation = files.curves(METRICS, "reward", VALIDATION)
         words = ELSEWHERE if log is None else last_words(log, alive=alive, where=str(folder / LOG))
         return TrainingRun(
             name=name,
