@@ -85,7 +85,7 @@ def review(page: Page) -> None:
     expect(first).to_contain_text("visitor", timeout=30_000)
     page.fill("#reviewer-name", "Rea")
     first.get_by_role("button", name="Make current").click()
-    expect(page.locator(".review-status")).to_have_text("Revision 1 counts, whatever is saved later.")
+    expect(page.locator(".review-status")).to_have_text("Revision 1 is current, whatever is saved later.")
 
 
 def export(page: Page) -> Path:
@@ -151,7 +151,8 @@ def check_correction(made: Revision, slack: float) -> None:
 def check_export(archive: Path, counting: list[Revision]) -> None:
     """COCO with the two masks that count, to the pixel."""
     with zipfile.ZipFile(archive) as content:
-        coco = json.loads(content.read("annotations.json"))
+        (annotations,) = [name for name in content.namelist() if name.endswith(".json") and "instances_" in name]
+        coco = json.loads(content.read(annotations))
         files = {Path(name).name for name in content.namelist()}
     assert {each["file_name"].split("/")[-1] for each in coco["images"]} <= files
     masks = [decode_rle(each["segmentation"]) for each in coco["annotations"]]
