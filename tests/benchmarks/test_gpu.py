@@ -37,7 +37,7 @@ def test_its_full_form_has_the_dimensions_of_the_published_models() -> None:
     policy = gpu.random_policy("meta", gpu.FULL)
     assert policy.model.num_parameters() == 3_754_622_976
     assert policy.model.dtype == torch.bfloat16
-    with torch.device("meta"):
-        segmenter = gpu.random_segmenter("meta", gpu.FULL)
+    # Not on the meta device, on which sam2 cannot be built: it reads numbers from a tensor.
+    segmenter = gpu.random_segmenter("cpu", gpu.FULL)
     assert sum(each.numel() for each in segmenter.model.parameters()) == pytest.approx(224.4e6, rel=0.001)
     assert segmenter.input_side == 1024
