@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+from pathlib import Path
 from typing import Any
 
 from accelerate.state import PartialState
@@ -33,4 +34,6 @@ if __name__ == "__main__":
     PartialState.__init__ = _made_for_gpus  # type: ignore[method-assign, assignment]
     PartialState._prepare_backend = _as_gpus  # type: ignore[method-assign, assignment]
     sys.argv = sys.argv[1:]
+    # Not the folder of this script, in which the tests of `train` have the same name.
+    sys.path[0] = str(Path.cwd())
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -87,6 +87,8 @@ TRAINER = {
 def write_config(folder: Path, policy: Path, **settings: Any) -> Path:
     """A training of a few seconds: two pictures, two completions of eight tokens each, checkpoints all the time."""
     content = {"policy": str(policy), "max_steps": 3, "save_steps": 1, "held_out_rows": 2, "trainer": TRAINER}
+    # A policy without any reward gets no better, and would end early.
+    content |= {"patience": 0}
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(content | settings))
     return file
