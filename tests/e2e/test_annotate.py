@@ -313,7 +313,7 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
         client.predict("paper", api_name="/export")
     told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
     assert told == (
-        "3 entries imported. New: 3 pictures, 3 tasks, 0 ground-truth masks, 0 boxes, 0 points; 0 duplicates."
+        "3 entries imported. New: 3 pictures, 3 tasks, 1 ground-truth mask, 0 boxes, 0 points; 0 duplicates."
     )
     task = client.predict("Ada", "imported", api_name="/next_task")
     assert task["task"] == 1
