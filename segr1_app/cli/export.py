@@ -45,7 +45,7 @@ def add_command(commands: Any) -> None:
         type=float,
         default=0.0,
         metavar="PX",
-        help="leave out corners of polygons that are at most so many pixels off; what it costs in IoU is told "
+        help="leave out corners of polygons that are at most so many pixels off; what it costs in IoU is reported "
         "(default: polygons follow every pixel's edge)",
     )
     _add_filters(parser)

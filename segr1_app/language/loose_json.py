@@ -96,7 +96,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
 
 @dataclass(slots=True)
 class _Reader:
-    """Values from tokens; ``oddities`` are keys, so that each is told once."""
+    """Values from tokens; ``oddities`` are keys, so that each is reported once."""
 
     tokens: Iterator[tuple[str, str]]
     oddities: dict[str, None] = field(default_factory=dict)

@@ -58,7 +58,7 @@ class TagRules:
 
 @dataclass(slots=True)
 class TaggedAnswer:
-    """One reading of an answer; ``problems`` are keys, so that each is told once.
+    """One reading of an answer; ``problems`` are keys, so that each is reported once.
 
     Attributes:
         reasoning: the text inside ``<think>``, stripped; None when there is none.

@@ -1,6 +1,6 @@
 """A segmenter's ``config.yaml``, which may come from anybody: only what a SAM 2 consists of, in sizes that one has.
 
-Its classes are made by hydra, which would make, and so run, anything that it is told to.
+Its classes are made by hydra, which would create, and so run, any class that it names.
 """
 
 from __future__ import annotations

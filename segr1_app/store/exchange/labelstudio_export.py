@@ -28,7 +28,7 @@ NEVER_HOLDS: Final = (
     f"prompts, reasoning and completions, what was painted apart from the rest of the mask, {ALL_BUT_ONE}"
 )
 _LONGEST_RUN: Final = 2**16
-"""Bytes of one run, whose length is told in 16 bits."""
+"""Bytes of one run, whose length is written in 16 bits."""
 
 
 def export_label_studio(

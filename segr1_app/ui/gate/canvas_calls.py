@@ -44,10 +44,6 @@ def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
     return save
 
 
-def _text(name: object) -> str:
-    return name if isinstance(name, str) else ""
-
-
 def _numbered(question: Answer) -> Answer:
     """A question whose number goes back with the answer: one that a browser could have counted to, or None."""
     rev = question.get("rev")

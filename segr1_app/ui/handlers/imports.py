@@ -10,6 +10,7 @@ from typing import Any
 from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.account import Account
+from segr1_app.studio.cache_folder import in_use
 
 MAX_ROWS = 100_000
 """Most rows of a dataset that the page imports at once."""
@@ -59,8 +60,10 @@ class ImportHandlers:
 
         paths, truths = ([self._uploaded(file) for file in those] for those in (files, masks))
         account = Account()
-        taken = import_paths(self._store, paths, instruction, truths, account=account)
-        found = _counted(taken, account, on_progress)
+        # An import of many pictures may take longer than uploads are kept.
+        with in_use([*paths, *truths]):
+            taken = import_paths(self._store, paths, instruction, truths, account=account)
+            found = _counted(taken, account, on_progress)
         for path in (*paths, *truths):
             # The sender has no need to know where the server keeps uploads.
             found["problems"] = [problem.replace(f"{path.parent}{os.sep}", "") for problem in found["problems"]]

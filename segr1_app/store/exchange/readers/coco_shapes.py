@@ -67,7 +67,7 @@ def polygons_of(rings: list[Ring], box: Any = None) -> Polygons:
 def _runs(segmentation: Mapping[str, Any], annotation: Mapping[str, Any]) -> Runs:
     if "counts" not in segmentation:
         raise ValueError("its segmentation has no counts")
-    # An empty mask that somebody decided on is told from a faulty one by the words it answers: only this app has them.
+    # An empty mask that somebody decided on differs from a faulty one by the words it answers: only this app has them.
     return Runs(segmentation.get("size"), segmentation["counts"], empty=bool(annotation.get("instruction")))
 
 
