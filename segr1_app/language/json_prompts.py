@@ -32,7 +32,7 @@ from segr1_app.language.loose_json import Whole, decode
 
 MAX_LABEL = 200
 """Longest name of an object in characters; the rest is cut off."""
-MAX_JSON = 200_000
+MAX_JSON = 100_000
 """Most characters of JSON that are read; 256 objects take some 30,000."""
 BOX, POINT = "bbox_2d", "point_2d"
 BOX_KEYS: Final = (BOX, "bbox", "box", "bounding_box")

@@ -8,7 +8,10 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,7 +20,14 @@ from segr1_app.people.accounts import People
 from segr1_app.people.sign_in import GUESSES, WAITING, Sessions, SignIn, asked_from
 from segr1_app.settings.roles import Role
 
+T = TypeVar("T")
 PASSWORD = "correct horse battery"
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` in a thread of its own: the browser tests leave an event loop running in the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ def test_wrong_passwords_make_a_name_pause_and_are_logged(people: People, caplog
         assert await desk.check("Ada", PASSWORD)
 
     with caplog.at_level(logging.INFO):
-        asyncio.run(guess())
+        finish(guess())
     failed = [each for each in caplog.records if getattr(each, "event", "") == "sign-in-failed"]
     assert len(failed) == GUESSES
     assert vars(failed[0])["address"] == "192.0.2.1"
@@ -62,7 +72,7 @@ def test_many_guesses_at_once_are_counted_before_they_are_checked(people: People
     async def guess() -> list[object]:
         return await asyncio.gather(*(desk.check("Ada", "wrong") for _ in range(60)), return_exceptions=True)
 
-    answers = asyncio.run(guess())
+    answers = finish(guess())
     assert sum(answer is False for answer in answers) == GUESSES
     assert sum(isinstance(answer, NotAllowedError) for answer in answers) == 60 - GUESSES
 
@@ -87,7 +97,7 @@ def test_guesses_do_not_hold_up_who_signs_in(people: People, monkeypatch: pytest
         assert sum(answer is False for answer in answers) <= WAITING + 2
         return took
 
-    assert asyncio.run(together()) < 2.0
+    assert finish(together()) < 2.0
 
 
 def test_a_changed_password_or_a_removed_account_ends_a_session(people: People) -> None:
