@@ -107,6 +107,25 @@ def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
     return load_oriented(source).picture
 
 
+ORIGINAL_ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+"""Formats of files that any program shows as they are, by Pillow's names, and how such a file is called."""
+_SMALL = 64 * 2**10
+"""Bytes that a file may have although its pixels have fewer: headers and metadata."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Original:
+    """A file that can be kept in place of its picture: its pixels are upright RGB as they are stored.
+
+    Attributes:
+        content: all of it, with its metadata.
+        ending: of its name, one of `ORIGINAL_ENDINGS`.
+    """
+
+    content: bytes
+    ending: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OrientedPicture:
     """A picture as it is seen, and how its file's pixels lie.
@@ -114,10 +133,12 @@ class OrientedPicture:
     Attributes:
         picture: upright.
         orientation: value of the file's EXIF orientation tag, 1 to 8; 1 for pixels that are stored upright.
+        original: the file itself, when it can be kept; only for content that was given as bytes.
     """
 
     picture: Picture
     orientation: int
+    original: Original | None = None
 
 
 def load_oriented(source: str | os.PathLike[str] | bytes) -> OrientedPicture:
@@ -128,7 +149,19 @@ def load_oriented(source: str | os.PathLike[str] | bytes) -> OrientedPicture:
     """
     file = source if isinstance(source, bytes) else Path(source)
     with opened(file, f"'{file.name}'" if isinstance(file, Path) else "The file") as image:
-        return OrientedPicture(picture_from_pil(image), orientation_of(image))
+        picture, orientation = picture_from_pil(image), orientation_of(image)
+        ending = _original_ending(image, orientation)
+    # What follows the picture in its file could be of any size.
+    if ending is None or not isinstance(file, bytes) or len(file) > max(picture.pixels.nbytes, _SMALL):
+        return OrientedPicture(picture, orientation)
+    return OrientedPicture(picture, orientation, Original(file, ending))
+
+
+def _original_ending(image: Image.Image, orientation: int) -> str | None:
+    """The ending of a file that can be kept; None for one whose pixels are not what every program shows of it."""
+    plain = image.mode == "RGB" and not image.has_transparency_data and orientation == 1
+    moving = image.format != "MPO" and getattr(image, "is_animated", False)
+    return ORIGINAL_ENDINGS.get(image.format or "") if plain and not moving else None
 
 
 def picture_from_pil(image: Image.Image) -> Picture:

@@ -34,11 +34,11 @@ def back_up(connection: Connection, pictures: PictureFolder, database: Path, cop
         with closing(sqlite3.connect(part)) as copy:
             # Otherwise the copy would have side files under its temporary name.
             copy.execute("PRAGMA journal_mode = DELETE")
-            known = copy.execute("SELECT sha256 FROM pictures").fetchall()
+            known = copy.execute("SELECT sha256, original FROM pictures").fetchall()
         problems = []
-        for (sha256,) in known:
+        for sha256, original in known:
             try:
-                source, target = pictures.path(sha256), copies.path(sha256)
+                source, target = pictures.path(sha256, original), copies.path(sha256, original)
                 if not target.exists():
                     with whole_path(target, lasting=True) as unfinished:
                         shutil.copyfile(source, unfinished)

@@ -16,13 +16,14 @@ from typing import Any, Final
 from sqlite_utils import Database
 
 from segr1_app.domain import (
+    ImageSize,
     StoreDamagedError,
     StoreError,
     StoreFullError,
     StoreReadOnlyError,
     UnknownRecordError,
 )
-from segr1_app.images import Picture
+from segr1_app.images import Original, Picture
 from segr1_app.store import records, tasks
 from segr1_app.store.connection import Connection
 from segr1_app.store.outgoing import Outgoing
@@ -34,6 +35,8 @@ PAGE: Final = 200
 """Entries that are read, or applied, in one transaction."""
 
 Record = Mapping[str, Any]
+Bring = Callable[[str, str | None], tuple[Picture, Original | None]]
+"""Fetches a picture by its digest and the name of its original, checks that it is both, and gives it with the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +127,12 @@ class Journal:
                     [remote, file, size],
                 )
 
-    def apply_records(
-        self, found: Iterable[Record], bring: Callable[[str], Picture], remote: str
-    ) -> tuple[list[str], bool]:
+    def apply_records(self, found: Iterable[Record], bring: Bring, remote: str) -> tuple[list[str], bool]:
         """Add the records of other journals that are not here yet.
 
         Args:
             found: the records; a record may precede those it refers to.
-            bring: fetches a picture by its digest, when it is not here.
+            bring: is called for a picture that is not here.
             remote: where they come from; they are not pushed there again.
 
         Returns:
@@ -155,9 +156,7 @@ class Journal:
         problems += [f"A record of {record.get('table')} follows from one that is missing." for record in early]
         return problems, not early
 
-    def _take_all(
-        self, found: Iterator[Record], bring: Callable[[str], Picture], remote: str, problems: list[str]
-    ) -> list[Record]:
+    def _take_all(self, found: Iterator[Record], bring: Bring, remote: str, problems: list[str]) -> list[Record]:
         """Returns the records that refer to others that have not been received yet."""
         early: list[Record] = []
         while batch := list(islice(found, PAGE)):
@@ -174,19 +173,14 @@ class Journal:
                 db.execute("UPDATE journal SET origin = ? WHERE number > ?", [remote, last])
         return early
 
-    def _has_picture(self, record: Record, bring: Callable[[str], Picture], problems: list[str]) -> bool:
+    def _has_picture(self, record: Record, bring: Bring, problems: list[str]) -> bool:
         """Whether a record is not of a picture, or its picture is here, or was brought, and is of the size it says."""
         if record.get("table") != "pictures":
             return True
         try:
             check_record(record)
             sha256 = record["sha256"]
-            if not self.pictures.path(sha256).exists():
-                picture = bring(sha256)
-                if picture.sha256 != sha256:
-                    raise StoreDamagedError(f"The remote copy of picture {sha256[:12]} is not the one that was pushed.")
-                self.pictures.put(picture)
-            if tuple(self.pictures.size(sha256)) != (record["width"], record["height"]):
+            if self._size_of(sha256, record.get("original"), bring) != (record["width"], record["height"]):
                 raise StoreError(f"A record of the picture {sha256[:12]} is refused: the picture has another size.")
         except StoreDamagedError as error:
             self._damaged = self._damaged or error
@@ -197,6 +191,25 @@ class Journal:
             problems.append(str(error))
             return False
         return True
+
+    def _size_of(self, sha256: str, original: str | None, bring: Bring) -> ImageSize:
+        """The size of a picture, which is brought unless its file is here."""
+        with self._connection.read() as db:
+            stored = tasks.find_picture(db, sha256)
+        if stored is not None and self.pictures.path(sha256, stored.original).exists():
+            return self.pictures.size(sha256, stored.original)
+        if self.pictures.path(sha256, original).exists():
+            # Nothing vouches yet for this file being the picture: the record that says so comes from outside.
+            picture = self.pictures.decoded(sha256, original)
+            if picture.sha256 != sha256:
+                raise StoreDamagedError(f"The file of the picture {sha256[:12]} is of another picture.")
+        else:
+            picture, content = bring(sha256, original)
+            self.pictures.put(picture, content)
+        if stored is not None:
+            with self._connection.write() as db:
+                tasks.set_original(db, sha256, original)
+        return picture.size
 
 
 _WAITING: Final = "SELECT * FROM journal WHERE number > ? AND origin IS NOT ?"
@@ -232,9 +245,12 @@ def _resolve(db: Database, record: Record) -> None:
     table = check_record(record)
     if table == "pictures":
         db.execute(
-            "INSERT INTO pictures (sha256, name, width, height, added_at) VALUES (?, ?, ?, ?, ?) "
+            "INSERT INTO pictures (sha256, name, width, height, added_at, original) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT DO NOTHING",
-            [record["sha256"], storable(record["name"]), record["width"], record["height"], record["added_at"]],
+            [
+                *(record["sha256"], storable(record["name"]), record["width"], record["height"], record["added_at"]),
+                record.get("original"),
+            ],
         )
     elif table == "tasks":
         _take_task(db, record)

@@ -147,6 +147,12 @@ def m008_class_numbers(db: Database) -> None:
     db.execute("CREATE TABLE IF NOT EXISTS classes (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT")
 
 
+@migrations()
+def m009_originals(db: Database) -> None:
+    """The file of a picture that is kept as it came; those of before are PNGs that are named by the picture."""
+    db.execute("ALTER TABLE pictures ADD COLUMN original TEXT")
+
+
 _TABLES = (
     """CREATE TABLE pictures (
         sha256 TEXT PRIMARY KEY,

@@ -15,6 +15,7 @@ from segr1_app.domain import ImageSize
 from segr1_app.geometry import check_rle
 from segr1_app.images import MAX_PIXELS
 from segr1_app.store.limits import MAX_CLICKS, MAX_COORDINATE, MAX_NUMBER, MAX_SCORE, MAX_SECONDS, MAX_TIME
+from segr1_app.store.pictures import ORIGINAL_NAME
 from segr1_app.store.values import Blame, RejectReason, Verdict
 
 Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -102,6 +103,7 @@ class _Picture(_Record):
     width: _Side
     height: _Side
     added_at: _Time
+    original: Annotated[str, StringConstraints(pattern=f"^{ORIGINAL_NAME}$")] | None = None
 
 
 class _GroundTruth(_Record):

@@ -1,4 +1,4 @@
-"""The annotation store: every picture, task, prediction and revision, in one SQLite database and a folder of PNGs.
+"""The annotation store: every picture, task, prediction and revision, in one SQLite database and a folder of pictures.
 
 It is long because it is the complete list of what a store can do: a method is its documentation and its transaction,
 and the work is done in the modules beside it.
@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from sqlite_utils import Database
 
 from segr1_app.domain import Mask, Prediction, StoreDamagedError, StoreError
-from segr1_app.images import Picture
+from segr1_app.images import Original, Picture
 from segr1_app.store import queue, records, reports, reviews, revisions, tasks, verification
 from segr1_app.store.backup import back_up
 from segr1_app.store.connection import Connection, connect, connect_existing, translate_errors
@@ -106,17 +106,22 @@ class AnnotationStore:
 
     # Pictures and tasks
 
-    def add_picture(self, picture: Picture, name: str) -> str:
-        """Store a picture and return its digest; an existing one keeps its first name.
+    def add_picture(self, picture: Picture, name: str, original: Original | None = None) -> str:
+        """Store a picture and return its digest; an existing one keeps its first name and its file.
 
         Args:
             picture: the picture.
             name: what to call it, such as its file's name; any text.
+            original: the file that it was read from, to be kept in place of a PNG.
         """
+        with self._connection.read() as db:
+            known = tasks.find_picture(db, picture.sha256)
+        if known is not None and self._path(known).exists():
+            return picture.sha256
         # The file before the row: a row without its file would be damage, a file without a row is not.
-        self._pictures.put(picture)
+        kept_as = self._pictures.put(picture, original)
         with self._connection.write() as db:
-            tasks.add_picture(db, picture, name, self._clock())
+            tasks.add_picture(db, picture, name, kept_as, self._clock())
         return picture.sha256
 
     def picture(self, sha256: str) -> Picture:
@@ -125,8 +130,7 @@ class AnnotationStore:
         Raises:
             StoreDamagedError: when its file is missing or not what was stored.
         """
-        self.picture_info(sha256)
-        return self._pictures.get(sha256)
+        return self._pictures.get(sha256, self.picture_info(sha256).original)
 
     def picture_info(self, sha256: str) -> StoredPicture:
         """A stored picture's name and size."""
@@ -134,16 +138,18 @@ class AnnotationStore:
             return tasks.picture_row(db, sha256)
 
     def picture_path(self, sha256: str) -> Path:
-        """The PNG file of a stored picture, to be served and read but never written.
+        """The file of a stored picture, to be served and read but never written: the original, or a PNG.
 
         Raises:
             StoreDamagedError: when its row holds something else in place of a digest.
         """
-        self.picture_info(sha256)
+        return self._path(self.picture_info(sha256))
+
+    def _path(self, stored: StoredPicture) -> Path:
         try:
-            return self._pictures.path(sha256)
+            return self._pictures.path(stored.sha256, stored.original)
         except ValueError as error:
-            raise StoreDamagedError(f"A stored picture is called {sha256[:80]!r}, which is not a digest.") from error
+            raise StoreDamagedError(f"The row of a stored picture is not a digest and a file: {error}.") from error
 
     def add_task(self, sha256: str, instruction: str, ground_truth: Mask | None = None) -> Task:
         """The task of a picture and an instruction; added when there is none yet.

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from sqlite_utils import Database
 
-from segr1_app.domain import ImageSize, Mask, Prediction, StoreError
+from segr1_app.domain import ImageSize, Mask, Prediction, StoreError, UnknownRecordError
 from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
 from segr1_app.language.codec import check_instruction
@@ -41,18 +41,38 @@ def insert(db: Database, table: str, row: dict[str, Any]) -> int:
     return int(db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", row).lastrowid or 0)
 
 
-def add_picture(db: Database, picture: Picture, name: str, now: float) -> None:
-    """Add a picture's row; an existing one keeps its name."""
+def add_picture(db: Database, picture: Picture, name: str, original: str | None, now: float) -> None:
+    """Add a picture's row; an existing one keeps its name, and gets the name of the file that is there now."""
     db.execute(
-        "INSERT INTO pictures (sha256, name, width, height, added_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [picture.sha256, storable(name[:MAX_PICTURE_NAME]), *picture.size, now],
+        "INSERT INTO pictures (sha256, name, width, height, added_at, original) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET original = excluded.original",
+        [picture.sha256, storable(name[:MAX_PICTURE_NAME]), *picture.size, now, original],
     )
 
 
+def set_original(db: Database, sha256: str, original: str | None) -> None:
+    """Note which file a picture has now; see `StoredPicture`."""
+    db.execute("UPDATE pictures SET original = ? WHERE sha256 = ?", [original, sha256])
+
+
 def picture_row(db: Database, sha256: str) -> StoredPicture:
-    """The row of a picture."""
-    row = one(db.query("SELECT * FROM pictures WHERE sha256 = ?", [sha256]), f"picture {sha256[:12]!r}")
-    return StoredPicture(sha256, row["name"], ImageSize(row["width"], row["height"]), row["added_at"])
+    """The row of a picture.
+
+    Raises:
+        UnknownRecordError: when there is none.
+    """
+    found = find_picture(db, sha256)
+    if found is None:
+        raise UnknownRecordError(f"There is no picture {sha256[:12]!r} in this store.")
+    return found
+
+
+def find_picture(db: Database, sha256: str) -> StoredPicture | None:
+    """The row of a picture; None when there is none."""
+    for row in db.query("SELECT * FROM pictures WHERE sha256 = ?", [sha256]):
+        size = ImageSize(row["width"], row["height"])
+        return StoredPicture(sha256, row["name"], size, row["added_at"], row["original"])
+    return None
 
 
 def add_task(db: Database, sha256: str, instruction: str, now: float) -> int:

@@ -58,12 +58,21 @@ class QueueOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """A stored picture: its name, its size and when it was added."""
+    """A stored picture.
+
+    Attributes:
+        sha256: the digest of its pixels.
+        name: what it was called.
+        size: in pixels.
+        added_at: when it came.
+        original: the name of its file where that is kept as it came; None for a PNG of its pixels.
+    """
 
     sha256: str
     name: str
     size: ImageSize
     added_at: float
+    original: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,12 +36,17 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
             yield f"Row {row['number']} of pictures: {problem}."
             continue
         try:
-            picture = pictures.get(row["sha256"])
+            picture = pictures.decoded(row["sha256"], row["original"])
         except StoreDamagedError as error:
             yield str(error)
             continue
         if tuple(picture.size) != (row["width"], row["height"]):
             yield f"The stored picture {row['sha256'][:12]} has another size than the database says."
+        elif picture.sha256 != row["sha256"]:
+            yield (
+                f"The stored picture {row['sha256'][:12]} is decoded to other pixels than when it came in: its file is "
+                "unchanged, and Pillow or its libraries are of another version."
+            )
     yield from _ground_truth_problems(connection)
     for table in ("tasks", "choices"):
         for row in _pages(connection, f"SELECT rowid AS number, * FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"):

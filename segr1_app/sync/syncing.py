@@ -15,17 +15,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from segr1_app.domain import PictureError, SegR1Error, StoreDamagedError
+from segr1_app.domain import SegR1Error, StoreDamagedError
 from segr1_app.files.foreign_json import bounded_lines, parse_json
-from segr1_app.images import Picture, load_picture
+from segr1_app.images import Original, Picture
 from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import translate_errors
 from segr1_app.store.journal import Record
 from segr1_app.store.limits import MAX_TIME, is_number
+from segr1_app.store.pictures import file_name, read_picture
 from segr1_app.sync.remote import Remote
 
 FULL: Final = 4 * 2**20
@@ -135,7 +137,7 @@ class Synchroniser:
             files = [_RecordFile(folder / file, file, known.get(file, 0), size) for file, size in news.items()]
             mixed = heapq.merge(*(file.records() for file in files), key=lambda timed: timed[0])
             unusable, whole = self._journal.apply_records(
-                (record for _, record in mixed), lambda sha256: self._picture(sha256, folder), self._remote.name
+                (record for _, record in mixed), partial(self._picture, folder), self._remote.name
             )
         for file in files:
             problems += file.problems
@@ -151,8 +153,9 @@ class Synchroniser:
                 self._begin_file()
             lines = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in page.records)
             content = self._content + lines.encode()
-            digests = [record["sha256"] for record in page.records if record["table"] == "pictures"]
-            pictures = {picture_name(sha256): self._journal.pictures.path(sha256) for sha256 in digests}
+            added = [record for record in page.records if record["table"] == "pictures"]
+            paths = [self._journal.pictures.path(record["sha256"], record["original"]) for record in added]
+            pictures = {remote_name(path.name): path for path in paths}
             # Pictures first: where files come one by one, no record may come before what it speaks of.
             files = {file: path for file, path in pictures.items() if file not in there}
             if page.records:
@@ -163,13 +166,17 @@ class Synchroniser:
             problems += page.problems
         return problems
 
-    def _picture(self, sha256: str, folder: Path) -> Picture:
-        name = picture_name(sha256)
+    def _picture(self, folder: Path, sha256: str, original: str | None) -> tuple[Picture, Original | None]:
+        name = remote_name(file_name(sha256, original))
         self._remote.fetch([name], folder)
         try:
-            return load_picture(folder / name)
-        except PictureError as error:
-            raise StoreDamagedError(f"The remote copy of picture {sha256[:12]} cannot be read: {error}") from error
+            if (folder / name).stat().st_size > MAX_FILE:
+                raise StoreDamagedError(f"it has more than {MAX_FILE // 2**20} MiB.")
+            return read_picture((folder / name).read_bytes(), sha256, original)
+        except StoreDamagedError as error:
+            raise StoreDamagedError(
+                f"The remote copy of picture {sha256[:12]} is not the one that was pushed: {error}"
+            ) from error
         finally:
             # One at a time: the disk may hold little more than the pictures themselves.
             (folder / name).unlink(missing_ok=True)
@@ -181,9 +188,9 @@ class Synchroniser:
         self._content = b""
 
 
-def picture_name(sha256: str) -> str:
-    """Where a remote keeps a picture; no folder of the hub should hold more than some thousand files."""
-    return f"pictures/{sha256[:2]}/{sha256}.png"
+def remote_name(file: str) -> str:
+    """Where a remote keeps a picture's file; no folder of the hub should hold more than some thousand files."""
+    return f"pictures/{file[:2]}/{file}"
 
 
 class _RecordFile:

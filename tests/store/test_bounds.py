@@ -219,7 +219,7 @@ def test_a_picture_without_a_digest_breaks_nothing_but_itself(tmp_path: Path) ->
     with AnnotationStore.open(home) as store:
         store.add_task(store.add_picture(picture(), "photo.jpg"), "the cat")
     with sqlite3.connect(home / "segr1.db") as db:
-        db.execute("INSERT INTO pictures VALUES (?, 'x', 40, 30, 0)", [name])
+        db.execute("INSERT INTO pictures VALUES (?, 'x', 40, 30, 0, NULL)", [name])
     db.close()
     with AnnotationStore.open(home) as store:
         assert [problem for problem in store.verify() if "Row 2 of pictures" in problem]

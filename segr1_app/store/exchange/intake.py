@@ -196,7 +196,7 @@ class Intake:
         known = _holds(self.store, seen.picture.sha256)
         self.account.duplicates += known
         self.account.pictures += not known
-        return self.store.add_picture(seen.picture, name)
+        return self.store.add_picture(seen.picture, name, seen.original)
 
     def _task(self, sha256: str, words: str, gathered: _Gathered, where: str) -> Notice | None:
         """Add a task with what is known of it; a truth of which a part is missing is none."""

@@ -1,4 +1,4 @@
-"""The full contents of a store as JSON lines and PNG files: the only format without any loss of saved work."""
+"""The full contents of a store as JSON lines and picture files: the only format without any loss of saved work."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from segr1_app.domain import DatasetError, SegR1Error, UnknownRecordError
 from segr1_app.files.foreign_json import bounded_lines, parse_json
-from segr1_app.images import Picture, load_picture
+from segr1_app.images import Original, Picture
 from segr1_app.store.exchange.account import Account
 from segr1_app.store.exchange.exporting import ExportReport, new_folder, whole_store_only
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.options import EVERYTHING, Options
 from segr1_app.store.exchange.outcomes import Notice, replaced
-from segr1_app.store.pictures import file_name
+from segr1_app.store.pictures import file_name, read_picture
 from segr1_app.store.records import Numbers, check_record
 from segr1_app.store.store import AnnotationStore
 
@@ -26,7 +26,7 @@ NEVER_HOLDS: Final = "drafts, and who holds which task"
 
 
 def export_jsonl(store: AnnotationStore, out: Path, options: Options = EVERYTHING) -> ExportReport:
-    """Write ``store.jsonl``, one record a line with its "table", and ``pictures/``, named by digest.
+    """Write ``store.jsonl``, one record a line with its "table", and ``pictures/``, the store's own files.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
@@ -73,7 +73,8 @@ def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath, acco
                 record = parse_json(line)
                 if check_record(record) == "pictures":
                     known = _holds(store, record["sha256"])
-                    store.add_picture(_picture(files, name.parent, record["sha256"]), record["name"])
+                    picture, original = _picture(files, name.parent, record["sha256"], record.get("original"))
+                    store.add_picture(picture, record["name"], original)
                     account.duplicates += known
                     account.pictures += not known
                 yield _absorb(store, record, numbers, f"{where}:{number}", account)
@@ -113,17 +114,14 @@ def _holds(store: AnnotationStore, sha256: str) -> bool:
     return True
 
 
-def _picture(files: Files, folder: PurePosixPath, sha256: str) -> Picture:
-    """A picture of an export by its digest.
+def _picture(files: Files, folder: PurePosixPath, sha256: str, original: str | None) -> tuple[Picture, Original | None]:
+    """A picture of an export by its digest, with its original by the name of its file.
 
     Raises:
         ValueError: for anything but a digest.
         SegR1Error: when it is missing, or is another picture.
     """
-    place = folder / PICTURES_NAME / file_name(sha256)
+    place = folder / PICTURES_NAME / file_name(sha256, original)
     if not files.holds(place):
         raise DatasetError(f"The picture {sha256[:12]} is missing.")
-    picture = load_picture(Entry(files, place).read())
-    if picture.sha256 != sha256:
-        raise DatasetError(f"The picture {sha256[:12]} is not the one that was exported.")
-    return picture
+    return read_picture(Entry(files, place).read(), sha256, original)
