@@ -6,10 +6,10 @@ import inspect
 import types
 from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from segr1_app.ui import contracts
+from segr1_app.studio import contracts
 
 HEAD = """\
-// Generated from segr1_app/ui/contracts.py by: python -m tests.docs --write
+// Generated from segr1_app/studio/contracts.py by: python -m tests.docs --write
 """
 PLAIN = {int: "number", float: "number", str: "string", bool: "boolean", type(None): "null", Any: "any"}
 

@@ -29,12 +29,12 @@ from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.options import Options, Pictures, Splits
 from segr1_app.store.limits import MAX_CLICKS
 from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.studio.contracts import Decision, DraftState, LeasedTask, NoTask, Progress, SavedWork, Stale
 from segr1_app.studio.edits import EditedObject, read_objects
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
 from segr1_app.typed_text import one_line
-from segr1_app.ui.contracts import Decision, DraftState, LeasedTask, NoTask, Progress, SavedWork, Stale
 from segr1_app.ui.gate.endpoints import one_of
 from segr1_app.ui.views import ViewValue, address_of, addressed, canvas_value, revision_value
 

@@ -6,7 +6,7 @@ Every method is an endpoint of the API, too.
 from __future__ import annotations
 
 from segr1_app.models.downloads import Download
-from segr1_app.ui.contracts import DownloadProgress
+from segr1_app.studio.contracts import DownloadProgress
 
 
 class DownloadHandlers:

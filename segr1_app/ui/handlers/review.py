@@ -18,8 +18,7 @@ from segr1_app.metrics import iou
 from segr1_app.prompt_json import prompt_value
 from segr1_app.store import AnnotationStore, DecidedTask, Revision, StaleRevisionError, StoredPrediction, Task, Verdict
 from segr1_app.store.reports import tally_record
-from segr1_app.studio.previews import preview_of
-from segr1_app.ui.contracts import (
+from segr1_app.studio.contracts import (
     ComparedSide,
     Comparison,
     CurrentRevision,
@@ -31,7 +30,8 @@ from segr1_app.ui.contracts import (
     ReviewedTask,
     Stale,
 )
-from segr1_app.ui.contracts import DecidedTask as DecidedTaskRow
+from segr1_app.studio.contracts import DecidedTask as DecidedTaskRow
+from segr1_app.studio.previews import preview_of
 from segr1_app.ui.gate.endpoints import one_of
 from segr1_app.ui.views import addressed, canvas_value
 

@@ -1,4 +1,4 @@
-// Generated from segr1_app/ui/contracts.py by: python -m tests.docs --write
+// Generated from segr1_app/studio/contracts.py by: python -m tests.docs --write
 
 /** How many tasks are done; ``own`` by the person who asks. */
 export type Progress = {
