@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ MASK_BYTES = 2**30
 class Rle(TypedDict):
     """A mask in COCO's compressed run-length encoding; ``size`` is [height, width]."""
 
-    size: list[int]
+    size: Annotated[list[int], "[number, number]"]
     counts: str
 
 

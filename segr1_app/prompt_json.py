@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from reprlib import repr as short
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 
@@ -30,13 +30,13 @@ class PointValue(TypedDict):
 
     x: float
     y: float
-    label: int
+    label: Annotated[int, "0 | 1"]
 
 
 class PromptValue(TypedDict):
     """The mask prompt of one object; ``box`` is [x1, y1, x2, y2], ``name`` is left out where there is none."""
 
-    box: list[float] | None
+    box: Annotated[list[float], "[number, number, number, number]"] | None
     points: list[PointValue]
     name: NotRequired[str]
 

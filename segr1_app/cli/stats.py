@@ -8,7 +8,7 @@ from typing import Any
 
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore, Verdict, WorkTotals
-from segr1_app.store.reports import tally_record
+from segr1_app.store.reports import work_record
 
 
 def add_command(commands: Any) -> None:
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         "days": found.by_day,
     }
     if arguments.json:
-        record = {name: {key: tally_record(tally) for key, tally in group.items()} for name, group in groups.items()}
+        record = {name: {key: work_record(tally) for key, tally in group.items()} for name, group in groups.items()}
         pairs = [{"annotators": list(pair), "iou": iou} for pair, iou in agreement.by_pair.items()]
         print(json.dumps({"tasks": found.tasks, "open": found.open_tasks, **record, "agreement": pairs}))  # noqa: T201
         return 0

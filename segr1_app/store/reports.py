@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlite_utils import Database
 
@@ -75,7 +75,19 @@ def _tally(rows: Iterable[Mapping[str, Any]]) -> WorkTotals:
     )
 
 
-def tally_record(tally: WorkTotals) -> dict[str, Any]:
+class WorkRecord(TypedDict):
+    """`WorkTotals` as JSON values: decided tasks, these per hour of working time, and the effort that they took."""
+
+    done: int
+    per_hour: float | None
+    verdicts: dict[str, int]
+    revisions: int
+    clicks: int
+    seconds: float
+    iou_gained: float | None
+
+
+def work_record(tally: WorkTotals) -> WorkRecord:
     """A tally as JSON values."""
     return {
         "done": tally.done,

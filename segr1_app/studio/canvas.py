@@ -12,6 +12,7 @@ from segr1_app.geometry import compose_layers, encode_rle, resize_nearest
 from segr1_app.images import Picture
 from segr1_app.models.host import ModelHost
 from segr1_app.prompt_json import MAX_NAME
+from segr1_app.studio.contracts import Decoded, Failure, SavedRun, Segmented
 from segr1_app.studio.edits import EditedObject, read_objects
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import live_size
@@ -38,14 +39,14 @@ class CanvasHandlers:
         self._cache = cache.resolve()
         self._sessions = sessions
 
-    def decode(self, question: dict[str, Any]) -> dict[str, Any]:
+    def decode(self, question: dict[str, Any]) -> Decoded:
         """Masks for a state of the canvas, at the size of the canvas.
 
         Args:
             question: {"rev", "picture", "objects", "exact"}; see ``static/canvas/view.js`` and `segment`.
 
         Returns:
-            {"rev", "masks", "reward"} as of `segment`, or {"rev", "failure"}.
+            As of `segment`, or why there are no masks; both with the question's "rev".
         """
         # Any type: both are checked where they are read.
         picture: Any = question.get("picture")
@@ -54,9 +55,9 @@ class CanvasHandlers:
             answer = self.segment(picture, objects, exact=bool(question.get("exact")))
         except SegR1Error as error:
             return {"rev": question.get("rev"), "failure": str(error)}
-        return {"rev": question.get("rev"), **answer}
+        return {"rev": question.get("rev"), "masks": answer["masks"], "reward": answer["reward"]}
 
-    def segment(self, picture: str, objects: list[dict[str, Any]], exact: bool = False) -> dict[str, Any]:
+    def segment(self, picture: str, objects: list[dict[str, Any]], exact: bool = False) -> Segmented:
         """Compute masks of prompts, at the size of a canvas, and their training reward; nothing is saved.
 
         Args:
@@ -65,9 +66,7 @@ class CanvasHandlers:
             exact: whether masks of the picture's own size are scored, which takes longer for a large one.
 
         Returns:
-            {"masks": [{"rle", "confidence"}], one per object, without paint; "rle" is None for an empty
-            mask, "reward": {"format", "iou", "s_measure", "total", "text", "exact"}}; "exact" tells whether the
-            masks that were scored are of the picture's own size.
+            A mask for each object, without paint, and the reward.
 
         Raises:
             SegR1Error: when they cannot be made.
@@ -87,7 +86,7 @@ class CanvasHandlers:
             "reward": {**live_reward(session, edited, masks), "exact": scored == size},
         }
 
-    def save(self, question: dict[str, Any], *, keep: bool = True, name: str = "") -> dict[str, Any]:
+    def save(self, question: dict[str, Any], *, keep: bool = True, name: str = "") -> SavedRun | Failure:
         """Compute the full-size masks of a canvas, save them as an annotation, and write files of them.
 
         Args:
@@ -96,7 +95,7 @@ class CanvasHandlers:
             name: who saves, instead of the question's annotator; empty where unknown.
 
         Returns:
-            {"message", "files": [{"label", "path", "name"}]}, or {"failure"}.
+            As of `save_run`, or why nothing was saved.
         """
         annotator = name or str(question.get("annotator") or "")[:MAX_NAME]
         picture: Any = question.get("picture")
@@ -106,7 +105,7 @@ class CanvasHandlers:
         except SegR1Error as error:
             return {"failure": str(error)}
 
-    def save_run(self, picture: str, objects: list[dict[str, Any]], annotator: str = "") -> dict[str, Any]:
+    def save_run(self, picture: str, objects: list[dict[str, Any]], annotator: str = "") -> SavedRun:
         """Save the canvas of a run as an annotation, and write files of its full-size masks.
 
         Args:
@@ -115,14 +114,14 @@ class CanvasHandlers:
             annotator: who corrected it.
 
         Returns:
-            {"message", "files": [{"label", "path", "name"}]}.
+            A sentence about what was saved, and the files.
 
         Raises:
             SegR1Error: when it cannot be saved.
         """
         return self._save(picture, objects, annotator[:MAX_NAME], keep=True)
 
-    def _save(self, key: str, objects: list[dict[str, Any]], annotator: str, *, keep: bool) -> dict[str, Any]:
+    def _save(self, key: str, objects: list[dict[str, Any]], annotator: str, *, keep: bool) -> SavedRun:
         from segr1_app.studio.results import save_correction  # noqa: PLC0415 - supervision takes a while
 
         session = self._sessions.get(key)

@@ -1,26 +1,51 @@
-"""What the handlers answer, as types: checked by mypy here, and by tsc in the page.
+"""What leaves the app as JSON: answers of the API and values of the page's views, as types.
 
-``static/shared/contracts.d.ts`` is generated from this module (``python -m tests.docs --write``). The text beside an
-``Annotated`` type is the type that the page has for the same value. Masks are COCO run-length encodings, coordinates
-are pixels of the original picture, and times are Unix seconds.
+mypy checks them here, and tsc in the page: ``ui/static/shared/contracts.d.ts`` is generated from this module
+(``python -m tests.docs --write``). The text beside an ``Annotated`` type is the type that the page has for the same
+value. Masks are COCO run-length encodings, coordinates are pixels of the original picture, and times are Unix seconds.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict
 
-Canvas: TypeAlias = Annotated[dict[str, Any], 'import("../canvas/view.js").Value']
-"""A picture with prompts and masks; made by `segr1_app.ui.views.canvas_value`."""
+from segr1_app.geometry import Rle
+from segr1_app.prompt_json import PromptValue
+from segr1_app.store.reports import WorkRecord
+
 VerdictName: TypeAlias = Annotated[str, 'import("./formatting.js").Verdict']
-MaskRle: TypeAlias = Annotated[Any, 'import("../canvas/types.js").Rle']
-ShownPrompt: TypeAlias = Annotated[
-    Any, '{box: import("../canvas/types.js").Box | null, points: import("../canvas/types.js").Point[], name?: string}'
-]
-"""A prompt in the shape of `segr1_app.prompt_json`."""
+WidthHeight: TypeAlias = Annotated[list[int], 'import("../canvas/types.js").Size']
 Names: TypeAlias = Annotated[list[str], "[string, string]"]
+StepValues: TypeAlias = tuple[tuple[int, float], ...]
+HeldOutGroups: TypeAlias = Annotated[dict[str, Any], "Record<string, HeldOutMeans | null>"]
+"""Held-out scores by group, as the training wrote them."""
+StoredFile: TypeAlias = Annotated[dict[str, Any], "{url: string, orig_name: string}"]
+"""A file as gradio describes it; made by `segr1_app.ui.views.file_value`."""
 
 
-class Progress(TypedDict):
+RunPhase = Literal["idle", "loading", "waiting", "looking", "writing", "done", "stopped", "failed"]
+
+
+class ShownObject(PromptValue):
+    """A prompt with its mask at the size of the canvas; None for an empty mask."""
+
+    mask: Rle | None
+
+
+class Canvas(TypedDict):
+    """A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours."""
+
+    key: str
+    picture: StoredFile
+    title: str
+    image_size: WidthHeight
+    live_size: WidthHeight
+    palette: list[str]
+    casing: str
+    objects: list[ShownObject]
+
+
+class TaskProgress(TypedDict):
     """How many tasks are done; ``own`` by the person who asks."""
 
     tasks: int
@@ -58,14 +83,14 @@ class LeasedTask(TypedDict):
     decided: bool
     saved: SavedWork | None
     notice: NotRequired[str]
-    progress: Progress
+    progress: TaskProgress
 
 
 class NoTask(TypedDict):
     """Nothing is left to do."""
 
     task: None
-    progress: Progress
+    progress: TaskProgress
 
 
 class Decision(TypedDict):
@@ -73,7 +98,7 @@ class Decision(TypedDict):
 
     revision: int
     verdict: VerdictName
-    progress: Progress
+    progress: TaskProgress
 
 
 class Stale(TypedDict):
@@ -166,8 +191,8 @@ class ReviewedTask(TypedDict):
 class ComparedSide(TypedDict):
     """One of two compared masks; None when it is empty."""
 
-    mask: MaskRle | None
-    objects: list[ShownPrompt]
+    mask: Rle | None
+    objects: list[PromptValue]
 
 
 class Comparison(TypedDict):
@@ -203,3 +228,287 @@ class DownloadProgress(TypedDict):
     total: int
     seconds: float
     trouble: str
+
+
+class DownloadSize(TypedDict):
+    """The bytes that are still to be downloaded."""
+
+    bytes: int
+
+
+class UpcomingTask(TypedDict):
+    """The address of the next picture's preview; None when nothing is being prepared."""
+
+    picture: str | None
+
+
+class AnnotatorWork(WorkRecord):
+    """The work of one annotator."""
+
+    name: str
+
+
+class CheckpointWork(WorkRecord):
+    """The work on predictions of one checkpoint; both names are empty for work without a prediction."""
+
+    policy: str
+    checkpoint: str
+
+
+class DayWork(WorkRecord):
+    """The work of one day (YYYY-MM-DD, UTC)."""
+
+    day: str
+
+
+class WorkStatistics(TypedDict):
+    """Progress and effort. ``pairs`` hold the mean IoU of each two annotators who decided the same tasks."""
+
+    tasks: int
+    open: int
+    total: WorkRecord
+    annotators: list[AnnotatorWork]
+    checkpoints: list[CheckpointWork]
+    days: list[DayWork]
+    pairs: list[Pair]
+
+
+class Imported(TypedDict):
+    """What an import brought: ``summary`` in one line, and a sentence for each record with a problem."""
+
+    added: int
+    summary: str
+    problems: list[str]
+
+
+class LiveMask(TypedDict):
+    """A mask at the size of the canvas; ``rle`` is None for an empty one."""
+
+    rle: Rle | None
+    confidence: float
+
+
+class RewardOfPrompts(TypedDict):
+    """The terms of the training reward, None without a target, and ``text``, which says what is compared with what."""
+
+    text: str
+    format: float | None
+    iou: float | None
+    s_measure: float | None
+    total: float | None
+
+
+class LiveReward(RewardOfPrompts):
+    """The reward beside the canvas; ``exact`` when masks of the picture's own size were scored."""
+
+    exact: bool
+
+
+class Failure(TypedDict):
+    """Why nothing was done, in one sentence for the person who asked."""
+
+    failure: str
+
+
+class Segmented(TypedDict):
+    """The masks of a canvas, one per object, without paint, and their reward."""
+
+    masks: list[LiveMask]
+    reward: LiveReward
+
+
+class Decoded(TypedDict):
+    """The answer to the canvas's request number ``rev``: as `Segmented`, or why there are no masks."""
+
+    rev: Annotated[Any, "number"]
+    masks: NotRequired[list[LiveMask]]
+    reward: NotRequired[LiveReward]
+    failure: NotRequired[str]
+
+
+class SavedFile(TypedDict):
+    """A download: its ``label`` on the page, its path in the cache and its name."""
+
+    label: str
+    path: str
+    name: str
+
+
+class SavedRun(TypedDict):
+    """What was saved, in one sentence, and files of it."""
+
+    message: str
+    files: list[SavedFile]
+
+
+class SizeRecord(TypedDict):
+    """Pixels."""
+
+    width: int
+    height: int
+
+
+class PromptRecord(PromptValue):
+    """A prompt; ``labels`` repeats the points' labels for programs that were written for version 0.1."""
+
+    labels: list[int]
+
+
+class PredictedObject(PromptRecord):
+    """An object of a prediction: its prompt, its mask, and the segmenter's confidence from 0 to 1."""
+
+    mask: Rle
+    confidence: float
+
+
+class PredictionRecord(TypedDict):
+    """A prediction. ``policy_size`` is the frame of the completion's own numbers; ``seconds`` are given by stage."""
+
+    image_size: SizeRecord
+    instruction: str
+    reasoning: str | None
+    completion: str
+    well_formed: bool
+    problems: list[str]
+    abstains: bool
+    policy_size: SizeRecord
+    objects: list[PredictedObject]
+    mask: Rle
+    seconds: dict[str, float]
+    policy: str
+    segmenter: str
+
+
+class HeldOutMeans(TypedDict):
+    """Mean scores of held-out rows, with 95 % intervals by the name of the score."""
+
+    count: int
+    reward: float
+    s_measure: float | None
+    iou: float | None
+    format_rate: float
+    intervals: NotRequired[dict[str, tuple[float, float]]]
+
+
+class TrainingReport(TypedDict):
+    """A training. Curves are pairs of step and mean reward; ``before`` and ``after`` are held-out scores by group.
+
+    ``exported`` is the step whose weights became the new policy, and ``problems`` name damaged files of its folder.
+    """
+
+    name: str
+    state: Literal["running", "stopped", "done"]
+    resumable: bool
+    steps: int
+    curve: StepValues
+    last_words: str
+    before: HeldOutGroups | None
+    after: HeldOutGroups | None
+    problems: tuple[str, ...]
+    validation: StepValues
+    warning: str
+    exported: int | None
+
+
+class TrainingState(TypedDict):
+    """The trainings, the newest first, and the one that is asked for.
+
+    ``promoted`` tells whether there is a promotion to roll back, ``promoted_run`` whose policy the app uses.
+    """
+
+    running: str | None
+    runs: list[str]
+    run: TrainingReport | None
+    promoted: bool
+    promoted_run: str | None
+
+
+class TrainingPlan(TypedDict):
+    """What a training would learn from, as a table in text."""
+
+    plan: str
+
+
+class TrainingChange(TypedDict):
+    """A held-out picture under both policies: addresses of the overlays, and IoUs with the true mask where it is known.
+
+    Where it is not, ``old_new_iou`` is the IoU of the two masks.
+    """
+
+    source: str
+    instruction: str
+    old: str
+    new: str
+    old_iou: float | None
+    new_iou: float | None
+    gain: float | None
+    old_new_iou: float | None
+
+
+class TrainingChanges(TypedDict):
+    """Held-out pictures before and after a training, the largest losses first."""
+
+    changes: list[TrainingChange]
+
+
+class Visitor(TypedDict):
+    """The page's visitor; the name is empty for those who did not sign in."""
+
+    name: str
+    role: str
+    may: list[str]
+    sign_in: Literal["none", "password", "hub"]
+
+
+class Header(TypedDict):
+    """The state of the models, as of `segr1_app.models.host.ModelStatus`, and the visitor once known."""
+
+    state: Literal["loading", "ready", "failed"]
+    policy: str
+    segmenter: str
+    device: str
+    understands: str
+    failure: str
+    reason: str
+    offered: bool
+    person: Visitor | None
+
+
+class RemoteCopy(TypedDict):
+    """How far the copy of the store elsewhere is; ``remote`` is None where there is none."""
+
+    remote: str | None
+    at: float | None
+    waiting: int
+    failure: str
+
+
+class AnswerObject(TypedDict):
+    """A line of the answer about one object: its colour on the canvas and the numbers of its points."""
+
+    colour: str
+    confidence: float | None
+    box: list[float] | None
+    positive: int
+    negative: int
+
+
+class AskedMessage(TypedDict):
+    """A message that the policy was asked."""
+
+    role: str
+    text: str
+
+
+class RunAnswer(TypedDict):
+    """The answer view of the Run tab: how far the run is, the text so far, and what came of it."""
+
+    phase: RunPhase
+    text: str
+    failure: str
+    problems: list[str]
+    objects: list[AnswerObject]
+    seconds: dict[str, float]
+    files: dict[str, StoredFile]
+    abstains: bool
+    asked: list[AskedMessage]

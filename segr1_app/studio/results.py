@@ -16,10 +16,11 @@ from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Predicti
 from segr1_app.geometry import encode_rle
 from segr1_app.images import Picture
 from segr1_app.prompt_json import prompt_value
+from segr1_app.studio.contracts import PredictionRecord, PromptRecord, SizeRecord
 from segr1_app.studio.render import draw_overlay
 
 
-def prediction_record(prediction: Prediction) -> dict[str, Any]:
+def prediction_record(prediction: Prediction) -> PredictionRecord:
     """A prediction as JSON values.
 
     Coordinates are pixels of the original picture, x before y; masks are COCO RLE of its size; ``policy_size`` is the
@@ -129,13 +130,10 @@ def _write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     path.write_bytes(encoded.getbuffer())
 
 
-def _size(size: ImageSize) -> dict[str, int]:
+def _size(size: ImageSize) -> SizeRecord:
     return {"width": size.width, "height": size.height}
 
 
-def prompt_record(prompt: ObjectPrompt) -> dict[str, Any]:
-    """A prompt as JSON values, in the shape of `segr1_app.prompt_json`.
-
-    ``labels`` repeats the points' labels for one release, for programs that were written for version 0.1.
-    """
+def prompt_record(prompt: ObjectPrompt) -> PromptRecord:
+    """A prompt as JSON values."""
     return {**prompt_value(prompt), "labels": [point.label for point in prompt.points]}

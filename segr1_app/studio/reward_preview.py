@@ -9,6 +9,7 @@ from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt
 from segr1_app.geometry import compose_layers, resize_nearest, union_masks
 from segr1_app.language.codec import is_expressible
 from segr1_app.rewards import Answer, Truth, score
+from segr1_app.studio.contracts import RewardOfPrompts
 from segr1_app.studio.edits import EditedObject
 from segr1_app.studio.sessions import CanvasSession
 
@@ -19,7 +20,9 @@ UNTOUCHED = "No target yet: paint on the mask, or correct the prompts to score t
 NOTHING = "No target yet: paint the mask to score the prompts."
 
 
-def live_reward(session: CanvasSession, objects: Sequence[EditedObject], masks: Sequence[ObjectMask]) -> dict[str, Any]:
+def live_reward(
+    session: CanvasSession, objects: Sequence[EditedObject], masks: Sequence[ObjectMask]
+) -> RewardOfPrompts:
     """The reward of a canvas's contents.
 
     The target is the imported mask, else the painted one; without either, when the policy's prompts were changed, its
@@ -63,7 +66,7 @@ def same_prompts(these: Sequence[ObjectPrompt], those: Sequence[ObjectPrompt]) -
     return _shapes(these) == _shapes(those)
 
 
-def _terms(answer: Answer, target: Mask | None, text: str) -> dict[str, Any]:
+def _terms(answer: Answer, target: Mask | None, text: str) -> RewardOfPrompts:
     terms = score(answer, Truth(target))
     return {
         "text": text,

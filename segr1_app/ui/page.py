@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from segr1_app.settings.roles import Act
 from segr1_app.settings.space import Space
 from segr1_app.store import AnnotationStore
 from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.studio.contracts import Header, RemoteCopy
 from segr1_app.studio.recording import RunRecorder
 from segr1_app.studio.samples import find_samples
 from segr1_app.studio.sessions import CanvasSessions
@@ -45,7 +45,7 @@ from segr1_app.ui.tabs.review import build_progress_tab, build_review_tab
 from segr1_app.ui.tabs.run import build_run_tab
 from segr1_app.ui.tabs.train import build_train_tab
 from segr1_app.ui.theme import build_theme
-from segr1_app.ui.views import STATIC, STYLES, ViewValue, header_value, view
+from segr1_app.ui.views import STATIC, STYLES, header_value, view
 
 CALLS_PER_SECOND = 20.0
 """Sustained rate for one person: as many clicks as anybody can make, and a prediction every other second."""
@@ -100,7 +100,7 @@ def build_app(
         access, RateLimiter(CALLS_PER_SECOND, CALLS_AT_ONCE), proxied=proxied, alone=settings.alone, audit=audit
     )
 
-    def follow_models(request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[ViewValue]:
+    def follow_models(request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[Header]:
         """The state of the models once a page is open; ends when they are loaded or have failed to load."""
         person = gate.person_of(request, profile)
         models.start()
@@ -164,9 +164,12 @@ def build_header(models: ModelHost, gate: Gate, synchroniser: Synchroniser | Non
     Its view fires ``select`` when other models are chosen.
     """
 
-    def sync_state() -> dict[str, Any]:
-        """The state of the remote copy; "remote" is None where there is none."""
-        return asdict(synchroniser.state) if synchroniser else {"remote": None}
+    def sync_state() -> RemoteCopy:
+        """The state of the remote copy."""
+        if synchroniser is None:
+            return {"remote": None, "at": None, "waiting": 0, "failure": ""}
+        state = synchroniser.state
+        return {"remote": state.remote, "at": state.at, "waiting": state.waiting, "failure": state.failure}
 
     calls = [gate.page(sync_state, Act.LOOK)]
     if gate.access.possible(Act.ADMINISTER):

@@ -7,9 +7,8 @@ page as text nodes only: gradio's templates would run ``${...}`` as code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import gradio as gr
 
@@ -21,6 +20,7 @@ from segr1_app.prompt_json import prompt_value
 from segr1_app.settings.roles import MAY, Person
 from segr1_app.store import Revision
 from segr1_app.store.rows import optional_rle
+from segr1_app.studio.contracts import Canvas, Header, RunAnswer, RunPhase, Visitor
 from segr1_app.studio.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.studio.previews import live_size
 
@@ -30,7 +30,6 @@ STYLES = (
     *(STATIC / name / f"{name}.css" for name in ("canvas", "annotate", "review", "progress", "train")),
 )
 
-Phase = Literal["idle", "loading", "waiting", "looking", "writing", "done", "stopped", "failed"]
 ViewValue: TypeAlias = dict[str, Any]
 
 
@@ -60,7 +59,7 @@ def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[
     )
 
 
-def header_value(status: ModelStatus, person: Person | None = None, sign_in: SignIn = "none") -> ViewValue:
+def header_value(status: ModelStatus, person: Person | None = None, sign_in: SignIn = "none") -> Header:
     """The value of the header view.
 
     Args:
@@ -68,8 +67,21 @@ def header_value(status: ModelStatus, person: Person | None = None, sign_in: Sig
         person: the page's visitor; None while unknown.
         sign_in: how people identify themselves.
     """
-    known = person and {"name": person.name, "role": person.role, "may": sorted(MAY[person.role]), "sign_in": sign_in}
-    return {**asdict(status), "person": known}
+    return {
+        "state": status.state,
+        "policy": status.policy,
+        "segmenter": status.segmenter,
+        "device": status.device,
+        "understands": status.understands,
+        "failure": status.failure,
+        "reason": status.reason,
+        "offered": status.offered,
+        "person": _visitor(person, sign_in) if person else None,
+    }
+
+
+def _visitor(person: Person, sign_in: SignIn) -> Visitor:
+    return {"name": person.name, "role": person.role, "may": sorted(MAY[person.role]), "sign_in": sign_in}
 
 
 def canvas_value(
@@ -80,7 +92,7 @@ def canvas_value(
     *,
     objects: Sequence[ObjectPrompt] = (),
     masks: Sequence[ObjectMask] = (),
-) -> ViewValue:
+) -> Canvas:
     """The value of the canvas view: a picture with its prompts and masks, in original pixels.
 
     Args:
@@ -123,7 +135,7 @@ def revision_value(revision: Revision) -> list[ViewValue]:
     ]
 
 
-def addressed(canvas: ViewValue) -> ViewValue:
+def addressed(canvas: Canvas) -> Canvas:
     """A `canvas_value` sent outside gradio's queue, where gradio does not add the picture's address."""
     canvas["picture"]["url"] = address_of(Path(canvas["picture"]["path"]))
     return canvas
@@ -134,7 +146,7 @@ def address_of(file: Path) -> str:
     return f"gradio_api/file={file.as_posix()}"
 
 
-def answer_value(phase: Phase, text: str = "", *, failure: str = "") -> ViewValue:
+def answer_value(phase: RunPhase, text: str = "", *, failure: str = "") -> RunAnswer:
     """The value of the answer view before there is a prediction: the text so far, or why there is none."""
     return {
         "phase": phase,
@@ -149,7 +161,7 @@ def answer_value(phase: Phase, text: str = "", *, failure: str = "") -> ViewValu
     }
 
 
-def prediction_value(prediction: Prediction, files: Mapping[str, Path]) -> ViewValue:
+def prediction_value(prediction: Prediction, files: Mapping[str, Path]) -> RunAnswer:
     """The value of the answer view for a finished run.
 
     Args:

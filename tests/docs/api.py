@@ -6,15 +6,19 @@ import inspect
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints, is_typeddict
+from types import NoneType, UnionType
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 from unittest import mock
 
 import segr1_app
 from segr1_app.settings.config import Settings
 from segr1_app.store import AnnotationStore
+from tests.docs.contracts import typed_dicts
 
+JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", NoneType: "null", Any: "any"}
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):\n", re.MULTILINE)
 
 
@@ -48,8 +52,9 @@ def _endpoint(name: str, info: dict[str, Any], call: Any) -> str:
         parts.append("\n".join(["| argument | type | default | |", "|---|---|---|---|", *rows]))
     if "Returns" in sections:
         parts.append(f"Returns {_one_line(sections['Returns'])}")
-    if kinds := answer_types(call):
-        parts.append("\n".join(map(_fields, kinds)))
+    answer = get_type_hints(inspect.unwrap(call)).get("return")
+    if typed_dicts(answer):
+        parts.append(f"Type: {_json_type(answer)}.")
     return "\n\n".join(parts)
 
 
@@ -137,13 +142,34 @@ def _type(text: str) -> str:
     return re.sub(r"\b(?:segr1_app|collections|typing|pathlib|numpy)(?:\.\w+)*\.(?=\w)", "", text)
 
 
-def answer_types(call: Any) -> list[type]:
-    """The TypedDicts that an endpoint can answer with."""
-    found = get_type_hints(inspect.unwrap(call)).get("return")
-    return [each for each in (get_args(found) or (found,)) if is_typeddict(each)]
+def types() -> str:
+    """A section for each TypedDict that endpoints answer with, in alphabetical order."""
+    calls = [call for _, call in endpoint_functions().values()]
+    found = typed_dicts(*(get_type_hints(inspect.unwrap(call)).get("return") for call in calls))
+    return "\n\n".join(map(_typed_dict, sorted(found, key=lambda each: each.__name__)))
 
 
-def _fields(found: type) -> str:
-    """A TypedDict as it is written in Python, without its module's names."""
-    named = ", ".join(f"`{name}`" for name in found.__annotations__)
-    return f"- {_one_line(inspect.cleandoc(found.__doc__ or ''))} Fields: {named}."
+def _typed_dict(found: type) -> str:
+    rows = []
+    for name, hint in get_type_hints(found, include_extras=True).items():
+        optional = get_origin(hint) is NotRequired
+        kind = get_type_hints(found)[name]
+        rows.append(f"| `{name}` | {_json_type(kind)}{', optional' if optional else ''} |")
+    text = _one_line(inspect.cleandoc(found.__doc__ or ""))
+    return "\n\n".join([f"#### `{found.__name__}`", text, "\n".join(["| field | type |", "|---|---|", *rows])])
+
+
+def _json_type(kind: Any) -> str:
+    """A type in the words of JSON; a TypedDict is a link to its section."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if is_typeddict(kind):
+        return f"[`{kind.__name__}`](#{kind.__name__.lower()})"
+    if origin in (Literal, Union, UnionType):
+        return " or ".join(f'`"{part}"`' if origin is Literal else _json_type(part) for part in parts)
+    if origin is tuple and ... not in parts:
+        return f"list of {len(parts)}: {', '.join(map(_json_type, parts))}"
+    if origin in (list, tuple, Iterator):
+        return f"{'stream' if origin is Iterator else 'list'} of {_json_type(parts[0])}"
+    if origin is dict:
+        return "object" if parts[1] is Any else f"object of {_json_type(parts[1])}"
+    return JSON_TYPES[kind]

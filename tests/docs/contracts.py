@@ -15,9 +15,19 @@ PLAIN = {int: "number", float: "number", str: "string", bool: "boolean", type(No
 
 
 def declarations() -> str:
-    """A TypeScript declaration for every TypedDict of the module."""
-    found = [each for each in vars(contracts).values() if is_typeddict(each) and each.__module__ == contracts.__name__]
+    """A TypeScript declaration for every TypedDict of the module and those within them."""
+    found = typed_dicts(*(each for each in vars(contracts).values() if is_typeddict(each)))
     return HEAD + "".join(_declaration(each) for each in found)
+
+
+def typed_dicts(*kinds: Any) -> list[Any]:
+    """The TypedDicts of some types, each once, followed by those within them."""
+    found: dict[Any, None] = {}
+    for kind in kinds:
+        within = get_type_hints(kind).values() if is_typeddict(kind) else get_args(kind)
+        own = [kind] if is_typeddict(kind) else []
+        found |= dict.fromkeys([*own, *typed_dicts(*within)])
+    return list(found)
 
 
 def _declaration(found: type) -> str:
@@ -36,12 +46,13 @@ def _typescript(kind: Any) -> str:
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return str(parts[1])
-    if origin is Literal:
-        return " | ".join(f'"{part}"' for part in parts)
-    if origin in (Union, types.UnionType):
-        return " | ".join(map(_typescript, parts))
-    if origin is list:
-        return f"({_typescript(parts[0])})[]" if " " in _typescript(parts[0]) else f"{_typescript(parts[0])}[]"
+    if origin in (Literal, Union, types.UnionType):
+        return " | ".join(f'"{part}"' if origin is Literal else _typescript(part) for part in parts)
+    if origin is list or parts[-1:] == (...,):
+        part = _typescript(parts[0])
+        return f"({part})[]" if " " in part and not part.startswith("[") else f"{part}[]"
+    if origin is tuple:
+        return f"[{', '.join(map(_typescript, parts))}]"
     if origin is dict:
         return f"Record<{', '.join(map(_typescript, parts))}>"
     return kind.__name__ if is_typeddict(kind) else PLAIN[kind]

@@ -49,6 +49,7 @@ def generated(name: str) -> str:
         "commands": commands.reference,
         "variables": commands.variables,
         "endpoints": api.endpoints,
+        "types": api.types,
         "python": api.python,
         "schema": schema.tables,
     }

@@ -16,7 +16,7 @@ from segr1_app.store import AnnotationStore, Correction, Task, Verdict
 from segr1_app.store.limits import MAX_CLICKS, MAX_COMMENT, MAX_DRAFT, MAX_SECONDS, MAX_SUM
 from segr1_app.store.record_schema import JSON_COLUMNS
 from segr1_app.store.records import Numbers
-from segr1_app.store.reports import tally_record
+from segr1_app.store.reports import work_record
 from segr1_app.store.revisions import revision_hash
 from segr1_app.store.rows import to_json, truth_hash
 from tests.store.conftest import Clock
@@ -94,7 +94,7 @@ def test_statistics_of_a_poisoned_store_are_finite(poisoned: Path) -> None:
     with AnnotationStore.open(poisoned) as store:
         found = store.statistics()
         for tally in (found.total, *found.by_annotator.values(), *found.by_day.values()):
-            json.dumps(tally_record(tally), allow_nan=False)
+            json.dumps(work_record(tally), allow_nan=False)
             assert 0 <= tally.clicks <= 2 * MAX_SUM
         json.dumps(list(store.agreement().by_task.values()), allow_nan=False)
 

@@ -10,16 +10,17 @@ import gradio as gr
 from segr1_app.domain import NotAllowedError
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.studio.contracts import Decoded, Failure, SavedRun
 from segr1_app.ui.gate.arguments import MAX_NUMBER
 from segr1_app.ui.gate.endpoints import Gate
 
-Answer = dict[str, Any]
+Question = dict[str, Any]
 
 
-def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
+def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Decoded]:
     """`CanvasHandlers.decode` for everybody who may view."""
 
-    def decode(question: Answer, request: gr.Request, profile: gr.OAuthProfile | None) -> Answer:
+    def decode(question: Question, request: gr.Request, profile: gr.OAuthProfile | None) -> Decoded:
         try:
             gate.admit(Act.LOOK, request, profile)
         except NotAllowedError as error:
@@ -29,10 +30,10 @@ def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
     return decode
 
 
-def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
+def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., SavedRun | Failure]:
     """`CanvasHandlers.save`: files for everybody who may view, an annotation from those who may annotate."""
 
-    def save(question: Answer, request: gr.Request, profile: gr.OAuthProfile | None) -> Answer:
+    def save(question: Question, request: gr.Request, profile: gr.OAuthProfile | None) -> SavedRun | Failure:
         try:
             person = gate.admit(Act.LOOK, request, profile)
         except NotAllowedError as error:
@@ -44,7 +45,7 @@ def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Answer]:
     return save
 
 
-def _numbered(question: Answer) -> Answer:
+def _numbered(question: Question) -> Question:
     """A question whose number goes back with the answer: one that a browser could have counted to, or None."""
     rev = question.get("rev")
     return {**question, "rev": rev if isinstance(rev, int) and abs(rev) <= MAX_NUMBER else None}

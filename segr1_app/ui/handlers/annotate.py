@@ -29,14 +29,24 @@ from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.options import Options, Pictures, Splits
 from segr1_app.store.limits import MAX_CLICKS
 from segr1_app.studio.canvas import CanvasHandlers
-from segr1_app.studio.contracts import Decision, DraftState, LeasedTask, NoTask, Progress, SavedWork, Stale
+from segr1_app.studio.contracts import (
+    Canvas,
+    Decision,
+    DraftState,
+    LeasedTask,
+    NoTask,
+    SavedWork,
+    Stale,
+    TaskProgress,
+    UpcomingTask,
+)
 from segr1_app.studio.edits import EditedObject, read_objects
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
 from segr1_app.typed_text import one_line
 from segr1_app.ui.gate.endpoints import one_of
-from segr1_app.ui.views import ViewValue, address_of, addressed, canvas_value, revision_value
+from segr1_app.ui.views import address_of, addressed, canvas_value, revision_value
 
 MAX_DRAFT = 4_000_000
 """Longest draft, in characters."""
@@ -109,7 +119,7 @@ class JobHandlers:
         self._preparer.prewarm(annotator, sequence)
         return handed
 
-    def upcoming(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> dict[str, Any]:
+    def upcoming(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> UpcomingTask:
         """Wait until the next task, which `next_task` began to prepare, is ready, and return its picture.
 
         Args:
@@ -117,10 +127,10 @@ class JobHandlers:
             order: as of `next_task`.
 
         Returns:
-            {"picture": the address of its preview, or None when nothing is being prepared}.
+            The address of its preview.
         """
         preview = self._preparer.prewarmed(annotator, _order(order))
-        return {"picture": preview and address_of(preview)}
+        return {"picture": address_of(preview) if preview else None}
 
     def open_task(self, annotator: str, task: int) -> LeasedTask:
         """Lease a given task, also a decided one, to continue from what was saved; the lease held before is released.
@@ -268,7 +278,7 @@ class JobHandlers:
         self._store.release(int(task), annotator)
         return {"kept": False}
 
-    def progress(self, annotator: str = "") -> Progress:
+    def progress(self, annotator: str = "") -> TaskProgress:
         """How many tasks are done.
 
         Args:
@@ -370,7 +380,7 @@ class JobHandlers:
             "progress": self.progress(annotator),
         }
 
-    def _canvas_value(self, task: Task, picture: Picture, prediction: Prediction) -> ViewValue:
+    def _canvas_value(self, task: Task, picture: Picture, prediction: Prediction) -> Canvas:
         truth = self._store.ground_truth(task.sha256, task.instruction)
         key = self._sessions.begin(CanvasSession(picture, prediction, truth))
         title = f"Picture of {picture.size.width} by {picture.size.height} pixels"

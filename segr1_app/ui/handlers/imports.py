@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.account import Account
 from segr1_app.studio.cache_folder import in_use
+from segr1_app.studio.contracts import Imported
 
 MAX_ROWS = 100_000
 """Most rows of a dataset that the page imports at once."""
@@ -43,7 +43,7 @@ class ImportHandlers:
         masks: Sequence[str] = (),
         *,
         on_progress: OnProgress = lambda _: None,
-    ) -> dict[str, Any]:
+    ) -> Imported:
         """Make tasks of pictures and of other tools' annotations.
 
         Args:
@@ -53,8 +53,8 @@ class ImportHandlers:
             on_progress: see `OnProgress`.
 
         Returns:
-            {"added": how many records, "summary": the account of them in one line, "problems": a sentence for each that
-            could not be taken, and for each whose ground-truth mask replaced another one}.
+            How many were added, and a sentence for each that could not be taken, and for each whose ground-truth mask
+            replaced another one.
         """
         from segr1_app.store.exchange.importing import import_paths  # noqa: PLC0415 - the first page need not wait
 
@@ -71,7 +71,7 @@ class ImportHandlers:
 
     def add_dataset(
         self, dataset: str, instruction: str, rows: int, *, on_progress: OnProgress = lambda _: None
-    ) -> dict[str, Any]:
+    ) -> Imported:
         """Make tasks of a dataset of the Hugging Face hub.
 
         Args:
@@ -101,7 +101,7 @@ class ImportHandlers:
         return path
 
 
-def _counted(outcomes: Iterator[str | None], account: Account, on_progress: OnProgress) -> dict[str, Any]:
+def _counted(outcomes: Iterator[str | None], account: Account, on_progress: OnProgress) -> Imported:
     from segr1_app.store.exchange.outcomes import was_taken  # noqa: PLC0415 - as above
 
     added = 0

@@ -6,7 +6,7 @@ Every method is an endpoint of the API, too.
 from __future__ import annotations
 
 from segr1_app.models.downloads import Download
-from segr1_app.studio.contracts import DownloadProgress
+from segr1_app.studio.contracts import DownloadProgress, DownloadSize
 
 
 class DownloadHandlers:
@@ -18,7 +18,7 @@ class DownloadHandlers:
     def __init__(self, download: Download) -> None:
         self._download = download
 
-    def download_size(self) -> dict[str, int]:
+    def download_size(self) -> DownloadSize:
         """The size of the download of the full models.
 
         Returns:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from segr1_app.geometry import encode_rle
 from segr1_app.metrics import iou
 from segr1_app.prompt_json import prompt_value
 from segr1_app.store import AnnotationStore, DecidedTask, Revision, StaleRevisionError, StoredPrediction, Task, Verdict
-from segr1_app.store.reports import tally_record
+from segr1_app.store.reports import work_record
 from segr1_app.studio.contracts import (
     ComparedSide,
     Comparison,
@@ -29,6 +28,7 @@ from segr1_app.studio.contracts import (
     Restored,
     ReviewedTask,
     Stale,
+    WorkStatistics,
 )
 from segr1_app.studio.contracts import DecidedTask as DecidedTaskRow
 from segr1_app.studio.previews import preview_of
@@ -182,26 +182,23 @@ class ReviewHandlers:
             return {"stale": error.newest.id, "message": str(error)}
         return {"revision": made.id, "current": self._store.task(made.task_id).current_id}
 
-    def statistics(self) -> dict[str, Any]:
+    def statistics(self) -> WorkStatistics:
         """Progress and effort: in total, per annotator, per checkpoint of the policy and per day.
 
         Returns:
-            {"tasks", "open", "total": tally, "annotators": [tally and "name"], "checkpoints": [tally and "policy",
-            "checkpoint", both empty for work without a prediction], "days": [tally and "day", as YYYY-MM-DD in UTC],
-            "pairs": [{"annotators": [two names], "iou": their mean agreement}]}; a tally is {"done", "per_hour",
-            "verdicts": {verdict: number}, "revisions", "clicks", "seconds", "iou_gained"}.
+            The counts of tasks, and what was done by whom, on which predictions, and when.
         """
         found = self._store.statistics()
         return {
             "tasks": found.tasks,
             "open": found.open_tasks,
-            "total": tally_record(found.total),
-            "annotators": [{"name": name, **tally_record(tally)} for name, tally in found.by_annotator.items()],
+            "total": work_record(found.total),
+            "annotators": [{"name": name, **work_record(tally)} for name, tally in found.by_annotator.items()],
             "checkpoints": [
-                {"policy": policy, "checkpoint": digest, **tally_record(tally)}
+                {"policy": policy, "checkpoint": digest, **work_record(tally)}
                 for (policy, digest), tally in found.by_checkpoint.items()
             ],
-            "days": [{"day": day, **tally_record(tally)} for day, tally in found.by_day.items()],
+            "days": [{"day": day, **work_record(tally)} for day, tally in found.by_day.items()],
             "pairs": _pairs(self._store.agreement().by_pair),
         }
 

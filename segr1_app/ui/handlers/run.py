@@ -18,10 +18,11 @@ from segr1_app.domain import PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
 from segr1_app.models.host import ModelHost
 from segr1_app.store.connection import translate_errors
+from segr1_app.studio.contracts import Canvas, PredictionRecord, RunAnswer
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import preview_of
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
-from segr1_app.ui.views import ViewValue, answer_value, canvas_value, prediction_value
+from segr1_app.ui.views import answer_value, canvas_value, prediction_value
 
 STREAM_SECONDS = 0.05
 """Shortest time between two updates of the growing text: an event per token would slow the generation down."""
@@ -96,7 +97,7 @@ class RunHandlers:
             del self._runs[session]
             return False
 
-    def stopping(self) -> tuple[ViewValue, Any]:
+    def stopping(self) -> tuple[RunAnswer, Any]:
         """The run is being stopped; its picture stays, and Run stays disabled until `ended`."""
         return answer_value("stopped"), gr.update(interactive=False)
 
@@ -168,7 +169,7 @@ class RunHandlers:
         finally:
             self._models.turn.release()
 
-    def predict(self, picture: Upload, instruction: str) -> dict[str, Any]:
+    def predict(self, picture: Upload, instruction: str) -> PredictionRecord:
         """The record of a prediction, as JSON values.
 
         Raises:
@@ -199,7 +200,7 @@ class RunHandlers:
             raise PictureError("The picture is not an upload: with gradio_client, send it by handle_file().")
         return load_picture(path)
 
-    def _stage(self, picture: Picture, prediction: Prediction | None = None) -> ViewValue:
+    def _stage(self, picture: Picture, prediction: Prediction | None = None) -> Canvas:
         preview = preview_of(picture, self._cache)
         title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
         key = self._sessions.begin(CanvasSession(picture, prediction))

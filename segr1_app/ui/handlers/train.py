@@ -6,9 +6,7 @@ Every method is an endpoint of the API, too.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +17,9 @@ from segr1_app.geometry import Rle, decode_rle
 from segr1_app.models.host import ModelHost
 from segr1_app.settings.config import AUTO
 from segr1_app.settings.promotion import go_back, promote, promoted_policy
-from segr1_app.studio.trainings import Change, Trainings
-from segr1_app.ui.views import ViewValue, address_of
+from segr1_app.studio.contracts import TrainingChange, TrainingChanges, TrainingPlan, TrainingReport, TrainingState
+from segr1_app.studio.trainings import Change, TrainingRun, Trainings
+from segr1_app.ui.views import address_of
 
 STEPS = 40
 """Default number of optimiser steps: that of the embedded configuration."""
@@ -44,27 +43,22 @@ class TrainingHandlers:
         # What a rollback returns to when no promotion is left.
         self._first = AUTO if started_with == promoted_policy(self._home) else started_with
 
-    def training_plan(self) -> dict[str, str]:
+    def training_plan(self) -> TrainingPlan:
         """What a training would learn from: counts by source and verdict, and what is left out and why.
 
         Returns:
-            {"plan": the table as text}.
+            The table as text.
         """
         return {"plan": self._trainings.plan(self._models.settings)}
 
-    def training_state(self, run: str = "") -> dict[str, Any]:
+    def training_state(self, run: str = "") -> TrainingState:
         """The state of the trainings.
 
         Args:
             run: the training to report on; empty for the newest.
 
         Returns:
-            {"running": the name of the one that runs or None, "runs": all names, the newest first, "run": None or
-            {"name", "state": "running", "stopped" or "done", "resumable": whether `resume_training` can resume it,
-            "steps", "curve": [[step, mean reward]], "last_words", "validation": [[step, mean reward of held-out
-            answers]], "warning": what is wrong with the course, or empty, "exported": the step of the new policy or
-            None, "before", "after": held-out scores by group or None}, "promoted": whether there is a promotion to
-            roll back, "promoted_run": the training whose policy the app uses, or None}.
+            All trainings by name, the one that is asked for, and which policy the app uses.
         """
         names = self._trainings.names()[::-1]
         promoted = promoted_policy(self._home)
@@ -73,12 +67,12 @@ class TrainingHandlers:
         return {
             "running": self._trainings.running(),
             "runs": names,
-            "run": asdict(self._trainings.read(chosen)) if chosen else None,
+            "run": _report(self._trainings.read(chosen)) if chosen else None,
             "promoted": promoted is not None,
             "promoted_run": used if used in names else None,
         }
 
-    def start_training(self, steps: int = STEPS, include_feedback: bool = True) -> dict[str, Any]:
+    def start_training(self, steps: int = STEPS, include_feedback: bool = True) -> TrainingState:
         """Train the app's policy further, in a separate process that survives the page being closed.
 
         Args:
@@ -91,7 +85,7 @@ class TrainingHandlers:
         name = self._trainings.start(self._models.settings, int(steps), include_feedback=bool(include_feedback))
         return self.training_state(name)
 
-    def stop_training(self) -> dict[str, Any]:
+    def stop_training(self) -> TrainingState:
         """Stop the running training; it can be resumed from its last checkpoint.
 
         Returns:
@@ -101,7 +95,7 @@ class TrainingHandlers:
         self._trainings.stop()
         return self.training_state(name)
 
-    def resume_training(self, run: str) -> dict[str, Any]:
+    def resume_training(self, run: str) -> TrainingState:
         """Resume a training that was stopped.
 
         Args:
@@ -113,20 +107,18 @@ class TrainingHandlers:
         self._trainings.resume(run)
         return self.training_state(run)
 
-    def training_changes(self, run: str) -> dict[str, Any]:
+    def training_changes(self, run: str) -> TrainingChanges:
         """The changes that a finished training made on held-out pictures, the largest losses first.
 
         Args:
             run: its name.
 
         Returns:
-            {"changes": [{"source", "instruction", "old", "new": addresses of the overlays, "old_iou", "new_iou",
-            "gain": None where no true mask is known, as for photographs of the gallery, which come last,
-            "old_new_iou": the IoU of the old mask and the new one there, None elsewhere}]}.
+            Overlays of both masks, and their IoU; pictures without a true mask, such as photographs, come last.
         """
         return {"changes": [self._shown(change) for change in self._trainings.changes(run)]}
 
-    def promote(self, run: str) -> dict[str, Any]:
+    def promote(self, run: str) -> TrainingState:
         """Make the policy of a finished training the app's own, now and after a restart.
 
         Args:
@@ -140,7 +132,7 @@ class TrainingHandlers:
         self._models.switch(policy)
         return self.training_state(run)
 
-    def go_back(self) -> dict[str, Any]:
+    def go_back(self) -> TrainingState:
         """Roll back the last promotion: the app uses the policy that it had before.
 
         Returns:
@@ -150,7 +142,7 @@ class TrainingHandlers:
         self._models.switch(promoted_policy(self._home) or self._first)
         return self.training_state()
 
-    def _shown(self, change: Change) -> ViewValue:
+    def _shown(self, change: Change) -> TrainingChange:
         return {
             "source": change.source,
             "instruction": change.instruction,
@@ -175,6 +167,23 @@ class TrainingHandlers:
             drawn = draw_overlay(pixels, [ObjectPrompt(None)], [ObjectMask(found, 1.0)])
             Image.fromarray(drawn).save(file, quality=90)
         return address_of(file)
+
+
+def _report(run: TrainingRun) -> TrainingReport:
+    return {
+        "name": run.name,
+        "state": run.state,
+        "resumable": run.resumable,
+        "steps": run.steps,
+        "curve": run.curve,
+        "last_words": run.last_words,
+        "before": run.before,
+        "after": run.after,
+        "problems": run.problems,
+        "validation": run.validation,
+        "warning": run.warning,
+        "exported": run.exported,
+    }
 
 
 def _resized(mask: Mask, width: int, height: int) -> Mask:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 
@@ -12,6 +11,7 @@ from segr1_app.domain import SegR1Error
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
+from segr1_app.studio.contracts import Imported
 from segr1_app.ui.gate.endpoints import Gate
 from segr1_app.ui.handlers.imports import ImportHandlers
 
@@ -105,7 +105,7 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
             How many were imported, a line for each record that was not, and for each mask that replaced another one.
         """
 
-        def work() -> dict[str, Any]:
+        def work() -> Imported:
             person = gate.admit(Act.ADMINISTER, request, profile)
             gate.note("import", request, person, f"{len(files or [])} files, {len(masks or [])} masks")
             return imports.add_pictures(files or [], instruction, masks or [], on_progress=_progress_reporter(progress))
@@ -131,7 +131,7 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
             As of add_pictures.
         """
 
-        def work() -> dict[str, Any]:
+        def work() -> Imported:
             person = gate.admit(Act.ADMINISTER, request, profile)
             gate.note("import", request, person, f"dataset {dataset}")
             return imports.add_dataset(dataset, instruction, rows or 0, on_progress=_progress_reporter(progress))
@@ -149,7 +149,7 @@ def _progress_reporter(progress: gr.Progress) -> Callable[[int], None]:
     return lambda number: progress((number, None), desc="Importing", unit="records")
 
 
-def _summary(work: Callable[[], dict[str, Any]]) -> str:
+def _summary(work: Callable[[], Imported]) -> str:
     """The result of an import, in lines."""
     try:
         done = work()

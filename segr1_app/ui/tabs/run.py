@@ -16,6 +16,7 @@ from segr1_app.domain import NotAllowedError, PictureError
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers
+from segr1_app.studio.contracts import PredictionRecord
 from segr1_app.studio.samples import SamplePicture
 from segr1_app.ui.gate.canvas_calls import canvas_decode, canvas_save
 from segr1_app.ui.gate.endpoints import RUN_COST, Gate, refusing
@@ -106,7 +107,7 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
 
     def predict(
         picture: gr.FileData, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
-    ) -> dict[str, Any]:
+    ) -> PredictionRecord:
         """Find in a picture what the instruction asks for.
 
         Args:

@@ -13,7 +13,7 @@ import { Canvas } from "../canvas/view.js";
 import { nameIn, refusal, whenMet } from "../shared/person.js";
 
 /**
- * @typedef {import("../shared/contracts.js").Progress} Progress
+ * @typedef {import("../shared/contracts.js").TaskProgress} Progress
  * @typedef {{objects: object[], comment: string, seconds: number, clicks: number, origin?: number | null, at?: number}}
  *   Draft
  * @typedef {import("../shared/contracts.js").LeasedTask} LeasedTask

@@ -1,9 +1,6 @@
 /**
- * @typedef {{rle: import("./types.js").Rle | null, confidence: number}} LiveMask
- * @typedef {{rev: number, masks?: LiveMask[], reward?: Reward, failure?: string}} Reply
- * @typedef {{text: string, format: number | null, iou: number | null, s_measure: number | null, total: number | null,
- *   exact: boolean}}
- *   Reward
+ * @typedef {import("../shared/contracts.js").Decoded} Reply
+ * @typedef {import("../shared/contracts.js").LiveReward} Reward
  */
 
 const SIGNED_OUT = "You are signed out: sign in again in another tab of this page, then go on here. Your work is kept.";

@@ -19,12 +19,7 @@ import { encodeRle } from "../shared/rle.js";
  * @typedef {import("./types.js").Place} Place
  * @typedef {import("./types.js").Prompts} Prompts
  * @typedef {import("./types.js").Size} Size
- *
- * See canvas_value in ui/views.py.
- * @typedef {{box: import("./types.js").Box | null, points: import("./types.js").Point[],
- *   mask: import("./types.js").Rle | null}} GivenObject
- * @typedef {{key: string, picture: {url: string}, title: string, image_size: Size, live_size: Size, palette: string[],
- *   casing: string, objects: GivenObject[]}} Value
+ * @typedef {import("../shared/contracts.js").Canvas} Value
  */
 
 const STEP = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1],

@@ -5,12 +5,9 @@ import { meet } from "../shared/person.js";
 import { counted, moment } from "../shared/formatting.js";
 
 /**
- * @typedef {{state: "loading" | "ready" | "failed", policy: string, segmenter: string, device: string,
- *   understands: string, failure: string, reason: string, offered: boolean,
- *   person: import("../shared/person.js").Person | null}} Status see header_value in ui/views.py
+ * @typedef {import("../shared/contracts.js").Header} Status
+ * @typedef {import("../shared/contracts.js").RemoteCopy} Copy
  */
-
-/** @typedef {{remote: string | null, at: number | null, waiting: number, failure: string}} Copy see SyncState */
 
 const SYNC_MS = 15_000;
 

@@ -1,8 +1,7 @@
 /**
- * Effort per task and per day. See statistics in ui/handlers/review.py.
- * @typedef {{done: number, per_hour: number | null, verdicts: Record<import("../shared/formatting.js").Verdict, number>,
- *   revisions: number, clicks: number, seconds: number, iou_gained: number | null}} Tally
- * @typedef {Tally & {day: string}} Day
+ * Effort per task and per day.
+ * @typedef {import("../shared/contracts.js").WorkRecord} Tally
+ * @typedef {import("../shared/contracts.js").DayWork} Day
  */
 
 const DAY_MS = 86_400_000;

@@ -7,9 +7,7 @@ import { counted, figure } from "../shared/formatting.js";
 
 /**
  * @typedef {import("./figures.js").Tally} Tally
- * @typedef {{tasks: number, open: number, total: Tally, annotators: (Tally & {name: string})[],
- *   checkpoints: (Tally & {policy: string, checkpoint: string})[], days: import("./figures.js").Day[],
- *   pairs: {annotators: [string, string], iou: number}[]}} Report see statistics in ui/handlers/review.py
+ * @typedef {import("../shared/contracts.js").WorkStatistics} Report
  */
 
 const GONE = "The server did not answer. Try again in a moment.";

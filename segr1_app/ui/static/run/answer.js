@@ -13,11 +13,8 @@ const PHASES = {
 const BUSY = new Set(["loading", "waiting", "looking", "writing"]);
 
 /**
- * @typedef {{colour: string, confidence: number | null, box: number[] | null, positive: number, negative: number}} Row
- * @typedef {{url: string, orig_name: string}} File
- * @typedef {{phase: keyof typeof PHASES, text: string, failure: string, problems: string[], objects: Row[],
- *   seconds: Record<string, number>, files: Record<string, File>, abstains: boolean,
- *   asked: {role: string, text: string}[]}} Answer see answer_value in ui/views.py
+ * @typedef {import("../shared/contracts.js").RunAnswer} Answer
+ * @typedef {import("../shared/contracts.js").AnswerObject} Row
  */
 
 /**
@@ -155,7 +152,7 @@ function seconds(value) {
   return value < 0.995 ? `${Math.round(1000 * value)} ms` : `${value.toFixed(1)} s`;
 }
 
-/** @param {Record<string, File>} files */
+/** @param {Answer["files"]} files */
 function links(files) {
   const names = { mask: "Mask", overlay: "Overlay", record: "JSON" };
   return Object.entries(names).map(([kind, name]) => {

@@ -1,7 +1,58 @@
 // Generated from segr1_app/studio/contracts.py by: python -m tests.docs --write
 
+/** A mask in COCO's compressed run-length encoding; ``size`` is [height, width]. */
+export type Rle = {
+  size: [number, number];
+  counts: string;
+};
+
+/** The mask prompt of one object; ``box`` is [x1, y1, x2, y2], ``name`` is left out where there is none. */
+export type PromptValue = {
+  box: [number, number, number, number] | null;
+  points: PointValue[];
+  name?: string;
+};
+
+/** A point prompt: ``label`` is 1 on the object and 0 on the background. */
+export type PointValue = {
+  x: number;
+  y: number;
+  label: 0 | 1;
+};
+
+/** `WorkTotals` as JSON values: decided tasks, these per hour of working time, and the effort that they took. */
+export type WorkRecord = {
+  done: number;
+  per_hour: number | null;
+  verdicts: Record<string, number>;
+  revisions: number;
+  clicks: number;
+  seconds: number;
+  iou_gained: number | null;
+};
+
+/** A prompt with its mask at the size of the canvas; None for an empty mask. */
+export type ShownObject = {
+  box: [number, number, number, number] | null;
+  points: PointValue[];
+  name?: string;
+  mask: Rle | null;
+};
+
+/** A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours. */
+export type Canvas = {
+  key: string;
+  picture: {url: string, orig_name: string};
+  title: string;
+  image_size: import("../canvas/types.js").Size;
+  live_size: import("../canvas/types.js").Size;
+  palette: string[];
+  casing: string;
+  objects: ShownObject[];
+};
+
 /** How many tasks are done; ``own`` by the person who asks. */
-export type Progress = {
+export type TaskProgress = {
   tasks: number;
   open: number;
   done: number;
@@ -22,7 +73,7 @@ export type SavedWork = {
 /** A task that the annotator holds, with what the page shows of it. ``prediction`` is the number of the prediction, ``parent`` that of the annotator's own newest revision. */
 export type LeasedTask = {
   task: number;
-  canvas: import("../canvas/view.js").Value;
+  canvas: Canvas;
   instruction: string;
   picture_name: string;
   reasoning: string;
@@ -32,20 +83,20 @@ export type LeasedTask = {
   decided: boolean;
   saved: SavedWork | null;
   notice?: string;
-  progress: Progress;
+  progress: TaskProgress;
 };
 
 /** Nothing is left to do. */
 export type NoTask = {
   task: null;
-  progress: Progress;
+  progress: TaskProgress;
 };
 
 /** A decision that was stored, as the revision of this number. */
 export type Decision = {
   revision: number;
   verdict: import("./formatting.js").Verdict;
-  progress: Progress;
+  progress: TaskProgress;
 };
 
 /** Nothing was stored: the annotator has a newer revision, of this number. */
@@ -117,7 +168,7 @@ export type ReviewedTask = {
   task: number;
   instruction: string;
   picture_name: string;
-  canvas: import("../canvas/view.js").Value;
+  canvas: Canvas;
   revisions: PastRevision[];
   predictions: PastPrediction[];
   first: string;
@@ -129,8 +180,8 @@ export type ReviewedTask = {
 
 /** One of two compared masks; None when it is empty. */
 export type ComparedSide = {
-  mask: import("../canvas/types.js").Rle | null;
-  objects: ({box: import("../canvas/types.js").Box | null, points: import("../canvas/types.js").Point[], name?: string})[];
+  mask: Rle | null;
+  objects: PromptValue[];
 };
 
 /** Two masks of a task, and numbers of pixels. */
@@ -162,4 +213,281 @@ export type DownloadProgress = {
   total: number;
   seconds: number;
   trouble: string;
+};
+
+/** The bytes that are still to be downloaded. */
+export type DownloadSize = {
+  bytes: number;
+};
+
+/** The address of the next picture's preview; None when nothing is being prepared. */
+export type UpcomingTask = {
+  picture: string | null;
+};
+
+/** The work of one annotator. */
+export type AnnotatorWork = {
+  done: number;
+  per_hour: number | null;
+  verdicts: Record<string, number>;
+  revisions: number;
+  clicks: number;
+  seconds: number;
+  iou_gained: number | null;
+  name: string;
+};
+
+/** The work on predictions of one checkpoint; both names are empty for work without a prediction. */
+export type CheckpointWork = {
+  done: number;
+  per_hour: number | null;
+  verdicts: Record<string, number>;
+  revisions: number;
+  clicks: number;
+  seconds: number;
+  iou_gained: number | null;
+  policy: string;
+  checkpoint: string;
+};
+
+/** The work of one day (YYYY-MM-DD, UTC). */
+export type DayWork = {
+  done: number;
+  per_hour: number | null;
+  verdicts: Record<string, number>;
+  revisions: number;
+  clicks: number;
+  seconds: number;
+  iou_gained: number | null;
+  day: string;
+};
+
+/** Progress and effort. ``pairs`` hold the mean IoU of each two annotators who decided the same tasks. */
+export type WorkStatistics = {
+  tasks: number;
+  open: number;
+  total: WorkRecord;
+  annotators: AnnotatorWork[];
+  checkpoints: CheckpointWork[];
+  days: DayWork[];
+  pairs: Pair[];
+};
+
+/** What an import brought: ``summary`` in one line, and a sentence for each record with a problem. */
+export type Imported = {
+  added: number;
+  summary: string;
+  problems: string[];
+};
+
+/** A mask at the size of the canvas; ``rle`` is None for an empty one. */
+export type LiveMask = {
+  rle: Rle | null;
+  confidence: number;
+};
+
+/** The terms of the training reward, None without a target, and ``text``, which says what is compared with what. */
+export type RewardOfPrompts = {
+  text: string;
+  format: number | null;
+  iou: number | null;
+  s_measure: number | null;
+  total: number | null;
+};
+
+/** The reward beside the canvas; ``exact`` when masks of the picture's own size were scored. */
+export type LiveReward = {
+  text: string;
+  format: number | null;
+  iou: number | null;
+  s_measure: number | null;
+  total: number | null;
+  exact: boolean;
+};
+
+/** Why nothing was done, in one sentence for the person who asked. */
+export type Failure = {
+  failure: string;
+};
+
+/** The masks of a canvas, one per object, without paint, and their reward. */
+export type Segmented = {
+  masks: LiveMask[];
+  reward: LiveReward;
+};
+
+/** The answer to the canvas's request number ``rev``: as `Segmented`, or why there are no masks. */
+export type Decoded = {
+  rev: number;
+  masks?: LiveMask[];
+  reward?: LiveReward;
+  failure?: string;
+};
+
+/** A download: its ``label`` on the page, its path in the cache and its name. */
+export type SavedFile = {
+  label: string;
+  path: string;
+  name: string;
+};
+
+/** What was saved, in one sentence, and files of it. */
+export type SavedRun = {
+  message: string;
+  files: SavedFile[];
+};
+
+/** Pixels. */
+export type SizeRecord = {
+  width: number;
+  height: number;
+};
+
+/** A prompt; ``labels`` repeats the points' labels for programs that were written for version 0.1. */
+export type PromptRecord = {
+  box: [number, number, number, number] | null;
+  points: PointValue[];
+  name?: string;
+  labels: number[];
+};
+
+/** An object of a prediction: its prompt, its mask, and the segmenter's confidence from 0 to 1. */
+export type PredictedObject = {
+  box: [number, number, number, number] | null;
+  points: PointValue[];
+  name?: string;
+  labels: number[];
+  mask: Rle;
+  confidence: number;
+};
+
+/** A prediction. ``policy_size`` is the frame of the completion's own numbers; ``seconds`` are given by stage. */
+export type PredictionRecord = {
+  image_size: SizeRecord;
+  instruction: string;
+  reasoning: string | null;
+  completion: string;
+  well_formed: boolean;
+  problems: string[];
+  abstains: boolean;
+  policy_size: SizeRecord;
+  objects: PredictedObject[];
+  mask: Rle;
+  seconds: Record<string, number>;
+  policy: string;
+  segmenter: string;
+};
+
+/** Mean scores of held-out rows, with 95 % intervals by the name of the score. */
+export type HeldOutMeans = {
+  count: number;
+  reward: number;
+  s_measure: number | null;
+  iou: number | null;
+  format_rate: number;
+  intervals?: Record<string, [number, number]>;
+};
+
+/** A training. Curves are pairs of step and mean reward; ``before`` and ``after`` are held-out scores by group. ``exported`` is the step whose weights became the new policy, and ``problems`` name damaged files of its folder. */
+export type TrainingReport = {
+  name: string;
+  state: "running" | "stopped" | "done";
+  resumable: boolean;
+  steps: number;
+  curve: [number, number][];
+  last_words: string;
+  before: Record<string, HeldOutMeans | null> | null;
+  after: Record<string, HeldOutMeans | null> | null;
+  problems: string[];
+  validation: [number, number][];
+  warning: string;
+  exported: number | null;
+};
+
+/** The trainings, the newest first, and the one that is asked for. ``promoted`` tells whether there is a promotion to roll back, ``promoted_run`` whose policy the app uses. */
+export type TrainingState = {
+  running: string | null;
+  runs: string[];
+  run: TrainingReport | null;
+  promoted: boolean;
+  promoted_run: string | null;
+};
+
+/** What a training would learn from, as a table in text. */
+export type TrainingPlan = {
+  plan: string;
+};
+
+/** A held-out picture under both policies: addresses of the overlays, and IoUs with the true mask where it is known. Where it is not, ``old_new_iou`` is the IoU of the two masks. */
+export type TrainingChange = {
+  source: string;
+  instruction: string;
+  old: string;
+  new: string;
+  old_iou: number | null;
+  new_iou: number | null;
+  gain: number | null;
+  old_new_iou: number | null;
+};
+
+/** Held-out pictures before and after a training, the largest losses first. */
+export type TrainingChanges = {
+  changes: TrainingChange[];
+};
+
+/** The page's visitor; the name is empty for those who did not sign in. */
+export type Visitor = {
+  name: string;
+  role: string;
+  may: string[];
+  sign_in: "none" | "password" | "hub";
+};
+
+/** The state of the models, as of `segr1_app.models.host.ModelStatus`, and the visitor once known. */
+export type Header = {
+  state: "loading" | "ready" | "failed";
+  policy: string;
+  segmenter: string;
+  device: string;
+  understands: string;
+  failure: string;
+  reason: string;
+  offered: boolean;
+  person: Visitor | null;
+};
+
+/** How far the copy of the store elsewhere is; ``remote`` is None where there is none. */
+export type RemoteCopy = {
+  remote: string | null;
+  at: number | null;
+  waiting: number;
+  failure: string;
+};
+
+/** A line of the answer about one object: its colour on the canvas and the numbers of its points. */
+export type AnswerObject = {
+  colour: string;
+  confidence: number | null;
+  box: number[] | null;
+  positive: number;
+  negative: number;
+};
+
+/** A message that the policy was asked. */
+export type AskedMessage = {
+  role: string;
+  text: string;
+};
+
+/** The answer view of the Run tab: how far the run is, the text so far, and what came of it. */
+export type RunAnswer = {
+  phase: "idle" | "loading" | "waiting" | "looking" | "writing" | "done" | "stopped" | "failed";
+  text: string;
+  failure: string;
+  problems: string[];
+  objects: AnswerObject[];
+  seconds: Record<string, number>;
+  files: Record<string, {url: string, orig_name: string}>;
+  abstains: boolean;
+  asked: AskedMessage[];
 };

@@ -1,8 +1,4 @@
-/**
- * The page's visitor, as the header learns it from the server.
- * @typedef {{name: string, role: string, may: string[], sign_in: "none" | "password" | "hub"}} Person see header_value
- * in ui/views.py; the name is empty for visitors who did not sign in
- */
+/** @typedef {import("./contracts.js").Visitor} Person as the header learns it from the server */
 
 /** @type {Person | null} */
 let present = null;

@@ -3,9 +3,8 @@ import { h } from "../shared/dom.js";
 import { counted, figure } from "../shared/formatting.js";
 
 /**
- * @typedef {import("./train.js").Groups} Groups
- * @typedef {{source: string, instruction: string, old: string, new: string, old_iou: number | null,
- *   new_iou: number | null, gain: number | null, old_new_iou: number | null}} Change see training_changes in ui/handlers/train.py
+ * @typedef {NonNullable<import("../shared/contracts.js").TrainingReport["before"]>} Groups
+ * @typedef {import("../shared/contracts.js").TrainingChange} Change
  * @typedef {Change & {gain: number}} KnownChange
  */
 

@@ -5,15 +5,7 @@ import { rewardChart } from "./chart.js";
 import { changeList, scoreTable } from "./outcome.js";
 
 /**
- * @typedef {"running" | "stopped" | "done"} State
- * @typedef {{count: number, reward: number, s_measure: number | null, iou: number | null, format_rate: number,
- *   intervals?: Record<string, [number, number]>}} Scores
- * @typedef {Record<string, Scores | null>} Groups
- * @typedef {{name: string, state: State, resumable: boolean, steps: number, curve: [number, number][],
- *   last_words: string, before: Groups | null, after: Groups | null, validation: [number, number][], warning: string,
- *   exported: number | null, problems: string[]}} Run
- * @typedef {{running: string | null, runs: string[], run: Run | null, promoted: boolean, promoted_run: string | null,
- *   failure?: string}} Status see training_state in ui/handlers/train.py
+ * @typedef {import("../shared/contracts.js").TrainingState} Status
  */
 
 const POLL_MS = 1500;
