@@ -6,6 +6,7 @@ It puts the application together: settings, store, models, synchronisation and p
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import tempfile
@@ -19,9 +20,13 @@ from typing import Any, Final
 
 from segr1_app import __version__
 from segr1_app.domain import SettingsError, StoreError
+from segr1_app.files.allocator import return_freed_memory
 from segr1_app.files.logs import log_as
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments, add_server_arguments
-from segr1_app.settings.space import has_zero_gpu
+from segr1_app.settings.environment import take_over_gradio
+from segr1_app.settings.space import Space, has_zero_gpu
+
+log = logging.getLogger(__name__)
 
 LOADING_DELAY = 5.0
 """Seconds that the first page gets ahead of the models: loading them takes all of a small machine."""
@@ -76,6 +81,9 @@ def serve(settings: Settings) -> None:
     """
     cache = prepare_cache(settings.home)
     log_as(settings.log)
+    return_freed_memory()
+    if (ignored := take_over_gradio(os.environ)) and Space.from_environ() is None:  # a Space sets some by itself
+        log.warning("These variables are ignored: %s; 'segr1 app --help' lists the options.", ", ".join(ignored))
 
     if has_zero_gpu():
         import_module("spaces")  # before torch, which it teaches to do without a GPU until one is lent

@@ -19,8 +19,8 @@ PREVIEW_SIDE = 2048
 """Longest side in pixels of the picture that the page shows."""
 LIVE_SIDE = 1024
 """Longest side in pixels of the masks on a canvas."""
-MEMORY = 256 * 2**20
-"""Size in bytes of the cache of pictures; the largest accepted picture has 192 MiB."""
+MEMORY = 192 * 2**20
+"""Size in bytes of the cache of pictures; as many as the largest accepted picture has."""
 
 
 class RecentPictures:

@@ -11,8 +11,8 @@ from cachetools import LRUCache
 from segr1_app.domain import Mask, PictureError, Prediction
 from segr1_app.images import Picture
 
-MEMORY = 512 * 2**20
-"""Size in bytes of the pictures kept for the canvases; some fourteen of a dozen megapixels each."""
+MEMORY = 384 * 2**20
+"""Size in bytes of the pictures kept for the canvases; some ten of a dozen megapixels each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from cachetools import LRUCache
+
 from segr1_app.domain import SegR1Error
 from segr1_app.images import Picture
 from segr1_app.models.host import ModelHost
 from segr1_app.store import AnnotationStore, QueueOrder, StoredPrediction, Task
 from segr1_app.studio.previews import RecentPictures, preview_of
+
+NAMES = 1000
+"""Annotators whose next task is being prepared; anybody may call themselves anything."""
 
 
 class TaskPreparer:
@@ -27,7 +32,8 @@ class TaskPreparer:
         self._cache = cache
         self._pictures = RecentPictures(store)
         self._predicting = threading.Lock()
-        self._prewarming: dict[str, threading.Thread] = {}
+        self._prewarming: LRUCache[str, threading.Thread] = LRUCache(NAMES)
+        self._guard = threading.Lock()
 
     def picture(self, task: Task) -> Picture:
         """A task's picture.
@@ -60,12 +66,14 @@ class TaskPreparer:
     def prewarm(self, annotator: str, order: QueueOrder) -> None:
         """Begin to make the task ready that comes next for somebody."""
         thread = threading.Thread(target=self._prewarm, args=(annotator, order), name="prewarm", daemon=True)
-        self._prewarming[annotator] = thread
+        with self._guard:
+            self._prewarming[annotator] = thread
         thread.start()
 
     def prewarmed(self, annotator: str, order: QueueOrder) -> Path | None:
         """The preview of the task that comes next for somebody, once what `prewarm` began is done; None for none."""
-        thread = self._prewarming.pop(annotator, None)
+        with self._guard:
+            thread = self._prewarming.pop(annotator, None)
         if thread is None:
             return None
         thread.join()
