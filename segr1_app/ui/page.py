@@ -89,9 +89,6 @@ def build_app(
     Returns:
         The page, to be launched with `launch_options`.
     """
-    # The only files served from outside the cache.
-    gr.set_static_paths([STATIC])
-
     settings = models.settings
     access = access_of(settings)
     proxied = Space.from_environ() is not None or bool(settings.allowed_hosts)
@@ -120,7 +117,7 @@ def build_app(
     # The hub login of this machine must not be used for people who merely visit the page.
     imports = ImportHandlers(store, cache, hub_token=None if models.settings.offers_training else False)
     reviews = ReviewHandlers(store, cache)
-    page = GuardedBlocks(settings, title="Seg-R1", analytics_enabled=False, fill_width=True)
+    page = GuardedBlocks(settings, STATIC, title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
         header = build_header(models, gate, synchroniser)
         # The models changed: they have to be loaded before anybody can run them.

@@ -25,6 +25,8 @@ from segr1_app.studio.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.studio.previews import live_size
 
 STATIC = Path(__file__).parent / "static"
+STATIC_ROUTE = "studio"
+"""Below which address they are served, relative to the page."""
 STYLES = (
     STATIC / "shared" / "page.css",
     *(STATIC / name / f"{name}.css" for name in ("canvas", "annotate", "review", "progress", "train")),
@@ -55,7 +57,7 @@ def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[
         ),
         apply_default_css=False,
         server_functions=list(functions) or None,
-        module=f"gradio_api/file={(STATIC / module).with_suffix('.js').as_posix()}",
+        module=f"{STATIC_ROUTE}/{module}.js",
     )
 
 

@@ -13,7 +13,6 @@ from segr1_app.domain import Mask
 from segr1_app.geometry import encode_rle
 from segr1_app.settings.config import Settings
 from segr1_app.studio.samples import find_samples
-from segr1_app.ui.views import STATIC
 from tests.e2e.conftest import ScriptedApp
 from tests.e2e.serving import free_port
 
@@ -166,11 +165,11 @@ def test_masks_are_decoded_in_the_browser_as_they_were_encoded(
     height, width = (round(side * share) for side in mask.shape)
     page = visit(scripted_app.url)
     pixels = page.evaluate(
-        """async ([path, rle, width, height]) => {
-            const { maskAt } = await import(new URL(`gradio_api/file=${path}`, document.baseURI).href);
+        """async ([rle, width, height]) => {
+            const { maskAt } = await import(new URL("studio/shared/rle.js", document.baseURI).href);
             return [...maskAt(rle, width, height)];
         }""",
-        [(STATIC / "shared" / "rle.js").as_posix(), encode_rle(mask), width, height],
+        [encode_rle(mask), width, height],
     )
     # A canvas pixel looks at the picture pixel under its centre.
     rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(int)

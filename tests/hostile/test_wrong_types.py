@@ -104,3 +104,20 @@ def test_what_nests_too_deep_or_is_no_unicode_is_not_taken() -> None:
             read_arguments(put_draft, {"annotator": "Ada", "content": {"a": [number]}})
     with pytest.raises(ArgumentsError, match="takes an object with its arguments, not list"):
         read_arguments(put_draft, [1])
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "words"),
+    [
+        ("export", [7, "", "", 0], "'form' takes one of 'coco', "),
+        ("export", ["coco", "", "", "a bit"], "'simplify' takes a number from 0, and not 'a bit'."),
+        ("export", ["coco", "", "", -1], "'simplify' takes a number from 0, and not -1."),
+        ("export", ["coco", "", "gif", 0], "'pictures' takes one of "),
+        ("add_pictures", [[{"path": "/etc/passwd"}], "an egg", []], "'files' takes a list of uploaded files"),
+        ("add_pictures", [3, "an egg", []], "'files' takes a list of uploaded files, and not 3."),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_named(untrained: Served, call: str, arguments: list[Any], words: str) -> None:
+    answer = WIRE.post(f"{untrained.url}gradio_api/run/{call}", json={"data": arguments})
+    assert answer.status_code == 422
+    assert words in answer.json()["error"]

@@ -38,7 +38,7 @@ def read_arguments(method: Callable[..., Any], given: object) -> dict[str, Any]:
         ArgumentsError: when something is missing, unknown, or of another type; says what.
     """
     if not isinstance(given, Mapping):
-        raise ArgumentsError(f"{method.__name__} takes an object with its arguments, not {_shown(given)}.")
+        raise ArgumentsError(f"{method.__name__} takes an object with its arguments, not {shown(given)}.")
     try:
         read = _schema(method).model_validate(dict(given))
     except ValidationError as error:
@@ -112,10 +112,10 @@ def _words(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"it has no argument '{where[:SHOWN]}'"
     said = first["msg"].removeprefix("Value error, ")
-    return f"'{where[:SHOWN]}': {said[:1].lower()}{said[1:]}, and not {_shown(first['input'])}"
+    return f"'{where[:SHOWN]}': {said[:1].lower()}{said[1:]}, and not {shown(first['input'])}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A short form of a value, in text that can be printed."""
     text = ascii(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

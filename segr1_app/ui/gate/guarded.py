@@ -11,20 +11,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import gradio as gr
+from gradio.block_function import BlockFunction
 from gradio.exceptions import ComponentProcessingError
 from gradio.routes import App
 from starlette.datastructures import Headers
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from segr1_app.people.accounts import People
 from segr1_app.people.sign_in import Sessions
 from segr1_app.settings.config import Settings
 from segr1_app.settings.space import Space
 from segr1_app.ui.gate.answers import Answers
+from segr1_app.ui.gate.component_values import wrong_argument
 from segr1_app.ui.gate.front import FrontDoor
 from segr1_app.ui.gate.hosts import Hosts
 from segr1_app.ui.gate.posts import Posts
 from segr1_app.ui.gate.streams import Seldom, close_idle
 from segr1_app.ui.gate.uploads import UploadQuota
+from segr1_app.ui.views import STATIC_ROUTE
 
 Lifespan = Callable[[App], AbstractAsyncContextManager[Any]]
 
@@ -34,26 +39,34 @@ class GuardedBlocks(gr.Blocks):
 
     Args:
         settings: say where it is served and to whom.
+        static: folder of the page's own modules and pictures, which is served below `STATIC_ROUTE` to everybody.
         given: the arguments of ``gr.Blocks``.
     """
 
-    def __init__(self, settings: Settings, **given: Any) -> None:
+    def __init__(self, settings: Settings, static: Path, **given: Any) -> None:
         super().__init__(**given)
-        self._settings = settings
+        self._settings, self._static = settings, static
 
     def launch(self, *arguments: Any, app_kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Serve the page; takes the arguments of ``gr.Blocks.launch``, and returns what it does."""
         kwargs = dict(app_kwargs or {})
         kwargs["lifespan"] = _guarding(self._settings, kwargs.get("lifespan"))
+        # Gradio itself would serve them by their absolute paths, which nobody needs to know.
+        kwargs["routes"] = [Mount(f"/{STATIC_ROUTE}", StaticFiles(directory=self._static)), *kwargs.get("routes", [])]
         return super().launch(*arguments, app_kwargs=kwargs, **options)
 
-    async def preprocess_data(self, *arguments: Any, **options: Any) -> Any:
+    async def preprocess_data(
+        self, block_fn: BlockFunction, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> Any:
         """The arguments of an event as its components read them; one of a wrong type is refused in words."""
+
+        async def preprocess(function: BlockFunction, values: list[Any]) -> Any:
+            return await super(GuardedBlocks, self).preprocess_data(function, values, state, explicit_call)
+
         try:
-            return await super().preprocess_data(*arguments, **options)
-        except (ComponentProcessingError, ValueError, OSError) as error:
-            text = "An argument of this call is not of the type that it takes; 'Use via API' on the page lists them."
-            raise gr.Error(text, print_exception=False) from error
+            return await preprocess(block_fn, inputs)
+        except (gr.Error, ComponentProcessingError, ValueError, OSError) as error:
+            raise gr.Error(await wrong_argument(block_fn, inputs, preprocess), print_exception=False) from error
 
 
 def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:

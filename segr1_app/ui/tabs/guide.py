@@ -6,12 +6,12 @@ from pathlib import Path
 
 import gradio as gr
 
-from segr1_app.ui.views import STATIC
+from segr1_app.ui.views import STATIC_ROUTE
 
 GUIDE = Path(__file__).parents[1] / "guide.md"
 
 
 def build_guide_tab() -> None:
     """Build the guide in the current ``gr.Blocks``; its pictures come from the static folder."""
-    pictures = f"gradio_api/file={(STATIC / 'guide').as_posix()}"
-    gr.Markdown(GUIDE.read_text(encoding="utf-8").replace("(GUIDE/", f"({pictures}/"), elem_id="guide")
+    text = GUIDE.read_text(encoding="utf-8").replace("(GUIDE/", f"({STATIC_ROUTE}/guide/")
+    gr.Markdown(text, elem_id="guide")

@@ -1,0 +1,63 @@
+"""Which argument of an event is of a wrong type, and what it may be, in words."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import gradio as gr
+from gradio.block_function import BlockFunction
+
+from segr1_app.ui.gate.arguments import shown
+
+Preprocess = Callable[[BlockFunction, list[Any]], Awaitable[Any]]
+
+WORDS: Final = {
+    "string": "a text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "a list",
+}
+
+
+async def wrong_argument(function: BlockFunction, values: list[Any], preprocess: Preprocess) -> str:
+    """A sentence about the first argument of an event that its component does not take.
+
+    Args:
+        function: the event.
+        values: the arguments, one for each of its components.
+        preprocess: raises an error for an event some of whose arguments are not taken.
+    """
+    for index, component in enumerate(function.inputs):
+        alone = copy.copy(function)
+        alone.inputs = [component]
+        alone.component_prop_inputs = [0] if index in function.component_prop_inputs else []
+        try:
+            await preprocess(alone, [values[index]])
+        except (gr.Error, ValueError, OSError):
+            given = values[index]
+            return f"'{_name(function, index)}' takes {_allowed(component)}, and not {shown(given)}."
+    return "The arguments of this call do not go together."
+
+
+def _name(function: BlockFunction, index: int) -> str:
+    named = function.input_parameter_names or []
+    name = named[index] if index < len(named) else None
+    component: Any = function.inputs[index]
+    return name or getattr(component, "label", None) or component.elem_id or f"argument {index + 1}"
+
+
+def _allowed(component: Any) -> str:
+    """What a component takes."""
+    schema = component.api_info()
+    if "enum" in schema:
+        return f"one of {', '.join(repr(choice) for choice in schema['enum'])}"
+    lowest, highest = getattr(component, "minimum", None), getattr(component, "maximum", None)
+    limits = [f"from {lowest:g}"] if lowest is not None else []
+    limits += [f"up to {highest:g}"] if highest is not None else []
+    words = WORDS.get(schema.get("type", ""), "an uploaded file")
+    if words == "a list" or isinstance(component, gr.File):
+        words = "a list of uploaded files" if getattr(component, "file_count", "") == "multiple" else "an uploaded file"
+    return " ".join([words, *limits])
