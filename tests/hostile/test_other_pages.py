@@ -14,6 +14,7 @@ import pytest
 
 from segr1_app.settings.hosts import Address, read_address
 from segr1_app.settings.roles import Role
+from segr1_app.ui.views import STATIC
 from tests.served import PASSWORD, Served
 
 ROUTES = (
@@ -290,3 +291,14 @@ def test_a_space_works_in_the_frame_of_the_hub(serve: Callable[..., Served], mon
 )
 def test_what_is_no_host_name_is_not_allowed(text: str) -> None:
     assert read_address(text) is None
+
+
+def test_nothing_that_everybody_may_read_tells_where_the_app_lies(local: Served) -> None:
+    served = WIRE.get(f"{local.url}studio/canvas/canvas.js")
+    assert served.content == (STATIC / "canvas" / "canvas.js").read_bytes()
+    assert WIRE.get(f"{local.url}studio/../page.py").status_code == 404
+    assert WIRE.get(f"{local.url}studio/%2e%2e/page.py").status_code == 404
+    for path in ("", "config", "gradio_api/info", "gradio_api/openapi.json", "healthz"):
+        answer = WIRE.get(f"{local.url}{path}").text
+        assert str(STATIC.parents[2]) not in answer, path
+        assert str(local.models.settings.home) not in answer, path
