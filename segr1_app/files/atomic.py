@@ -1,16 +1,19 @@
-"""Atomic file writes: a file appears under its name when it is complete, and not before."""
+"""Atomic writes: a file or folder appears under its name when it is complete, and not before."""
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 PARTIAL = ".part"
-"""Suffix of a file that is still being written; several writers may write the same file at once."""
+"""Suffix of what is still being written; several writers may write the same file at once."""
 
 
 @contextmanager
@@ -32,7 +35,7 @@ def whole_file(path: Path, *, lasting: bool, private: bool = False) -> Iterator[
 @contextmanager
 def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[Path]:
     """As `whole_file`, for writers that open files by name: the name of an empty file beside ``path``."""
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+    partial = _partial_of(path)
     # Not `tempfile`: its files are always private, while those of a shared folder are meant to be read by others.
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
     try:
@@ -46,6 +49,44 @@ def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[
                 _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, moved to ``path`` when the block ends without an error and deleted otherwise.
+
+    Args:
+        path: in an existing folder.
+
+    Raises:
+        FileExistsError: when there is a folder with files by then, such as another process's; that one stays.
+        OSError: when it cannot be made or moved.
+    """
+    partial = _partial_of(path)
+    partial.mkdir()
+    try:
+        yield partial
+        try:
+            partial.rename(path)
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_partial(path: Path) -> None:
+    """Delete what killed writers of ``path`` left behind; nobody may be writing it."""
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _partial_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
 
 
 def _sync(path: Path) -> None:

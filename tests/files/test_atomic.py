@@ -8,12 +8,12 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from segr1_app.files.atomic import PARTIAL, whole_file, whole_path
+from segr1_app.files.atomic import PARTIAL, remove_partial, whole_file, whole_folder, whole_path
 from segr1_app.files.json_files import read_json, write_json
 from segr1_app.settings.promotion import PROMOTED_FILE, promote
 
@@ -94,3 +94,45 @@ def test_promotions_of_many_threads_leave_a_list(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert json.loads((tmp_path / PROMOTED_FILE).read_text())[-1].startswith("policy-")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "policy"
+    with suppress(ZeroDivisionError), whole_folder(folder) as partial:
+        (partial / "weights").write_bytes(b"half of them")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    with whole_folder(folder) as partial:
+        (partial / "weights").write_bytes(b"weights")
+        assert not folder.exists()
+    assert (folder / "weights").read_bytes() == b"weights"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_another_writer_finished_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "pairs"
+    theirs = whole_folder(folder)
+    (theirs.__enter__() / "file").write_bytes(b"theirs")
+    with ExitStack() as mine:
+        (mine.enter_context(whole_folder(folder)) / "file").write_bytes(b"mine")
+        theirs.__exit__(None, None, None)
+        with pytest.raises(FileExistsError):
+            mine.close()
+    assert (folder / "file").read_bytes() == b"theirs"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from segr1_app.files.atomic import whole_file, whole_folder\n"
+        "path = Path(sys.argv[1])\n"
+        "with whole_folder(path) as folder, whole_file(path, lasting=False):\n"
+        "    (folder / 'weights').write_bytes(b'half'); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path / "a[1]"], check=False)
+    others = [tmp_path / "a1", tmp_path / "a[1].json", tmp_path / "a[1]x.part"]
+    for other in others:
+        other.write_bytes(b"")
+    assert len(list(tmp_path.iterdir())) == 5
+    remove_partial(tmp_path / "a[1]")
+    assert sorted(tmp_path.iterdir()) == sorted(others)

@@ -7,10 +7,10 @@ their extensions; nothing is ever paired by its position in a listing.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
+from segr1_app.files.atomic import whole_folder
 from segr1_app.files.outputs import titled_list
 from segr1_app.images import IMAGE_SUFFIXES, Picture, load_oriented
 from segr1_app.masks import load_mask_of
@@ -155,13 +156,9 @@ def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
     target = cache / f"pairs-{side}-{_fingerprint(pairs)}"
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        # Packed aside and renamed when complete: neither an interruption nor a second process leaves half a cache.
-        with tempfile.TemporaryDirectory(dir=cache, prefix="packing-") as partial:
-            whole = Path(partial) / "pairs"
-            whole.mkdir()
+        # Another process may have packed the same pairs meanwhile.
+        with suppress(FileExistsError), whole_folder(target) as whole:
             _pack(pairs, side, whole)
-            if not target.is_dir():
-                whole.rename(target)
     return PackedPairs(
         images=np.load(target / "images.npy", mmap_mode="r"),
         masks=np.load(target / "masks.npy", mmap_mode="r"),

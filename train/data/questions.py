@@ -7,8 +7,8 @@ GRPO on plain requests alone makes a policy forget some of the words for one of 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import ImageSize, Mask, RgbPixels
+from segr1_app.files.atomic import whole_folder
 from segr1_app.models.frames import resize_to_frame
 from train.data.composing import compose, distinguishing_words, has_room
 from train.data.layouts import INSTRUCTIONS_FILE
@@ -54,10 +55,9 @@ def question_folder(data: Sequence[Path], cache: Path, folder: Path, seed: int) 
     rng = np.random.default_rng(seed)
     instructions: dict[str, str] = {}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="composing-") as name:
-        partial = Path(name) / "questions"
+    with suppress(_NoQuestionsError), whole_folder(folder) as partial:
         for part in ("images", "masks"):
-            (partial / part).mkdir(parents=True)
+            (partial / part).mkdir()
         for number in range(max(round(SCENES_SHARE * len(pairs)), 1)):
             pixels, objects = _scene(pairs, rng)
             means = distinguishing_words(pixels, objects) if len(objects) > 1 else {}
@@ -69,10 +69,13 @@ def question_folder(data: Sequence[Path], cache: Path, folder: Path, seed: int) 
                 (partial / "masks" / f"{stem}.png").write_bytes(_encoded(".png", mask))
                 instructions[stem] = WORDINGS[rng.integers(len(WORDINGS))].format(which=word).capitalize()
         if not instructions:
-            return None
+            raise _NoQuestionsError
         (partial / INSTRUCTIONS_FILE).write_text(json.dumps(instructions, indent=1) + "\n", encoding="utf-8")
-        partial.rename(folder)
-    return folder
+    return folder if instructions else None
+
+
+class _NoQuestionsError(Exception):
+    """No scene could be composed."""
 
 
 def _scene(pairs: PackedPairs, rng: np.random.Generator) -> tuple[RgbPixels, list[Mask]]:

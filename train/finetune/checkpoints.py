@@ -16,6 +16,7 @@ from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from segr1_app.domain import SettingsError
+from segr1_app.files.atomic import remove_partial, whole_folder
 from segr1_app.language.protocol import Protocol
 from segr1_app.language.protocol_files import protocol_names
 from segr1_app.models.policy import VlmPolicy
@@ -116,18 +117,17 @@ def export_policy(policy: VlmPolicy, folder: Path) -> None:
     """
     if folder.exists():
         raise SettingsError(f"'{folder}' exists: a trained policy never overwrites another.")
-    partial = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
+    remove_partial(folder)
     own = policy.protocol.name not in protocol_names()
     card = replace(
         policy.card or PolicyCard(),
         protocol=PROTOCOL_FILE if own else policy.protocol.name,
         reading=policy.reading,
     )
-    save_policy(policy.model, policy.processor, card, partial)
-    if own:
-        _keep_protocol(policy.protocol, partial)
-    partial.rename(folder)
+    with whole_folder(folder) as partial:
+        save_policy(policy.model, policy.processor, card, partial)
+        if own:
+            _keep_protocol(policy.protocol, partial)
 
 
 def _keep_protocol(protocol: Protocol, folder: Path) -> None:
