@@ -5,29 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from segr1_app.domain import LeaseLostError, Prediction, StoreError
 from segr1_app.images import Picture
 from segr1_app.models.host import ModelHost
 from segr1_app.store import (
     AnnotationStore,
-    Correction,
     Draft,
     QueueOrder,
     RejectReason,
     Revision,
     StaleRevisionError,
-    StoredPrediction,
     Task,
     Verdict,
 )
 from segr1_app.store.exchange.accepting import accept_truths
 from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.options import Options, Pictures, Splits
-from segr1_app.store.limits import MAX_CLICKS
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.contracts import (
     Canvas,
@@ -40,7 +36,7 @@ from segr1_app.studio.contracts import (
     TaskProgress,
     UpcomingTask,
 )
-from segr1_app.studio.edits import EditedObject, read_objects
+from segr1_app.studio.decisions import DecisionRecorder, DecisionRequest
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
@@ -50,20 +46,12 @@ from segr1_app.ui.views import address_of, addressed, canvas_value, revision_val
 
 MAX_DRAFT = 4_000_000
 """Longest draft, in characters."""
-MAX_COMMENT = 4000
 NOTHING_TO_SORT_BY = {
     QueueOrder.LEAST_CONFIDENT: "No open task has a prediction yet, so they come as imported: run preannotate first.",
     QueueOrder.MOST_DISAGREEMENT: "No open task has sampled answers to disagree, so they come as imported: run "
     "preannotate --samples 4 first.",
 }
 """The notice for an order that has nothing to sort by yet."""
-
-
-class Cost(NamedTuple):
-    """What a decision took."""
-
-    seconds: float
-    clicks: int
 
 
 class JobHandlers:
@@ -92,7 +80,7 @@ class JobHandlers:
         self._cache = cache.resolve()
         self._preparer = TaskPreparer(store, models, self._cache)
         self._sessions = sessions
-        self._canvas = canvas
+        self._decisions = DecisionRecorder(store, self._preparer, canvas)
         self._drafting = threading.Lock()
 
     def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> LeasedTask | NoTask:
@@ -175,7 +163,7 @@ class JobHandlers:
         added = self._store.add_task(self._store.task(int(task)).sha256, instruction)
         return self.open_task(annotator, added.id)
 
-    def save_decision(  # noqa: PLR0917 - what it takes is what a client of the API fills in, by name
+    def save_decision(  # noqa: PLR0917 - its arguments are those of the endpoint, which clients name
         self,
         annotator: str,
         task: int,
@@ -210,28 +198,22 @@ class JobHandlers:
             {"revision": its number, "verdict", "progress"}; or {"stale": number of the newer revision, "message"} when
             the annotator saved the task elsewhere in the meantime: nothing was stored then.
         """
-        held = self._store.task(int(task))
-        picture = self._preparer.picture(held)
-        stored = self._store.prediction(prediction) if prediction is not None else None
-        cost = Cost(max(0.0, min(float(seconds), 86_400.0)), max(0, min(int(clicks), MAX_CLICKS)))
-        correction = self._correction(
-            picture,
-            stored,
-            one_of(Verdict, verdict, "A decision is"),
-            read_objects(objects, picture.size),
-            reason=reason,
+        decision = one_of(Verdict, verdict, "A decision is")
+        request = DecisionRequest(
+            annotator=annotator,
+            task=task,
+            verdict=decision,
+            objects=objects,
+            reason=one_of(RejectReason, reason, "A reject needs a reason:") if decision is Verdict.REJECT else None,
             comment=comment,
-            cost=cost,
+            seconds=seconds,
+            clicks=clicks,
+            prediction=prediction,
+            parent=parent,
+            origin=origin,
         )
         try:
-            revision = self._store.save(
-                held.id,
-                annotator,
-                correction,
-                parent_id=parent,
-                prediction_id=prediction,
-                origin_id=None if origin == parent else self._revision_of(held, origin),
-            )
+            revision = self._decisions.record(request)
         except StaleRevisionError as error:
             return {"stale": error.newest.id, "message": str(error)}
         return {
@@ -334,32 +316,6 @@ class JobHandlers:
             archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
             shutil.rmtree(folder / form)
         return archive, [f"{report.written} tasks exported.", *report.warnings]
-
-    def _correction(
-        self,
-        picture: Picture,
-        stored: StoredPrediction | None,
-        verdict: Verdict,
-        edited: Sequence[EditedObject],
-        *,
-        reason: str | None,
-        comment: str,
-        cost: Cost,
-    ) -> Correction:
-        if len(comment) > MAX_COMMENT:
-            raise StoreError(f"The comment has {len(comment)} characters; the limit is {MAX_COMMENT}.")
-        corrected = self._canvas.correct(picture, edited, stored.prediction if stored else None)
-        if verdict is Verdict.ACCEPT and corrected.changes(stored.prediction if stored else None):
-            verdict = Verdict.FIX
-        why = one_of(RejectReason, reason, "A reject needs a reason:") if verdict is Verdict.REJECT else None
-        objects = corrected.annotated(picture.size)
-        return Correction(verdict, objects, why, comment, seconds=cost.seconds, clicks=cost.clicks)
-
-    def _revision_of(self, task: Task, number: int | None) -> int | None:
-        """A revision's number, if it is one of this task's."""
-        if number is not None and self._store.revision(number).task_id != task.id:
-            raise StoreError(f"Revision {number} belongs to another task: nothing was saved.")
-        return number
 
     def _handed_out(self, task: Task, annotator: str) -> LeasedTask:
         picture, prediction = self._preparer.prepare(task)
