@@ -3,6 +3,8 @@
 mypy checks them here, and tsc in the page: ``ui/static/shared/contracts.d.ts`` is generated from this module
 (``python -m tests.docs --write``). The text beside an ``Annotated`` type is the type that the page has for the same
 value. Masks are COCO run-length encodings, coordinates are pixels of the original picture, and times are Unix seconds.
+
+It is long because it is the complete list; a type is looked up by its name.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class DecisionRecorder:
 
     Args:
         store: where to.
-        preparer: has the pictures of tasks at hand.
+        preparer: reads the pictures of tasks.
         canvas: makes the masks.
     """
 
