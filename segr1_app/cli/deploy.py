@@ -152,25 +152,25 @@ def plan(
                 lambda api: api.add_space_secret(space, "HF_TOKEN", environ.get("SEGR1_SPACE_TOKEN") or _token()),
             ),
         ]
-    steps += [_variable(space, name, value) for name, value in variables.items()]
+    return [*steps, *(_variable(space, name, value) for name, value in variables.items()), _upload(space)]
+
+
+def _upload(space: str) -> Step:
     files = shipped()
     size = sum(file.stat().st_size for file in files) / 2**20
-    steps.append(
-        Step(
-            f"Upload {len(files)} files ({size:.0f} MiB) of {ROOT}, and delete what {space} has in their place:\n"
-            f"   {', '.join(SHIPPED)}",
-            lambda api: api.upload_folder(
-                repo_id=space,
-                repo_type="space",
-                folder_path=ROOT,
-                allow_patterns=list(SHIPPED),
-                ignore_patterns=list(LEFT_OUT),
-                delete_patterns=list(SHIPPED),
-                commit_message="Deploy",
-            ),
-        )
+    return Step(
+        f"Upload {len(files)} files ({size:.0f} MiB) of {ROOT}, and delete what {space} has in their place:\n"
+        f"   {', '.join(SHIPPED)}",
+        lambda api: api.upload_folder(
+            repo_id=space,
+            repo_type="space",
+            folder_path=ROOT,
+            allow_patterns=list(SHIPPED),
+            ignore_patterns=list(LEFT_OUT),
+            delete_patterns=list(SHIPPED),
+            commit_message="Deploy",
+        ),
     )
-    return steps
 
 
 def _check_breadth(api: HfApi, dataset: str, environ: Mapping[str, str] = os.environ) -> None:

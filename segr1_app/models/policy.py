@@ -8,7 +8,6 @@ constrained decoding and without rewriting.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -23,9 +22,7 @@ from transformers import (
     AutoProcessor,
     PreTrainedModel,
     ProcessorMixin,
-    StoppingCriteria,
     StoppingCriteriaList,
-    TextIteratorStreamer,
 )
 from transformers.utils.logging import disable_progress_bar
 
@@ -44,12 +41,11 @@ from segr1_app.models.loading import (
     resolve_dtype,
 )
 from segr1_app.models.policy_files import PolicyCard, load_failure, policy_folder, read_card
+from segr1_app.models.streaming import PacedStreamer, StopWhen
 from segr1_app.settings.space import has_zero_gpu
 
 MAX_NEW_TOKENS = 512
 """Length of a completion where neither protocol nor the model's own generation config names one."""
-READER_SECONDS = 0.05
-"""Tokens that come faster than this are streamed together: sooner than an eye could tell them apart."""
 
 
 class Policy(Interface):
@@ -133,43 +129,8 @@ class VlmPolicy:
             SettingsError: when there is no such protocol, or its file is not one.
             ModelError: when there is no such model, it is of another kind, or it does not fit into memory.
         """
-        target, number = resolve_device(device), resolve_dtype(dtype, resolve_device(device))
         folder = policy_folder(str(source))
-        # A progress bar per file read helps nobody; downloads have their own bars, which stay.
-        disable_progress_bar()
-        options = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
-            check_description(folder)
-            processor = AutoProcessor.from_pretrained(str(folder), **options)
-            # Any, because their annotation omits that the loading report is returned, too.
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                str(folder),
-                dtype=number,
-                attn_implementation=fastest_attention(target, number) if attention == "auto" else attention,
-                # ZeroGPU emulates a GPU only for the thread that imported it, and transformers reads weights in others.
-                device_map="cpu" if has_zero_gpu() else str(target),
-                use_safetensors=True,
-                output_loading_info=True,
-                **options,
-            )
-            model, found = loaded
-            model = model.to(target).eval()
-        except torch.OutOfMemoryError as error:
-            raise ModelError(f"{source} does not fit into the memory of {target}: use a smaller --policy.") from error
-        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-            raise ModelError(load_failure(str(source), error)) from error
-        if found["missing_keys"]:
-            # transformers would replace them by randomly initialised weights.
-            lacking = sorted(found["missing_keys"])
-            raise ModelError(
-                f"The policy in '{source}' lacks {len(lacking)} weights, such as {lacking[0]}: download it again."
-            )
-        if not hasattr(getattr(processor, "image_processor", None), "merge_size"):
-            raise ModelError(
-                f"{source} resizes pictures to a fixed size instead of their own, unlike the Qwen-VL models: choose "
-                "another --policy."
-            )
+        model, processor = _load_model(folder, str(source), device, dtype, attention)
         name = model_name(folder) if Path(source).is_dir() else str(source)
         card = read_card(folder)
         told = protocol if protocol != "auto" else card.protocol_in(folder) if card else None
@@ -230,7 +191,7 @@ class VlmPolicy:
             ModelError: when the device runs out of memory.
         """
         with self._lock:
-            streamer = _PacedStreamer(
+            streamer = PacedStreamer(
                 self._processor.tokenizer,
                 skip_prompt=True,
                 skip_special_tokens=True,
@@ -248,7 +209,7 @@ class VlmPolicy:
                             **inputs,
                             **self._generation(request, temperature=0.0),
                             streamer=streamer,
-                            stopping_criteria=StoppingCriteriaList([_StopWhen(stopped)]),
+                            stopping_criteria=StoppingCriteriaList([StopWhen(stopped)]),
                         )
                 except Exception as error:  # noqa: BLE001 - raised again below, for whoever reads the text
                     failures.append(error)
@@ -373,45 +334,47 @@ class VlmPolicy:
         }
 
 
-class _PacedStreamer(TextIteratorStreamer):
-    """Passes tokens on at most every `READER_SECONDS`.
-
-    A small model makes one in a few milliseconds. A reader that wakes for each would take a core from the next one's
-    matrix products, whose threads wait for the last of them: a twentieth of the time on two cores.
-    """
-
-    def __init__(self, tokenizer: Any, **options: Any) -> None:
-        super().__init__(tokenizer, **options)
-        self._tokens: list[torch.Tensor] = []
-        self._due = 0.0
-
-    def put(self, value: torch.Tensor) -> None:
-        if self.next_tokens_are_prompt:
-            super().put(value)  # type: ignore[no-untyped-call]
-            return
-        self._tokens.append(value)
-        if time.monotonic() >= self._due:
-            self._hand_on()
-
-    def end(self) -> None:
-        self._hand_on()
-        super().end()  # type: ignore[no-untyped-call]
-
-    def _hand_on(self) -> None:
-        if self._tokens:
-            super().put(torch.cat(self._tokens))  # type: ignore[no-untyped-call]
-            self._tokens.clear()
-        self._due = time.monotonic() + READER_SECONDS
-
-
-class _StopWhen(StoppingCriteria):
-    """Ends the generation at the next token once the event is set."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self._event = event
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> Any:  # noqa: ARG002
-        return torch.full((input_ids.shape[0],), self._event.is_set(), device=input_ids.device, dtype=torch.bool)
+def _load_model(
+    folder: Path, source: str, device: str, dtype: str, attention: str
+) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """The model in a folder, on its device and in eval mode, and its processor; see `VlmPolicy.load`."""
+    target, number = resolve_device(device), resolve_dtype(dtype, resolve_device(device))
+    # A progress bar per file read helps nobody; downloads have their own bars, which stay.
+    disable_progress_bar()
+    options = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
+        check_description(folder)
+        processor = AutoProcessor.from_pretrained(str(folder), **options)
+        # Any, because their annotation omits that the loading report is returned, too.
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            str(folder),
+            dtype=number,
+            attn_implementation=fastest_attention(target, number) if attention == "auto" else attention,
+            # ZeroGPU emulates a GPU only for the thread that imported it, and transformers reads weights in others.
+            device_map="cpu" if has_zero_gpu() else str(target),
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+        model, found = loaded
+        model = model.to(target).eval()
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"{source} does not fit into the memory of {target}: use a smaller --policy.") from error
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+        raise ModelError(load_failure(source, error)) from error
+    if found["missing_keys"]:
+        # transformers would replace them by randomly initialised weights.
+        lacking = sorted(found["missing_keys"])
+        raise ModelError(
+            f"The policy in '{source}' lacks {len(lacking)} weights, such as {lacking[0]}: download it again."
+        )
+    if not hasattr(getattr(processor, "image_processor", None), "merge_size"):
+        raise ModelError(
+            f"{source} resizes pictures to a fixed size instead of their own, unlike the Qwen-VL models: choose "
+            "another --policy."
+        )
+    return model, processor
 
 
 @contextmanager

@@ -22,13 +22,20 @@ import torch
 from cachetools import LRUCache
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt, RgbPixels
+from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
 from segr1_app.geometry import clean_mask
 from segr1_app.images import Picture
 from segr1_app.models.embeddings import Embedding, EmbeddingFolder
 from segr1_app.models.loading import resolve_device
 from segr1_app.models.segmenter_files import load_segmenter_files
-from segr1_app.models.zoom import Window, prompt_in_window, prompt_window
+from segr1_app.models.zoom import (
+    Window,
+    mask_from_window,
+    mask_in_window,
+    pixels_in_window,
+    prompt_in_window,
+    prompt_window,
+)
 
 START_LOGIT = 10.0
 """Logit of a mask that is to be refined; about as confident as SAM2's own masks."""
@@ -267,7 +274,7 @@ class Sam2Segmenter:
     def _encode(self, picture: Picture, windows: Sequence[Window | None]) -> list[Embedding]:
         """One embedding per window, all from one pass through the encoder."""
         # Copies, because torch warns of arrays that must not be written to.
-        crops = [_cut(picture, window).copy() for window in windows]
+        crops = [pixels_in_window(picture.pixels, window).copy() for window in windows]
         with _inference(self.device), self._own_stream():
             self._predictor.set_image_batch(crops)
         features = self._predictor._features
@@ -313,7 +320,7 @@ class Sam2Segmenter:
         # The window in the masks' pixels.
         part = window.rescaled(from_wh=whole, to_wh=frame)
         prompts = [prompt_in_window(prompt, window, part.size) for prompt in objects]
-        seen = [start if start is None else _part_of(start, window, whole) for start in mask_inputs]
+        seen = [start if start is None else mask_in_window(start, window, whole) for start in mask_inputs]
         with self._lock:
             predictor = self._predictor
             predictor._features = {"image_embed": embedding.image_embed, "high_res_feats": list(embedding.high_res)}
@@ -328,7 +335,7 @@ class Sam2Segmenter:
                     ]
             finally:
                 predictor.reset_predictor()
-        return tuple(found) if part.size == frame else tuple(_laid_out(each, part, frame) for each in found)
+        return tuple(found) if part.size == frame else tuple(mask_from_window(each, part, frame) for each in found)
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
@@ -373,25 +380,6 @@ class Sam2Segmenter:
 def _check_mask_inputs(mask_inputs: Sequence[Mask | None], objects: Sequence[ObjectPrompt]) -> None:
     if mask_inputs and len(mask_inputs) != len(objects):
         raise ValueError(f"{len(mask_inputs)} mask inputs were given for {len(objects)} objects")
-
-
-def _cut(picture: Picture, window: Window | None) -> RgbPixels:
-    """The pixels of a window; all of them where there is none."""
-    left, top, width, height = window or (0, 0, *picture.size)
-    return picture.pixels[top : top + height, left : left + width]
-
-
-def _part_of(mask: Mask, window: Window, image_wh: ImageSize) -> Mask:
-    """The part of a mask, of any size that shows a whole picture of ``image_wh``, within a window."""
-    left, top, width, height = window.rescaled(from_wh=image_wh, to_wh=ImageSize(*mask.shape[::-1]))
-    return mask[top : top + height, left : left + width]
-
-
-def _laid_out(found: ObjectMask, part: Window, frame: ImageSize) -> ObjectMask:
-    """The mask of a part of a frame as one of the whole frame."""
-    whole = np.zeros((frame.height, frame.width), dtype=bool)
-    whole[part.top : part.top + part.height, part.left : part.left + part.width] = found.mask
-    return ObjectMask(whole, found.confidence)
 
 
 def _identity(model: torch.nn.Module) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
+import numpy as np
+
+from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, RgbPixels
 from segr1_app.geometry import mask_box, rescale_objects
 
 SQUARE = 0.5
@@ -97,3 +99,23 @@ def _span(middle: float, length: float, end: int) -> tuple[int, int]:
     low, high = max(math.floor(middle - length / 2), 0), min(math.ceil(middle + length / 2), end)
     low = min(low, end - 1)
     return low, max(high, low + 1)
+
+
+def pixels_in_window(pixels: RgbPixels, window: Window | None) -> RgbPixels:
+    """The pixels of a picture within a window, as a view; all of them where there is none."""
+    if window is None:
+        return pixels
+    return pixels[window.top : window.top + window.height, window.left : window.left + window.width]
+
+
+def mask_in_window(mask: Mask, window: Window, image_wh: ImageSize) -> Mask:
+    """The part of a mask, of any size that shows a whole picture of ``image_wh``, within a window, as a view."""
+    left, top, width, height = window.rescaled(from_wh=image_wh, to_wh=ImageSize(*mask.shape[::-1]))
+    return mask[top : top + height, left : left + width]
+
+
+def mask_from_window(found: ObjectMask, part: Window, frame: ImageSize) -> ObjectMask:
+    """The mask of a part of a frame as one of the whole frame."""
+    whole = np.zeros((frame.height, frame.width), dtype=bool)
+    whole[part.top : part.top + part.height, part.left : part.left + part.width] = found.mask
+    return ObjectMask(whole, found.confidence)

@@ -22,7 +22,7 @@ from transformers import (
 
 from segr1_app.domain import ImageSize, ModelError
 from segr1_app.language.codec import parse_completion
-from segr1_app.models import policy as policy_module
+from segr1_app.models import streaming
 from segr1_app.models.frames import resize_to_frame
 from segr1_app.models.loading import fastest_attention, resolve_device
 from segr1_app.models.policy import VlmPolicy
@@ -38,7 +38,7 @@ def test_the_pieces_joined_are_the_greedy_completion(
     policy: VlmPolicy, monkeypatch: pytest.MonkeyPatch, apart: float, fewest: int, most: int
 ) -> None:
     """Token by token, or as few as the pace allows: the first token, and what comes before the next is due."""
-    monkeypatch.setattr(policy_module, "READER_SECONDS", apart)
+    monkeypatch.setattr(streaming, "READER_SECONDS", apart)
     pieces = list(policy.stream(PICTURE, INSTRUCTION))
     assert fewest <= len(pieces) <= most
     assert "".join(pieces) == policy.sample(PICTURE, INSTRUCTION, 1, temperature=0)[0]

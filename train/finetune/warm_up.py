@@ -68,20 +68,7 @@ def warm_up(
         return ready
     if policy is None:
         policy = VlmPolicy.load(setup.policy, **options)
-    trainer_of = CONFIGS / ("sft-embedded.yaml" if is_small(setup.policy) else "sft-3b-lora.yaml")
-    taught = SftSetup(
-        policy=setup.policy,
-        segmenter=setup.segmenter,
-        grammar=setup.grammar,
-        protocol=setup.protocol,
-        max_steps=setup.warm_up_steps,
-        save_steps=setup.warm_up_steps,
-        mixing=_MIXING,
-        lora=setup.lora,
-        dtype=setup.dtype,
-        attention=setup.attention,
-        trainer=SftSetup.read(trainer_of).trainer,
-    )
+    taught = _supervised(setup)
     shutil.rmtree(folder, ignore_errors=True)
     its_config = taught.trainer_config(
         folder, rows=len(rows.train), seed=config.seed, device=str(config.device), report_to="none"
@@ -96,3 +83,21 @@ def warm_up(
         shutil.rmtree(newest)
     config.distributed_state.wait_for_everyone()
     return ready
+
+
+def _supervised(setup: GrpoSetup) -> SftSetup:
+    """The setup of the warm-up before a training with GRPO."""
+    trainer_of = CONFIGS / ("sft-embedded.yaml" if is_small(setup.policy) else "sft-3b-lora.yaml")
+    return SftSetup(
+        policy=setup.policy,
+        segmenter=setup.segmenter,
+        grammar=setup.grammar,
+        protocol=setup.protocol,
+        max_steps=setup.warm_up_steps,
+        save_steps=setup.warm_up_steps,
+        mixing=_MIXING,
+        lora=setup.lora,
+        dtype=setup.dtype,
+        attention=setup.attention,
+        trainer=SftSetup.read(trainer_of).trainer,
+    )

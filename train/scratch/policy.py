@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
 
 from segr1_app.domain import Box
 from segr1_app.geometry import box_iou, mask_box
@@ -129,13 +130,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     processor = build_processor(tokenizer, config.shape)
     maker = BatchMaker(data.pairs, tokenizer, config.shape, config.composed)
     torch.manual_seed(config.seed)
-    policy, phases = build_model(tokenizer, config.shape), config.phases
-    if config.start:
-        trained = VlmPolicy.load(config.start, device="cpu", dtype="float32")
-        learn_words(trained.model, trained.processor.tokenizer, tokenizer, policy.get_parameter(EMBEDDING).detach())
-        load_exported_weights(policy, trained.model, config.start)
-        # The vision tower is already trained: only the completions are left to learn.
-        phases = tuple(phase for phase in phases if phase.traces)
+    policy, phases = _initial_model(config, tokenizer)
     if device.type == "cuda":
         pack_attention(policy)
     model = PolicyInTraining(policy, config.shape.text_width).to(device)
@@ -180,6 +175,20 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
 
     run.fit(config, loss, scores)
     return config.export
+
+
+def _initial_model(
+    config: PolicyConfig, tokenizer: PreTrainedTokenizerFast
+) -> tuple[Qwen2_5_VLForConditionalGeneration, tuple[Phase, ...]]:
+    """The model at the first step and the phases of its training: randomly initialised, or another one's weights."""
+    policy = build_model(tokenizer, config.shape)
+    if not config.start:
+        return policy, config.phases
+    trained = VlmPolicy.load(config.start, device="cpu", dtype="float32")
+    learn_words(trained.model, trained.processor.tokenizer, tokenizer, policy.get_parameter(EMBEDDING).detach())
+    load_exported_weights(policy, trained.model, config.start)
+    # The vision tower is already trained: only the completions are left to learn.
+    return policy, tuple(phase for phase in config.phases if phase.traces)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import gradio as gr
 
@@ -85,6 +86,7 @@ def _build_components(*, visible: bool) -> _Components:
 def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) -> gr.Accordion:
     """Build the panel in the current ``gr.Blocks`` and wire its events."""
     parts = _build_components(visible=visible)
+    admit = partial(_admit, gate)
 
     def add_pictures(  # noqa: PLR0917 - two of them are filled in by gradio
         request: gr.Request,
@@ -106,8 +108,7 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
         """
 
         def work() -> Imported:
-            person = gate.admit(Act.ADMINISTER, request, profile)
-            gate.note("import", request, person, f"{len(files or [])} files, {len(masks or [])} masks")
+            admit(request, profile, f"{len(files or [])} files, {len(masks or [])} masks")
             return imports.add_pictures(files or [], instruction, masks or [], on_progress=_progress_reporter(progress))
 
         return _summary(work)
@@ -132,8 +133,7 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
         """
 
         def work() -> Imported:
-            person = gate.admit(Act.ADMINISTER, request, profile)
-            gate.note("import", request, person, f"dataset {dataset}")
+            admit(request, profile, f"dataset {dataset}")
             return imports.add_dataset(dataset, instruction, rows or 0, on_progress=_progress_reporter(progress))
 
         return _summary(work)
@@ -143,6 +143,11 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
     inputs = [parts.dataset, parts.instruction, parts.rows]
     parts.fetch.click(add_dataset, inputs, parts.outcome, api_name="add_dataset").then(None, js=ANNOUNCE)
     return parts.panel
+
+
+def _admit(gate: Gate, request: gr.Request, profile: gr.OAuthProfile | None, what: str) -> None:
+    """Check that the caller may import, and note in the audit log what they do."""
+    gate.note("import", request, gate.admit(Act.ADMINISTER, request, profile), what)
 
 
 def _progress_reporter(progress: gr.Progress) -> Callable[[int], None]:
