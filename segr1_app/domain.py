@@ -160,7 +160,7 @@ class Prediction:
         mask: the union of ``masks``: bool (height, width), all False when there is no object.
         seconds: wall time of each stage: "policy", "encode", "decode" and "total".
         policy_id, segmenter_id: which models made it.
-        abstains: whether the completion says, in the form that was asked for, that there is no such object.
+        abstains: whether the completion says that there is no such object, well formed or not.
         asked: what the policy was asked in words, as (role, text) of each message; empty where that is not known.
     """
 

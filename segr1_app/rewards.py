@@ -97,7 +97,7 @@ class Answer:
             prediction.mask,
             tuple(found.mask for found in prediction.masks),
             prediction.objects,
-            prediction.abstains,
+            prediction.abstains and prediction.well_formed,
         )
 
 

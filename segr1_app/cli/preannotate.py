@@ -251,5 +251,6 @@ def _sample(
     from segr1_app.models.completions import segment_completion  # noqa: PLC0415 - brings torch along
 
     found = segment_completion(request, text, picture, segmenter)
-    terms = score(Answer(found.parsed.well_formed, found.mask, abstains=found.parsed.abstains), Truth(mask=truth))
+    abstains = found.parsed.abstains and found.parsed.well_formed
+    terms = score(Answer(found.parsed.well_formed, found.mask, abstains=abstains), Truth(mask=truth))
     return SampledCompletion(text, found.mask, terms.total if terms else None)

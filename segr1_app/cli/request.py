@@ -96,7 +96,7 @@ def run_read(arguments: argparse.Namespace) -> int:
     content = sys.stdin.buffer.read(MAX_COMPLETION + 1)
     if len(content) > MAX_COMPLETION:
         raise SettingsError(f"The completion is longer than {MAX_COMPLETION // 2**20} MiB.")
-    parsed = request.read(content.decode("utf-8", errors="replace"))
+    parsed = request.read(content.decode("utf-8-sig", errors="replace"))
     record = {
         "reasoning": parsed.reasoning,
         "objects": [_record(found) for found in parsed.objects],

@@ -49,7 +49,7 @@ class ParsedCompletion:
         objects: the mask prompts, in the frame of the text's coordinates.
         problems: what is wrong, in words; empty when ``well_formed``.
         well_formed: whether the whole text follows the grammar exactly.
-        abstains: whether it says, in the form that was asked for, that there is no such object.
+        abstains: whether it says that there is no such object, well formed or not.
     """
 
     reasoning: str | None
@@ -182,7 +182,11 @@ def parse_completion(
     reader = _Reader(ImageSize(*image_size), grammar)
     reader.read(text)
     return ParsedCompletion(
-        reader.reasoning, reader.objects, limit_problems(reader.problems), well_formed=not reader.problems
+        reader.reasoning,
+        reader.objects,
+        limit_problems(reader.problems),
+        well_formed=not reader.problems,
+        abstains=reader.abstains,
     )
 
 
@@ -233,6 +237,8 @@ class _Reader:
     reasoning: str | None = None
     objects: tuple[ObjectPrompt, ...] = ()
     problems: dict[str, None] = field(default_factory=dict)
+    abstains: bool = False
+    cut_off: bool = False
 
     def read(self, text: str) -> None:
         sections = self._sections(text)
@@ -247,6 +253,9 @@ class _Reader:
         boxes = self._boxes([content for name, content in sections if name == "bbox"])
         points = self._points(first.get("points"), first.get("labels"))
         self.objects = assign_points(boxes, points)
+        answer = [content for name, content in sections if name != "think"]
+        empty = "bbox" in first and all(_EMPTY_LIST.fullmatch(content) for content in answer)
+        self.abstains = empty and not self.cut_off
         if not self.objects and not self.problems and self.grammar is not Grammar.ABSTENTION:
             self._problem("there is no mask prompt")
 
@@ -272,6 +281,7 @@ class _Reader:
                 sections.append((name, text[tag.end() : following]))
                 if following == len(text):
                     self._problem(f"<{name}> is never closed")
+                    self.cut_off = True
             else:
                 if open_tag is None or open_tag[2] != name:
                     self._problem(f"</{name}> closes nothing")

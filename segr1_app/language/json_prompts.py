@@ -10,7 +10,7 @@ text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isfinite
@@ -40,10 +40,16 @@ POINT_KEYS: Final = (POINT, "point", "points_2d", "points")
 """What else models call a box and a point."""
 _KEYS = {Grammar.FULL: {BOX, POINT}, Grammar.PRE_RL: {POINT}, Grammar.ABSTENTION: set[str]()}
 _CORNERS: Final = {BOX: ("x1", "y1", "x2", "y2"), POINT: ("x", "y")}
-_LANGUAGE = re.compile(r"(?:json|JSON)?+")
-_LIST_START = re.compile(r"\[\s*+[{\]\[]|\{")
+MAX_NESTING: Final = 8
+"""Most wrappers around a box, a point or the list of objects that are looked through."""
+SHARE_MARGIN: Final = 0.5
+"""How far a share of width or height may lie outside the picture to be told from a pixel."""
+_LANGUAGE = re.compile(r"[A-Za-z0-9_+-]*+")
+_LIST_START = re.compile(r"[\[［]\s*+[]{\[］｛［]|[{｛]")
 # Without braces inside: in a text that is not valid JSON, whole entries can still be read one by one.
-_ENTRY = re.compile(r"\{[^{}]*+\}")
+_ENTRY = re.compile(r"[{｛][^{}｛｝]*+[}｝]")
+# In an entry that cannot be read, for example because of quotation marks within a name, its lists of numbers still can.
+_MEMBER = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z0-9_]++)[\"'”’]?+\s*+[:：]\s*+([\[［][^][{}［］｛｝]*+[]］])")
 
 
 def parse_json_prompts(text: str, frame: ImageSize, grammar: Grammar = Grammar.FULL) -> ParsedCompletion:
@@ -68,7 +74,11 @@ def parse_answer_json(text: str, frame: ImageSize, grammar: Grammar = Grammar.FU
 def _parsed(reader: _Reader, text: str) -> ParsedCompletion:
     reader.read(text)
     return ParsedCompletion(
-        reader.reasoning, tuple(reader.objects), limit_problems(reader.problems), well_formed=not reader.problems
+        reader.reasoning,
+        tuple(reader.objects),
+        limit_problems(reader.problems),
+        well_formed=not reader.problems,
+        abstains=reader.abstains,
     )
 
 
@@ -76,7 +86,7 @@ def _parsed(reader: _Reader, text: str) -> ParsedCompletion:
 class _Reader:
     """One reading of a completion; ``problems`` are keys, so that each is listed once.
 
-    ``shares`` says that coordinates run from 0 to 1, whatever the frame.
+    ``shares`` says that all coordinates run from 0 to 1, whatever the frame; ``abstains`` that the list is empty.
     """
 
     frame: ImageSize
@@ -85,6 +95,7 @@ class _Reader:
     objects: list[ObjectPrompt] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
     shares: bool = False
+    abstains: bool = False
 
     def read(self, text: str) -> None:
         content = self._content(text)
@@ -96,8 +107,6 @@ class _Reader:
             self._problem(f"there are more than {MAX_BOXES} objects: the others are left out")
         entries = entries[:MAX_BOXES]
         self.shares = _are_shares(list(islice(_all_numbers(entries), MAX_POINTS)))
-        if self.shares:
-            self._problem("the coordinates run from 0 to 1: they are read as shares of width and height")
         for entry in entries:
             self._read_entry(entry)
         if len(self.objects) > MAX_BOXES:
@@ -138,9 +147,12 @@ class _Reader:
             self._problem("the JSON is never closed by ```")
         elif any(part.strip() for part in parts[chosen + 1 :]):
             self._problem(f"text after the JSON: {quote(''.join(parts[chosen + 1 :])[:200])}")
-        language = _LANGUAGE.match(parts[chosen])
-        content = parts[chosen][language.end() if language else 0 :]
-        return "```".join(parts[:chosen]), content
+        content = parts[chosen].lstrip()
+        language = _LANGUAGE.match(content)
+        named = language[0] if language else ""
+        if named.lower() not in ("", "json"):
+            self._problem(f"the block should be one of json, not of {quote(named)}")
+        return "```".join(parts[:chosen]), content[len(named) :]
 
     def _entries(self, content: str) -> list[Mapping[str, Any]]:
         if len(content) > MAX_JSON:
@@ -155,11 +167,8 @@ class _Reader:
             value = found.value
             for oddity in found.oddities:
                 self._problem(f"the JSON is not as it should be: {oddity}")
-        if isinstance(value, dict):
-            self._problem("the JSON should be a list")
-            lists = [inner for inner in value.values() if isinstance(inner, list)]
-            wrapped = lists and not any(key in value for key in (*BOX_KEYS, *POINT_KEYS))
-            value = lists[0] if wrapped else [value]
+            value = self._unwrapped(value)
+            self.abstains = value == []
         if not isinstance(value, list):
             self._problem(f"the JSON should be a list, not {quote(content)}")
             return []
@@ -175,6 +184,19 @@ class _Reader:
                 inner = [part for part in each if isinstance(part, dict)]
                 entries += inner or ([{BOX: each}] if _numbers(each, 4) else [])
         return entries
+
+    def _unwrapped(self, value: Any) -> Any:
+        """The list of objects in whatever is wrapped around it."""
+        for _ in range(MAX_NESTING):
+            inner = _wrapped(value)
+            if inner is None:
+                break
+            self._problem("the JSON should be a list of objects with nothing around it")
+            value = inner
+        if isinstance(value, dict):
+            self._problem("the JSON should be a list")
+            return [value]
+        return value
 
     def _read_entry(self, entry: Mapping[str, Any]) -> None:
         wanted = _KEYS[self.grammar]
@@ -201,6 +223,7 @@ class _Reader:
     def _boxes(self, value: Any) -> list[Box]:
         """One box, or several, which some models write in one entry."""
         found = []
+        value = _peeled(value)
         several = _box_lists(value)
         if several is not None:
             self._problem(f"{BOX} should read [x1, y1, x2, y2], not {_spelled(value)}")
@@ -223,8 +246,12 @@ class _Reader:
 
     def _points(self, value: Any) -> tuple[Point, ...]:
         """One point, or a list of points, which some models write for an object of several parts."""
-        several = isinstance(value, list) and bool(value) and all(isinstance(each, list | dict) for each in value)
         found = []
+        peeled = _peeled(value)
+        if peeled is not value:
+            self._problem(f"{POINT} should read [x, y], not {_spelled(value)}")
+        value = peeled
+        several = isinstance(value, list) and bool(value) and all(isinstance(each, list | dict) for each in value)
         for each in value[: MAX_POINTS // MAX_BOXES] if several else [value]:
             numbers = self._coordinates(each, POINT)
             if numbers is None:
@@ -242,8 +269,10 @@ class _Reader:
             self._problem(f"{key} should be a list, not {_spelled(value)}")
             value = [value.get(name) for name in names]
         numbers = _numbers(value, len(names))
-        if numbers is None or not self.shares:
+        # Nobody means a box within the first pixel: it is one in shares, whatever the others are.
+        if numbers is None or not (self.shares or _are_shares(value)):
             return numbers
+        self._problem("coordinates run from 0 to 1: they are read as shares of width and height")
         return tuple(number * self.frame[i % 2] for i, number in enumerate(numbers))
 
 
@@ -272,6 +301,34 @@ class _AnswerReader(_Reader):
         return content
 
 
+def _wrapped(value: Any) -> Any:
+    """What a wrapper holds, such as {"objects": [...]} or a list around the list; None for what is no wrapper."""
+    if isinstance(value, dict) and not any(key in value for key in (*BOX_KEYS, *POINT_KEYS)):
+        inner = [each for each in value.values() if isinstance(each, dict) or _may_hold_objects(each)]
+        # The fullest: beside the objects there may be an empty list of something else.
+        return max(inner, key=len, default=None)
+    if isinstance(value, list) and len(value) == 1:
+        if isinstance(value[0], list) and not _numbers(value[0], 4):
+            return value[0]
+        return _wrapped(value[0]) if isinstance(value[0], dict) else None
+    return None
+
+
+def _may_hold_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, list | dict) for each in value)
+
+
+def _peeled(value: Any) -> Any:
+    """A list of lists without further brackets around it."""
+    for _ in range(MAX_NESTING):
+        if not (isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)):
+            break
+        if not any(isinstance(each, list) for each in value[0]):
+            break
+        value = value[0]
+    return value
+
+
 def _box_lists(value: Any) -> list[Any] | None:
     """What stands in a list of boxes, or the one box whose two corners are lists; None for anything else."""
     if not isinstance(value, list) or not value or not all(isinstance(each, list) for each in value):
@@ -295,11 +352,11 @@ def _all_numbers(entries: list[Mapping[str, Any]]) -> Iterator[float]:
                 waiting += list(value.values())[:MAX_POINTS]
 
 
-def _are_shares(numbers: list[float]) -> bool:
-    """Whether coordinates run from 0 to 1: none is larger, and not all are whole, as those of a pixel would be."""
+def _are_shares(numbers: Sequence[Any]) -> bool:
+    """Whether coordinates run from 0 to 1, or little beyond, and not all are whole, as those of a pixel would be."""
     return (
         bool(numbers)
-        and all(0 <= number <= 1 for number in numbers)
+        and all(isinstance(number, float) and -SHARE_MARGIN <= number <= 1 + SHARE_MARGIN for number in numbers)
         and not all(isinstance(number, Whole) for number in numbers)
     )
 
@@ -310,7 +367,18 @@ def _readable_entries(content: str) -> Iterator[Any]:
         try:
             yield decode(match[0]).value
         except ValueError:
-            continue
+            if members := dict(_readable_members(match[0])):
+                yield members
+
+
+def _readable_members(entry: str) -> Iterator[tuple[str, Any]]:
+    """The coordinates that can be read, in an entry that is not valid JSON."""
+    for match in islice(_MEMBER.finditer(entry), MAX_NESTING):
+        if match[1] in (*BOX_KEYS, *POINT_KEYS):
+            try:
+                yield match[1], decode(match[2]).value
+            except ValueError:
+                continue
 
 
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
@@ -330,4 +398,6 @@ def _spelled(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.12g}" if isinstance(value, float) else str(value)[:40]
+    if isinstance(value, str):
+        return f'"{value[:40]}"'
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""JSON as multimodal models really write it: single quotes, trailing commas, full-width punctuation, raw line feeds.
+"""JSON as multimodal models really write it: single quotes, trailing commas, full-width characters, raw line feeds.
 
 Nothing is evaluated. A text is read in one pass, and no more of it than `MAX_TOKENS` tokens and `MAX_DEPTH` brackets.
 """
@@ -16,15 +16,15 @@ MAX_TOKENS: Final = 20_000
 MAX_DEPTH: Final = 32
 """Most brackets within brackets of such a text."""
 
-_WIDE: Final = str.maketrans("［］｛｝，：", "[]{},:")
-"""Full-width punctuation, and what it stands for."""
+_WIDE: Final = str.maketrans("［］｛｝，、：（）()０１２３４５６７８９．－", "[]{},,:[][]0123456789.-")
+"""Full-width punctuation and digits, and Python's brackets of tuples, and what they stand for."""
 _WORDS: Final = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _TOKEN = re.compile(
     r"""\s*+(?:
-        (?P<mark>[][{},:［］｛｝，：])
+        (?P<mark>[][{},:［］｛｝，、：（）()])
       | (?P<double>"(?:[^"\\]|\\.)*+")
       | (?P<single>'(?:[^'\\]|\\.)*+'|‘[^’]*+’|“[^”]*+”|「[^」]*+」|＂[^＂]*+＂)
-      | (?P<number>[-+]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+)
+      | (?P<number>[-+－]?+(?:[0-9０-９]++(?:[.．][0-9０-９]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+)
       | (?P<word>[A-Za-z_][A-Za-z0-9_]*+)
     )""",
     re.VERBOSE | re.DOTALL,
@@ -91,7 +91,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
             raise _UnreadableError("it is too long for what it is not plain JSON" if match else "")
         place = match.end()
         kind = str(match.lastgroup)
-        yield kind, match[kind].translate(_WIDE) if kind == "mark" else match[kind]
+        yield kind, match[kind].translate(_WIDE) if kind in ("mark", "number") else match[kind]
 
 
 @dataclass(slots=True)

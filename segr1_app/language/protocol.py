@@ -250,6 +250,7 @@ class Protocol:
             _ASSIGNED[rule](answer.boxes, answer.points),
             limit_problems(answer.problems),
             well_formed=not answer.problems,
+            abstains=answer.abstains,
         )
 
 
@@ -300,14 +301,12 @@ class Request:
     def read(self, completion: str) -> ParsedCompletion:
         """What can be read of a completion, its prompts in pixels of the picture; never raises on any text.
 
-        Where the protocol can abstain, an abstention is well formed.
+        Where the protocol can abstain, an abstention can be well formed.
         """
         parsed = self.protocol.parse(completion, self.coordinates, self.grammar, self.points)
         can_abstain = self.grammar is Grammar.FULL and self.protocol.abstention is not Abstention.NEVER
-        if can_abstain and not parsed.objects:
-            nothing = self.protocol.parse(completion, self.coordinates, Grammar.ABSTENTION)
-            if nothing.well_formed:
-                return replace(nothing, abstains=True)
+        if can_abstain and parsed.abstains:
+            return self.protocol.parse(completion, self.coordinates, Grammar.ABSTENTION)
         scale = self.image_wh.width / self.coordinates.width, self.image_wh.height / self.coordinates.height
         objects = [_in_picture(found, *scale, self.image_wh) for found in parsed.objects]
         return replace(parsed, objects=tuple(found for found in objects if found.box or found.points), abstains=False)

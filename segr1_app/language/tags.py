@@ -63,7 +63,8 @@ class TaggedAnswer:
     Attributes:
         reasoning: the text inside ``<think>``, stripped; None when there is none.
         boxes, points: in the frame in which the answer speaks; which point belongs to which box is not said in it.
-        abstains: whether it says that there is no such object.
+        abstains: whether it says that there is no such object, well formed or not.
+        cut_off: whether a tag is never closed, as in an answer that was cut off.
     """
 
     frame: ImageSize
@@ -73,6 +74,7 @@ class TaggedAnswer:
     points: list[Point] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
     abstains: bool = False
+    cut_off: bool = False
 
     def read(self, text: str) -> None:
         """Read a completion; never raises on any text."""
@@ -81,10 +83,9 @@ class TaggedAnswer:
         self.reasoning = thoughts[0].strip() or None if thoughts else None
         if thoughts and self.reasoning is None:
             self._problem("the reasoning is empty")
-        abstains = self._says_nothing(found)
-        self._check_parts(found, abstains=abstains)
-        if abstains:
-            self.abstains = not self.problems
+        self.abstains = self._says_nothing(found)
+        self._check_parts(found)
+        if self.abstains:
             return
         self._read_boxes(found["bbox"])
         if "points" in self.rules.parts:
@@ -122,6 +123,7 @@ class TaggedAnswer:
             found[name].append(text[tag.end() : following.start() if following else len(text)])
             if following is None or not (following[1] and following[2] == name):
                 self._problem(f"<{name}> is never closed")
+                self.cut_off = True
                 continue
             if end > number:
                 self._problem("the reasoning holds tags of the answer: they are not read")
@@ -129,6 +131,8 @@ class TaggedAnswer:
         return found
 
     def _says_nothing(self, found: dict[str, list[str]]) -> bool:
+        if self.cut_off:
+            return False
         if self.rules.tag_abstains:
             if found[NOTHING_TAG] and found["bbox"]:
                 self._problem(f"the answer says <{NOTHING_TAG}/> and gives a box: it contradicts itself")
@@ -139,10 +143,10 @@ class TaggedAnswer:
         answer = [content for name in self.rules.parts if name != "think" for content in found[name]]
         return bool(found["bbox"]) and all(_ABSENT.fullmatch(content) for content in answer)
 
-    def _check_parts(self, found: dict[str, list[str]], *, abstains: bool) -> None:
+    def _check_parts(self, found: dict[str, list[str]]) -> None:
         for name in PARTS:
             count = len(found[name])
-            wanted = name in self.rules.parts and not (abstains and self.rules.tag_abstains and name != "think")
+            wanted = name in self.rules.parts and not (self.abstains and self.rules.tag_abstains and name != "think")
             if count and name not in self.rules.parts:
                 self._problem(f"<{name}> has no place in this answer: it is not read")
             elif wanted and not count:

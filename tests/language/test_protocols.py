@@ -229,8 +229,10 @@ def test_what_seg_r1_writes_well_is_well_formed_and_what_it_loses_is_a_problem()
         ("<think>a</think><no_camouflage />", 0, True, True),
         ("<think>a</think><no_camouflage/><bbox>[1,2,3,4]</bbox>", 1, False, False),
         ("<think>a</think>", 0, False, False),
-        ("<no_camouflage/>", 0, False, False),
+        ("<no_camouflage/>", 0, True, False),
         ("<think>a</think><bbox>[300,200,100,400]</bbox>", 0, False, False),
+        # Cut off in the middle of its thoughts: it may have gone on.
+        ("<think>perhaps <no_camouflage/>, but", 0, False, False),
     ],
 )
 def test_cfcamo_detects_or_abstains(text: str, boxes: int, abstains: bool, well: bool) -> None:
@@ -274,6 +276,21 @@ ENTRY = '{"bbox_2d": [100, 200, 300, 400], "point_2d": [150, 250], "label": "a c
         ENTRY.replace("bbox_2d", "bbox").join("[]"),
         ENTRY.replace("[150, 250]", '{"x": 150, "y": 250}').join("[]"),
         f"[[{ENTRY}]]",
+        f"[[[{ENTRY}]]]",
+        f'{{"objects": {ENTRY}}}',
+        f'{{"result": {{"notes": [], "objects": [{ENTRY}]}}}}',
+        f'[{{"objects": [{ENTRY}]}}]',
+        ENTRY.replace("100", "１００").join("[]"),
+        ENTRY.translate(str.maketrans("[],", "（）、")).join("[]"),
+        ENTRY.replace("[100, 200, 300, 400]", "(100, 200, 300, 400)").join("[]"),
+        ENTRY.replace("[100, 200, 300, 400]", "[[[100, 200, 300, 400]]]").join("[]"),
+        ENTRY.replace("[150, 250]", "[[[150, 250]]]").join("[]"),
+        # Shares beside pixels.
+        ENTRY.replace("100, 200, 300, 400", "0.1, 0.2, 0.3, 0.4").join("[]"),
+        # Quotation marks within a name.
+        ENTRY.replace("a cat", 'the "big" cat').join("[]"),
+        ENTRY.replace("a cat", "the cat's").replace('"', "'").join("[]"),
+        f"[{ENTRY}, // the cat\n]",
     ],
 )
 def test_json_as_stock_models_really_write_it(content: str) -> None:
@@ -283,6 +300,75 @@ def test_json_as_stock_models_really_write_it(content: str) -> None:
     assert found.box is not None
     assert found.box.xyxy == pytest.approx((100, 200, 300, 400))
     assert [(point.x, point.y, point.label) for point in found.points] == [(pytest.approx(150), pytest.approx(250), 1)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ENTRY.translate(str.maketrans("[]{},:", "［］｛｝，：")).join("［］"),
+        f"```python\n[{ENTRY}]\n```",
+        f"~~~json\n[{ENTRY}]\n~~~",
+        f"[{ENTRY}] There.",
+    ],
+)
+def test_json_without_its_fence_is_read(text: str) -> None:
+    parsed = find_protocol("qwen3-vl").request((1000, 1000), "x").read(f"There.\n{text}")
+    assert not parsed.well_formed
+    assert [found.box for found in parsed.objects] == [Box(100, 200, 300, 400)]
+
+
+def test_shares_that_leave_the_picture_are_shares() -> None:
+    text = "There.\n```json\n" + ENTRY.replace("100, 200, 300, 400", "-0.01, 0.2, 1.02, 0.4").join("[]") + "\n```"
+    (found,) = find_protocol("qwen3-vl").request((1000, 1000), "x").read(text).objects
+    assert found.box == Box(0, 200, 1000, 400)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "well"),
+    [
+        ("studio", "<think>a</think> <bbox>[]</bbox>, <points>[]</points>, <labels>[]</labels>", True),
+        ("studio", "<bbox>[]</bbox>, <points>[]</points>, <labels>[]</labels>", False),
+        ("studio", "<think>a</think> <bbox>[]</bbox>", False),
+        ("seg-r1", "<labels>[]</labels> <think>a</think> <bbox>[]</bbox>, <points>[]</points>", True),
+        ("seg-r1", "<think>a</think> <bbox>[]</bbox>", False),
+        ("seg-zero", "<think>a</think><answer>[]</answer>", True),
+        ("seg-zero", "<answer>[]</answer>", False),
+        ("cfcamo", "<think>a</think><no_camouflage>", True),
+        ("cfcamo", "<no_camouflage/>", False),
+        ("qwen3-vl", "It is not there.\n```json\n[]\n```", True),
+        ("qwen3-vl", 'It is not there.\n```json\n{"objects": []}\n```', False),
+        ("qwen2.5-vl", "[]", False),
+    ],
+)
+def test_an_abstention_is_one_however_it_is_written(name: str, text: str, well: bool) -> None:
+    parsed = find_protocol(name).request(SIZE, "segment it").read(text)
+    assert parsed.abstains
+    assert parsed.objects == ()
+    assert parsed.well_formed is well
+    assert bool(parsed.problems) is not well
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("studio", ""),
+        ("studio", "<think>a</think>"),
+        ("studio", "<think>a</think> <bbox>["),
+        ("studio", "<think>a</think> <bbox>[]</bbox>, <points>[[1,1]]</points>, <labels>[1]</labels>"),
+        ("seg-r1", "<think>a</think> <bbox>"),
+        ("seg-r1", "<think>a</think> <bbox>[none]</bbox>, <points>[]</points>, <labels>[]</labels>"),
+        ("seg-zero", "<think>a</think><answer>[{}]</answer>"),
+        ("cfcamo", "<think>is there <no_camouflage/>?</think>"),
+        ("qwen3-vl", "A.\n```json\nnull\n```"),
+        ("qwen3-vl", "A.\n```json\n[{}]\n```"),
+        ("qwen3-vl", "Where there is none the list is empty: []. But here"),
+        ("qwen3-vl", "There is no such object."),
+    ],
+)
+def test_what_cannot_be_read_is_no_abstention(name: str, text: str) -> None:
+    parsed = find_protocol(name).request(SIZE, "segment it").read(text)
+    assert not parsed.abstains
+    assert not parsed.well_formed
 
 
 def test_the_last_of_several_blocks_is_read() -> None:
@@ -479,6 +565,8 @@ def test_request_and_read_print_json_without_a_model() -> None:
         "read", "--protocol", "cfcamo", "--task", "free", "--size", "9x9", text="<think>a</think><no_camouflage>"
     )
     assert read == {"reasoning": "a", "objects": [], "problems": [], "well_formed": True, "abstains": True}
+    marked = run("read", "--protocol", "studio", "--size", "9x9", text="\ufeff<think>a</think>")
+    assert not any("outside the tags" in problem for problem in marked["problems"])
     for wrong in ("0x9", "9", "9x9x9", "-1x9", "٣x٣", "9" * 30 + "x1", "1e3x9"):
         refused = run("request", "--protocol", "studio", "--instruction", "x", f"--size={wrong}")
         assert "--size" in refused

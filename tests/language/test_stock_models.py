@@ -93,7 +93,7 @@ def test_what_is_well_formed(protocol: Protocol, text: str) -> None:
         (f"[{ENTRY}] so?", f"[{ENTRY}]\n```", "never closed", 1),
         ("``` so.", "```", "text after", 1),
         ("]\n[", "]\n", "cannot be read", 1),
-        ("10, twenty,", "10, 20,", "cannot be read", 0),
+        ("10, twenty,", "10, 20,", "cannot be read", 1),
         ("[10, 20, 300]", "[10, 20, 300, 400]", "should read [x1, y1, x2, y2]", 1),
         ('["10", 20, 300, 400]', "[10, 20, 300, 400]", "should read [x1, y1, x2, y2]", 1),
         ("[true, 20, 300, 400]", "[10, 20, 300, 400]", "should read [x1, y1, x2, y2]", 1),

@@ -72,7 +72,7 @@ class Answerer:
             found.mask,
             tuple(each.mask for each in found.masks),
             found.objects,
-            abstains=found.parsed.abstains,
+            abstains=found.parsed.abstains and found.parsed.well_formed,
             tokens=tokens,
         )
 
