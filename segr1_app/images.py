@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -71,6 +72,11 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """The transpositions that turn a picture upright, by its EXIF orientation tag (Exif 2.32, 4.6.4)."""
+_BITMAP_DEPTHS = {"1": 1, "L": 8}
+"""Bits per pixel of BMP files by the mode that Pillow gives those without a palette of colours."""
+_BITMAP_INFO_BYTES = 40
+"""From this length on, the header of a BMP file is of the newer kind."""
+_LOSSY = frozenset({"JPEG", "MPO", "AVIF"})
 _WHITES = {"I": (65535,), "F": (1, 255, 65535)}
 """Candidate white levels, by the kind of number; integers are 16 bit, as written by Pillow."""
 
@@ -201,25 +207,73 @@ def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
 def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
     """Open a file as an image of acceptable size.
 
-    Errors, also from decoding inside the block, become a `PictureError` that calls the file ``name``.
+    Errors, also from decoding inside the block, become a `PictureError` that calls the file ``name``, or "it" where
+    that is empty.
     """
+    prefix, called = (f"{name}: ", name) if name else ("", "it")
     with _content(source) as content, warnings.catch_warnings():
         # Pillow warns below our own limit, which is checked before anything is decoded.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             with Image.open(content, formats=FORMATS) as image:
                 _check_size(image)
-                yield image
+                yield _grey_bitmap(content) if _is_misread_bitmap(image, content) else image
         except PictureError as error:
-            raise PictureError(f"{name}: {error}") from error
+            raise PictureError(f"{prefix}{error}") from error
         except Image.DecompressionBombError as error:
-            raise PictureError(f"{name}: {_too_large()}") from error
+            raise PictureError(f"{prefix}{_too_large()}") from error
         except UnidentifiedImageError as error:
             raise PictureError(
-                f"{name} is not a picture that can be read: give a JPEG, PNG, WebP or TIFF file."
+                f"{called} is not a picture that can be read: give a JPEG, PNG, WebP or TIFF file."
             ) from error
         except _HOSTILE as error:
-            raise PictureError(f"{name} is damaged or truncated and cannot be read ({error}).") from error
+            raise PictureError(f"{called} is damaged or truncated and cannot be read ({error}).") from error
+
+
+def _is_misread_bitmap(image: Image.Image, content: BinaryIO) -> bool:
+    """Whether Pillow reads the pixels of a BMP file at another depth than its own.
+
+    It takes every palette of black and white for 1 bit, and every grey ramp for 8 bit, whatever the depth is.
+    """
+    if image.format != "BMP" or image.mode not in _BITMAP_DEPTHS:
+        return False
+    content.seek(14)
+    header = content.read(16)
+    newer = int.from_bytes(header[:4], "little") >= _BITMAP_INFO_BYTES
+    return int.from_bytes(header[14:16] if newer else header[10:12], "little") != _BITMAP_DEPTHS[image.mode]
+
+
+def _grey_bitmap(content: BinaryIO) -> Image.Image:
+    content.seek(0)
+    pixels = cv2.imdecode(np.frombuffer(content.read(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise PictureError("It is a BMP file that cannot be read: save it as PNG.")
+    return Image.fromarray(pixels)
+
+
+def is_lossy(image: Image.Image, source: Path | bytes) -> bool:
+    """Whether a file was compressed in a way that changes its values.
+
+    Args:
+        image: the file, opened by `opened`.
+        source: the same file, or its content.
+    """
+    if image.format == "WEBP":
+        with _content(source) as content:
+            return not _is_lossless_webp(content.read())
+    return image.format in _LOSSY or image.info.get("compression") == "jpeg"
+
+
+def _is_lossless_webp(content: bytes) -> bool:
+    """Whether the first frame of a WebP file is of the lossless kind (RFC 9649)."""
+    place = len(b"RIFF....WEBP")
+    while place + 8 <= len(content):
+        kind, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "little")
+        if kind in {b"VP8 ", b"VP8L"}:
+            return kind == b"VP8L"
+        # The header of an animation's frame has 16 bytes, and then come the frame's own chunks.
+        place += 8 + (16 if kind == b"ANMF" else size + size % 2)
+    return False
 
 
 def _content(source: Path | bytes) -> BinaryIO:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError
 from segr1_app.frames import TURNS_NOTHING, fit_pixels
-from segr1_app.images import finite_values, is_deep, opened, orientation_of, upright
+from segr1_app.images import finite_values, is_deep, is_lossy, opened, orientation_of, upright
 
 VOID: Final = 255
 """The index by which Pascal VOC and those after it mark pixels of no class."""
@@ -34,9 +34,15 @@ _MANY: Final = 64
 _FEW: Final = 16
 """Fewer levels than this are labels where the brightest of them is no usual white."""
 _WHITES: Final = (VOID, 65535)
+_EVEN, _DARK, _APART = 0.03, 0.12, 0.25
+"""Shares of a lossy file's brightest value: how much an even area varies, what counts as background, and how far apart
+classes are."""
+_CLEAR: Final = 0.97
+"""Of a lossy mask, at least this share is nearly black or bright."""
+_MASK_MODES: Final = frozenset({"1", "L", "LA", "P", "PA", "I", "I;16", "I;16B", "I;16L", "F"})
+"""Pillow's modes of grey and indexed files."""
 _GREY: Final = 0.4
 """Of a mask with soft edges, a smaller share than this is grey."""
-_LOSSY: Final = frozenset({"JPEG", "MPO", "AVIF"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,20 +142,44 @@ def read_labels(source: Path | bytes) -> Labels:
     """What a mask file marks.
 
     Raises:
-        DatasetError: when it cannot be read as an image, or could mean different masks.
+        DatasetError: when it cannot be read as an image, or could mean different masks; a sentence about "it" where
+            the content was given and no name of a file is known.
     """
-    name = _name(source)
+    name = _name(source) if isinstance(source, Path) else ""
     try:
         with opened(source, name) as image:
             turned = orientation_of(image) != TURNS_NOTHING
             try:
-                values, names = _read(upright(image), lossy=image.format in _LOSSY)
+                values, names = _read(upright(image), lossy=is_lossy(image, source))
                 colours = _shown(image) if image.mode == "P" else {}
             except DatasetError as error:
-                raise DatasetError(f"{name}: {error}") from error
+                raise DatasetError(f"{name}: {error}" if name else str(error)) from error
     except PictureError as error:
         raise DatasetError(str(error)) from error
     return Labels(values, names, turned, {value: colours[value] for value in names if value in colours})
+
+
+def looks_like_mask(content: bytes, *, grey: bool = False) -> bool:
+    """Whether a file looks like a mask: few levels or colours, and of lossy ones only what is nearly black or bright.
+
+    Args:
+        content: the file's.
+        grey: whether only grey and indexed files count, as drawings have few colours, too.
+
+    Raises:
+        DatasetError: as `read_labels`, and for a photograph.
+    """
+    try:
+        with opened(content, "") as image:
+            if grey and image.mode not in _MASK_MODES:
+                return False
+            if is_lossy(image, content):
+                bright = np.asarray(image.convert("RGB")).max(axis=2)
+                clear = (bright <= _DARK * bright.max()) | (bright >= (1 - _APART) * bright.max())
+                return float(clear.mean()) > _CLEAR
+    except PictureError as error:
+        raise DatasetError(str(error)) from error
+    return len(read_labels(content).names) < _MANY
 
 
 def _name(source: Path | bytes) -> str:
@@ -227,6 +257,7 @@ def _colours(rgb: npt.NDArray[np.uint8], *, lossy: bool) -> _Read:
     packed[packed == void] = 0
     if lossy:
         # Colours of a lossy file are never exact: what is bright in any of them is marked.
+        _refuse_several_levels(rgb)
         return _grey(rgb.max(axis=2), lossy=True)
     if len(np.unique(packed)) > 256:
         raise DatasetError("it has more colours than a mask has classes: is it a picture? Save it in black and white.")
@@ -248,6 +279,8 @@ def _grey(values: npt.NDArray[np.uint8] | npt.NDArray[np.float64], *, lossy: boo
     if levels[0] < 0:
         raise DatasetError("it has values below zero: save it in black and white.")
     between = marked[:-1]
+    if lossy:
+        _refuse_several_levels(values)
     if lossy or _soft(values, between, top):
         _refuse_photographs(values, top)
         return (values > top / 2).astype(np.int64), {1: name}
@@ -286,6 +319,27 @@ def _soft(values: _Grey, between: _Grey, top: float) -> bool:
         shown = ", ".join(_number(float(level)) for level in [*between[:6], top])
         raise DatasetError(f"its grey levels ({shown}) may be soft edges or classes: save it in black and white.")
     return share <= _SOFT
+
+
+def _refuse_several_levels(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.float64]) -> None:
+    """Refuse a lossy file whose even areas differ in brightness or colour: it cannot tell its classes apart.
+
+    Args:
+        pixels: (height, width), or (height, width, 3).
+
+    Raises:
+        DatasetError: when they differ.
+    """
+    shades, kernel = pixels.astype(np.float32), np.ones((5, 5), np.uint8)
+    top = float(shades.max())
+    ranges = cv2.dilate(shades, kernel) - cv2.erode(shades, kernel)
+    layers = shades.reshape(*shades.shape[:2], -1)
+    even = (ranges.reshape(layers.shape) <= _EVEN * top).all(axis=2) & (layers.max(axis=2) > _DARK * top)
+    if even.any() and float(np.ptp(np.percentile(layers[even], (2, 98), axis=0), axis=0).max()) > _APART * top:
+        raise DatasetError(
+            "it has areas of several colours or grey levels, which its lossy compression does not keep apart: save it "
+            "as PNG."
+        )
 
 
 def _refuse_photographs(values: _Grey, top: float) -> None:

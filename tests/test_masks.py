@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import ExifTags, Image
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
 from segr1_app.frames import turn_pixels
-from segr1_app.images import UPRIGHT
+from segr1_app.images import UPRIGHT, load_picture
 from segr1_app.masks import SeveralLabelsError, load_mask, load_mask_of, read_labels
 
 SIZE = (90, 60)
@@ -135,6 +136,59 @@ def test_soft_edges_stay_one_object(tmp_path: Path, blur: int, suffix: str) -> N
     found = load_mask(saved(tmp_path, soft, suffix))
     wanted = soft > soft.max() / 2
     assert (found != wanted).mean() < 0.01
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".jpg"])
+def test_a_lossy_file_is_not_one_of_labels(tmp_path: Path, suffix: str) -> None:
+    """Compression makes levels beside black and white, which are no classes; real classes are not told apart."""
+    white = np.dstack([OBJECT.astype(np.uint8) * 255] * 3)
+    assert (load_mask(saved(tmp_path, white, suffix, quality=60)) != OBJECT).mean() < 0.005
+    colours = np.where(OBJECT[..., None], (200, 0, 0), (0, 0, 0)).astype(np.uint8)
+    assert (load_mask(saved(tmp_path, colours, suffix, quality=90)) != OBJECT).mean() < 0.01
+    for second in ((0, 200, 0), (90, 90, 90)):
+        colours[SECOND] = second
+        with pytest.raises(DatasetError, match=r"several colours or grey levels.*save it as PNG"):
+            load_mask(saved(tmp_path, colours, suffix, quality=90))
+
+
+def test_a_lossy_tiff_is_not_one_of_labels(tmp_path: Path) -> None:
+    white = np.dstack([OBJECT.astype(np.uint8) * 255] * 3)
+    path = saved(tmp_path, white, ".tif", compression="jpeg", quality=60)
+    assert (load_mask(path) != OBJECT).mean() < 0.005
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+@pytest.mark.parametrize(
+    "colours", [((0, 0, 0), (255, 255, 255)), ((255, 255, 255), (0, 0, 0)), ((0, 0, 0), (9, 9, 200))]
+)
+def test_a_bitmap_of_two_colours_is_read_at_any_depth(
+    tmp_path: Path, bits: int, colours: tuple[tuple[int, int, int], ...]
+) -> None:
+    """Pillow takes any palette of black and white for one of 1 bit."""
+    marked = 0 if colours[0] == (255, 255, 255) else 1
+    path = tmp_path / "m.bmp"
+    path.write_bytes(bitmap(np.where(OBJECT, marked, 1 - marked).astype(np.uint8), bits, colours))
+    assert np.array_equal(load_mask(path), OBJECT)
+    assert (load_picture(path).pixels[OBJECT] == colours[marked]).all()
+
+
+def test_a_grey_ramp_of_4_bit_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.bmp"
+    path.write_bytes(bitmap(OBJECT.astype(np.uint8) * 15, 4, tuple((level, level, level) for level in range(16))))
+    assert np.array_equal(load_mask(path), OBJECT)
+
+
+def bitmap(indices: np.ndarray, bits: int, colours: Sequence[tuple[int, int, int]]) -> bytes:
+    """A BMP file of palette indices, which Pillow does not write at 4 bit."""
+    height, width = indices.shape
+    as_bits = np.unpackbits(indices[..., None], axis=2)[..., 8 - bits :].reshape(height, -1)
+    rows = np.packbits(np.pad(as_bits, ((0, 0), (0, -as_bits.shape[1] % 32))), axis=1)[::-1].tobytes()
+    palette = b"".join(struct.pack("<4B", *reversed(colour), 0) for colour in colours)
+    offset = 54 + len(palette)
+    sizes = (40, width, height, 1, bits, 0, len(rows), 2835, 2835, len(colours), 0)
+    return (
+        b"BM" + struct.pack("<I2HI", offset + len(rows), 0, 0, offset) + struct.pack("<3I2H6I", *sizes) + palette + rows
+    )
 
 
 def test_what_could_be_two_things_is_refused(tmp_path: Path) -> None:

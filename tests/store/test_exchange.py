@@ -140,7 +140,7 @@ def test_coco_of_others_makes_a_task_per_category(empty: AnnotationStore, tmp_pa
     assert back["Identify and segment the cat."].all()
     (tmp_path / "bad.json").write_text("[]")
     (told_bad,) = import_paths(empty, [tmp_path / "bad.json"], "it")
-    assert "not a COCO file" in str(told_bad)
+    assert "JSON of another kind (empty), which is not read" in str(told_bad)
 
 
 def test_masks_come_back_and_the_index_starts_no_formula(

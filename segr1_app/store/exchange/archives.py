@@ -34,6 +34,12 @@ _PACKERS: Final[Mapping[str, Callable[[Path, str], Any]]] = {
     ".tbz2": bz2.open,
     ".xz": lzma.open,
 }
+PACKED: Final[Mapping[str, str]] = {
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".tbz2"), "an archive in here is not opened: give it by itself"),
+    **dict.fromkeys((".rar", ".7z"), "archives of this kind are not opened: unpack it, or pack it as ZIP"),
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst"), "packed files are not opened: unpack it"),
+}
+"""Why files with these endings, among others, are not read."""
 _PIECE: Final = 2**20
 
 

@@ -18,9 +18,10 @@ from segr1_app.store.exchange.intake import Intake, Record
 from segr1_app.store.exchange.jsonl import FILE_NAME, import_jsonl
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import was_taken
-from segr1_app.store.exchange.readers import mask_folders
-from segr1_app.store.exchange.readers.registry import find_sources, not_understood
+from segr1_app.store.exchange.readers import mask_folders, pairing
+from segr1_app.store.exchange.readers.registry import find_sources
 from segr1_app.store.exchange.readers.sources import MALFORMED, Source, Tree, fault_of
+from segr1_app.store.exchange.readers.strangers import not_understood
 from segr1_app.store.exchange.remote_files import open_address
 from segr1_app.store.store import AnnotationStore
 
@@ -132,7 +133,7 @@ def _import_paths(intake: Intake, paths: Sequence[Path | str], masks: Sequence[P
                     yield from _import_tree(intake, tree, truths, used)
             except DatasetError as error:
                 yield str(error)
-        yield from (mask_folders.lonely(mask) for stem, mask in truths.items() if stem not in used)
+        yield from (pairing.lonely(mask) for stem, mask in truths.items() if stem not in used)
 
 
 def _trees(paths: Sequence[Path | str]) -> Iterator[tuple[Path | str | Files, Sequence[PurePosixPath]]]:
@@ -167,7 +168,7 @@ def _find_masks(sources: Sequence[Files]) -> dict[str, Entry]:
     """
     found: dict[str, Entry] = {}
     for entry in (Entry(files, name) for files in sources for name in files.names()):
-        stem = mask_folders.plain(entry.name.stem)
+        stem = pairing.plain(entry.name.stem)
         if not is_picture(entry.name):
             continue
         if stem in found:
@@ -199,18 +200,17 @@ def _take_all(intake: Intake, records: Iterable[Record | str]) -> Iterator[str |
 def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator[Record | str]:
     """What lies among the files: annotations of every kind, pictures with masks, and pictures."""
     if tree.options.pictures_only:
-        paired = mask_folders.Paired(tree.pictures())
+        paired = pairing.Paired(tree.pictures())
         yield from mask_folders.records(tree, paired, masks, used)
         return
-    alone = len(tree.names) == 1 and not is_picture(tree.names[0])
+    everything = list(tree.names)
     sources = find_sources(tree)
-    paired = mask_folders.pair(tree)
-    strange = [*not_understood(tree), *mask_folders.mask_like(tree, paired)]
-    if alone and not sources:
-        name = tree.files.display_name(tree.names[0])
-        raise DatasetError(f"'{name}' is not a COCO file, nor any other supported annotation file.")
-    if strange and not sources and not paired.masks:
-        yield from strange
+    paired = pairing.pair(tree)
+    strange = [*not_understood(tree), *pairing.mask_like(tree, paired)]
+    if not sources and not any(map(is_picture, everything)):
+        raise DatasetError(_nothing(tree, everything, strange))
+    if (strange or paired.unmatched) and not sources and not paired.masks and not masks:
+        yield from (*strange, *paired.unmatched)
         yield (
             "Nothing is taken, because annotations would be lost: give them in a format that is read, or take the "
             "pictures without them with --pictures-only."
@@ -223,7 +223,18 @@ def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator
     yield from strange
 
 
-def _annotated(tree: Tree, sources: Sequence[Source], paired: mask_folders.Paired) -> Iterator[Record | str]:
+def _nothing(tree: Tree, names: Sequence[PurePosixPath], strange: Sequence[str]) -> str:
+    """That there is nothing to import, and what there is instead."""
+    if strange:
+        return " ".join(strange)
+    if not names:
+        place = tree.files.display_name(PurePosixPath()).rstrip(":.")
+        return f"There is nothing to import in {place}: it has no files, or only hidden ones."
+    shown = ", ".join(tree.files.display_name(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"There is nothing to import: {shown} {'is' if len(names) == 1 else 'are'} neither pictures nor annotations."
+
+
+def _annotated(tree: Tree, sources: Sequence[Source], paired: pairing.Paired) -> Iterator[Record | str]:
     """The records of annotation files; what they do not mention stays in ``paired``, or is named."""
     claimed = {name for source in sources for name in source.claimed}
     pictures = Pictures(tree.files, (name for name in tree.files.names() if name not in claimed))
@@ -237,12 +248,14 @@ def _annotated(tree: Tree, sources: Sequence[Source], paired: mask_folders.Paire
         except MALFORMED as error:
             first = tree.files.display_name(next(iter(source.claimed)))
             yield f"'{first}' looks like {source.kind} and cannot be read to its end: {fault_of(error)}."
+    # Tables name their mask files themselves.
+    paired.masks = {name: mask for name, mask in paired.masks.items() if mask.name not in pictures.used}
     rest = [name for name in paired.pictures if name not in pictures.used]
     if any(source.all_pictures for source in sources):
         paired.pictures = rest
         return
-    with_masks = mask_folders.with_masks(paired, rest)
-    for folder, names in mask_folders.by_folder([name for name in rest if name not in with_masks]).items():
+    with_masks = [name for name in rest if name in paired.masks]
+    for folder, names in pairing.by_folder([name for name in rest if name not in with_masks]).items():
         shown = ", ".join(name.name for name in names[:3]) + (", ..." if len(names) > 3 else "")
         yield (
             f"{tree.files.display_name(folder)}: {len(names)} pictures ({shown}) are left out: no annotations mention "

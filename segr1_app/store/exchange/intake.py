@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
 import numpy as np
 
 from segr1_app.domain import (
+    Box,
     DatasetError,
     ImageSize,
     Mask,
@@ -19,7 +21,7 @@ from segr1_app.domain import (
     UnknownRecordError,
 )
 from segr1_app.frames import Reading
-from segr1_app.geometry import union_masks
+from segr1_app.geometry import box_iou, mask_box, union_masks
 from segr1_app.images import OrientedPicture, load_oriented
 from segr1_app.store.exchange.account import Account, ImportOptions
 from segr1_app.store.exchange.class_names import class_instruction
@@ -27,6 +29,8 @@ from segr1_app.store.exchange.outcomes import Notice, replaced
 from segr1_app.store.exchange.shapes import BoxShape, Canvas, Dots, Shape
 from segr1_app.store.store import AnnotationStore
 
+_SAME_BOX: Final = 0.7
+"""IoU from which a box is that of a mask: many tools write both for one object."""
 IMPORTED = "imported"
 """Policy of predictions that are prompts from a file."""
 
@@ -84,12 +88,46 @@ class Record:
 
 @dataclass(slots=True)
 class _Gathered:
-    """What the parts of a picture say about one instruction."""
+    """What the parts of a picture say about one instruction.
+
+    Attributes:
+        mask: the union of its masks.
+        outlines: the box around each of them.
+        prompts: boxes and points.
+        model: for a model's answer, which model's.
+        broken: whether one of its parts cannot be read.
+    """
 
     mask: Mask | None = None
+    outlines: list[Box] = field(default_factory=list)
     prompts: list[ObjectPrompt] = field(default_factory=list)
     model: str | None = None
     broken: bool = False
+
+    def add_mask(self, mask: Mask) -> None:
+        """Take in one more object."""
+        self.mask = mask if self.mask is None else self.mask | mask
+        if (outline := mask_box(mask)) is not None:
+            self.outlines.append(outline)
+
+    def has_objects_without_mask(self) -> bool:
+        """Whether a prompt is about another object than the masks: not the box of one of them, nor points on them."""
+        free = list(self.outlines)
+        for prompt in self.prompts:
+            if prompt.box is None:
+                if not self._is_on_mask(prompt):
+                    return True
+                continue
+            best = max(free, key=partial(box_iou, prompt.box), default=None)
+            if best is None or box_iou(prompt.box, best) < _SAME_BOX:
+                return True
+            free.remove(best)
+        return False
+
+    def _is_on_mask(self, prompt: ObjectPrompt) -> bool:
+        inside = [(int(point.x), int(point.y)) for point in prompt.points if point.label == 1]
+        mask = self.mask
+        return mask is not None and all(mask[min(y, mask.shape[0] - 1), min(x, mask.shape[1] - 1)] for x, y in inside)
 
 
 @dataclass(slots=True)
@@ -167,7 +205,7 @@ class Intake:
                     return
             none = False
             if isinstance(part.shape, str) and part.instruction is None and part.name is None:
-                yield f"{record.where}: {part.where} is left out: {part.shape}."
+                yield f"{record.where}: {part.where} is left out: {part.shape.rstrip('.')}."
                 continue
             words = part.instruction or (class_instruction(part.name) if part.name else self.instruction)
             gathered = found.setdefault(" ".join(words.split()), _Gathered(model=part.model))
@@ -177,19 +215,18 @@ class Intake:
                 if isinstance(part.shape, BoxShape | Dots):
                     gathered.prompts.append(part.shape.prompt(canvas, part.name))
                 else:
-                    mask = part.shape.mask(canvas)
-                    gathered.mask = mask if gathered.mask is None else gathered.mask | mask
+                    gathered.add_mask(part.shape.mask(canvas))
             except (ValueError, SegR1Error) as error:
                 gathered.broken = True
                 yield f"{record.where}: {part.where} is left out: {str(error).rstrip('.')}."
         for words, gathered in found.items():
-            if gathered.mask is not None and gathered.prompts and not gathered.broken:
+            if gathered.mask is not None and not gathered.broken and gathered.has_objects_without_mask():
                 gathered.broken = True
                 yield (
                     f"{record.where}: no ground-truth mask for '{words}': some of its objects have masks, others only "
                     "boxes or points."
                 )
-        if none and not found:
+        if not found:
             found[self.instruction] = _Gathered()
 
     def _picture(self, seen: OrientedPicture, name: str) -> str:

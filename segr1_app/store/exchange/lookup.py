@@ -24,6 +24,12 @@ MASK_FOLDERS: Final = frozenset(
     | {"segmentationclasspng", "segmentationclassraw", "labelids", "trimaps", "segmentation_masks", "semantic"}
 )
 """Folders, in lower case, of mask files."""
+MASK_WORDS: Final = frozenset(
+    {"mask", "masks", "gt", "gts", "groundtruth", "truth", "ground", "seg", "segmentation", "segmentations", "label"}
+    | {"labels", "labeled", "annotation", "annotations", "trimap", "trimaps", "matte", "mattes", "manual", "semantic"}
+    | {"segmentationclassaug", "stuffthingmaps", "parsing"}
+)
+"""Words in names of folders that may hold mask files, as in ``train_masks``."""
 _AHEAD: Final = 9
 """Length of what Label Studio puts before the name of an upload: eight digits and a hyphen."""
 
@@ -110,8 +116,8 @@ def _nearest(
     for place in (folder / inside, folder / "images" / inside):
         if exact := [name for name in names if _parts(str(name)) == _parts(str(place))]:
             return exact
-    words = _words(annotations.stem) | {word for part in folder.parts for word in _words(part)}
-    of_split = [name for name in names if any(_words(part) & words & _SPLITS for part in name.parts[:-1])]
+    words = words_of(annotations.stem) | {word for part in folder.parts for word in words_of(part)}
+    of_split = [name for name in names if any(words_of(part) & words & _SPLITS for part in name.parts[:-1])]
     if of_split and len(of_split) < len(names):
         return _nearest(of_split, annotations, parts)
     below = [name for name in names if name.is_relative_to(folder)]
@@ -124,7 +130,8 @@ _SPLITS: Final = frozenset(
 )
 
 
-def _words(text: str) -> set[str]:
+def words_of(text: str) -> set[str]:
+    """The words of a name, in lower case."""
     return set("".join(letter if letter.isalnum() else " " for letter in text.lower()).split())
 
 
@@ -150,4 +157,5 @@ def _path_of(file_name: str) -> str:
 def _parts(name: str) -> tuple[str, ...]:
     """Folders and file of a name, alike whatever system or keyboard it was written on."""
     plain = unicodedata.normalize("NFC", name).replace("\\", "/").casefold()
-    return tuple(part for part in plain.split("/") if part not in {"", ".", ".."} and not part.endswith(":"))
+    parts = (part.strip() for part in plain.split("/"))
+    return tuple(part for part in parts if part not in {"", ".", ".."} and not part.endswith(":"))

@@ -306,3 +306,75 @@ def test_the_same_import_twice_changes_nothing(store: AnnotationStore, folder: P
     assert take.account.summary == (  # type: ignore[attr-defined]
         "New: 0 pictures, 0 tasks, 0 ground-truth masks, 0 boxes, 0 points; 1 duplicate."
     )
+
+
+def test_a_box_of_a_mask_is_no_other_object(store: AnnotationStore, folder: Path) -> None:
+    """Many tools write both for one object; a box elsewhere is an object whose mask is missing."""
+    mask = annotation([corners(*PLACE)])
+    x1, y1, x2, y2 = PLACE
+    own = annotation([], bbox=[x1, y1 + 1, x2 - x1, y2 - y1])
+    write_json(folder / "coco.json", coco([image()], [mask, own]))
+    account = bring(store, folder)
+    assert account.left_out == []
+    assert (account.truths, account.boxes) == (1, 1)
+    write_json(folder / "coco.json", coco([image()], [mask, own, annotation([], bbox=[50, 40, 5, 5])]))
+    assert "some of its objects have masks" in bring(store, folder).left_out[0]
+
+
+def test_points_on_a_mask_are_no_other_object(store: AnnotationStore, folder: Path) -> None:
+    x, y = PLACE[0] + 2, PLACE[1] + 2
+    on_it = annotation([], keypoints=[x, y, 2])
+    write_json(folder / "coco.json", coco([image()], [annotation([corners(*PLACE)]), on_it]))
+    assert bring(store, folder).left_out == []
+    off_it = annotation([], keypoints=[WIDTH - 1, HEIGHT - 1, 2])
+    write_json(folder / "coco.json", coco([image()], [annotation([corners(*PLACE)]), off_it]))
+    assert "some of its objects have masks" in bring(store, folder).left_out[0]
+
+
+def test_a_picture_of_lvis_is_found_by_its_address(store: AnnotationStore, folder: Path) -> None:
+    picture = {"id": 1, "coco_url": "http://images.example.org/val2017/a.png", "width": WIDTH, "height": HEIGHT}
+    write_json(folder / "lvis.json", coco([picture], [annotation([corners(*PLACE)])]))
+    assert bring(store, folder).left_out == []
+    assert len(truths(store)) == 1
+
+
+def test_integers_beyond_64_bits_are_ids_like_others(store: AnnotationStore, folder: Path) -> None:
+    number = 10**30 + 7
+    write_json(folder / "coco.json", coco([image(number)], [annotation([corners(*PLACE)], number)]))
+    assert bring(store, folder).left_out == []
+    assert len(truths(store)) == 1
+
+
+def test_a_picture_whose_annotations_have_no_class_stays(store: AnnotationStore, folder: Path) -> None:
+    write_json(folder / "coco.json", coco([image()], [annotation([corners(*PLACE)], category_id=9)]))
+    (told,) = bring(store, folder).left_out
+    assert "its category_id 9 is not among the categories" in told
+    assert instructions(store) == [("a.png", DEFAULT)]
+
+
+def test_annotations_that_are_no_list_are_told(store: AnnotationStore, folder: Path) -> None:
+    content = coco([image()], [])
+    write_json(folder / "coco.json", {**content, "annotations": {"1": annotation([corners(*PLACE)])}})
+    (told,) = bring(store, folder).left_out
+    assert (
+        told
+        == f"{folder}/coco.json: its annotations are left out: they are an object and not a list, as COCO has them."
+    )
+
+
+def test_another_encoding_than_unicode_is_named(store: AnnotationStore, folder: Path) -> None:
+    path = folder / "coco.json"
+    path.write_bytes(json.dumps(coco([image()], []), ensure_ascii=False).replace("cat", "K\xe4fer").encode("latin-1"))
+    assert bring(store, folder).left_out[0] == f"'{path}' is not a COCO file: it is not in UTF-8: save it as UTF-8."
+
+
+def test_results_spoil_only_their_own_record(store: AnnotationStore, folder: Path) -> None:
+    write_json(folder / "coco.json", coco([image()], []))
+    good = {"image_id": 1, "category_id": 1, "bbox": [8, 6, 20, 20], "score": "0.9"}
+    write_json(folder / "model.json", [{**good, "score": float("nan")}, good, {**good, "score": None}])
+    account = bring(store, folder)
+    assert account.boxes == 1
+    assert account.left_out == [
+        f"{folder}/model.json, result 1 is left out: its score is not a finite number: NaN.",
+        f"{folder}/model.json, result 3 is left out: its score is not a number: 'None'.",
+    ]

@@ -10,15 +10,30 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import ipc
 
 from segr1_app.domain import ImageSize
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.account import Account
 from segr1_app.store.exchange.importing import import_paths
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
-from tests.store.imports.files import CAT, annotation, box_mask, bring, coco, corners, draw, image, truths, write_json
+from tests.store.imports.files import (
+    CAT,
+    annotation,
+    box_mask,
+    bring,
+    coco,
+    corners,
+    draw,
+    image,
+    instructions,
+    truths,
+    write_json,
+)
+from tests.store.imports.test_pairing import draw_mask
 from tests.store.imports.test_readers import pack
 
 PLACE = (8, 6, 40, 30)
@@ -109,3 +124,54 @@ def test_a_brush_of_label_studio_is_read() -> None:
 def test_a_brush_that_is_cut_off_is_refused(runs: object) -> None:
     with pytest.raises(ValueError, match="its brush"):
         decode_brush(runs, ImageSize(64, 48))
+
+
+def test_a_bad_line_of_metadata_is_named_and_the_rest_comes_in(store: AnnotationStore, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for seed, name in enumerate("abc"):
+        draw(folder / f"{name}.png", seed)
+    draw_mask(folder / "b_mask.png")
+    lines = [
+        '{"file_name": "a.png"}',
+        "{broken",
+        '{"file_name": "b.png", "mask": "b_mask.png", "instruction": "it"}',
+        "[]",
+    ]
+    (folder / "metadata.jsonl").write_text("\n".join([*lines, '{"file_name": "c.png"}']))
+    account = bring(store, folder)
+    assert account.pictures == 3
+    assert account.truths == 1, "a column that the first line lacks is read, too"
+    first, second = account.left_out
+    assert first.startswith(f"{folder}/metadata.jsonl line 2 is left out: it is no JSON")
+    assert second == f"{folder}/metadata.jsonl line 4 is left out: it is no object with columns."
+
+
+@pytest.mark.parametrize("kind", ["stream", "file"])
+def test_both_kinds_of_arrow_files_are_read(store: AnnotationStore, tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "in"
+    content = draw(tmp_path / "a.png").read_bytes()
+    folder.mkdir()
+    table = pa.table({"image": [content], "instruction": ["Who purrs?"]})
+    with (folder / "data.arrow").open("wb") as target:
+        open_writer = ipc.new_stream if kind == "stream" else ipc.new_file
+        with open_writer(target, table.schema) as writer:
+            writer.write_table(table)
+    assert bring(store, folder).left_out == []
+    assert [words for _, words in instructions(store)] == ["Who purrs?"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_labels_of_yolo_come_in_any_encoding(store: AnnotationStore, tmp_path: Path, encoding: str) -> None:
+    folder = tmp_path / "in"
+    draw(folder / "a.png")
+    (folder / "a.txt").write_bytes("0 0.1 0.1 0.6 0.1 0.6 0.6\r\n".encode(encoding))
+    (folder / "data.yaml").write_text("names: [cat]\n")
+    assert bring(store, folder).truths == 1
+
+
+def test_a_list_of_classes_that_cannot_be_read_is_named(store: AnnotationStore, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    draw(folder / "a.png")
+    (folder / "a.txt").write_text("0 0.1 0.1 0.6 0.1 0.6 0.6\n")
+    (folder / "data.yaml").write_text("names: [cat\n")
+    assert "have no names (data.yaml cannot be read)" in bring(store, folder).left_out[-1]

@@ -396,6 +396,16 @@ def test_results_become_predictions_of_their_model(store: AnnotationStore, tmp_p
         ("x.csv", "ImageId,EncodedPixels\na.png,1 2 3\n", "a table (ImageId,EncodedPixels)"),
         ("x.mat", "MATLAB 5.0", "MATLAB data"),
         ("refs.p", "anything", "a Python pickle"),
+        ("x.json", "// a comment\n{}", "JSON that cannot be read"),
+        ("x.json", "", "JSON that cannot be read"),
+        ("a.json", '{"item": {}, "annotations": [{"polygon": {}}]}', "V7 Darwin"),
+        ("a.json", '{"videos": [], "annotations": [], "categories": []}', "YouTube-VIS"),
+        ("gt.txt", "1,-1,30.0,20.0,50.0,40.0,1,2,1.0\n", "lists of numbers, as for boxes or polygons"),
+        ("b.txt", "0 0.5 0.5 0.1 0.1\n", "lists of numbers, as for boxes or polygons"),
+        ("bbx_gt.txt", "a.png\n1\n30 20 50 40\n", "lists of numbers, as for boxes or polygons"),
+        ("a.txt", "cat 0.0 0 -1 30.0 20.0 80.0 60.0\n", "numbers for each picture"),
+        ("boxes.csv", "cat,30,20,50,40,a.png,64,48\n", "lists of numbers, as for boxes or polygons"),
+        ("train.tfrecord-00000-of-00001", "x", "TensorFlow records"),
     ],
 )
 def test_annotations_that_are_not_understood_keep_everything_out(
@@ -409,6 +419,36 @@ def test_annotations_that_are_not_understood_keep_everything_out(
     assert f"{folder / name}: looks like {said}, which is not read." in account.left_out
     assert "--pictures-only" in account.left_out[-1]
     assert bring(store, folder, options=ImportOptions(pictures_only=True)).pictures == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("more.zip", "an archive in here is not opened: give it by itself."),
+        ("more.7z", "archives of this kind are not opened: unpack it, or pack it as ZIP."),
+        ("labels.json.gz", "packed files are not opened: unpack it."),
+    ],
+)
+def test_an_archive_among_the_files_is_told(store: AnnotationStore, tmp_path: Path, name: str, said: str) -> None:
+    folder = tmp_path / "in"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / name).write_bytes(b"x")
+    assert bring(store, folder).left_out == [f"{folder}/a/{name}: {said}"]
+    draw(folder / "a.png")
+    assert bring(store, folder).left_out[0] == f"{folder}/a/{name}: {said}"
+    assert list(store.tasks()) == []
+
+
+def test_where_there_is_nothing_it_is_said(store: AnnotationStore, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    assert bring(store, folder).left_out == [
+        f"There is nothing to import in {folder}: it has no files, or only hidden ones."
+    ]
+    (folder / "notes.md").write_text("x")
+    assert bring(store, folder).left_out == [
+        f"There is nothing to import: {folder}/notes.md is neither pictures nor annotations."
+    ]
 
 
 def test_several_kinds_in_one_folder_are_all_taken(store: AnnotationStore, tmp_path: Path) -> None:

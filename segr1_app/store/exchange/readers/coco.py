@@ -40,6 +40,13 @@ def find(tree: Tree) -> list[Source]:
     ]
 
 
+def _not_lists(head: Head | None, where: str) -> Iterator[str]:
+    """Sentences about what should be a list and is an object, which some tools write by id."""
+    for key in sorted(LISTS & (head.keys - head.lists if head else frozenset())):
+        if head is not None and head.values.get(key):
+            yield f"{where}: its {key} are left out: they are an object and not a list, as COCO has them."
+
+
 def _captions(tree: Tree, name: PurePosixPath) -> Source:
     sentence = f"{tree.files.display_name(name)}: its captions are left out: they mark nothing in the pictures."
     return Source("COCO captions", [name], lambda _: iter([sentence]))
@@ -47,7 +54,13 @@ def _captions(tree: Tree, name: PurePosixPath) -> Source:
 
 def is_coco(head: Head | None) -> bool:
     """Whether a JSON file begins like a COCO file."""
-    return head is not None and head.kind == "map" and bool(head.lists & LISTS)
+    if head is None or head.kind != "map" or "videos" in head.keys:
+        return False
+    if "images" in head.keys or "categories" in head.lists:
+        return True
+    # Of a large file only the first annotation may be known, or nothing of it.
+    inner = head.values.get("annotations", frozenset())
+    return "annotations" in head.lists and (not inner or bool(inner & {"image_id", "segmentation"}))
 
 
 def _is_captions(head: Head | None) -> bool:
@@ -57,7 +70,12 @@ def _is_captions(head: Head | None) -> bool:
 
 def source(tree: Tree, name: PurePosixPath) -> Source:
     """One COCO file."""
-    return Source("COCO", [name], lambda pictures: read(tree.files, name, pictures))
+
+    def records(pictures: Pictures) -> Iterator[Record | str]:
+        yield from _not_lists(tree.head(name), tree.files.display_name(name))
+        yield from read(tree.files, name, pictures)
+
+    return Source("COCO", [name], records)
 
 
 def read(files: Files, name: PurePosixPath, pictures: Pictures) -> Iterator[Record | str]:
@@ -115,13 +133,19 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath) -> Iterator
         except ijson.JSONError as error:
             db.execute("ROLLBACK")
             if tolerant:
-                said = " ".join(str(error).split())[:200]
-                raise DatasetError(f"'{where}' is not a COCO file: it is damaged or cut off ({said}).") from error
+                raise DatasetError(f"'{where}' is not a COCO file: {_damage(error)}.") from error
             continue
         db.execute("CREATE INDEX annotations_image ON annotations (image)")
         db.execute("COMMIT")
         yield from (type(fault)(f"{where}, {fault}") for fault in faults)
         return
+
+
+def _damage(error: ijson.JSONError) -> str:
+    said = " ".join(str(error).split())
+    if "UTF8" in said:
+        return "it is not in UTF-8: save it as UTF-8"
+    return f"it is damaged or cut off ({said[:200]})"
 
 
 def _images(
@@ -136,11 +160,22 @@ def _images(
         which += f" (id {image.get('id')})" if key else ""
         if not key:
             faults.append(f"{which} is left out: it has no id.")
-        elif not isinstance(image.get("file_name"), str) or not image["file_name"].strip():
+        elif (file_name := _file_name(image)) is None:
             faults.append(f"{which} is left out: it has no file_name.")
             yield key, None, ""
         else:
-            yield key, image["file_name"], json.dumps(image)
+            yield key, file_name, json.dumps({**image, "file_name": file_name})
+
+
+def _file_name(image: Mapping[str, Any]) -> str | None:
+    """What a picture is called; LVIS only has addresses."""
+    for key in ("file_name", "coco_url", "flickr_url"):
+        value = image.get(key)
+        if key == "file_name" and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str) and value.strip():
+            return value
+    return None
 
 
 def _annotations(

@@ -47,14 +47,20 @@ def _read(tree: Tree, name: PurePosixPath, known: PurePosixPath, pictures: Pictu
         categories = coco.Categories.read(db)
         db.execute("CREATE TABLE results (image TEXT, number INTEGER, content TEXT)")
         db.execute("BEGIN")
-        for place, result in enumerate(items(tree.files, name, "item", tolerant=False), start=1):
+        for place, result in enumerate(items(tree.files, name, "item", tolerant=True), start=1):
             if not isinstance(result, dict):
                 yield f"{where}, result {place} is left out: it is not a record."
-            elif not isinstance(result.get("score"), int | float) or number(result["score"], "its score") < SURE:
-                unsure += 1
-            else:
+                continue
+            try:
+                sure = number(result.get("score"), "its score") >= SURE
+            except ValueError as error:
+                yield f"{where}, result {place} is left out: {error}."
+                continue
+            if sure:
                 row = [key_of(result.get("image_id")), place, json.dumps(result)]
                 db.execute("INSERT INTO results VALUES (?, ?, ?)", row)
+            else:
+                unsure += 1
         db.execute("CREATE INDEX results_image ON results (image)")
         db.execute("COMMIT")
         if unsure:

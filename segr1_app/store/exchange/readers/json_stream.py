@@ -1,4 +1,4 @@
-"""The members of a list in a JSON file of any size, one at a time; numbers that JSON does not know become texts."""
+"""The members of a list in a JSON file of any size, one at a time; numbers that parsers do not know become texts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import ijson
 from segr1_app.store.exchange.files import Files
 from segr1_app.store.exchange.readers.sources import Readable, json_bytes
 
-_NOT_FINITE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', re.DOTALL)
-"""Strings, which are left alone, and what Python and NumPy write for numbers that are none."""
-_UNFINISHED: Final = re.compile(rb'"(?:[^"\\]|\\.)*\\?$|[-a-zA-Z]{1,9}$', re.DOTALL)
+_NOT_FINITE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|(?<![\d.eE+-])-?\d{19,}(?![\d.eE])', re.DOTALL)
+"""Strings, which are left alone, what Python and NumPy write for numbers that are none, and integers beyond 64 bits."""
+_LONGEST: Final = 400
+"""Most characters of a number or a word."""
+_UNFINISHED: Final = re.compile(rb'"(?:[^"\\]|\\.)*\\?$|[-+.a-zA-Z0-9]{1,400}$', re.DOTALL)
 
 
 def items(files: Files, name: PurePosixPath, path: str, *, tolerant: bool) -> Iterator[Any]:
@@ -23,7 +25,7 @@ def items(files: Files, name: PurePosixPath, path: str, *, tolerant: bool) -> It
     Args:
         files, name: the JSON file.
         path: of the members, such as "images.item".
-        tolerant: whether NaN and Infinity become the texts "NaN" and "Infinity"; reading takes longer then.
+        tolerant: whether NaN, Infinity and integers of more than 64 bits become texts; reading takes longer then.
 
     Raises:
         ijson.JSONError: when it is not valid JSON.
@@ -60,7 +62,7 @@ class _Quoting:
         open_string = text.find(b'"', end)
         if open_string >= 0:
             return open_string
-        tail = _UNFINISHED.search(text, max(end, len(text) - 9))
+        tail = _UNFINISHED.search(text, max(end, len(text) - _LONGEST))
         return tail.start() if tail else len(text)
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from segr1_app.domain import DatasetError
 from segr1_app.masks import Labels
 from segr1_app.store.exchange.files import Entry
-from segr1_app.store.exchange.readers.sources import Tree
+from segr1_app.store.exchange.readers.sources import Tree, read_text
 
-LABELMAPS: Final = frozenset({"labelmap.txt", "label_map.txt", "label_colors.txt"})
+LABELMAPS: Final = frozenset({"labelmap.txt", "label_map.txt", "label_colors.txt", "class_dict.csv", "_classes.csv"})
 LISTS: Final = frozenset({"class_names.txt", "classes.txt", "labels.txt", "classnames.txt"})
 JSONS: Final = frozenset({"id2label.json", "label2id.json", "classes.json", "labelmap.json", "label_map.json"})
 CITYSCAPES: Final = (
@@ -24,9 +27,19 @@ CITYSCAPES: Final = (
     *("bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
 )
 """What Cityscapes' labelIds stand for; its files do not say."""
+_TRAINED: Final = (
+    *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation"),
+    *("terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
+)
+"""What Cityscapes' trainIds stand for."""
+_PER_CLASS: Final = 1000
+"""Cityscapes' instanceIds are a class's number times this, and the number of the object."""
 _BACKGROUND: Final = frozenset({"background", "_background_", "__background__", "bg", "unlabeled", "_ignore_"})
 _COLOUR: Final = re.compile(r"(?<!\d)(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})(?!\d)")
-_ADE: Final = re.compile(r"^\s*(\d+)\s+[\d.]+\s+\d+\s+\d+\s+(.+)$")
+_OBJECT: Final = re.compile(r"^(\d+)[\s,]+(?:[\d.]+[\s,]+)*(\S.*)$")
+"""A line of ADE20K's lists: a number, then shares and counts, and names."""
+_NUMBERED: Final = re.compile(r"^(\d+)\s*[:=,\t ]\s*([^\d\s].*)$")
+OBJECTS: Final = frozenset({"objectinfo150.txt", "objectinfo150.csv", "objectinfo100.txt", "categorymapping.txt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +63,58 @@ class LabelNames:
         return None
 
 
+def is_label_names(name: PurePosixPath) -> bool:
+    """Whether a file is called like those in which tools name the labels of mask files."""
+    return name.name.lower() in LABELMAPS | LISTS | JSONS | OBJECTS
+
+
 def find_names(tree: Tree) -> LabelNames:
     """The names that lie among the files; of several files about one label, the first."""
     found: dict[str, str] = {}
     files = []
     for name in tree.names:
-        kind = name.name.lower()
-        if kind in LABELMAPS | LISTS | JSONS or re.fullmatch(r"objectinfo\d*\.txt", kind):
+        if is_label_names(name):
             files.append(name)
-            for label, text in _read(tree.entry(name), kind):
+            for label, text in _read(tree.entry(name), name.name.lower()):
                 found.setdefault(label, text)
     if not found and any("gtfine" in name.as_posix().lower() for name in tree.names):
         found = {str(index): name for index, name in enumerate(CITYSCAPES)}
     return LabelNames(found, files)
 
 
+def names_of_file(name: PurePosixPath, labels: Labels, names: LabelNames) -> tuple[Labels, LabelNames]:
+    """The labels of a file with their names, where a file says by its own name how its numbers are to be read."""
+    stem = name.stem
+    if "annotations_instance" in name.parts and all(label.startswith("#") for label in labels.names.values()):
+        # ADE20K's red is the class, and its green the object.
+        labels = _renamed(labels, labels.values >> 16)
+    if re.search(r"_gt(?:Fine|Coarse)_instance(?:Train)?Ids$", stem):
+        labels = _renamed(labels, np.where(labels.values >= _PER_CLASS, labels.values // _PER_CLASS, labels.values))
+    if re.search(r"TrainIds$|\.trainIds$", stem):
+        return labels, LabelNames({str(index): name for index, name in enumerate(_TRAINED)}, names.files)
+    return labels, names
+
+
+def _renamed(labels: Labels, values: npt.NDArray[np.int64]) -> Labels:
+    return replace(labels, values=values, names={int(each): str(each) for each in np.unique(values) if each})
+
+
 def _read(entry: Entry, kind: str) -> Iterable[tuple[str, str]]:
-    try:
-        text = entry.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{entry}: it is not a text in UTF-8.") from error
+    text = read_text(entry)
     if kind.endswith(".json"):
         return _from_json(entry, text)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if kind in LABELMAPS and lines and all(":" in line or _COLOUR.search(line) for line in lines):
+    if kind in OBJECTS:
+        found = [(line, match) for line in lines if (match := _OBJECT.match(line))]
+        return [(match[1], match[2].split(",")[0].split(";")[0].strip()) for _, match in found]
+    if lines and all(_NUMBERED.match(line) for line in lines):
+        return [(match[1], match[2].strip()) for line in lines if (match := _NUMBERED.match(line))]
+    if kind.endswith(".csv"):
+        # The first line says what the columns are.
+        numbered = [match for line in lines[1:] if (match := _NUMBERED.match(line))]
+        return [(match[1], match[2].strip()) for match in numbered] or _colours(lines[1:])
+    if kind in LABELMAPS:
         return _colours(lines)
-    if kind.startswith("objectinfo"):
-        return [(found[1], found[2].split(",")[0].strip()) for line in lines if (found := _ADE.match(line))]
     names = [line for line in lines if line not in {"__ignore__"}]
     # Without a background in front it could be either class that the first index stands for.
     return [(str(index), name) for index, name in enumerate(names)] if names and _is_background(names[0]) else []
@@ -87,11 +125,11 @@ def _colours(lines: Sequence[str]) -> Iterable[tuple[str, str]]:
     for index, line in enumerate(lines):
         colour = _COLOUR.search(line)
         name = (line[: colour.start()] + " " + line[colour.end() :]) if colour else line
-        names.append(name.strip(" :\t").split(":")[0].strip())
+        names.append(name.strip(" :,\t").split(":")[0].strip())
         # Without a colour it is the one that Pascal VOC gives to an index.
         red, green, blue = (int(part) for part in colour.groups()) if colour else _voc_colour(index)
         yield f"#{red:02x}{green:02x}{blue:02x}", names[-1]
-    if _is_background(names[0]):
+    if names and _is_background(names[0]):
         yield from ((str(index), name) for index, name in enumerate(names))
 
 

@@ -133,7 +133,7 @@ def json_bytes(files: Files, name: PurePosixPath) -> Iterator[Readable]:
             yield _Recoded(file, begin, None)
 
 
-_MARKS: Final = (
+_MARKS: Final = (  # those of UTF-32 before those of UTF-16, which they begin with
     (codecs.BOM_UTF8, None),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -173,6 +173,38 @@ class _Recoded:
         text = self._decoder.decode(chunk, final=not chunk or size < 0).encode()
         self._limits.check(text)
         return text if text or not chunk else self.read(size)
+
+
+def read_text(entry: Entry, size: int = -1) -> str:
+    """A text file, or how it begins.
+
+    Args:
+        entry: the file.
+        size: most bytes that are read; all by default.
+
+    Raises:
+        DatasetError: as `decode_text`, and when it cannot be read.
+    """
+    content = entry.read() if size < 0 else entry.begin(size)
+    return decode_text(content, str(entry), whole=size < 0)
+
+
+def decode_text(content: bytes, where: str, *, whole: bool = True) -> str:
+    """A text in UTF-8, or in UTF-16 or UTF-32 where a mark at its beginning says so.
+
+    Args:
+        content: its bytes.
+        where: what to call it.
+        whole: whether it ends where it ends, and not in the middle of a letter.
+
+    Raises:
+        DatasetError: when it is in another encoding.
+    """
+    mark, encoding = next(((mark, known) for mark, known in _MARKS if content.startswith(mark)), (b"", None))
+    try:
+        return codecs.getincrementaldecoder(encoding or "utf-8")().decode(content[len(mark) :], final=whole)
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{where}: it is not a text in UTF-8: save it as UTF-8.") from error
 
 
 def load_json(entry: Entry) -> Any:

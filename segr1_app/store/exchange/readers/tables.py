@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -20,7 +20,7 @@ from segr1_app.store.exchange.account import ImportOptions
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import Source, Tree
+from segr1_app.store.exchange.readers.sources import Source, Tree, decode_text
 from segr1_app.store.exchange.shapes import MaskPicture, Runs, Shape
 
 ROWS_AT_A_TIME: Final = 16
@@ -38,7 +38,11 @@ _TEXTS: Final = frozenset(
 )
 _MASKS: Final = frozenset({"label", "labels", "annotation", "annotations", "segmentation", "gt", "masks", "mask_image"})
 _BESIDE: Final = frozenset({"state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos.json"})
-_Rows: TypeAlias = Callable[[IO[bytes]], Iterator[tuple[list[str], dict[str, Any]]]]
+_Rows: TypeAlias = Iterator[tuple[list[str], dict[str, Any] | str]]
+"""The columns of a table with one of its rows, or with what is wrong with it."""
+_ReadRows: TypeAlias = Callable[[IO[bytes]], _Rows]
+_ARROW_FILE: Final = b"ARROW1"
+"""How an Arrow file begins that is no stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def find(tree: Tree) -> list[Source]:
     return found
 
 
-def _rows_of(name: PurePosixPath) -> _Rows | None:
+def _rows_of(name: PurePosixPath) -> _ReadRows | None:
     if name.suffix == ".parquet":
         return _parquet_rows
     if name.suffix == ".arrow":
@@ -75,13 +79,16 @@ def _rows_of(name: PurePosixPath) -> _Rows | None:
 
 
 def _read(
-    files: Files, name: PurePosixPath, rows: _Rows, options: ImportOptions, pictures: Pictures
+    files: Files, name: PurePosixPath, rows: _ReadRows, options: ImportOptions, pictures: Pictures
 ) -> Iterator[Record | str]:
     where = files.display_name(name)
     columns: dict[str, str] | None = None
     with translate_read_errors(f"'{where}'"), files.open(name) as content:
         try:
             for number, (found, row) in enumerate(rows(content), start=1):
+                if isinstance(row, str):
+                    yield f"{where} {row}"
+                    continue
                 columns = columns or _choose(found, where, options.columns)
                 cells = {role: row.get(column) for role, column in columns.items()}
                 yield from _record(cells, f"{where} row {number}", partial(_content, name, pictures), options.label)
@@ -191,36 +198,53 @@ def _name(cells: Mapping[str, Any]) -> str:
     return PurePosixPath(str(path)).name if path else "picture"
 
 
-def _parquet_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+def _parquet_rows(content: IO[bytes]) -> _Rows:
     with parquet.ParquetFile(content) as file:
         found = list(file.schema_arrow.names)
         for batch in file.iter_batches(ROWS_AT_A_TIME):
             yield from ((found, row) for row in batch.to_pylist())
 
 
-def _arrow_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    with ipc.open_stream(content) as stream:
-        found = list(stream.schema.names)
-        for batch in stream:
-            for start in range(0, len(batch), ROWS_AT_A_TIME):
-                yield from ((found, row) for row in batch.slice(start, ROWS_AT_A_TIME).to_pylist())
+def _arrow_rows(content: IO[bytes]) -> _Rows:
+    whole_file = content.read(len(_ARROW_FILE)) == _ARROW_FILE
+    content.seek(0)
+    if whole_file:
+        with ipc.open_file(content) as file:
+            batches = (file.get_batch(place) for place in range(file.num_record_batches))
+            yield from _batch_rows(list(file.schema.names), batches)
+    else:
+        with ipc.open_stream(content) as stream:
+            yield from _batch_rows(list(stream.schema.names), stream)
 
 
-def _json_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    for number, line in enumerate(io.TextIOWrapper(content, encoding="utf-8-sig"), start=1):
+def _batch_rows(found: list[str], batches: Iterable[pa.RecordBatch]) -> _Rows:
+    for batch in batches:
+        for start in range(0, len(batch), ROWS_AT_A_TIME):
+            yield from ((found, row) for row in batch.slice(start, ROWS_AT_A_TIME).to_pylist())
+
+
+def _json_rows(content: IO[bytes]) -> _Rows:
+    rows: list[dict[str, Any] | str] = []
+    found: dict[str, None] = {}
+    for number, line in enumerate(decode_text(content.read(), "it").splitlines(), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DatasetError(f"line {number} is no JSON ({str(error)[:100]}).") from error
-        if not isinstance(row, dict):
-            raise DatasetError(f"line {number} is no object with columns.")
-        yield list(row), row
+            rows.append(f"line {number} is left out: it is no JSON ({str(error)[:100]}).")
+            continue
+        if isinstance(row, dict):
+            # A line need not have all of the columns.
+            found |= dict.fromkeys(row)
+            rows.append(row)
+        else:
+            rows.append(f"line {number} is left out: it is no object with columns.")
+    yield from ((list(found), row) for row in rows)
 
 
-def _csv_rows(content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    rows = csv.DictReader(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
+def _csv_rows(content: IO[bytes]) -> _Rows:
+    rows = csv.DictReader(io.StringIO(decode_text(content.read(), "it"), newline=""))
     try:
         for row in rows:
             yield list(rows.fieldnames or ()), {key: value or None for key, value in row.items() if key}

@@ -14,7 +14,7 @@ from segr1_app.frames import Reading
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import Source, Tree
+from segr1_app.store.exchange.readers.sources import Source, Tree, read_text
 from segr1_app.store.exchange.shapes import BoxShape, Polygons, Shape, number, ring_of, whole
 
 _LISTS: Final = frozenset({"classes.txt", "obj.names", "names.txt", "_darknet.labels"})
@@ -26,9 +26,12 @@ _SPARE: Final = frozenset({"obj.data", "notes.json", "train.txt", "val.txt", "va
 
 @dataclass(frozen=True, slots=True)
 class _Names:
+    """Classes by number, the file that says so, whether there are keypoints, and files that cannot be read."""
+
     by_id: Mapping[int, str]
-    posed: bool
-    files: tuple[PurePosixPath, ...]
+    files: tuple[PurePosixPath, ...] = ()
+    posed: bool = False
+    unread: tuple[str, ...] = ()
 
 
 def find(tree: Tree) -> list[Source]:
@@ -47,7 +50,10 @@ def find(tree: Tree) -> list[Source]:
 
 
 def _is_yolo(entry: Entry) -> bool:
-    text = entry.begin(4096).decode("utf-8-sig", "replace")
+    try:
+        text = read_text(entry, 4096)
+    except DatasetError:
+        return False
     first = text.split("\n")[0].split()
     if not text.strip():
         return True
@@ -59,21 +65,23 @@ def _is_yolo(entry: Entry) -> bool:
 
 
 def _names(tree: Tree) -> _Names:
+    unread = []
     for name in tree.with_suffix(".yaml", ".yml"):
         try:
-            content = yaml.safe_load(tree.entry(name).begin(2**20).decode("utf-8-sig"))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+            content = yaml.safe_load(read_text(tree.entry(name), 2**20))
+        except (yaml.YAMLError, DatasetError, RecursionError):
+            unread.append(name.name)
             continue
         if isinstance(content, dict) and isinstance(content.get("names"), dict | list):
             listed = content["names"]
             pairs = listed.items() if isinstance(listed, dict) else enumerate(listed)
             by_id = {int(key): str(value) for key, value in pairs if str(key).isdecimal()}
-            return _Names(by_id, "kpt_shape" in content, (name,))
+            return _Names(by_id, (name,), posed="kpt_shape" in content)
     for name in tree.names:
         if name.name.lower() in _LISTS:
-            lines = tree.entry(name).begin(2**20).decode("utf-8-sig", "replace").splitlines()
-            return _Names({index: line.strip() for index, line in enumerate(lines) if line.strip()}, False, (name,))
-    return _Names({}, False, ())
+            lines = read_text(tree.entry(name), 2**20).splitlines()
+            return _Names({index: line.strip() for index, line in enumerate(lines) if line.strip()}, (name,))
+    return _Names({}, unread=tuple(unread))
 
 
 def _read(tree: Tree, labels: list[PurePosixPath], names: _Names, pictures: Pictures) -> Iterator[Record | str]:
@@ -84,16 +92,17 @@ def _read(tree: Tree, labels: list[PurePosixPath], names: _Names, pictures: Pict
         called = PurePosixPath(*("images" if part.lower() == "labels" else part for part in label.parts))
         picture = pictures.find(label, str(called), by_stem=True)
         try:
-            lines = entry.read().decode("utf-8-sig").splitlines()
-        except (DatasetError, UnicodeDecodeError) as error:
-            yield f"{entry}: it cannot be read ({error})."
+            lines = read_text(entry).splitlines()
+        except DatasetError as error:
+            yield str(error)
             continue
         parts = [_part(n, line.split(), names) for n, line in enumerate(lines, start=1) if line.strip()]
         shown = picture.name.name if not isinstance(picture, str) else label.stem
         yield Record(str(entry), picture, shown, parts, reading=Reading.UPRIGHT)
     if nameless:
+        broken = f" ({', '.join(names.unread)} cannot be read)" if names.unread else ""
         yield (
-            f"{tree.files.display_name(labels[0].parent)}: the classes of these YOLO labels have no names: put "
+            f"{tree.files.display_name(labels[0].parent)}: the classes of these YOLO labels have no names{broken}: put "
             "data.yaml or classes.txt beside them."
         )
 
