@@ -252,6 +252,8 @@ class VlmPolicy:
     ) -> list[str]:
         """Sample ``n`` completions from one prefill of picture and instruction.
 
+        No repetition penalty is applied, whatever the checkpoint's generation config says, also at temperature 0.
+
         Args:
             picture: what to look at.
             instruction: what to look for.
@@ -285,7 +287,8 @@ class VlmPolicy:
                 input_ids=prompt.repeat(n, 1),
                 attention_mask=attention_mask.repeat(n, 1),
                 cache=cache,
-                **{**self._generation(request, temperature=temperature), **shorter},
+                # Training knows no repetition penalty, and what is drawn here is compared with it.
+                **{**self._generation(request, temperature=temperature), "repetition_penalty": 1.0, **shorter},
             )
             return self._decoded(sequences[:, prompt.shape[1] :])
 
@@ -318,20 +321,12 @@ class VlmPolicy:
     def _generation(self, request: Request, temperature: float) -> dict[str, Any]:
         """Arguments of ``generate``; sampling is from the whole distribution, as in GRPO, without top-k or top-p.
 
-        Greedily, what else the checkpoint's generation config says holds, as its authors had it. What is sampled is
-        compared with what training samples, which knows no repetition penalty.
+        Greedily, what else the checkpoint's generation config says holds, as its authors had it.
         """
         length = {"max_new_tokens": request.max_new_tokens or self.max_new_tokens}
         if temperature == 0:
             return {**length, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        return {
-            **length,
-            "do_sample": True,
-            "temperature": temperature,
-            "top_p": 1.0,
-            "top_k": 0,
-            "repetition_penalty": 1.0,
-        }
+        return {**length, "do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
 
 
 def _load_model(

@@ -28,6 +28,7 @@ from segr1_app.models.loading import fastest_attention, resolve_device
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.settings.config import DEFAULT_POLICY
 from tests.scenes import ellipse_scene
+from train.finetune.checkpoints import export_policy
 
 INSTRUCTION = "Identify and segment all the primary objects."
 PICTURE, _ = ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))
@@ -65,6 +66,19 @@ def test_all_samples_share_one_prefill_of_the_picture(policy: VlmPolicy) -> None
 def test_greedy_samples_are_alike_and_drawn_ones_differ(policy: VlmPolicy) -> None:
     assert len(set(policy.sample(PICTURE, INSTRUCTION, 3, temperature=0))) == 1
     assert len(set(policy.sample(PICTURE, INSTRUCTION, 4, temperature=1.5, seed=0))) > 1
+
+
+def test_held_out_answers_know_no_repetition_penalty_and_neither_does_a_trained_policy(tmp_path: Path) -> None:
+    """Qwen2.5-VL asks for 1.05, which changes coordinates; what is trained without it is scored without it."""
+    options = {"device": "cpu", "dtype": "float32"}
+    policy = VlmPolicy.load(DEFAULT_POLICY, **options)
+    plain = policy.sample(PICTURE, INSTRUCTION, 1, temperature=0)
+    policy.model.generation_config.repetition_penalty = 1.3
+    assert policy.sample(PICTURE, INSTRUCTION, 1, temperature=0) == plain
+    assert ["".join(policy.stream(PICTURE, INSTRUCTION))] != plain, "the app uses a checkpoint as its authors do"
+    export_policy(policy, tmp_path / "policy")
+    trained = VlmPolicy.load(tmp_path / "policy", **options)
+    assert ["".join(trained.stream(PICTURE, INSTRUCTION))] == trained.sample(PICTURE, INSTRUCTION, 1, temperature=0)
 
 
 def test_a_seed_repeats_the_draw_and_leaves_the_callers_random_state_alone(policy: VlmPolicy) -> None:

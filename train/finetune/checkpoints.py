@@ -110,7 +110,8 @@ def load_trained(
 def export_policy(policy: VlmPolicy, folder: Path) -> None:
     """Write a policy as ``app.py --policy`` loads it, in half precision; the folder appears atomically.
 
-    Its card says by which protocol it was trained; one of somebody's own lies beside it.
+    Its card says by which protocol it was trained; one of somebody's own lies beside it. Its generation config asks for
+    no repetition penalty, whatever that of the policy it came from said: it was trained and scored without one.
 
     Raises:
         SettingsError: when the folder exists already, or the protocol's file is gone.
@@ -124,6 +125,9 @@ def export_policy(policy: VlmPolicy, folder: Path) -> None:
         protocol=PROTOCOL_FILE if own else policy.protocol.name,
         reading=policy.reading,
     )
+    generation = policy.model.generation_config
+    if generation is not None:
+        generation.repetition_penalty = 1.0
     with whole_folder(folder) as partial:
         save_policy(policy.model, policy.processor, card, partial)
         if own:

@@ -135,7 +135,7 @@ def score_held_out(
     found: list[tuple[bool, RewardTerms | None, HeldOutAnswer]] = []
     for row in tqdm(rows[rank::ranks], desc="scoring held-out rows", unit="row", leave=False, disable=rank > 0):
         example = row.load()
-        # Held-out rows are asked as in training, which may differ from the app.
+        # Asked as in training, and like there without the checkpoint's repetition penalty.
         completion = answerer.policy.sample(
             example.picture,
             row.instruction,
