@@ -1,7 +1,8 @@
 """Written answers in trl's format for supervised training, with labels that select the learnt tokens.
 
 Of a pair's derived trace and of a written one the whole completion is learnt. Of a correction only the answer is: an
-annotator vouches for points and boxes, and nobody for the policy's reasoning before the correction.
+annotator vouches for points and boxes, and nobody for the policy's reasoning before the correction. Where there is no
+such object, the reasoning says just that and is learnt, too.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from train.data.traces import Trace, write_trace
 from train.finetune.trl_rows import ExampleReader, PromptMaker
 from train.scratch.policy_batch import IGNORED, in_whole_pixels, mask_in_frame
 
-NOTHING = "there is no such object in the picture."
-"""The reasoning before an answer without objects."""
+NOTHING = "all of the picture is background."
+"""The reasoning before an answer without objects, in words that the embedded policy has, too."""
 UNSPOKEN = "i look for what is asked."
 """The reasoning where there is none and no mask to derive it from; it is never learnt."""
 
@@ -60,7 +61,9 @@ class TraceMaker:
             rng = np.random.default_rng((self._seed, draw))
             text = write_completion(example, span, self._grammar, rng, self._policy.protocol)
             texts.append(text)
-            learnt_from.append(answer_start(text) if row.is_feedback else 0)
+            # That there is no such object is what the annotator said; the policy's own reasoning would be about one.
+            partly = row.is_feedback and not example.truth.absent
+            learnt_from.append(answer_start(text) if partly else 0)
         return {
             "prompt": columns["prompt"],
             "image": columns["image"],
