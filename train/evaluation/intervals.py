@@ -32,3 +32,31 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
         rng=np.random.default_rng(0),
     ).confidence_interval
     return float(found.low), float(found.high)
+
+
+def grouped_interval(values: Sequence[float], groups: Sequence[str]) -> Interval | None:
+    """The 95 % interval of the mean of values of which those of a group depend on each other.
+
+    Whole groups are drawn (a cluster bootstrap): frames of one film, or one picture's values in several runs.
+
+    Args:
+        values: of the pictures.
+        groups: to which each belongs, as many.
+
+    Returns:
+        The interval; None for fewer than two groups.
+
+    Raises:
+        ValueError: when there are not as many groups as values.
+    """
+    sums: dict[str, tuple[float, int]] = {}
+    for group, value in zip(groups, values, strict=True):
+        total, count = sums.get(group, (0.0, 0))
+        sums[group] = total + value, count + 1
+    if len(sums) < 2:
+        return None
+    totals, counts = np.array(list(sums.values()), dtype=np.float64).T
+    drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
+    means = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.percentile(means, (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)))
+    return float(low), float(high)

@@ -103,7 +103,7 @@ def add_training_arguments(
     how.add_argument(
         "--lora", action=argparse.BooleanOptionalAction, help="train adapters, or all weights (default: of the config)"
     )
-    how.add_argument("--max-steps", metavar="N", help="optimiser steps (default: of the config, 40)")
+    how.add_argument("--max-steps", metavar="N", help="optimiser steps (default: of the config)")
     how.add_argument("--lr", metavar="X", help="learning rate")
     how.add_argument("--batch", metavar="N", help="completions or rows of one process in one pass")
     how.add_argument("--group", metavar="N", help="completions of one prompt, for GRPO")

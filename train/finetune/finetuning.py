@@ -146,12 +146,15 @@ def finetune_policy(
         )
     del policy
     if main and not folder.policy.exists():
-        best = folder.best_checkpoint
+        best = folder.best_checkpoint(or_start=source != setup.policy)
         # In bfloat16, most of what adapters learnt would be lost as they are merged.
-        export_policy(load_trained(best, source, **options | {"dtype": "float32"}), folder.policy)
+        exact = options | {"dtype": "float32"}
+        policy = load_trained(best, source, **exact) if best else VlmPolicy.load(source, **exact)
+        export_policy(policy, folder.policy)
+        del policy
     config.distributed_state.wait_for_everyone()
     after = scores(VlmPolicy.load(folder.policy, **options))
-    return _conclude(method, setup, plan, folder, after, main=main)
+    return _conclude(method, setup, plan, folder, after, main=main, warmed=source != setup.policy)
 
 
 def _optimise(
@@ -188,18 +191,33 @@ def _optimise(
 
 
 def _conclude(
-    method: Method[Setup], setup: Setup, plan: Plan, folder: RunFolder, after: dict[str, Any], *, main: bool
+    method: Method[Setup],
+    setup: Setup,
+    plan: Plan,
+    folder: RunFolder,
+    after: dict[str, Any],
+    *,
+    main: bool,
+    warmed: bool,
 ) -> str:
-    """Write what came of a training; returns held-out scores before and after as text."""
+    """Write what came of a training; returns held-out scores before and after as text.
+
+    Args:
+        method, setup, plan, folder: of the training.
+        after: the record of held-out answers.
+        main: whether this process writes.
+        warmed: whether a warm-up came before the steps.
+    """
     earlier = read_json(folder.before)
     changed = changes(earlier, after)
     told = comparison(read_scores(earlier["scores"]), read_scores(after["scores"]), changed)
     if main:
         method.draw_curves(folder)
         write_json(folder.after, after)
+        best = folder.best_checkpoint(or_start=warmed)
         result = {
             "steps": last_step(folder),
-            "exported_step": checkpoint_step(folder.best_checkpoint),
+            "exported_step": checkpoint_step(best) if best else 0,
             "before": earlier["scores"],
             "after": after["scores"],
             "changes": {

@@ -43,6 +43,8 @@ def write_card(folder: RunFolder, setup: TrainingSetup, plan: Plan, result: Mapp
     """Write the card of a run's new policy."""
     trained, held_out = (Counter(row.source for row in side) for side in (plan.train, plan.held_out))
     rows = [f"| {name} | {trained[name]} | {held_out[name]} |" for name in sorted({*trained, *held_out})]
+    step = result["exported_step"]
+    weights = f"after step {step}" if step else "of the supervised steps before them"
     text = "\n".join(
         [
             "---",
@@ -55,8 +57,7 @@ def write_card(folder: RunFolder, setup: TrainingSetup, plan: Plan, result: Mapp
             f"A policy that writes mask prompts, trained further from `{Path(setup.policy).name}` by Seg-R1 studio. "
             f"Its masks are made by `{Path(setup.segmenter).name}`.",
             "",
-            f"{result['steps']} optimiser steps; these are the weights after step {result['exported_step']}, the "
-            "best in validation.",
+            f"{result['steps']} optimiser steps; these are the weights {weights}, the best in validation.",
             "",
             "| rows | trained on | held out |",
             "|---|---|---|",

@@ -121,11 +121,21 @@ class RunFolder:
         """The newest complete checkpoint, if any."""
         return next(reversed(whole_checkpoints(self.path)), None)
 
-    @property
-    def best_checkpoint(self) -> Path:
-        """The checkpoint that was best in validation; the newest where there was none."""
+    def best_checkpoint(self, *, or_start: bool = False) -> Path | None:
+        """The checkpoint that was best in validation; the newest where there was none.
+
+        Args:
+            or_start: whether the policy that its steps started from counts, too.
+
+        Returns:
+            The checkpoint; None for the policy at the start, where no checkpoint was as good.
+        """
         whole = {checkpoint_step(each): each for each in whole_checkpoints(self.path)}
-        return whole[best_step(validated(self.metrics), sorted(whole))]
+        found = validated(self.metrics)
+        best = best_step(found, sorted(whole))
+        if or_start and best in found and found.get(0, found[best]) > found[best]:
+            return None
+        return whole[best]
 
     def keep_pictures(self, rows: Sequence[Row]) -> None:
         """Save small copies of the rows' pictures, to show what changed."""

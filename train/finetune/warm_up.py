@@ -22,7 +22,8 @@ from train.finetune.sft_setup import SftSetup
 from train.finetune.sft_trainer import NOT_IMITABLE, make_trainer
 
 FOLDER: Final = "warm-up"
-_MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=100)
+_MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=16)
+"""With few corrections most draws are pairs, lest the few be learnt by heart."""
 
 
 def warm_up_plan(setup: GrpoSetup, plan: Plan) -> Plan | None:

@@ -23,7 +23,7 @@ from tests.train.test_grpo import tiny, write_config  # noqa: F401 - a fixture
 from train import grpo
 from train.data.rows import scene_rows, split
 from train.data.scenes import draw_scene
-from train.evaluation.intervals import mean_interval
+from train.evaluation.intervals import grouped_interval, mean_interval
 from train.finetune.finetuning import check_reward
 from train.finetune.heldout import HeldOutScores, changes, comparison, score_held_out
 from train.finetune.prompt_check import check_prompts
@@ -38,6 +38,22 @@ class TestChoice:
         assert best_step(found, [10, 20, 30, 40]) == 30
         assert best_step({}, [10, 20]) == 20
         assert best_step(found, [40, 50]) == 40
+
+    def test_where_no_step_was_better_than_the_warm_up_its_policy_is_the_new_one(self, tmp_path: Path) -> None:
+        run = RunFolder(tmp_path)
+        for step in (10, 20):
+            (tmp_path / f"checkpoint-{step}").mkdir()
+        assert run.best_checkpoint(or_start=True) == tmp_path / "checkpoint-20", "nothing was validated"
+
+        def validated_as(*values: float) -> None:
+            lines = [{"step": 10 * place, "validation/reward": value} for place, value in enumerate(values)]
+            run.metrics.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+        validated_as(1.2, 1.1, 1.0)
+        assert run.best_checkpoint(or_start=True) is None
+        assert run.best_checkpoint() == tmp_path / "checkpoint-10", "without a warm-up that was the old policy"
+        validated_as(1.1, 1.1, 1.0)
+        assert run.best_checkpoint(or_start=True) == tmp_path / "checkpoint-10"
 
     def test_it_gives_up_after_so_many_without_a_better_one(self) -> None:
         assert not gave_up({0: 1.0, 10: 1.2, 20: 1.1}, 2)
@@ -86,6 +102,18 @@ class TestTables:
         assert interval == pytest.approx((np.mean(values) - half, np.mean(values) + half), abs=0.01)
         assert mean_interval([0.5]) is None
         assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
+
+    def test_values_that_depend_on_each_other_are_drawn_together(self) -> None:
+        """Sixty values say as much as there are groups of them."""
+        rng = np.random.default_rng(3)
+        alone = rng.normal(0.5, 0.2, 60).tolist()
+        apart = grouped_interval(alone, [str(number) for number in range(60)])
+        assert apart == pytest.approx(mean_interval(alone), abs=0.01)
+        repeated = grouped_interval(alone * 10, [str(number) for number in range(60)] * 10)
+        assert repeated == pytest.approx(apart)
+        assert grouped_interval(alone, ["one film"] * 60) is None
+        with pytest.raises(ValueError, match="zip"):
+            grouped_interval(alone, ["a"])
 
     def test_changes_are_row_by_row_and_few_rows_are_a_warning(
         self, policy: VlmPolicy, segmenter: Sam2Segmenter
@@ -162,7 +190,7 @@ def test_a_run_says_what_it_was_made_of_and_is_extended_in_a_folder_of_its_own(
     assert "trl" not in card.lower()
     assert not (one / "checkpoint-2" / "README.md").exists()
     result = read_json(one / "result.json")
-    assert result["exported_step"] == int(RunFolder(one).best_checkpoint.name.rpartition("-")[2])
+    assert result["exported_step"] == int(RunFolder(one).best_checkpoint().name.rpartition("-")[2])
     assert set(result["changes"]) == {"pairs", "feedback"}
     policy = (one / "policy" / "model.safetensors").read_bytes()
     assert grpo.main([*asked, "--extend", str(tmp_path / "none"), "--output-dir", str(longer)]) == 1
