@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,8 @@ from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.rewards import Truth
 from segr1_app.settings.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
-from segr1_app.store import RejectReason, Verdict
+from segr1_app.store import AnnotationStore, RejectReason, Verdict
+from segr1_app.store.exchange.sft_export import export_traces
 from tests.train.data.test_rows import save
 from train import sft
 from train.data.fcot import fcot_rows, instruction_of
@@ -310,6 +312,19 @@ class TestTraining:
         assert one.keys() == other.keys()
         assert all(torch.equal(value, other[key]) for key, value in one.items())
         assert losses(halved) == losses(whole)
+
+    def test_what_the_app_exports_is_learnt_from(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for number in range(3):
+            scene = draw_scene("camouflaged", 100 + number)
+            save(tmp_path / "home", scene.picture, scene.mask, Verdict.FIX)
+        with AnnotationStore.open(tmp_path / "home") as store:
+            export_traces(store, tmp_path / "out")
+        asked = ["--config", str(write_config(tmp_path, max_steps=2)), "--home", str(tmp_path / "none")]
+        asked += ["--device", "cpu", "--traces", str(tmp_path / "out"), "--output-dir", str(tmp_path / "run")]
+        assert sft.main(asked) == 0
+        assert re.search(r"out +trace +[12] +[12] +0", capsys.readouterr().out)
+        assert len(losses(tmp_path / "run")) == 2
+        assert (tmp_path / "run" / "policy" / "model.safetensors").is_file()
 
     def test_the_plan_is_told_and_nothing_is_trained(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert sft.main(["--home", str(tmp_path / "home"), "--plan"]) == 0

@@ -7,12 +7,14 @@ it was given its folder.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from segr1_app.domain import DatasetError
 from segr1_app.files.json_files import read_json
+from segr1_app.store.exchange.cells import cell_text
 from train.data.pairs import PairListing, find_pairs
 from train.data.scenes import Kind
 
@@ -41,8 +43,9 @@ CAMOUFLAGED_NAMES = ("camo", "cod10k", "nc4k", "chameleon")
 """Prefixes of folder names, in lower case, that indicate camouflaged objects where the layout does not."""
 
 
-INSTRUCTIONS_FILE = "instructions.json"
-"""Beside the folders of images and masks: the instruction of some or all pairs, a text by stem."""
+INSTRUCTIONS_FILE, INDEX_FILE = "instructions.json", "index.csv"
+"""Beside the folders of images and masks: the instruction of some or all pairs, a text by stem; where there is none,
+the table of the app's export as masks, with the columns "stem" and "instruction"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def find_pair_folder(folder: Path) -> PairFolder:
 def _instructions(folder: Path) -> dict[str, str]:
     path = folder / INSTRUCTIONS_FILE
     if not path.is_file():
-        return {}
+        return _indexed(folder / INDEX_FILE)
     try:
         found = read_json(path)
     except (OSError, ValueError) as error:
@@ -97,3 +100,19 @@ def _instructions(folder: Path) -> dict[str, str]:
             f'\'{path}\' must hold one object of texts by stem, as {{"cup-1": "Segment the left cup."}}.'
         )
     return found
+
+
+def _indexed(path: Path) -> dict[str, str]:
+    """What the table of an export asks for; nothing where there is none, or one of other columns."""
+    if not path.is_file():
+        return {}
+    try:
+        # Spreadsheets begin what they save with a mark of its encoding.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"stem", "instruction"} <= set(rows.fieldnames or ()):
+                return {}
+            told = {cell_text(row["stem"] or ""): cell_text(row["instruction"] or "") for row in rows}
+    except (OSError, ValueError, csv.Error) as error:
+        raise DatasetError(f"'{path}' cannot be read: {error}") from error
+    return {stem: instruction for stem, instruction in told.items() if instruction.strip()}

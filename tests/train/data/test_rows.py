@@ -26,9 +26,10 @@ from segr1_app.domain import (
 )
 from segr1_app.images import Picture, load_picture, picture_from_array
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
+from segr1_app.store.exchange.mask_export import export_masks
 from train.data.feedback import feedback_rows
 from train.data.layouts import LAYOUTS, find_pair_folder
-from train.data.mixing import Mixing, draw_order
+from train.data.mixing import Mixing, describe_shares, draw_order
 from train.data.prompting import oracle_prompt
 from train.data.rows import (
     ONE_CORRECTED,
@@ -130,6 +131,23 @@ class TestLayouts:
             file.write_text(broken, encoding="utf-8")
             with pytest.raises(DatasetError, match=r"instructions\.json"):
                 find_pair_folder(tmp_path / "set")
+
+    def test_an_export_as_masks_is_trained_on_with_its_instructions(self, tmp_path: Path) -> None:
+        asked = {"=the left cup", "Segment the right cup."}
+        with AnnotationStore.open(tmp_path / "home") as store:
+            for number, instruction in enumerate(sorted(asked)):
+                scene = draw_scene("salient", number)
+                task = store.add_task(store.add_picture(scene.picture, f"{number}.png"), instruction)
+                made = (AnnotatedObject(oracle_prompt(scene.mask), scene.mask),)
+                store.save(task.id, "ann", Correction(Verdict.FIX, made))
+            export_masks(store, tmp_path / "out")
+        assert {row.instruction for row in pair_rows([tmp_path / "out"]).rows} == asked
+        for content, kept in (("stem,instruction\n0,", 0), ("a,b\n0,x\n", 0), ("stem,instruction\n0,x\n", 1)):
+            (tmp_path / "out" / "index.csv").write_text(content, encoding="utf-8-sig")
+            assert len(find_pair_folder(tmp_path / "out").instructions) == kept
+        (tmp_path / "out" / "index.csv").write_bytes(b"stem,instruction\n\xff,x\n")
+        with pytest.raises(DatasetError, match=r"index\.csv"):
+            find_pair_folder(tmp_path / "out")
 
     def test_another_layout_is_an_error_that_names_the_known_ones(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="COD10K"):
@@ -343,6 +361,14 @@ class TestMixing:
         assert {sum(corrections[start : start + 5]) for start in range(0, 100, 5)} == {2}
         assert order == draw_order(rows, 100, Mixing(0.4), seed=0)
         assert order != draw_order(rows, 100, Mixing(0.4), seed=1)
+
+    def test_the_plan_tells_the_true_share_of_corrections_and_what_caps_it(self) -> None:
+        rows = [row(number, feedback=number < 5) for number in range(20)]
+        told = describe_shares(rows, 100, Mixing(feedback_fraction=0.4, max_repeats=4), 0)
+        assert told.startswith("100 draws, 20 of them corrections (20%): 5 corrections, each up to 4 times.")
+        assert "40% was asked for; mixing.max_repeats, 4, allows no more" in told
+        assert "allows" not in describe_shares(rows, 100, Mixing(feedback_fraction=0.4, max_repeats=8), 0)
+        assert describe_shares(rows[5:], 30, Mixing(), 0) == "30 draws of 15 rows, 2.0 of each."
 
     def test_a_correction_is_drawn_no_more_often_than_it_may(self) -> None:
         rows = [row(n) for n in range(5)] + [row(5, feedback=True), row(6, feedback=True, unedited=True)]
