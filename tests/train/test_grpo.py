@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -306,6 +307,23 @@ class TestSetup:
 
 
 class TestCommand:
+    @pytest.mark.slow
+    def test_a_dry_step_says_what_a_training_takes_and_leaves_nothing(
+        self, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arguments = ["--config", str(write_config(tmp_path, tiny, max_steps=600)), "--device", "cpu"]
+        home, cache = tmp_path / "home", tmp_path / "cache"
+        assert grpo.main([*arguments, "--home", str(home), "--dry-step", "--output-dir", str(cache)]) == 0
+        out = capsys.readouterr().out
+        told = re.search(r"takes ([\d.]+) s and, .* ([\d.]+) GiB of memory: about (\d+) min for 600 steps", out)
+        assert told, out
+        seconds, memory, minutes = map(float, told.groups())
+        assert minutes == pytest.approx(10 * seconds, abs=1)
+        assert 0.2 < memory < 64
+        assert "GiB of disk" in out, "it is a plan, too"
+        assert not home.exists()
+        assert not cache.exists()
+
     @pytest.mark.slow
     def test_it_trains_on_scenes_and_corrections_and_leaves_a_policy(
         self, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

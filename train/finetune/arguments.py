@@ -85,6 +85,11 @@ def add_training_arguments(
     data.add_argument("--feedback-fraction", metavar="F", help="share of corrections among all draws (default: .4)")
     data.add_argument("--max-repeats", metavar="N", help="most draws of one correction in this training (default: 4)")
     data.add_argument("--plan", action="store_true", help="only print what would be trained on, and what not and why")
+    data.add_argument(
+        "--dry-step",
+        action="store_true",
+        help="as --plan, and load the models and make a step, to say how long the training takes and how much memory",
+    )
     how = parser.add_argument_group("how to train")
     how.add_argument(
         "--config", type=Path, default=default_config, metavar="FILE", help=f"settings (default: {default_config.name})"

@@ -201,17 +201,22 @@ def circumstances() -> dict[str, Any]:
 
 
 class MetricsLogger(TrainerCallback):
-    """Writes the metrics of every step to a run's folder, and shows reward or loss on a progress bar."""
+    """Writes the metrics of every step to a run's folder, and shows reward or loss on a progress bar.
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    Args:
+        folder: of the run.
+        shown_as: what the steps are called on the bar.
+    """
+
+    def __init__(self, folder: RunFolder, shown_as: str = "training") -> None:
+        self._folder, self._shown_as = folder, shown_as
         self._bar: tqdm[Any] | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if state.is_world_process_zero:
-            self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self._shown_as, unit="step")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._bar is not None:

@@ -23,6 +23,7 @@ from segr1_app.studio.trainings import note_process
 from train.data.doctor import contact_sheet, overlap, report
 from train.data.feedback import feedback_rows
 from train.data.rows import Plan, split
+from train.finetune.dry_step import dry_step
 from train.finetune.estimate import estimate
 from train.finetune.finetuning import Method, finetune_policy
 from train.finetune.launching import broadcast_folder, check_launch, check_same_training
@@ -56,7 +57,8 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     # Before thousands of pictures are read, not after.
     needed = estimate(setup)
     config = setup.trainer_config(folder.path, seed=given.seed, device=given.device, report_to=given.report_to)
-    if not given.plan:
+    planned = given.plan or given.dry_step
+    if not planned:
         check_launch(config)
     with ending_in_words(folder.path):
         collected = method.collect_rows(setup)
@@ -74,8 +76,11 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
                 _print(f"There are no corrections to learn from in '{home}': training continues without them.")
             for line in [*report(plan.train), *method.notes(setup, config, plan), *([str(needed)] if needed else [])]:
                 _print(line)
-        if given.plan:
+        if planned:
             _show_plan(plan, given)
+            if given.dry_step:
+                took = dry_step(method, setup, plan, steps=config.max_steps, seed=given.seed, device=given.device)
+                _print(str(took))
             return 0
         segments = before.get("segments", [before["steps"]] if before else [config.max_steps])
         if extended:

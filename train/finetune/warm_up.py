@@ -10,6 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+from transformers import PrinterCallback
+
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.studio.trainings import is_small
@@ -17,6 +19,7 @@ from train.data.mixing import Mixing
 from train.data.rows import TRACE, Plan
 from train.finetune.checkpoints import export_policy, load_trained, whole_checkpoints
 from train.finetune.grpo_setup import GrpoSetup
+from train.finetune.run_folder import MetricsLogger, RunFolder
 from train.finetune.setup import CONFIGS
 from train.finetune.sft_setup import SftSetup
 from train.finetune.sft_trainer import NOT_IMITABLE, make_trainer
@@ -75,6 +78,8 @@ def warm_up(
         folder, rows=len(rows.train), seed=config.seed, device=str(config.device), report_to="none"
     )
     trainer = make_trainer(taught, its_config, rows, policy, segmenter)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(MetricsLogger(RunFolder(folder), "supervised steps"))
     trainer.train()
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.free_memory()

@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from segr1_app.domain import ImageSize
+from segr1_app.files.json_files import read_json_lines
 from segr1_app.language.protocol import Stage
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
@@ -56,6 +57,9 @@ def test_it_moves_the_policy_once_and_leaves_it_where_the_training_starts_from(
     asked = {"plan": plan, "segmenter": segmenter, "run": tmp_path / "run", "options": options}
     ready = warm_up(setup, config, policy=VlmPolicy.load(DEFAULT_POLICY, **options), **asked)
     assert ready is not None
+    assert [
+        line["step"] for line in read_json_lines(tmp_path / "run" / "warm-up" / "metrics.jsonl") if "loss" in line
+    ] == [1, 2, 3]
     before = load_file(DEFAULT_POLICY / "model.safetensors")
     assert any(not value.equal(before[name]) for name, value in load_file(ready / "model.safetensors").items())
     # Done once: a training that is resumed finds it.
