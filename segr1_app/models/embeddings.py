@@ -73,18 +73,21 @@ class EmbeddingFolder:
         # Bytes that may be written before the folder has to be scanned again, which takes a while for many files.
         self._room = 0
 
-    def read(self, segmenter: str, picture: Picture, device: torch.device) -> Embedding | None:
+    def read(
+        self, segmenter: str, picture: Picture, device: torch.device, window: Window | None = None
+    ) -> Embedding | None:
         """A picture's embedding in float32 on a device; None when it is missing or damaged.
 
         Args:
             segmenter: identifies the segmenter.
             picture: what was encoded.
             device: where the embedding is needed.
+            window: the part of the picture that was encoded; None for all of it.
 
         Raises:
             SegR1Error: when the folder cannot be read.
         """
-        path = self._file(segmenter, picture)
+        path = self._file(segmenter, picture, window)
         try:
             with safe_open(path, "pt") as file:
                 maps = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
@@ -96,10 +99,10 @@ class EmbeddingFolder:
             return None
         except OSError as error:
             raise self._unusable(error) from error
-        return _restored(maps, picture.size, device)
+        return _restored(maps, picture.size, device, window)
 
     def keep(self, segmenter: str, picture: Picture, embedding: Embedding) -> Embedding:
-        """Store a picture's embedding; returns it as it will be read.
+        """Store the embedding of a picture, or of a part of it; returns it as it will be read.
 
         Args:
             segmenter, picture: as for `read`.
@@ -112,13 +115,14 @@ class EmbeddingFolder:
         content = save(maps, {CHECKSUM: _checksum(maps)})
         if len(content) <= self._most:
             try:
-                self._write(self._file(segmenter, picture), content)
+                self._write(self._file(segmenter, picture, embedding.window), content)
             except OSError as error:
                 raise self._unusable(error) from error
-        return _restored(maps, picture.size, embedding.image_embed.device)
+        return _restored(maps, picture.size, embedding.image_embed.device, embedding.window)
 
-    def _file(self, segmenter: str, picture: Picture) -> Path:
-        return self._path / segmenter / f"{picture.sha256}{SUFFIX}"
+    def _file(self, segmenter: str, picture: Picture, window: Window | None) -> Path:
+        part = "".join(f"-{value}" for value in window or ())
+        return self._path / segmenter / f"{picture.sha256}{part}{SUFFIX}"
 
     def _write(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,11 +168,13 @@ def _halved(embedding: Embedding) -> dict[str, torch.Tensor]:
     return {name: values.to("cpu", torch.float16).contiguous() for name, values in maps.items()}
 
 
-def _restored(maps: Mapping[str, torch.Tensor], size: ImageSize, device: torch.device) -> Embedding:
+def _restored(
+    maps: Mapping[str, torch.Tensor], size: ImageSize, device: torch.device, window: Window | None
+) -> Embedding:
     """The inverse of `_halved`, except for what half precision loses."""
     whole = {name: values.to(device, torch.float32) for name, values in maps.items()}
     image_embed = whole.pop("image_embed")
-    return Embedding(image_embed, tuple(values for _, values in sorted(whole.items())), size)
+    return Embedding(image_embed, tuple(values for _, values in sorted(whole.items())), size, window)
 
 
 def _checksum(maps: Mapping[str, torch.Tensor]) -> str:

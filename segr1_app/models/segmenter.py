@@ -248,6 +248,28 @@ class Sam2Segmenter:
         """
         return self._encoded(picture, None)
 
+    def encode_window(self, picture: Picture, window: Window | None, folder: EmbeddingFolder) -> Embedding:
+        """The embedding of a part of a picture, kept in ``folder`` instead of in memory; for training the decoder.
+
+        Args:
+            picture: what is looked at.
+            window: the part, as of `prompt_window`; None for all of it.
+            folder: keeps embeddings in half precision.
+
+        Raises:
+            ModelError, SegR1Error: as `encode`.
+        """
+        self._identity = self._identity or _identity(self.model)
+        kept = folder.read(self._identity, picture, self.device, window)
+        if kept is not None:
+            return kept
+        with self._lock:
+            return folder.keep(self._identity, picture, self._encode(picture, [window])[0])
+
+    def window(self, prompt: ObjectPrompt, image_wh: ImageSize) -> Window | None:
+        """What of a picture of this size `segment` looks at for a prompt; None for all of it."""
+        return self._window(prompt, None, image_wh)
+
     def _encoded(self, picture: Picture, window: Window | None) -> Embedding:
         with self._lock:
             embedding = self._cache.get((picture.sha256, window))

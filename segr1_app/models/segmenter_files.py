@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 
 from segr1_app.domain import ModelError
+from segr1_app.files.atomic import whole_path
 from segr1_app.models.foreign_folder import check_links
 from segr1_app.models.hub import segmenter_on_hub
 from segr1_app.models.loading import model_name
@@ -57,6 +59,38 @@ def load_segmenter_files(source: str | Path, device: torch.device) -> SegmenterF
         return _from_hub(str(source), device)
     known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
     raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
+
+
+def write_segmenter_files(model: torch.nn.Module, source: str | Path, folder: Path) -> None:
+    """Write a fine-tuned model so that `load_segmenter_files` reads it: in the form of the one it was made from.
+
+    Args:
+        model: with the new weights, of the same shape as ``source``.
+        source: where it was loaded from.
+        folder: where it is written to, under the names that a loader looks for.
+
+    Raises:
+        OSError: when the folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    original = _original_name(source)
+    if original is not None:
+        with whole_path(folder / original, lasting=True) as partial:
+            torch.save({"model": weights}, partial)
+        return
+    with whole_path(folder / CONFIG_FILE, lasting=True) as partial:
+        shutil.copyfile(Path(source) / CONFIG_FILE, partial)
+    with whole_path(folder / WEIGHTS_FILE, lasting=True) as partial:
+        save_file(weights, partial)
+
+
+def _original_name(source: str | Path) -> str | None:
+    """Under which name sam2's own checkpoints hold the weights of ``source``; None for a folder of this project."""
+    if not Path(source).is_dir():
+        return str(HF_MODEL_ID_TO_FILENAMES[str(source)][1])
+    names = [str(weights) for _, weights in HF_MODEL_ID_TO_FILENAMES.values()]
+    return next((name for name in names if (Path(source) / name).is_file()), None)
 
 
 def _from_folder(folder: Path, device: torch.device) -> SegmenterFiles:

@@ -16,14 +16,14 @@ from segr1_app.cli.main import build_parser
 @cache
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """Every command's parser, by what is typed before its arguments; ``segr1`` stands for ``python -m segr1_app``."""
-    from train import embedded, evaluate, grpo, sft
+    from train import embedded, evaluate, grpo, sam2, sft
 
     with mock.patch.dict(os.environ):
         # The defaults are those of a machine on which nothing is set.
         for name in [name for name in os.environ if name.startswith(("SEGR1_", "SPACE_", "GRADIO_"))]:
             del os.environ[name]
         found = dict(_with_subcommands("segr1", build_parser("segr1", [serve])))
-        for module in (grpo, sft, evaluate, embedded):
+        for module in (grpo, sft, sam2, evaluate, embedded):
             parser = module._parser()
             found[f"python -m {module.__name__}"] = parser
     return found

@@ -2,12 +2,12 @@
 
 An accepted or fixed mask is the ground truth. A rejected one is not, and the right one is unknown: it becomes a penalty
 on making the same mistake again. "No such object" becomes a row on which abstaining is right. What the segmenter got
-wrong from good prompts teaches the policy nothing and is left out.
+wrong from good prompts teaches the policy nothing and is left out; it is what the segmenter learns most from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +21,41 @@ from train.data.rows import Collected, Example, LeftOut, Row
 FEEDBACK_SOURCE = "feedback"
 
 
-def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
+def useless_for_policy(feedback: Feedback) -> str | None:
+    """Why a policy can learn nothing from a correction; None when it can."""
+    if feedback.reason is RejectReason.BAD_IMAGE:
+        return "the picture is bad"
+    if feedback.blame is Blame.SEGMENTER or feedback.reason is RejectReason.SEGMENTER:
+        return "the segmenter is to blame, not the policy"
+    if feedback.reason is RejectReason.NO_OBJECT:
+        return None
+    if feedback.verdict is Verdict.REJECT:
+        rejected = feedback.rejected_mask
+        return None if rejected is not None and rejected.any() else "there is no mask that was rejected"
+    return _without_mask(feedback)
+
+
+def useless_for_segmenter(feedback: Feedback) -> str | None:
+    """Why a segmenter can learn nothing from a correction; None when it can.
+
+    Whoever is to blame, a mask that somebody accepted or fixed is the right answer to its prompts.
+    """
+    if feedback.verdict is Verdict.REJECT:
+        return "the right mask of a reject is unknown"
+    return _without_mask(feedback)
+
+
+def feedback_rows(
+    home: Path,
+    only: Collection[str] | None = None,
+    useless: Callable[[Feedback], str | None] = useless_for_policy,
+) -> Collected:
     """Rows of all corrections in a data folder.
 
     Args:
         home: the data folder.
         only: content hashes of the corrections to take, whether still current or not; None for all current ones.
+        useless: says why nothing can be learnt from one.
 
     Raises:
         StoreError: when the store cannot be read.
@@ -40,9 +69,9 @@ def feedback_rows(home: Path, only: Collection[str] | None = None) -> Collected:
     with AnnotationStore.open(home) as store:
         for feedback in store.feedback(only):
             verdict = str(feedback.reason or feedback.verdict)
-            useless = _useless(feedback)
-            if useless:
-                left_out.append(LeftOut(FEEDBACK_SOURCE, verdict, useless))
+            reason = useless(feedback)
+            if reason:
+                left_out.append(LeftOut(FEEDBACK_SOURCE, verdict, reason))
                 continue
             if feedback.sha256 not in looks:
                 try:
@@ -76,17 +105,7 @@ def truth_of(feedback: Feedback) -> Truth:
     )
 
 
-def _useless(feedback: Feedback) -> str | None:
-    """Why nothing can be learnt from a correction; None when something can."""
-    if feedback.reason is RejectReason.BAD_IMAGE:
-        return "the picture is bad"
-    if feedback.blame is Blame.SEGMENTER or feedback.reason is RejectReason.SEGMENTER:
-        return "the segmenter is to blame, not the policy"
-    if feedback.reason is RejectReason.NO_OBJECT:
-        return None
-    if feedback.verdict is Verdict.REJECT:
-        rejected = feedback.rejected_mask
-        return None if rejected is not None and rejected.any() else "there is no mask that was rejected"
+def _without_mask(feedback: Feedback) -> str | None:
     mask = feedback.mask
     return None if mask is not None and mask.any() else "its mask is empty"
 

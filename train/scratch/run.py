@@ -253,7 +253,5 @@ def _optimizers(model: nn.Module, rates: Rates, hidden: Callable[[str], bool]) -
     """Muon (Jordan et al., 2024) for the matrices inside the network, AdamW for everything else."""
     matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and hidden(name)]
     others = [weight for name, weight in model.named_parameters() if not (weight.ndim == 2 and hidden(name))]
-    return [
-        StackedMuon(matrices, lr=rates.peak, weight_decay=rates.weight_decay),
-        torch.optim.AdamW(others, lr=rates.peak, weight_decay=0.0, betas=BETAS),
-    ]
+    adam = torch.optim.AdamW(others, lr=rates.peak, weight_decay=0.0, betas=BETAS)
+    return [StackedMuon(matrices, lr=rates.peak, weight_decay=rates.weight_decay), adam] if matrices else [adam]

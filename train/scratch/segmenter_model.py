@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate
+from torchvision.ops import sigmoid_focal_loss
 
 from segr1_app.domain import ObjectPrompt, SettingsError
 from segr1_app.files.atomic import whole_path
@@ -31,6 +32,8 @@ training pairs."""
 CLEAN = 0.01
 """The share of a mask below which the app removes its specks and holes: the best of five values on pairs held out of
 training, where it raises the IoU of three masks in four (by .002 in the mean) and lowers that of one in six."""
+FOCAL_WEIGHT = 20.0
+"""The weight of the focal loss against Dice, as SAM 2 was trained with (Ravi et al., 2024, appendix D)."""
 LOSS_STRIDE = 2
 """The loss looks at masks of half the input's side: twice as fine as the logits, as they are upsampled for use."""
 
@@ -168,8 +171,12 @@ def decode(
     return logits.float(), quality.float()
 
 
-def mask_loss(logits: Tensor, quality: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of one round of answers: masks by cross-entropy and Dice, predicted IoU by its distance from the IoU.
+def mask_loss(logits: Tensor, quality: Tensor, truth: Tensor, *, focal: bool = False) -> tuple[Tensor, Tensor]:
+    """The loss of one round of answers: masks by pixels and Dice, predicted IoU by its distance from the IoU.
+
+    Pixels are compared by a cross-entropy that is heavier at the outline; or by the focal loss, twenty times as heavy
+    as Dice, which SAM 2 was trained with (Ravi et al., 2024, appendix D), for a model that is right already where it is
+    easy.
 
     The single-mask token answers for every prompt; of the other three only the best one learns, so that they may come
     to differ (Kirillov et al., 2023, section 3).
@@ -178,14 +185,17 @@ def mask_loss(logits: Tensor, quality: Tensor, truth: Tensor) -> tuple[Tensor, T
         logits: float (B, 4, S/4, S/4).
         quality: float (B, 4), the predicted IoU.
         truth: float (B, 1, S/2, S/2), the share of foreground in each cell.
+        focal: whether pixels are compared by the focal loss.
 
     Returns:
         the mean loss, and the single-mask token's logits at the truth's size, (B, 1, S/2, S/2).
     """
     fine = interpolate(logits[:, :1], truth.shape[-2:], mode="bilinear", align_corners=False)
     coarse_truth = avg_pool2d(truth, truth.shape[-1] // logits.shape[-1])
-    single = _overlap_loss(fine, truth)
-    several = _overlap_loss(logits[:, 1:], coarse_truth.expand(-1, 3, -1, -1))
+    pixel_loss = _focal_loss if focal else _outline_entropy
+    several_truth = coarse_truth.expand(-1, 3, -1, -1)
+    single = pixel_loss(fine, truth) + _dice_loss(fine, truth)
+    several = pixel_loss(logits[:, 1:], several_truth) + _dice_loss(logits[:, 1:], several_truth)
     best, chosen = several.min(dim=1)
     actual = torch.cat([_iou(fine, truth), _iou(logits[:, 1:], coarse_truth)], dim=1)
     distance = (quality - actual).abs()
@@ -201,16 +211,25 @@ def export(weights: Mapping[str, Tensor], config: DictConfig, folder: Path) -> N
         save_file({name: value.half().contiguous() for name, value in weights.items()}, partial)
 
 
-def _overlap_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy, three times as heavy at the outline, plus Dice, per mask: (B, M)."""
+def _outline_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy, three times as heavy at the outline, per mask: (B, M)."""
     with torch.no_grad():
         outline = (avg_pool2d(truth, 5, stride=1, padding=2, count_include_pad=False) - truth).abs()
         weight = 1 + 4 * outline
-    entropy = binary_cross_entropy_with_logits(logits, truth, weight=weight, reduction="none").mean(dim=(2, 3))
+    return binary_cross_entropy_with_logits(logits, truth, weight=weight, reduction="none").mean(dim=(2, 3))
+
+
+def _focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """The focal loss (Lin et al., 2017, arXiv 1708.02002), weighted against Dice, per mask: (B, M)."""
+    losses: Tensor = sigmoid_focal_loss(logits, truth.to(logits.dtype), reduction="none")
+    return FOCAL_WEIGHT * losses.mean(dim=(2, 3))
+
+
+def _dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """One minus the Dice coefficient of the masks' shares of foreground, per mask: (B, M)."""
     shares = logits.sigmoid()
     overlap = (shares * truth).sum(dim=(2, 3))
-    dice = 1 - (2 * overlap + 1) / (shares.sum(dim=(2, 3)) + truth.sum(dim=(2, 3)) + 1)
-    return entropy + dice
+    return 1 - (2 * overlap + 1) / (shares.sum(dim=(2, 3)) + truth.sum(dim=(2, 3)) + 1)
 
 
 @torch.no_grad()

@@ -1,0 +1,227 @@
+"""Fine-tuning a segmenter: what it is shown, that it learns what was corrected, and that a kill loses nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hydra import compose
+from hydra.utils import instantiate
+from safetensors.torch import load_file
+from torch.nn.functional import interpolate
+
+from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
+from segr1_app.metrics import iou
+from segr1_app.models.embeddings import EmbeddingFolder
+from segr1_app.models.segmenter import Sam2Segmenter
+from segr1_app.models.zoom import Window, prompt_in_window
+from segr1_app.rewards import Truth
+from segr1_app.settings.config import DEFAULT_SEGMENTER
+from segr1_app.store import RejectReason, Verdict
+from tests.train.data.test_rows import save
+from train import sam2
+from train.data.feedback import feedback_rows, useless_for_segmenter
+from train.data.prompting import oracle_prompt
+from train.data.rows import Example, Row, scene_rows
+from train.data.scenes import draw_scene
+from train.finetune.segmenter.scores import score_objects
+from train.finetune.segmenter.tuning import FROZEN, SegmenterTuning, Tuning
+from train.finetune.segmenter.views import Viewer, targets, truth_in_window
+from train.scratch.segmenter_model import Features, decode
+
+ROOT = Path(__file__).parents[3]
+PROMPT = ObjectPrompt(Box(20, 30, 60, 90), (Point(40, 50, 1), Point(5, 5, 0)))
+
+
+@pytest.fixture
+def fresh() -> Sam2Segmenter:
+    """A segmenter of the test's own, as training changes it."""
+    return Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu")
+
+
+def wide(seed: int) -> Example:
+    """A scene whose right answer is its object and 8 px around it: a convention that the segmenter does not know."""
+    scene = draw_scene("salient", seed)
+    mask = cv2.dilate(scene.mask.astype(np.uint8), np.ones((17, 17), np.uint8)).astype(bool)
+    return Example(scene.picture, Truth(mask, objects=(mask,)))
+
+
+def wide_rows(count: int, first: int = 0) -> tuple[Row, ...]:
+    return tuple(
+        Row(wide(seed).picture.sha256, "wide", "fix", "with its rim", partial(wide, seed))
+        for seed in range(first, first + count)
+    )
+
+
+def correct(home: Path, number: int, verdict: Verdict, reason: RejectReason | None = None) -> None:
+    """Somebody's decision on a generated scene."""
+    scene = draw_scene("salient", number)
+    save(home, scene.picture, scene.mask if verdict is Verdict.FIX else None, verdict, reason)
+
+
+class TestViews:
+    def test_an_annotators_prompt_belongs_to_its_object(self) -> None:
+        scene = draw_scene("salient", 3)
+        other = np.roll(scene.mask, 5, axis=0)
+        both = Example(scene.picture, Truth(scene.mask | other, objects=(scene.mask, other), prompts=(PROMPT, PROMPT)))
+        assert [target.prompt for target in targets(both)] == [PROMPT, PROMPT]
+        # One of the prompts was without a mask: which one is no longer known.
+        one = Example(scene.picture, Truth(scene.mask, objects=(scene.mask,), prompts=(PROMPT, PROMPT)))
+        assert [target.prompt for target in targets(one)] == [None]
+        painted = Example(scene.picture, Truth(scene.mask, objects=(scene.mask,), prompts=(ObjectPrompt(None),)))
+        assert [target.prompt for target in targets(painted)] == [None]
+        with pytest.raises(ValueError, match="without a mask"):
+            targets(Example(scene.picture, Truth()))
+
+    def test_a_truth_in_its_window_keeps_area_and_place(self) -> None:
+        mask = np.zeros((100, 200), dtype=bool)
+        mask[20:60, 50:100] = True
+        whole = truth_in_window(mask, Window(0, 0, 200, 100), 50)
+        assert whole.mean() == pytest.approx(mask.mean(), abs=1e-6)
+        part = truth_in_window(mask, Window(50, 20, 100, 40), 20)
+        assert (part[:, :10] == 1).all()
+        assert (part[:, 10:] == 0).all()
+
+    def test_the_training_decodes_what_the_app_shows(self, fresh: Sam2Segmenter, tmp_path: Path) -> None:
+        scene = draw_scene("camouflaged", 4)
+        prompt = oracle_prompt(scene.mask)
+        window = fresh.window(prompt, scene.picture.size)
+        assert window is not None
+        side = fresh.input_side
+        seen = fresh.encode_window(scene.picture, window, EmbeddingFolder(tmp_path))
+        with torch.no_grad():
+            logits, _ = decode(
+                fresh.model,
+                Features(seen.image_embed, seen.high_res),
+                [prompt_in_window(prompt, window, ImageSize(side, side))],
+            )
+        fine = interpolate(logits[:, :1], (window.height, window.width), mode="bilinear", align_corners=False)
+        found = np.zeros(scene.mask.shape, dtype=bool)
+        found[window.top : window.top + window.height, window.left : window.left + window.width] = fine[0, 0] > 0
+        assert iou(found, fresh.segment(scene.picture, [prompt])[0].mask) > 0.98
+
+    def test_the_same_draw_is_the_same_view_and_is_encoded_once(self, fresh: Sam2Segmenter, tmp_path: Path) -> None:
+        folder = EmbeddingFolder(tmp_path)
+        one, other = (Viewer(scene_rows(4).rows, fresh, folder, 0).draw(1, 7, 3) for _ in range(2))
+        assert one.prompt == other.prompt
+        assert torch.equal(one.embedding.image_embed, other.embedding.image_embed)
+        assert len([*tmp_path.rglob("*.safetensors")]) == 1
+
+
+class TestFeedback:
+    def test_what_the_segmenter_got_wrong_is_what_it_learns(self, tmp_path: Path) -> None:
+        correct(tmp_path, 1, Verdict.FIX)
+        correct(tmp_path, 2, Verdict.REJECT, RejectReason.SEGMENTER)
+        found = feedback_rows(tmp_path, useless=useless_for_segmenter)
+        assert [row.verdict for row in found.rows] == ["fix"]
+        assert [entry.reason for entry in found.left_out] == ["the right mask of a reject is unknown"]
+
+
+class TestLearning:
+    def test_it_learns_from_corrections_and_leaves_the_encoder_alone(
+        self, fresh: Sam2Segmenter, tmp_path: Path
+    ) -> None:
+        held_out = wide_rows(6, 100)
+        before = score_objects(fresh, held_out)
+        weights = {name: value.clone() for name, value in fresh.model.state_dict().items()}
+        tuning = Tuning(max_steps=40, batch=4, clicks=1, learning_rate=1e-3, average=0.9)
+        order = [index % 12 for index in range(tuning.max_steps * tuning.batch)]
+        losses: list[float] = []
+        SegmenterTuning(
+            fresh, wide_rows(12), order, tuning, folder=tmp_path, embeddings=EmbeddingFolder(tmp_path / "maps")
+        ).run(lambda values: losses.append(values["loss"]))
+        assert np.mean(losses[-8:]) < np.mean(losses[:8])
+        after = score_objects(fresh, held_out)
+        assert np.mean([score.iou for score in after]) > np.mean([score.iou for score in before]) + 0.05
+        changed = {name for name, value in fresh.model.state_dict().items() if not torch.equal(value, weights[name])}
+        assert changed
+        assert all(name.startswith(("sam_prompt_encoder.", "sam_mask_decoder.")) for name in changed)
+        assert not any(name.removeprefix("sam_mask_decoder.").startswith(FROZEN) for name in changed)
+
+
+def command(out: Path, *more: str) -> list[str]:
+    options = ["--max-steps", "6", "--save-steps", "2", "--batch", "2", "--clicks", "1", "--held-out-rows", "2"]
+    home = ["--home", str(out.parent / "home"), "--output-dir", str(out), "--device", "cpu", "--threads", "1"]
+    return [*options, *home, *more]
+
+
+class TestCommand:
+    def test_a_run_ends_with_a_segmenter_that_the_app_loads(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        out, home = tmp_path / "run", tmp_path / "home"
+        home.mkdir()
+        for number in (1, 2):
+            correct(home, number, Verdict.FIX)
+        assert sam2.main(command(out, "--include-feedback")) == 0
+        printed = capsys.readouterr().out
+        assert f"app.py --segmenter {out / 'segmenter'}" in printed
+        assert "corrections" in printed
+        loaded = Sam2Segmenter.load(out / "segmenter", device="cpu")
+        shipped = Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu")
+        assert (loaded.zoom, loaded.clean) == (shipped.zoom, shipped.clean)
+        manifest = json.loads((out / "manifest.json").read_text())
+        assert {entry["side"] for entry in manifest["corrections"].values()} == {"train", "held out"}
+        assert set(json.loads((out / "result.json").read_text())["held_out"]) == {"scenes", "feedback"}
+        assert not (out / "embeddings").exists()
+        assert sam2.main(command(out)) == 1
+        assert "holds a training already" in caplog.text
+
+    def test_a_plan_leaves_nothing_behind(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert sam2.main(command(tmp_path / "run", "--plan")) == 0
+        assert "scenes" in capsys.readouterr().out
+        assert not [*tmp_path.iterdir()]
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [("--lr", "0"), ("--batch", "two"), ("--seed", "-1"), ("--average", "1"), ("--clicks", "-1")],
+    )
+    def test_a_wrong_value_is_named(
+        self, tmp_path: Path, option: str, value: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert sam2.main(command(tmp_path / "run", f"{option}={value}")) == 1
+        assert f"{option} {value}" in caplog.text
+
+    @pytest.mark.slow
+    def test_killed_twice_it_ends_with_the_very_same_weights(self, tmp_path: Path) -> None:
+        def start(out: Path, *more: str) -> subprocess.Popen[bytes]:
+            return subprocess.Popen([sys.executable, "-m", "train.sam2", *command(out, *more)], cwd=ROOT)
+
+        assert start(tmp_path / "whole").wait() == 0
+        killed = tmp_path / "killed"
+        for resume, awaited in ((False, "before.json"), (True, "checkpoint.pt")):
+            process = start(killed, *(["--resume"] if resume else []))
+            while not (killed / awaited).exists():
+                assert process.poll() is None
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert start(killed, "--resume").wait() == 0
+        one, other = (load_file(run / "segmenter" / "model.safetensors") for run in (tmp_path / "whole", killed))
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+        steps = [json.loads(line)["step"] for line in (killed / "metrics.jsonl").read_text().splitlines()]
+        assert steps == [1, 2, 3, 4, 5, 6]
+
+    @pytest.mark.slow
+    def test_an_original_checkpoint_stays_one(self, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        model = instantiate(compose(config_name="configs/sam2.1/sam2.1_hiera_t.yaml").model, _recursive_=True)
+        source = tmp_path / "tiny"
+        source.mkdir()
+        torch.save({"model": model.state_dict()}, source / "sam2.1_hiera_tiny.pt")
+        out = tmp_path / "run"
+        assert sam2.main([*command(out), "--segmenter", str(source), "--max-steps", "1"]) == 0
+        loaded = Sam2Segmenter.load(out / "segmenter", device="cpu").model.state_dict()
+        assert loaded.keys() == model.state_dict().keys()
+        changed = {name for name, value in model.state_dict().items() if not torch.equal(value, loaded[name])}
+        assert changed
+        assert all(name.startswith(("sam_prompt_encoder.", "sam_mask_decoder.")) for name in changed)

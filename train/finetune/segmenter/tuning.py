@@ -1,0 +1,157 @@
+"""The course of a segmenter's fine-tuning: SAM 2's prompt encoder and mask decoder learn, its image encoder is frozen.
+
+A step decodes several objects from their embeddings, then with corrective clicks on what came out wrong, as SAM 2 was
+trained (Ravi et al., 2024, arXiv 2408.00714, appendix D). All chance of a step comes from the seed and the step's
+number: a resumed training goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from segr1_app.models.embeddings import EmbeddingFolder
+from segr1_app.models.segmenter import Sam2Segmenter
+from train.data.rows import Row
+from train.finetune.segmenter.views import View, Viewer
+from train.scratch.run import CHECKPOINT_FILE, Budget, Rates, TrainingState
+from train.scratch.segmenter import add_click
+from train.scratch.segmenter_model import LOSS_STRIDE, Features, Sam2, decode, mask_loss
+
+FROZEN: Final = ("conv_s0.", "conv_s1.")
+"""Parts of the mask decoder that work on the encoder's maps before these are kept as embeddings."""
+WARM_UP_STEPS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a segmenter is fine-tuned.
+
+    Attributes:
+        max_steps: optimiser steps.
+        save_steps: steps between checkpoints.
+        batch: objects per step.
+        clicks: most corrective clicks per object.
+        learning_rate: the greatest one.
+        average: decay per step of the moving average of weights that becomes the new segmenter.
+        seed: the source of all chance.
+    """
+
+    max_steps: int = 200
+    save_steps: int = 25
+    batch: int = 8
+    clicks: int = 4
+    learning_rate: float = 1e-4
+    average: float = 0.98
+    seed: int = 0
+
+
+def tuned_parts(segmenter: Sam2Segmenter) -> nn.ModuleDict:
+    """The parts of a segmenter that learn; everything else of it is frozen, as a side effect."""
+    model: Sam2 = segmenter.model.requires_grad_(False)
+    parts = nn.ModuleDict({"prompt_encoder": model.sam_prompt_encoder, "mask_decoder": model.sam_mask_decoder})
+    for name, weight in parts.named_parameters():
+        weight.requires_grad_(not name.removeprefix("mask_decoder.").startswith(FROZEN))
+    return parts
+
+
+class SegmenterTuning:
+    """A fine-tuning on its way.
+
+    Args:
+        segmenter: to be trained; its model is changed.
+        rows: what is trained on.
+        order: indices into ``rows``, ``max_steps * batch`` of them, as they are drawn.
+        tuning: how it is trained.
+        folder: of the run; checkpoints go there.
+        embeddings: keeps what the frozen encoder makes.
+    """
+
+    def __init__(
+        self,
+        segmenter: Sam2Segmenter,
+        rows: Sequence[Row],
+        order: Sequence[int],
+        tuning: Tuning,
+        *,
+        folder: Path,
+        embeddings: EmbeddingFolder,
+    ) -> None:
+        self._segmenter, self._order, self._tuning, self._folder = segmenter, order, tuning, folder
+        self._viewer = Viewer(rows, segmenter, embeddings, tuning.seed)
+        torch.manual_seed(tuning.seed)
+        self._state = TrainingState(
+            tuned_parts(segmenter),
+            Budget(minutes=1, steps=tuning.max_steps),
+            Rates(peak=tuning.learning_rate, weight_decay=0.0, average=tuning.average),
+            lambda _: False,
+        )
+
+    def resume(self) -> int:
+        """Go on from the checkpoint in the run's folder, if there is one; returns the steps that it has made."""
+        if (self._folder / CHECKPOINT_FILE).is_file():
+            self._state.load(self._folder, self._segmenter.device)
+        return self._state.step
+
+    def run(self, log: Callable[[dict[str, float]], None]) -> None:
+        """Train to the end; the model then holds the averaged weights.
+
+        Args:
+            log: called after each step with its number and its loss.
+
+        Raises:
+            SegR1Error: when a picture or the folder of embeddings cannot be read.
+        """
+        state, tuning = self._state, self._tuning
+        with tqdm(total=tuning.max_steps, initial=state.step, desc="training", unit="step") as bar:
+            while state.step < tuning.max_steps:
+                started = time.monotonic()
+                loss = self._loss(state.step)
+                state.advance(loss, min(1.0, (state.step + 1) / WARM_UP_STEPS))
+                state.seconds += time.monotonic() - started
+                log({"step": state.step, "loss": round(loss.item(), 5)})
+                bar.update()
+                bar.set_postfix_str(f"loss {state.loss:.3f}")
+                if state.step % tuning.save_steps == 0 or state.step == tuning.max_steps:
+                    state.report({}, self._folder)
+        state.model.load_state_dict(state.averaged.module.state_dict())
+        self._segmenter.model.eval()
+
+    def _loss(self, step: int) -> Tensor:
+        """The mean loss of a step's objects, and of the corrective clicks that follow their first prompts."""
+        first = step * self._tuning.batch
+        views = [
+            self._viewer.draw(index, step, place)
+            for place, index in enumerate(self._order[first : first + self._tuning.batch])
+        ]
+        model, features = self._segmenter.model, _stacked(views)
+        truth = torch.from_numpy(np.stack([view.truth for view in views])[:, None]).to(features.embed.device)
+        wanted, prompts, losses = (truth > 0.5).cpu().numpy(), [view.prompt for view in views], []
+        # From no click to all of them: the first answer matters as much as the corrections.
+        clicks = int(np.random.default_rng((self._tuning.seed, step)).integers(self._tuning.clicks + 1))
+        for remaining in range(clicks, -1, -1):
+            logits, quality = decode(model, features, prompts)
+            loss, fine = mask_loss(logits, quality, truth, focal=True)
+            losses.append(loss)
+            if remaining:
+                found = (fine.detach() > 0).cpu().numpy()
+                prompts = [
+                    add_click(prompt, mask, right, LOSS_STRIDE)
+                    for prompt, mask, right in zip(prompts, found[:, 0], wanted[:, 0], strict=True)
+                ]
+        return torch.stack(losses).mean()
+
+
+def _stacked(views: Sequence[View]) -> Features:
+    """The embeddings of several views as one batch."""
+    embed = torch.cat([view.embedding.image_embed for view in views])
+    levels = zip(*(view.embedding.high_res for view in views), strict=True)
+    return Features(embed, tuple(torch.cat(level) for level in levels))
