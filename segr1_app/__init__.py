@@ -1,7 +1,8 @@
-"""Seg-R1: a picture and an instruction become mask prompts, written as text, and the prompts become a mask.
+"""Seg-R1: a policy turns a picture and an instruction into mask prompts, written as text; a segmenter turns them into a
+mask.
 
-The names in ``__all__`` are the public Python API; ``docs/api.md`` shows each with an example. They are imported when
-they are first used, so that ``import segr1_app`` itself loads neither torch nor any model library.
+The names in ``__all__`` are the public Python API; ``docs/api.md`` shows each with an example. They are imported on
+first use, so that ``import segr1_app`` itself loads neither torch nor any model library.
 """
 
 from __future__ import annotations

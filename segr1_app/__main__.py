@@ -1,4 +1,4 @@
-"""``python -m segr1_app`` and the console command ``segr1``: every command, and the page as ``app``."""
+"""Entry point of ``python -m segr1_app`` and of the console command ``segr1``; ``segr1 app`` serves the page."""
 
 from __future__ import annotations
 

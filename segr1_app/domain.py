@@ -1,8 +1,8 @@
-"""Value types shared by all layers, and the error tree. Nothing here depends on models, files or storage.
+"""Value types shared by all layers, and the exception hierarchy. Nothing here depends on models, files or storage.
 
 Coordinates are (x, y) with the origin at the top left corner of the picture, x to the right, y downwards, in
-pixels of a frame that the context defines: a value itself carries no frame. Masks are ``bool`` arrays of shape
-(height, width); pictures are ``uint8`` RGB arrays of shape (height, width, 3).
+pixels of a frame that the context defines: the value itself does not record its frame. Masks are ``bool`` arrays of
+shape (height, width); pictures are ``uint8`` RGB arrays of shape (height, width, 3).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RgbPixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class SegR1Error(Exception):
-    """Base of every error this project raises on purpose; its message says what to do about it."""
+    """Base class of every error this project raises on purpose; its message says what to do about it."""
 
 
 class PictureError(SegR1Error):
@@ -36,7 +36,7 @@ class SettingsError(SegR1Error):
 
 
 class NotAllowedError(SegR1Error):
-    """The caller lacks permission, or asks too often; nothing was done."""
+    """The caller lacks permission or has exceeded a rate limit; nothing was done."""
 
 
 class RemoteError(SegR1Error):
@@ -48,7 +48,7 @@ class DatasetError(SegR1Error):
 
 
 class StoreError(SegR1Error):
-    """A store of annotations that cannot do what it was asked; base of the other errors of a store."""
+    """The annotation store cannot do what was asked; base class of its other errors."""
 
 
 class UnknownRecordError(StoreError):
@@ -56,7 +56,7 @@ class UnknownRecordError(StoreError):
 
 
 class LeaseLostError(StoreError):
-    """A task that somebody else holds, or a lease that ended before it was renewed."""
+    """Somebody else holds the task, or the lease expired before it was renewed."""
 
 
 class StoreFullError(StoreError):
@@ -72,7 +72,7 @@ class StoreBusyError(StoreError):
 
 
 class StoreDamagedError(StoreError):
-    """Content of a store that differs from what was written to it."""
+    """The content of the store differs from what was written to it."""
 
 
 class ImageSize(NamedTuple):
@@ -151,17 +151,17 @@ class Prediction:
         image_size: the original picture's size; ``objects`` and all masks are in this frame.
         instruction: what the user asked for.
         completion: the policy's raw text, untouched.
-        policy_size: the width and height over which the completion's coordinates run.
-        reasoning: the text inside ``<think>``, or None when there is none to be read.
+        policy_size: width and height of the frame of the completion's coordinates.
+        reasoning: the text inside ``<think>``, or None when there is none.
         objects: the mask prompts read from the completion, in original pixels.
-        problems: what is wrong with the completion, in words; empty when it is well formed.
+        problems: descriptions of what is wrong with the completion; empty when it is well formed.
         well_formed: whether the completion follows the grammar exactly.
         masks: one per object, same order.
         mask: the union of ``masks``: bool (height, width), all False when there is no object.
         seconds: wall time of each stage: "policy", "encode", "decode" and "total".
-        policy_id, segmenter_id: which models made it.
+        policy_id, segmenter_id: the models that produced it.
         abstains: whether the completion says that there is no such object, well formed or not.
-        asked: what the policy was asked in words, as (role, text) of each message; empty where that is not known.
+        asked: the text sent to the policy, as (role, text) of each message; empty where that is not known.
     """
 
     image_size: ImageSize

@@ -1,7 +1,7 @@
-"""Frames of a picture: the size that an annotation was made in, the pixels as they are stored, and as they are seen.
+"""Frames of a picture: the size it was annotated at, its pixels as stored, and its pixels as displayed.
 
-Cameras store pixels sideways and an EXIF tag beside them. Some tools turn the picture before it is annotated and some
-do not; others annotate a scaled copy. A frame is found by its size, and nothing is guessed where two sizes fit.
+Cameras store pixels sideways, with an EXIF tag that says so. Some tools rotate the picture before it is annotated and
+some do not; others annotate a scaled copy. A frame is recognised by its size; where two frames fit, none is guessed.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from segr1_app.geometry import resize_nearest
 
 
 class Reading(StrEnum):
-    """In which pixels annotations of turned pictures were made."""
+    """Whether annotations of rotated pictures refer to the pixels as stored or as displayed."""
 
     RAW = "raw"
     UPRIGHT = "upright"
 
 
 _SWAPPED: Final = frozenset({5, 6, 7, 8})
-"""Orientations that make a wide picture of a tall one."""
+"""Orientations that swap width and height."""
 TURNS_NOTHING: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """How coordinates of an annotation become those of the picture as it is seen.
+    """The conversion from an annotation's coordinates to those of the picture as displayed.
 
     Attributes:
-        size: the upright picture's.
-        declared: the size that the annotation speaks in.
-        orientation: EXIF orientation to be applied to it, after scaling; 1 for none.
+        size: size of the upright picture.
+        declared: the size to which the annotation refers.
+        orientation: EXIF orientation to apply to it, after scaling; 1 for none.
     """
 
     size: ImageSize
@@ -45,11 +45,11 @@ class Frame:
 
     @property
     def same(self) -> bool:
-        """Whether nothing needs to be converted."""
+        """Whether both frames are the same, so that no conversion is needed."""
         return self.orientation == TURNS_NOTHING and tuple(self.declared) == tuple(self.size)
 
     def points(self, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Points, float64 (N, 2) as x, y of the declared frame, in pixels of the upright picture."""
+        """Convert points, float64 (N, 2) as x, y, from the declared frame to pixels of the upright picture."""
         stored = stored_size(self.size, self.orientation)
         scaled = xy * (stored.width / self.declared.width, stored.height / self.declared.height)
         x, y = scaled[:, 0], scaled[:, 1]
@@ -67,18 +67,18 @@ class Frame:
         return np.stack(turned, axis=1)
 
     def pixels(self, mask: Mask) -> Mask:
-        """A mask of the declared frame in that of the upright picture."""
+        """Convert a mask from the declared frame to that of the upright picture."""
         turned = turn_pixels(mask, self.orientation)
         return turned if turned.shape == (self.size.height, self.size.width) else resize_nearest(turned, self.size)
 
 
 def stored_size(size: ImageSize, orientation: int) -> ImageSize:
-    """The size of a file's own pixels, of a picture of an upright ``size``."""
+    """The size of the pixels as stored, for a picture whose upright size is ``size``."""
     return ImageSize(size.height, size.width) if orientation in _SWAPPED else ImageSize(*size)
 
 
 def turn_pixels(mask: Mask, orientation: int) -> Mask:
-    """A mask of stored pixels as it is seen (Exif 2.32, 4.6.4)."""
+    """Rotate a mask of the stored pixels upright (Exif 2.32, 4.6.4)."""
     turned = {
         1: mask,
         2: mask[:, ::-1],
@@ -93,13 +93,13 @@ def turn_pixels(mask: Mask, orientation: int) -> Mask:
 
 
 def find_frame(size: ImageSize, orientation: int, declared: ImageSize | None, reading: Reading | None = None) -> Frame:
-    """The frame of an annotation.
+    """Find the frame of an annotation.
 
     Args:
-        size: the upright picture's.
+        size: size of the upright picture.
         orientation: EXIF orientation of the picture's file.
-        declared: what the annotation says of the picture's size; None when it says nothing.
-        reading: which pixels were annotated, where sizes cannot tell; None when nobody knows.
+        declared: the picture's size according to the annotation; None when it gives none.
+        reading: which pixels were annotated, for cases that the sizes do not decide; None when unknown.
 
     Raises:
         DatasetError: when no reading fits, or two do.
@@ -130,10 +130,10 @@ def find_frame(size: ImageSize, orientation: int, declared: ImageSize | None, re
 
 
 def fit_pixels(mask: Mask, size: ImageSize, orientation: int, reading: Reading | None = None) -> Mask:
-    """A mask file's pixels in the frame of its picture as it is seen.
+    """Convert a mask file's pixels to the frame of its picture as displayed.
 
     Args:
-        mask: bool (height, width), of the picture as it is stored or as it is seen.
+        mask: bool (height, width), of the picture as stored or as displayed.
         size, orientation, reading: see `find_frame`.
 
     Raises:
@@ -149,7 +149,7 @@ def fit_pixels(mask: Mask, size: ImageSize, orientation: int, reading: Reading |
 
 
 def _fits(declared: ImageSize, size: ImageSize) -> bool:
-    """Whether a picture of one size may be a scaled copy of one of the other; rounding moves a side by one pixel."""
+    """Whether one size can be a scaled copy of the other; rounding may change a side by one pixel."""
     if min(declared) < 1:
         return False
     wide = declared.width * size.height - declared.height * size.width

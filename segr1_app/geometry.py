@@ -19,7 +19,7 @@ from pycocotools import mask as coco
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 
 MASK_BYTES = 2**30
-"""Memory in bytes that an answer's masks of full size may take."""
+"""Memory limit in bytes for the full-size masks of one answer."""
 
 
 class Rle(TypedDict):
@@ -30,7 +30,7 @@ class Rle(TypedDict):
 
 
 def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels: int) -> ImageSize:
-    """The size to which a picture is resized for a policy.
+    """The size to which a picture is resized for the policy.
 
     Both sides are multiples of ``grid`` and the area lies within the bounds. Among those sizes it is the one whose
     aspect ratio is nearest to the picture's (as a factor), and of equally near ones the one nearest to the picture's
@@ -43,7 +43,7 @@ def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels:
     """
     width, height = image_wh
     area = min(max(width * height, min_pixels), max_pixels)
-    # The bounds are in whole cells; a lower bound between two of them yields to the upper one.
+    # The bounds are in whole cells; if no whole number of cells lies between them, the upper bound wins.
     most = max(max_pixels // grid**2, 1)
     least = min(math.ceil(min_pixels / grid**2), most)
     best, best_key = ImageSize(grid, grid), (math.inf, math.inf)
@@ -53,7 +53,7 @@ def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels:
             if not least <= columns * rows <= most:
                 continue
             distortion = abs(math.log(columns / rows * height / width))
-            # Distortions of up to one part in fifty are not visible; among those, size decides.
+            # Distortions of up to 2 % are not visible; among those, the area decides.
             key = (round(distortion * 50), abs(math.log(columns * rows * grid**2 / area)))
             if key < best_key:
                 best, best_key = ImageSize(columns * grid, rows * grid), key
@@ -63,7 +63,7 @@ def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels:
 def rescale_objects(
     objects: Sequence[ObjectPrompt], *, from_wh: ImageSize, to_wh: ImageSize
 ) -> tuple[ObjectPrompt, ...]:
-    """Prompts in pixels of the frame ``from_wh`` as prompts in pixels of the frame ``to_wh``."""
+    """Convert prompts from pixels of the frame ``from_wh`` to pixels of the frame ``to_wh``."""
     sx, sy = to_wh[0] / from_wh[0], to_wh[1] / from_wh[1]
     return tuple(
         ObjectPrompt(
@@ -76,7 +76,7 @@ def rescale_objects(
 
 
 def assign_points(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[ObjectPrompt, ...]:
-    """Give each point to the smallest box that holds it, else to the nearest box.
+    """Assign each point to the smallest box that contains it, else to the nearest box.
 
     Returns:
         One prompt per box, in order; without boxes one prompt with all points, or none when there are none either.
@@ -90,7 +90,7 @@ def assign_points(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[Object
 
 
 def points_inside(boxes: Sequence[Box], points: Sequence[Point]) -> tuple[ObjectPrompt, ...]:
-    """Give each point to every box that holds it, edges included; points outside all boxes are left out.
+    """Assign each point to every box that contains it, edges included; points outside all boxes are left out.
 
     Returns:
         One prompt per box, in order; without boxes one prompt with all points, or none when there are none either.
@@ -133,7 +133,8 @@ def owners(boxes: Sequence[Box], points: npt.NDArray[np.float64]) -> npt.NDArray
     x1, y1, x2, y2 = np.array([box.xyxy for box in boxes]).T
     x, y = points.reshape(-1, 2, 1).transpose(1, 0, 2)
     distance = np.hypot(np.maximum(np.maximum(x1 - x, x - x2), 0), np.maximum(np.maximum(y1 - y, y - y2), 0))
-    # The distance is zero for every box that holds the point: among those, and among equally near ones, area decides.
+    # The distance is zero for every box that contains the point: among those, and among equally near ones, area
+    # decides.
     nearest = distance == distance.min(axis=1, keepdims=True)
     found: npt.NDArray[np.intp] = np.where(nearest, (x2 - x1) * (y2 - y1), np.inf).argmin(axis=1)
     return found
@@ -148,7 +149,7 @@ def encode_rle(mask: Mask) -> Rle:
 
 
 def decode_rle(rle: Rle) -> Mask:
-    """The bool (height, width) mask of a COCO RLE, in row-major memory order like every other mask."""
+    """Decode a COCO RLE to a bool (height, width) mask, in row-major memory order like every other mask."""
     by_columns = coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
     mask: Mask = cv2.transpose(by_columns.T).view(np.bool_)
     return mask
@@ -172,7 +173,7 @@ def check_rle(rle: Rle) -> None:
         if not digit & 32:
             if digit & 16:
                 value -= 1 << shift
-            # From the fourth on, a run is stored as the difference to the last of its own kind.
+            # From the fourth run on, each is stored as the difference from the run before the previous one.
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value, shift = 0, 0
     if shift or any(run < 0 for run in runs) or sum(runs) != height * width or min(height, width) < 1:
@@ -206,12 +207,13 @@ def compose_layers(segmented: Mask, painted: Mask | None, erased: Mask | None) -
 
 
 def clean_mask(mask: Mask, least: float, kept: Iterable[Point] = ()) -> Mask:
-    """A mask without specks and holes, as connected parts of foreground (8-connected) and background (4-connected).
+    """Remove specks and holes: small connected components of foreground (8-connected) and background (4-connected).
 
     Args:
         mask: bool (height, width).
-        least: the smallest part that stays, as a share of the mask's area.
-        kept: points, in pixels of the mask, whose parts stay whatever their size: somebody clicked there.
+        least: the smallest component that is kept, as a fraction of the mask's area.
+        kept: points, in pixels of the mask, whose components are kept whatever their size, because somebody clicked
+            there.
 
     Returns:
         bool (height, width); the given mask itself where there is nothing to remove.
@@ -222,7 +224,7 @@ def clean_mask(mask: Mask, least: float, kept: Iterable[Point] = ()) -> Mask:
             (mask == foreground).view(np.uint8), connectivity=8 if foreground else 4
         )
         small = stats[:, cv2.CC_STAT_AREA] < smallest
-        # Part 0 is everything of the other kind.
+        # Component 0 is the complement.
         small[0] = False
         for point in kept:
             row, column = min(int(point.y), len(mask) - 1), min(int(point.x), mask.shape[1] - 1)
@@ -233,7 +235,7 @@ def clean_mask(mask: Mask, least: float, kept: Iterable[Point] = ()) -> Mask:
 
 
 def resize_nearest(mask: Mask, size: ImageSize) -> Mask:
-    """A mask at another size by nearest-neighbour sampling: each pixel takes the one under its centre."""
+    """Resize a mask by nearest-neighbour sampling: each pixel takes the value under its centre."""
     height, width = mask.shape
     rows = ((np.arange(size.height) + 0.5) * height / size.height).astype(np.intp)
     columns = ((np.arange(size.width) + 0.5) * width / size.width).astype(np.intp)
@@ -269,7 +271,7 @@ def deepest_point(mask: Mask) -> tuple[float, float]:
     # The nearest pixel outside the mask never lies beyond a border around the box.
     padded = np.pad(mask[top:bottom, left:right].view(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    # Squared distances are integers. Their roots have rounding errors that vary from call to call with the array's
-    # alignment in memory, and with them the choice among several equally deep pixels.
+    # Squared distances are integers. Their square roots have rounding errors that vary from call to call with the
+    # array's alignment in memory, and would make the choice among equally deep pixels vary too.
     y, x = divmod(int(np.rint(depth.astype(np.float64) ** 2).argmax()), right - left)
     return left + x + 0.5, top + y + 0.5

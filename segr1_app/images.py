@@ -1,4 +1,4 @@
-"""Import of pictures: whatever a person hands over becomes upright 8-bit RGB once, or an error."""
+"""Load pictures: any supported file becomes upright 8-bit RGB, or an error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_PIXELS = 64_000_000
 
 
 def _heif() -> tuple[str, ...]:
-    """The name of HEIC pictures to Pillow, where ``pillow-heif`` is installed to read them."""
+    """Pillow's name for HEIC, if ``pillow-heif`` is installed to read it."""
     try:
         heif = importlib.import_module("pillow_heif")
     except ImportError:
@@ -37,18 +37,20 @@ def _heif() -> tuple[str, ...]:
 
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", *_heif())
-"""Accepted formats, by Pillow's names, whatever a file is called; JPEG includes MPO. For some others, such as EPS,
-Pillow would start an external program."""
+"""Accepted formats by Pillow's names, whatever a file is called; JPEG includes MPO. Some others are left out for
+safety: for EPS, Pillow would start an external program.
+"""
 IMAGE_SUFFIXES = frozenset(
     {".apng", ".avif", ".avifs", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png"}
     | {".tif", ".tiff", ".webp"}
 )
-"""File name endings, in lower case, of pictures in a folder. Those of HEIC are included although it cannot be read:
-such a picture is reported, not ignored."""
+"""Lower-case file name extensions of pictures in a folder. HEIC is included even where it cannot be read, so that
+such a picture is reported and not ignored.
+"""
 
 _HOSTILE = (
-    # What Pillow raises on damaged or hostile bytes. Its parsers expect well-formed files: values from the file are
-    # unpacked, looked up, divided by and used as offsets without checks.
+    # What Pillow raises on damaged or hostile bytes. Its parsers trust the file: they unpack, look up, divide by and
+    # seek to its values without checks.
     OSError,
     SyntaxError,
     ValueError,
@@ -71,14 +73,14 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""The transpositions that turn a picture upright, by its EXIF orientation tag (Exif 2.32, 4.6.4)."""
+"""The transposition that turns a picture upright, by its EXIF orientation tag (Exif 2.32, 4.6.4)."""
 _BITMAP_DEPTHS = {"1": 1, "L": 8}
 """Bits per pixel of BMP files by the mode that Pillow gives those without a palette of colours."""
 _BITMAP_INFO_BYTES = 40
 """From this length on, the header of a BMP file is of the newer kind."""
 _LOSSY = frozenset({"JPEG", "MPO", "AVIF"})
 _WHITES = {"I": (65535,), "F": (1, 255, 65535)}
-"""Candidate white levels, by the kind of number; integers are 16 bit, as written by Pillow."""
+"""Candidate white levels by number format; integers are 16 bit, as written by Pillow."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +89,7 @@ class Picture:
 
     Attributes:
         pixels: uint8 RGB (height, width, 3), read-only.
-        sha256: hex digest of size and pixels: equal pictures have equal digests, whatever file they came in.
+        sha256: hex digest of size and pixels: equal pictures have equal digests, whatever file they came from.
     """
 
     pixels: RgbPixels
@@ -101,10 +103,10 @@ class Picture:
 
 
 def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
-    """Read a picture from a file, named by its path, or from a file's content, as bytes.
+    """Read a picture from a path, or from a file's content given as bytes.
 
-    EXIF rotation is applied; grey, palette, 16-bit, CMYK and alpha become RGB (transparent parts turn white); of an
-    animation the first frame is used.
+    EXIF rotation is applied; grey, palette, 16-bit, CMYK and alpha become RGB (transparent parts turn white); the first
+    frame of an animation is used.
 
     Raises:
         PictureError: when it is missing, a folder, unreadable for this user, of an unsupported format, damaged,
@@ -134,7 +136,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OrientedPicture:
-    """A picture as it is seen, and how its file's pixels lie.
+    """A picture as displayed, and the orientation of its stored pixels.
 
     Attributes:
         picture: upright.
@@ -173,8 +175,9 @@ def _original_ending(image: Image.Image, orientation: int) -> str | None:
 def picture_from_pil(image: Image.Image) -> Picture:
     """A Pillow image as a picture.
 
-    16-bit values are scaled by their range, whatever the brightest value is: 65535 is white. Number formats without a
-    defined white use the smallest level that covers the values: 1, 255 or 65535 for floats, else their maximum.
+    16-bit values are scaled by the range of the format, not of the picture: 65535 is always white. Number formats
+    without a defined white use the smallest level that covers the values: 1, 255 or 65535 for floats, else their
+    maximum.
 
     Raises:
         PictureError: when it is larger than 64 megapixels, has no area, or has values that are not finite.
@@ -303,19 +306,21 @@ def _too_large(what: str = "It") -> str:
 
 def orientation_of(image: Image.Image) -> int:
     """The value of an image's EXIF orientation tag, 1 to 8; 1 where there is none, or no valid one."""
-    image.load()  # some decoders turn it themselves, and then drop the tag
+    image.load()  # some decoders rotate the picture themselves and then drop the tag
     value = image.getexif().get(ExifTags.Base.Orientation, 1)
     return value if value in UPRIGHT else 1
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """An image as it was seen. Of its EXIF only the orientation is read: Pillow's own way writes all of it again."""
+    """Rotate an image upright. Only the orientation tag is read: Pillow's `exif_transpose` would also rewrite the
+    whole EXIF block.
+    """
     turn = UPRIGHT.get(orientation_of(image))
     return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes as 8-bit RGB."""
+    """Convert an image of any Pillow mode to 8-bit RGB."""
     if is_deep(image):
         return Image.fromarray(_to_8_bit(finite_values(image), _WHITES[image.mode[0]])).convert("RGB")
     if image.has_transparency_data:
@@ -326,7 +331,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether its values are grey levels of more than 8 bit."""
+    """Whether its values are grey levels of more than 8 bits."""
     return image.mode in {"I", "F"} or image.mode.startswith("I;16")
 
 
@@ -339,7 +344,7 @@ def finite_values(image: Image.Image) -> npt.NDArray[np.float64]:
 
 
 def _to_8_bit(values: npt.NDArray[np.float64], whites: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Grey values as 8 bit, with the first of ``whites`` that none exceeds as white, else the brightest of them."""
+    """Scale grey values to 8 bit; white is the first of ``whites`` that no value exceeds, else the brightest value."""
     top = values.max(initial=0)
     white = next((white for white in whites if top <= white), top)
     scaled: npt.NDArray[np.uint8] = (values * (255 / white)).round().clip(0, 255).astype(np.uint8)

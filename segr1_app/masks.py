@@ -1,7 +1,8 @@
-"""Mask files, read in one way by imports, evaluation and training: which pixels of them are the object.
+"""Read mask files, for imports, evaluation and training alike: which of their pixels belong to the object.
 
 Mask files come in many dialects: black and white, soft edges, class or instance indices, palettes, 16-bit ids, colours,
-white with an alpha channel. A file that could mean two different masks is refused in words, never guessed at.
+white with an alpha channel. A file that could mean two different masks is rejected with an explanation, never guessed
+at.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ from segr1_app.frames import TURNS_NOTHING, fit_pixels
 from segr1_app.images import finite_values, is_deep, is_lossy, opened, orientation_of, upright
 
 VOID: Final = 255
-"""The index by which Pascal VOC and those after it mark pixels of no class."""
+"""The index that marks unlabelled pixels in Pascal VOC and data sets modelled on it."""
 _VOID_COLOUR: Final = (224, 224, 192)
-"""The same in pictures of Pascal VOC's colours."""
+"""The same, in RGB files that use Pascal VOC's colours."""
 _LARGEST_INDEX: Final = 40
-"""At least one class below this makes 255 beside it void; two grey levels alone may be a trimap."""
+"""255 is void only if some class is below this; two grey levels alone may be a trimap."""
 _SOFT, _FLAT = 0.2, 0.4
-"""Up to the first share of intermediate pixels in areas of one value, these are soft edges; from the second, labels."""
+"""Fraction of intermediate pixels that lie in areas of one value: up to the first, they are soft edges; from the
+second, labels.
+"""
 _MANY: Final = 64
-"""More intermediate levels than labels in one picture of 8 bit have."""
+"""With this many intermediate levels, an 8-bit file does not hold labels."""
 _FEW: Final = 16
-"""Fewer levels than this are labels where the brightest of them is no usual white."""
+"""With fewer levels than this, they are labels if the brightest is not a usual white."""
 _WHITES: Final = (VOID, 65535)
 _EVEN, _DARK, _APART = 0.03, 0.12, 0.25
 """Shares of a lossy file's brightest value: how much an even area varies, what counts as background, and how far apart
@@ -42,18 +45,18 @@ _CLEAR: Final = 0.97
 _MASK_MODES: Final = frozenset({"1", "L", "LA", "P", "PA", "I", "I;16", "I;16B", "I;16L", "F"})
 """Pillow's modes of grey and indexed files."""
 _GREY: Final = 0.4
-"""Of a mask with soft edges, a smaller share than this is grey."""
+"""Largest fraction of grey pixels in a mask with soft edges."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """What a mask file marks, before anybody says which of it is meant.
+    """Everything that a mask file marks, before one label is chosen.
 
     Attributes:
         values: int64 (height, width), upright: 0 for background and void, else the label of the pixel.
         names: what each label is called in the file, such as "3" or "#ff0000".
-        turned: whether the file itself said that it was to be turned upright.
-        colours: in which colour a palette shows each label, such as "#ff0000".
+        turned: whether the file has an EXIF orientation, which was applied.
+        colours: the palette colour of each label, such as "#ff0000".
     """
 
     values: npt.NDArray[np.int64]
@@ -62,13 +65,13 @@ class Labels:
     colours: Mapping[int, str] = field(default_factory=dict)
 
     def mask(self, label: str | None = None) -> Mask:
-        """The pixels of one label, or of the only one.
+        """The pixels of one label; without ``label``, of the only one.
 
         Args:
-            label: what the file calls it; "all" for everything that is marked.
+            label: its name in the file; "all" for everything that is marked.
 
         Raises:
-            DatasetError: when there are several labels and none was named, or there is none of that name.
+            DatasetError: when there are several labels and none was named, or no label has that name.
         """
         if label is not None and label != "all":
             wanted = [value for value, name in self.names.items() if name == label.lower()]
@@ -85,15 +88,15 @@ class Labels:
 
 
 class SeveralLabelsError(DatasetError):
-    """A mask file of several classes or instances, none of which was asked for."""
+    """A mask file with several classes or instances, none of which was requested."""
 
 
 def load_mask(source: str | os.PathLike[str] | bytes, label: str | None = None) -> Mask:
-    """A mask file, or a file's content, as bool (height, width), upright.
+    """Read a mask file, or a file's content, as bool (height, width), upright.
 
-    Black and white files are read by colour, also where a palette or an alpha channel says it, soft edges are cut at
-    half of the file's own brightest value, and a file of one class or instance marks that one, whatever its index. An
-    all-black file is an empty mask.
+    Black-and-white files are read by colour, including those that use a palette or an alpha channel; soft edges are
+    thresholded at half of the file's brightest value; a file with a single class or instance marks that one, whatever
+    its index. An all-black file is an empty mask.
 
     Args:
         source: the file or its content.
@@ -110,17 +113,17 @@ def load_mask(source: str | os.PathLike[str] | bytes, label: str | None = None) 
 def load_mask_of(
     source: str | os.PathLike[str] | bytes, size: ImageSize, orientation: int, label: str | None = None
 ) -> Mask:
-    """A mask file as bool (height, width), in the frame of its picture as it is seen.
+    """Read a mask file as bool (height, width), in the frame of its picture as displayed.
 
     Args:
         source: the file or its content.
         size: the picture's upright size.
-        orientation: EXIF orientation of the picture's file: a mask may have been drawn on pixels as they are stored.
+        orientation: EXIF orientation of the picture's file: the mask may have been drawn on the pixels as stored.
         label: see `load_mask`.
 
     Raises:
-        DatasetError: as `load_mask`, and when it is of another size than the picture, or might have been drawn on the
-            pixels as they are stored as well as on those that are seen.
+        DatasetError: as `load_mask`, and when its size differs from the picture's, or when it could have been drawn on
+            the pixels as stored as well as on those displayed.
     """
     file = source if isinstance(source, bytes) else Path(source)
     labels = read_labels(file)
@@ -139,7 +142,7 @@ def _chosen(source: Path | bytes, labels: Labels, label: str | None) -> Mask:
 
 
 def read_labels(source: Path | bytes) -> Labels:
-    """What a mask file marks.
+    """Read the labels of a mask file.
 
     Raises:
         DatasetError: when it cannot be read as an image, or could mean different masks; a sentence about "it" where
@@ -205,7 +208,7 @@ def _read(image: Image.Image, *, lossy: bool) -> _Read:
 def _transparent(
     image: Image.Image, colours: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8], *, lossy: bool
 ) -> _Read:
-    """Transparent pixels are background; where what can be seen is of one colour, all of it is the object."""
+    """Transparent pixels are background; if all visible pixels have one colour, all of them are the object."""
     shown = alpha >= 128
     if shown.all():
         opaque = image.convert("RGB") if image.mode != "P" else image
@@ -223,7 +226,7 @@ def _transparent(
 
 
 def _shown(image: Image.Image) -> dict[int, str]:
-    """The colours of a palette by index."""
+    """The palette's colours by index."""
     palette = image.getpalette("RGB") or []
     return {
         index: "#{:02x}{:02x}{:02x}".format(*palette[3 * index : 3 * index + 3]) for index in range(len(palette) // 3)
@@ -231,7 +234,7 @@ def _shown(image: Image.Image) -> dict[int, str]:
 
 
 def _palette(image: Image.Image, *, lossy: bool) -> _Read:
-    """By colour where the palette is grey, black and white above all; otherwise its indices are labels."""
+    """Read by colour if the palette is grey (in particular black and white); otherwise its indices are labels."""
     indices = np.asarray(image)
     used = np.unique(indices)
     colours = np.array((image.getpalette("RGB") or []) + [0] * 768)[: 256 * 3].reshape(256, 3)
@@ -240,7 +243,7 @@ def _palette(image: Image.Image, *, lossy: bool) -> _Read:
     black = [int(value) for value in used if not colours[value].any()]
     if 0 in used and colours[0].any() and black:
         raise DatasetError(
-            "its palette shows index 0 in a colour and another index in black: it cannot be said which is the "
+            "its palette shows index 0 in a colour and another index in black: either could be the "
             "background. Save it in black and white."
         )
     void = [VOID] if len(used) > 2 or 0 not in used else []
@@ -249,14 +252,14 @@ def _palette(image: Image.Image, *, lossy: bool) -> _Read:
 
 
 def _colours(rgb: npt.NDArray[np.uint8], *, lossy: bool) -> _Read:
-    """Grey ones by their brightness; otherwise black is background and every other colour a label."""
+    """Read grey files by brightness; otherwise black is background and every other colour a label."""
     if _is_grey(rgb, tolerance=24 if lossy else 0):
         return _grey(rgb.max(axis=2), lossy=lossy)
     packed = (rgb.astype(np.int64) << np.array([16, 8, 0])).sum(axis=2)
     void = sum(part << shift for part, shift in zip(_VOID_COLOUR, (16, 8, 0), strict=True))
     packed[packed == void] = 0
     if lossy:
-        # Colours of a lossy file are never exact: what is bright in any of them is marked.
+        # Lossy compression blurs colours: every pixel that is bright in any channel is marked.
         _refuse_several_levels(rgb)
         return _grey(rgb.max(axis=2), lossy=True)
     if len(np.unique(packed)) > 256:
@@ -265,7 +268,7 @@ def _colours(rgb: npt.NDArray[np.uint8], *, lossy: bool) -> _Read:
 
 
 def _grey(values: npt.NDArray[np.uint8] | npt.NDArray[np.float64], *, lossy: bool) -> _Read:
-    """Two levels, soft edges between them, or class indices, by what the values are and how they lie."""
+    """Tell two levels, soft edges and class indices apart, by the values and their layout."""
     if values.dtype == np.uint8:
         levels = np.flatnonzero(np.bincount(values.ravel(), minlength=256)).astype(np.float64)
     else:
@@ -301,7 +304,7 @@ def _soft(values: _Grey, between: _Grey, top: float) -> bool:
     Labels fill areas, in which a pixel has the value of its eight neighbours; across a soft edge values change.
 
     Raises:
-        DatasetError: when it cannot be said.
+        DatasetError: when both are possible.
     """
     if top <= 1:
         return True

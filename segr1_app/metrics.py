@@ -1,9 +1,9 @@
 """Mask metrics. Rewards, evaluation and the page all call these functions.
 
 Every function takes bool arrays of one shape (height, width) and is defined for every pair of them, including empty,
-tiny, full and border-only masks; it never returns NaN. An empty prediction of an empty truth is correct.
+tiny, full and border-only masks; it never returns NaN. An empty prediction for an empty ground truth is correct.
 
-``pysodmetrics`` brings scikit-learn along, which takes most of a second: it is imported where it computes, so that the
+``pysodmetrics`` imports scikit-learn, which takes most of a second: it is imported only where it is used, so that the
 page, which needs only IoU and S-measure, does not wait for it.
 """
 
@@ -20,11 +20,11 @@ import numpy as np
 from segr1_app.domain import Mask
 
 ALPHA = 0.5
-"""Weight of the object-aware against the region-aware half of the S-measure, as in its paper and in Seg-R1."""
+"""Weight of the object-aware term of the S-measure, against the region-aware one; as in its paper and in Seg-R1."""
 
 
 BETA_SQUARED = 0.3
-"""Weight of the precision in the F-measure (Achanta et al., *Frequency-tuned salient region detection*, CVPR 2009)."""
+"""Weight of precision in the F-measure (Achanta et al., *Frequency-tuned salient region detection*, CVPR 2009)."""
 THRESHOLDS = 256
 """Number of thresholds at which ``pysodmetrics`` cuts an 8-bit prediction."""
 
@@ -42,11 +42,11 @@ class Overlap(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A measure over all thresholds of a binary mask, which takes two values.
+    """A measure over all thresholds; for a binary mask it takes only two values.
 
     Attributes:
-        mask: at every threshold above 0, where the mask is unchanged.
-        whole: at threshold 0, where the whole picture is foreground.
+        mask: at every threshold above 0, which leaves the mask unchanged.
+        whole: at threshold 0, which makes the whole picture foreground.
     """
 
     mask: float
@@ -73,16 +73,18 @@ def g_iou(overlaps: Sequence[Overlap]) -> float:
 
 
 def c_iou(overlaps: Sequence[Overlap]) -> float:
-    """Cumulative IoU of a data set: all intersections over all unions, in which large objects weigh most."""
+    """Cumulative IoU of a data set: the sum of intersections over the sum of unions, so that large objects weigh
+    most.
+    """
     return Overlap(sum(found.intersection for found in overlaps), sum(found.union for found in overlaps)).iou
 
 
 def s_measure(pred: Mask, gt: Mask) -> float:
     """Structure measure (Fan et al., *Structure-measure: a new way to evaluate foreground maps*, ICCV 2017), in [0, 1].
 
-    For a binary prediction every mean, deviation and covariance of the definition follows from counts of pixels, so
-    they are counted and not computed per pixel. It equals ``pysodmetrics`` except where that is undefined: a quadrant
-    without area, beside an object in the last row or column, counts nothing here.
+    For a binary prediction every mean, deviation and covariance of the definition follows from pixel counts, which is
+    much faster than working per pixel. It equals ``pysodmetrics`` except where that is undefined: a quadrant without
+    area, next to an object in the last row or column, counts as 0 here.
     """
     _check(pred, gt)
     objects, size = int(np.count_nonzero(gt)), gt.size
@@ -125,35 +127,35 @@ def f_curve(pred: Mask, gt: Mask) -> Curve:
 
 def e_measure(pred: Mask, gt: Mask) -> float:
     """Enhanced-alignment measure (Fan et al., IJCAI 2018) of the binary mask itself, by ``pysodmetrics``."""
-    # The definition divides by one less than the number of pixels, which would put perfect masks slightly above 1.
+    # The definition divides by the number of pixels minus one, which would put perfect masks slightly above 1.
     return min(e_curve(pred, gt).mask, 1.0)
 
 
 def e_curve(pred: Mask, gt: Mask) -> Curve:
-    """Enhanced-alignment measure over all thresholds, by ``pysodmetrics``; a perfect mask's is slightly above 1."""
+    """Enhanced-alignment measure over all thresholds, by ``pysodmetrics``; slightly above 1 for a perfect mask."""
     _check(pred, gt)
     from py_sod_metrics import Emeasure  # noqa: PLC0415 - see the module
 
     measure = Emeasure()
-    # What `step` does, which would also try all thresholds, although most are equivalent for a mask.
+    # As `step` does, which would also try all thresholds although most are equivalent for a binary mask.
     measure.gt_fg_numel, measure.gt_size = int(np.count_nonzero(gt)), gt.size
     values = pred.astype(np.float64)
     return Curve(*(float(measure.cal_em_with_threshold(values, gt, threshold=threshold)) for threshold in (0.5, 0.0)))
 
 
 def mean_of_curves(curves: Sequence[Curve]) -> float:
-    """The mean over thresholds of a data set's mean curve: "mean F" and "mean E" of the tables."""
+    """The mean over thresholds of a data set's mean curve: "mean F" and "mean E" in published tables."""
     mask, whole = _mean_curve(curves)
     return ((THRESHOLDS - 1) * mask + whole) / THRESHOLDS
 
 
 def max_of_curves(curves: Sequence[Curve]) -> float:
-    """The maximum over thresholds of a data set's mean curve: "max F" and "max E" of the tables."""
+    """The maximum over thresholds of a data set's mean curve: "max F" and "max E" in published tables."""
     return max(_mean_curve(curves))
 
 
 def mae(pred: Mask, gt: Mask) -> float:
-    """Mean absolute error: the share of wrong pixels, by ``pysodmetrics``."""
+    """Mean absolute error: the fraction of wrong pixels, by ``pysodmetrics``."""
     _check(pred, gt)
     from py_sod_metrics import MAE  # noqa: PLC0415 - see the module
 
@@ -161,7 +163,7 @@ def mae(pred: Mask, gt: Mask) -> float:
 
 
 def _check(pred: Mask, gt: Mask) -> None:
-    """Reject arrays that are not masks: their metrics would look plausible and be wrong."""
+    """Reject arrays that are not masks: their metrics would look plausible but be wrong."""
     if pred.dtype != np.bool_ or gt.dtype != np.bool_:
         raise TypeError(f"masks are bool arrays, got {pred.dtype} and {gt.dtype}")
     if pred.shape != gt.shape or gt.ndim != 2 or not gt.size:
@@ -183,8 +185,8 @@ def _mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def _mean_index(mask: Mask, axis: int) -> float:
-    """The mean index along ``axis`` of a mask's pixels, from counts per index: a list of coordinates would be
-    longer.
+    """The mean index along ``axis`` of a mask's pixels, from counts per index, which is faster than listing
+    coordinates.
     """
     counts = cv2.reduce(mask.view(np.uint8), 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel().astype(np.int64)
     return int(counts @ np.arange(counts.size)) / int(counts.sum())

@@ -1,12 +1,12 @@
-"""Mask prompts as JSON: the one shape in which the API, the files and the page write them, and the shapes they read.
+"""Mask prompts as JSON: the one format that API, files and page write, and the older ones that are still read.
 
-Written, in pixels of the original picture, x before y:
+The format, in pixels of the original picture, x before y:
 
     {"box": [x1, y1, x2, y2] or null, "points": [{"x": x, "y": y, "label": 1 or 0}, ...], "name": "class, if any"}
 
-Two older shapes are still read: points as ``[x, y]`` beside a list ``labels``, as ``/predict`` wrote them up to version
-0.1, and points as ``[x, y, label]`` beside a name that may be null, as the store keeps them. The store's own form
-(`segr1_app.store.rows.prompt_record`) does not change, because content digests are made from it.
+Two other formats are read too: points as ``[x, y]`` with a separate list ``labels``, as ``/predict`` wrote them up to
+version 0.1, and points as ``[x, y, label]`` with a name that may be null, as the store keeps them. The store's own form
+(`segr1_app.store.rows.prompt_record`) does not change, because content digests are computed from it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Annotated, Any, Final, NotRequired, TypedDict
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 
 MAX_POINTS: Final = 256
-"""Most points of an object."""
+"""Largest number of points of one object."""
 MAX_NUMBER: Final = 1e7
-"""Largest coordinate or length, in pixels: strokes may leave the picture, but not by more than anybody can draw."""
+"""Largest coordinate or length, in pixels: strokes may leave the picture, but only as far as a person can draw."""
 MAX_NAME: Final = 200
-"""Most characters of a class name."""
+"""Longest class name in characters."""
 
 
 class PointValue(TypedDict):
@@ -34,7 +34,7 @@ class PointValue(TypedDict):
 
 
 class PromptValue(TypedDict):
-    """The mask prompt of one object; ``box`` is [x1, y1, x2, y2], ``name`` is left out where there is none."""
+    """The mask prompt of one object; ``box`` is [x1, y1, x2, y2], ``name`` is omitted if there is none."""
 
     box: Annotated[list[float], "[number, number, number, number]"] | None
     points: list[PointValue]
@@ -53,7 +53,7 @@ def prompt_value(prompt: ObjectPrompt) -> PromptValue:
 
 
 def read_prompt(value: object, image_wh: ImageSize) -> ObjectPrompt:
-    """The prompt of a JSON object in any of the three shapes; keys that are not of a prompt are ignored.
+    """Read the prompt from a JSON object in any of the three formats; unknown keys are ignored.
 
     Args:
         value: an object with a box, points, or both.
@@ -87,16 +87,17 @@ def number(value: Any) -> float:
     Raises:
         ValueError: when it is anything else.
     """
-    # In this form also for what is not a number, and for integers that are too large to become a float.
+    # Written this way to reject NaN too, and integers too large for a float.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
         raise ValueError(f"{short(value)} is not a number of pixels")
     return float(value)
 
 
 def _labelled(points: Sequence[Any], value: Mapping[str, Any]) -> list[Any]:
-    """The points as (x, y, label) each, or as what they are where they have none of the three shapes."""
+    """Each point as (x, y, label); points in none of the three formats are returned unchanged."""
     if all(isinstance(point, Mapping) for point in points):
-        # Labels beside such points are a copy that /predict adds for older readers: the points' own count.
+        # A list of labels next to such points is a copy that /predict adds for older readers: the points' own labels
+        # count.
         return [(point["x"], point["y"], point["label"]) for point in points]
     if "labels" not in value:
         return list(points)

@@ -1,8 +1,8 @@
 """The reward of Seg-R1 (arXiv 2506.22624, section 3.2) and optional terms.
 
-``format + 0.7 IoU + 0.3 S-measure`` by default. These are pure functions of values: the page shows them live, training
-passes them to its optimiser, evaluation prints them; all of them call `score`. Masks are bool (height, width) of the
-original picture, prompts are in its pixels.
+``format + 0.7 IoU + 0.3 S-measure`` by default. These are pure functions of values: the page shows rewards live,
+training optimises them, evaluation prints them; all call `score`. Masks are bool (height, width) of the original
+picture, prompts are in its pixels.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from segr1_app.geometry import box_iou
 from segr1_app.matching import match
 
 IOU_WEIGHT, S_MEASURE_WEIGHT = 0.7, 0.3
-"""Weights of the two halves of the mask reward, as in Seg-R1."""
+"""Weights of the two terms of the mask reward, as in Seg-R1."""
 REJECTED_IOU_FROM = 0.5
-"""IoU with a rejected mask from which on an answer counts as the same mistake."""
+"""An answer whose IoU with a rejected mask exceeds this counts as the same mistake."""
 MAX_PROMPT_MATCH = 0.2
-"""Greatest weight of matching the annotator's prompts: other prompts may lead to the same mask."""
+"""Largest allowed weight of matching the annotator's prompts: other prompts may lead to the same mask."""
 POINT_REACH = 0.1
-"""Distance, as a share of the picture's diagonal, at which a point no longer matches another at all."""
+"""Distance, as a fraction of the picture's diagonal, from which two points do not match at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,17 @@ class RewardOptions:
     Attributes:
         prompt_match: weight, up to 0.2, of the match of boxes and points with the annotator's: a continuous form of the
             box and point rewards of Seg-Zero (arXiv 2503.06520).
-        match_objects: the IoU is taken object by object under the best assignment, as VisionReasoner does
-            (arXiv 2505.12081), where the truth separates its objects.
-        abstention: weight of saying "there is no such object" where that is true, as GenSeg-R1-G rewards it
-            (arXiv 2602.09701); without it such rows cannot be scored.
-        rejection: weight λ of the penalty ``-λ max(0, IoU - 0.5)`` on overlap with a mask that was rejected, which is
-            this project's own; without it such rows cannot be scored.
-        whole_answers: whether an answer that lacks boxes or points gets nothing for its mask, as in training Seg-R1.
+        match_objects: where the ground truth separates its objects, the IoU is computed per object under the best
+            assignment, as in VisionReasoner (arXiv 2505.12081).
+        abstention: weight of correctly saying "there is no such object", as in GenSeg-R1-G (arXiv 2602.09701); without
+            it, rows without an object cannot be scored.
+        rejection: weight λ of the penalty ``-λ max(0, IoU - 0.5)`` on overlap with a rejected mask, an addition of this
+            project; without it, rows with only a rejected mask cannot be scored.
+        whole_answers: whether an answer without boxes or points gets a mask reward of 0, as in Seg-R1's training.
         soft_length: (most, margin) in tokens: the soft overlong punishment of DAPO (arXiv 2503.14476, equation 13).
 
     Raises:
-        SettingsError: for a weight that is negative or too large, or a margin that is not within the length.
+        SettingsError: for a weight that is negative or too large, or a margin that exceeds the length.
     """
 
     prompt_match: float = 0.0
@@ -71,15 +71,15 @@ SEG_R1 = RewardOptions()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a completion resulted in.
+    """The result of a completion.
 
     Attributes:
-        well_formed: whether it follows the grammar that was asked for.
+        well_formed: whether it follows the requested grammar.
         mask: bool (height, width), the union of ``masks``.
         masks: one per object; needed only where objects are matched.
         objects: the mask prompts, in original pixels; needed only where prompts are matched.
-        abstains: whether it says, well formed, that there is no such object.
-        tokens: its length; needed only for a soft length.
+        abstains: whether it is a well-formed statement that there is no such object.
+        tokens: its length in tokens; needed only for a soft length.
     """
 
     well_formed: bool
@@ -91,7 +91,7 @@ class Answer:
 
     @classmethod
     def of(cls, prediction: Prediction) -> Answer:
-        """The pipeline's prediction as an answer."""
+        """Make an answer from the pipeline's prediction."""
         return cls(
             prediction.well_formed,
             prediction.mask,
@@ -103,13 +103,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is known of the right answer. The first of ``absent``, ``mask`` and ``rejected`` that is set decides.
+    """What is known about the correct answer. The first of ``absent``, ``mask`` and ``rejected`` that is set decides.
 
     Attributes:
-        mask: the right mask, bool (height, width).
-        rejected: a mask that is known to be wrong, where the right one is unknown.
+        mask: the correct mask, bool (height, width).
+        rejected: a mask known to be wrong, when the correct one is unknown.
         absent: whether there is no such object in the picture.
-        objects: the right masks of single objects, whose union is ``mask``; empty when they are not separated.
+        objects: the correct masks of the individual objects, whose union is ``mask``; empty when they are not
+            separated.
         prompts: an annotator's prompts for the mask, in original pixels; empty when there are none.
     """
 
@@ -126,13 +127,13 @@ class RewardTerms:
 
     Attributes:
         format: 1 or 0.
-        total: what the optimiser gets.
+        total: the reward passed to the optimiser.
         iou: with the true mask, in [0, 1]; None where there is none.
         s_measure: in [0, 1], and 0 where the IoU is 0; None where there is no true mask.
-        match: with the annotator's prompts, in [0, 1]; None where it was not asked for or there are none.
+        match: with the annotator's prompts, in [0, 1]; None where it was not requested or there are none.
         rejected_overlap: ``max(0, IoU - 0.5)`` with the rejected mask; None where there is none.
         abstention: 1 or 0; None where there is an object.
-        overlong: in [-1, 0]; None where no soft length was asked for.
+        overlong: in [-1, 0]; None where no soft length was set.
     """
 
     format: float
@@ -146,14 +147,14 @@ class RewardTerms:
 
 
 def score(answer: Answer, truth: Truth, options: RewardOptions = SEG_R1) -> RewardTerms | None:
-    """The reward of an answer; None when nothing is known by which it could be scored.
+    """The reward of an answer; None when it cannot be scored.
 
-    None applies to the whole row: an optimiser that sums what is left of a row would take a missing term for a 0.
+    None applies to the whole row: an optimiser that summed the remaining terms would treat a missing one as 0.
 
     Raises:
         TypeError, ValueError: when masks are not bool or not of one shape.
     """
-    # An abstention is no answer where there is an object.
+    # Where there is an object, an abstention is not a valid answer.
     format_term = float(answer.well_formed and not answer.abstains)
     terms: dict[str, float] = {}
     if truth.absent:
@@ -167,7 +168,7 @@ def score(answer: Answer, truth: Truth, options: RewardOptions = SEG_R1) -> Rewa
         objectwise = options.match_objects and truth.objects
         overlap = metrics.iou(answer.mask, truth.mask)
         terms["iou"] = match_objects(answer.masks, truth.objects) if objectwise else overlap
-        # The S-measure of a mask that misses the object is that of an empty one, which is far from 0.
+        # A mask that misses the object has the S-measure of an empty one, which is far from 0.
         terms["s_measure"] = metrics.s_measure(answer.mask, truth.mask) if overlap > 0 else 0.0
         total = IOU_WEIGHT * terms["iou"] + S_MEASURE_WEIGHT * terms["s_measure"]
         if options.whole_answers and not (_boxes(answer.objects) and _points(answer.objects)):
@@ -190,16 +191,18 @@ def score(answer: Answer, truth: Truth, options: RewardOptions = SEG_R1) -> Rewa
 
 
 def match_objects(found: Sequence[Mask], wanted: Sequence[Mask]) -> float:
-    """Mean IoU of objects under the best one-to-one assignment, over the larger of the two numbers (VisionReasoner)."""
+    """Mean IoU of objects under the best one-to-one assignment, divided by the larger of the two counts
+    (VisionReasoner).
+    """
     return _assigned(np.array([[metrics.iou(a, b) for b in wanted] for a in found]), len(found), len(wanted))
 
 
 def match_prompts(found: Sequence[ObjectPrompt], wanted: Sequence[ObjectPrompt], image_wh: ImageSize) -> float:
-    """How near prompts are to those of an annotator, in [0, 1]: the mean over boxes and over points.
+    """How close prompts are to an annotator's, in [0, 1]: the mean of the scores of boxes and of points.
 
-    Boxes count by their IoU; points of one label by their distance, 1 at none and 0 from `POINT_REACH` of the diagonal
-    on; each under the best one-to-one assignment, over the larger of the two numbers. Kinds of prompts that the
-    annotator did not use, boxes or points, are not scored.
+    Boxes score their IoU; points with equal labels score by distance, from 1 at distance zero down to 0 at
+    `POINT_REACH` of the diagonal; each under the best one-to-one assignment, divided by the larger of the two counts.
+    Kinds of prompts that the annotator did not use, boxes or points, are not scored.
     """
     boxes, true_boxes = _boxes(found), _boxes(wanted)
     points, true_points = _points(found), _points(wanted)
@@ -220,7 +223,9 @@ def overlong(tokens: int, most: int, margin: int) -> float:
 
 
 def _assigned(gains: npt.NDArray[np.float64], rows: int, columns: int) -> float:
-    """The greatest sum of one-to-one gains, float (rows, columns), over the larger number; 1 when both are empty."""
+    """The greatest sum of one-to-one gains, float (rows, columns), divided by the larger side; 1 when both are
+    empty.
+    """
     if not rows or not columns:
         return float(rows == columns)
     return float(gains[match(gains, maximize=True)].sum()) / max(rows, columns)

@@ -1,4 +1,4 @@
-"""Serve the page: ``python app.py`` and ``segr1 app``. Importing this module loads nothing heavy.
+"""Serve the page: ``python app.py`` and ``segr1 app``. Importing this module is cheap.
 
 It puts the application together: settings, store, models, synchronisation and page. Only the entry points import it.
 """
@@ -29,7 +29,7 @@ from segr1_app.settings.space import Space, has_zero_gpu
 log = logging.getLogger(__name__)
 
 LOADING_DELAY = 5.0
-"""Seconds that the first page gets ahead of the models: loading them takes all of a small machine."""
+"""Seconds before the models start to load, so that the first page appears: loading uses a small machine completely."""
 
 
 DESCRIPTION: Final = (
@@ -74,7 +74,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def serve(settings: Settings) -> None:
-    """Build the page, serve it, and load the models in the background; returns when interrupted or terminated.
+    """Build the page, serve it and load the models in the background; returns when interrupted or terminated.
 
     Raises:
         SettingsError: when the address, the data folder, the store or the file of accounts cannot be used.
@@ -86,7 +86,7 @@ def serve(settings: Settings) -> None:
         log.warning("These variables are ignored: %s; 'segr1 app --help' lists the options.", ", ".join(ignored))
 
     if has_zero_gpu():
-        import_module("spaces")  # before torch, which it teaches to do without a GPU until one is lent
+        import_module("spaces")  # before torch, which it patches to work without a GPU until one is assigned
     from segr1_app.files.descriptors import raise_descriptor_limit  # noqa: PLC0415
     from segr1_app.store import AnnotationStore  # noqa: PLC0415 - importing this module loads nothing
     from segr1_app.studio.cache_folder import CacheFolder  # noqa: PLC0415
@@ -108,7 +108,7 @@ def serve(settings: Settings) -> None:
             under_way = Path(ending.enter_context(tempfile.TemporaryDirectory(dir=settings.home, prefix="sync-")))
             synchroniser = Synchroniser(store, remote_of(settings.dataset), under_way)
             scheduler = Scheduler(synchroniser, settings.sync_seconds)
-            # Before anybody comes: an empty disk gets back what was synced. At the end: nothing stays behind.
+            # Before the first visitor: restore synced data to an empty disk. At the end: sync everything that is left.
             scheduler.start()
             ending.callback(scheduler.stop)
         page = build_app(models, cache, store, synchroniser)
@@ -129,7 +129,7 @@ def serve(settings: Settings) -> None:
                 f"The page cannot be served at {settings.host}:{settings.port}, perhaps because another program is: "
                 "choose another --port."
             ) from error
-        # Requests under way are finished, and what they save is synced, before the store is closed.
+        # Requests in progress finish, and what they save is synced, before the store is closed.
         ending.callback(page.close, verbose=False)
         print(f"Seg-R1 is at {address}{f' and {public}' if public else ''}  (Ctrl+C ends it)", flush=True)  # noqa: T201
         models.start(after=LOADING_DELAY)
@@ -150,7 +150,7 @@ def wait_for_the_end() -> None:
 
 
 def prepare_cache(home: Path) -> Path:
-    """Create the data folder, and tell gradio to keep its files there and to report nothing to anyone.
+    """Create the data folder, make gradio keep its files there, and switch off its telemetry.
 
     Returns:
         The absolute folder of uploads, previews and downloads.

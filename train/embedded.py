@@ -1,7 +1,7 @@
-"""Make the embedded pair from image-mask pairs: a small SAM2 segmenter and a small Qwen2.5-VL policy.
+"""Train the embedded pair on image-mask pairs: a small SAM2 segmenter and a small Qwen2.5-VL policy.
 
-One command makes both from scratch: the segmenter, the policy's cold start, and GRPO with the segmenter's masks of the
-policy's prompts.
+One command trains both from scratch: the segmenter, the policy's cold start, and GRPO with the segmenter's masks for
+the policy's prompts.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from train.scratch.segmenter import SegmenterConfig, train_segmenter
 
 SEGMENTER, POLICY, GRPO = "segmenter", "policy", "grpo"
 BEGUN = {SEGMENTER: CHECKPOINT_FILE, POLICY: CHECKPOINT_FILE, GRPO: CONFIG}
-"""The parts in order, and the file in the folder of each that marks it as started."""
+"""The parts in order, with the file in each folder that marks it as started."""
 GRPO_CONFIG = CONFIGS / "embedded-last.yaml"
 RESTART_PEAK, RESTART_AVERAGE = 0.15, 0.99
-"""For a training that starts from a trained model: the peak learning rate as a share of one from scratch, and the decay
-of the moving average, which has to forget the start in fewer steps."""
+"""For training that starts from a trained model: the peak learning rate relative to training from scratch, and the
+decay of the moving average, which has to forget the start in fewer steps.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 when the data or the settings are at fault."""
+    """The command line; returns 1 if data or settings are invalid."""
     parser = _parser()
     given = parser.parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s")
@@ -60,16 +61,18 @@ def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
     """Train the requested parts; returns the folders of the models, or None when GRPO reported a failure.
 
     Raises:
-        SegR1Error: when data, models or settings are at fault.
+        SegR1Error: when data, models or settings are invalid.
     """
     if given.workers < 0 or given.enlarge < 1:
         raise SettingsError("--workers must be 0 or more, and --enlarge 1 or more.")
     parts = (given.only,) if given.only else tuple(BEGUN)
     begun = [part for part in parts if (out / part / BEGUN[part]).is_file()]
     if begun and not given.resume:
-        raise SettingsError(f"'{out}' holds a training already ({', '.join(begun)}): give --resume, or another --out.")
+        raise SettingsError(
+            f"'{out}' already contains a training run ({', '.join(begun)}): give --resume, or another --out."
+        )
     if given.resume and not begun:
-        raise SettingsError(f"There is no training to resume in '{out}': start without --resume.")
+        raise SettingsError(f"There is no training run to resume in '{out}': start without --resume.")
     common = {
         "data": tuple(given.data),
         "cache": out / "packed",
@@ -103,7 +106,9 @@ def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
 def _grpo_arguments(
     given: argparse.Namespace, out: Path, run: RunFolder, data: Sequence[Path], *, resume: bool
 ) -> list[str]:
-    """GRPO on ``data`` of the policy in ``out``, or of the start policy where nothing else is trained."""
+    """The arguments of GRPO on ``data``, for the policy in ``out``, or for the start policy if nothing else is
+    trained.
+    """
     pair = {part: out / part / EXPORT_FOLDER for part in (SEGMENTER, POLICY)}
     if given.only and given.start:
         pair = {part: given.start / part for part in pair}
@@ -125,7 +130,7 @@ Config = TypeVar("Config", bound=TrainingConfig)
 
 
 def _started(config: Config, pair: Path | None) -> Config:
-    """The configuration of a training that starts from its part of a pair; the given one when there is none."""
+    """The configuration for starting from one part of a pair; the given one if there is no pair to start from."""
     if pair is None:
         return config
     rates = dataclasses.replace(config.rates, peak=config.rates.peak * RESTART_PEAK, average=RESTART_AVERAGE)
@@ -135,7 +140,7 @@ def _started(config: Config, pair: Path | None) -> Config:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.embedded", description=__doc__)
     parser.add_argument(
-        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders that each hold images/ and masks/"
+        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders with images/ and masks/"
     )
     parser.add_argument(
         "--out",
@@ -149,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         "--start",
         type=Path,
         metavar="DIR",
-        help="go on from the models in DIR/{segmenter,policy} (default: from scratch)",
+        help="start from the models in DIR/{segmenter,policy} (default: from scratch)",
     )
     parser.add_argument(
         "--only", choices=BEGUN, help="train one part; segmenter and policy can be trained side by side"
@@ -163,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--grpo-steps", type=int, metavar="N", help=f"steps of GRPO (default: of {GRPO_CONFIG.name}, 200)"
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="train each part for N steps, whatever time they take")
+    parser.add_argument("--steps", type=int, metavar="N", help="train each part for N steps, however long they take")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
@@ -172,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="processes that draw pictures ahead of segmenter and policy, for a GPU that is quicker than the drawing "
+        help="processes that prepare pictures for segmenter and policy, for a GPU that is faster than the preparation "
         "(default: %(default)s, none)",
     )
     parser.add_argument(
@@ -180,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="N times as many pictures a step of segmenter and policy, which a GPU takes in nearly the same time "
+        help="N times as many pictures per step of segmenter and policy, which takes a GPU nearly the same time "
         "(default: %(default)s)",
     )
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoints in --out")

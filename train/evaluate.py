@@ -1,14 +1,15 @@
-"""Score policy and segmenter by the pipeline of the app, over image-mask pairs or by the protocol of a benchmark.
+"""Score policy and segmenter with the app's pipeline, on image-mask pairs or by the protocol of a benchmark.
 
 Pairs (``--images`` and ``--masks``) give every metric in one flat JSON object. A benchmark (``--benchmark`` and
-``--data``) gives the table of its papers with the protocol beside it, a log of every answer, from which an interrupted
-run goes on, and a page of the worst ones; ``accelerate launch -m train.evaluate`` shares it among GPUs.
+``--data``) gives the table used in its papers together with the protocol, a log of every answer, from which an
+interrupted run continues, and a page of the worst answers; ``accelerate launch -m train.evaluate`` distributes it over
+GPUs.
 
-A malformed or empty completion is scored as the mask it leads to, which is the empty one where nothing could be read;
-no answer is left out. A picture or mask that cannot be read, or a mask of another size than its picture, is listed at
-the end and does not stop the others from being scored; the exit status is then 1.
+A malformed or empty completion is scored by the mask it leads to, which is empty if nothing could be read; no answer is
+left out. A picture or mask that cannot be read, or a mask whose size differs from its picture's, is listed at the end
+and does not stop the others from being scored; the exit status is then 1.
 
-With ``--prompts oracle`` the ground truth prompts the segmenter, which shows what it could do with a perfect policy;
+With ``--prompts oracle`` the ground truth prompts the segmenter, which shows its quality with a perfect policy;
 ``--clicks`` adds simulated corrective clicks.
 """
 
@@ -72,18 +73,18 @@ METRICS = {
 }
 DEFINITIONS = {name: FOREGROUND.definitions[name] for name in METRICS if name in FOREGROUND.definitions} | {
     "e_measure": "enhanced-alignment measure (Fan et al., IJCAI 2018) of the mask, mean over pictures",
-    "format_rate": "share of completions that follow the protocol's form of answer",
+    "format_rate": "fraction of completions that follow the protocol's answer form",
     "confidence_rank": "Spearman's rank correlation of the segmenter's own confidence with the IoU, over answers of "
     "one object",
     "seconds": "medians over pictures",
 }
-TRUTH = "foreground is what exceeds half of a mask file's own brightest value; paired by stem"
+TRUTH = "foreground is every pixel above half of a mask file's brightest value; paired by stem"
 
 
 @dataclass(slots=True)
 class PairScores:
-    """Scores of all pairs so far, by metric; beside them why a pair could not be scored, by its stem, what was answered
-    to each, and the IoUs of sampled answers.
+    """Scores of all pairs so far, by metric, with the reasons, by stem, why pairs could not be scored, the answers, and
+    the IoUs of sampled answers.
     """
 
     scores: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -117,7 +118,7 @@ class PairScores:
         result |= {name: round(statistics.fmean(values), 5) for name, values in self.scores.items()}
         result["format_rate"] = round(statistics.fmean(self.formed), 5) if self.formed else None
         result["confidence_rank"] = None
-        # A rank needs some pairs and more than one value on each side.
+        # A rank correlation needs several pairs and more than one value on each side.
         if len(self.judged) > 2 and all(len(set(side)) > 1 for side in zip(*self.judged, strict=True)):
             result["confidence_rank"] = round(float(spearmanr(*np.array(self.judged).T).statistic), 4)
         return result | {
@@ -138,13 +139,13 @@ def evaluate(
     """Score every pair that can be read.
 
     Args:
-        pairs: what to score on.
+        pairs: the pairs to score.
         segmenter: makes the masks.
-        policy: prompts the segmenter; None for prompts from the truth.
-        instruction: what the policy is asked.
-        clicks: corrective clicks after the first answer.
-        samples: answers sampled at temperature 1 from each picture besides, by a policy that can.
-        nouns: what pictures show, by stem, where that is known.
+        policy: prompts the segmenter; None for prompts from the ground truth.
+        instruction: the instruction for the policy.
+        clicks: number of corrective clicks after the first answer.
+        samples: additional answers sampled per picture at temperature 1, if the policy can sample.
+        nouns: what pictures show, by stem, where known.
 
     Returns:
         The scores, and as failures the pairs whose image or mask cannot be read or that differ in size.
@@ -173,13 +174,13 @@ def evaluate(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 when data or models are at fault, even for a single pair."""
+    """The command line; returns 1 if data or models are invalid, even for a single pair."""
     return report_errors(_run, _parse(arguments))
 
 
 def _run(given: argparse.Namespace) -> int:
     logging.getLogger("train").setLevel(logging.INFO)
-    # Before hours of scoring, not after them.
+    # Checked before hours of scoring, not after.
     check_writable(given.json)
     report = _score_pairs(given) if given.benchmark is None else _score_benchmark(given)
     if report is None:
@@ -190,7 +191,7 @@ def _run(given: argparse.Namespace) -> int:
         kind = "pairs" if given.benchmark is None else "questions"
         count = report.result["count"] + len(report.failures)
         logger.error("%s", describe_failures(count, kind, report.failures))
-    with translate_write_errors(given.json, "the result is what was printed"):
+    with translate_write_errors(given.json, "the result was printed above"):
         given.json.write_text(text + "\n", encoding="utf-8")
     return 1 if report.failures else 0
 
@@ -199,7 +200,7 @@ def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
     settings = choose_models(Settings.from_arguments(given)).settings
     listing = find_pairs(given.images, given.masks)
     nouns = read_nouns(given.nouns)
-    # The log lies beside the result, under its name.
+    # The log is next to the result and has the same name.
     log_file, page_file = (given.json.with_name(f"{given.json.stem}{end}") for end in (".jsonl", ".html"))
     for text in listing.describe_unpaired():
         logger.warning("%s", text)
@@ -250,7 +251,7 @@ def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
 
 
 def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: int) -> dict[str, Any]:
-    """Every choice that changes a number; see `train.evaluation.benchmarks.protocol`."""
+    """Every choice that affects a number; see `train.evaluation.benchmarks.protocol`."""
     digest = hashlib.sha256()
     for pair in pairs:
         for file in (pair.image, pair.mask):
@@ -262,7 +263,7 @@ def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: in
         "masks are decoded again from all prompts"
         if clicks
         else None,
-        "pictures": "EXIF rotation applied, RGB, own size; the mask has that size, too",
+        "pictures": "EXIF rotation applied, RGB, original size; the mask has that size too",
         "truth": TRUTH,
         "metrics": DEFINITIONS,
         "metric_libraries": library_versions(),
@@ -312,10 +313,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m train.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     pairs = parser.add_argument_group(
-        "pairs", "Files of the same stem, whatever their endings; files without a partner are named and left out."
+        "pairs", "Files with the same stem, whatever their extensions; files without a partner are listed and left out."
     )
     pairs.add_argument("--images", type=Path, metavar="DIR", help="folder of images")
-    pairs.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks of the same stems")
+    pairs.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks with the same stems")
     pairs.add_argument(
         "--clicks",
         type=_count,
@@ -328,7 +329,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=0,
         metavar="N",
-        help="also sample N answers to each picture at temperature 1, for best-of-n and pass@k (default: none)",
+        help="also sample N answers per picture at temperature 1, for best-of-n and pass@k (default: none)",
     )
     pairs.add_argument(
         "--nouns",
@@ -343,37 +344,39 @@ def _parser() -> argparse.ArgumentParser:
         "--split",
         metavar="NAME",
         help="RefCOCO and RefCOCO+: val, testA, testB; RefCOCOg: val, test; ReasonSeg: val, test; a partition may "
-        "stand before it, as in google/val (default: val of unc, of umd for RefCOCOg)",
+        "precede it, as in google/val (default: val of unc, of umd for RefCOCOg)",
     )
     parser.add_argument(
         "--worst",
         type=_count,
         default=20,
         metavar="N",
-        help="answers on the page of the worst (default: %(default)s; 0: no page)",
+        help="number of answers on the page of the worst (default: %(default)s; 0: no page)",
     )
     parser.add_argument(
         "--json",
         type=Path,
         required=True,
         metavar="OUT",
-        help="file for the result; log (.jsonl) and page of the worst (.html) lie beside it under the same name, and "
-        "the answers in a benchmark's log are not asked for again",
+        help="file for the result; log (.jsonl) and page of the worst (.html) are written next to it under the "
+        "same name, and "
+        "answers already in a benchmark's log are not computed again",
     )
     parser.add_argument(
         "--prompts",
         choices=("policy", "oracle"),
         default="policy",
-        help="who prompts the segmenter: the policy, or the truth by its box and deepest point (default: %(default)s)",
+        help="what prompts the segmenter: the policy, or the ground truth's box and deepest point (default: "
+        "%(default)s)",
     )
     parser.add_argument(
         "--instruction",
         metavar="TEXT",
-        help=f"what to find (default: {PRESETS[0].text}); for a benchmark with questions of its own a template in "
-        f"which {BLANK} stands for the question (default: the words of the policy's own "
+        help=f"what to find (default: {PRESETS[0].text}); for a benchmark with its own questions, a template in "
+        f"which {BLANK} stands for the question (default: the prompt of the policy's own "
         "protocol; for policies trained here, those of the paper)",
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="score only N of all, drawn by --seed")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="score only N random ones, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: %(default)s)")
     add_home_argument(parser)
     add_model_arguments(parser)
@@ -382,7 +385,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 or more")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a non-negative integer")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""Train a policy by GRPO on Seg-R1's reward, from image-mask pairs and from the corrections of annotators.
+"""Train a policy with GRPO on Seg-R1's reward, from image-mask pairs and annotators' corrections.
 
 ``python -m train.grpo --include-feedback`` needs nothing else: the embedded models, generated scenes and the
 corrections in the data folder. Nothing is promoted automatically: the new policy stays in the run's folder until
@@ -53,12 +53,12 @@ def make_trainer(
     """The trainer of a plan: its rows in their drawn order, its reward, its adapters.
 
     Args:
-        setup: of the training.
-        config: made of it, for as many rows as the plan has.
-        plan: what is trained on.
-        policy: to be trained; adapters are put into it, and it encodes a picture once for a group.
-        segmenter: makes the masks that are rewarded.
-        order: in which the plan's rows are drawn; by default as `draw` draws them for the whole training.
+        setup: the run's setup.
+        config: made from it, for as many rows as the plan has.
+        plan: the training rows.
+        policy: the policy to train; adapters are inserted into it, and it encodes a picture once per group.
+        segmenter: makes the masks for the reward.
+        order: the order in which the plan's rows are drawn; by default that of `draw` for the whole run.
     """
     examples = ExampleReader(plan.train)
     if order is None:
@@ -75,12 +75,12 @@ def make_trainer(
 
 
 def draw(setup: GrpoSetup, config: GRPOConfig, plan: Plan, steps: int, seed: int) -> list[int]:
-    """Indices into a plan's rows, as they are drawn in so many steps."""
+    """Indices into a plan's rows, in drawing order, for a number of steps."""
     return draw_order(plan.train, prompts_needed(config, steps), setup.mixing, seed)
 
 
 def collect_rows(setup: GrpoSetup) -> Collected:
-    """Pairs, or scenes where there are none.
+    """Pairs, or scenes if there are none.
 
     Raises:
         SegR1Error: when data cannot be read.
@@ -89,10 +89,10 @@ def collect_rows(setup: GrpoSetup) -> Collected:
 
 
 def plan_notes(setup: GrpoSetup, config: GRPOConfig, plan: Plan) -> list[str]:
-    """Steps, true shares, and settings that do not do what one may expect."""
+    """Steps, actual fractions, and settings with an unexpected effect."""
     shares = describe_shares(plan.train, prompts_needed(config), setup.mixing, config.seed)
     warm = warm_up_plan(setup, plan)
-    first = [f"{setup.warm_up_steps} supervised steps come first, on what the corrections show."] if warm else []
+    first = [f"{setup.warm_up_steps} supervised steps on the corrections come first."] if warm else []
     return [*first, f"{config.max_steps} steps: {shares}", *notes(setup, config)]
 
 
@@ -102,7 +102,7 @@ METHOD: Final = Method(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 when data, models or settings are at fault."""
+    """The command line; returns 1 if data, models or settings are invalid."""
     return report_errors(_run, _parser().parse_args(arguments))
 
 
@@ -119,7 +119,7 @@ def read_grpo_setup(given: argparse.Namespace) -> GrpoSetup:
     setup = read_setup(GrpoSetup, given, LORA_CONFIG)
     if not given.vllm_server:
         return setup
-    # The server takes its weights from the trainer before each generation.
+    # The server receives its weights from the trainer before each generation.
     server = {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": given.vllm_server}
     return replace(setup, trainer={**setup.trainer, **server})
 

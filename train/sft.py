@@ -1,10 +1,9 @@
 """Teach a policy to write mask prompts from examples: the cold start before GRPO (Seg-R1, section 3).
 
-The answers are derived from image-mask pairs (`train.data.traces`), written by somebody (``--traces``, in the form of
-FCoT), or corrected by annotators (``--include-feedback``), of which only the answer is learnt and not the reasoning
-before it.
-``python -m train.sft`` needs nothing else: the embedded models and generated scenes. Nothing is promoted by itself: the
-new policy lies in the run's folder until somebody gives it to the app.
+The answers are derived from image-mask pairs (`train.data.traces`), written by people (``--traces``, in FCoT's format),
+or corrected by annotators (``--include-feedback``), in which case only the answer is learnt and not the reasoning
+before it. ``python -m train.sft`` needs nothing else: the embedded models and generated scenes. Nothing is promoted
+automatically: the new policy stays in the run's folder until somebody promotes it.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ LORA_CONFIG = CONFIGS / "sft-3b-lora.yaml"
 
 
 def collect_rows(setup: SftSetup) -> Collected:
-    """Pairs and written traces, or scenes where there are neither.
+    """Pairs and written traces, or scenes if there are neither.
 
     Raises:
         SegR1Error: when data cannot be read.
@@ -44,7 +43,7 @@ def collect_rows(setup: SftSetup) -> Collected:
 
 
 def plan_notes(setup: SftSetup, config: SFTConfig, plan: Plan) -> list[str]:
-    """Steps and true shares."""
+    """Steps and actual fractions."""
     length = config.max_steps * rows_per_step(config)
     return [f"{config.max_steps} steps: {describe_shares(plan.train, length, setup.mixing, config.seed)}"]
 
@@ -53,7 +52,7 @@ METHOD: Final = Method(make_trainer, draw, collect_rows, demonstrations, RunFold
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 when data, models or settings are at fault."""
+    """The command line; returns 1 if data, models or settings are invalid."""
     return report_errors(_run, _parser().parse_args(arguments))
 
 
@@ -69,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         "--traces",
         nargs="+",
         metavar="ID|DIR",
-        help="written traces in the form of geshang/FCoT: hub ids or folders of parquet files (default: of the config)",
+        help="written traces in the format of geshang/FCoT: hub ids or folders of parquet files (default: of "
+        "the config)",
     )
     return parser
 

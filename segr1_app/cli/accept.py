@@ -17,10 +17,11 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "accept",
         help="accept imported masks in bulk",
-        description="Decide every open task that came with a true mask: accept, with that mask. They are then exported "
-        "and learnt from like any other decision. Decided tasks, and those that somebody works on, are left alone.",
+        description="Accept every open task that was imported with a ground-truth mask, with that mask. They "
+        "are then exported "
+        "and used for training like any other decision. Decided tasks, and those in progress, are not changed.",
     )
-    parser.add_argument("--truths", action="store_true", required=True, help="accept the imported true masks")
+    parser.add_argument("--truths", action="store_true", required=True, help="accept the imported ground-truth masks")
     parser.add_argument("--annotator", required=True, metavar="NAME", help="who vouches for them")
     add_home_argument(parser)
     parser.set_defaults(run=run)

@@ -15,8 +15,8 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "backup",
         help="copy the annotation store while it is in use",
-        description="Copy database and pictures, as they are at one moment, into a folder that can be used as --home. "
-        "An older backup there is brought up to date.",
+        description="Copy a consistent snapshot of database and pictures into a folder that can be used as --home. "
+        "An older backup there is updated.",
     )
     parser.add_argument("target", type=Path, metavar="DIR", help="where to")
     add_home_argument(parser)
@@ -24,7 +24,7 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Copy the store; 1 when some of its pictures could not be copied.
+    """Copy the store; returns 1 if some of its pictures could not be copied.
 
     Raises:
         StoreError: when the copy cannot be made.

@@ -1,4 +1,4 @@
-"""``calibrate``: in which numbers a policy answers, measured on pictures with true masks."""
+"""``calibrate``: measure which coordinate range a policy uses, on pictures with ground-truth masks."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ if TYPE_CHECKING:
     from segr1_app.models.pipeline import AnyPolicy
 
 LEAST_OVERLAP: Final = 0.5
-"""IoU of the boxes from which on a policy is taken to mean the true object."""
+"""IoU of the boxes from which the policy is assumed to have found the true object."""
 LEAST_PICTURES: Final = 5
 DRAWS: Final = 500
-"""Resampled sets of pictures, from which the interval of the factor is taken."""
+"""Number of bootstrap samples of the pictures, for the confidence interval of the factor."""
 
 
 def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "calibrate",
-        help="measure in which numbers a policy answers",
-        description="Compare the boxes that a policy writes with those of true masks, say which reading of a squashed "
-        "picture's numbers fits it, over the square as it is handed over or as the model sees it, and write that into "
-        "the policy's card when it is a folder. Without a clear result nothing is written.",
+        help="measure which coordinate range a policy uses",
+        description="Compare the boxes that a policy writes with those of ground-truth masks, report which "
+        "coordinates it uses "
+        "for squashed pictures, those of the square given to its processor or of the one it sees, and record that in "
+        "the policy's card if it is a folder. Without a clear result, nothing is written.",
     )
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of pictures")
-    parser.add_argument("--masks", type=Path, required=True, metavar="DIR", help="folder of masks of the same stems")
+    parser.add_argument("--masks", type=Path, required=True, metavar="DIR", help="folder of masks with the same stems")
     parser.add_argument(
-        "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what is asked (default: %(default)s)"
+        "--instruction", default=PRESETS[0].text, metavar="TEXT", help="the instruction (default: %(default)s)"
     )
     add_home_argument(parser)
     add_model_arguments(parser)
@@ -74,19 +75,19 @@ def run(arguments: argparse.Namespace) -> int:
     record = {**result, "asked": len(pairs), "protocol": policy.protocol.name, "written": written}
     print(json.dumps(record, indent=2))  # noqa: T201
     if result["reading"] is not None and not written:
-        print(f"{settings.policy} is not a folder here, so its card cannot be written.", file=sys.stderr)  # noqa: T201
+        print(f"{settings.policy} is not a local folder, so its card cannot be written.", file=sys.stderr)  # noqa: T201
     return 0
 
 
 def fit(edges: list[npt.NDArray[np.float64]], readings: dict[Reading, float]) -> dict[str, Any]:
-    """The factor between written and true coordinates, one for x and y, and the reading that it speaks for.
+    """The factor between written and true coordinates, shared by x and y, and the reading that it indicates.
 
     The factor is the one with the least sum of absolute errors: a median of ratios, weighted by the true coordinate,
-    which a few wrong boxes hardly move. The interval holds 95 % of the factors of resampled pictures.
+    which is robust to a few wrong boxes. The interval contains 95 % of the bootstrap factors.
 
     Args:
-        edges: of each picture, float (N, 2): coordinates as written and as they are, over what the model sees.
-        readings: the factor that each reading expects; of one reading there is nothing to choose.
+        edges: for each picture, float (N, 2): written and true coordinates, in pixels of what the model sees.
+        readings: the factor that each reading implies; with only one, there is nothing to choose.
 
     Raises:
         SettingsError: when too few pictures can be compared.
@@ -102,7 +103,7 @@ def fit(edges: list[npt.NDArray[np.float64]], readings: dict[Reading, float]) ->
     low, high = (float(value) for value in np.quantile(draws, (0.025, 0.975)))
     found = min(readings, key=lambda reading: abs(readings[reading] - factor))
     other = max(readings.values(), key=lambda value: abs(value - readings[found]))
-    # Half way between the two neither is the better one.
+    # Half way between the two, neither is better.
     middle = (readings[found] + other) / 2
     clear = len(set(readings.values())) > 1 and not low <= middle <= high
     return {
@@ -122,7 +123,9 @@ def _factor(edges: npt.NDArray[np.float64]) -> float:
 
 
 def _readings(policy: AnyPolicy) -> dict[Reading, float]:
-    """What each reading expects of numbers over what the model sees; both the same where a frame is not rounded."""
+    """The factor that each reading implies, relative to what the model sees; both are 1 where the frame is not
+    rounded.
+    """
     request = policy.request(ImageSize(640, 480), "-")
     frame = policy.protocol.askings[request.stage, request.task].frame
     handed = frame.side / request.frame.width if isinstance(frame, Square) else 1.0
@@ -131,7 +134,7 @@ def _readings(policy: AnyPolicy) -> dict[Reading, float]:
 
 
 def _edges(policy: AnyPolicy, pairs: list[tuple[Path, Path]], instruction: str) -> list[npt.NDArray[np.float64]]:
-    """Of each picture in which the policy means the true object, the edges of its boxes as written and as they are."""
+    """The written and true box edges of each picture in which the policy found the true object."""
     found = []
     for picture, true in tqdm(_truths(pairs), total=len(pairs), unit="picture"):
         request = policy.request(picture.size, instruction)
@@ -142,26 +145,26 @@ def _edges(policy: AnyPolicy, pairs: list[tuple[Path, Path]], instruction: str) 
         written = _around(boxes)
         if box_iou(written, true) < LEAST_OVERLAP:
             continue
-        # Back to what was written, in pixels of what the model sees.
+        # Convert back to the written numbers, in pixels of what the model sees.
         scale = (
             request.coordinates.width / request.frame.width,
             request.coordinates.height / request.frame.height,
         )
         rows = [(w * scale[i % 2], t) for i, (w, t) in enumerate(zip(written.xyxy, true.xyxy, strict=True))]
         limits = (picture.size.width, picture.size.height) * 2
-        # Edges at the border say little: whatever is written beyond it is cut there.
+        # Edges at the border carry no information, because anything written beyond it is clipped.
         kept = [row for row, limit in zip(rows, limits, strict=True) if limit * 0.02 < row[1] < limit * 0.98]
         found += [np.array(kept)] if kept else []
     return found
 
 
 def _truths(pairs: Iterable[tuple[Path, Path]]) -> Iterator[tuple[Picture, Box]]:
-    """The pictures with the boxes of their true masks; empty masks are passed over."""
+    """The pictures with the boxes of their ground-truth masks; empty masks are skipped."""
     for image, mask in pairs:
         picture = load_picture(image)
         truth = load_mask(mask)
         if truth.shape != (picture.size.height, picture.size.width):
-            raise SettingsError(f"The mask '{mask}' has another size than its picture '{image}'.")
+            raise SettingsError(f"The mask '{mask}' differs in size from its picture '{image}'.")
         box = mask_box(truth)
         if box is not None:
             yield picture, box
@@ -173,7 +176,7 @@ def _around(boxes: list[Box]) -> Box:
 
 
 def _pairs(images: Path, masks: Path) -> list[tuple[Path, Path]]:
-    """Pictures and masks of the same stem, in order.
+    """Pairs of pictures and masks with the same stem, in order.
 
     Raises:
         SettingsError: when a folder cannot be read, or there is no pair.
@@ -187,19 +190,19 @@ def _pairs(images: Path, masks: Path) -> list[tuple[Path, Path]]:
         found.append({path.stem: path for path in entries})
     pairs = [(path, found[1][stem]) for stem, path in found[0].items() if stem in found[1]]
     if not pairs:
-        raise SettingsError(f"'{images}' and '{masks}' hold no picture and mask of the same name.")
+        raise SettingsError(f"'{images}' and '{masks}' contain no picture and mask with the same name.")
     return pairs
 
 
 def _write(policy: AnyPolicy, folder: Path, reading: Reading) -> None:
-    """Note the reading in a policy's card.
+    """Record the reading in a policy's card.
 
     Raises:
         SegR1Error: when the card cannot be written.
     """
     from segr1_app.models.policy_files import CARD_FILE, PolicyCard  # noqa: PLC0415
 
-    # One's own protocol is not the policy's: it is given again with --protocol.
+    # A custom protocol is not part of the policy: it has to be given again with --protocol.
     spoken = policy.protocol.name if policy.protocol.name in protocol_names() else DEFAULT
     card = policy.card or PolicyCard(protocol=spoken)
     try:

@@ -26,13 +26,13 @@ SHIPPED: Final = (
     "train/**",
     "assets/**",
 )
-"""The files of a Space, without tests and stray files."""
+"""The files uploaded to a Space, without tests and stray files."""
 LEFT_OUT: Final = ("**/__pycache__/**",)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a deployment: a description, and the call of the hub's API that does it."""
+    """One step of a deployment: a description, and the call to the hub's API that performs it."""
 
     words: str
     do: Callable[[HfApi], Any]
@@ -45,10 +45,11 @@ def add_command(commands: Any) -> None:
         help="put the app on a Hugging Face Space",
         description="Create or update a Space from this code, and the private dataset that stores its annotations. "
         "The account that owns the Space is its admin; name others in its variables SEGR1_ADMINS, SEGR1_REVIEWERS and "
-        "SEGR1_ANNOTATORS, and at least one where the owner is an organisation, because nobody signs in as one. The "
+        "SEGR1_ANNOTATORS, and at least one if the owner is an organisation, because nobody can sign in as an "
+        "organisation. The "
         "token "
-        "is that of 'hf auth login', or HF_TOKEN. With --dataset the Space gets a token of its own as a secret, from "
-        "SEGR1_SPACE_TOKEN, else the same one: a token that may write to this dataset only is safer. If the Space "
+        "is that of 'hf auth login', or HF_TOKEN. With --dataset, the Space gets its own token as a secret, from "
+        "SEGR1_SPACE_TOKEN, else the same one; a token that can only write to this dataset is safer. If the Space "
         "exists, "
         "the given options are changed and its code is replaced by this code.",
     )
@@ -57,14 +58,14 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--hardware",
         metavar="NAME",
-        help="its hardware, such as cpu-basic, l4x1 or zero-a10g; with a GPU the full-size models run, else the "
+        help="hardware of the Space, such as cpu-basic, l4x1 or zero-a10g; the full models run on a GPU, else the "
         "embedded ones (default: unchanged; cpu-basic for a new one)",
     )
     parser.add_argument("--dataset", metavar="OWNER/NAME", help="private dataset for the annotations (default: none)")
     parser.add_argument(
         "--broad-token",
         action="store_true",
-        help="hand the Space a token that may do more than write to --dataset, as one of the kind 'write' may",
+        help="give the Space a token that can do more than write to --dataset, such as one of type 'write'",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, without using the network")
     parser.set_defaults(run=run)
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Deploy, or show what would be done.
 
     Raises:
-        SettingsError: for an invalid name, without a token, or with one that may do more than the Space needs.
+        SettingsError: for an invalid name, without a token, or with a token that can do more than the Space needs.
         RemoteError: when the hub refuses it.
     """
     if not (ROOT / SHIPPED[0]).is_file():
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if get_token() is None:
         raise SettingsError(
-            "There is no token for the hub: run 'hf auth login', or put a token with write access into HF_TOKEN."
+            "There is no token for the hub: run 'hf auth login', or set HF_TOKEN to a token with write access."
         )
     api = HfApi()
     if arguments.dataset and not arguments.broad_token:
@@ -112,12 +113,12 @@ def run(arguments: argparse.Namespace) -> int:
 def plan(
     space: str, private: bool, hardware: str | None, dataset: str | None, environ: Mapping[str, str] = os.environ
 ) -> list[Step]:
-    """The steps in order: the code comes last, so that it starts with its settings and on its hardware.
+    """The steps in order: the code is uploaded last, so that it starts with its settings and on its hardware.
 
     Raises:
         SettingsError: for unknown hardware.
     """
-    from huggingface_hub import SpaceHardware  # noqa: PLC0415 - half a second that no other command waits for
+    from huggingface_hub import SpaceHardware  # noqa: PLC0415 - takes half a second
 
     from segr1_app.sync.hub import make_private_dataset  # noqa: PLC0415
 
@@ -137,7 +138,7 @@ def plan(
         steps.append(
             Step(f"Request the hardware {flavour.value}", lambda api: api.request_space_hardware(space, flavour)),
         )
-        # Also for the defaults: the Space may have run on other hardware before.
+        # Even for the defaults, because the Space may have run on other hardware before.
         variables["SEGR1_MODELS"] = "embedded" if flavour.startswith("cpu-") else "full"
     if dataset:
         variables["SEGR1_DATASET"] = dataset
@@ -159,7 +160,7 @@ def _upload(space: str) -> Step:
     files = shipped()
     size = sum(file.stat().st_size for file in files) / 2**20
     return Step(
-        f"Upload {len(files)} files ({size:.0f} MiB) of {ROOT}, and delete what {space} has in their place:\n"
+        f"Upload {len(files)} files ({size:.0f} MiB) of {ROOT}, and delete other files of {space} in their folders:\n"
         f"   {', '.join(SHIPPED)}",
         lambda api: api.upload_folder(
             repo_id=space,
@@ -174,24 +175,25 @@ def _upload(space: str) -> Step:
 
 
 def _check_breadth(api: HfApi, dataset: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Whether the token that the Space would get is made for it alone: whoever gets into the Space has it.
+    """Check that the Space's token has only the access it needs: anybody who breaks into the Space gets the token.
 
     Raises:
-        SettingsError: when it is one that may write to everything of its owner.
+        SettingsError: when the token can write to all repositories of its owner.
     """
     told = api.whoami(token=environ.get("SEGR1_SPACE_TOKEN") or _token())
     token = told.get("auth", {}).get("accessToken", {})
     if token.get("role") in ("write", "read"):
         raise SettingsError(
-            f"The token for the Space is of the kind '{token['role']}', for everything of {told.get('name')}: make one "
+            f"The token for the Space is of type '{token['role']}' and covers everything of {told.get('name')}: "
+            "make one "
             f"under {api.endpoint}/settings/tokens/new?tokenType=fineGrained, with 'Write access to contents' of the "
-            f"dataset {dataset} only (create the dataset before, private), and put it into SEGR1_SPACE_TOKEN; or add "
-            "--broad-token to hand it over all the same."
+            f"dataset {dataset} only (create it first, as private), and put it into SEGR1_SPACE_TOKEN; or add "
+            "--broad-token to use this one anyway."
         )
 
 
 def shipped() -> list[Path]:
-    """The files that a Space consists of."""
+    """The files that are uploaded to a Space."""
     found = {file for pattern in SHIPPED for file in ROOT.glob(pattern.replace("**", "**/*")) if file.is_file()}
     return sorted(file for file in found if "__pycache__" not in file.parts)
 

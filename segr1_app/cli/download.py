@@ -1,4 +1,4 @@
-"""``download``: the full models, or others of the model hub, downloaded to this machine."""
+"""``download``: download the full models, or others on the model hub, to this machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "download",
-        help="fetch full-size models from the model hub",
+        help="download the full models from the model hub",
         description="Download a policy and a segmenter into the hub's cache on this machine (HF_HOME), where the app "
-        "finds them and uses them on a GPU. If interrupted, run it again to fetch what is missing.",
+        "finds them and uses them on a GPU. If interrupted, run it again to download the rest.",
     )
     parser.add_argument("--policy", default=FULL_POLICY, metavar="ID", help="(default: %(default)s)")
     parser.add_argument("--segmenter", default=FULL_SEGMENTER, metavar="ID", help="(default: %(default)s)")
@@ -34,6 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
             raise SettingsError(f"{option} {repo_id} is not a name on the model hub: give one such as {FULL_POLICY}.")
     for model in (policy_on_hub(arguments.policy), segmenter_on_hub(arguments.segmenter)):
         if model.cached() is None:
-            print(f"{model.repo_id}: {model.bytes_to_fetch() / 1e9:.2f} GB to fetch", flush=True)  # noqa: T201
+            print(f"{model.repo_id}: {model.bytes_to_fetch() / 1e9:.2f} GB to download", flush=True)  # noqa: T201
         print(f"{model.repo_id} is in {model.fetch()}", flush=True)  # noqa: T201
     return 0

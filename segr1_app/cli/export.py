@@ -23,8 +23,8 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "export",
         help="write the annotations in another tool's format",
-        description="Write every current accepted or fixed mask. What a format cannot hold is listed at the end; "
-        "jsonl holds everything, also history and rejects.",
+        description="Write every current accepted or fixed mask. What a format cannot represent is listed at the end; "
+        "jsonl contains everything, including history and rejects.",
     )
     parser.add_argument("format", choices=sorted(FORMATS), help="the format to write")
     parser.add_argument("out", type=Path, metavar="DIR", help="new or empty folder")
@@ -33,23 +33,26 @@ def add_command(commands: Any) -> None:
         metavar="NAME=SHARE,...",
         help="divide the pictures, as in train=.8,val=.1,test=.1; a picture stays in its split in later exports",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draw other splits (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="random seed of the splits (default: %(default)s)"
+    )
     parser.add_argument(
         "--pictures",
         choices=[kind.value for kind in Pictures],
-        help="picture files: as they are stored, as PNG, as JPEG, or none (default: as they are stored; for voc and "
-        "reasonseg JPEG, which is all that their readers take)",
+        help="picture files: in their stored format, as PNG, as JPEG, or none (default: in their stored format; "
+        "JPEG for voc "
+        "and reasonseg, whose readers accept nothing else)",
     )
     parser.add_argument(
         "--simplify",
         type=float,
         default=0.0,
         metavar="PX",
-        help="leave out corners of polygons that are at most so many pixels off; what it costs in IoU is reported "
+        help="tolerance in pixels for simplifying polygons; the loss in IoU is reported "
         "(default: polygons follow every pixel's edge)",
     )
     _add_filters(parser)
-    rights = parser.add_argument_group("rights", "for formats that have fields for them")
+    rights = parser.add_argument_group("rights", "for formats that have fields for these")
     rights.add_argument("--licence", "--license", default="", metavar="NAME", help="licence of the export")
     rights.add_argument("--licence-url", "--license-url", default="", metavar="URL", help="where it can be read")
     rights.add_argument("--contributor", default="", metavar="NAME", help="who made the annotations")
@@ -58,7 +61,7 @@ def add_command(commands: Any) -> None:
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
-    filters = parser.add_argument_group("filters", "all that are given must hold; what they leave out is counted")
+    filters = parser.add_argument_group("filters", "all given conditions must hold; what they leave out is counted")
     filters.add_argument("--annotator", action="append", default=[], metavar="NAME", help="decided by; may be repeated")
     filters.add_argument("--verdict", action="append", default=[], choices=["accept", "fix"], help="may be repeated")
     filters.add_argument(
@@ -75,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
-        SettingsError: for splits, dates or numbers that make no sense.
+        SettingsError: for invalid splits, dates or numbers.
     """
     options = _options(arguments)
     with (
@@ -117,7 +120,7 @@ def _options(arguments: argparse.Namespace) -> Options:
 
 
 def _midnight(option: str, text: str | None, days: int = 0) -> float | None:
-    """When a day begins, or the one that is ``days`` later, in Unix seconds."""
+    """The start of a day, or of the day ``days`` later, in Unix seconds."""
     if text is None:
         return None
     try:

@@ -29,10 +29,11 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "import",
         help="import pictures and annotations into the store",
-        description="Make a task of every picture, of every picture and class of other tools' annotations "
-        "(docs/formats.md lists the kinds that are read), or of every row of a Hugging Face dataset; or merge "
+        description="Create a task for every picture, for every picture and class in other tools' annotations "
+        "(docs/formats.md lists the supported formats), or for every row of a Hugging Face dataset; or merge "
         "another store (its export as jsonl). Existing pictures and tasks are not duplicated; a new ground-truth mask "
-        "replaces an old one, with a notice. What cannot be imported is listed at the end and does not stop the rest; "
+        "replaces an old one, with a notice. Anything that cannot be imported is listed at the end and does not "
+        "stop the rest; "
         "the exit status is then 1.",
     )
     parser.add_argument(
@@ -40,8 +41,8 @@ def add_command(commands: Any) -> None:
         nargs="*",
         type=_path_or_address,
         metavar="PATH",
-        help="picture or annotation file; folder, ZIP or tar archive of these, also at an address that fsspec opens "
-        "(s3://, gs://, https://). In images/ and masks/, a picture and its ground-truth mask have one name",
+        help="picture or annotation file; folder, ZIP or tar archive of these, or a URL that fsspec opens "
+        "(s3://, gs://, https://). In images/ and masks/, a picture and its ground-truth mask have the same name",
     )
     parser.add_argument(
         "--masks",
@@ -49,9 +50,13 @@ def add_command(commands: Any) -> None:
         metavar="PATH",
         help="ground-truth masks named like the pictures: file, folder or ZIP archive",
     )
-    parser.add_argument("--hub", metavar="OWNER/NAME", help="a dataset of the Hugging Face hub with a column image")
+    parser.add_argument("--hub", metavar="OWNER/NAME", help="a dataset on the Hugging Face hub with a column image")
     parser.add_argument(
-        "--rows", type=int, default=DEFAULT_ROWS, metavar="N", help="most rows of that dataset (default: %(default)s)"
+        "--rows",
+        type=int,
+        default=DEFAULT_ROWS,
+        metavar="N",
+        help="maximum number of rows of that dataset (default: %(default)s)",
     )
     parser.add_argument(
         "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what to segment (default: %(default)s)"
@@ -60,7 +65,8 @@ def add_command(commands: Any) -> None:
         "--class",
         dest="label",
         metavar="LABEL",
-        help="which class or instance to read from mask files of several: its index, colour (#ff0000) or name; all for "
+        help="which class or instance to read from mask files with several: its index, colour (#ff0000) or "
+        "name; all for "
         "everything that is marked",
     )
     parser.add_argument(
@@ -74,16 +80,17 @@ def add_command(commands: Any) -> None:
         "--orientation",
         type=Reading,
         choices=list(Reading),
-        help="whether pictures with an EXIF orientation were annotated as they are stored (raw) or as they are seen "
-        "(upright), where sizes cannot tell",
+        help="whether pictures with an EXIF orientation were annotated as stored (raw) or as displayed "
+        "(upright), for cases that the sizes do not decide",
     )
     parser.add_argument(
         "--keep-partial",
         action="store_true",
-        help="make a ground-truth mask of the readable annotations although others of a picture and class are not",
+        help="make a ground-truth mask from the readable annotations of a picture and class even if others are "
+        "not readable",
     )
     parser.add_argument(
-        "--pictures-only", action="store_true", help="take every picture and leave all annotations and masks alone"
+        "--pictures-only", action="store_true", help="import all pictures and ignore all annotations and masks"
     )
     add_home_argument(parser)
     parser.set_defaults(run=run)
@@ -94,10 +101,10 @@ def _path_or_address(text: str) -> Path | str:
 
 
 def _columns(text: str) -> dict[str, str]:
-    """Columns by what they are.
+    """Parse the columns of a table by their roles.
 
     Raises:
-        argparse.ArgumentTypeError: when it is not written as it should be.
+        argparse.ArgumentTypeError: when it is not ROLE=NAME pairs.
     """
     found = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
@@ -109,14 +116,14 @@ def _columns(text: str) -> dict[str, str]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Import the pictures; 1 when one of them could not be imported.
+    """Import the pictures; returns 1 if one of them could not be imported.
 
     Raises:
         SegR1Error: when nothing can be imported.
     """
     settings = Settings.from_arguments(arguments)
     if not arguments.paths and not arguments.hub:
-        raise SettingsError("Say what to import: files, folders, ZIP archives, or a dataset with --hub.")
+        raise SettingsError("Nothing to import: name files, folders or ZIP archives, or a dataset with --hub.")
     if arguments.rows < 1:
         raise SettingsError("--rows must be 1 or more.")
     account, done = Account(), 0

@@ -56,11 +56,11 @@ COMMANDS: Final[tuple[Command, ...]] = (
 
 
 def build_parser(prog: str = PROGRAM, more: Sequence[Command] = ()) -> argparse.ArgumentParser:
-    """The parser of all commands.
+    """The argument parser with all commands.
 
     Args:
-        prog: how the program was called, for its help.
-        more: commands that stand above this package, shown first.
+        prog: the program's name in its help.
+        more: commands defined in higher layers, listed first.
     """
     parser = argparse.ArgumentParser(prog=prog, description="Seg-R1 studio: reasoning segmentation and annotation.")
     parser.add_argument("--version", action="version", version=f"segr1 {__version__}")
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = PROGRAM, more: Sequ
 
     Args:
         arguments: the command line without the program; None for that of the process.
-        prog, more: as of `build_parser`.
+        prog, more: as for `build_parser`.
     """
     return ending_quietly(lambda: _run(build_parser(prog, more), arguments))
 

@@ -17,16 +17,16 @@ def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "people",
-        help="manage who may sign in, and with which role",
+        help="manage the people who may sign in, and their roles",
         description="Add, remove or list the people who may sign in to a page that was started with --auth FILE. A "
         "reader views; an annotator also decides tasks; a reviewer also chooses current revisions; an admin may do "
-        "everything. A running page picks up the change at once.",
+        "everything. A running page picks up the change immediately.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     add = actions.add_parser(
         "add",
         help="add a person, or change their role and password",
-        description="Asks for the password, or reads it as one line from a standard input that is not a terminal.",
+        description="Asks for the password, or reads one line from standard input if that is not a terminal.",
     )
     add.add_argument("name", metavar="NAME", help="the name to sign in with; it is stored with their annotations")
     add.add_argument(
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         SettingsError: when the file or person does not exist, or the password is too short.
     """
     if arguments.auth is None:
-        raise SettingsError("Name the file of accounts with --auth FILE, as for app.py, or in SEGR1_AUTH.")
+        raise SettingsError("Name the accounts file with --auth FILE, as for app.py, or set SEGR1_AUTH.")
     people = People(arguments.auth)
     if arguments.action == "list":
         for name, account in people.accounts().items():
@@ -70,6 +70,6 @@ def _password(name: str) -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass(f"Password for {name}: ")
-    if getpass.getpass("Once more: ") != password:
+    if getpass.getpass("Repeat the password: ") != password:
         raise SettingsError("The two passwords differ; nothing was changed.")
     return password

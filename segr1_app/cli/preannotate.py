@@ -1,4 +1,4 @@
-"""``preannotate``: predictions for the open tasks of the store, ready before an annotator opens them."""
+"""``preannotate``: make predictions for the open tasks of the store before annotators open them."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from segr1_app.models.segmenter import Sam2Segmenter
 
 SERVER_BATCH = 32
-"""Requests in flight at a policy server."""
+"""Number of concurrent requests to a policy server."""
 GPU_BATCH = 8
-"""Pictures answered at once on a GPU: a 7B model's cache for them takes less memory than its weights."""
+"""Batch size on a GPU: for a 7B model, the cache of such a batch takes less memory than the weights."""
 
 
 def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "preannotate",
-        help="predict for the open tasks of the annotation store",
+        help="make predictions for the open tasks of the annotation store",
         description="Run policy and segmenter on the open tasks and store the predictions. If interrupted, run it "
         "again: it continues with the tasks that have no prediction. On several GPUs, start it with accelerate "
         "launch --module segr1_app preannotate.",
@@ -54,11 +54,12 @@ def add_command(commands: Any) -> None:
         "--batch",
         type=int,
         metavar="N",
-        help=f"pictures that the policy answers at once (default: {SERVER_BATCH} at a --policy-server, {GPU_BATCH} on "
+        help=f"batch size: pictures that the policy answers at the same time (default: {SERVER_BATCH} with a "
+        f"--policy-server, {GPU_BATCH} on "
         "a GPU, 1 elsewhere)",
     )
     parser.add_argument(
-        "--again", action="store_true", help="also where there is a prediction by a different checkpoint"
+        "--again", action="store_true", help="also predict where there is a prediction by a different checkpoint"
     )
     add_home_argument(parser)
     add_model_arguments(parser)
@@ -66,13 +67,13 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predict for every open task that needs it.
+    """Make a prediction for every open task that needs one.
 
     Raises:
         SegR1Error: when models or store cannot be used.
     """
     given = Settings.from_arguments(arguments)
-    # Before models are chosen and loaded: a mistyped --home is reported at once.
+    # Checked before models are chosen and loaded, so that a mistyped --home is reported immediately.
     AnnotationStore.open_existing(given.home).close()
     settings = choose_models(given).settings
     if arguments.samples < 0 or arguments.samples == 1:
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.batch is not None and arguments.batch < 1:
         raise SettingsError("--batch must be 1 or more.")
 
-    # Torch takes seconds to import, which --help need not.
+    # Torch takes seconds to import, which --help should not wait for.
     from accelerate import PartialState  # noqa: PLC0415
 
     from segr1_app.models.checkpoint import checkpoint_hash  # noqa: PLC0415
@@ -99,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
             for task in store.tasks(open_only=True)
             if needs_prediction(store, task, checkpoint, again=arguments.again, samples=arguments.samples > 0)
         ]
-        # All processes must have read the same list before one of them shortens it.
+        # All processes must read the same list before one of them shortens it.
         share.wait_for_everyone()
         mine = waiting[share.process_index :: share.num_processes]
         bar = tqdm(mine, unit="task", disable=not share.is_main_process)
@@ -134,12 +135,11 @@ def predict_tasks(
     samples: int,
     batch: int = 1,
 ) -> list[str]:
-    """Predict for the tasks, ``batch`` at a time, and store each batch at once; the next one is read meanwhile.
-
-    Of a policy behind a server ``batch`` requests are kept in flight, and each prediction is stored when it is there.
+    """Predict for the tasks, ``batch`` at a time, and store each batch immediately; the next batch is read meanwhile.
+    With a policy server, ``batch`` requests are kept in flight, and each prediction is stored as it arrives.
 
     Returns:
-        One sentence for each task whose picture cannot be read any more.
+        One sentence for each task whose picture can no longer be read.
     """
     from segr1_app.models.pipeline import working_together  # noqa: PLC0415 - brings torch along
     from segr1_app.models.policy_server import ServerPolicy  # noqa: PLC0415
@@ -191,7 +191,7 @@ def _readable(store: AnnotationStore, tasks: Iterable[Task], failures: list[str]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a server said about a task: the greedy completion, drawn ones, and how long the former took."""
+    """A server's answer for a task: the greedy completion, sampled ones, and the seconds that the former took."""
 
     text: str
     samples: list[str]
@@ -201,10 +201,10 @@ class _Answer:
 def _in_flight(
     policy: ServerPolicy, tasks: Iterator[tuple[Task, Picture]], samples: int, most: int
 ) -> Iterator[tuple[Task, Picture, _Answer]]:
-    """The tasks with their answers, as they come; ``most`` are asked for at any time.
+    """Yield the tasks with their answers as they arrive, with at most ``most`` concurrent requests.
 
     Raises:
-        ModelError: when the server fails. Answers that were there before have been given out.
+        ModelError: when the server fails, after the answers received so far were yielded.
     """
 
     def ask(task: Task, picture: Picture) -> _Answer:
@@ -234,13 +234,13 @@ def _in_flight(
                 task, picture = waiting.pop(future)
                 yield task, picture, future.result()
     finally:
-        # Nobody waits for what is still being written: it is stopped at the server.
+        # Nobody needs the answers still being generated: they are stopped on the server.
         ended.set()
         pool.shutdown(cancel_futures=True)
 
 
 def _draw(policy: AnyPolicy, picture: Picture, task: Task, samples: int) -> list[str]:
-    """Sampled completions, the same at every call; none for no samples."""
+    """Sampled completions, the same on every call; empty for no samples."""
     return policy.sample(picture, task.instruction, samples, seed=task.id) if samples else []
 
 

@@ -1,4 +1,4 @@
-"""``predict``: mask, overlay and JSON record for any number of pictures, without a page."""
+"""``predict``: mask, overlay and JSON record for any number of pictures, without the page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from segr1_app.models.pipeline import Pipeline
 
 EFFORTS = ("quick", "careful", "thorough")
-"""The names of `segr1_app.models.effort.Effort`, which is not imported here because it brings torch along."""
+"""The names of `segr1_app.models.effort.Effort`, which is not imported here because it imports torch."""
 
 
 def add_command(commands: Any) -> None:
@@ -33,7 +33,7 @@ def add_command(commands: Any) -> None:
         "cannot be read, or whose results cannot be written, is listed at the end and does not stop the others; the "
         "exit status is then 1.",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder of pictures")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture or folder of pictures")
     parser.add_argument(
         "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what to find (default: %(default)s)"
     )
@@ -41,7 +41,8 @@ def add_command(commands: Any) -> None:
         "--effort",
         choices=EFFORTS,
         default=EFFORTS[0],
-        help="quick takes the greedy answer; careful and thorough also sample 8 or 24 others and look closer, and take "
+        help="quick uses the greedy answer; careful and thorough also sample 8 or 24 others, partly on a crop, "
+        "and choose "
         "the one that agrees best with all (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: predictions in --home)")
@@ -51,13 +52,13 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predict on every picture; 1 when one of them could not be read or its results not be written.
+    """Predict on every picture; returns 1 if one of them could not be read or its results could not be written.
 
     Raises:
         SegR1Error: when nothing can be done: no pictures, no models, an empty instruction.
     """
     settings = Settings.from_arguments(arguments)
-    # Before the models are loaded, which would make a typing error wait.
+    # Checked before the models are loaded, so that a typing error is reported immediately.
     check_instruction(arguments.instruction)
     found = find_pictures(arguments.paths)
     stems = _output_stems(found.files)
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise SettingsError(f"--out {out} cannot be created as a folder ({error.strerror}).") from error
 
-    from segr1_app.models.pipeline import load_models, working_together  # noqa: PLC0415 - takes seconds, which --help need not
+    from segr1_app.models.pipeline import load_models, working_together  # noqa: PLC0415 - slow
 
     many = len(stems) > 1 or any(path.is_dir() for path in arguments.paths)
     pipeline = working_together(*load_models(settings))
@@ -128,7 +129,7 @@ def predict_all(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The pictures to predict on, and a sentence for each thing that was left out."""
+    """The pictures to predict on, and a sentence for each thing that was skipped."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -137,11 +138,11 @@ class Found:
 def find_pictures(paths: Iterable[Path]) -> Found:
     """The files among ``paths`` and the pictures directly in its folders, sorted, without duplicates.
 
-    `segr1_app.files.folders` defines what counts in a folder; results of an earlier prediction are left out as well.
-    A file that is named itself always counts.
+    `segr1_app.files.folders` defines which files of a folder are used; results of earlier predictions are skipped too.
+    A file that is named explicitly is always used.
 
     Raises:
-        SettingsError: when a path does not exist or cannot be opened, or no path holds a picture.
+        SettingsError: when a path does not exist or cannot be opened, or there is no picture.
     """
     found: list[Path] = []
     notes: list[str] = []
@@ -164,12 +165,12 @@ def find_pictures(paths: Iterable[Path]) -> Found:
     if not found:
         endings = ", ".join(sorted(IMAGE_SUFFIXES))
         told = "".join(f" {note}" for note in notes)
-        raise SettingsError(f"There are no pictures to predict on: none of the folders holds {endings}.{told}")
+        raise SettingsError(f"There are no pictures to predict on: none of the folders contains {endings}.{told}")
     return Found(tuple(dict.fromkeys(found)), tuple(notes))
 
 
 def _is_result(entry: Path) -> bool:
-    """Whether a file is a mask or an overlay that `save_prediction` wrote: its record lies beside it."""
+    """Whether a file is a mask or an overlay that `save_prediction` wrote: its record is in the same folder."""
     for kind in ("mask", "overlay"):
         stem, ending, rest = entry.name.rpartition(f".{kind}.png")
         if ending and not rest:
@@ -178,7 +179,7 @@ def _is_result(entry: Path) -> bool:
 
 
 def _output_stems(paths: Iterable[Path]) -> dict[Path, str]:
-    """A name for each file's results: its stem, or where that is taken its full name, or that and a number."""
+    """A name for each file's results: its stem, or, if that is taken, its full name, or that with a number."""
     stems: dict[Path, str] = {}
     taken: set[str] = set()
     for path in paths:

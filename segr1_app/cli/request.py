@@ -1,4 +1,4 @@
-"""``request`` and ``read``: what a protocol asks and what it reads, without a model."""
+"""``request`` and ``read``: show a protocol's request and how it reads an answer, without a model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from segr1_app.language.protocol_files import find_protocol, protocol_names
 from segr1_app.language.sentences import is_sentence
 
 MAX_NEW_TOKENS: Final = 512
-"""What is printed where a protocol leaves the length to the model."""
+"""Printed if a protocol leaves the length to the model."""
 MAX_COMPLETION: Final = 16 * 2**20
 """Longest completion that is read, in bytes."""
 REASONING: Final = "reasoning"
-"""The task of which the instruction itself says whether it is a sentence or a phrase."""
+"""The task for which the instruction itself decides between sentence and phrase."""
 TASKS: Final = (Task.FOREGROUND.value, Task.REFERRING.value, REASONING, Task.FREE.value)
 _SIZE = re.compile(r"([0-9]{1,7})[xX×]([0-9]{1,7})")
 
@@ -28,30 +28,30 @@ def add_command(commands: Any) -> None:
     """Declare both commands among argparse's ``commands``."""
     asking: argparse.ArgumentParser = commands.add_parser(
         "request",
-        help="print what a policy is asked, as JSON",
-        description="Print, without loading a model, the messages that a protocol asks with, the frame in which the "
-        "model sees the picture, the coordinates over which its numbers run, the length of its answer, and what is "
-        "taken of the segmenter.",
+        help="print the request to a policy, as JSON",
+        description="Print, without loading a model, the messages of a protocol, the frame in which the "
+        "model sees the picture, the coordinate range of its answer, the limit on its length, and which of the "
+        "segmenter's masks is used.",
     )
     asking.add_argument(
         "--instruction",
         default="",
         metavar="TEXT",
-        help="the bare expression, question or request; the protocol adds its words around it",
+        help="the bare expression, question or request; the protocol adds its own text",
     )
     asking.add_argument(
         "--stage",
         type=Stage,
         choices=tuple(Stage),
         default=Stage.INFERENCE,
-        help="words of inference, of training, or of the first stage of training (default: %(default)s)",
+        help="the prompt of inference, of training, or of the first stage of training (default: %(default)s)",
     )
     asking.set_defaults(run=run_request)
     reading: argparse.ArgumentParser = commands.add_parser(
         "read",
         help="read a completion from standard input, as JSON",
         description="Print, without loading a model, what a protocol reads in a completion: reasoning, mask prompts in "
-        "pixels of the picture as the segmenter gets them, and what is wrong with it.",
+        "pixels of the picture as passed to the segmenter, and what is wrong with it.",
     )
     reading.add_argument("--instruction", default="", metavar="TEXT", help=argparse.SUPPRESS)
     reading.set_defaults(run=run_read, stage=Stage.INFERENCE)
@@ -64,7 +64,9 @@ def add_command(commands: Any) -> None:
             help=f"one of {', '.join(protocol_names())}, or a YAML file",
         )
         parser.add_argument("--task", choices=TASKS, default=Task.FREE.value, help="default: %(default)s")
-        parser.add_argument("--size", required=True, metavar="WxH", help="of the picture in pixels, such as 640x480")
+        parser.add_argument(
+            "--size", required=True, metavar="WxH", help="size of the picture in pixels, such as 640x480"
+        )
 
 
 def run_request(arguments: argparse.Namespace) -> int:
@@ -86,12 +88,12 @@ def run_request(arguments: argparse.Namespace) -> int:
 
 
 def run_read(arguments: argparse.Namespace) -> int:
-    """Print what is read of a completion.
+    """Print what is read from a completion.
 
     Raises:
         SegR1Error: when protocol or size cannot be used, or the completion is too long.
     """
-    # The instruction changes the words, and not how an answer is read.
+    # The instruction affects the prompt, not how an answer is read.
     request = _request(arguments, arguments.instruction or "-")
     content = sys.stdin.buffer.read(MAX_COMPLETION + 1)
     if len(content) > MAX_COMPLETION:
@@ -109,7 +111,7 @@ def run_read(arguments: argparse.Namespace) -> int:
 
 
 def find_task(name: str, instruction: str) -> Task:
-    """The task of a name of `TASKS`."""
+    """The task with a name of `TASKS`."""
     if name == REASONING:
         return Task.SENTENCE if is_sentence(instruction) else Task.PHRASE
     return Task(name)

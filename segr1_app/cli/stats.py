@@ -1,4 +1,4 @@
-"""``stats``: the progress of the annotation."""
+"""``stats``: the progress of annotation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ def add_command(commands: Any) -> None:
     """Declare the command among argparse's ``commands``."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "stats",
-        help="show the progress of the annotation",
-        description="Show what is decided, by whom, for which checkpoint and at what cost, and how far they agree.",
+        help="show the progress of annotation",
+        description="Show what is decided, by whom, for which checkpoint and with how much work, and how well "
+        "annotators agree.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for other programs")
     add_home_argument(parser)
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         for key, tally in group.items():
             print(_line(key, tally))  # noqa: T201
     for (first, second), iou in agreement.by_pair.items():
-        print(f"\n{_shown(first)} and {_shown(second)} agree to an IoU of {iou:.3f}.")  # noqa: T201
+        print(f"\n{_shown(first)} and {_shown(second)} agree with an IoU of {iou:.3f}.")  # noqa: T201
     return 0
 
 
@@ -66,5 +67,5 @@ def _checkpoint(policy_id: str, digest: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """A name as a terminal may show it: control characters would move its cursor or worse."""
+    """A name that is safe to print on a terminal: control characters could move its cursor or worse."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -19,8 +19,8 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "sync",
         help="merge the annotations with their remote copy",
-        description="Fetch what others pushed and push what was added here. An empty --home gets everything back. A "
-        "page that was started with --dataset does this by itself.",
+        description="Fetch what others pushed and push what was added here. An empty --home is restored completely. A "
+        "page started with --dataset syncs automatically.",
     )
     add_dataset_argument(parser)
     add_home_argument(parser)
@@ -28,14 +28,14 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sync once; 1 when part of the copy cannot be used.
+    """Sync once; returns 1 if part of the copy cannot be used.
 
     Raises:
         SegR1Error: when store or copy cannot be reached.
     """
     settings = Settings.from_arguments(arguments)
     if settings.dataset is None:
-        raise SettingsError("Name what to sync with: --dataset OWNER/NAME, or a folder, or SEGR1_DATASET.")
+        raise SettingsError("Nothing to sync with: give --dataset OWNER/NAME or a folder, or set SEGR1_DATASET.")
     remote = remote_of(settings.dataset)
     with AnnotationStore.open(settings.home) as store, tempfile.TemporaryDirectory(dir=settings.home) as folder:
         waiting = store.journal.waiting(remote.name)

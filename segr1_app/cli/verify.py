@@ -14,7 +14,7 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
         help="check the annotation store for damage",
-        description="Read every picture, mask, digest and reference again; the exit status is 1 when one is not as it "
+        description="Check every picture, mask, digest and reference; the exit status is 1 when one is not as it "
         "was written.",
     )
     add_home_argument(parser)
@@ -22,7 +22,7 @@ def add_command(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print each problem; 1 when there is one.
+    """Print each problem; returns 1 if there is one.
 
     Raises:
         StoreError: when the store cannot be read at all.

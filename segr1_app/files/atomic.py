@@ -18,12 +18,12 @@ PARTIAL = ".part"
 
 @contextmanager
 def whole_file(path: Path, *, lasting: bool, private: bool = False) -> Iterator[IO[bytes]]:
-    """A file to write to, moved to ``path`` when the block ends without an error and deleted otherwise.
+    """Open a temporary file for writing; it is moved to ``path`` if the block ends without an error, else deleted.
 
     Args:
         path: in an existing folder.
-        lasting: whether it must survive a power failure, which means waiting for the disk.
-        private: whether only the owner may read it, at any time.
+        lasting: whether it must survive a power failure; this waits for the disk.
+        private: whether only the owner may read it, from the moment it is created.
 
     Raises:
         OSError: when it cannot be written.
@@ -34,9 +34,9 @@ def whole_file(path: Path, *, lasting: bool, private: bool = False) -> Iterator[
 
 @contextmanager
 def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[Path]:
-    """As `whole_file`, for writers that open files by name: the name of an empty file beside ``path``."""
+    """As `whole_file`, for writers that need a path: yields that of an empty file next to ``path``."""
     partial = _partial_of(path)
-    # Not `tempfile`: its files are always private, while those of a shared folder are meant to be read by others.
+    # Not `tempfile`, whose files are always private: other users should be able to read files in a shared folder.
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
     try:
         yield partial
@@ -44,7 +44,7 @@ def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[
             _sync(partial)
         partial.replace(path)
         if lasting:
-            # Some network file systems and mounted buckets cannot do this for a folder; the file itself is safe there.
+            # Some network file systems and mounted buckets cannot sync a folder; the file itself is safe there.
             with suppress(OSError):
                 _sync(path.parent)
     finally:
@@ -90,7 +90,7 @@ def _partial_of(path: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until a file, or the entries of a folder, have reached the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

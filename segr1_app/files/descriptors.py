@@ -1,4 +1,4 @@
-"""How many files and connections this process may have open."""
+"""The limit on open files and connections of this process."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import resource
 from typing import Final
 
 WANTED: Final = 65_536
-"""File descriptors that a server asks for at its start."""
+"""Number of file descriptors that a server requests at startup."""
 
 
 def raise_descriptor_limit() -> None:
-    """Ask for as many file descriptors as this process may have."""
+    """Raise the soft limit on file descriptors as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,4 +1,4 @@
-"""How a command ends when the reader of its output has gone, or when it is asked to stop."""
+"""How a command exits when its output pipe is closed or it receives SIGTERM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TERMINATED: Final = 128 + signal.SIGTERM
 
 
 def ending_quietly(command: Callable[[], int]) -> int:
-    """Run a command; when its output pipe is closed (``| head``), it ends silently.
+    """Run a command; if its output pipe is closed (``| head``), it exits silently.
 
     Returns:
         The command's own exit status, or `BROKEN_PIPE`.
@@ -27,7 +27,7 @@ def ending_quietly(command: Callable[[], int]) -> int:
         try:
             return command()
         finally:
-            # What is still buffered must fail here and not when Python ends.
+            # Flush buffered output, so that it fails here and not when Python exits.
             sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()
@@ -35,10 +35,10 @@ def ending_quietly(command: Callable[[], int]) -> int:
 
 
 def _discard_output() -> None:
-    """Redirect both streams to the null device: Python flushes them once more when it ends."""
+    """Redirect both streams to the null device: Python flushes them again when it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
-        # A stream that a test put in its place has no file behind it.
+        # A stream replaced by a test has no file descriptor.
         with suppress(UnsupportedOperation):
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -46,12 +46,12 @@ def _discard_output() -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM end the command as an exception does, so that its temporary files are removed."""
+    """Make SIGTERM raise an exception in the command, so that its temporary files are removed."""
 
     def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(TERMINATED)
 
-    # Only the main thread may set a handler, and one that somebody else set (a launcher) stays.
+    # Only the main thread may set a handler, and one that was set before, by a launcher, is kept.
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return

@@ -1,8 +1,8 @@
-"""Which files of a folder count: one rule for every command that is given a folder.
+"""Which files of a folder are used: one rule for every command that takes a folder.
 
-Files and folders whose names begin with a dot are left out (``._photo.jpg`` of macOS, ``.thumbs/``), and so are those
+Files and folders whose names begin with a dot (``._photo.jpg`` of macOS, ``.thumbs/``) are skipped, and so are those
 that operating systems and file servers add. A link to a file is read like the file. A link to a folder is not followed,
-so that nothing is read twice and no cycle is entered. A broken link is reported.
+so that nothing is read twice and cycles are impossible. A broken link is reported.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Final
 ADDED_BY_SYSTEMS: Final = frozenset(
     {"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 )
-"""Names, in lower case, of what operating systems and file servers add to folders and archives."""
+"""Lower-case names of files that operating systems and file servers add to folders and archives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """What is in a folder.
+    """The contents of a folder.
 
     Attributes:
-        files: paths of the files that count, sorted, including broken links.
-        hidden: how many files and folders were left out because of their names.
+        files: sorted paths of the files to use, including broken links.
+        hidden: number of files and folders that were skipped because of their names.
         links: links to folders, which were not followed.
     """
 
@@ -34,7 +34,7 @@ class Walked:
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for each thing that was left out."""
+        """A sentence for each thing that was skipped."""
         told = [f"'{link}' is a link to a folder and was not followed: name that folder itself." for link in self.links]
         if self.hidden:
             told.append(
@@ -44,7 +44,7 @@ class Walked:
 
 
 def is_clutter(name: PurePath) -> bool:
-    """Whether a file's name, relative to the folder or archive it is in, is hidden or added by a system."""
+    """Whether a file, named relative to its folder or archive, is hidden or was added by an operating system."""
     return any(part.startswith(".") or part.lower() in ADDED_BY_SYSTEMS for part in name.parts if part != "..")
 
 
@@ -52,11 +52,11 @@ def walk(folder: Path, *, deep: bool) -> Walked:
     """List a folder.
 
     Args:
-        folder: the folder to list. Its own name and place do not matter, and it may be a link itself.
-        deep: whether to include the folders below, too.
+        folder: the folder to list. Its own name and location do not matter, and it may itself be a link.
+        deep: whether to include subfolders.
 
     Raises:
-        OSError: when the folder, or one below it, cannot be read.
+        OSError: when the folder or one of its subfolders cannot be read.
     """
     files: list[Path] = []
     links: list[Path] = []

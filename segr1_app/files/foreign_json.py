@@ -1,8 +1,7 @@
-"""JSON from outside, read within limits of size, depth and digits, whole or as a stream.
+"""Read untrusted JSON within limits of size, depth and digits, as a whole or as a stream.
 
-Parsers are written for JSON that keeps to its format. A C backend crashes on an integer that Python refuses to convert,
-a recursive one runs out of stack, and a path of 100,000 brackets takes gigabytes: what could do that is refused before
-a parser sees it.
+JSON parsers do not defend themselves: a C backend crashes on an integer that Python refuses to convert, a recursive one
+runs out of stack, and 100,000 nested brackets take gigabytes. Such input is rejected before a parser sees it.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from typing import IO, Any, Final, NoReturn
 import numpy as np
 
 MAX_DEPTH: Final = 64
-"""Most brackets within brackets; annotations of any tool need a dozen."""
+"""Deepest nesting of brackets; the annotations of any tool need a dozen levels."""
 MAX_DIGITS: Final = 400
-"""Most characters of a number; a float of 64 bits has at most 309 digits before its point."""
+"""Longest number in characters; a 64-bit float has at most 309 digits before the decimal point."""
 MAX_STRING: Final = 256 * 2**20
-"""Most bytes of a text: a picture of 64 megapixels as Base64 has less."""
+"""Longest string in bytes: a picture of 64 megapixels in Base64 is shorter."""
 MAX_LINE: Final = 32 * 2**20
-"""Most bytes of a line of JSON lines."""
+"""Longest line of a JSON Lines file in bytes."""
 MAX_DOCUMENT: Final = 256 * 2**20
-"""Most bytes of JSON that is read as a whole."""
+"""Largest JSON document in bytes that is read as a whole."""
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _WHOLE_STRINGS: Final = re.compile(rb'[^"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"]*+)*+', re.DOTALL)
 _IN_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
-# The look-behind keeps this linear: only the beginning of a number is tried.
+# The look-behind keeps this linear: matching is tried only at the start of a number.
 _LONG_NUMBER: Final = re.compile(rb"(?<![-+.0-9eE])[-+.0-9eE]{%d}" % (MAX_DIGITS + 1))
 _NUMBER_TAIL: Final = re.compile(rb"[-+.0-9eE]*\Z")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
@@ -40,21 +39,21 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 class ForeignJsonError(ValueError):
-    """JSON that is refused; the text is a clause such as "it nests more than 64 levels deep"."""
+    """Rejected JSON; the message is a clause such as "it nests more than 64 levels deep"."""
 
 
 class JsonLimits:
-    """Depth, numbers and texts of a JSON document in UTF-8 that comes in pieces."""
+    """Checks nesting depth, numbers and strings of a UTF-8 JSON document that arrives in chunks."""
 
     def __init__(self) -> None:
         self._string: int | None = None
-        """Bytes of the text that the last piece ended in; None outside of any."""
+        """Bytes so far of the string in which the last chunk ended; None if it ended outside a string."""
         self._rest = b""
-        """What the last piece may have cut in two: an escape, or a number."""
+        """The end of the last chunk, which may have been cut in the middle of an escape or a number."""
         self._depth = 0
 
     def check(self, piece: bytes) -> None:
-        """Look at the next piece, before a parser does.
+        """Check the next chunk before a parser sees it.
 
         Raises:
             ForeignJsonError: when the document exceeds a limit.
@@ -64,7 +63,7 @@ class JsonLimits:
             end = _end_of_string(content)
             self._string += end
             if self._string > MAX_STRING:
-                raise ForeignJsonError(f"a text in it has more than {MAX_STRING // 2**20} MiB")
+                raise ForeignJsonError(f"a string in it has more than {MAX_STRING // 2**20} MiB")
             if content[end : end + 1] != b'"':
                 self._rest = content[end:]
                 return
@@ -78,7 +77,7 @@ class JsonLimits:
             self._rest = text[self._string :]
 
     def _check_outside(self, outside: bytes, *, ended: bool) -> None:
-        """Check what stands outside of texts; ``ended`` when a text follows it."""
+        """Check the content between strings; ``ended`` if a string follows it."""
         if _LONG_NUMBER.search(outside):
             raise ForeignJsonError(f"a number in it has more than {MAX_DIGITS} digits")
         steps = _OPENING[np.frombuffer(outside.translate(None, _NO_BRACKETS), dtype=np.uint8)]
@@ -88,31 +87,32 @@ class JsonLimits:
             if depths.max() > MAX_DEPTH:
                 raise ForeignJsonError(f"it nests more than {MAX_DEPTH} levels deep")
         if not ended:
-            # Looked at again with the next piece; digits neither change the depth nor begin a text.
+            # Checked again with the next chunk; digits neither change the depth nor begin a string.
             tail = _NUMBER_TAIL.search(outside[-MAX_DIGITS:])
             self._rest = tail[0] if tail else b""
 
 
 def _end_of_string(content: bytes) -> int:
-    """Where the text that ``content`` begins in ends: at its quotation mark, or before an escape that is cut in two."""
+    """Where the string that ``content`` begins in ends: at its quotation mark, or before an escape that was cut in
+    two.
+    """
     found = _IN_STRING.match(content)
     return found.end() if found else 0
 
 
 def _utf8(head: bytes) -> bytes:
-    """The beginning of a document without its byte order mark."""
+    """Strip the byte order mark from the beginning of a document."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:4]:
         raise ForeignJsonError("it is UTF-16 or UTF-32: save it as UTF-8")
     return head.removeprefix(_BOM)
 
 
 def parse_json(content: bytes | str) -> Any:
-    """The values of a JSON document from outside.
+    """Parse an untrusted JSON document.
 
     Raises:
         ForeignJsonError: when it is not valid JSON (RFC 8259), not UTF-8, or exceeds a limit; also for what Python's
-            parser
-            takes besides: NaN and Infinity, numbers beyond a float, and one name twice in one object.
+            parser would accept: NaN and Infinity, numbers too large for a float, and duplicate names in an object.
     """
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     if len(raw) > MAX_DOCUMENT:
@@ -129,7 +129,7 @@ def parse_json(content: bytes | str) -> Any:
 
 
 def bounded_lines(file: IO[bytes], end: int | None = None) -> Iterator[bytes | None]:
-    """The lines of a file, with their line feeds, up to a place in it; None for one of more than `MAX_LINE` bytes."""
+    """The lines of a file, with their line feeds, up to an offset; None for a line of more than `MAX_LINE` bytes."""
     while end is None or file.tell() < end:
         line = file.readline(MAX_LINE)
         if not line:

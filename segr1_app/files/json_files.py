@@ -1,4 +1,4 @@
-"""JSON files: written atomically, and read back, also while they grow."""
+"""Write JSON files atomically, and read them, even while they grow."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
-        raise ValueError("it nests too deep") from error
+        raise ValueError("it nests too deeply") from error
 
 
 def write_json(path: Path, content: Any, *, private: bool = False) -> None:
-    """Write a file atomically, so that nobody reads half of it; its folder is created when missing.
+    """Write a file atomically, so that nobody reads half of it; its folder is created if missing.
 
-    Any number of threads and processes may write the same file: the last one's content stays.
+    Any number of threads and processes may write the same file: the last one wins.
 
     Args:
-        path: where to.
+        path: the file to write.
         content: JSON values.
         private: whether only the owner may read it, at any time.
     """
@@ -37,7 +37,7 @@ def write_json(path: Path, content: Any, *, private: bool = False) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one per line, which may still be growing; none when there is no file."""
+    """The objects of a JSON Lines file, which may still be growing; an empty result if there is no file."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")

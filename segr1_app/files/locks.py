@@ -11,10 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Change a file while no other process that asks for this lock does; waits until it is free.
+    """Hold the lock of a file while changing it; waits until no other process holds it.
 
-    The lock is a file beside it, which stays: whoever removed it could free a lock that others hold. A process frees it
-    by dying, too.
+    The lock is a file next to it, which is never removed: removing it could free a lock that others hold. It is also
+    freed when the process dies.
 
     Raises:
         OSError: when the folder cannot be written to.

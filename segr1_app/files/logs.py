@@ -1,4 +1,4 @@
-"""The app's log: sentences for people, or one JSON object per line for machines."""
+"""The app's log: plain sentences for people, or one JSON object per line for machines."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from segr1_app.files.ending import ending_quietly
 logger = logging.getLogger(__name__)
 
 FIELDS: Final = ("event", "act", "endpoint", "person", "address", "seconds", "failure")
-"""Fields that an event may carry beside its sentence, by ``extra=``."""
+"""Fields that an event may carry in addition to its message, given by ``extra=``."""
 
 TOLD: Final = ("segr1_app.models.host", "segr1_app.models.downloads")
 """Loggers that are always shown: which models run and why, and how far their download is."""
 
 
 class JsonFormatter(logging.Formatter):
-    """An event as one line: time, level, logger, sentence, and its other fields."""
+    """Formats an event as one line: time, level, logger, message, and its other fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
@@ -50,7 +50,7 @@ def log_as(form: str) -> None:
 
 
 def report_errors(command: Callable[[argparse.Namespace], int], given: argparse.Namespace) -> int:
-    """Run a command; an error of this project's becomes one line and the status 1."""
+    """Run a command; a `SegR1Error` is printed as one line and the exit status is 1."""
     logging.basicConfig(format="%(message)s")
 
     def run() -> int:

@@ -1,4 +1,4 @@
-"""Files that a command writes: checked early, with one-sentence errors."""
+"""Output files of commands: checked early, with one-sentence errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segr1_app.domain import SettingsError
 
 
 def titled_list(head: str, entries: Iterable[str]) -> str:
-    """A heading, and below it one indented line per entry."""
+    """A heading followed by one indented line per entry."""
     return "\n  ".join([head, *entries])
 
 
@@ -29,13 +29,14 @@ def check_writable(path: Path) -> None:
         if path.is_file() or path.is_dir():
             path.open("a", encoding="utf-8").close()
         elif not path.exists():
-            # Not the file itself: several processes may check at once, and none may remove what another one made.
+            # Try a temporary file instead of the file itself: several processes may check at once, and none may remove
+            # another's file.
             tempfile.TemporaryFile(dir=path.parent).close()
 
 
 @contextmanager
 def translate_write_errors(path: Path, advice: str = "give another place") -> Iterator[None]:
-    """Turn an error while a file is written into one sentence, which ends with ``advice``.
+    """Turn an error while writing a file into one sentence that ends with ``advice``.
 
     Raises:
         SettingsError: when it cannot be written.

@@ -1,6 +1,7 @@
-"""The form of answer that this project trains policies to write; `segr1_app.language.protocol` sets it beside others.
+"""The answer format that this project trains policies to write; `segr1_app.language.protocol` describes it and the
+others.
 
-It is that of Seg-R1 (arXiv 2506.22624, section 3), read to the letter::
+It is that of Seg-R1 (arXiv 2506.22624, section 3), parsed strictly::
 
     <think> ... </think> <bbox>[x1,y1,x2,y2]</bbox>, <points>[[x,y],...]</points>, <labels>[1,...]</labels>
 
@@ -26,18 +27,18 @@ from segr1_app.typed_text import RAW_FACTOR, one_line
 MAX_INSTRUCTION = 1000
 """Longest instruction in characters."""
 MAX_BOXES, MAX_POINTS, MAX_TAGS, MAX_PROBLEMS = 256, 4096, 1024, 20
-"""Limits: boxes, points and tags read from one completion, and problems listed."""
+"""Limits on boxes, points and tags read from one completion, and on problems listed."""
 
 
 class Grammar(Enum):
-    """The form of completion that is asked for."""
+    """The requested form of a completion."""
 
     FULL = "full"
     """Reasoning, one or more boxes, points and labels."""
     PRE_RL = "pre-rl"
-    """Reasoning, points and labels, without boxes: what the paper's first stage of training asks for."""
+    """Reasoning, points and labels, without boxes: the form of the paper's first training stage."""
     ABSTENTION = "abstention"
-    """Reasoning and three empty lists: there is no such object."""
+    """Reasoning and three empty lists, meaning that there is no such object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class ParsedCompletion:
     Attributes:
         reasoning: the text inside ``<think>``, stripped; None when there is none.
         objects: the mask prompts, in the frame of the text's coordinates.
-        problems: what is wrong, in words; empty when ``well_formed``.
+        problems: descriptions of what is wrong; empty when ``well_formed``.
         well_formed: whether the whole text follows the grammar exactly.
         abstains: whether it says that there is no such object, well formed or not.
     """
@@ -92,7 +93,7 @@ _EMPTY_LIST = re.compile(rf"{_GAP}\[{_GAP}\]{_GAP}")
 
 
 def check_instruction(instruction: str) -> str:
-    """The instruction in one line.
+    """The instruction on one line.
 
     Raises:
         SegR1Error: when it is empty or longer than `MAX_INSTRUCTION` characters.
@@ -106,15 +107,17 @@ def check_instruction(instruction: str) -> str:
 
 
 def can_be_reasoning(text: str) -> bool:
-    """Whether a text can be written between ``<think>`` and ``</think>``: it is not empty and has none of the tags."""
+    """Whether a text can be written between ``<think>`` and ``</think>``: it is not empty and contains none of the
+    tags.
+    """
     return bool(text.strip()) and _TAG.search(text) is None
 
 
 def is_expressible(objects: Sequence[ObjectPrompt], frame: ImageSize) -> bool:
     """Whether a well-formed completion of the full grammar can express these prompts.
 
-    There must be at least one object, each needs a box, boxes and points must lie inside the frame, and there may be no
-    more of either than a completion can hold.
+    There must be at least one object, each needs a box, boxes and points must lie inside the frame, and their numbers
+    must not exceed the limits of a completion.
 
     Args:
         objects: the mask prompts, in the frame's pixels.
@@ -132,7 +135,7 @@ def is_expressible(objects: Sequence[ObjectPrompt], frame: ImageSize) -> bool:
 
 
 def answer_start(completion: str) -> int:
-    """The index at which the answer begins: after the reasoning and its closing tag; 0 without one."""
+    """The index at which the answer begins, after the closing tag of the reasoning; 0 if there is none."""
     head, tag, _ = completion.partition("</think>")
     return len(head) + len(tag) if tag else 0
 
@@ -171,13 +174,13 @@ def parse_completion(
     """Read a completion; never raises on any text.
 
     Everything readable in a malformed one is returned: boxes are clipped to the frame; empty boxes, points outside the
-    frame, points without a label and incomplete or non-numeric tuples are left out. Every point is assigned to the
-    smallest box that holds it, else to the nearest.
+    frame, points without a label and incomplete or non-numeric tuples are ignored. Every point is assigned to the
+    smallest box that contains it, else to the nearest.
 
     Args:
         text: what the policy wrote.
         image_size: (width, height) of the frame of its coordinates.
-        grammar: what it was asked to write.
+        grammar: the form it was asked to write.
     """
     reader = _Reader(ImageSize(*image_size), grammar)
     reader.read(text)
@@ -191,7 +194,7 @@ def parse_completion(
 
 
 def limit_problems(problems: Iterable[str]) -> tuple[str, ...]:
-    """The first `MAX_PROBLEMS` problems, and how many more there are."""
+    """The first `MAX_PROBLEMS` problems, and the number of the others."""
     every = tuple(problems)
     left_out = len(every) - MAX_PROBLEMS
     return (*every[:MAX_PROBLEMS], f"and {left_out} more problems") if left_out > 0 else every
@@ -206,14 +209,14 @@ def box_inside(xyxy: tuple[float, ...], frame: ImageSize, spelled: str) -> tuple
         spelled: the box as it was written.
 
     Returns:
-        The clipped box, None when it has no area; and what is wrong with the given one, in words.
+        The clipped box, None when it has no area; and a description of what is wrong with the given one.
     """
     x1, y1, x2, y2 = xyxy
     width, height = frame
     inside = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
     problems = []
     if inside != (x1, y1, x2, y2):
-        problems.append(f"the box {spelled} leaves the picture of {width} x {height}: it is clipped")
+        problems.append(f"the box {spelled} extends beyond the picture of {width} x {height}: it is clipped")
     if inside[0] < inside[2] and inside[1] < inside[3]:
         return Box(*inside), tuple(problems)
     problems.append(f"the box {spelled} has no area in the picture: it is left out")
@@ -221,7 +224,9 @@ def box_inside(xyxy: tuple[float, ...], frame: ImageSize, spelled: str) -> tuple
 
 
 def point_outside(x: float, y: float, frame: ImageSize) -> str | None:
-    """What is wrong with a point that lies outside a frame of this width and height; None when it lies inside."""
+    """A description of the problem if a point lies outside a frame of this width and height; None when it lies
+    inside.
+    """
     width, height = frame
     if 0 <= x <= width and 0 <= y <= height:
         return None
@@ -230,7 +235,7 @@ def point_outside(x: float, y: float, frame: ImageSize) -> str | None:
 
 @dataclass(slots=True)
 class _Reader:
-    """State of reading one completion; ``problems`` are keys, so that each is listed once."""
+    """State of parsing one completion; ``problems`` is a dict, so that each problem is listed once."""
 
     frame: ImageSize
     grammar: Grammar
@@ -263,7 +268,7 @@ class _Reader:
         self.problems[what] = None
 
     def _sections(self, text: str) -> list[tuple[str, str]]:
-        """The tagged parts in order, as (tag, content); any text between them is a problem, except for a comma."""
+        """The tagged parts in order, as (tag, content); any text between them other than a comma is a problem."""
         tags = list(islice(_TAG.finditer(text), MAX_TAGS + 1))
         if len(tags) > MAX_TAGS:
             self._problem(f"there are more than {MAX_TAGS} tags: what follows them is left out")
@@ -303,7 +308,7 @@ class _Reader:
             elif name in wanted and not count:
                 self._problem(f"<{name}> is missing")
             elif count > 1 and (name != "bbox" or self.grammar is Grammar.ABSTENTION):
-                self._problem(f"<{name}> stands {count} times")
+                self._problem(f"<{name}> appears {count} times")
         if any(_TAGS.index(a) > _TAGS.index(b) for a, b in pairwise(names)):
             self._problem(f"the order should be {', '.join(f'<{name}>' for name in wanted)}")
 
@@ -339,7 +344,7 @@ class _Reader:
         if max(len(places), len(given)) > MAX_POINTS:
             self._problem(f"there are more than {MAX_POINTS} points: the others are left out")
         elif len(places) != len(given):
-            self._problem(f"{len(places)} points have {len(given)} labels: what has no partner is left out")
+            self._problem(f"{len(places)} points have {len(given)} labels: those without a partner are left out")
         found = []
         for place, value in list(zip(places, given, strict=False))[:MAX_POINTS]:
             if place is None or value is None:
@@ -355,15 +360,15 @@ class _Reader:
 
 
 def loose_values(text: str, limit: int) -> list[float | None]:
-    """The first ``limit`` values between commas and brackets, None for one that is not a number."""
+    """The first ``limit`` values between commas and brackets; None for a value that is not a number."""
     spelled = (match[0] for match in islice(_LOOSE_VALUE.finditer(text), limit))
     return [float(value) if _LOOSE_NUMBER.fullmatch(value) else None for value in spelled]
 
 
 def loose_tuples(text: str, length: int, limit: int) -> list[tuple[float, ...] | None]:
-    """The first ``limit`` tuples of ``length`` numbers; None for one of another length or with a non-number.
+    """The first ``limit`` tuples of ``length`` numbers; None for a tuple of another length or with a non-number.
 
-    Each tuple has its own brackets; where brackets are missing, it ends after its last number. The numbers of one tuple
+    Each tuple has its own brackets; where they are missing, it ends after its last number. The numbers of one tuple
     are never read as part of another.
     """
     groups = [match[1] for match in islice(_INNERMOST.finditer(text), limit)] or [text]
@@ -378,7 +383,7 @@ def loose_tuples(text: str, length: int, limit: int) -> list[tuple[float, ...] |
 
 
 def _numbers(values: Sequence[float | None]) -> tuple[float, ...] | None:
-    """The values, if each is a number."""
+    """The values if all are numbers, else None."""
     numbers = tuple(value for value in values if value is not None)
     return numbers if len(numbers) == len(values) else None
 
@@ -389,6 +394,6 @@ def spell(value: float) -> str:
 
 
 def quote(text: str, limit: int = 40) -> str:
-    """The beginning of a text between quotes, for a message."""
+    """The beginning of a text, quoted for a message."""
     shown = text.strip()
     return f"'{shown}'" if len(shown) <= limit else f"'{shown[:limit]}...'"

@@ -3,7 +3,7 @@
     ... reasoning ... ```json [{"bbox_2d": [x1, y1, x2, y2], "point_2d": [x, y], "label": "a frog"}] ```
     <think> reasoning </think> <answer>[{"bbox_2d": [x1, y1, x2, y2], "point_2d": [x, y]}]</answer>
 
-Thinking models put their reasoning before ``</think>``. Nothing is evaluated, and all is read in time linear in the
+Thinking models put their reasoning before ``</think>``. Nothing is evaluated, and parsing takes time linear in the
 text.
 """
 
@@ -31,13 +31,13 @@ from segr1_app.language.codec import (
 from segr1_app.language.loose_json import Whole, decode
 
 MAX_LABEL = 200
-"""Longest name of an object in characters; the rest is cut off."""
+"""Longest object name in characters; the rest is cut off."""
 MAX_JSON = 100_000
-"""Most characters of JSON that are read; 256 objects take some 30,000."""
+"""Maximum number of characters of JSON that are read; 256 objects take some 30,000."""
 BOX, POINT = "bbox_2d", "point_2d"
 BOX_KEYS: Final = (BOX, "bbox", "box", "bounding_box")
 POINT_KEYS: Final = (POINT, "point", "points_2d", "points")
-"""What else models call a box and a point."""
+"""Other names that models use for a box and a point."""
 _KEYS = {Grammar.FULL: {BOX, POINT}, Grammar.PRE_RL: {POINT}, Grammar.ABSTENTION: set[str]()}
 _CORNERS: Final = {BOX: ("x1", "y1", "x2", "y2"), POINT: ("x", "y")}
 MAX_NESTING: Final = 8
@@ -46,28 +46,28 @@ SHARE_MARGIN: Final = 0.5
 """How far a share of width or height may lie outside the picture to be told from a pixel."""
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+-]*+")
 _LIST_START = re.compile(r"[\[［]\s*+[]{\[］｛［]|[{｛]")
-# Without braces inside: in a text that is not valid JSON, whole entries can still be read one by one.
+# Entries have no nested braces, so in text that is not valid JSON, whole entries can still be read one by one.
 _ENTRY = re.compile(r"[{｛][^{}｛｝]*+[}｝]")
 # In an entry that cannot be read, for example because of quotation marks within a name, its lists of numbers still can.
 _MEMBER = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z0-9_]++)[\"'”’]?+\s*+[:：]\s*+([\[［][^][{}［］｛｝]*+[]］])")
 
 
 def parse_json_prompts(text: str, frame: ImageSize, grammar: Grammar = Grammar.FULL) -> ParsedCompletion:
-    """Read a completion whose JSON stands between ```` ```json ```` and ```` ``` ````; never raises on any text.
+    """Read a completion with JSON between ```` ```json ```` and ```` ``` ````; never raises on any text.
 
     Everything readable in a malformed one is returned: the valid entries of a text that is not valid JSON; boxes are
-    clipped to the frame; empty boxes and points outside the frame are left out.
+    clipped to the frame; empty boxes and points outside the frame are ignored.
 
     Args:
         text: what the policy wrote.
         frame: (width, height) of its coordinate range.
-        grammar: what it was asked to write.
+        grammar: the form it was asked to write.
     """
     return _parsed(_Reader(frame, grammar), text)
 
 
 def parse_answer_json(text: str, frame: ImageSize, grammar: Grammar = Grammar.FULL) -> ParsedCompletion:
-    """Read a completion whose JSON stands inside ``<answer>``, behind ``<think>``, like `parse_json_prompts`."""
+    """Read a completion with JSON inside ``<answer>``, after ``<think>``; otherwise like `parse_json_prompts`."""
     return _parsed(_AnswerReader(frame, grammar), text)
 
 
@@ -84,7 +84,7 @@ def _parsed(reader: _Reader, text: str) -> ParsedCompletion:
 
 @dataclass(slots=True)
 class _Reader:
-    """One reading of a completion; ``problems`` are keys, so that each is listed once.
+    """State of parsing one completion; ``problems`` is a dict, so that each problem is listed once.
 
     ``shares`` says that all coordinates run from 0 to 1, whatever the frame; ``abstains`` that the list is empty.
     """
@@ -121,7 +121,7 @@ class _Reader:
         self.problems[what] = None
 
     def _content(self, text: str) -> str | None:
-        """The JSON of a completion, None when there is none; what stands before it is the reasoning."""
+        """The JSON of a completion, None when there is none; the text before it is the reasoning."""
         thoughts, tag, answer = text.partition("</think>")
         before, content = self._fenced(answer if tag else text)
         reasoning = thoughts.replace("<think>", "", 1) if tag else before.replace("<think>", "", 1)
@@ -137,7 +137,7 @@ class _Reader:
             self._problem("the JSON should be enclosed in ```json and ```")
             start = _LIST_START.search(answer)
             return (answer[: start.start()], answer[start.start() :]) if start else (answer, None)
-        # Every second part stands between fences; of several, the last one that could be JSON is the answer.
+        # Every second part is between fences; of several, the last one that could be JSON is the answer.
         blocks = range(1, len(parts), 2)
         likely = [i for i in blocks if "{" in parts[i] or "[" in parts[i] or "｛" in parts[i] or "［" in parts[i]]
         chosen = likely[-1] if likely else 1
@@ -166,7 +166,7 @@ class _Reader:
         else:
             value = found.value
             for oddity in found.oddities:
-                self._problem(f"the JSON is not as it should be: {oddity}")
+                self._problem(f"the JSON is not well formed: {oddity}")
             value = self._unwrapped(value)
             self.abstains = value == []
         if not isinstance(value, list):
@@ -179,7 +179,7 @@ class _Reader:
             if isinstance(each, dict):
                 entries.append(each)
                 continue
-            self._problem("the list should hold objects in braces and nothing else")
+            self._problem("the list should contain only objects in braces")
             if isinstance(each, list):
                 inner = [part for part in each if isinstance(part, dict)]
                 entries += inner or ([{BOX: each}] if _numbers(each, 4) else [])
@@ -205,9 +205,9 @@ class _Reader:
             name = next((name for name in names if name in entry), None)
             if (name == key) is not (key in wanted):
                 if key not in wanted:
-                    self._problem(f"{key} has no place in this answer")
+                    self._problem(f"{key} does not belong in this answer")
                 else:
-                    instead = f": its '{name}' is read" if name else ""
+                    instead = f": its '{name}' is used" if name else ""
                     self._problem(f"an object lacks its {key}{instead}")
             if name is not None:
                 values[key] = entry[name]
@@ -221,7 +221,7 @@ class _Reader:
             self.objects.append(ObjectPrompt(boxes[0] if boxes else None, points, name))
 
     def _boxes(self, value: Any) -> list[Box]:
-        """One box, or several, which some models write in one entry."""
+        """One box, or several boxes, which some models write in one entry."""
         found = []
         value = _peeled(value)
         several = _box_lists(value)
@@ -234,9 +234,7 @@ class _Reader:
                 continue
             x1, y1, x2, y2 = numbers
             if x1 > x2 or y1 > y2:
-                self._problem(
-                    f"the box {_spelled(each)} has no area as it is written: its corners are put in their order"
-                )
+                self._problem(f"the box {_spelled(each)} has its corners in the wrong order: they are swapped")
                 numbers = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
             box, problems = box_inside(numbers, self.frame, _spelled(each))
             for problem in problems:
@@ -263,7 +261,7 @@ class _Reader:
         return tuple(found)
 
     def _coordinates(self, value: Any, key: str) -> tuple[float, ...] | None:
-        """The numbers of a box or a point, in the frame; None where they cannot be meant."""
+        """The numbers of a box or a point, in the frame; None where they make no sense."""
         names = _CORNERS[key]
         if isinstance(value, dict):
             self._problem(f"{key} should be a list, not {_spelled(value)}")
@@ -272,12 +270,12 @@ class _Reader:
         # Nobody means a box within the first pixel: it is one in shares, whatever the others are.
         if numbers is None or not (self.shares or _are_shares(value)):
             return numbers
-        self._problem("coordinates run from 0 to 1: they are read as shares of width and height")
+        self._problem("coordinates run from 0 to 1: they are read as fractions of width and height")
         return tuple(number * self.frame[i % 2] for i, number in enumerate(numbers))
 
 
 class _AnswerReader(_Reader):
-    """Reads the first ``<answer>`` behind the reasoning, as Seg-Zero's authors do."""
+    """Reads the first ``<answer>`` after the reasoning, as Seg-Zero's authors do."""
 
     def _content(self, text: str) -> str | None:
         thoughts, tag, behind = text.partition("</think>")
@@ -287,16 +285,16 @@ class _AnswerReader(_Reader):
             self._problem("there is no reasoning between <think> and </think>")
         before, opening, answer = (behind if tag else text).partition("<answer>")
         if not opening:
-            self._problem("the JSON should stand between <answer> and </answer>")
+            self._problem("the JSON should be between <answer> and </answer>")
             start = _LIST_START.search(before)
             return before[start.start() :] if start else None
         content, closing, after = answer.partition("</answer>")
         if not closing:
             self._problem("<answer> is never closed")
         if "<answer>" in after:
-            self._problem("there are several <answer>: the first one is read")
+            self._problem("there are several <answer> tags: the first one is read")
         if "```" in content:
-            self._problem("the JSON inside <answer> should stand there by itself")
+            self._problem("<answer> should contain nothing but the JSON")
             return self._fenced(content)[1]
         return content
 
@@ -330,7 +328,7 @@ def _peeled(value: Any) -> Any:
 
 
 def _box_lists(value: Any) -> list[Any] | None:
-    """What stands in a list of boxes, or the one box whose two corners are lists; None for anything else."""
+    """The entries of a list of boxes, or the one box whose two corners are lists; None for anything else."""
     if not isinstance(value, list) or not value or not all(isinstance(each, list) for each in value):
         return None
     if len(value) == 2 and all(_numbers(each, 2) for each in value):
@@ -339,7 +337,7 @@ def _box_lists(value: Any) -> list[Any] | None:
 
 
 def _all_numbers(entries: list[Mapping[str, Any]]) -> Iterator[float]:
-    """Every coordinate of the entries, whatever it is about."""
+    """Every coordinate of the entries, of boxes and points alike."""
     for entry in entries:
         waiting = [entry[key] for key in (*BOX_KEYS, *POINT_KEYS) if key in entry]
         while waiting:
@@ -362,7 +360,7 @@ def _are_shares(numbers: Sequence[Any]) -> bool:
 
 
 def _readable_entries(content: str) -> Iterator[Any]:
-    """The entries between braces that can be read, in a text that is not valid JSON."""
+    """The readable entries between braces in text that is not valid JSON."""
     for match in islice(_ENTRY.finditer(content), 4 * MAX_BOXES):
         try:
             yield decode(match[0]).value
@@ -382,7 +380,7 @@ def _readable_members(entry: str) -> Iterator[tuple[str, Any]]:
 
 
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
-    """The numbers of a list of ``count`` of them; None for anything else."""
+    """The numbers of a list of exactly ``count``; None for anything else."""
     if not isinstance(value, list) or len(value) != count:
         return None
     if not all(isinstance(each, float) and isfinite(each) for each in value):
@@ -391,7 +389,9 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
 
 
 def _spelled(value: Any) -> str:
-    """The beginning of a value for a message, one level deep: deeper nesting may exceed the recursion limit."""
+    """The beginning of a value, for a message; one level deep, because deeper nesting may exceed the recursion
+    limit.
+    """
     if isinstance(value, list):
         return quote(f"[{', '.join('...' if isinstance(each, list | dict) else _short(each) for each in value[:6])}]")
     return quote("{...}" if isinstance(value, dict) else _short(value))

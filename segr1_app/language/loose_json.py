@@ -1,6 +1,6 @@
 """JSON as multimodal models really write it: single quotes, trailing commas, full-width characters, raw line feeds.
 
-Nothing is evaluated. A text is read in one pass, and no more of it than `MAX_TOKENS` tokens and `MAX_DEPTH` brackets.
+Nothing is evaluated. Text is read in one pass, up to `MAX_TOKENS` tokens and `MAX_DEPTH` nested brackets.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 MAX_TOKENS: Final = 20_000
-"""Most tokens of a text that is not plain JSON; 256 objects with boxes, points and names have some 10,000."""
+"""Maximum number of tokens in text that is not strict JSON; 256 objects with boxes, points and names have some
+10,000.
+"""
 MAX_DEPTH: Final = 32
-"""Most brackets within brackets of such a text."""
+"""Deepest nesting of brackets in such text."""
 
 _WIDE: Final = str.maketrans("［］｛｝，、：（）()０１２３４５６７８９．－", "[]{},,:[][]0123456789.-")
 """Full-width punctuation and digits, and Python's brackets of tuples, and what they stand for."""
@@ -34,22 +36,22 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Whole(float):
-    """A number that was written without a fraction, of any length."""
+    """A number written without a fraction, of any length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A value, and in words what is not JSON about its text; numbers are floats, whole ones `Whole`."""
+    """A value, and descriptions of how its text deviates from JSON; numbers are floats, whole ones `Whole`."""
 
     value: Any
     oddities: tuple[str, ...] = ()
 
 
 def decode(text: str) -> Decoded:
-    """Read a text as JSON, strictly if it is, else as far as its meaning is plain.
+    """Read text as JSON: strictly if it is valid, else leniently where its meaning is clear.
 
     Raises:
-        ValueError: when it is neither; the message says why.
+        ValueError: when it can be read neither way; the message says why.
     """
     repeated: list[str] = []
 
@@ -59,7 +61,7 @@ def decode(text: str) -> Decoded:
         return found
 
     try:
-        # Whole numbers are floats from the start: they may have more digits than Python reads at once.
+        # Whole numbers are parsed as floats, because they may have more digits than Python converts to an int.
         value = json.loads(text, parse_int=Whole, parse_float=float, object_pairs_hook=collect)
     except (ValueError, RecursionError) as error:
         reader = _Reader(_tokens(text))
@@ -73,22 +75,22 @@ def decode(text: str) -> Decoded:
 
 
 def _twice(name: str) -> str:
-    return f"a key stands twice in one object, such as '{name[:40]}': the later one counts"
+    return f"a key appears twice in one object, such as '{name[:40]}': the last one counts"
 
 
 class _UnreadableError(Exception):
-    """The text has no plain meaning."""
+    """The meaning of the text is not clear."""
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
-    """(kind, text) of each token; the text of a string is without its quotes."""
+    """(kind, text) of each token; the text of a string excludes its quotes."""
     place = count = 0
     end = len(text.rstrip())
     while place < end:
         match = _TOKEN.match(text, place)
         count += 1
         if match is None or count > MAX_TOKENS:
-            raise _UnreadableError("it is too long for what it is not plain JSON" if match else "")
+            raise _UnreadableError("it is not valid JSON and too long to be repaired" if match else "")
         place = match.end()
         kind = str(match.lastgroup)
         yield kind, match[kind].translate(_WIDE) if kind in ("mark", "number") else match[kind]
@@ -96,7 +98,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
 
 @dataclass(slots=True)
 class _Reader:
-    """Values from tokens; ``oddities`` are keys, so that each is reported once."""
+    """Builds values from tokens; ``oddities`` is a dict, so that each is reported once."""
 
     tokens: Iterator[tuple[str, str]]
     oddities: dict[str, None] = field(default_factory=dict)
@@ -107,7 +109,7 @@ class _Reader:
         if next(self.tokens, None) is not None:
             raise _UnreadableError
         if not self.oddities:
-            self.oddities["it is not plain JSON"] = None
+            self.oddities["it is not valid JSON"] = None
         return value
 
     def _next(self) -> tuple[str, str]:
@@ -134,9 +136,9 @@ class _Reader:
 
     def _string(self, kind: str, text: str) -> str:
         if kind == "single":
-            self.oddities["a text does not stand between double quotes"] = None
+            self.oddities["a string is not in double quotes"] = None
         if "\n" in text:
-            self.oddities["a text holds a line feed"] = None
+            self.oddities["a string contains a line feed"] = None
         return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), text[1:-1])
 
     def _list(self) -> list[Any]:
@@ -155,7 +157,7 @@ class _Reader:
                 raise _UnreadableError
             name = text if kind == "word" else self._string(kind, text)
             if kind == "word":
-                self.oddities["a key does not stand between quotes"] = None
+                self.oddities["a key is not in quotes"] = None
             if self._next() != ("mark", ":"):
                 raise _UnreadableError
             if name in found:
@@ -165,7 +167,7 @@ class _Reader:
         return found
 
     def _after(self, found: list[Any] | dict[str, Any], closing: str) -> tuple[str, str]:
-        """The token behind a value: the closing one, or, behind a comma, the first of the next value."""
+        """The token after a value: the closing one, or, after a comma, the first of the next value."""
         token = self._next()
         if token == ("mark", closing):
             return token
@@ -173,5 +175,5 @@ class _Reader:
             raise _UnreadableError
         token = self._next()
         if found and token == ("mark", closing):
-            self.oddities["a comma stands before a closing bracket"] = None
+            self.oddities["there is a comma before a closing bracket"] = None
         return token

@@ -1,8 +1,8 @@
-"""Protocols: in which words, over which picture and in which numbers a policy is asked, and how its answer is read.
+"""Protocols: how a policy is prompted (text, picture size, coordinates) and how its answer is read.
 
-A published checkpoint knows only what it was trained with, so a protocol is data, one file per family
-(`segr1_app.language.protocol_files`). The code has the readers: tags held to the letter (`codec`), tags as their
-authors read them (`tags`), and JSON (`json_prompts`).
+A published checkpoint understands only the prompts it was trained with, so a protocol is data, one file per family
+(`segr1_app.language.protocol_files`). The readers are code: strict tags (`codec`), tags as their authors read them
+(`tags`), and JSON (`json_prompts`).
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from segr1_app.language.json_prompts import parse_answer_json, parse_json_prompt
 from segr1_app.language.tags import TaggedAnswer, TagRules
 
 MAX_SIDE: Final = 1_000_000
-"""Longest side of a picture that a policy is asked about, in pixels."""
+"""Longest side of a picture that is given to a policy, in pixels."""
 
 
 class Task(StrEnum):
-    """What is asked for; a protocol has words of its own for each."""
+    """The kind of request; a protocol has its own prompt for each."""
 
     FOREGROUND = "foreground"
-    """Every primary object; the words are the protocol's own."""
+    """Segment every primary object; the text is the protocol's own."""
     REFERRING = "referring"
-    """What an expression names."""
+    """Segment what a referring expression names."""
     SENTENCE = "sentence"
-    """What a whole question or statement is about."""
+    """Segment what a full question or statement is about."""
     PHRASE = "phrase"
-    """What a short description that takes thought is about."""
+    """Segment what a short description that requires reasoning is about."""
     FREE = "free"
-    """Whatever a person typed, who brings the words along."""
+    """Whatever a person typed, used as it is."""
 
 
 class Stage(StrEnum):
-    """When it is asked: published policies were trained with other words than they are asked with."""
+    """Training or inference: published policies were trained with prompts that differ from those used to run them."""
 
     INFERENCE = "inference"
     TRAINING = "training"
     PRE_RL = "pre-rl"
-    """The first stage of Seg-R1's training, which asks for points alone."""
+    """The first stage of Seg-R1's training, which asks for points only."""
 
     @classmethod
     def of(cls, grammar: Grammar) -> Stage:
-        """The stage of a training that asks for answers of this grammar."""
+        """The training stage that asks for answers of this grammar."""
         return cls.PRE_RL if grammar is Grammar.PRE_RL else cls.TRAINING
 
 
@@ -57,27 +57,27 @@ class Reader(StrEnum):
     """The form of an answer."""
 
     STUDIO = "studio"
-    """Tags, held to the letter."""
+    """Tags, read strictly."""
     TAGS = "tags"
     JSON = "json"
     ANSWER_JSON = "answer-json"
 
 
 class PointRule(StrEnum):
-    """How points reach boxes."""
+    """How points are assigned to boxes."""
 
     NEAREST = "nearest box"
-    """Each point goes to the smallest box around it, else to the nearest."""
+    """Each point goes to the smallest box that contains it, else to the nearest."""
     INSIDE = "inside each box"
-    """Each box gets the points inside it, edges included; points outside every box are left out."""
+    """Each box gets the points inside it, edges included; points outside every box are ignored."""
     FIRST_BOX = "first box gets all"
     """Only the first box counts, and it gets every point."""
     OWN = "own"
-    """The answer itself says which points are whose."""
+    """The answer itself assigns points to boxes."""
 
 
 class Output(StrEnum):
-    """Which of the segmenter's masks is taken for a prompt."""
+    """Which of the segmenter's masks is used for a prompt."""
 
     SINGLE = "single mask"
     BEST = "best of three"
@@ -92,24 +92,24 @@ class Abstention(StrEnum):
 
 
 class Reading(StrEnum):
-    """In which numbers an answer about a squashed picture speaks, where its processor rounds the square's side."""
+    """The coordinate range of an answer about a squashed picture whose processor rounds the square's side."""
 
     HANDED = "handed"
-    """Over the square as it is handed to the processor, such as 768."""
+    """Relative to the square given to the processor, such as 768."""
     SEEN = "seen"
-    """Over the square as the model sees it, such as 756."""
+    """Relative to the square that the model sees, such as 756."""
 
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A frame into which a picture is squashed, whatever its shape; ``side`` in pixels, before it is rounded."""
+    """A square into which a picture of any shape is squashed; ``side`` in pixels, before rounding."""
 
     side: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A frame of the picture's own shape; areas in pixels: small pictures are enlarged, large ones reduced."""
+    """A frame with the picture's aspect ratio; areas in pixels: small pictures are enlarged, large ones reduced."""
 
     enlarge_to: int
     at_most: int
@@ -117,7 +117,9 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a model's own image processor says: the grid in pixels, and the least and greatest area in pixels."""
+    """The settings of a model's own image processor: the grid in pixels, and the smallest and largest area in
+    pixels.
+    """
 
     grid: int
     least: int
@@ -129,15 +131,15 @@ class Asking:
     """Everything that depends on task and stage.
 
     Attributes:
-        user: the text beside the picture; may hold {instruction}, {width} and {height}, of the coordinates' span.
-        system: the system text; None for no system message at all.
-        system_without: (words, text): the system text of an instruction that holds none of the words.
-        instruction: what is done to the instruction first, names of `TREATMENTS`.
-        default: the instruction where none is given; empty when one is needed.
-        frame: in which the picture is shown.
-        coordinates: over which width and height the answer's numbers run, or by which reading they do.
-        points: how points reach boxes.
-        max_new_tokens: of an answer; None for what the model itself says.
+        user: the text after the picture; may contain {instruction}, and {width} and {height} of the coordinate range.
+        system: the system message; None for none.
+        system_without: (words, text): the system message for an instruction that contains none of the words.
+        instruction: how the instruction is normalised first: names of `TREATMENTS`.
+        default: the instruction to use when none is given; empty when one is required.
+        frame: the size and shape in which the picture is shown.
+        coordinates: width and height of the answer's coordinate range, or the reading that determines it.
+        points: how points are assigned to boxes.
+        max_new_tokens: limit of an answer; None for the model's own.
     """
 
     user: str
@@ -156,16 +158,16 @@ class Protocol:
     """How policies of one family are asked for mask prompts, and how their answers are read.
 
     Attributes:
-        name: by which it is chosen; of one's own file its path.
-        source: where its words are from.
-        checkpoints: what the names of its checkpoints hold, in lower case.
-        model_types: of stock models that speak it, as their configurations call them.
-        reader: of answers.
-        rules: of a reader of tags.
-        grid: side of a patch after merging in pixels, where the model does not say.
-        output: which of the segmenter's masks is taken.
+        name: the name by which it is chosen; for a custom file, its path.
+        source: where its prompts were published.
+        checkpoints: substrings of its checkpoints' names, in lower case.
+        model_types: ``model_type`` values of stock models that use it.
+        reader: the reader of its answers.
+        rules: settings of a reader of tags.
+        grid: side of a patch after merging in pixels, for models that do not state it.
+        output: which of the segmenter's masks is used.
         abstention: how an answer says that there is no such object.
-        askings: by stage and task.
+        askings: the prompts by stage and task.
     """
 
     name: str
@@ -190,18 +192,18 @@ class Protocol:
         reading: Reading | None = None,
         frame: ImageSize | None = None,
     ) -> Request:
-        """What a policy is asked about a picture, and with it how the answer is read.
+        """Make the request to a policy about a picture; it also knows how to read the answer.
 
         Args:
             image_wh: the picture's size.
-            instruction: the bare expression, question or request; the protocol adds its own words.
-            task, stage: what is asked for, and when.
-            bounds: of the model's own image processor; None where no model is loaded.
-            frame: to which the picture has been brought already; None to work it out.
-            reading: which of the two readings of a squashed picture's numbers fits the policy; None for the protocol's.
+            instruction: the bare expression, question or request; the protocol adds its own text.
+            task, stage: the kind of request, and training or inference.
+            bounds: those of the model's own image processor; None where no model is loaded.
+            frame: the size to which the picture was already resized; None to compute it.
+            reading: which of the two coordinate ranges for squashed pictures the policy uses; None for the protocol's.
 
         Raises:
-            SegR1Error: when the instruction is needed and empty, or too long, or the picture has no usable size.
+            SegR1Error: when the instruction is required but empty, or too long, or the picture has no usable size.
         """
         size = ImageSize(*image_wh)
         if not all(1 <= side <= MAX_SIDE for side in size):
@@ -226,13 +228,13 @@ class Protocol:
     def parse(
         self, text: str, span: ImageSize, grammar: Grammar = Grammar.FULL, points: PointRule | None = None
     ) -> ParsedCompletion:
-        """What can be read of a completion, its prompts over ``span``; never raises on any text.
+        """Read what is readable in a completion, with prompts in the range ``span``; never raises on any text.
 
         Args:
             text: what the policy wrote.
-            span: the width and height over which its numbers run.
-            grammar: the form of answer that is read.
-            points: how points reach boxes; None for the way of free requests.
+            span: width and height of its coordinate range.
+            grammar: the expected form of the answer.
+            points: how points are assigned to boxes; None for the rule of free requests.
         """
         if self.reader in _READERS:
             return _READERS[self.reader](text, span, grammar)
@@ -259,15 +261,15 @@ class Request:
     """One question to a policy, and how its answer is read.
 
     Attributes:
-        protocol: whose words these are.
-        task, stage: what is asked for, and when.
-        image_wh: the picture's own size.
+        protocol: the protocol that made it.
+        task, stage: the kind of request, and training or inference.
+        image_wh: the picture's original size.
         frame: the width and height in pixels at which the model sees it.
-        coordinates: the width and height over which the numbers of an answer run.
-        system: the system text; None for no system message.
-        text: the text beside the picture.
-        points: how points reach boxes.
-        max_new_tokens: of the answer; None for what the model itself says.
+        coordinates: width and height of the answer's coordinate range.
+        system: the system message; None for none.
+        text: the text after the picture.
+        points: how points are assigned to boxes.
+        max_new_tokens: limit of the answer; None for the model's own.
     """
 
     protocol: Protocol
@@ -283,23 +285,25 @@ class Request:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The conversation as chat templates take it: a system text if there is one, then the picture and the text."""
+        """The conversation in the form that chat templates take: a system message if there is one, then the picture
+        and the text.
+        """
         system = [{"role": "system", "content": [{"type": "text", "text": self.system}]}]
         user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": self.text}]}
         return [*(system if self.system is not None else []), user]
 
     @property
     def asked(self) -> tuple[tuple[str, str], ...]:
-        """The conversation in words alone, as (role, text)."""
+        """The text of the conversation, as (role, text)."""
         return (*((("system", self.system),) if self.system is not None else ()), ("user", self.text))
 
     @property
     def grammar(self) -> Grammar:
-        """The form of answer that is asked for."""
+        """The requested form of the answer."""
         return Grammar.PRE_RL if self.stage is Stage.PRE_RL else Grammar.FULL
 
     def read(self, completion: str) -> ParsedCompletion:
-        """What can be read of a completion, its prompts in pixels of the picture; never raises on any text.
+        """Read what is readable in a completion, with prompts in pixels of the picture; never raises on any text.
 
         Where the protocol can abstain, an abstention can be well formed.
         """
@@ -321,7 +325,7 @@ TREATMENTS: Final[Mapping[str, Callable[[str], str]]] = {
     "lower case": str.lower,
     "bare ends": lambda instruction: instruction.strip('."?!'),
 }
-"""What may be done to an instruction before it is put into a protocol's words, in the order given."""
+"""Ways of normalising an instruction before it is inserted into a prompt; they are applied in the order given."""
 
 _BLANK = re.compile(r"\{(instruction|width|height)\}")
 _READERS: Final = {
@@ -344,10 +348,10 @@ _ASSIGNED: Final = {
 
 
 def _instruction(given: str, asking: Asking) -> str:
-    """The instruction as it is put into the words.
+    """The instruction as it is inserted into the prompt.
 
     Raises:
-        SegR1Error: when it is needed and empty, or longer than `MAX_INSTRUCTION` characters.
+        SegR1Error: when it is required but empty, or longer than `MAX_INSTRUCTION` characters.
     """
     words = given if given.strip() else asking.default
     for treatment in asking.instruction:
@@ -360,10 +364,12 @@ def _instruction(given: str, asking: Asking) -> str:
 
 
 def _frame(kind: Square | Kept, image_wh: ImageSize, bounds: Bounds) -> ImageSize:
-    """The size at which a model sees a picture: sides in whole cells of its grid, the area within its bounds."""
+    """The size at which a model sees a picture: its sides are multiples of the grid, its area lies within the
+    bounds.
+    """
     grid = bounds.grid
     if isinstance(kind, Square):
-        # As Qwen's processors round, and no more than this one takes.
+        # Rounded as Qwen's processors do, and at most what this processor accepts.
         most = max(isqrt(bounds.most) // grid, 1)
         side = min(max(round(kind.side / grid), 1), most) * grid
         return ImageSize(side, side)
@@ -372,7 +378,9 @@ def _frame(kind: Square | Kept, image_wh: ImageSize, bounds: Bounds) -> ImageSiz
 
 
 def _in_picture(prompt: ObjectPrompt, sx: float, sy: float, size: ImageSize) -> ObjectPrompt:
-    """A prompt in pixels of a picture, without what rounding puts outside it, or makes too small to be a box."""
+    """A prompt in pixels of a picture, clipped to it after rounding; a box that rounding leaves without area is
+    dropped.
+    """
     box = None
     if prompt.box is not None:
         x1, x2 = (min(x * sx, float(size.width)) for x in (prompt.box.x1, prompt.box.x2))

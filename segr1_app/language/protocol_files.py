@@ -1,8 +1,7 @@
-"""Protocols on disk: the published families shipped with the package, and one's own files.
+"""Protocol files: those of published model families, shipped with the package, and custom ones.
 
-A file says what holds for every task, then what differs by task, and then what differs by stage, where the later word
-wins. It is read as if somebody hostile had written it: plain YAML values of bounded size, without aliases, and no key
-that is not known.
+A file first gives the settings common to all tasks, then those that differ by task, then those that differ by stage;
+later ones win. It is treated as untrusted: plain YAML values of bounded size, no aliases, no unknown keys.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ from segr1_app.language.tags import PARTS, TagRules
 
 FOLDER: Final = Path(__file__).parent / "protocols"
 MAX_BYTES: Final = 64 * 1024
-"""Largest protocol file."""
+"""Largest protocol file in bytes."""
 ALIASES: Final[Mapping[str, str]] = {"segr1": "studio"}
-"""Names of protocols that have another one by now: cards and command lines may still hold them."""
+"""Former names of protocols, which may still appear in model cards and command lines."""
 DEFAULT: Final = "studio"
-"""What a policy speaks of which nothing is known."""
+"""The protocol of a policy about which nothing is known."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=8000)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -81,7 +80,7 @@ class _SystemWithout(_Part):
 
 
 class _Words(_Part):
-    """What may differ by task and stage; what is left out stays as it was. Users' texts may hold {form}."""
+    """Settings that may differ by task and stage; those not given are inherited. User texts may contain {form}."""
 
     form: Text | None = None
     system: Text | None = None
@@ -129,9 +128,9 @@ class _File(_Words):
         parts: list[_Words] = [self, self.training, self.pre_rl, *self.tasks.values()]
         for part in parts:
             if part.points is not None and part.points not in allowed:
-                raise ValueError(f"answers read as '{self.answer.value}' cannot have points '{part.points.value}'")
+                raise ValueError(f"answers read as '{self.answer.value}' cannot use points '{part.points.value}'")
         if self.abstention is Abstention.TAG and self.answer is not Reader.TAGS:
-            raise ValueError("only answers read as 'tags' can hold the tag 'no_camouflage'")
+            raise ValueError("only answers read as 'tags' can contain the tag 'no_camouflage'")
         return self
 
 
@@ -141,10 +140,10 @@ def protocol_names() -> tuple[str, ...]:
 
 
 def find_protocol(given: str) -> Protocol:
-    """The protocol of a name, of an older name, or in a file.
+    """Find a protocol by its name, a former name, or its file.
 
     Raises:
-        SettingsError: when there is none, or the file is not a protocol; the sentence names file and key.
+        SettingsError: when there is none, or the file is not a protocol; the message names file and key.
     """
     name = ALIASES.get(given, given)
     if name in protocol_names():
@@ -156,15 +155,15 @@ def find_protocol(given: str) -> Protocol:
 
 
 def native_protocol(model_type: str, source: str, told: str | None) -> Protocol:
-    """What a policy speaks when nobody says otherwise.
+    """The protocol that a policy uses by default.
 
     Args:
-        model_type: of its configuration; empty where nothing is known of it.
-        source: the folder or hub id it was loaded from; published checkpoints are known by their name in it.
-        told: the protocol that its card names, as everything does that was trained by this project.
+        model_type: that of its configuration; empty if unknown.
+        source: the folder or hub id it was loaded from; published checkpoints are recognised by their name in it.
+        told: the protocol named in its card; every policy trained by this project has one.
 
     Raises:
-        SettingsError: when the card names a protocol that there is not.
+        SettingsError: when the card names a protocol that does not exist.
     """
     if told is not None:
         return find_protocol(told)
@@ -180,10 +179,10 @@ def native_protocol(model_type: str, source: str, told: str | None) -> Protocol:
 
 
 def read_protocol(path: Path) -> Protocol:
-    """The protocol in a file.
+    """Read a protocol file.
 
     Raises:
-        SettingsError: when it cannot be read or is not one; the sentence names file and key.
+        SettingsError: when it cannot be read or is not a protocol; the message names file and key.
     """
     try:
         if not path.is_file():
@@ -195,7 +194,7 @@ def read_protocol(path: Path) -> Protocol:
     if len(content) > MAX_BYTES:
         raise SettingsError(f"The protocol file '{path}' is larger than {MAX_BYTES // 1024} KiB.")
     try:
-        # A subclass of the safe loader.
+        # The loader is a subclass of the safe loader.
         values = yaml.load(content.decode("utf-8"), _PlainLoader)
         if not isinstance(values, dict):
             raise SettingsError(f"The protocol file '{path}' does not map keys to values.")
@@ -208,7 +207,9 @@ def read_protocol(path: Path) -> Protocol:
 
 
 class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML of plain values: no aliases, by which a small file becomes a huge one, and no key twice."""
+    """Loads YAML of plain values: no aliases, with which a small file could expand to a huge one, and no duplicate
+    keys.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
@@ -218,7 +219,7 @@ class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         names = [str(key.value) for key, _ in node.value]
         if twice := sorted({name for name in names if names.count(name) > 1})[:1]:
-            raise yaml.YAMLError(f"the key '{twice[0]}' stands twice")
+            raise yaml.YAMLError(f"the key '{twice[0]}' appears twice")
         return super().construct_mapping(node, deep)
 
 
@@ -252,7 +253,7 @@ def _protocol(name: str, file: _File) -> Protocol:
 
 
 def _asking(file: _File, task: Task, stage: _StageWords) -> Asking:
-    """What holds for a task at a stage: the last part that says something about a setting decides."""
+    """The settings of a task at a stage: the last part that gives a setting decides."""
     settled: dict[str, Any] = {}
     for part in (file, file.tasks[task], stage, stage.tasks.get(task, _TaskWords())):
         said = {name: getattr(part, name) for name in part.model_fields_set if name in _TaskWords.model_fields}
@@ -273,9 +274,9 @@ def _asking(file: _File, task: Task, stage: _StageWords) -> Asking:
 
 
 def _told(path: Path, error: ValidationError) -> str:
-    """The first thing that is wrong with a file, in a sentence that names the key."""
+    """The first validation error of a file, as a sentence that names the key."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
-    # A misspelt key is also a missing one, and the former says more.
+    # A misspelt key also makes one missing; naming the misspelling is more helpful.
     first = min(errors, key=lambda each: each["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("tuple["))[:200]
     reason = first["msg"].removeprefix("Value error, ")
@@ -287,7 +288,9 @@ def _told(path: Path, error: ValidationError) -> str:
 
 
 def _checkpoint_name(source: str) -> str:
-    """The name of a checkpoint in a path or hub id, in lower case; in the hub's cache it stands two folders above."""
+    """The name of a checkpoint in a path or hub id, in lower case; in the hub's cache it is in the name of the
+    folder two levels up.
+    """
     parts = source.replace("\\", "/").rstrip("/").split("/")
     if len(parts) > 2 and parts[-2] == "snapshots":
         parts = parts[-3].split("--")
@@ -295,6 +298,6 @@ def _checkpoint_name(source: str) -> str:
 
 
 def _names(name: str, checkpoint: str) -> bool:
-    """Whether a checkpoint's name holds that of a family, as a word: GenSeg-R1 is another family than Seg-R1."""
+    """Whether a checkpoint's name contains that of a family as a whole word: GenSeg-R1 does not belong to Seg-R1."""
     at = name.find(checkpoint)
     return at >= 0 and not (at > 0 and name[at - 1].isalnum())

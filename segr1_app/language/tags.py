@@ -1,8 +1,8 @@
-"""Tagged answers as published checkpoints write them and their authors read them: in any order, with any text between.
+"""Read tagged answers as the authors of published checkpoints do: in any order, with any text in between.
 
-The codec of this project (`segr1_app.language.codec`) holds an answer to the letter. Here an answer is well formed when
-nothing of it is lost: every part is there, once where it is read once, and each number in it can be used. Nothing is
-evaluated, and all is read in time linear in the text.
+This project's own codec (`segr1_app.language.codec`) is strict. Here an answer is well formed if nothing in it is lost:
+every part is present, not repeated where only the first is read, and every number can be used. Nothing is evaluated,
+and parsing takes time linear in the text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOTHING_TAG: Final = "no_camouflage"
 """CFCamo's tag for "there is no such object"."""
 PARTS: Final = ("think", "bbox", "points", "labels")
 
-# Possessive quantifiers never go back: each is linear in what it passes over.
+# Possessive quantifiers never backtrack, so each match takes linear time.
 _TAG = re.compile(rf"<(/?)({'|'.join((*PARTS, NOTHING_TAG))})\s*+/?+\s*+>")
 _WHOLE_BOX = re.compile(r"\s*+\[\s*+[0-9]++(?:\s*+,\s*+[0-9]++){3}\s*+\]\s*+")
 _ABSENT = re.compile(r"\s*+\[?+\s*+\]?+\s*+")
@@ -38,15 +38,15 @@ _ABSENT = re.compile(r"\s*+\[?+\s*+\]?+\s*+")
 
 @dataclass(frozen=True, slots=True)
 class TagRules:
-    """What a checkpoint's authors read of a tagged answer.
+    """How a checkpoint's authors read a tagged answer.
 
     Attributes:
-        parts: the tags that an answer has, of `PARTS`; others have no place in it.
-        whole_numbers: whether only whole numbers are read: what holds a sign or a fraction is left out.
-        drop_unpaired: whether all points and labels are dropped when they differ in number, instead of those of them
-            that have no partner.
-        empty_abstains: whether empty lists say that there is no such object.
-        tag_abstains: whether `NOTHING_TAG` says so.
+        parts: the tags of `PARTS` that an answer has; others do not belong in it.
+        whole_numbers: whether only whole numbers are read: values with a sign or a fraction are ignored.
+        drop_unpaired: whether all points and labels are dropped when their counts differ, instead of only those without
+            a partner.
+        empty_abstains: whether empty lists mean that there is no such object.
+        tag_abstains: whether `NOTHING_TAG` means so.
     """
 
     parts: tuple[str, ...] = PARTS
@@ -58,11 +58,11 @@ class TagRules:
 
 @dataclass(slots=True)
 class TaggedAnswer:
-    """One reading of an answer; ``problems`` are keys, so that each is reported once.
+    """State of parsing one answer; ``problems`` is a dict, so that each is reported once.
 
     Attributes:
         reasoning: the text inside ``<think>``, stripped; None when there is none.
-        boxes, points: in the frame in which the answer speaks; which point belongs to which box is not said in it.
+        boxes, points: in the answer's coordinates; it does not say which point belongs to which box.
         abstains: whether it says that there is no such object, well formed or not.
         cut_off: whether a tag is never closed, as in an answer that was cut off.
     """
@@ -97,7 +97,7 @@ class TaggedAnswer:
         self.problems[what] = None
 
     def _sections(self, text: str) -> dict[str, list[str]]:
-        """What stands in each tag, in order; a section ends with its closing tag, else before the next tag."""
+        """The content of each tag, in order; a section ends with its closing tag, else before the next tag."""
         tags = list(islice(_TAG.finditer(text), MAX_TAGS + 1))
         if len(tags) > MAX_TAGS:
             self._problem(f"there are more than {MAX_TAGS} tags: what follows them is left out")
@@ -116,7 +116,8 @@ class TaggedAnswer:
                 continue
             end = number
             if name == "think":
-                # Whatever a reasoning holds is no answer yet; one that is never closed ends before the next tag.
+                # Tags inside the reasoning are not part of the answer; a reasoning that is never closed ends before the
+                # next tag.
                 closers = (i for i in range(number, len(tags)) if tags[i][1] and tags[i][2] == name)
                 end = next(closers, number)
             following = tags[end] if end < len(tags) else None
@@ -126,7 +127,7 @@ class TaggedAnswer:
                 self.cut_off = True
                 continue
             if end > number:
-                self._problem("the reasoning holds tags of the answer: they are not read")
+                self._problem("the reasoning contains tags of the answer: they are ignored")
             number = end + 1
         return found
 
@@ -148,20 +149,20 @@ class TaggedAnswer:
             count = len(found[name])
             wanted = name in self.rules.parts and not (self.abstains and self.rules.tag_abstains and name != "think")
             if count and name not in self.rules.parts:
-                self._problem(f"<{name}> has no place in this answer: it is not read")
+                self._problem(f"<{name}> does not belong in this answer: it is ignored")
             elif wanted and not count:
                 self._problem(f"<{name}> is missing")
             elif count > 1 and name != "bbox":
-                self._problem(f"<{name}> stands {count} times: the first is read")
+                self._problem(f"<{name}> appears {count} times: the first is read")
         if found[NOTHING_TAG] and not self.rules.tag_abstains:
-            self._problem(f"<{NOTHING_TAG}/> has no place in this answer: it is not read")
+            self._problem(f"<{NOTHING_TAG}/> does not belong in this answer: it is ignored")
 
     def _read_boxes(self, contents: Sequence[str]) -> None:
         boxes: list[Box] = []
         for content in contents[:MAX_BOXES]:
             if self._refused("bbox", content):
                 continue
-            # Without points, as CFCamo answers, several boxes may share a tag.
+            # In answers without points, such as CFCamo's, several boxes may share a tag.
             if "points" in self.rules.parts and not _WHOLE_BOX.fullmatch(content):
                 self._problem(f"<bbox> should read [x1,y1,x2,y2], not {quote(content)}")
             for numbers in loose_tuples(content, 4, MAX_BOXES + 1):
@@ -183,7 +184,7 @@ class TaggedAnswer:
             self._problem(f"there are more than {MAX_POINTS} points: the others are left out")
             places, given = places[:MAX_POINTS], given[:MAX_POINTS]
         if len(places) != len(given):
-            dropped = "all are left out" if self.rules.drop_unpaired else "what has no partner is left out"
+            dropped = "all are left out" if self.rules.drop_unpaired else "those without a partner are left out"
             self._problem(f"{len(places)} points have {len(given)} labels: {dropped}")
             if self.rules.drop_unpaired:
                 return
@@ -198,8 +199,8 @@ class TaggedAnswer:
                 self.points.append(Point(place[0], place[1], int(label)))
 
     def _refused(self, name: str, content: str) -> bool:
-        """Whether a part holds numbers that are not read; only those of whole numbers can be refused."""
+        """Whether a part contains numbers that must be rejected because only whole numbers are read."""
         if self.rules.whole_numbers and ("." in content or "-" in content):
-            self._problem(f"<{name}> holds numbers that are not whole, in {quote(content)}: it is left out")
+            self._problem(f"<{name}> contains numbers that are not whole, in {quote(content)}: it is left out")
             return True
         return False

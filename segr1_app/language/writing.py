@@ -1,4 +1,4 @@
-"""The answer that would have been right, written as a protocol's policies write it: what they are taught from."""
+"""Write the correct answer in a protocol's form, as a training target."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from segr1_app.language.tags import NOTHING_TAG
 def write_answer(
     protocol: Protocol, reasoning: str, objects: Sequence[ObjectPrompt], grammar: Grammar = Grammar.FULL
 ) -> str:
-    """The completion that the protocol's own reader reads back.
+    """Write a completion that the protocol's own reader parses back.
 
     Args:
-        protocol: whose form of answer it is.
+        protocol: the protocol whose answer form to use.
         reasoning: text without any of an answer's tags.
-        objects: the mask prompts, over the protocol's coordinates; none for `Grammar.ABSTENTION`.
-        grammar: the form that was asked for.
+        objects: the mask prompts, in the protocol's coordinates; none for `Grammar.ABSTENTION`.
+        grammar: the requested form.
 
     Raises:
         ValueError: when the reasoning or the objects cannot be written in this form.
@@ -29,14 +29,14 @@ def write_answer(
     if not can_be_reasoning(reasoning):
         raise ValueError("the reasoning must be text without any of the answer's tags")
     if grammar is Grammar.ABSTENTION and protocol.abstention is Abstention.NEVER:
-        raise ValueError(f"the protocol {protocol.name} has no way of saying that there is no such object")
+        raise ValueError(f"the protocol {protocol.name} has no way to say that there is no such object")
     if protocol.reader in (Reader.JSON, Reader.ANSWER_JSON):
         return _json(protocol.reader, reasoning, objects, grammar)
     if protocol.reader is Reader.TAGS and "points" not in protocol.rules.parts:
         return _boxes_alone(protocol, reasoning, objects, grammar)
     written = format_completion(reasoning, objects, grammar)
     if protocol.reader is Reader.TAGS and grammar is Grammar.PRE_RL:
-        # The first stage of Seg-R1 asks for no reasoning.
+        # The first stage of Seg-R1 does not ask for reasoning.
         return written.partition("</think> ")[2]
     return written
 

@@ -1,7 +1,7 @@
-"""A policy's chat template, which is a program and may come from anybody: bounded before it is ever run.
+"""Check a policy's chat template, which is a program from an untrusted source, before it is ever run.
 
-transformers renders templates in jinja's sandbox, which keeps them from this machine's files and from Python's insides,
-but not from its time and memory: ``{{ "x" * 10**10 }}`` or three loops within each other take all of it.
+transformers renders templates in jinja's sandbox, which protects files and Python's internals, but does not limit time
+and memory: ``{{ "x" * 10**10 }}`` or a few nested loops exhaust them.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from segr1_app.models import template_trial
 
 MAX_CHARACTERS: Final = 200_000
 MAX_LOOPS: Final = 4
-"""Most loops within each other; messages, their parts, and calls of tools with their arguments are three."""
+"""Deepest nesting of loops; messages, their parts, and tool calls with their arguments make three."""
 MAX_RENDERED: Final = 1_000_000
-"""Most characters that a short conversation may become."""
+"""Longest rendering of a short conversation in characters."""
 TRIAL_SECONDS: Final = 2
 TRIAL_BYTES: Final = 2**29
 
 
 def check_template(template: str, where: str) -> None:
-    """Refuse a chat template that takes more time or memory than laying out a conversation does.
+    """Reject a chat template that takes more time or memory than formatting a conversation needs.
 
     Args:
         template: its text.
         where: what to call it in a message.
 
     Raises:
-        ModelError: when it is too long, is not a template, multiplies, nests too many loops, or does not end in time
-            when rendered in a separate process. One that rejects the conversation is accepted: it says so later.
+        ModelError: when it is too long, is not a template, multiplies, nests too many loops, or does not finish in time
+            when rendered in a separate process. A template that rejects the test conversation is accepted: its error
+            appears when it is used.
     """
     if len(template) > MAX_CHARACTERS:
         raise ModelError(f"{where} has more than {MAX_CHARACTERS} characters.")
@@ -46,18 +47,18 @@ def check_template(template: str, where: str) -> None:
 
 def _check_nodes(node: nodes.Node, where: str, *, loops: int) -> None:
     if isinstance(node, nodes.Mul | nodes.Pow):
-        raise ModelError(f"{where} is refused: it multiplies, which no chat template needs to.")
+        raise ModelError(f"{where} is refused: it multiplies, which no chat template needs.")
     if isinstance(node, nodes.Const) and isinstance(node.value, int) and abs(node.value) > 10**6:
         raise ModelError(f"{where} is refused: it counts to {str(node.value)[:20]}.")
     loops += isinstance(node, nodes.For)
     if loops > MAX_LOOPS:
-        raise ModelError(f"{where} is refused: it has more than {MAX_LOOPS} loops within each other.")
+        raise ModelError(f"{where} is refused: it has more than {MAX_LOOPS} nested loops.")
     for child in node.iter_child_nodes():
         _check_nodes(child, where, loops=loops)
 
 
 def _try(template: str, where: str) -> None:
-    """Render it once where that can do no harm."""
+    """Render it once in a process where that can do no harm."""
     limits = [str(limit) for limit in (TRIAL_SECONDS, TRIAL_BYTES, MAX_RENDERED)]
     try:
         done = subprocess.run(
@@ -68,6 +69,6 @@ def _try(template: str, where: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"{where} is refused: it does not end.") from error
+        raise ModelError(f"{where} is refused: it does not finish.") from error
     if done.returncode < 0 or b"MemoryError" in done.stderr:
         raise ModelError(f"{where} is refused: it takes too much time or memory.")

@@ -1,4 +1,4 @@
-"""A digest that identifies a model's weights, whatever its folder is called."""
+"""A digest that identifies a model's weights independently of its folder's name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt"})
 
 
 def checkpoint_hash(source: str | Path) -> str:
-    """SHA-256, in hex, of a model folder's weight files; for a hub id, which has no local files here, of the id.
+    """SHA-256, in hex, of a model folder's weight files; for a hub id, whose files are not looked up, of the id.
 
     Raises:
         ModelError: when a file cannot be read.

@@ -1,4 +1,4 @@
-"""From a completion to masks: the one path that the page, the commands, the reward and the evaluation share."""
+"""From a completion to masks: the path shared by page, commands, reward and evaluation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from segr1_app.models.segmenter import Segmenter
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmented:
-    """What became of a completion.
+    """A parsed and segmented completion.
 
     Attributes:
-        parsed: what was read, its prompts in pixels of the picture; without objects that are too many.
+        parsed: what was read, with prompts in pixels of the picture and without objects beyond the limit.
         masks: one per object, same order.
         mask: the union of ``masks``: bool (height, width), all False when there is no object.
     """
@@ -29,7 +29,7 @@ class Segmented:
 
     @classmethod
     def of(cls, prediction: Prediction) -> Segmented:
-        """What a prediction holds of its completion."""
+        """The parsed and segmented completion of a prediction."""
         parsed = ParsedCompletion(
             objects=prediction.objects,
             reasoning=prediction.reasoning,
@@ -45,27 +45,27 @@ class Segmented:
 
 
 def read_completion(request: Request, completion: str) -> ParsedCompletion:
-    """What is read of a completion; of more objects than a picture's masks have memory for, the first ones."""
+    """Read a completion; of more objects than fit into the memory for masks, only the first are kept."""
     parsed = request.read(completion)
     most = most_objects(request.image_wh)
     left_out = len(parsed.objects) - most
     if left_out <= 0:
         return parsed
-    problem = f"{left_out} objects are left out: a picture this large is given {most} masks at most"
+    problem = f"{left_out} objects are left out: a picture of this size can have at most {most} masks"
     return replace(parsed, objects=parsed.objects[:most], problems=(*parsed.problems, problem))
 
 
 def segment_completion(
     request: Request, completion: str, picture: Picture, segmenter: Segmenter, *, embedding: Embedding | None = None
 ) -> Segmented:
-    """Read a completion and have its masks made, as its protocol says.
+    """Read a completion and segment its prompts, as its protocol specifies.
 
     Args:
-        request: what was asked.
+        request: the request to the policy.
         completion: what the policy wrote.
-        picture: what it was asked about.
+        picture: the picture of the request.
         segmenter: makes the masks.
-        embedding: the picture's, for callers that have it: it may have left the cache.
+        embedding: the picture's, for callers that have it, because the cache may have dropped it.
 
     Raises:
         ModelError: when the segmenter runs out of memory.

@@ -18,7 +18,7 @@ from segr1_app.models.hub import HubModel
 logger = logging.getLogger(__name__)
 
 LOGGED_SHARE = 0.1
-"""The share of the bytes after which the log reports progress again."""
+"""The fraction of the bytes after which progress is logged again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class DownloadState:
     Attributes:
         state: whether it was started, is running, is done, or failed.
         done, total: bytes.
-        seconds: since it was started.
+        seconds: time since it was started.
         trouble: why it failed; empty unless ``state`` is "failed".
     """
 
@@ -42,7 +42,7 @@ class DownloadState:
 class Download:
     """Downloads models from the hub in a background thread.
 
-    Started again after a failure, it resumes: complete files are not fetched again.
+    When started again after a failure it resumes: complete files are not downloaded again.
 
     Args:
         models: what to download.
@@ -61,15 +61,15 @@ class Download:
         return self._state
 
     def size(self) -> int:
-        """Bytes that are still to be downloaded.
+        """The number of bytes that remain to be downloaded.
 
         Raises:
-            ModelError: when the hub does not say.
+            ModelError: when the hub does not report it.
         """
         return sum(model.bytes_to_fetch() for model in self._models)
 
     def start(self) -> None:
-        """Start, unless it is running already; returns at once."""
+        """Start unless already running; returns immediately."""
         with self._lock:
             if self._state.state == "running":
                 return
@@ -85,7 +85,7 @@ class Download:
             for model in self._models:
                 model.fetch(_counter(lambda done: self._update(done=self._before + done)))
                 self._before = self._state.done
-            # Before the state becomes "done", so that whoever reads that finds the models in use.
+            # Called before the state becomes "done", so that whoever sees that state finds the models in use.
             self._finished()
             ending = DownloadState("done", self._state.total, self._state.total, time.monotonic() - self._began)
             logger.info("Downloaded %s in %.0f s", self._names(), ending.seconds)
@@ -93,12 +93,12 @@ class Download:
             ending = DownloadState("failed", self._state.done, self._state.total, trouble=str(error))
             logger.warning("%s", error)
         finally:
-            # Any unexpected error goes on to the thread's own traceback.
+            # Any unexpected error propagates to the thread's traceback.
             self._state = ending
 
     def _update(self, *, done: int | None = None, total: int | None = None) -> None:
         state = self._state
-        # The hub's client counts received and written bytes in separate bars: the one that is ahead is right.
+        # The hub's client counts received and written bytes in separate bars: the larger count is the right one.
         furthest = state.done if done is None else max(done, state.done)
         seconds = time.monotonic() - self._began
         self._state = DownloadState("running", furthest, state.total if total is None else total, seconds)
@@ -111,7 +111,7 @@ class Download:
 
 
 def _counter(tell: Callable[[int], None]) -> type[Any]:
-    """A tqdm class that draws nothing and reports how many bytes were counted."""
+    """A tqdm class that draws nothing and only reports the number of bytes."""
 
     class Counter(tqdm):  # type: ignore[type-arg]
         def __init__(self, *args: Any, **kwargs: Any) -> None:

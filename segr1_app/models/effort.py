@@ -1,9 +1,9 @@
-"""Think harder: several answers to one question, and the one that the others agree with most.
+"""Think harder: sample several answers to one question and choose the one that agrees best with the others.
 
-A policy that samples rarely errs twice in the same way. Of the greedy completion and some samples the medoid is taken,
-the answer whose mask has the highest mean IoU with those of the others: prompts, reasoning and mask stay one answer's
-own. Answers about a crop around the first medoid vote as well: shown closer, the policy sees more. They are not
-candidates themselves, because their coordinates are those of the crop.
+A sampling policy rarely errs twice in the same way. From the greedy completion and some samples, the medoid is chosen:
+the answer whose mask has the highest mean IoU with those of the others. Prompts, reasoning and mask thus come from a
+single answer. Answers about a crop around the first medoid vote too, because the policy sees more detail there. They
+are not candidates themselves, because their coordinates are those of the crop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from segr1_app.models.pipeline import Pipeline
 
 
 class Effort(StrEnum):
-    """How much work goes into an answer."""
+    """How much work to spend on an answer."""
 
     QUICK = "quick"
     CAREFUL = "careful"
@@ -36,7 +36,7 @@ class Effort(StrEnum):
 
 
 class Budget(NamedTuple):
-    """How many completions are sampled about the picture, and about the crop beside the greedy one there."""
+    """The number of completions sampled for the picture, and for the crop in addition to the greedy one."""
 
     samples: int
     close_samples: int
@@ -45,9 +45,9 @@ class Budget(NamedTuple):
 BUDGETS: Final = {Effort.CAREFUL: Budget(8, 3), Effort.THOROUGH: Budget(24, 8)}
 TEMPERATURE: Final = 0.8
 MARGIN: Final = 0.4
-"""How much of its longer side the crop shows around the first medoid's mask, on either side."""
+"""Margin of the crop around the first medoid's mask on each side, as a fraction of the mask's longer side."""
 WORTHWHILE: Final = 0.85
-"""The share of the picture from which on a crop would show hardly less than all of it."""
+"""The fraction of the picture from which a crop would show almost all of it."""
 COMPARED_SIDE: Final = 256
 """The longest side, in pixels, at which masks are compared."""
 
@@ -58,8 +58,8 @@ class Candidate:
 
     Attributes:
         completion: what the policy wrote.
-        segmented: what became of it.
-        agreement: its mask's mean IoU with those of all answers, its own included, in [0, 1].
+        segmented: its prompts and masks.
+        agreement: its mask's mean IoU with those of all answers, including itself, in [0, 1].
     """
 
     completion: str
@@ -69,11 +69,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Consensus:
-    """What came of an effort.
+    """The result of an effort.
 
     Attributes:
-        prediction: the answer that is taken; the given one where nothing agrees better.
-        candidates: every different answer, the one that agrees best first.
+        prediction: the chosen answer; the given one where none agrees better.
+        candidates: every distinct answer, in descending order of agreement.
     """
 
     prediction: Prediction
@@ -82,7 +82,7 @@ class Consensus:
 
 @runtime_checkable
 class SamplingPolicy(Protocol):
-    """A policy that can draw completions; see `VlmPolicy.sample`."""
+    """A policy that can sample completions; see `VlmPolicy.sample`."""
 
     def sample(
         self,
@@ -98,7 +98,7 @@ class SamplingPolicy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What the answers are to."""
+    """The question that the answers address."""
 
     pipeline: Pipeline
     instruction: str
@@ -111,7 +111,7 @@ class _Question:
         return policy.sample(picture, self.instruction, n, temperature=temperature, seed=self.seed, task=self.task)
 
     def segmented(self, picture: Picture, completions: Sequence[str]) -> dict[str, Segmented]:
-        """What becomes of each different completion."""
+        """Each distinct completion, parsed and segmented."""
         request = self.pipeline.policy.request(picture.size, self.instruction, self.task)
         return {
             completion: segment_completion(request, completion, picture, self.pipeline.segmenter)
@@ -122,15 +122,15 @@ class _Question:
 def find_consensus(
     pipeline: Pipeline, picture: Picture, first: Prediction, effort: Effort, *, seed: int = 0, task: Task = Task.FREE
 ) -> Consensus:
-    """The answer that agrees best with all that the effort samples.
+    """Find the answer that agrees best with all sampled ones.
 
     Args:
-        pipeline: whose policy gave the first answer.
-        picture: what was asked about.
+        pipeline: its policy gave the first answer.
+        picture: the picture of the question.
         first: the greedy answer.
-        effort: how many answers to sample. `Effort.QUICK`, and a policy that cannot sample, keep the first one.
+        effort: how many answers to sample. With `Effort.QUICK`, or a policy that cannot sample, the first one is kept.
         seed: makes the samples repeatable.
-        task: what was asked for.
+        task: the kind of request.
 
     Raises:
         ModelError: when a model runs out of memory.
@@ -157,7 +157,9 @@ def find_consensus(
 
 
 def _prediction_of(chosen: Candidate, first: Prediction, spent: float) -> Prediction:
-    """The chosen answer in place of the first one; ``spent`` are the seconds that it took to find."""
+    """The chosen answer as a prediction in place of the first one; ``spent`` is the time in seconds it took to find
+    it.
+    """
     seconds = {**first.seconds, "effort": spent, "total": first.seconds.get("total", 0.0) + spent}
     parsed = chosen.segmented.parsed
     return replace(
@@ -175,7 +177,9 @@ def _prediction_of(chosen: Candidate, first: Prediction, spent: float) -> Predic
 
 
 def _closer_masks(question: _Question, picture: Picture, seen: Mask, samples: int) -> list[Mask]:
-    """Masks of answers about the crop around ``seen``, in the picture's frame; none where it shows hardly less."""
+    """Masks of answers about the crop around ``seen``, in the picture's frame; none where it would show almost all
+    of the picture.
+    """
     crop = _crop_around(seen)
     if crop is None:
         return []
@@ -191,7 +195,7 @@ def _closer_masks(question: _Question, picture: Picture, seen: Mask, samples: in
 
 
 def _crop_around(mask: Mask) -> tuple[int, int, int, int] | None:
-    """Left, top, right and bottom of what is shown closer; None for an empty mask or one that fills the picture."""
+    """Left, top, right and bottom of the crop; None for an empty mask or one that fills the picture."""
     box = mask_box(mask)
     if box is None:
         return None
@@ -208,7 +212,7 @@ def _medoid(masks: Sequence[Mask]) -> Mask:
 
 
 def _agreements(masks: Sequence[Mask], voters: Sequence[Mask]) -> npt.NDArray[np.float64]:
-    """Each mask's mean IoU with all voters, float (len(masks),)."""
+    """The mean IoU of each mask with all voters, float (len(masks),)."""
     height, width = masks[0].shape
     scale = min(1.0, COMPARED_SIDE / max(height, width))
     size = ImageSize(max(1, round(width * scale)), max(1, round(height * scale)))

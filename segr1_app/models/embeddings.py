@@ -1,10 +1,9 @@
 """Picture embeddings of the segmenter's encoder, and a folder that caches them across processes.
 
-The folder stores half precision: 8 MiB for a picture of sam2.1-large at 1024 px, 0.25 MiB for one of the embedded
-segmenter. The loss was measured with the latter on the eight photographs of `segr1_app.studio.samples`, under
-three
-prompts each: masks from rounded and from exact embeddings have an IoU of at least 0.9999. With a folder, the
-embeddings of all pictures are rounded, also of those not yet cached: a mask must not depend on the cache's contents.
+The folder stores half precision: 8 MiB per picture for sam2.1-large at 1024 px, 0.25 MiB for the embedded segmenter.
+The loss was measured with the latter on the eight photographs of `segr1_app.studio.samples`, with three prompts each:
+masks from rounded and from exact embeddings have an IoU of at least 0.9999. With a folder, the embeddings of all
+pictures are rounded, including those not yet cached, because a mask must not depend on the contents of the cache.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from segr1_app.images import Picture
 from segr1_app.models.zoom import Window
 
 FOLDER_BYTES = 32 * 2**30
-"""Size limit on disk: about 4,000 pictures of sam2.1-large, as many as COD10K and CAMO have for training."""
+"""Size limit on disk: about 4,000 pictures of sam2.1-large, as many as the training sets of COD10K and CAMO have."""
 SUFFIX = ".embedding.safetensors"
-"""Suffix of the folder's own files; it deletes no others."""
+"""Suffix of the cache's files; others in the folder are never deleted."""
 CHECKSUM = "checksum"
 
 
@@ -40,7 +39,7 @@ class Embedding:
         image_embed: float (1, C, S/16, S/16), S being the model's square input side in pixels.
         high_res: the finer maps, float (1, C/8, S/4, S/4) and (1, C/4, S/8, S/8).
         image_size: the original picture's size, the frame of prompts and masks.
-        window: the part of the picture; None for all of it.
+        window: the part of the picture that was encoded; None for all of it.
     """
 
     image_embed: torch.Tensor
@@ -53,24 +52,25 @@ class Embedding:
         return self.image_embed.nbytes + sum(level.nbytes for level in self.high_res)
 
     def on_cpu(self) -> Embedding:
-        """The same one in float32 for a segmenter on a CPU."""
+        """A copy in float32 for a segmenter on a CPU."""
         image_embed, *high_res = (level.to("cpu", torch.float32) for level in (self.image_embed, *self.high_res))
         return Embedding(image_embed, tuple(high_res), self.image_size, self.window)
 
 
 class EmbeddingFolder:
-    """Embeddings on disk, one file for each picture and segmenter; the least recently used are deleted first.
+    """Embeddings on disk, one file per picture and segmenter; the least recently used are deleted first.
 
-    Any number of processes may share a folder. A file appears when it is complete; a damaged one counts as missing.
+    Any number of processes may share a folder. A file appears only once it is complete; a damaged one counts as
+    missing.
 
     Args:
-        path: of the folder; created when there is something to store.
-        most_bytes: limit for all files together. Each further process may exceed it by a sixteenth.
+        path: the folder; created when there is something to store.
+        most_bytes: limit on the total size. Each additional process may exceed it by a sixteenth.
     """
 
     def __init__(self, path: Path, *, most_bytes: int = FOLDER_BYTES) -> None:
         self._path, self._most = path, most_bytes
-        # Bytes that may be written before the folder has to be scanned again, which takes a while for many files.
+        # Bytes that may be written before the folder must be scanned again, which is slow with many files.
         self._room = 0
 
     def read(
@@ -80,8 +80,8 @@ class EmbeddingFolder:
 
         Args:
             segmenter: identifies the segmenter.
-            picture: what was encoded.
-            device: where the embedding is needed.
+            picture: the encoded picture.
+            device: the device for the embedding.
             window: the part of the picture that was encoded; None for all of it.
 
         Raises:
@@ -102,7 +102,7 @@ class EmbeddingFolder:
         return _restored(maps, picture.size, device, window)
 
     def keep(self, segmenter: str, picture: Picture, embedding: Embedding) -> Embedding:
-        """Store the embedding of a picture, or of a part of it; returns it as it will be read.
+        """Store the embedding of a picture, or of a part of it; returns it as `read` would.
 
         Args:
             segmenter, picture: as for `read`.
@@ -134,14 +134,14 @@ class EmbeddingFolder:
             file.write(content)
 
     def _make_room(self, size: int) -> int:
-        """Delete the least recently used files, until there is room for ``size`` bytes and more.
+        """Delete the least recently used files until there is room for ``size`` more bytes.
 
         Returns:
-            How many bytes may follow.
+            How many bytes may be written after that.
         """
         wanted = max(size, self._most // 16)
         files = []
-        # Other processes delete, too; incomplete files of killed processes count and are deleted like the rest.
+        # Other processes delete files too; incomplete files of killed processes count and are deleted like the rest.
         for path in self._path.glob(f"*/*{SUFFIX}*"):
             with suppress(FileNotFoundError):
                 status = path.stat()
@@ -156,7 +156,7 @@ class EmbeddingFolder:
 
     def _unusable(self, error: Exception) -> SegR1Error:
         return SegR1Error(
-            f"The folder of embeddings '{self._path}' cannot be used ({error}): free some room there, name another "
+            f"The folder of embeddings '{self._path}' cannot be used ({error}): free some space there, name another "
             f"one, or go without --embedding-cache."
         )
 
@@ -171,7 +171,7 @@ def _halved(embedding: Embedding) -> dict[str, torch.Tensor]:
 def _restored(
     maps: Mapping[str, torch.Tensor], size: ImageSize, device: torch.device, window: Window | None
 ) -> Embedding:
-    """The inverse of `_halved`, except for what half precision loses."""
+    """The inverse of `_halved`, except for rounding to half precision."""
     whole = {name: values.to(device, torch.float32) for name, values in maps.items()}
     image_embed = whole.pop("image_embed")
     return Embedding(image_embed, tuple(values for _, values in sorted(whole.items())), size, window)

@@ -1,4 +1,4 @@
-"""What a model's folder from elsewhere may hold: no code, no links out of it, and sizes that a model has."""
+"""Check a model folder from an untrusted source: no code, no links that leave it, and plausible sizes only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from segr1_app.files.foreign_json import ForeignJsonError, parse_json
 from segr1_app.models.chat_templates import check_template
 
 MAX_CONFIG: Final = 16 * 2**20
-"""Most bytes of a configuration; that of a tokenizer with all its special tokens has a few hundred thousand."""
+"""Largest configuration in bytes; that of a tokenizer with all its special tokens has a few hundred thousand."""
 MAX_TOKENIZER: Final = 256 * 2**20
-"""Most bytes of ``tokenizer.json``."""
+"""Largest ``tokenizer.json`` in bytes."""
 MAX_INTEGER: Final = 2**31 - 1
-"""Largest whole number of a configuration, but for those of `_MOST`."""
+"""Largest integer in a configuration, except for the keys of `_MOST`."""
 CODE: Final = frozenset({"auto_map", "custom_pipelines"})
-"""Names under which configurations bring code of their own."""
+"""Keys with which configurations refer to their own code."""
 CONFIGS: Final = (
     "config.json",
     "generation_config.json",
@@ -65,12 +65,13 @@ _AT_LEAST_ONE: Final = frozenset(
     {"hidden_size", "vocab_size", "num_attention_heads", "num_heads", "patch_size", "merge_size", "spatial_merge_size"}
     | {"temporal_patch_size", "max_new_tokens", "num_beams", "num_return_sequences", "longest_edge", "max_pixels"}
 )
-# "No limit" of some tokenizers, which is not a size of anything.
+# Some tokenizers write "no limit" as this number, which is not a size.
 _UNLIMITED: Final = frozenset({"model_max_length"})
 
 
 def check_links(folder: Path) -> None:
-    """Refuse links that lead out of a model's folder; the hub's cache, whose files are all links, has its own place.
+    """Reject links that leave a model's folder; in the hub's cache, whose files are all links, its blobs folder is
+    allowed.
 
     Raises:
         ModelError: when there is one.
@@ -81,14 +82,15 @@ def check_links(folder: Path) -> None:
         allowed.append(home.parent.parent / "blobs")
     for path in home.iterdir():
         if path.is_symlink() and not any(path.resolve().is_relative_to(place) for place in allowed):
-            raise ModelError(f"'{path}' is a link to a file outside of its folder: put the file itself there.")
+            raise ModelError(f"'{path}' is a link to a file outside its folder: put the file itself there.")
 
 
 def check_policy_files(folder: Path) -> None:
-    """Refuse a policy whose files could do more than describe a model; reads all but its weights and vocabulary.
+    """Reject a policy whose files could do more than describe a model; reads everything except its weights and
+    vocabulary.
 
     Raises:
-        ModelError: for links out of the folder, code, numbers that no model has, or a chat template that is not one.
+        ModelError: for links that leave the folder, code, numbers that no model has, or an invalid chat template.
     """
     check_links(folder)
     if (folder / "tokenizer.json").is_file() and (folder / "tokenizer.json").stat().st_size > MAX_TOKENIZER:
@@ -110,12 +112,12 @@ def _read(path: Path) -> dict[str, Any]:
     except ForeignJsonError as error:
         raise ModelError(f"'{path}' cannot be used: {error}.") from error
     if not isinstance(content, dict):
-        raise ModelError(f"'{path}' is not a configuration: it is not valid JSON object.")
+        raise ModelError(f"'{path}' is not a configuration: it is not a JSON object.")
     code = CODE & content.keys()
     if code:
         raise ModelError(
-            f"'{path}' names code of its own ({min(code)}), and code from a model is never run here: choose another "
-            "model, or take that entry out if transformers knows the model."
+            f"'{path}' refers to its own code ({min(code)}), and code from a model is never run here: choose another "
+            "model, or remove that entry if transformers supports the model."
         )
     return content
 
@@ -140,7 +142,7 @@ def _check_numbers(path: Path, place: str, value: Any) -> None:
 
 
 def _templates(folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Every chat template of a folder, and what to call it."""
+    """Every chat template in a folder, with its name for messages."""
     for path in sorted({*folder.glob("*.jinja"), *folder.glob("additional_chat_templates/*.jinja")}):
         try:
             yield path.read_text(encoding="utf-8"), f"The chat template '{path}'"
@@ -152,5 +154,5 @@ def _templates(folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> Iterat
         for each in named:
             template = each.get("template") if isinstance(each, dict) else None
             if not isinstance(template, str):
-                raise ModelError(f"The chat template in '{folder / name}' is not a text.")
+                raise ModelError(f"The chat template in '{folder / name}' is not text.")
             yield template, f"The chat template in '{folder / name}'"

@@ -82,7 +82,7 @@ class ModelHost:
 
     @property
     def settings(self) -> Settings:
-        """The settings that the models are loaded from; they name both."""
+        """The settings from which the models are loaded; they name both."""
         return self._settings
 
     @property
@@ -103,10 +103,10 @@ class ModelHost:
         return self._checkpoint[1]
 
     def load_here(self) -> None:
-        """Load the models in this thread; returns when they are loaded or have failed to load.
+        """Load the models in this thread; returns when they are loaded or loading has failed.
 
-        ZeroGPU emulates a GPU only for the thread that imported it, and packs up what was moved there when the page is
-        launched: a background thread would be too late, and find no GPU.
+        ZeroGPU emulates a GPU only for the thread that imported it, and packs what was moved there when the page is
+        launched: a background thread would be too late and find no GPU.
         """
         with self._beginning:
             self._begun = True
@@ -122,14 +122,14 @@ class ModelHost:
         """
         if has_zero_gpu():
             raise ModelError(
-                "On ZeroGPU models are loaded when the Space starts: name them in its variables SEGR1_MODELS, "
+                "On ZeroGPU models are loaded when the Space starts: set its variables SEGR1_MODELS, "
                 "SEGR1_POLICY and SEGR1_SEGMENTER."
             )
         with self.turn:
             if self._begun:
                 self._settled.wait()
             self._settled.clear()
-            # A policy of this machine does not run at a server, which goes on for the one it was named with.
+            # A policy on this machine does not use the server, which keeps serving the policy it was configured for.
             server = self._asked.policy_server if policy == self._asked.policy else None
             self._asked = replace(self._asked, policy=policy, policy_server=server)
             self._loaded = None
@@ -138,7 +138,7 @@ class ModelHost:
         self.start()
 
     def choose_again(self) -> None:
-        """Load the models that would be chosen now that more are downloaded."""
+        """Choose and load the models again, now that more are downloaded."""
         self.switch(self._asked.policy)
 
     def _choose(self) -> None:
@@ -153,10 +153,11 @@ class ModelHost:
         return self._status
 
     def start(self, after: float = 0.0) -> None:
-        """Start to load, unless that has started; returns at once.
+        """Start loading unless that has started already; returns immediately.
 
         Args:
-            after: seconds to leave the processor to others first. A request for the models starts loading at once.
+            after: seconds to wait first, which leaves the CPU to others. A request for the models starts loading
+                immediately.
         """
         if after:
             timer = threading.Timer(after, self.start)
@@ -170,20 +171,20 @@ class ModelHost:
         threading.Thread(target=self._work, name="load-models", daemon=True).start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the models are loaded or have failed to; False on timeout after ``seconds``."""
+        """Wait until the models are loaded or loading has failed; False if that takes longer than ``seconds``."""
         return self._settled.wait(seconds)
 
     def pipeline(self) -> Pipeline:
-        """The loaded pipeline; starts to load it if necessary, and waits for it.
+        """The loaded pipeline; starts loading it if necessary and waits for it.
 
         Raises:
-            ModelError: when the models could not be loaded; its text is that of ``status.failure``.
+            ModelError: when the models could not be loaded; its message is that of ``status.failure``.
         """
         self.start()
         self._settled.wait()
         loaded = self._loaded
         if loaded is None:
-            raise ModelError(self._status.failure or "The models are being changed: try again in a moment.")
+            raise ModelError(self._status.failure or "The models are being replaced: try again in a moment.")
         return loaded.pipeline
 
     def _work(self) -> None:
@@ -206,21 +207,21 @@ class ModelHost:
                 reason = embedded_because(self._choice.open, lack) if lack else status.reason
                 status = replace(status, reason=reason, offered=not lack and not has_zero_gpu())
             if status.offered:
-                logger.info("%s The page offers to download them; so does: %s", status.reason, DOWNLOAD_COMMAND)
+                logger.info("%s Download them from the page, or with: %s", status.reason, DOWNLOAD_COMMAND)
             elif status.reason:
                 logger.info("%s", status.reason)
         except SegR1Error as error:
             status = replace(status, state="failed", failure=str(error))
         finally:
-            # Any unexpected error goes on to the thread's own traceback; nobody is left waiting for it.
+            # Any unexpected error propagates to the thread's traceback; nobody is left waiting.
             self._status = status
             self._settled.set()
 
     def _load_or_fall_back(self) -> tuple[LoadedModels, str]:
-        """The models, and why they are not the chosen ones; the latter is empty when they are.
+        """The models, and the reason why they are not the chosen ones; empty if they are.
 
         Raises:
-            SegR1Error: that of the chosen ones, when the embedded ones cannot be loaded either.
+            SegR1Error: the error of the chosen models, when the embedded ones cannot be loaded either.
         """
         try:
             return self._load(self._settings), ""
@@ -235,11 +236,11 @@ class ModelHost:
             except SegR1Error:
                 raise refusal from None
         self._settings = fallback
-        return loaded, f"{refusal} Until then the small embedded models answer."
+        return loaded, f"{refusal} Until then, the small embedded models answer."
 
 
 def load(settings: Settings) -> LoadedModels:
-    """Load both models as ``settings`` say.
+    """Load both models as configured by ``settings``.
 
     Raises:
         ModelError: when one of them cannot be loaded.
@@ -253,7 +254,7 @@ def load(settings: Settings) -> LoadedModels:
         from segr1_app.models.segmenter import Sam2Segmenter  # noqa: PLC0415
         from segr1_app.models.zerogpu import on_zero_gpu  # noqa: PLC0415
 
-        # What the ``spaces`` package raises; like that package, it is imported nowhere else.
+        # The exception of the ``spaces`` package; like that package, it is imported nowhere else.
         refusal = import_module("gradio.exceptions").Error
         pipeline = on_zero_gpu(pipeline, Sam2Segmenter.load(settings.segmenter, device="cpu"), refusal)
     return LoadedModels(
@@ -264,7 +265,7 @@ def load(settings: Settings) -> LoadedModels:
 
 
 def _named(source: str) -> str:
-    """A model's name before it is loaded."""
+    """The name of a model that is not loaded yet."""
     if source in (str(DEFAULT_POLICY), str(DEFAULT_SEGMENTER)):
         return f"embedded {Path(source).name}"
     return source

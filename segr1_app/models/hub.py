@@ -1,7 +1,7 @@
 """Models on the model hub: which files they need, whether those are on this machine, and how to download them.
 
-Files lie in the cache that all programs of the hub share (``HF_HOME``). Complete files there are used without any
-request to the network.
+Files are in the cache that all Hugging Face programs share (``HF_HOME``). Complete files there are used without any
+network request.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ LOGIN = "run 'hf auth login' on this machine"
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """A repository of the model hub and the files of it that are loaded.
+    """A repository on the model hub and the files that are loaded from it.
 
     Attributes:
         repo_id: "owner/name".
         option: the argument that names it, for messages.
-        weights: pattern of its files of weights.
-        others: patterns of the other files that are wanted.
+        weights: pattern of its weight files.
+        others: patterns of the other files that are needed.
     """
 
     repo_id: str
@@ -50,7 +50,7 @@ class HubModel:
     others: tuple[str, ...] = ()
 
     def cached(self) -> Path | None:
-        """The folder of its files on this machine, when all of them are there; uses no network."""
+        """The folder of its files on this machine if all of them are there, else None; uses no network."""
         try:
             folder = Path(snapshot_download(self.repo_id, allow_patterns=self._patterns, local_files_only=True))
         except (LocalEntryNotFoundError, HFValidationError):
@@ -58,7 +58,7 @@ class HubModel:
         return folder if weights_are_whole(folder, self.weights) else None
 
     def fetch(self, progress: type[Any] | None = None) -> Path:
-        """The folder of its files, downloaded where missing; complete files are not fetched again.
+        """Download the files that are missing and return their folder; complete files are not downloaded again.
 
         Args:
             progress: a tqdm class that counts the bytes.
@@ -75,7 +75,7 @@ class HubModel:
             raise ModelError(self._failure(error)) from error
         if not weights_are_whole(folder, self.weights):
             raise ModelError(
-                f"The repository {self.repo_id} holds no {self.weights} to load: choose another {self.option}."
+                f"The repository {self.repo_id} has no {self.weights} to load: choose another {self.option}."
             )
         return folder
 
@@ -96,7 +96,7 @@ class HubModel:
         return [self.weights, *self.others]
 
     def _failure(self, error: Exception) -> str:
-        """One sentence on why the files are not available, and what to change."""
+        """A sentence that explains why the files are not available and what to change."""
         # The hub's client wraps most errors into "not found here either" or "cannot be tried".
         cause = (isinstance(error, LocalEntryNotFoundError | DryRunError) and error.__cause__) or error
         number = cause.errno if isinstance(cause, OSError) else None
@@ -117,7 +117,7 @@ class HubModel:
         elif isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
             why = f"{name} is not on this machine and the hub cannot be reached: check the network, or {folder_instead}"
         else:
-            why = f"the download of {name} broke off: check the network and try again; complete files are kept"
+            why = f"the download of {name} was interrupted: check the network and try again; complete files are kept"
         return f"From the model hub: {why}."
 
 
@@ -125,8 +125,8 @@ def weights_are_whole(folder: Path, pattern: str) -> bool:
     """Whether a model's folder has all of its weights; for some caches the hub's own client cannot decide.
 
     Args:
-        folder: of the model.
-        pattern: of its files of weights.
+        folder: the model's folder.
+        pattern: pattern of its weight files.
     """
     index = folder / INDEX_FILE
     if not index.is_file():
@@ -144,7 +144,9 @@ def policy_on_hub(repo_id: str) -> HubModel:
 
 
 def segmenter_on_hub(repo_id: str) -> HubModel:
-    """A segmenter as the sam2 package reads it; the transformers weights beside it use different names throughout."""
+    """A segmenter as the sam2 package reads it; the transformers weights in the same repository use different names
+    throughout.
+    """
     return HubModel(repo_id, "--segmenter", "*.pt")
 
 

@@ -1,4 +1,4 @@
-"""What both models need for loading: a device, its free memory, a number format, an attention and a display name."""
+"""What loading either model needs: device, free memory, number format, attention implementation and display name."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from segr1_app.domain import ModelError
 from segr1_app.settings.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
 
 MOST_DESCRIBED = 10
-"""How many times the numbers in its weights a policy's configuration may describe."""
+"""Largest ratio of the parameters that a policy's configuration describes to those in its weight files."""
 FLASH_CAPABILITY = (8, 0)
 """Compute capability of the first GPUs that flash-attention 2 supports (Ampere)."""
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called ``name``; "auto" is the first GPU when there is one, else the CPU.
+    """The device called ``name``; "auto" is the first GPU if there is one, else the CPU.
 
     Raises:
-        ModelError: when torch does not know the name or the machine lacks that device.
+        ModelError: when torch does not know the name or the machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -50,10 +50,11 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def fastest_attention(device: torch.device, number: torch.dtype) -> str:
-    """The name in transformers: flash-attention where it is installed, on GPUs that support it, else SDPA.
+    """The fastest attention by its name in transformers: flash-attention if installed, on GPUs that support it, else
+    SDPA.
 
     Args:
-        device: of the policy.
+        device: the policy's device.
         number: the policy's number format; flash-attention supports at most 16 bits.
     """
     halved = device.type == "cuda" and number.itemsize == 2
@@ -65,7 +66,7 @@ def fastest_attention(device: torch.device, number: torch.dtype) -> str:
 def free_memory(device: torch.device) -> int:
     """Free memory on a device in bytes."""
     if device.type == "cuda":
-        # What torch's allocator caches counts as free.
+        # Memory cached by torch's allocator counts as free.
         gc.collect()
         torch.cuda.empty_cache()
         free: int = torch.cuda.mem_get_info(device)[0]
@@ -91,9 +92,9 @@ def check_memory(folder: Path, dtype: torch.dtype, device: torch.device, advice:
     """Reject weights that cannot fit before loading them exhausts the machine's memory.
 
     Args:
-        folder: holds the weights as safetensors.
-        dtype: the number format they are loaded in.
-        device: where to.
+        folder: contains the weights as safetensors.
+        dtype: the number format in which they are loaded.
+        device: the device onto which they are loaded.
         advice: the beginning of the message; the figures follow it.
 
     Raises:
@@ -106,10 +107,11 @@ def check_memory(folder: Path, dtype: torch.dtype, device: torch.device, advice:
 
 
 def check_description(folder: Path) -> None:
-    """Refuse a policy whose configuration describes far more than its weights hold: what is missing would be made up.
+    """Reject a policy whose configuration describes far more parameters than its weight files contain: the rest would
+    be randomly initialised.
 
     Args:
-        folder: holds ``config.json`` and the weights as safetensors.
+        folder: contains ``config.json`` and the weights as safetensors.
 
     Raises:
         ModelError: when it does.
@@ -119,18 +121,17 @@ def check_description(folder: Path) -> None:
     with torch.device("meta"):
         described = AutoModelForImageTextToText.from_config(config).num_parameters()
     held = parameter_count(folder)
-    # Quantised weights hold up to eight numbers in one.
+    # Quantised weights pack up to eight parameters into one number.
     if described > MOST_DESCRIBED * held:
         raise ModelError(
-            f"'{folder / 'config.json'}' describes a model of {described:.3g} numbers, its weights hold {held:.3g}: "
+            f"'{folder / 'config.json'}' describes a model of {described:.3g} parameters, its weights have {held:.3g}: "
             "they do not belong together."
         )
 
 
 def model_name(folder: Path) -> str:
-    """The display name of a model folder: its last two parts, or "embedded ..." for those that ship with the app.
-
-    Two, because the folders of all trainings end alike.
+    """The display name of a model folder: the last two parts of its path, or "embedded ..." for those shipped with the
+    app. Two, because the folders of all training runs end alike.
     """
     resolved = folder.resolve()
     if resolved in (DEFAULT_POLICY, DEFAULT_SEGMENTER):

@@ -24,17 +24,17 @@ from segr1_app.settings.config import AUTO, POLICY_KEY, Settings
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """The next piece of the policy's text."""
+    """The next chunk of the policy's text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedAnswer:
-    """What is needed to decode masks once the policy's text is complete.
+    """Everything needed to decode masks once the policy's text is complete.
 
     Attributes:
-        embedding: of the picture.
+        embedding: the picture's embedding.
         seconds: time of the stages so far.
     """
 
@@ -48,8 +48,8 @@ class Pipeline:
 
     Attributes:
         policy, segmenter: the models.
-        overlaps: whether a picture is encoded while the policy writes. A policy that writes token by token leaves most
-            of a GPU idle, but nothing of a CPU.
+        overlaps: whether the picture is encoded while the policy generates. Generating token by token leaves most of a
+            GPU idle, but uses all of a CPU.
     """
 
     policy: Policy
@@ -57,7 +57,7 @@ class Pipeline:
     overlaps: bool = field(default=False, kw_only=True)
 
     def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[TextDelta | Prediction]:
-        """Run and yield the policy's text as it is generated and finally the prediction.
+        """Run, yielding the policy's text as it is generated and finally the prediction.
 
         Raises:
             ModelError: when a model runs out of memory.
@@ -96,8 +96,7 @@ class Pipeline:
 
     def run_together(self, asked: Sequence[tuple[Picture, str]]) -> list[Prediction]:
         """Predictions for several pictures with their instructions; the policy generates all completions as one batch.
-
-        Their times are equal shares of the total.
+        The total time is divided equally among them.
 
         Raises:
             ModelError, SegR1Error: as `stream`.
@@ -114,7 +113,7 @@ class Pipeline:
         ]
 
     def predict_completion(self, picture: Picture, instruction: str, completion: str, seconds: float) -> Prediction:
-        """The prediction of a completion that the policy made elsewhere, in so many seconds.
+        """The prediction for a completion that was generated elsewhere, in ``seconds``.
 
         Raises:
             ModelError: when the segmenter runs out of memory.
@@ -126,7 +125,9 @@ class Pipeline:
 
     @contextmanager
     def _encoding(self, pictures: Sequence[Picture]) -> Iterator[Callable[[], list[Embedding]]]:
-        """A function that returns the pictures' embeddings, computed meanwhile where that pays, else on demand."""
+        """A function that returns the pictures' embeddings, computed in parallel where that is faster, else on
+        demand.
+        """
 
         def encode() -> list[Embedding]:
             return [self.segmenter.encode(picture) for picture in pictures]
@@ -147,7 +148,7 @@ class Pipeline:
         *,
         task: Task = Task.FREE,
     ) -> Prediction:
-        """The prediction of a completion; ``seconds`` are those of the stages before."""
+        """The prediction for a completion; ``seconds`` are the times of the previous stages."""
         begun = time.perf_counter()
         request = self.policy.request(picture.size, instruction, task)
         found = segment_completion(request, completion, picture, self.segmenter, embedding=embedding)
@@ -173,11 +174,11 @@ class Pipeline:
 
 
 AnyPolicy: TypeAlias = VlmPolicy | ServerPolicy
-"""A policy on this machine, or behind a server."""
+"""A policy on this machine or on a server."""
 
 
 def load_models(settings: Settings) -> tuple[AnyPolicy, Sam2Segmenter]:
-    """Load both models as configured; those left open are chosen. A policy behind a server is only addressed.
+    """Load both models as configured, choosing those left open. A policy on a server is only addressed, not loaded.
 
     Raises:
         ModelError: when one of them cannot be loaded.
@@ -208,18 +209,19 @@ def load_pipeline(
     attention: str = AUTO,
     protocol: str = AUTO,
 ) -> Pipeline:
-    """Load a policy and a segmenter. Without arguments: the full pair where it can run at once, else the embedded one.
+    """Load a policy and a segmenter. Without arguments: the full pair if it can run right away, else the embedded one.
 
-    The arguments mean what the command-line options of the same names mean; no environment variable is read.
+    The arguments mean the same as the command-line options of the same names; environment variables are not read.
 
     Args:
         policy: a model folder or a hub id; "auto" for that of ``models``.
         segmenter: a model folder or a hub id; "auto" for that of ``models``.
-        models: "auto", "embedded" or "full": the pair that fills what is "auto" above.
+        models: "auto", "embedded" or "full": the pair to use where the above are "auto".
         device: a torch device such as "cpu" or "cuda:1"; "auto" for the first GPU, else the CPU.
         dtype: the policy's number format: "auto", "float32", "bfloat16" or "float16".
         attention: the policy's attention kernel: "auto", "sdpa", "flash_attention_2" or "eager".
-        protocol: how the policy is asked and read: a name or a YAML file; "auto" for what it was trained with.
+        protocol: how the policy is asked and its answers are read: a name or a YAML file; "auto" for what it was
+            trained with.
 
     Raises:
         SettingsError: when an argument is none of the values above.
@@ -239,5 +241,5 @@ def load_pipeline(
 
 
 def working_together(policy: AnyPolicy, segmenter: Sam2Segmenter) -> Pipeline:
-    """The pipeline of two loaded models, which overlap where they run on a GPU."""
+    """The pipeline of two loaded models; on a GPU they run in parallel."""
     return Pipeline(policy, segmenter, overlaps=segmenter.device.type == "cuda")

@@ -1,8 +1,8 @@
 """The policy: a multimodal model that looks at a picture, reasons, and writes mask prompts as text.
 
-Seg-R1 (arXiv 2506.22624) uses Qwen2.5-VL. Everything here works through transformers' auto classes, so that the
-small embedded model and Seg-R1-7B take the same path. The text is the model's own: generated from pixels, without
-constrained decoding and without rewriting.
+Seg-R1 (arXiv 2506.22624) uses Qwen2.5-VL. Everything here works through transformers' auto classes, so that the small
+embedded model and Seg-R1-7B use the same code. The text is entirely the model's: generated from pixels, without
+constrained decoding or rewriting.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from segr1_app.models.streaming import PacedStreamer, StopWhen
 from segr1_app.settings.space import has_zero_gpu
 
 MAX_NEW_TOKENS = 512
-"""Length of a completion where neither protocol nor the model's own generation config names one."""
+"""Limit on a completion's tokens if neither the protocol nor the model's generation config sets one."""
 
 
 class Policy(Interface):
@@ -57,15 +57,15 @@ class Policy(Interface):
     def request(
         self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE, stage: Stage = Stage.INFERENCE
     ) -> Request:
-        """What the policy is asked about a picture of this size, and how its completion is read."""
+        """The request to the policy about a picture of this size; it also reads the completion."""
         ...
 
     def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[str]:
-        """The greedy completion, piece by piece; the pieces joined are the completion."""
+        """The greedy completion, in chunks."""
         ...
 
     def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
-        """The greedy completions for pictures and their free instructions, made together."""
+        """The greedy completions for pictures and their free instructions, generated together."""
         ...
 
 
@@ -74,11 +74,11 @@ class VlmPolicy:
 
     Args:
         model: the model, on its device, in eval mode.
-        processor: its processor; its image processor names the patch grid and the range of picture areas.
+        processor: its processor; its image processor defines the patch grid and the range of picture areas.
         model_id: the name shown to the user.
         card: the model's description of itself, or None.
-        protocol: how it is asked, and how its completions are read.
-        reading: which of its protocol's two readings fits it; None for the protocol's own choice.
+        protocol: how it is asked and how its completions are read.
+        reading: which of its protocol's two coordinate ranges it uses; None for the protocol's default.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class VlmPolicy:
         *,
         reading: Reading | None = None,
     ) -> None:
-        # Any, because both are callable in ways their annotations do not show.
+        # Any, because their annotations do not show that both are callable.
         self._model: Any = model
         self._processor: Any = processor
         self._model_id = model_id
@@ -99,8 +99,8 @@ class VlmPolicy:
         self.protocol = protocol or find_protocol(DEFAULT)
         self.reading = reading
         if model.device.type == "cuda":
-            # cuDNN's attention makes a new plan for every length, and caches plans per thread: a stream, which has
-            # its own thread, would wait for a plan at every token. Torch's other kernels need none.
+            # cuDNN's attention builds a new plan for every length and caches plans per thread: a stream, which has its
+            # own thread, would wait for a plan at every token. Torch's other kernels need none.
             torch.backends.cuda.enable_cudnn_sdp(enabled=False)
         # Generation keeps the position offsets of the current picture in the model: one caller at a time. A plain lock,
         # because a streaming generator may be finished by another thread than the one that started it.
@@ -120,13 +120,13 @@ class VlmPolicy:
 
         Args:
             source: an existing folder, or the id of a repository on the model hub.
-            device: a torch device, or "auto" for the GPU when there is one.
+            device: a torch device, or "auto" for the GPU if there is one.
             dtype: "float32", "bfloat16", "float16", or "auto" for bfloat16 on a GPU and float32 elsewhere.
             attention: an attention of transformers, or "auto" for flash-attention when installed, else SDPA.
-            protocol: the name or file of a protocol, or "auto" for the one that the model was taught.
+            protocol: the name or file of a protocol, or "auto" for the one the model was trained with.
 
         Raises:
-            SettingsError: when there is no such protocol, or its file is not one.
+            SettingsError: when there is no such protocol, or its file is invalid.
             ModelError: when there is no such model, it is of another kind, or it does not fit into memory.
         """
         folder = policy_folder(str(source))
@@ -161,7 +161,7 @@ class VlmPolicy:
     def request(
         self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE, stage: Stage = Stage.INFERENCE
     ) -> Request:
-        """What the policy is asked about a picture of this size, and how its completion is read.
+        """The request to the policy about a picture of this size; it also reads the completion.
 
         Raises:
             SegR1Error: when the instruction is empty or too long.
@@ -174,13 +174,13 @@ class VlmPolicy:
 
     @property
     def frame_bounds(self) -> Bounds:
-        """What the model's image processor says of frames."""
+        """The bounds that the model's image processor sets."""
         images = self._processor.image_processor
         return Bounds(images.patch_size * images.merge_size, images.size["shortest_edge"], images.size["longest_edge"])
 
     @property
     def max_new_tokens(self) -> int:
-        """Tokens after which a completion is cut off where the protocol says nothing of it."""
+        """Tokens after which a completion is cut off if the protocol sets no limit."""
         length: int = self._model.generation_config.max_new_tokens or MAX_NEW_TOKENS
         return length
 
@@ -255,12 +255,12 @@ class VlmPolicy:
         No repetition penalty is applied, whatever the checkpoint's generation config says, also at temperature 0.
 
         Args:
-            picture: what to look at.
-            instruction: what to look for.
+            picture: the picture.
+            instruction: the free instruction.
             n: number of completions, at least 1.
-            temperature: of the softmax; 0 is greedy.
+            temperature: softmax temperature; 0 is greedy.
             seed: makes the samples repeatable; the caller's random state is restored.
-            task, stage: what is asked for, and when.
+            task, stage: the kind of request, and training or inference.
             max_new_tokens: tokens after which a completion is cut off; by default those of the protocol or the model.
 
         Raises:
@@ -269,7 +269,7 @@ class VlmPolicy:
         if n < 1:
             raise ValueError(f"sample() needs n >= 1, not {n}")
         shorter = {"max_new_tokens": max_new_tokens} if max_new_tokens else {}
-        # Of this GPU only: forking the state of all would initialise each of them.
+        # For this GPU only: forking the state of all GPUs would initialise each of them.
         gpus = [self.device] if self.device.type == "cuda" else []
         seeded = torch.random.fork_rng(gpus) if seed is not None else nullcontext()
         with self._lock, seeded, _inference():
@@ -278,10 +278,11 @@ class VlmPolicy:
             request = self.request(picture.size, instruction, task, stage)
             inputs = self._batch([(picture, request)])
             prompt, attention_mask = inputs["input_ids"], inputs["attention_mask"]
-            # All but the last token goes through the model once; the last one starts each completion's own path.
+            # All but the last token go through the model once; from the last one on, each completion takes its own
+            # path.
             per_token = {name: value[:, :-1] for name, value in inputs.items() if value.shape[:2] == prompt.shape}
             cache = self._model(**{**inputs, **per_token}, use_cache=True, logits_to_keep=1).cache
-            # As many copies of the only one; caches of linear attention can be repeated in no other way.
+            # Copy the single entry; caches of linear attention cannot be repeated in any other way.
             cache.reorder_cache(torch.zeros(n, dtype=torch.long, device=self.device))
             sequences = self._model.generate(
                 input_ids=prompt.repeat(n, 1),
@@ -302,7 +303,7 @@ class VlmPolicy:
         return self._batch([(picture, self.request(picture.size, instruction, stage=stage))])
 
     def _batch(self, asked: Sequence[tuple[Picture, Request]]) -> Any:
-        """`model_inputs` of several requests, filled up to the longest at the left, where no answer begins."""
+        """`model_inputs` of several requests, left-padded to the longest."""
         texts = [
             self._processor.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
             for _, request in asked
@@ -312,7 +313,7 @@ class VlmPolicy:
         return self._processor(images=pixels, text=texts, **options).to(self.device)
 
     def _decoded(self, tokens: torch.Tensor) -> list[str]:
-        """The texts of completions' tokens, int (N, L)."""
+        """Decode the tokens of completions, int (N, L)."""
         texts: list[str] = self._processor.batch_decode(
             tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -334,14 +335,14 @@ def _load_model(
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
     """The model in a folder, on its device and in eval mode, and its processor; see `VlmPolicy.load`."""
     target, number = resolve_device(device), resolve_dtype(dtype, resolve_device(device))
-    # A progress bar per file read helps nobody; downloads have their own bars, which stay.
+    # A progress bar per file read is of no use; downloads keep their own bars.
     disable_progress_bar()
     options = {"local_files_only": True, "trust_remote_code": False}
     try:
         check_memory(folder, number, target, f"{source} does not fit: use a smaller --policy.")
         check_description(folder)
         processor = AutoProcessor.from_pretrained(str(folder), **options)
-        # Any, because their annotation omits that the loading report is returned, too.
+        # Any, because the annotation omits that the loading report is returned too.
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             str(folder),
             dtype=number,
@@ -359,7 +360,7 @@ def _load_model(
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         raise ModelError(load_failure(source, error)) from error
     if found["missing_keys"]:
-        # transformers would replace them by randomly initialised weights.
+        # transformers would replace them with randomly initialised weights.
         lacking = sorted(found["missing_keys"])
         raise ModelError(
             f"The policy in '{source}' lacks {len(lacking)} weights, such as {lacking[0]}: download it again."
@@ -374,7 +375,7 @@ def _load_model(
 
 @contextmanager
 def _inference(instead: str = "a smaller --policy or --device cpu") -> Iterator[None]:
-    """Inference mode, with memory errors turned into messages; ``instead`` needs less."""
+    """Inference mode, with memory errors turned into messages that recommend ``instead``."""
     try:
         with torch.inference_mode():
             yield

@@ -18,10 +18,10 @@ from segr1_app.typed_text import one_line
 
 CARD_FILE = "segr1.json"
 PROTOCOL_FILE = "protocol.yaml"
-"""The protocol of a policy that was trained with one of somebody's own, beside its card."""
+"""The protocol of a policy that was trained with a custom one, next to its card."""
 ADAPTER_CONFIG = "adapter_config.json"
 SHARED_OUT = ("pytorch_model_fsdp*", "global_step*")
-"""Name patterns of the shards of a policy that FSDP or ZeRO distributed."""
+"""Name patterns of the shards of a policy saved by FSDP or ZeRO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,10 @@ class PolicyCard:
     """The description of a policy trained by this project, in ``segr1.json``.
 
     Attributes:
-        instructions: those it was trained on; none for one that takes any.
-        understands: one plain sentence for the page about the instructions it accepts; empty for one that takes
-            anything.
-        protocol: what it speaks: a protocol's name, or `PROTOCOL_FILE` for the file of that name beside the card.
-        reading: in which of the two readings of its protocol it writes numbers; None where nobody has measured it.
+        instructions: those it was trained on; empty if it takes any.
+        understands: a plain sentence for the page about the instructions it accepts; empty if it takes any.
+        protocol: the name of its protocol, or `PROTOCOL_FILE` for the file of that name next to the card.
+        reading: which of its protocol's two coordinate ranges it uses; None if that was not measured.
     """
 
     instructions: tuple[str, ...] = ()
@@ -42,23 +41,23 @@ class PolicyCard:
     reading: Reading | None = None
 
     def protocol_in(self, folder: Path) -> str:
-        """The name of the protocol, or the path of its file, of a policy that lies in this folder."""
-        # Whatever a card names, no other file is read than the one beside it.
+        """The name of the protocol, or the path of its file, of the policy in this folder."""
+        # Whatever a card names, no file is read other than the one next to it.
         return str(folder / PROTOCOL_FILE) if self.protocol.endswith((".yaml", ".yml")) else self.protocol
 
 
 def read_card(folder: Path) -> PolicyCard | None:
-    """The card in a policy's folder; None where there is none, as for every model that was trained elsewhere.
+    """Read the card in a policy's folder; None if there is none, as for every model trained elsewhere.
 
     Raises:
-        ModelError: when there is one that cannot be read.
+        ModelError: when it exists but cannot be read.
     """
     path = folder / CARD_FILE
     if not path.is_file():
         return None
     try:
         card = read_json(path)
-        # What is called a protocol by now was a dialect.
+        # Protocols used to be called dialects.
         protocol = str(card.get("protocol", card.get("dialect", DEFAULT)))
         reading = card.get("reading")
         return PolicyCard(
@@ -72,7 +71,7 @@ def read_card(folder: Path) -> PolicyCard | None:
 
 
 def read_bounds(folder: Path) -> Bounds | None:
-    """What the image processor in a policy's folder says of frames; None where the folder does not say it.
+    """The bounds set by the image processor in a policy's folder; None if the folder does not have them.
 
     Raises:
         ModelError: when its file cannot be read.
@@ -114,28 +113,30 @@ def policy_folder(source: str) -> Path:
 
 
 def check_whole(folder: Path) -> None:
-    """Check that a folder holds a complete policy; only looks for its files.
+    """Check that a folder contains a complete policy; only checks that its files exist.
 
     Raises:
-        ModelError: when it does not; the message says what it holds instead.
+        ModelError: when it does not; the message says what it contains instead.
     """
     if any(path for pattern in SHARED_OUT for path in folder.glob(pattern)) and not any(folder.glob(POLICY_WEIGHTS)):
         raise ModelError(
-            f"'{folder}' holds a sharded policy, as FSDP or ZeRO distribute it among processes: give a checkpoint that "
-            "was written whole (FULL_STATE_DICT, or zero3_save_16bit_model)."
+            f"'{folder}' contains a sharded policy, as FSDP or ZeRO save it per process: give a checkpoint that "
+            "was saved in one piece (FULL_STATE_DICT, or zero3_save_16bit_model)."
         )
     if (folder / ADAPTER_CONFIG).is_file():
-        raise ModelError(f"'{folder}' holds an adapter without its policy: give the folder 'policy' of its training.")
+        raise ModelError(
+            f"'{folder}' contains an adapter without its policy: give the folder 'policy' of its training run."
+        )
     if not (folder / "config.json").is_file():
         raise ModelError(
-            f"'{folder}' holds no policy: config.json is missing. Give --policy a folder saved by transformers."
+            f"'{folder}' contains no policy: config.json is missing. Give --policy a folder saved by transformers."
         )
     if not weights_are_whole(folder, POLICY_WEIGHTS):
         raise ModelError(f"The policy in '{folder}' is incomplete, weight files are missing: download it again.")
 
 
 def load_failure(source: str, error: Exception) -> str:
-    """One sentence that names what to change when the files of ``source`` are complete but cannot be loaded."""
+    """A sentence that says what to change when the files of ``source`` are complete but cannot be loaded."""
     if "trust_remote_code" in str(error):
         return f"{source} needs custom code, and code from a model is never run here: choose another --policy."
     if isinstance(error, SafetensorError):

@@ -1,8 +1,8 @@
-"""A policy that runs elsewhere, behind any server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp.
+"""A policy on a server with an OpenAI-compatible API: vLLM, SGLang, llama.cpp.
 
-What is asked and how it is read are the protocol's, as for a policy on this machine: the same words, and the picture in
-the frame in which the model is to see it, as a PNG. Every answer is streamed, so that one that is too long, or that
-nobody waits for any more, is stopped at the server. What a server sends is not trusted.
+The protocol determines the request and how the answer is read, as for a local policy: the same text, and the picture as
+a PNG of the size at which the model should see it. Every answer is streamed, so that one that is too long or no longer
+needed is stopped on the server. Responses of a server are not trusted.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from segr1_app.models.policy_files import PolicyCard, read_bounds, read_card
 from segr1_app.settings.hosts import check_server_url
 
 IN_FLIGHT: Final = 32
-"""Requests that a server works on at once: enough for a rack of GPUs to batch."""
+"""Number of concurrent requests to a server: enough for a rack of GPUs to batch."""
 MAX_NEW_TOKENS: Final = 512
-"""Length of a completion where the protocol names none."""
+"""Limit on a completion's tokens if the protocol sets none."""
 TOKEN_CHARACTERS: Final = 32
-"""Characters of a token on average, at the very most: a completion that is longer is not what was asked for."""
+"""Upper bound on the average number of characters per token: a longer completion exceeds the requested length."""
 TIMEOUT: Final = httpx2.Timeout(300.0, connect=10.0)
-"""Seconds without a byte after which a server is given up; a long queue keeps an answer waiting."""
+"""Seconds without a byte after which a request is abandoned; generous, because a long queue delays answers."""
 RETRIES: Final = 4
-"""How often a request is sent again, after longer and longer waits, when the server is busy or gone."""
+"""How often a request is retried, with increasing delays, when the server is busy or unreachable."""
 
 
 class ServerPolicy:
-    """A policy behind a server.
+    """A policy on a server.
 
     Args:
-        url: of the server, with the version at its end as in ``http://host:8000/v1``.
-        model: its name there.
+        url: the server's URL, ending with the version as in ``http://host:8000/v1``.
+        model: the name of the model on the server.
         protocol: how it is asked, and how its completions are read.
-        key: the server's key; None for a server that needs none. It is sent to the server and goes nowhere else.
-        card: what the model says of itself, where its folder lies on this machine.
-        bounds: of its image processor, where its folder lies on this machine; else the protocol's own hold.
-        retries: how often a request is sent again when the server is busy; None for `RETRIES`.
+        key: the server's key; None for a server that needs none. It is sent only to the server.
+        card: the model's card, if its folder is on this machine.
+        bounds: those of its image processor, if its folder is on this machine; else the protocol's are used.
+        retries: how often a request is retried when the server is busy; None for `RETRIES`.
 
     Raises:
-        SettingsError: when the URL is not one of a server.
+        SettingsError: when the URL cannot be that of a server.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class ServerPolicy:
 
     @classmethod
     def find(cls, url: str, model: str, *, protocol: str = "auto", key: str | None = None) -> ServerPolicy:
-        """The policy of a name at a server; nothing is asked yet.
+        """The policy with a given name on a server; no request is sent yet.
 
         Args:
-            url, key: as of the class.
-            model: its name there; where that is also a folder here, its card and its processor's settings are used.
-            protocol: the name or file of a protocol, or "auto" for the one of the card, or of the model's name.
+            url, key: as for the class.
+            model: its name on the server; if that is also a local folder, its card and processor settings are used.
+            protocol: the name or file of a protocol, or "auto" for that of the card or of the model's name.
 
         Raises:
-            SettingsError: when the URL is not one of a server, or there is no such protocol.
+            SettingsError: when the URL cannot be that of a server, or there is no such protocol.
             ModelError: when the card cannot be read.
         """
         folder = Path(model)
@@ -109,28 +109,28 @@ class ServerPolicy:
 
     @property
     def device(self) -> str:
-        """Where it runs, for the page."""
+        """Where it runs, for display on the page."""
         return urlsplit(self._url).netloc
 
     @property
     def frame_bounds(self) -> Bounds:
-        """What the model's image processor says of frames, as far as that is known here."""
+        """The bounds that the model's image processor sets, if known here."""
         return self._bounds or Bounds(self.protocol.grid, 1, 2**62)
 
     @property
     def max_new_tokens(self) -> int:
-        """Tokens after which a completion is cut off where the protocol says nothing of it."""
+        """Tokens after which a completion is cut off if the protocol sets no limit."""
         return MAX_NEW_TOKENS
 
     @property
     def url(self) -> str:
-        """Where the server is."""
+        """The server's URL."""
         return self._url
 
     def request(
         self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE, stage: Stage = Stage.INFERENCE
     ) -> Request:
-        """What the policy is asked about a picture of this size, and how its completion is read.
+        """The request to the policy about a picture of this size; it also reads the completion.
 
         Raises:
             SegR1Error: when the instruction is empty or too long.
@@ -142,16 +142,16 @@ class ServerPolicy:
         return self.request(image_wh, "-").frame
 
     def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Generator[str, None, None]:
-        """Yield the greedy completion as it comes; closing the iterator stops the generation at the server.
+        """Yield the greedy completion as it arrives; closing the iterator stops the generation on the server.
 
         Raises:
-            ModelError: when the server cannot be reached, or does not answer as it should.
+            ModelError: when the server cannot be reached or its answer is invalid.
         """
         for _, piece in self._pieces(picture, self.request(picture.size, instruction, task)):
             yield piece
 
     def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
-        """The greedy completions for pictures and their instructions, up to `IN_FLIGHT` of them asked for at once.
+        """The greedy completions for pictures and their instructions, with up to `IN_FLIGHT` concurrent requests.
 
         Raises:
             ModelError: as `stream`.
@@ -170,13 +170,13 @@ class ServerPolicy:
         task: Task = Task.FREE,
         stage: Stage = Stage.INFERENCE,
     ) -> list[str]:
-        """Draw ``n`` completions in one request; arguments as of `VlmPolicy.sample`.
+        """Sample ``n`` completions in one request; arguments as for `VlmPolicy.sample`.
 
         Raises:
             ModelError: as `stream`.
         """
         if n < 1:
-            raise ValueError(f"sample() draws at least one completion, not {n}")
+            raise ValueError(f"sample() needs n >= 1, not {n}")
         texts: dict[int, list[str]] = defaultdict(list)
         request = self.request(picture.size, instruction, task, stage)
         for choice, piece in self._pieces(picture, request, n=n, temperature=temperature, seed=seed):
@@ -186,7 +186,7 @@ class ServerPolicy:
     def _pieces(
         self, picture: Picture, request: Request, *, n: int = 1, temperature: float = 0.0, seed: int | None = None
     ) -> Iterator[tuple[int, str]]:
-        """(choice, text) as it comes, of whole completions only."""
+        """Yield (choice, text) as they arrive; raises if a completion stays incomplete."""
         most = (request.max_new_tokens or self.max_new_tokens) * TOKEN_CHARACTERS
         lengths, ended = [0] * n, [False] * n
         with self._failures_in_words():
@@ -208,19 +208,19 @@ class ServerPolicy:
                         ended[choice] = ended[choice] or last
                         if lengths[choice] > most:
                             raise ModelError(
-                                f"The policy server at {self._url} writes more than it was asked for: the completion "
+                                f"The policy server at {self._url} returned more than was requested: the completion "
                                 f"is longer than {most} characters."
                             )
                         if piece:
                             yield choice, piece
             finally:
-                # Whatever ended the reading, the server need not go on.
+                # However reading ended, the server need not continue.
                 answer.close()
         if not all(ended):
             raise ModelError(f"The policy server at {self._url} stopped in the middle of its answer: ask again.")
 
     def _checked(self, chunk: Any, n: int) -> Iterator[tuple[int, str, bool]]:
-        """(choice, text, whether it is the last) of a chunk that is one."""
+        """(choice, text, whether it is the last) of a valid chunk."""
         if not isinstance(chunk, ChatCompletionChunk):
             raise self._nonsense()
         if chunk.model and not _same_model(chunk.model, self._model):
@@ -233,18 +233,18 @@ class ServerPolicy:
             if not (isinstance(choice.index, int) and 0 <= choice.index < n and isinstance(piece, str | None)):
                 raise self._nonsense()
             if choice.finish_reason == "content_filter":
-                raise ModelError(f"The policy server at {self._url} refuses to answer: its content filter objects.")
+                raise ModelError(f"The policy server at {self._url} refuses to answer because of its content filter.")
             yield choice.index, piece or "", choice.finish_reason is not None
 
     def _nonsense(self) -> ModelError:
         return ModelError(
-            f"What answers at {self._url} is not a policy server: give --policy-server the address of an "
+            f"The server at {self._url} is not a policy server: give --policy-server the address of an "
             "OpenAI-compatible one, which usually ends in /v1."
         )
 
     @contextmanager
     def _failures_in_words(self) -> Iterator[None]:
-        """Every failure of a server as a ModelError in one sentence; the key is in none of them."""
+        """Turn every server failure into a ModelError with a one-sentence message; none of them contains the key."""
         try:
             yield
         except openai.APITimeoutError as error:
@@ -253,11 +253,11 @@ class ServerPolicy:
             raise ModelError(self._refusal(error)) from error
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             raise ModelError(
-                f"The policy server at {self._url} cannot be reached or broke off: is it running, and is "
+                f"The policy server at {self._url} cannot be reached or closed the connection: is it running, and is "
                 "--policy-server right?"
             ) from error
         except (openai.OpenAIError, ValueError, TypeError, AttributeError, KeyError) as error:
-            # The client hands on whatever its parsers raise when what comes is not what should come.
+            # The client passes on whatever its parsers raise on invalid responses.
             raise self._nonsense() from error
 
     def _refusal(self, error: openai.APIStatusError) -> str:
@@ -265,7 +265,7 @@ class ServerPolicy:
         if self._key:
             said = said.replace(self._key, "...")
         if error.status_code in (401, 403):
-            return f"The policy server at {self._url} wants a valid key: set SEGR1_POLICY_KEY."
+            return f"The policy server at {self._url} requires a valid key: set SEGR1_POLICY_KEY."
         if error.status_code == 404:
             return f"The policy server at {self._url} has no model '{self._model}'{said}"
         if "image" in said.lower() or "multimodal" in said.lower():
@@ -274,7 +274,7 @@ class ServerPolicy:
 
 
 def _messages(picture: Picture, request: Request) -> Any:
-    """The request's messages with the picture in them, as the client takes them."""
+    """The request's messages, including the picture, in the client's format."""
     pixels = cv2.cvtColor(resize_to_frame(picture.pixels, request.frame), cv2.COLOR_RGB2BGR)
     encoded, content = cv2.imencode(".png", pixels)
     if not encoded:
@@ -288,27 +288,29 @@ def _messages(picture: Picture, request: Request) -> Any:
 
 
 def _sampling(temperature: float) -> dict[str, Any]:
-    """As `VlmPolicy` samples: greedily by the model's generation config, else from the whole distribution."""
+    """Sampling parameters as in `VlmPolicy`: greedy by the model's generation config, else from the whole
+    distribution.
+    """
     if temperature == 0:
         return {"temperature": 0.0}
     return {"temperature": temperature, "top_p": 1.0, "extra_body": {"top_k": -1, "repetition_penalty": 1.0}}
 
 
 def _same_model(said: str, asked: str) -> bool:
-    """Whether two names can be of one model; some servers say the last part of it alone."""
+    """Whether two names can refer to the same model; some servers report only the last part."""
     said, asked = (name.replace("\\", "/").rstrip("/").lower() for name in (said, asked))
     return said == asked or said.rpartition("/")[2] == asked.rpartition("/")[2]
 
 
 def _model_type(model: str) -> str:
-    """The kind of a stock model by its name, as a configuration would call it; empty for none that is known."""
+    """The ``model_type`` of a stock model, derived from its name; empty if unknown."""
     name = "".join(letter if letter.isalnum() else "_" for letter in model.lower())
     known = (kind for each in protocol_names() for kind in find_protocol(each).model_types)
     return next((kind for kind in sorted(known, key=len, reverse=True) if kind in name), "")
 
 
 def _server_words(error: openai.APIStatusError) -> str:
-    """What a server says of a refusal, as the end of a sentence; little, and on one line."""
+    """A server's reason for a refusal, as the end of a sentence; shortened and on one line."""
     body = error.body if isinstance(error.body, dict) else {}
     inner = body.get("error") if isinstance(body.get("error"), dict) else body
     said = inner.get("message") if isinstance(inner, dict) else None

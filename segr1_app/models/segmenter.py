@@ -38,12 +38,14 @@ from segr1_app.models.zoom import (
 )
 
 START_LOGIT = 10.0
-"""Logit of a mask that is to be refined; about as confident as SAM2's own masks."""
+"""Logit that represents a mask to be refined; about as confident as SAM2's own masks."""
 CACHE_BYTES = 256 * 2**20
-"""Memory the embeddings of recent pictures may take; about 16 pictures of sam2.1-large, 300 of the embedded one."""
+"""Memory limit in bytes for embeddings of recent pictures; about 16 pictures with sam2.1-large, 300 with the
+embedded one.
+"""
 
 TOGETHER = 8
-"""Windows of a picture that are encoded in one pass: threads and GPUs then wait less for each other."""
+"""Windows of a picture that are encoded in one pass, which keeps threads and GPUs busier."""
 
 
 class Segmenter(Protocol):
@@ -53,7 +55,7 @@ class Segmenter(Protocol):
     def model_id(self) -> str: ...
 
     def encode(self, picture: Picture) -> Embedding:
-        """The picture's embedding, from the cache when it was encoded recently."""
+        """The picture's embedding, from the cache if it was encoded recently."""
         ...
 
     def segment(
@@ -66,11 +68,11 @@ class Segmenter(Protocol):
         embedding: Embedding | None = None,
         best_of_three: bool = False,
     ) -> tuple[ObjectMask, ...]:
-        """One mask per prompt, in order, as good as this segmenter can make them; see `Sam2Segmenter.segment`."""
+        """One mask per prompt, in order, at this segmenter's best quality; see `Sam2Segmenter.segment`."""
         ...
 
     def prepare(self, picture: Picture, objects: Sequence[ObjectPrompt]) -> None:
-        """Encode what `segment` will look at, together; see `Sam2Segmenter.prepare`."""
+        """Encode in one batch what `segment` will need; see `Sam2Segmenter.prepare`."""
         ...
 
     def decode(
@@ -87,16 +89,15 @@ class Segmenter(Protocol):
 
 
 class Sam2Segmenter:
-    """Any ``sam2`` model behind its own image predictor, with an embedding cache.
+    """Any ``sam2`` model, run through the package's image predictor, with an embedding cache.
 
     Args:
         model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode.
         model_id: the name shown to the user.
-        zoom: as of `prompt_window`, for a model that sees little of a whole picture at once; None for one that does not
-            need it.
-        clean: the share of a mask's area below which specks and holes are removed, as by `clean_mask`.
-        cache_bytes: how much memory cached embeddings may take.
-        embeddings: caches them on disk, in half precision, when given.
+        zoom: as for `prompt_window`, for a model of low input resolution; None for one that does not need it.
+        clean: the fraction of a mask's area below which specks and holes are removed, as by `clean_mask`.
+        cache_bytes: memory limit for cached embeddings.
+        embeddings: caches them on disk, in half precision, if given.
     """
 
     def __init__(
@@ -110,7 +111,8 @@ class Sam2Segmenter:
         embeddings: EmbeddingFolder | None = None,
     ) -> None:
         with warnings.catch_warnings():
-            # sam2 scripts its transforms; torch's warnings about that concern nobody who runs the app.
+            # sam2 compiles its transforms with TorchScript; torch's warnings about that do not concern users of the
+            # app.
             warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
             self._predictor = SAM2ImagePredictor(model)
         side = self.input_side
@@ -124,8 +126,8 @@ class Sam2Segmenter:
         self._identity = _identity(model) if embeddings else ""
         # The predictor holds the current picture: one caller at a time.
         self._lock = threading.Lock()
-        # On a GPU encoding has its own stream, so that it runs beside a policy that writes. Created on demand: on
-        # ZeroGPU there is no GPU before.
+        # On a GPU, encoding has its own stream, so that it runs in parallel with the policy. Created on demand: on
+        # ZeroGPU there is no GPU earlier.
         self._stream: torch.cuda.Stream | None = None
 
     @classmethod
@@ -134,15 +136,15 @@ class Sam2Segmenter:
     ) -> Sam2Segmenter:
         """Load a folder or a ``facebook/sam2*`` hub id, which is downloaded if missing.
 
-        A folder holds ``config.yaml`` and ``model.safetensors``, or a ``.pt`` file under its original name.
+        A folder contains ``config.yaml`` and ``model.safetensors``, or a ``.pt`` file under its original name.
 
         Args:
             source: the folder or the id.
-            device: as `resolve_device` understands it.
-            embeddings: caches them on disk, in half precision, when given.
+            device: as for `resolve_device`.
+            embeddings: caches them on disk, in half precision, if given.
 
         Raises:
-            ModelError: when there is no such model, its files are damaged or cannot be fetched.
+            ModelError: when there is no such model, or its files are damaged or cannot be downloaded.
         """
         target = resolve_device(device)
         try:
@@ -175,7 +177,7 @@ class Sam2Segmenter:
 
     @property
     def clean(self) -> float:
-        """The share of a mask's area below which specks and holes are removed."""
+        """The fraction of a mask's area below which specks and holes are removed."""
         return self._clean
 
     @property
@@ -200,8 +202,8 @@ class Sam2Segmenter:
         """One mask per prompt, in order, each from a zoomed view of the prompt's surroundings if this model zooms.
 
         Args:
-            picture: what is segmented.
-            objects, mask_inputs, size, best_of_three: as of `decode`.
+            picture: the picture to segment.
+            objects, mask_inputs, size, best_of_three: as for `decode`.
             embedding: the picture's, for callers that have it: it may have left the cache.
 
         Raises:
@@ -217,13 +219,14 @@ class Sam2Segmenter:
         return tuple(masks)
 
     def prepare(self, picture: Picture, objects: Sequence[ObjectPrompt]) -> None:
-        """Encode what `segment` will look at for these prompts, each window once, and several in one pass.
+        """Encode the windows that `segment` will need for these prompts, each once and several per pass.
 
-        Only the cache changes: a caller with many prompts for one picture, such as a training's reward, saves time.
+        Only the cache changes. This saves time for callers with many prompts for one picture, such as the reward in
+        training.
 
         Args:
-            picture: what will be segmented.
-            objects: in the picture's pixels; of several answers, all of them.
+            picture: the picture to be segmented.
+            objects: in the picture's pixels; those of all answers together.
 
         Raises:
             ModelError: when the device runs out of memory.
@@ -236,11 +239,11 @@ class Sam2Segmenter:
                     self._keep(picture, embedding)
 
     def _window(self, prompt: ObjectPrompt, start: Mask | None, image_wh: ImageSize) -> Window | None:
-        """What of the picture a prompt's mask is made from; None for all of it."""
+        """The part of the picture from which a prompt's mask is made; None for all of it."""
         return prompt_window(prompt, start, image_wh, self._zoom) if self._zoom else None
 
     def encode(self, picture: Picture) -> Embedding:
-        """The picture's embedding, from the cache when it was encoded recently, or from the folder when there is one.
+        """The picture's embedding, from the cache if it was encoded recently, or from the folder if there is one.
 
         Raises:
             ModelError: when the device runs out of memory.
@@ -274,14 +277,16 @@ class Sam2Segmenter:
         with self._lock:
             embedding = self._cache.get((picture.sha256, window))
             if embedding is None:
-                # The folder stores what a training needs again and again: whole pictures.
+                # The folder stores only whole pictures, which training needs again and again.
                 folder = None if window else self._folder
                 embedding = self._from_folder(picture, folder) if folder else self._encode(picture, [window])[0]
                 self._keep(picture, embedding)
             return embedding
 
     def remember(self, picture: Picture, embedding: Embedding) -> None:
-        """Accept a picture's embedding that the same model made elsewhere; it has to be on this one's device."""
+        """Put a picture's embedding, made by the same model elsewhere, into the cache; it must be on this
+        segmenter's device.
+        """
         with self._lock:
             self._keep(picture, embedding)
 
@@ -295,7 +300,7 @@ class Sam2Segmenter:
 
     def _encode(self, picture: Picture, windows: Sequence[Window | None]) -> list[Embedding]:
         """One embedding per window, all from one pass through the encoder."""
-        # Copies, because torch warns of arrays that must not be written to.
+        # Copied, because torch warns about read-only arrays.
         crops = [pixels_in_window(picture.pixels, window).copy() for window in windows]
         with _inference(self.device), self._own_stream():
             self._predictor.set_image_batch(crops)
@@ -306,7 +311,7 @@ class Sam2Segmenter:
             return [Embedding(maps[0], maps[1:], picture.size, windows[0])]
         embeddings = []
         for index, window in enumerate(windows):
-            # Copies, so that the cache can let go of one window without the others of its pass.
+            # Copied, so that the cache can free one window without the others of its pass.
             image_embed, *high_res = (values[index : index + 1].clone() for values in maps)
             embeddings.append(Embedding(image_embed, tuple(high_res), picture.size, window))
         return embeddings
@@ -325,12 +330,12 @@ class Sam2Segmenter:
         An object without box, points and mask input has nothing to segment: its mask is empty and its confidence 0.
 
         Args:
-            embedding: that of the picture, or of a part of it.
+            embedding: the embedding of the picture, or of a part of it.
             objects: the prompts, in the frame ``embedding.image_size``.
-            mask_inputs: for each prompt the mask it refines, SAM2's mask input: bool (height, width) of any size that
-                shows the whole picture, or None. Empty for none at all.
+            mask_inputs: for each prompt the mask to refine (SAM2's mask input): bool (height, width) of the whole
+                picture at any size, or None. Empty for none at all.
             size: width and height of the masks; by default those of the picture. Smaller ones are faster to compute.
-            best_of_three: whether the most confident of SAM2's three masks is taken instead of its single one.
+            best_of_three: whether to use the most confident of SAM2's three masks instead of its single one.
 
         Raises:
             ModelError: when the device runs out of memory.
@@ -339,14 +344,14 @@ class Sam2Segmenter:
         _check_mask_inputs(mask_inputs, objects)
         whole, frame = embedding.image_size, size or embedding.image_size
         window = embedding.window or Window(0, 0, *whole)
-        # The window in the masks' pixels.
+        # The window in pixels of the masks.
         part = window.rescaled(from_wh=whole, to_wh=frame)
         prompts = [prompt_in_window(prompt, window, part.size) for prompt in objects]
         seen = [start if start is None else mask_in_window(start, window, whole) for start in mask_inputs]
         with self._lock:
             predictor = self._predictor
             predictor._features = {"image_embed": embedding.image_embed, "high_res_feats": list(embedding.high_res)}
-            # The predictor knows of the original only this size: prompts and masks are in its frame.
+            # All the predictor knows about the original is this size: prompts and masks are in its frame.
             predictor._orig_hw = [(part.height, part.width)]
             predictor._is_image_set = True
             try:
@@ -361,7 +366,7 @@ class Sam2Segmenter:
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
-        """The stream of encoding; its results can be used on any other stream afterwards."""
+        """The CUDA stream of encoding; results can be used on any other stream afterwards."""
         if self.device.type != "cuda":
             yield
             return
@@ -392,9 +397,9 @@ class Sam2Segmenter:
         return ObjectMask(cleaned, float(confidences[best]))
 
     def _mask_input(self, start: Mask) -> npt.NDArray[np.float32]:
-        """A mask as the logits, float32 (1, S/4, S/4), that an earlier answer of the model would have been."""
+        """Convert a mask to logits, float32 (1, S/4, S/4), as an earlier output of the model would have been."""
         side = self.input_side // 4
-        # By area: a thin part of a large mask keeps its share of a coarse one.
+        # Averaged by area, so that thin parts of a large mask survive in a coarse one.
         covered = cv2.resize(start.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
         return ((2 * covered - 1) * START_LOGIT)[np.newaxis]
 
@@ -405,8 +410,8 @@ def _check_mask_inputs(mask_inputs: Sequence[Mask | None], objects: Sequence[Obj
 
 
 def _identity(model: torch.nn.Module) -> str:
-    """Identifies a segmenter's embeddings: SHA-256, in hex, of its weights as they are in memory (a hub id does not
-    identify a revision), its input side, and the kind of device, whose number format they are made in.
+    """Identifies a segmenter's embeddings: SHA-256, in hex, of its weights in memory (a hub id does not identify a
+    revision), its input side, and the kind of device, which determines their number format.
     """
     digest = hashlib.sha256(f"{model.image_size}:{next(model.parameters()).device.type}".encode())
     for name, value in model.state_dict().items():
@@ -417,7 +422,7 @@ def _identity(model: torch.nn.Module) -> str:
 
 @contextmanager
 def _inference(device: torch.device) -> Iterator[None]:
-    """Inference mode, bfloat16 on a GPU, as SAM2 was meant to run, and memory errors turned into messages."""
+    """Inference mode, with bfloat16 on a GPU, as SAM2 is meant to run, and with memory errors turned into messages."""
     try:
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
             yield

@@ -1,6 +1,6 @@
-"""A segmenter's ``config.yaml``, which may come from anybody: only what a SAM 2 consists of, in sizes that one has.
+"""Check a segmenter's ``config.yaml``, which is untrusted: only components of SAM 2, in plausible sizes, are allowed.
 
-Its classes are made by hydra, which would create, and so run, any class that it names.
+Hydra instantiates its classes, and would instantiate, and thus run, any class that the file names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLASSES: Final = frozenset(
         "sam2.modeling.sam.transformer.RoPEAttention",
     }
 )
-"""All that sam2's own configurations name."""
+"""All classes that sam2's own configurations use."""
 MAX_BYTES: Final = 64 * 2**10
 MAX_DEPTH: Final = 12
 MAX_ENTRIES: Final = 64
@@ -60,14 +60,14 @@ _MOST: Final[Mapping[str, int]] = {
     "temperature": 10**6,
 }
 _REFUSED: Final = frozenset({"weights_path"})
-"""Arguments of the allowed classes that read further files."""
+"""Arguments of the allowed classes that would read other files."""
 
 
 def read_segmenter_config(path: Path) -> DictConfig:
-    """The configuration of a segmenter's folder: "model" for hydra, and "zoom" if there is one.
+    """Read the configuration in a segmenter's folder: "model" for hydra, and "zoom" if present.
 
     Raises:
-        ModelError: when it cannot be read, or names or sizes something that no SAM 2 has.
+        ModelError: when it cannot be read, or has a class or a size that no SAM 2 has.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -75,7 +75,7 @@ def read_segmenter_config(path: Path) -> DictConfig:
         text = path.read_text(encoding="utf-8")
         _check_events(path, text)
         config = OmegaConf.create(text)
-        # Interpolations, which would read this machine's environment, stay as they are spelled, and are refused.
+        # Interpolations, which could read environment variables, are not resolved, and are rejected.
         content = OmegaConf.to_container(config, resolve=False)
     except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise _refusal(path, f"it cannot be read ({type(error).__name__})") from error
@@ -86,17 +86,17 @@ def read_segmenter_config(path: Path) -> DictConfig:
     _check(path, "model", content["model"])
     zoom = content.get("zoom", 1.0)
     if isinstance(zoom, bool) or not isinstance(zoom, int | float) or not 0 < zoom <= MAX_ZOOM:
-        raise _refusal(path, f"its zoom is not a number above 0 and up to {MAX_ZOOM:g}")
+        raise _refusal(path, f"its zoom must be a number greater than 0 and at most {MAX_ZOOM:g}")
     checked = OmegaConf.create({name: content[name] for name in ("model", "zoom") if name in content})
     assert isinstance(checked, DictConfig)
     return checked
 
 
 def check_trunk(config: DictConfig, path: Path, weights: Path) -> None:
-    """Refuse a configuration whose image encoder is not the one of the weights, before memory is taken for it.
+    """Reject a configuration whose image encoder does not match the weights, before memory is allocated for it.
 
     Raises:
-        ModelError: when it is another one.
+        ModelError: when it does not match.
         OSError, SafetensorError: when the header of the weights cannot be read.
     """
     trunk = OmegaConf.select(config, "model.image_encoder.trunk")
@@ -108,11 +108,11 @@ def check_trunk(config: DictConfig, path: Path, weights: Path) -> None:
         embedding = "image_encoder.trunk.patch_embed.proj.weight"
         width = tensors.get_slice(embedding).get_shape()[0] if embedding in names else 0
     if width != trunk.get("embed_dim", 96) or len(blocks) != sum(trunk.get("stages", (2, 3, 16, 3))):
-        raise ModelError(f"The weights '{weights}' belong to another {path.name}: its sizes are not theirs.")
+        raise ModelError(f"The weights '{weights}' do not match the sizes in {path.name}: they belong to another one.")
 
 
 def _check_events(path: Path, text: str) -> None:
-    """Refuse aliases, which can unfold to any size, and nesting before anything follows it."""
+    """Reject aliases, which can expand to any size, and deep nesting, before anything recurses into it."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if getattr(event, "anchor", None) is not None:
@@ -126,10 +126,10 @@ def _check(path: Path, place: str, value: Any) -> None:
     if isinstance(value, dict):
         target = value.get("_target_")
         if target is not None and target not in CLASSES:
-            raise _refusal(path, f"{place} names {str(target)[:80]!r}, which is not a part of a SAM 2")
+            raise _refusal(path, f"{place} names {str(target)[:80]!r}, which is not a component of SAM 2")
         for name, inner in value.items():
             if not isinstance(name, str) or name in _REFUSED or (name.startswith("_") and name != "_target_"):
-                raise _refusal(path, f"{place} has {str(name)[:80]!r}, which is not taken")
+                raise _refusal(path, f"{place} has {str(name)[:80]!r}, which is not allowed")
             if name != "_target_":
                 _check(path, f"{place}.{name}", inner)
     elif isinstance(value, list):
@@ -147,7 +147,7 @@ def _check_scalar(path: Path, place: str, value: Any) -> None:
     match value:
         case None | bool():
             if key == "compile_image_encoder" and value:
-                raise _refusal(path, f"{place} is not taken: nothing is compiled here")
+                raise _refusal(path, f"{place} is not allowed: nothing is compiled here")
         case int() | float():
             if not math.isfinite(value) or not -most <= value <= most:
                 raise _refusal(path, f"{place} is not a number up to {most}")
@@ -159,4 +159,4 @@ def _check_scalar(path: Path, place: str, value: Any) -> None:
 
 
 def _refusal(path: Path, reason: str) -> ModelError:
-    return ModelError(f"'{path}' is refused as the configuration of a SAM 2: {reason}.")
+    return ModelError(f"'{path}' is not an acceptable SAM 2 configuration: {reason}.")

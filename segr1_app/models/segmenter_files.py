@@ -26,7 +26,7 @@ from segr1_app.typed_text import one_line
 CONFIG_FILE = "config.yaml"
 WEIGHTS_FILE = "model.safetensors"
 _DAMAGED = (pickle.UnpicklingError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, EOFError)
-"""What reading a damaged or hostile .pt file raises."""
+"""Exceptions raised when a damaged or hostile .pt file is read."""
 
 
 class SegmenterFiles(NamedTuple):
@@ -35,8 +35,8 @@ class SegmenterFiles(NamedTuple):
     Attributes:
         model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode, on its device.
         name: for display.
-        zoom: the zoom factor towards a prompt, as of `prompt_window`; None for none.
-        clean: parts and holes below this share of a mask's area are removed, as by `clean_mask`; 0 for none.
+        zoom: the zoom factor towards a prompt, as for `prompt_window`; None for none.
+        clean: specks and holes below this fraction of a mask's area are removed, as by `clean_mask`; 0 for none.
     """
 
     model: torch.nn.Module
@@ -49,7 +49,7 @@ def load_segmenter_files(source: str | Path, device: torch.device) -> SegmenterF
     """Read a folder or a ``facebook/sam2*`` hub id, which is downloaded if missing.
 
     Raises:
-        ModelError: when there is no such model, its files are damaged or cannot be fetched.
+        ModelError: when there is no such model, or its files are damaged or cannot be downloaded.
         torch.OutOfMemoryError: when it does not fit into the device's memory.
     """
     folder = Path(source)
@@ -101,8 +101,9 @@ def _from_folder(folder: Path, device: torch.device) -> SegmenterFiles:
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
     if missing:
         raise ModelError(
-            f"'{folder}' holds no segmenter: {' and '.join(missing)} missing. A segmenter folder holds {CONFIG_FILE} "
-            f"and {WEIGHTS_FILE}, as train.scratch.segmenter writes them, or a .pt file of SAM2 under its own name."
+            f"'{folder}' contains no segmenter: {' and '.join(missing)} missing. A segmenter folder has {CONFIG_FILE} "
+            f"and {WEIGHTS_FILE}, as train.scratch.segmenter writes them, or a .pt file of SAM2 under its "
+            "original name."
         )
     check_links(folder)
     config = read_segmenter_config(folder / CONFIG_FILE)
@@ -113,7 +114,7 @@ def _from_folder(folder: Path, device: torch.device) -> SegmenterFiles:
     except torch.OutOfMemoryError:
         raise
     except (InstantiationException, OmegaConfBaseException) as error:
-        raise ModelError(f"'{folder / CONFIG_FILE}' describes no model: {one_line(str(error))[:300]}") from error
+        raise ModelError(f"'{folder / CONFIG_FILE}' does not describe a model: {one_line(str(error))[:300]}") from error
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(
             f"The weights in '{folder}' are damaged or belong to another {CONFIG_FILE}: {error}"
@@ -127,16 +128,14 @@ def _from_hub(repo_id: str, device: torch.device) -> SegmenterFiles:
     config_name, weights = HF_MODEL_ID_TO_FILENAMES[repo_id]
     file = segmenter_on_hub(repo_id).fetch() / weights
     if not file.is_file():
-        raise ModelError(
-            f"The repository {repo_id} holds no {weights}: give --segmenter another name or a model folder."
-        )
+        raise ModelError(f"The repository {repo_id} has no {weights}: give --segmenter another name or a model folder.")
     return SegmenterFiles(_from_checkpoint(config_name, file, device), repo_id)
 
 
 def _from_checkpoint(config_name: str, file: Path, device: torch.device) -> torch.nn.Module:
-    """A model of one of the sam2 package's own configurations, with weights in their original layout."""
+    """Load a model from one of the sam2 package's own configurations, with weights in their original layout."""
     try:
-        # Reads with weights_only=True, so that no file can execute code.
+        # Loaded with weights_only=True, so that no file can execute code.
         model: torch.nn.Module = build_sam2(config_name, str(file), device=str(device))
     except torch.OutOfMemoryError:
         raise

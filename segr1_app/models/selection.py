@@ -1,4 +1,4 @@
-"""The choice of models when none are named: the full pair where it can run at once, else the embedded one."""
+"""Choose the models when none are named: the full pair if it can run right away, else the embedded one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ POLICY: Final = policy_on_hub(FULL_POLICY)
 SEGMENTER: Final = segmenter_on_hub(FULL_SEGMENTER)
 FULL_MODELS: Final = (POLICY, SEGMENTER)
 FULL_MEMORY: Final = {POLICY: 11e9, SEGMENTER: 3e9}
-"""GPU memory in bytes that each needs while running: 7.5 GB and 0.9 GB of weights, a picture's activations and
-cache.
+"""GPU memory in bytes that each needs while running: 7.5 GB and 0.9 GB for weights, plus activations and cache.
 """
 
 
@@ -24,7 +23,7 @@ class ModelChoice:
 
     Attributes:
         settings: names both.
-        reason: why these, in a sentence; empty where somebody named them.
+        reason: a sentence on why these were chosen; empty if they were named.
         open: the full models that were neither requested nor excluded.
         missing: whether they were not chosen because they are not downloaded.
     """
@@ -35,15 +34,15 @@ class ModelChoice:
     missing: bool = False
 
     def lack(self) -> str:
-        """Why the open full models cannot run here, as the end of a sentence; empty when they can."""
+        """Why the full models left open cannot run here, as the end of a sentence; empty if they can."""
         return gpu_lack(self.settings.device, sum(FULL_MEMORY[model] for model in self.open))
 
 
 def choose_models(settings: Settings) -> ModelChoice:
-    """Choose the models that ``settings`` leave open: the full ones where they can run at once, else the embedded ones.
+    """Choose the models that ``settings`` leave open: the full ones if they can run right away, else the embedded ones.
 
-    They need all of their files on this machine, and a GPU with `FULL_MEMORY` free. Torch, which takes seconds to
-    import, is asked for the GPU only where the files are there.
+    The full ones need all of their files on this machine and a GPU with `FULL_MEMORY` free. Torch, which takes seconds
+    to import, is asked about the GPU only if the files are present.
     """
     given = {POLICY: settings.policy, SEGMENTER: settings.segmenter}
     left = tuple(model for model in FULL_MODELS if given[model] == AUTO)
@@ -76,11 +75,11 @@ def _who(models: tuple[HubModel, ...]) -> str:
 
 
 def gpu_lack(device: str, needed: float) -> str:
-    """Why full models cannot run on a device, as the end of a sentence; empty when they can.
+    """Why full models cannot run on a device, as the end of a sentence; empty if they can.
 
     Args:
-        device: as `resolve_device` understands it.
-        needed: bytes of its memory.
+        device: as for `resolve_device`.
+        needed: required memory in bytes.
     """
     from segr1_app.models.loading import free_memory, resolve_device  # noqa: PLC0415 - torch takes seconds to import
 

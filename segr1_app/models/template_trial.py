@@ -1,6 +1,7 @@
-"""Renders a chat template once, as a program of its own with little time and memory: ``chat_templates`` starts it.
+"""Renders a chat template once, in a separate process with little time and memory, started by ``chat_templates``.
 
-It imports nothing of this project, so that it starts at once wherever it lies. Standard input is the template.
+It imports nothing from this project, so that it starts quickly from any location. The template is read from standard
+input.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class Generation(Extension):
-    """The ``{% generation %}`` blocks in which transformers marks what the model said; they change no text."""
+    """The ``{% generation %}`` blocks with which transformers marks the model's own messages; they do not change the
+    text.
+    """
 
     tags = {"generation"}  # noqa: RUF012 - jinja reads it so
 
@@ -27,7 +30,7 @@ class Generation(Extension):
 
 
 def environment() -> ImmutableSandboxedEnvironment:
-    """Templates as transformers reads and renders them."""
+    """The environment in which transformers reads and renders templates."""
     made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     made.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
     made.globals["raise_exception"] = _refuse
@@ -40,7 +43,9 @@ def _refuse(message: str) -> NoReturn:
 
 
 def main(seconds: int, size: int, most: int) -> None:
-    """Render the template with ``seconds`` of a processor and ``size`` bytes, to at most ``most`` characters."""
+    """Render the template within ``seconds`` of CPU time, ``size`` bytes of memory and ``most`` characters of
+    output.
+    """
     import resource  # noqa: PLC0415 - not on every system, and only this process needs it
 
     resource.setrlimit(resource.RLIMIT_AS, (size, size))

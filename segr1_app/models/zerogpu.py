@@ -1,8 +1,8 @@
-"""ZeroGPU: a Space that has a GPU only while one function runs, in a process that is forked for it.
+"""ZeroGPU: a Space that has a GPU only while one function runs, in a process forked for it.
 
-What needs the GPU, the policy's text and the picture's embedding, is one such function. Its results are pickled, the
-embedding as CPU tensors: prompts and clicks are decoded by a copy of the segmenter on the CPU, and cost no
-GPU quota. On other machines none of this is used, and the ``spaces`` package is not needed.
+The steps that need the GPU, generating the policy's text and encoding the picture, are one such function. Its results
+are pickled, the embedding as CPU tensors: a copy of the segmenter on the CPU decodes prompts and clicks, which costs no
+GPU quota. Other machines use none of this and do not need the ``spaces`` package.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Border = Callable[[Picture, str, Task], Iterator[str | EncodedAnswer | SegR1Erro
 
 @dataclass(frozen=True, slots=True)
 class ZeroPipeline(Pipeline):
-    """A pipeline that uses a borrowed GPU.
+    """A pipeline that uses a temporarily assigned GPU.
 
     Attributes:
-        policy: tells what is asked and how answers are read, and is not run in this process.
-        segmenter: on the CPU; gets the embeddings that were made on the GPU.
-        border: the function that borrows the GPU.
-        refusal: what ``border`` raises when none is available, or when it is withdrawn.
+        policy: defines requests and how answers are read; it is not run in this process.
+        segmenter: on the CPU; receives the embeddings made on the GPU.
+        border: the function that runs on the GPU.
+        refusal: the exception that ``border`` raises when no GPU is available, or when it is withdrawn.
     """
 
     segmenter: Sam2Segmenter
@@ -61,26 +61,26 @@ class ZeroPipeline(Pipeline):
 
 
 def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter, refusal: type[Exception]) -> ZeroPipeline:
-    """The same pipeline, run on a borrowed GPU.
+    """The same pipeline, run on a temporarily assigned GPU.
 
     Args:
-        pipeline: of models on the GPU, which ZeroGPU moves there when it provides one.
-        segmenter: the same one on the CPU.
-        refusal: what the ``spaces`` package raises when no GPU is available; its message is for the visitor.
+        pipeline: its models are on the GPU; ZeroGPU moves them there when it provides one.
+        segmenter: the same segmenter on the CPU.
+        refusal: the exception of the ``spaces`` package when no GPU is available; its message is for the visitor.
     """
 
     # A separate function for every pipeline: a forked process keeps the models that existed then.
     def stream_answer(
         picture: Picture, instruction: str, task: Task = Task.FREE
     ) -> Iterator[str | EncodedAnswer | SegR1Error]:
-        # A forked process has none of its parent's computing threads, and would wait for them forever.
+        # A forked process has none of its parent's compute threads and would wait for them forever.
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         try:
             for part in pipeline.stream_answer(picture, instruction, task):
                 yield EncodedAnswer(part.embedding.on_cpu(), part.seconds) if isinstance(part, EncodedAnswer) else part
         except SegR1Error as error:
-            # Of a raised exception only the class name would be returned.
+            # Of a raised exception, only the class name would be returned.
             yield error
 
     border: Border = import_module("spaces").GPU(stream_answer, duration=GPU_SECONDS)

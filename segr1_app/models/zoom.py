@@ -1,8 +1,8 @@
-"""The part of a picture that a prompt is about, for segmenters with a low input resolution.
+"""The part of a picture around a prompt, for segmenters with a low input resolution.
 
-A small segmenter sees a picture at 320 px and draws its mask on 80 x 80: hardly anything is left of a small object.
-Shown only the object and its surroundings, it sees more. Interactive segmentation calls this zoom-in (Sofiiuk et al.,
-f-BRS, CVPR 2020, section 3.4).
+A small segmenter sees a picture at 320 px and draws its mask on 80 x 80: little is left of a small object. Given only
+the object and its surroundings, it sees more detail. In interactive segmentation this is called zoom-in (Sofiiuk et
+al., f-BRS, CVPR 2020, section 3.4).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Poi
 from segr1_app.geometry import mask_box, rescale_objects
 
 SQUARE = 0.5
-"""Least aspect ratio of a window (shorter over longer side): the segmenter sees it as a square."""
+"""Smallest aspect ratio of a window (shorter over longer side), because the segmenter squashes it into a square."""
 BESIDE = 0.25
-"""How far outside a window a point still matters for its contents, as a share of the window's side."""
+"""How far outside a window a point is still relevant, as a fraction of the window's side."""
 WORTHWHILE = 0.8
-"""The share of the picture from which on zooming in gains next to nothing."""
+"""The fraction of the picture from which zooming in gains next to nothing."""
 
 
 class Window(NamedTuple):
-    """A part of a picture, in whole pixels of it: its top left corner, its width and its height."""
+    """A part of a picture in whole pixels: its top left corner, its width and its height."""
 
     left: int
     top: int
@@ -36,7 +36,7 @@ class Window(NamedTuple):
         return ImageSize(self.width, self.height)
 
     def rescaled(self, *, from_wh: ImageSize, to_wh: ImageSize) -> Window:
-        """The same part of the picture at another size, in whole pixels of that."""
+        """The same part of the picture at another size, in whole pixels."""
         sx, sy = to_wh[0] / from_wh[0], to_wh[1] / from_wh[1]
         left, top = math.floor(self.left * sx), math.floor(self.top * sy)
         right, bottom = math.ceil((self.left + self.width) * sx), math.ceil((self.top + self.height) * sy)
@@ -44,16 +44,16 @@ class Window(NamedTuple):
 
 
 def prompt_window(prompt: ObjectPrompt, start: Mask | None, image_wh: ImageSize, zoom: float) -> Window | None:
-    """The part of a picture that a prompt is about: everything it marks as foreground, and some margin.
+    """The part of a picture around a prompt: everything it marks as foreground, and some margin.
 
     Args:
         prompt: in pixels of the picture.
-        start: the mask it refines, bool (height, width) of any size that shows the whole picture, or None.
+        start: the mask it refines, bool (height, width) of the whole picture at any size, or None.
         image_wh: the picture's size.
-        zoom: by how much the window is larger than the prompt's foreground, on either side.
+        zoom: how far the window extends beyond the prompt's foreground on each side, relative to its size.
 
     Returns:
-        the window; None for the whole picture: when the prompt has no box, or fills most of it.
+        The window; None for the whole picture, if the prompt has no box or fills most of it.
     """
     if prompt.box is None:
         return None
@@ -76,11 +76,10 @@ def prompt_window(prompt: ObjectPrompt, start: Mask | None, image_wh: ImageSize,
 
 
 def prompt_in_window(prompt: ObjectPrompt, window: Window, to_wh: ImageSize) -> ObjectPrompt:
-    """A prompt in pixels of the picture as one in pixels of the window, shown at the size ``to_wh``.
+    """Convert a prompt from pixels of the picture to pixels of the window, shown at the size ``to_wh``.
 
-    A point slightly outside is moved to the window's border: what it is to remove may end there. Points further away
-    are
-    left out: they concern nothing within the window.
+    A point slightly outside is moved to the window's border, because what it should remove may extend to there. Points
+    further away are dropped: they are not relevant within the window.
     """
     box = prompt.box and Box(
         prompt.box.x1 - window.left, prompt.box.y1 - window.top, prompt.box.x2 - window.left, prompt.box.y2 - window.top
@@ -95,7 +94,7 @@ def prompt_in_window(prompt: ObjectPrompt, window: Window, to_wh: ImageSize) -> 
 
 
 def _span(middle: float, length: float, end: int) -> tuple[int, int]:
-    """Whole pixels around an interval within 0 and ``end``; at least one."""
+    """The whole pixels that cover an interval, clipped to 0 and ``end``; at least one."""
     low, high = max(math.floor(middle - length / 2), 0), min(math.ceil(middle + length / 2), end)
     low = min(low, end - 1)
     return low, max(high, low + 1)

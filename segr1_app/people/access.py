@@ -52,14 +52,14 @@ class Access:
         return Person(signed_in, self.role_of(signed_in))
 
     def possible(self, act: Act) -> bool:
-        """Whether anybody at all can have permission for it here."""
+        """Whether anybody at all can have this permission here."""
         return self.sign_in != "none" or act in MAY[self.visitor]
 
     def require(self, person: Person, act: Act) -> None:
         """Check that a person may do something.
 
         Raises:
-            NotAllowedError: when they may not; the text says what they can do about it.
+            NotAllowedError: when they may not; the message says what they can do about it.
         """
         if person.may(act):
             return
@@ -72,13 +72,13 @@ class Access:
 
 
 EVERYBODY: Final = "*"
-"""In a list of names, matches everybody who signs in."""
+"""In a list of names, this matches everybody who signs in."""
 
 
 def access_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Access:
     """How people are identified on a page with these settings.
 
-    On a local machine there is only one user, who may do everything, except for requests that a proxy passes on.
+    On a local machine there is only one user, who may do everything; requests forwarded by a proxy may not.
     Elsewhere people sign in if there is a way to: with the file of ``--auth``, or, on a Space with ``hf_oauth``, with
     their account on the hub, where the Space's owner is an admin and the variables SEGR1_ADMINS, SEGR1_REVIEWERS and
     SEGR1_ANNOTATORS name others.
@@ -91,7 +91,7 @@ def access_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Ac
         stranger = visitor if settings.admin else Role(settings.anonymous)
         return Access("none", visitor, lambda _: visitor, stranger)
     roles: dict[str, Role] = {}
-    # In ascending order: a name listed twice gets the greater role.
+    # In ascending order: a name listed twice gets the higher role.
     for role in (Role.ANNOTATOR, Role.REVIEWER, Role.ADMIN):
         named = environ.get(f"SEGR1_{role.name}S", "").replace(",", " ").split()
         roles |= dict.fromkeys(named, role)

@@ -1,6 +1,6 @@
 """The accounts of a private server: names, roles and password hashes in one JSON file.
 
-A password is stored as its scrypt hash (RFC 7914) with its own salt: the file alone lets nobody sign in.
+A password is stored as a salted scrypt hash (RFC 7914): the file alone lets nobody sign in.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from segr1_app.files.locks import locked
 from segr1_app.settings.roles import Role
 from segr1_app.typed_text import MAX_NAME, person_name
 
-# The parameters of OWASP's password storage cheat sheet for little memory: 32 MiB and a few tenths of a second a guess.
+# The low-memory parameters of OWASP's password storage cheat sheet: 32 MiB and a few tenths of a second per guess.
 COST: Final = 2**15
 BLOCK: Final = 8
 TURNS: Final = 3
 MEMORY: Final = 2 * 128 * BLOCK * COST
-"""Most memory in bytes that a hash may use; it uses half of it."""
+"""Memory limit of a hash in bytes; it uses half of that."""
 UNSIGNED: Final = "(not signed in)"
-"""Stands behind the name that somebody typed where others sign in, in the store and in all that is made of it."""
+"""Appended to a name typed without signing in on a page where others sign in; kept in the store and in everything
+made from it.
+"""
 SHORTEST: Final = 10
-"""Least number of characters of a password."""
+"""Shortest password in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ _NOBODY: Final = Account(Role.READER, "00" * 16, "00" * 64)
 
 
 class People:
-    """A file of accounts, read again whenever it changes, so that a new account works without a restart.
+    """The accounts file, reread whenever it changes, so that a new account works without a restart.
 
     Args:
         file: the file; a missing file holds no accounts.
@@ -85,7 +87,7 @@ class People:
         return self._accounts
 
     def check(self, name: str, password: str) -> bool:
-        """Whether a password is that of this name; it takes as long for an unknown name."""
+        """Whether this is the password of this account; takes as long for an unknown name."""
         account = self.accounts().get(name)
         known = account or _NOBODY
         right = hmac.compare_digest(_hash(password, bytes.fromhex(known.salt)), known.hash)
@@ -129,7 +131,7 @@ class People:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Read and write the file as one step, while no other command does."""
+        """Read and write the file in one step, under a lock."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with locked(self._file):

@@ -1,4 +1,4 @@
-"""Who did what that others should be able to find out later: sign-ins, refusals, imports, exports and trainings."""
+"""The audit log, which records who did what: sign-ins, refusals, imports, exports and training runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cachetools import LRUCache
 
 FILE: Final = "audit.jsonl"
 MAX_BYTES: Final = 4 * 2**20
-"""How large the file grows before it becomes the older half, of which there is one."""
+"""Size in bytes at which the file is rotated; one older file is kept."""
 MAX_TEXT: Final = 300
 AGAIN_SECONDS: Final = 60.0
-"""The same refusal is noted once in that time: whoever repeats it must not fill the file."""
+"""The same refusal is recorded once in this many seconds, so that repeating it cannot fill the file."""
 
 
 class AuditLog:
-    """A file of JSON lines to which events are added; a full disk costs an event and nothing else.
+    """A JSON Lines file to which events are appended; on a full disk an event is lost and nothing else fails.
 
     Args:
         home: the data folder.
@@ -39,9 +39,9 @@ class AuditLog:
 
         Args:
             event: such as "sign-in", "refused" or "export".
-            person: who; empty for somebody who did not sign in.
-            address: from where, if that is known.
-            detail: anything to know of it, in words.
+            person: who did it; empty for somebody who did not sign in.
+            address: the client's address, if known.
+            detail: further information, as text.
         """
         now = self._clock()
         entry = {"time": round(now, 3), "event": event, "person": person, "address": address, "detail": detail}
@@ -54,7 +54,7 @@ class AuditLog:
             self._add(json.dumps(entry).encode() + b"\n")
 
     def newest(self, most: int = 200) -> list[dict[str, Any]]:
-        """The last events, the newest first."""
+        """The latest events, newest first."""
         lines: list[bytes] = []
         for file in (self._file, self._older):
             try:

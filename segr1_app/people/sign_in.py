@@ -1,4 +1,4 @@
-"""Signing in with a password: how many passwords are checked at a time, and what guessing leads to."""
+"""Sign-in with a password: limits on concurrent checks and on guessing."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from segr1_app.people.accounts import People
 log = logging.getLogger(__name__)
 
 asked_from: ContextVar[str] = ContextVar("asked_from", default="")
-"""The address that a sign-in comes from; set by what serves it."""
+"""The client address of the current sign-in; set by the server."""
 
 AT_A_TIME: Final = 2
-"""Passwords that are checked at a time: each takes 32 MiB and a processor."""
+"""Number of passwords checked at the same time: each check takes 32 MiB and a CPU core."""
 WAITING: Final = 32
-"""Sign-ins that may wait for that; of more, those that have waited longest are refused."""
+"""Number of sign-ins that may wait; beyond it, the one that has waited longest is refused."""
 GUESSES: Final = 10
-"""Wrong passwords in a row for one name from one address before it has to pause."""
+"""Consecutive wrong passwords for one name from one address before a pause is imposed."""
 GUESSES_ANYWHERE: Final = 100
-"""Wrong passwords in a row for one name, from all addresses together."""
+"""Consecutive wrong passwords for one name, from all addresses together."""
 PAUSE: Final = 60.0
-"""Seconds of the first pause; each further one is twice as long, up to `LONGEST_PAUSE`."""
+"""Length of the first pause in seconds; each further one is twice as long, up to `LONGEST_PAUSE`."""
 LONGEST_PAUSE: Final = 900.0
 SESSION_SECONDS: Final = 30 * 86_400.0
 """How long somebody stays signed in."""
@@ -39,7 +39,7 @@ REMEMBERED: Final = 10_000
 
 @dataclass(slots=True)
 class _Guesses:
-    """Wrong passwords in a row, and until when there is a pause."""
+    """Consecutive wrong passwords, and when the current pause ends."""
 
     wrong: int = 0
     pauses: int = 0
@@ -49,11 +49,12 @@ class _Guesses:
 class SignIn:
     """Checks names and passwords.
 
-    Of sign-ins that wait, the newest is checked first: a crowd of guesses is as likely to be overtaken as to overtake.
+    Of waiting sign-ins, the newest is checked first, so that a flood of guesses cannot hold up a real sign-in that
+    comes later.
 
     Args:
         people: the accounts.
-        clock: seconds that never go back.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(self, people: People, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,7 +67,7 @@ class SignIn:
         """Whether a password is that of a name; it takes as long for an unknown name.
 
         Raises:
-            NotAllowedError: when there were too many wrong ones, or too many wait; the password was not looked at.
+            NotAllowedError: after too many wrong passwords, or when too many people wait; the password was not checked.
         """
         address = asked_from.get()
         counted = [
@@ -76,7 +77,7 @@ class SignIn:
         for guesses, _ in counted:
             if (left := guesses.until - self._clock()) > 0:
                 raise NotAllowedError(f"Too many wrong passwords for this name: try again in {int(left) + 1} seconds.")
-        # Counted before they are checked: many at once are not one.
+        # Counted before the check, so that many concurrent guesses do not count as one.
         for guesses, most in counted:
             guesses.wrong += 1
             if guesses.wrong >= most:
@@ -129,7 +130,7 @@ class SignIn:
             self._pass_on()
 
     def _pass_on(self) -> None:
-        """Let the newest that waits go on, or note that there is room."""
+        """Wake the newest waiting sign-in, or release the slot."""
         while self._waiting:
             turn = self._waiting.pop()
             if not turn.done():
@@ -139,11 +140,12 @@ class SignIn:
 
 
 class Sessions(MutableMapping[str, str]):
-    """Names by the secret tokens of who is signed in; a changed password or a removed account ends them at once.
+    """Maps the secret tokens of signed-in people to their names; changing a password or removing an account ends its
+    sessions at once.
 
     Args:
         people: the accounts.
-        clock: seconds that never go back.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(self, people: People, clock: Callable[[], float] = time.monotonic) -> None:

@@ -18,7 +18,7 @@ from segr1_app.settings.space import Space
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
-"""The folder of the source code; of an installed package, the folder that it is installed in."""
+"""The folder of the source code; for an installed package, the folder in which it is installed."""
 ASSETS = PACKAGE / "assets" if (PACKAGE / "assets").is_dir() else CHECKOUT / "assets"
 """The embedded models and pictures: a wheel carries the models inside the package, a checkout has them beside it."""
 DEFAULT_POLICY = ASSETS / "models" / "policy"
@@ -27,7 +27,7 @@ FULL_POLICY = "geshang/Seg-R1-3B"
 FULL_SEGMENTER = "facebook/sam2.1-hiera-large"
 DEFAULT_HOME = Path(".segr1")
 POLICY_KEY = "SEGR1_POLICY_KEY"
-"""The environment variable with the key of a policy server, which is not a setting: settings are logged and
+"""The environment variable with the key of a policy server. It is not a setting, because settings are logged and
 compared.
 """
 DEFAULT_PORT = 7860
@@ -46,25 +46,25 @@ class Settings:
     """The settings of a process.
 
     Attributes:
-        home: the one data folder: database, pictures and runs.
-        models: the pair that is used where policy or segmenter are "auto": "embedded", "full", or "auto", the full one
-            where it can run at once.
-        policy: a folder or a hub id of a transformers image-text-to-text model, or "auto": that of the pair.
-        segmenter: a folder or a hub id of a sam2 model, or "auto": that of the pair.
-        device: a torch device such as "cpu" or "cuda:1", or "auto": the GPU when there is one.
-        dtype: the policy's number format, or "auto": bfloat16 on a GPU, float32 elsewhere.
-        attention: the policy's attention kernel, or "auto": flash-attention when installed on a GPU, else SDPA.
-        protocol: how the policy is asked and its answers are read: the name or file of a protocol, or "auto": what it
-            was taught.
-        policy_server: URL of an OpenAI-compatible server that runs the policy; None where it runs here.
-        host, port, share: where the page is served, and whether gradio opens a public link to it.
-        allowed_hosts: further host names of the page, those of the proxies in front of it.
+        home: the data folder, with database, pictures and runs.
+        models: the pair to use where policy or segmenter is "auto": "embedded", "full", or "auto", which means the full
+            one if it can run right away.
+        policy: a folder or a hub id of a transformers image-text-to-text model, or "auto" for that of the pair.
+        segmenter: a folder or a hub id of a sam2 model, or "auto" for that of the pair.
+        device: a torch device such as "cpu" or "cuda:1", or "auto" for the GPU if there is one.
+        dtype: the policy's number format, or "auto" for bfloat16 on a GPU and float32 elsewhere.
+        attention: the policy's attention kernel, or "auto" for flash-attention if installed and on a GPU, else SDPA.
+        protocol: how the policy is asked and its answers are read: the name or file of a protocol, or "auto" for the
+            one it was trained with.
+        policy_server: URL of an OpenAI-compatible server that runs the policy; None if it runs in this process.
+        host, port, share: address and port of the page, and whether gradio opens a public link to it.
+        allowed_hosts: further host names of the page, such as those of proxies in front of it.
         admin: whether every visitor of the page may do everything.
         auth: a file of accounts for signing in with a password; None without sign-in.
         anonymous: the role of visitors from other machines who did not sign in.
-        dataset: where the annotations are synced to: OWNER/NAME on the model hub, or a folder; None for nowhere.
-        sync_seconds: time between two syncs.
-        log: how to log: "text" for people, "json" for machines.
+        dataset: where annotations are synced to: OWNER/NAME on the model hub, or a folder; None for no sync.
+        sync_seconds: seconds between two syncs.
+        log: log format: "text" for people, "json" for machines.
     """
 
     home: Path = DEFAULT_HOME
@@ -89,12 +89,12 @@ class Settings:
 
     @property
     def offers_training(self) -> bool:
-        """Whether everybody may do everything: on request, or when only this machine can open the page."""
+        """Whether everybody may do everything: with ``--admin``, or if only this machine can open the page."""
         return self.admin or (self.auth is None and self.local)
 
     @property
     def local(self) -> bool:
-        """Whether only this machine can open the page: no network, no public link, no proxy leads to it."""
+        """Whether only this machine can open the page: it is reachable by no network, public link or proxy."""
         return self.host in LOOPBACK and not self.share and not self.allowed_hosts
 
     @property
@@ -104,7 +104,7 @@ class Settings:
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Settings:
-        """The settings among parsed ``arguments``; what a command did not ask for keeps its default.
+        """The settings in parsed ``arguments``; those that a command does not declare keep their defaults.
 
         Raises:
             SettingsError: for a port outside 1-65535, a home that is a file, an invalid allowed host, or an unknown
@@ -127,14 +127,14 @@ class Settings:
         """Check every value that can be checked without reading the disk.
 
         Raises:
-            SettingsError: naming the option and what it may be.
+            SettingsError: with a message that names the option and its allowed values.
         """
         if not 1 <= self.port <= 65535:
             raise SettingsError(f"--port {self.port} is not a port; choose a number from 1 to 65535.")
         if not 0 < self.sync_seconds < math.inf:
             raise SettingsError(f"--sync-seconds {self.sync_seconds} must be a number greater than 0.")
         if self.admin and self.auth is not None:
-            raise SettingsError("--admin lets everybody do everything, --auth asks who they are: give one of them.")
+            raise SettingsError("--admin lets everybody do everything, --auth makes people sign in: give only one.")
         for name, known in (
             ("models", MODELS),
             ("dtype", DTYPES),
@@ -148,7 +148,7 @@ class Settings:
         if self.protocol != AUTO:
             from segr1_app.language.protocol_files import find_protocol  # noqa: PLC0415 - brings OpenCV along
 
-            # Before models are loaded, which takes longer than a typing error deserves.
+            # Checked before models are loaded, which takes too long to find a typing error afterwards.
             find_protocol(self.protocol)
         if self.policy_server is not None:
             check_server_url(self.policy_server)
@@ -165,9 +165,9 @@ def _allowed_host(text: str) -> Address:
 
 
 def add_home_argument(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Declare the data folder, for every command that stores something there.
+    """Declare ``--home``, for every command that stores something in the data folder.
 
-    A Space's code folder is read-only, and its disk is lost now and then anyway.
+    On a Space, the code folder is read-only, and the disk is lost now and then anyway.
     """
     usual = Path(tempfile.gettempdir(), "segr1") if Space.from_environ(environ) else DEFAULT_HOME
     parser.add_argument(
@@ -186,8 +186,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         "--models",
         choices=MODELS,
         default=environ.get("SEGR1_MODELS", AUTO),
-        help=f"the pair to use where none is named: embedded, full ({FULL_POLICY} and {FULL_SEGMENTER}), or auto, the "
-        "full one when it is downloaded and there is a GPU for it (SEGR1_MODELS; default: %(default)s)",
+        help=f"the pair to use where no model is named: embedded, full ({FULL_POLICY} and {FULL_SEGMENTER}), or auto: "
+        "the full one when it is downloaded and there is a GPU for it (SEGR1_MODELS; default: %(default)s)",
     )
     group.add_argument(
         "--policy",
@@ -227,8 +227,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         "--dialect",
         metavar="NAME|FILE",
         default=environ.get("SEGR1_PROTOCOL") or environ.get("SEGR1_DIALECT") or AUTO,
-        help=f"how the policy is asked and its answer read: {', '.join(protocol_names())}, or a YAML file of one's own "
-        "(SEGR1_PROTOCOL; --dialect and SEGR1_DIALECT are its older names; default: what the policy was trained with)",
+        help=f"how the policy is asked and its answer read: {', '.join(protocol_names())}, or your own YAML file "
+        "(SEGR1_PROTOCOL; --dialect and SEGR1_DIALECT are the former names; default: what the policy was trained with)",
     )
 
     group.add_argument(
@@ -236,7 +236,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         metavar="URL",
         default=environ.get("SEGR1_POLICY_SERVER"),
         help="ask the policy behind this OpenAI-compatible server, such as http://localhost:8000/v1, under the name "
-        f"given as --policy; its key is read from {POLICY_KEY} (SEGR1_POLICY_SERVER; default: it runs here)",
+        f"given as --policy; its key is read from {POLICY_KEY} (SEGR1_POLICY_SERVER; default: it runs locally)",
     )
 
 
@@ -247,13 +247,13 @@ def add_auth_argument(parser: argparse._ActionsContainer, environ: Mapping[str, 
         type=Path,
         metavar="FILE",
         default=environ.get("SEGR1_AUTH"),
-        help="file of accounts that sign in with a password; 'python -m segr1_app people add' fills it (SEGR1_AUTH; "
+        help="file of accounts for signing in with a password; 'python -m segr1_app people add' fills it (SEGR1_AUTH; "
         "default: none)",
     )
 
 
 def add_dataset_argument(parser: argparse._ActionsContainer, environ: Mapping[str, str] = os.environ) -> None:
-    """Declare where the annotations are synced to."""
+    """Declare ``--dataset``, where the annotations are synced to."""
     parser.add_argument(
         "--dataset",
         metavar="OWNER/NAME|DIR",
@@ -264,7 +264,7 @@ def add_dataset_argument(parser: argparse._ActionsContainer, environ: Mapping[st
 
 
 def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Declare where the page is served, and to whom; a Space sets this by its variables."""
+    """Declare where the page is served, and to whom; a Space sets this by environment variables."""
     space = Space.from_environ(environ)
     host = environ.get("GRADIO_SERVER_NAME", "0.0.0.0") if space else "127.0.0.1"
     port = environ.get("GRADIO_SERVER_PORT", str(DEFAULT_PORT)) if space else str(DEFAULT_PORT)
@@ -286,9 +286,9 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
         dest="allowed_hosts",
         metavar="NAME[:PORT]",
         default=environ.get("SEGR1_ALLOWED_HOSTS", "").replace(",", " ").split(),
-        help="a further name under which browsers ask for the page, as behind a proxy; may be given several times. "
-        "Requests for other names are refused, and whoever comes by a proxy is not an admin unless they sign in "
-        "(SEGR1_ALLOWED_HOSTS, separated by commas; default: the names of what --host listens on)",
+        help="another host name of the page, such as that of a proxy; may be given several times. "
+        "Requests for other names are refused, and visitors through a proxy are not admins unless they sign in "
+        "(SEGR1_ALLOWED_HOSTS, separated by commas; default: the names of the --host address)",
     )
     group.add_argument(
         "--share", action="store_true", help="also open a public link through gradio's relay (default: off)"
@@ -297,7 +297,7 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
         "--log",
         choices=LOGS,
         default=environ.get("SEGR1_LOG", "json" if space else "text"),
-        help="how to log; json writes a line for each event (SEGR1_LOG; default: %(default)s)",
+        help="log format; json writes one line per event (SEGR1_LOG; default: %(default)s)",
     )
     add_dataset_argument(group, environ)
     group.add_argument(

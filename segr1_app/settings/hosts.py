@@ -17,16 +17,16 @@ _ADDRESS: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host name or IP address, in lower case and without brackets, and a port if one is given."""
+    """A host name or IP address in lower case without brackets, and a port if given."""
 
     name: str
     port: int | None = None
 
 
 def read_address(text: str) -> Address | None:
-    """What a Host header says; None where it is malformed.
+    """Parse a Host header; None if it is malformed.
 
-    A trailing dot, which makes a name absolute, is dropped; an IPv6 address stands in brackets.
+    A trailing dot, which makes a name absolute, is dropped; an IPv6 address is in brackets.
     """
     found = _ADDRESS.fullmatch(text)
     if found is None:
@@ -43,10 +43,10 @@ def read_address(text: str) -> Address | None:
 
 
 def check_server_url(url: str) -> None:
-    """See that a URL can be one of a server.
+    """Check that a URL can be that of a server.
 
     Raises:
-        SettingsError: when it cannot, or holds a password, which would be logged with it.
+        SettingsError: when it cannot, or contains a password, which would be logged with it.
     """
     try:
         parts = urlsplit(url)
@@ -54,6 +54,6 @@ def check_server_url(url: str) -> None:
     except ValueError:
         raise SettingsError(f"--policy-server {url[:100]} is not a URL such as http://localhost:8000/v1.") from None
     if parts.username is not None or parts.password is not None:
-        raise SettingsError("--policy-server holds a user or password: give the key as SEGR1_POLICY_KEY instead.")
+        raise SettingsError("--policy-server contains a user or password: give the key as SEGR1_POLICY_KEY instead.")
     if not valid or parts.query or parts.fragment:
         raise SettingsError(f"--policy-server {url[:100]} is not a URL such as http://localhost:8000/v1.")

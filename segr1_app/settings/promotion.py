@@ -1,4 +1,4 @@
-"""The policy of a data folder when no option names one: the embedded one until a trained one is promoted."""
+"""The default policy of a data folder: the embedded one until a trained one is promoted."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PROMOTED_FILE = "promoted.json"
 
 
 def promoted_policy(home: Path) -> str | None:
-    """The folder of the policy that was promoted last; None when there is none, or the file cannot be read.
+    """The folder of the policy promoted last; None if there is none or the file cannot be read.
 
-    A damaged file must not keep the app from starting: it is named in the log, once.
+    A damaged file must not keep the app from starting: it is logged once.
     """
     try:
         history = _history(home)
@@ -29,11 +29,11 @@ def promoted_policy(home: Path) -> str | None:
 
 @cache
 def _warn(problem: str) -> None:
-    logger.warning("%s Until then the app works as if no policy was promoted.", problem)
+    logger.warning("%s Until then, the app behaves as if no policy was promoted.", problem)
 
 
 def promote(home: Path, policy: str) -> None:
-    """Use this policy from now on."""
+    """Make this policy the default from now on."""
     write_json(home / PROMOTED_FILE, [*_history(home), policy])
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Role(StrEnum):
-    """A person's role in the project; each may do what the one before may, and more."""
+    """A person's role; each includes the permissions of the previous one."""
 
     READER = "reader"
     ANNOTATOR = "annotator"
@@ -18,16 +18,16 @@ class Role(StrEnum):
 
 
 class Act(StrEnum):
-    """What can be done with the studio."""
+    """Actions that need a permission."""
 
     LOOK = "look"
-    """View everything and ask the models, without storing anything."""
+    """View everything and run the models, without storing anything."""
     ANNOTATE = "annotate"
-    """Take tasks, decide them, save corrections from the Run tab."""
+    """Take and decide tasks, save corrections from the Run tab."""
     REVIEW = "review"
-    """Choose the current revision, restore an old one."""
+    """Choose the current revision or restore an old one."""
     ADMINISTER = "administer"
-    """Import, export, train, change the app's policy."""
+    """Import, export, train, and change the app's policy."""
 
 
 MAY: Final[Mapping[Role, frozenset[Act]]] = {
@@ -43,7 +43,7 @@ class Person:
     """The caller of a handler.
 
     Attributes:
-        name: as they signed in; empty when they did not.
+        name: the name they signed in with; empty if they did not.
         role: their role.
     """
 
@@ -51,5 +51,5 @@ class Person:
     role: Role
 
     def may(self, act: Act) -> bool:
-        """Whether their role allows it."""
+        """Whether their role allows this action."""
         return act in MAY[self.role]

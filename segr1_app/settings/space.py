@@ -1,4 +1,4 @@
-"""The variables that a Hugging Face Space sets for the process that runs on it."""
+"""The environment variables that a Hugging Face Space sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A Space, as described by its variables.
+    """A Space, as described by its environment variables.
 
     Attributes:
         id: its name on the hub, OWNER/NAME.
@@ -27,7 +27,7 @@ class Space:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Self | None:
-        """The Space that this process runs on; None anywhere else."""
+        """The Space on which this process runs; None elsewhere."""
         if environ.get("SYSTEM") != "spaces" or not environ.get("SPACE_ID"):
             return None
         return cls(environ["SPACE_ID"], signs_in=bool(environ.get("OAUTH_CLIENT_ID")))

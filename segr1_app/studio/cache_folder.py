@@ -1,7 +1,7 @@
-"""The folder of uploads, previews and downloads: how much lies there, and what is deleted from it when.
+"""The cache folder of uploads, previews and downloads: its size, and what is deleted when.
 
-Everything in it can be uploaded or made again, so what was not used for a while is deleted, and at the start whatever
-an earlier process left. What somebody works on at the moment is spared.
+Everything in it can be uploaded or made again, so files that were not used for a while are deleted, and at startup so
+is everything left by an earlier process. Files in use are spared.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Final
 
 HOUR: Final = 3600.0
 KEPT_SECONDS: Final = 24 * HOUR
-"""How long a download or a preview is kept after it was made or shown."""
+"""Seconds for which a download or a preview is kept after it was made or shown."""
 UPLOAD_SECONDS: Final = 2 * HOUR
-"""How long an upload is kept: until it is imported, or run a last time."""
+"""Seconds for which an upload is kept: long enough to be imported or run again."""
 MAX_BYTES: Final = 4 * 2**30
-"""Most bytes in the folder; of more, the oldest go first, but nothing of the last `SPARED_SECONDS`."""
+"""Size limit of the folder in bytes; beyond it the oldest files are deleted, but none of the last `SPARED_SECONDS`."""
 SPARED_SECONDS: Final = 600.0
 EVERY: Final = 60.0
-"""Seconds between two looks at the folder."""
+"""Seconds between two checks of the folder."""
 LOCK: Final = ".in-use"
 
 _in_use: Counter[Path] = Counter()
@@ -35,7 +35,7 @@ _guard = threading.Lock()
 
 @contextmanager
 def in_use(paths: Iterable[Path]) -> Iterator[None]:
-    """Spare files while a block works on them, however long that takes."""
+    """Keep files from being deleted while a block uses them, however long that takes."""
     held = [path.resolve() for path in paths]
     with _guard:
         _in_use.update(held)
@@ -47,9 +47,9 @@ def in_use(paths: Iterable[Path]) -> Iterator[None]:
 
 
 class CacheFolder:
-    """Deletes what is no longer used from a folder, as long as it is open.
+    """Deletes unused files from a folder until it is closed.
 
-    Several processes may share the folder: only one that finds no other there clears it at its start.
+    Several processes may share the folder: a process clears it at startup only if no other is using it.
 
     Args:
         folder: an existing one.
@@ -63,7 +63,7 @@ class CacheFolder:
         self._lock = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def start(self) -> None:
-        """Clear the folder, unless another process uses it, and begin to look at it now and then."""
+        """Clear the folder unless another process uses it, and start checking it regularly."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,19 +71,19 @@ class CacheFolder:
         else:
             for entry in self._entries():
                 _delete(entry)
-        # Without a gap: whoever comes now finds this process here.
+        # Without a gap, so that a process that starts now sees that this one uses the folder.
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         self._sweeper.start()
 
     def close(self) -> None:
-        """Stop looking at it."""
+        """Stop checking the folder."""
         self._ending.set()
         if self._sweeper.is_alive():
             self._sweeper.join()
         os.close(self._lock)
 
     def sweep(self) -> None:
-        """Delete what is too old, and the oldest of what is too much."""
+        """Delete files that are too old, and then the oldest ones beyond the size limit."""
         now, found = self._clock(), []
         with _guard:
             held = {path for path, number in _in_use.items() if number > 0}
@@ -111,17 +111,17 @@ class CacheFolder:
 
 
 def folder_bytes(folder: Path) -> int:
-    """The bytes in a folder and all that is in it."""
+    """The total size in bytes of a folder."""
     return _measured(folder)[0]
 
 
 def _is_upload(entry: Path) -> bool:
-    """Whether an entry is one of gradio's upload folders, which it names by a hash."""
+    """Whether an entry is one of gradio's upload folders, which are named by a hash."""
     return entry.is_dir() and len(entry.name) == 64
 
 
 def _measured(entry: Path) -> tuple[int, float]:
-    """Bytes of a file or folder, and when something in it was last changed; nothing where it has just gone."""
+    """Size of a file or folder in bytes, and the time of the last change in it; zeros if it has just disappeared."""
     size, changed = 0, 0.0
     for path in (entry, *(entry.rglob("*") if entry.is_dir() and not entry.is_symlink() else ())):
         try:
@@ -140,4 +140,4 @@ def _delete(entry: Path) -> None:
     try:
         entry.unlink(missing_ok=True)
     except OSError:
-        return  # not ours to delete; the next look tries again
+        return  # we may not delete it; the next check tries again

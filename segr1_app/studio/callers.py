@@ -1,4 +1,4 @@
-"""Whoever a call is for, as far as the work done for them asks: whether they still wait, and what they may spend."""
+"""The client of a call, as seen by the work done for it: whether it is still waiting, and its rate limit."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from contextvars import ContextVar
 from segr1_app.domain import SegR1Error
 
 is_gone: ContextVar[Callable[[], bool]] = ContextVar("is_gone", default=lambda: False)
-"""Whether whoever this call is for has gone; set by what serves the call, and copied into its thread."""
+"""Returns whether the client of this call has disconnected; set by the server and copied into the call's thread."""
 
 charge: ContextVar[Callable[[float], None]] = ContextVar("charge", default=lambda _: None)
-"""Takes a cost, in calls that only look something up, out of what they may ask for; raises `NotAllowedError`."""
+"""Charges a cost to the client's rate limit, in units of a simple lookup; raises `NotAllowedError`."""
 
 
 class DepartedError(SegR1Error):
-    """A call whose client has gone; nobody reads the text."""
+    """The client of a call has disconnected; nobody reads the message."""
 
 
 def stop_if_nobody_waits() -> None:
-    """Go no further with a call whose client has gone.
+    """Abort a call whose client has disconnected.
 
     Raises:
-        DepartedError: when it has.
+        DepartedError: when it has disconnected.
     """
     if is_gone.get()():
-        raise DepartedError("Nobody waits for this any more.")
+        raise DepartedError("The client has disconnected.")
 
 
 class Turns:
-    """So many calls at a time; the others wait for their turn, and give it up when their client goes.
+    """Limits concurrent calls; others wait for their turn, and give up when their client disconnects.
 
     Args:
-        at_once: how many.
+        at_once: how many calls may run at the same time.
     """
 
     def __init__(self, at_once: int) -> None:

@@ -1,4 +1,4 @@
-"""The server side of a canvas: masks for every edit, at once, and files when it is saved."""
+"""The server side of a canvas: masks for every edit, and files when it is saved."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from segr1_app.studio.sessions import CanvasSessions
 
 
 class CanvasHandlers:
-    """Answers a canvas; its calls bypass gradio's queue, because a click must not wait for somebody's run.
+    """Handles the calls of a canvas, which bypass gradio's queue because a click must not wait for another person's
+    run.
 
-    A domain error is part of the answer, under "failure", as one sentence.
+    A domain error is returned as one sentence under "failure".
 
     Args:
         models: make the masks.
@@ -48,7 +49,7 @@ class CanvasHandlers:
         Returns:
             As of `segment`, or why there are no masks; both with the question's "rev".
         """
-        # Any type: both are checked where they are read.
+        # They may have any type: both are checked where they are read.
         picture: Any = question.get("picture")
         objects: Any = question.get("objects")
         try:
@@ -58,18 +59,18 @@ class CanvasHandlers:
         return {"rev": question.get("rev"), "masks": answer["masks"], "reward": answer["reward"]}
 
     def segment(self, picture: str, objects: list[dict[str, Any]], exact: bool = False) -> Segmented:
-        """Compute masks of prompts, at the size of a canvas, and their training reward; nothing is saved.
+        """Compute masks for prompts, at the size of a canvas, and their training reward; nothing is saved.
 
         Args:
             picture: the "key" of a canvas, as `next_task` and `run` give it.
-            objects: what is on it: [{"box", "points", "name", "strokes", "start"}], in the picture's pixels.
-            exact: whether masks of the picture's own size are scored, which takes longer for a large one.
+            objects: the objects on it: [{"box", "points", "name", "strokes", "start"}], in the picture's pixels.
+            exact: whether to score masks at the picture's own size, which takes longer for large pictures.
 
         Returns:
             A mask for each object, without paint, and the reward.
 
         Raises:
-            SegR1Error: when they cannot be made.
+            SegR1Error: when they cannot be computed.
         """
         session = self._sessions.get(picture)
         size = session.picture.size
@@ -87,11 +88,11 @@ class CanvasHandlers:
         }
 
     def save(self, question: dict[str, Any], *, keep: bool = True, name: str = "") -> SavedRun | Failure:
-        """Compute the full-size masks of a canvas, save them as an annotation, and write files of them.
+        """Compute the full-size masks of a canvas, save them as an annotation, and write them to files.
 
         Args:
             question: {"picture", "objects", "annotator"}, the annotator being a name or missing.
-            keep: whether they are saved as an annotation, too.
+            keep: whether they are also saved as an annotation.
             name: who saves, instead of the question's annotator; empty where unknown.
 
         Returns:
@@ -106,11 +107,11 @@ class CanvasHandlers:
             return {"failure": str(error)}
 
     def save_run(self, picture: str, objects: list[dict[str, Any]], annotator: str = "") -> SavedRun:
-        """Save the canvas of a run as an annotation, and write files of its full-size masks.
+        """Save the canvas of a run as an annotation, and write its full-size masks to files.
 
         Args:
             picture: the "key" of its canvas, as `run` gives it.
-            objects: what is on it, as of `segment`.
+            objects: the objects on it, as for `segment`.
             annotator: who corrected it.
 
         Returns:
@@ -139,7 +140,7 @@ class CanvasHandlers:
         kept = f" as revision {revision.id} of task {revision.task_id}" if revision else ""
         message = f"Saved {_counted(len(corrected.objects))}{kept}."
         return {
-            "message": message if keep else "The files are ready; only an annotator's work is stored here, too.",
+            "message": message if keep else "The files are ready; annotations are only stored for annotators.",
             "files": [
                 {"label": label, "path": files[kind].as_posix(), "name": files[kind].name}
                 for kind, label in (("mask", "Mask"), ("overlay", "Overlay"), ("record", "JSON"))
@@ -154,8 +155,8 @@ class CanvasHandlers:
         Args:
             picture: the picture.
             objects: those on its canvas.
-            prediction: the policy's. Unchanged prompts keep all their digits, of which a canvas has two, and their
-                masks. canvas knows two, and the mask that this segmenter made of them.
+            prediction: the policy's prediction. Unchanged prompts keep their full precision, of which a canvas has only
+                two decimals, and their masks.
 
         Raises:
             SegR1Error: when the models cannot be used.
@@ -166,7 +167,7 @@ class CanvasHandlers:
             for index, edited in enumerate(kept):
                 if unchanged := _as_predicted(edited, prediction):
                     kept[index], known[index] = unchanged
-        # Enlarged before it is used: the stored mask input is exactly what the mask was made from.
+        # Enlarged before it is used, so that the stored mask input is exactly the one the mask was made from.
         mask_inputs = [
             None if (mask := edited.start_mask()) is None else resize_nearest(mask, picture.size) for edited in kept
         ]
@@ -191,7 +192,7 @@ class CanvasHandlers:
 
 
 def _as_predicted(edited: EditedObject, prediction: Prediction) -> tuple[EditedObject, ObjectMask] | None:
-    """An object whose prompt is one of the policy's own, with that very prompt and its mask."""
+    """An object whose prompt is one of the policy's, with the policy's own prompt and mask."""
     if edited.start is not None:
         return None
     for said, found in zip(prediction.objects, prediction.masks, strict=True):

@@ -1,8 +1,8 @@
 """What leaves the app as JSON: answers of the API and values of the page's views, as types.
 
 mypy checks them here, and tsc in the page: ``ui/static/shared/contracts.d.ts`` is generated from this module
-(``python -m tests.docs --write``). The text beside an ``Annotated`` type is the type that the page has for the same
-value. Masks are COCO run-length encodings, coordinates are pixels of the original picture, and times are Unix seconds.
+(``python -m tests.docs --write``). The string in an ``Annotated`` type is the TypeScript type of the same value. Masks
+are COCO run-length encodings, coordinates are pixels of the original picture, and times are Unix seconds.
 
 It is long because it is the complete list; a type is looked up by its name.
 """
@@ -48,7 +48,7 @@ class Canvas(TypedDict):
 
 
 class TaskProgress(TypedDict):
-    """How many tasks are done; ``own`` by the person who asks."""
+    """How many tasks are done; ``own`` are those of the caller."""
 
     tasks: int
     open: int
@@ -69,7 +69,7 @@ class SavedWork(TypedDict):
 
 
 class LeasedTask(TypedDict):
-    """A task that the annotator holds, with what the page shows of it.
+    """A task leased to the annotator, with everything the page shows of it.
 
     ``prediction`` is the number of the prediction, ``parent`` that of the annotator's own newest revision.
     """
@@ -111,14 +111,14 @@ class Stale(TypedDict):
 
 
 class DraftState(TypedDict):
-    """Whether a draft is stored, and whether the task is still held."""
+    """Whether a draft is stored, and whether the task is still leased to this person."""
 
     kept: bool
     held: NotRequired[bool]
 
 
 class DecidedTask(TypedDict):
-    """A row of the list of decided tasks; ``agreement`` is the mean pairwise IoU of its annotators."""
+    """A row in the list of decided tasks; ``agreement`` is the mean pairwise IoU of its annotators."""
 
     task: int
     instruction: str
@@ -141,7 +141,7 @@ class DecidedPage(TypedDict):
 
 
 class PastRevision(TypedDict):
-    """A revision in the history of a task; ``origin`` is the one that it restores."""
+    """A revision in the history of a task; ``origin`` is the revision it restores."""
 
     revision: int
     annotator: str
@@ -175,7 +175,7 @@ class Pair(TypedDict):
 
 
 class ReviewedTask(TypedDict):
-    """A task with its history; ``first`` and ``second`` name what to compare first."""
+    """A task with its history; ``first`` and ``second`` are the masks to compare initially."""
 
     task: int
     instruction: str
@@ -191,14 +191,14 @@ class ReviewedTask(TypedDict):
 
 
 class ComparedSide(TypedDict):
-    """One of two compared masks; None when it is empty."""
+    """One of two compared masks; ``mask`` is None when it is empty."""
 
     mask: Rle | None
     objects: list[PromptValue]
 
 
 class Comparison(TypedDict):
-    """Two masks of a task, and numbers of pixels."""
+    """Two masks of a task, and pixel counts."""
 
     first: ComparedSide
     second: ComparedSide
@@ -209,21 +209,21 @@ class Comparison(TypedDict):
 
 
 class CurrentRevision(TypedDict):
-    """Which revision counts, and the reviewer who chose it, if one did."""
+    """The current revision, and the reviewer who chose it, if one did."""
 
     current: int | None
     chosen_by: str | None
 
 
 class Restored(TypedDict):
-    """The number of the new revision, and of the one that counts."""
+    """The number of the new revision, and that of the current one."""
 
     revision: int
     current: int | None
 
 
 class DownloadProgress(TypedDict):
-    """How far a download is; ``done`` and ``total`` are bytes."""
+    """The progress of a download; ``done`` and ``total`` are in bytes."""
 
     state: Literal["idle", "running", "done", "failed"]
     done: int

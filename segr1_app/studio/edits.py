@@ -1,6 +1,6 @@
 """Edits on a canvas: read from the page's JSON, checked, and applied to the segmenter's masks.
 
-The input may come from anyone who can reach the page. Coordinates are pixels of the original picture.
+The input is untrusted: it may come from anyone who can reach the page. Coordinates are pixels of the original picture.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from segr1_app.studio.callers import charge
 from segr1_app.studio.painting import Stroke, layers, rows_of
 
 MAX_OBJECTS, MAX_STROKES, MAX_PLACES = 64, 2000, 20_000
-"""Most objects of a picture, strokes of an object, and positions of a stroke."""
+"""Limits on the objects of a picture, the strokes of an object, and the positions of a stroke."""
 MAX_PAINT = 5e8
-"""Most places of an object's strokes, each times its radius squared: more than a person can lay on."""
+"""Limit on the sum, over all positions of an object's strokes, of the radius squared: more than a person can paint."""
 MAX_ROWS = 6e6
-"""Most rows that the lines of all strokes cross, each counted for itself: what takes a server seconds to fill. A brush
-that is moved over 350,000 pixels of the picture, whatever its radius."""
+"""Limit on the rows crossed by the lines of all strokes, counted per line, which take a server seconds to fill: a
+brush moved over 350,000 pixels of the picture, whatever its radius.
+"""
 PAINT_PER_CALL = 25_000
-"""Rows of paint that cost whoever asks as much as a call without any."""
+"""Rows of paint that are charged as much as a call without paint."""
 MAX_RLE = 2_000_000
-"""Most characters of a mask's run lengths."""
+"""Longest run-length encoding of a mask in characters."""
 
 
 class EditError(SegR1Error):
@@ -38,7 +39,7 @@ class EditedObject:
 
     Attributes:
         prompt: its box, points and class name.
-        strokes: what was painted on top of the prompts' mask, in order.
+        strokes: the strokes painted on top of the prompts' mask, in order.
         start: the mask that the prompts refine, as RLE of any size; None for none.
         painted, erased: layers of an earlier revision, beneath the strokes, as RLE of any size.
     """
@@ -51,7 +52,7 @@ class EditedObject:
 
     @property
     def blank(self) -> bool:
-        """Whether it has nothing that a mask could come from."""
+        """Whether it has nothing from which a mask could be made."""
         return self.prompt.box is None and not self.prompt.points and not self.brushed and self.start is None
 
     @property
@@ -64,7 +65,7 @@ class EditedObject:
         return None if self.start is None else decode_rle(self.start)
 
     def layers(self, size: ImageSize, image_wh: ImageSize) -> tuple[Mask | None, Mask | None]:
-        """What is painted and what is erased in the end; see `painting.layers`."""
+        """The final painted and erased layers; see `painting.layers`."""
         beneath = [
             None if rle is None else resize_nearest(decode_rle(rle), size) for rle in (self.painted, self.erased)
         ]
@@ -72,22 +73,22 @@ class EditedObject:
 
 
 def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]:
-    """The objects of a canvas's state.
+    """Read the objects from the state of a canvas.
 
     Args:
         value: a list of ``{"box", "points", "name", "strokes", "start", "painted", "erased"}`` as in
-            ``static/canvas/types.js``, the prompt in any shape of `segr1_app.prompt_json`. All but a box or points can
-            be left out. Keys of an answer that are not read here, such as its mask, can be sent back.
+            ``static/canvas/types.js``, the prompt in any format of `segr1_app.prompt_json`. Everything except a box or
+            points is optional. Keys of a response that are not read here, such as its mask, may be sent back.
         image_wh: size of the picture.
 
     Raises:
         EditError: when it is anything else, extends outside the picture, or is larger than a person could have made it;
-            says which object and why.
-        NotAllowedError: when there is more paint on it than whoever asks may have drawn at this time.
+            the message says which object and why.
+        NotAllowedError: when drawing its paint would exceed the caller's rate limit.
     """
     most = most_objects(image_wh)
     if isinstance(value, list) and len(value) > most:
-        raise EditError(f"A picture of {image_wh.width} x {image_wh.height} pixels takes {most} objects at most.")
+        raise EditError(f"A picture of {image_wh.width} x {image_wh.height} pixels can have at most {most} objects.")
     if not isinstance(value, list) or len(value) > MAX_OBJECTS:
         raise EditError(f"A canvas must be a list of at most {MAX_OBJECTS} objects.")
     objects, paint = [], 0.0
@@ -96,7 +97,7 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
         paint += sum(rows_of(stroke, image_wh) for stroke in edited.strokes)
         if paint > MAX_ROWS:
             raise EditError(
-                f"There is more paint on the canvas than is drawn at once (object {position}): save the task and open "
+                f"There is too much paint on the canvas to draw at once (object {position}): save the task and open "
                 "it again, which turns its strokes into a mask, or paint with fewer strokes."
             )
         objects.append(edited)
@@ -142,7 +143,7 @@ def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
     if not (0 < height <= image_wh.height and 0 < width <= image_wh.width):
         raise ValueError("a mask is larger than the picture")
     if not isinstance(counts, str) or len(counts) > MAX_RLE:
-        raise ValueError("a mask must be a text of run lengths")
+        raise ValueError("a mask must be a string of run lengths")
     rle = Rle(size=[height, width], counts=counts)
     check_rle(rle)
     return rle

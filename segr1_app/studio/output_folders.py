@@ -1,4 +1,4 @@
-"""Folders for the page's downloads, within the folder from which gradio serves files."""
+"""Create folders for the page's downloads, inside the folder from which gradio serves files."""
 
 from __future__ import annotations
 

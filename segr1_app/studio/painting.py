@@ -1,8 +1,9 @@
-"""Strokes of brush and eraser as pixels, in a time that grows with the rows they cross and not with their boxes.
+"""Rasterise strokes of brush and eraser, in time proportional to the rows they cross, not to the area of their boxes.
 
 A stroke covers every pixel whose centre is within its radius of its path, as ``static/canvas/paint.js`` draws it.
-Between two places of the path that is a capsule: convex, so it covers one run of pixels in each row. The two ends of
-each run are computed, and the pixels there are measured as the browser measures them, so that both agree on every one.
+Between two positions of the path that is a capsule, which is convex and thus covers one run of pixels in each row. The
+two ends of each run are computed, and the pixels there are tested with the browser's formula, so that both agree on
+every pixel.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 
 NOWHERE: Final = 2**40
-"""Further than any column: there the run begins, and before it ends, of which no pixel is covered."""
+"""Beyond any column: the start of a run that covers no pixel, whose end lies before it."""
 FLAT: Final = 1e-7
-"""Slope below which the end of a run is too uncertain to be computed; such a line is measured pixel by pixel."""
+"""Slope below which the ends of runs cannot be computed reliably; such a line is tested pixel by pixel."""
 TURNS: Final = Turns(2)
-"""Whose strokes are drawn at a time: more would only share the processors."""
+"""Number of people whose strokes are drawn at the same time: more would only share the CPU cores."""
 CHUNK: Final = 200_000
-"""Rows that are worked on at once: some 40 MB."""
+"""Number of rows processed at once: some 40 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class Stroke:
 
     Attributes:
         erase: whether it takes away.
-        radius: of the disc that is drawn along the path, in pixels.
-        path: the places (x, y) it went through, at least one; it may leave the picture.
+        radius: radius of the disc drawn along the path, in pixels.
+        path: the positions (x, y) along it, at least one; it may leave the picture.
     """
 
     erase: bool
@@ -54,19 +55,19 @@ def layers(
     painted: Mask | None = None,
     erased: Mask | None = None,
 ) -> tuple[Mask | None, Mask | None]:
-    """What strokes add to a mask and what they take away; a pixel is in one of the two, by the last stroke over it.
+    """The pixels that strokes add to a mask and those they remove; the last stroke over a pixel decides.
 
     Args:
         strokes: in pixels of the frame ``image_wh``.
-        size: of the masks, which may be smaller than the picture.
+        size: size of the masks, which may be smaller than the picture.
         image_wh: the picture's size.
-        painted, erased: what they are drawn upon, bool (height, width) of ``size``.
+        painted, erased: the layers on which they are drawn, bool (height, width) of ``size``.
 
     Returns:
-        (painted, erased), each bool (height, width) of ``size``, or None where there is nothing in it.
+        (painted, erased), each bool (height, width) of ``size``, or None if it is empty.
 
     Raises:
-        DepartedError: when whoever asked for it has gone.
+        DepartedError: when the client has disconnected.
     """
     if not strokes and painted is None and erased is None:
         return None, None
@@ -85,9 +86,9 @@ def layers(
 
 
 def rows_of(stroke: Stroke, image_wh: ImageSize) -> float:
-    """What a stroke costs to draw at the picture's own size: the rows that its lines cross, one by one.
+    """The cost of drawing a stroke at the picture's own size: the rows crossed, summed over its lines.
 
-    For a line that is flat but not level, which is drawn pixel by pixel, its pixels count.
+    A line that is nearly but not exactly horizontal is drawn pixel by pixel, so its pixels are counted.
     """
     ends = np.asarray((stroke.path[0], *stroke.path), dtype=np.float64)
     dx, dy = np.abs(np.diff(ends, axis=0)).T
@@ -106,7 +107,8 @@ def _draw(state: npt.NDArray[np.uint8], stroke: Stroke, image_wh: ImageSize, val
     region = _Region(left, right, top, bottom, scale, stroke.radius)
     lines = np.hstack([ends[:-1], ends[1:]])
     flat = _is_flat(np.abs(lines[:, 2] - lines[:, 0]), np.abs(lines[:, 3] - lines[:, 1]))
-    # Where runs begin and end, one column further than the region; their sum tells how many cover a pixel.
+    # Starts and ends of runs, one column wider than the region; their cumulative sum is the number of runs over a
+    # pixel.
     edges = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
     for part in region.chunks(lines[~flat]):
         stop_if_nobody_waits()
@@ -137,7 +139,7 @@ class _Region:
         return first, np.clip(np.ceil(high / self.scale[1]) + 1, first, self.bottom).astype(np.int64)
 
     def chunks(self, lines: Floats) -> list[Floats]:
-        """The lines in parts whose rows fit into memory together."""
+        """The lines in chunks whose rows fit into memory together."""
         first, after = self.rows(lines)
         parts = np.cumsum(after - first) // CHUNK
         return [lines[parts == part] for part in np.unique(parts)]
@@ -163,8 +165,8 @@ class _Region:
     def _first_within(self, edge: Floats, y: Floats, ax: Floats, dx: Floats, dy: Floats, step: int) -> Whole:  # noqa: PLR0917
         """The first column, coming from outside in steps of ``step``, whose centre is within the radius.
 
-        It is the nearest to the computed end or the one after it; where it is neither, the run lies between two centres
-        and what is returned is beyond its other end.
+        It is the nearest to the computed end or the one after it; if it is neither, the run lies between two centres,
+        and the returned column is beyond its other end.
         """
         near = np.rint((edge + ax) / self.scale[0] - 0.5).astype(np.int64)
         outer = _within(near, y, ax, dx, dy, self.scale[0], self.radius)
@@ -175,7 +177,7 @@ class _Region:
         return near
 
     def measure(self, covered: Mask, line: Floats) -> None:
-        """Mark the pixels of one line, each by itself."""
+        """Mark the pixels of one line, testing each."""
         ax, ay, bx, by = line[:, None, None]
         low, high = line.reshape(2, 2).min(axis=0), line.reshape(2, 2).max(axis=0)
         left, right = _reach(low[0], high[0], self.radius, self.scale[0], self.right)
@@ -188,19 +190,21 @@ class _Region:
 
 
 def _run(y: Floats, dx: Floats, dy: Floats, radius: float) -> tuple[Floats, Floats]:
-    """Left and right end of a capsule in the row ``y``, relative to its first place; left > right where it is not."""
+    """Left and right end of a capsule in row ``y``, relative to its first position; left > right if it does not
+    cross the row.
+    """
     length = np.sqrt(dx * dx + dy * dy)
     with np.errstate(invalid="ignore", divide="ignore"):
         around_first = np.sqrt(radius * radius - y * y)
         around_second = np.sqrt(radius * radius - (y - dy) * (y - dy))
         ends = [-around_first, around_first, dx - around_second, dx + around_second]
         for side in (-radius, radius):
-            # The long edges: the line, moved to one side by the radius.
+            # The long edges: the line, offset to one side by the radius.
             along = (y - side * dx / length) / dy
             ends.append(np.where((along >= 0) & (along <= 1), -side * dy / length + along * dx, np.nan))
     low, high = ends[0], ends[0]
     for end in ends[1:]:
-        # What is not a number is passed over.
+        # NaN values are ignored.
         low, high = np.fmin(low, end), np.fmax(high, end)
     return low, high
 
@@ -217,7 +221,7 @@ def _within(  # noqa: PLR0917 - the terms of one formula
 
 
 def _is_flat(dx: Floats, dy: Floats) -> Mask:
-    """Whether lines are nearly level; level ones have exact ends again."""
+    """Whether lines are nearly horizontal; for exactly horizontal ones, the ends are exact."""
     flat: Mask = (dy > 0) & (dy < FLAT * dx)
     return flat
 

@@ -1,4 +1,4 @@
-"""Pictures as the page shows them."""
+"""Make the previews of pictures that the page shows."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ MEMORY = 192 * 2**20
 
 
 class RecentPictures:
-    """The store's pictures, with a cache of the recent ones: reading a large one takes a second.
+    """The store's pictures, with a cache of recent ones, because reading a large one takes a second.
 
     Args:
-        store: where they are.
+        store: the store with the pictures.
     """
 
     def __init__(self, store: AnnotationStore) -> None:
@@ -51,7 +51,7 @@ class RecentPictures:
 
 
 def preview_of(picture: Picture, cache: Path) -> Path:
-    """A JPEG of a picture in ``cache``, made once.
+    """A JPEG preview of a picture in ``cache``, made once.
 
     Raises:
         StoreError: when the disk is full or read-only.
@@ -60,16 +60,16 @@ def preview_of(picture: Picture, cache: Path) -> Path:
     if not preview.exists():
         image = Image.fromarray(picture.pixels)
         image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        # In memory first: when Pillow's encoder writes to a file itself, its error does not give the reason.
+        # Encoded in memory first: when Pillow's encoder writes to a file itself, its error does not give the reason.
         encoded = io.BytesIO()
         image.save(encoded, "JPEG", quality=92)
-        # Atomically: somebody else may request the same picture meanwhile.
+        # Written atomically, because somebody else may request the same picture meanwhile.
         with translate_errors(), whole_file(preview, lasting=False) as file:
             file.write(encoded.getbuffer())
     return preview
 
 
 def live_size(image_wh: ImageSize) -> ImageSize:
-    """The size of masks sent to a canvas: about as fine as a screen shows them, and fast to compute."""
+    """The size of masks sent to a canvas: about screen resolution, and fast to compute."""
     scale = min(1.0, LIVE_SIDE / max(image_wh))
     return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))

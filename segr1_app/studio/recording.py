@@ -1,4 +1,4 @@
-"""A canvas's contents as a correction in the store."""
+"""Store the contents of a canvas as a correction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segr1_app.studio.sessions import CanvasSession
 from segr1_app.typed_text import one_line
 
 VISITOR = "visitor"
-"""The annotator's name for saves from the Run tab without one."""
+"""The annotator's name for saves from the Run tab without a name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,7 @@ class CanvasResult:
     """The objects of a canvas with their masks, all of the picture's size.
 
     Attributes:
-        objects: what was on the canvas, without the blank ones.
+        objects: the objects on the canvas, without blank ones.
         segmented: the segmenter's masks, one per object.
         final: the same with painted and erased pixels applied.
         mask_inputs: the masks that were refined; None for an object that refines none.
@@ -56,7 +56,7 @@ class RunRecorder:
     """Saves corrected runs of the Run tab: the picture, the task, the prediction and its correction.
 
     Args:
-        store: where to.
+        store: the store to write to.
         models: the hash of the policy's weights is stored with the prediction.
     """
 
@@ -70,9 +70,9 @@ class RunRecorder:
         """Store a corrected run; a picture without a prediction is not stored.
 
         Args:
-            key: of the session; its prediction is stored once, however often it is saved.
+            key: the key of the session; its prediction is stored once, however often it is saved.
             session: the picture and its prediction.
-            corrected: what is on the canvas.
+            corrected: the contents of the canvas.
             annotator: who saves; empty for a visitor.
 
         Raises:

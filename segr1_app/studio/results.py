@@ -1,4 +1,4 @@
-"""A prediction as files: a JSON record, a mask and an overlay, the same from the page and from the command line."""
+"""Write a prediction to files: a JSON record, a mask and an overlay, the same for page and command line."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem
     """Write mask, overlay and record of a prediction.
 
     Args:
-        folder: where to; it must exist.
-        picture: what was predicted on.
+        folder: the existing folder to write to.
+        picture: the picture that was segmented.
         prediction: the result.
         stem: the beginning of the files' names; without it they are called just ``mask.png`` and so on.
 
     Returns:
-        The files, by what they hold: "mask" (8-bit PNG, 0 or 255), "overlay" (PNG) and "record" (JSON).
+        The files by content: "mask" (8-bit PNG, 0 or 255), "overlay" (PNG) and "record" (JSON).
 
     Raises:
         OSError: when one of them cannot be written.
@@ -68,7 +68,7 @@ def save_prediction(folder: Path, picture: Picture, prediction: Prediction, stem
         "record": folder / f"{prefix}prediction.json",
     }
     record = json.dumps(prediction_record(prediction), indent=2, ensure_ascii=False)
-    # The record comes first: it identifies the other two as results, also when only one of them was written.
+    # The record is written first: it identifies the other two as results even if only one of them gets written.
     files["record"].write_text(record + "\n", encoding="utf-8")
     _write_png(files["mask"], prediction.mask.astype(np.uint8) * 255)
     _write_png(files["overlay"], draw_overlay(picture.pixels, prediction.objects, prediction.masks))
@@ -87,12 +87,12 @@ def save_correction(
     """Write mask, overlay and record of a corrected picture.
 
     Args:
-        folder: where to; it must exist.
-        picture: what was annotated.
+        folder: the existing folder to write to.
+        picture: the annotated picture.
         objects: the final prompts.
         masks: their final masks, in the picture's size, one per object.
-        prediction: what was corrected; None when the prompts were drawn from scratch.
-        edits: further JSON values to be recorded, one set per object.
+        prediction: the corrected prediction; None if the prompts were drawn from scratch.
+        edits: further JSON values to record, one set per object.
 
     Returns:
         The files, as those of `save_prediction`.
@@ -124,7 +124,7 @@ def save_correction(
 
 
 def _write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    # In memory first: when Pillow's encoder writes to a file itself, its error does not give the reason.
+    # Encoded in memory first: when Pillow's encoder writes to a file itself, its error does not give the reason.
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "PNG")
     path.write_bytes(encoded.getbuffer())

@@ -1,4 +1,4 @@
-"""The reward beside the canvas: the terms that training optimises, by the same function, for a canvas's contents."""
+"""The live reward next to the canvas: the terms that training optimises, computed by the same function."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def live_reward(
 ) -> RewardOfPrompts:
     """The reward of a canvas's contents.
 
-    The target is the imported mask, else the painted one; without either, when the policy's prompts were changed, its
-    own answer is scored against the present mask.
+    The target is the imported mask, else the painted one; without either, if the policy's prompts were changed, the
+    policy's own answer is scored against the current mask.
 
     Args:
         session: the picture, with its prediction and truth, if any.
         objects: what is on the canvas.
-        masks: the segmenter's masks for their prompts, one per object, of any one size that shows the whole picture.
+        masks: the segmenter's masks for their prompts, one per object, of the whole picture, all at the same size.
 
     Returns:
         The terms "format", "iou", "s_measure" and "total", all None where there is no target, and "text", which says

@@ -1,6 +1,6 @@
-"""The files of a training's folder, read as they are found: what is whole is used, what is not is named.
+"""Read the files of a training run's folder tolerantly: intact files are used, damaged ones are reported.
 
-A disk that was full, a kill at the wrong moment, an editor or another program may have left anything in them.
+A full disk, a kill at the wrong moment, an editor or another program may have left anything in them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class RunFiles:
     """Reads the files of one folder.
 
     Attributes:
-        problems: a sentence for each file that is there and could not be used.
+        problems: a sentence for each existing file that could not be used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,18 +27,18 @@ class RunFiles:
         self._damaged: set[str] = set()
 
     def holds(self, name: str) -> bool:
-        """Whether there is a file of this name."""
+        """Whether there is a file with this name."""
         try:
             return (self._folder / name).is_file()
         except OSError:
             return False
 
     def whole(self, name: str) -> bool:
-        """Whether there is a file of this name in which nothing was found damaged so far."""
+        """Whether there is a file with this name in which no damage was found so far."""
         return self.holds(name) and name not in self._damaged
 
     def record(self, name: str) -> dict[str, Any]:
-        """A JSON object; an empty one where there is no such file, or none that can be read."""
+        """Read a JSON object; an empty one if the file is missing or cannot be read."""
         path = self._folder / name
         try:
             if not path.exists():
@@ -49,12 +49,12 @@ class RunFiles:
             return {}
         if not isinstance(content, dict):
             self._damaged.add(name)
-            self.problems.append(f"'{name}' is not valid JSON object.")
+            self.problems.append(f"'{name}' is not a JSON object.")
             return {}
         return content
 
     def curves(self, name: str, *keys: str) -> tuple[tuple[tuple[int, float], ...], ...]:
-        """For each key, (step, value) of every line of a file of metrics that has both; none where there is no file."""
+        """For each key, (step, value) of every line of a file of metrics that has both; empty if there is no file."""
         found: dict[str, list[tuple[int, float]]] = {key: [] for key in keys}
         bad = 0
         for line in self._lines(name):
@@ -67,7 +67,7 @@ class RunFiles:
         return tuple(tuple(curve) for curve in found.values())
 
     def text(self, name: str) -> str | None:
-        """A file's text; None where there is no file, or none that can be read."""
+        """Read a file's text; None if it is missing or cannot be read."""
         path = self._folder / name
         try:
             return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
@@ -76,20 +76,20 @@ class RunFiles:
             return None
 
     def number(self, record: Mapping[str, Any], name: str, most: int) -> int:
-        """A whole number of a record from 0 to ``most``; 0 where it is anything else."""
+        """An integer from 0 to ``most`` in a record; 0 if it is anything else."""
         value = record.get(name, 0)
         return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else 0
 
     def part(self, record: Mapping[str, Any], name: str, file: str) -> dict[str, Any] | None:
-        """An object within a record of a file; None where there is none."""
+        """An object within a record of a file; None if there is none."""
         value = record.get(name)
         if value is not None and not isinstance(value, dict):
-            self.problems.append(f"The '{name}' in '{file}' is not valid JSON object.")
+            self.problems.append(f"The '{name}' in '{file}' is not a JSON object.")
         return value if isinstance(value, dict) else None
 
     def _lines(self, name: str) -> list[str]:
         text = self.text(name) or ""
-        # An interruption may have cut the last line short: what ends without a line feed was not written to its end.
+        # An interruption may have cut the last line short: a line without a line feed is incomplete.
         return [line for line in text[: text.rfind("\n") + 1].split("\n") if line]
 
     def _report(self, name: str, error: Exception) -> None:
@@ -99,7 +99,7 @@ class RunFiles:
 
 
 def _points(line: str, keys: Sequence[str]) -> dict[str, tuple[int, float]] | None:
-    """(step, value) of each key that a line of metrics has; None for a line that is not as one should be."""
+    """(step, value) of each key that a line of metrics has; None for an invalid line."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Photographs to try the app on, found at run time among the sample media of installed packages.
+"""Photographs for trying the app, found at run time among the sample media of installed packages.
 
 None of them is part of this project; samples that are not installed on this machine are left out.
 """
@@ -13,12 +13,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class SamplePictureSpec:
-    """The place of a sample.
+    """The location of a sample.
 
     Attributes:
         title: what the picture shows, in a word or two.
         package: the top-level package that ships it.
-        path: the file within the package, with forward slashes.
+        path: the file's path within the package, with forward slashes.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""The pictures on people's canvases."""
+"""The pictures currently open on canvases."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class CanvasSession:
 
     Attributes:
         picture: the picture.
-        prediction: what the policy made of it, if it was asked.
-        truth: the mask that it should come to, bool (height, width) of the picture, if somebody gave one.
+        prediction: the policy's prediction, if it was run.
+        truth: the ground-truth mask, bool (height, width) of the picture, if there is one.
     """
 
     picture: Picture
@@ -31,12 +31,12 @@ class CanvasSession:
 
 
 class CanvasSessions:
-    """Hands out a key for what is on a canvas, so that an edit needs to name neither the picture nor the prediction.
+    """Assigns a key to the contents of a canvas, so that an edit needs to send neither the picture nor the prediction.
 
-    A key cannot be guessed: nobody reads from a canvas that is not theirs.
+    A key cannot be guessed, so nobody can read from another person's canvas.
 
     Args:
-        memory: bytes of pixels held; beyond that the sessions that were not touched for longest are forgotten.
+        memory: limit on the pixels held, in bytes; beyond that, the least recently used sessions are dropped.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
@@ -53,7 +53,7 @@ class CanvasSessions:
         return key
 
     def get(self, key: object) -> CanvasSession:
-        """The session of a key.
+        """The session with a key.
 
         Raises:
             PictureError: when it is unknown or has expired.

@@ -1,4 +1,4 @@
-"""Tasks made ready to be worked on: predicted, encoded, with a picture to show; the one that comes next in advance."""
+"""Prepare tasks for annotation: prediction, embedding and preview; the next task is prepared in advance."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NAMES = 1000
 
 
 class TaskPreparer:
-    """Makes tasks ready.
+    """Prepares tasks for annotation.
 
     Args:
-        store: where they are, and where predictions go.
-        models: predict what was not predicted yet, and encode.
+        store: the store with the tasks, to which predictions are added.
+        models: make missing predictions and embeddings.
         cache: an existing folder from which gradio serves files.
     """
 
@@ -44,7 +44,7 @@ class TaskPreparer:
         return self._pictures.get(task.sha256)
 
     def preview(self, picture: Picture) -> Path:
-        """What the page shows of a picture.
+        """The preview of a picture for the page.
 
         Raises:
             StoreError: when it cannot be written.
@@ -52,10 +52,10 @@ class TaskPreparer:
         return preview_of(picture, self._cache)
 
     def prepare(self, task: Task) -> tuple[Picture, StoredPrediction]:
-        """A task's picture and prediction, which is made now if nobody made it before.
+        """A task's picture and prediction, which is made now if there is none yet.
 
         Raises:
-            SegR1Error: when there can be none.
+            SegR1Error: when the prediction cannot be made.
         """
         picture = self.picture(task)
         number = self._store.task(task.id).prediction_id
@@ -64,14 +64,14 @@ class TaskPreparer:
         return picture, self._store.prediction(number)
 
     def prewarm(self, annotator: str, order: QueueOrder) -> None:
-        """Begin to make the task ready that comes next for somebody."""
+        """Start preparing an annotator's next task in the background."""
         thread = threading.Thread(target=self._prewarm, args=(annotator, order), name="prewarm", daemon=True)
         with self._guard:
             self._prewarming[annotator] = thread
         thread.start()
 
     def prewarmed(self, annotator: str, order: QueueOrder) -> Path | None:
-        """The preview of the task that comes next for somebody, once what `prewarm` began is done; None for none."""
+        """The preview of an annotator's next task, once `prewarm` has finished; None if there is none."""
         with self._guard:
             thread = self._prewarming.pop(annotator, None)
         if thread is None:
@@ -86,15 +86,17 @@ class TaskPreparer:
             if task is not None:
                 picture, prepared = self.prepare(task)
                 self.preview(picture)
-                # Makes the embeddings that clicks on these objects, and beside them, will decode against.
+                # Makes the embeddings that clicks on and around these objects will need.
                 segmenter = self._models.pipeline().segmenter
                 segmenter.segment(picture, prepared.prediction.objects, embedding=segmenter.encode(picture))
         except SegR1Error:
-            # Whoever takes the task meets the same error where it can be told.
+            # The annotator who opens the task gets the same error, where it can be shown.
             return
 
     def _predict(self, picture: Picture, task: Task) -> int:
-        """Predict for a task, unless somebody did while this one waited; whose task has an answer waits for nobody."""
+        """Predict for a task, unless another call did so while this one waited; a task that has a prediction does
+        not wait.
+        """
         with self._predicting:
             number = self._store.task(task.id).prediction_id
             if number is None:

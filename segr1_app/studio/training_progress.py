@@ -1,4 +1,4 @@
-"""What the course of a training tells: how it ended, and whether reward and answers still go together."""
+"""Interpret the course of a training run: how it ended, and whether the reward still reflects held-out answers."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ Curve = Sequence[tuple[int, float]]
 """(step, value) of a line."""
 
 PARTED: Final = 0.02
-"""By how much the reward has to have risen, and that of validation to have fallen, for the two to have parted."""
+"""How much the training reward must have risen, and the validation reward fallen, for a warning."""
 _LEAST: Final = 3
-"""Validations below which nothing is said."""
+"""Minimum number of validations for a warning."""
 _BAR: Final = re.compile(r"\d+%\||\bit/s\b|\bs/it\b|\d+(step|row|pair)s?/s|\?(step|row|pair)/s")
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _RAISED: Final = re.compile(r"^[A-Za-z_][\w.]*(?:: .*)?$")
 
 
 def last_words(log: str, *, alive: bool, where: str) -> str:
-    """The end of what a training said: its progress while it runs, then why it ended.
+    """The end of a training run's output: its progress while it runs, then why it ended.
 
     Args:
-        log: all that it printed; a progress bar writes over its own line.
-        alive: whether it still runs.
-        where: of the log, for whoever wants to read all of it.
+        log: everything it printed; a progress bar overwrites its own line.
+        alive: whether it is still running.
+        where: the location of the full log.
     """
     lines = [line.strip() for line in log.replace("\r", "\n").splitlines() if line.strip()]
     if alive or not lines:
@@ -34,11 +34,11 @@ def last_words(log: str, *, alive: bool, where: str) -> str:
     if _TRACEBACK not in said:
         return said[-1]
     start = len(said) - 1 - said[::-1].index(_TRACEBACK)
-    # What a library prints while it is torn down comes after the error itself.
+    # Libraries may print messages during shutdown, after the error itself.
     raised = next(
         (line for line in said[start + 1 :] if _RAISED.match(line) and not line.startswith("File ")), said[-1]
     )
-    return f"It crashed: {raised} (all it said: {where})"
+    return f"It crashed: {raised} (full output: {where})"
 
 
 def describe_parting(curve: Curve, validation: Curve) -> str:
@@ -56,6 +56,6 @@ def describe_parting(curve: Curve, validation: Curve) -> str:
     if rise < PARTED or fall < PARTED:
         return ""
     return (
-        f"The reward of training rose by {rise:.2f} while that of held-out answers fell by {fall:.2f}: it learns what "
-        "earns reward, not what the app needs. Stop it, and take a smaller learning rate or more pictures."
+        f"The training reward rose by {rise:.2f} while that of held-out answers fell by {fall:.2f}: it learns what "
+        "earns reward, not what the app needs. Stop it, and use a smaller learning rate or more pictures."
     )

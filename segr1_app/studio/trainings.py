@@ -1,8 +1,8 @@
-"""Trainings on corrections, seen from the app: started and stopped as processes, and read back from their folders,
-also those that somebody started in a terminal.
+"""Training runs, as seen by the app: started and stopped as processes and read from their folders, including runs that
+were started in a terminal.
 
-The app never imports the training. What it knows of one is the command line of ``python -m train.grpo`` and the files
-of a run's folder; both outlive the app, so that a training goes on when the page is closed or restarted.
+The app never imports the training code. All it uses is the command line of ``python -m train.grpo`` and the files in a
+run's folder; both outlive the app, so that a run continues when the page is closed or restarted.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ ROOT = CHECKOUT
 """The folder from which ``train`` can be imported, in a checkout and installed."""
 CONFIG, METRICS, BEFORE, AFTER, RESULT = "config.json", "metrics.jsonl", "before.json", "after.json", "result.json"
 PICTURES, POLICY = "held-out", "policy"
-"""What lies in a run's folder; the training takes the names from here."""
+"""The files in a run's folder; the training code imports these names."""
 PROCESS, LOG = "process.json", "train.log"
-"""Whose process a run is; and, where the app started it, with which command, and what that said."""
-ELSEWHERE = "It was started in a terminal: what it says stands there, and there it is resumed."
-"""Last words of a training of which the app has no log."""
+"""The files with a run's process, and, if the app started it, its command and output."""
+ELSEWHERE = "It was started in a terminal: see its output there, and resume it there."
+"""Last words of a run of which the app has no log."""
 VALIDATION = "validation/reward"
-"""Under which name a line of the metrics holds the mean reward of held-out answers."""
+"""The key of the mean reward of held-out answers in the metrics."""
 MAX_STEPS = 100_000
 LARGE_CONFIG = ("train", "configs", "seg-r1-3b-lora.yaml")
-"""Below `ROOT`: how large policies are trained; the embedded one's is the command's default."""
+"""The configuration for large policies, relative to `ROOT`; that for the embedded one is the command's default."""
 SMALL_PARAMETERS = 100_000_000
-"""Up to so many weights a policy is trained like the embedded one."""
+"""Policies with at most this many weights are trained like the embedded one."""
 
 State = Literal["running", "done", "stopped"]
 _MOMENT: Final = re.compile(r"\d{8}-\d{6}b*")
@@ -56,20 +56,20 @@ _TRAINING: Final = ["-m", "train.grpo"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """A training as its folder tells it.
+    """The state of a training run, as read from its folder.
 
     Attributes:
-        name: of the folder.
+        name: name of the folder.
         state: "stopped" when it ended before it was done.
-        resumable: whether it stopped and the app can go on with it, because the app started it.
-        steps: how many are to be made; 0 while that is not known.
+        resumable: whether it stopped and the app can resume it, because the app started it.
+        steps: number of planned steps; 0 while unknown.
         curve: (step, mean reward) of every step made.
-        last_words: the end of what the process said.
-        validation: (step, mean reward) of held-out answers, as far as it was validated.
-        warning: what is wrong with how it goes; empty for nothing.
-        exported: the step whose weights are the new policy; None until that is known.
-        before, after: held-out scores by group; None until they are known.
-        problems: a sentence for each file of the folder that is damaged; the rest is read all the same.
+        last_words: the end of the process's output.
+        validation: (step, mean reward) of held-out answers, so far.
+        warning: a problem with the reward's course; empty for none.
+        exported: the step whose weights are the new policy; None while unknown.
+        before, after: held-out scores by group; None while unknown.
+        problems: a sentence for each damaged file of the folder; the others are read regardless.
     """
 
     name: str
@@ -93,9 +93,9 @@ class Change:
     Attributes:
         picture: a small copy of it.
         source: the data set it comes from; "feedback" for corrections.
-        instruction: what was asked.
+        instruction: the instruction.
         old, new: the masks.
-        old_iou, new_iou: with the true mask; None where none is known.
+        old_iou, new_iou: IoU with the ground-truth mask; None where there is none.
     """
 
     picture: Path
@@ -108,17 +108,17 @@ class Change:
 
     @property
     def gain(self) -> float | None:
-        """Change of the IoU with the true mask; None where none is known."""
+        """Change of the IoU with the ground-truth mask; None where there is none."""
         return None if self.old_iou is None or self.new_iou is None else self.new_iou - self.old_iou
 
     @property
     def old_new_iou(self) -> float:
-        """IoU of the old mask and the new one: how little changed, for better or worse."""
+        """IoU of the old and the new mask: how similar they are."""
         return iou(decode_rle(self.old), decode_rle(self.new))
 
 
 class Trainings:
-    """The trainings in a data folder; at most one of them runs at a time.
+    """The training runs in a data folder; at most one runs at a time.
 
     Args:
         home: the data folder.
@@ -130,13 +130,13 @@ class Trainings:
         self._child: subprocess.Popen[bytes] | None = None
 
     def plan(self, settings: Settings) -> str:
-        """What would be trained on, as the command line tells it.
+        """The training data, as printed by the command line.
 
         Args:
-            settings: as of `start`.
+            settings: as for `start`.
 
         Raises:
-            SettingsError: when nothing can be, with the reason.
+            SettingsError: when there is no usable data; the message says why.
         """
         done = subprocess.run(
             [*self._command(settings, include_feedback=True), "--plan"],
@@ -147,23 +147,24 @@ class Trainings:
         )
         if done.returncode:
             raise SettingsError(
-                last_words(done.stderr, alive=False, where="the app's terminal") or "The plan could not be made."
+                last_words(done.stderr, alive=False, where="the app's terminal")
+                or "The training data could not be listed."
             )
         return done.stdout.strip()
 
     def start(self, settings: Settings, steps: int, *, include_feedback: bool) -> str:
-        """Start a training; returns its name.
+        """Start a training run; returns its name.
 
         Args:
-            settings: name the policy that is trained and the segmenter, and say on which device.
-            steps: of the optimiser.
-            include_feedback: whether corrections take part.
+            settings: name the policy to train, the segmenter, and the device.
+            steps: number of optimiser steps.
+            include_feedback: whether to use corrections.
 
         Raises:
-            SettingsError: when one is running, or the number of steps is none.
+            SettingsError: when one is running, or the number of steps is invalid.
         """
         if not 1 <= steps <= MAX_STEPS:
-            raise SettingsError(f"A training takes from 1 to {MAX_STEPS} steps.")
+            raise SettingsError(f"A training run has from 1 to {MAX_STEPS} steps.")
         self._check_none_runs()
         name = self._new_name()
         options = ["--output-dir", str(self._folder / name), "--max-steps", str(steps)]
@@ -171,22 +172,22 @@ class Trainings:
         return name
 
     def resume(self, name: str) -> None:
-        """Go on with a training that was stopped, with the arguments that it was started with.
+        """Resume a stopped training run with its original arguments.
 
         Raises:
-            SettingsError: when there is no such training, it is done, the app did not start it, or one is running.
+            SettingsError: when there is no such run, it is done, the app did not start it, or one is running.
         """
         run, folder = self.read(name), self._run(name)
         if run.state == "done":
             raise SettingsError(f"The training {name} is done.")
         self._check_none_runs()
         if not run.resumable:
-            raise SettingsError(f"The training {name} was started in a terminal: go on with it there, with --resume.")
-        # One that was stopped before it was planned has nothing to go on from.
+            raise SettingsError(f"The training {name} was started in a terminal: resume it there, with --resume.")
+        # A run that was stopped before it was planned has nothing to resume from.
         self._spawn(name, _command_of(folder), resume=(folder / CONFIG).is_file())
 
     def stop(self) -> None:
-        """End the running training; what its last checkpoint holds is kept.
+        """Stop the current run; its last checkpoint is kept.
 
         Raises:
             SettingsError: when none is running.
@@ -203,21 +204,22 @@ class Trainings:
                 process.kill()
 
     def running(self) -> str | None:
-        """The name of the training that runs; None when none does."""
+        """The name of the current run; None if there is none."""
         if self._child is not None:
-            self._child.poll()  # a child that ended stays a process until it is asked
+            self._child.poll()  # a child process that ended remains until it is polled
         return next((name for name in reversed(self.names()) if _is_running(self._folder / name)), None)
 
     def names(self) -> list[str]:
-        """All trainings in the data folder by name, which is the time at which each began."""
-        # The app's have no configuration before they are planned, and older ones of a terminal no process.
+        """The names of all runs in the data folder, which are their start times."""
+        # Runs of the app have no configuration before they are planned, and older runs from a terminal have no process
+        # file.
         return sorted({file.parent.name for mark in (PROCESS, CONFIG) for file in self._folder.glob(f"*/{mark}")})
 
     def read(self, name: str) -> TrainingRun:
-        """A training as it stands.
+        """The current state of a training run.
 
         Raises:
-            SettingsError: when there is none of that name.
+            SettingsError: when there is none with that name.
         """
         folder = self._run(name)
         files = RunFiles(folder)
@@ -242,8 +244,8 @@ class Trainings:
         )
 
     def changes(self, name: str) -> list[Change]:
-        """What a training changed on held-out pictures: what became worse first, then, of those whose true mask nobody
-        knows, what changed most.
+        """The changes on held-out pictures: first those with ground truth, largest losses first, then those without,
+        largest changes first.
 
         Raises:
             SettingsError: when there is no such training, or it is not done.
@@ -254,7 +256,7 @@ class Trainings:
         files = RunFiles(folder)
         old, new = (_answers(files, file) for file in (BEFORE, AFTER))
         if files.problems:
-            raise SettingsError(f"What the training {name} changed cannot be shown: {' '.join(files.problems)}")
+            raise SettingsError(f"The changes of the training {name} cannot be shown: {' '.join(files.problems)}")
         later = {_row(answer): answer for answer in new}
         changes = [
             Change(
@@ -272,11 +274,11 @@ class Trainings:
         return sorted(changes, key=lambda c: (c.gain is None, c.old_new_iou if c.gain is None else c.gain))
 
     def policy(self, name: str) -> Path:
-        """The folder of the policy that a training made.
+        """The folder of the policy that a training run produced.
 
         Raises:
             SettingsError: when it is not done.
-            ModelError: when its folder holds no whole policy.
+            ModelError: when its folder contains no complete policy.
         """
         if self.read(name).state != "done":
             raise SettingsError(f"The training {name} is not done: there is no new policy yet.")
@@ -295,15 +297,16 @@ class Trainings:
 
     def _spawn(self, name: str, command: Sequence[str], *, resume: bool) -> None:
         folder = self._folder / name
-        # A disk that is full leaves no process that nobody knows of, and no folder of a training that never was.
+        # A full disk must not leave an untracked process, or the folder of a run that never started.
         with translate_errors(), ExitStack() as undoing:
             if not folder.exists():
                 undoing.callback(shutil.rmtree, folder, ignore_errors=True)
                 folder.mkdir(parents=True)
-            # What is to be written when it runs is written now, too: that there is room for it shows before it starts.
+            # The file that will be written once it runs is also written now, so that a full disk is noticed before it
+            # starts.
             write_json(folder / PROCESS, {**_process(folder), "command": list(command)})
             with (folder / LOG).open("ab") as log:
-                # A session of its own: Ctrl+C in the app's terminal is not meant for it.
+                # In its own session, so that Ctrl+C in the app's terminal does not stop it.
                 child = subprocess.Popen(
                     [*command, "--resume"] if resume else command,
                     cwd=ROOT,
@@ -319,7 +322,7 @@ class Trainings:
         self._child = child
 
     def _new_name(self) -> str:
-        """The present moment, or, where the clock was set back, a name that comes after every earlier one's."""
+        """The current time, or, if the clock was set back, a name that sorts after every earlier one."""
         name = time.strftime("%Y%m%d-%H%M%S")
         latest = max((each for each in self.names() if _MOMENT.fullmatch(each)), default="")
         return name if name > latest else f"{latest}b"
@@ -336,34 +339,36 @@ class Trainings:
 
 
 def note_process(folder: Path, pid: int, **more: Any) -> None:
-    """Write down in a run's folder which process it is, beside what stands there already; the training does so, too."""
+    """Record a run's process in its folder, keeping what is recorded there already; the training process does the
+    same.
+    """
     started = psutil.Process(pid).create_time()
-    # Since the machine was started, because that does not change when its clock is set.
+    # Measured since boot, because that does not change when the clock is set.
     since_boot = started - psutil.boot_time()
     write_json(folder / PROCESS, {**_process(folder), "pid": pid, "started": started, "since_boot": since_boot, **more})
 
 
 def _process(folder: Path) -> dict[str, Any]:
-    """What is written down of a run's process; nothing where nobody did, or it cannot be read."""
+    """The recorded process of a run; empty if there is no record or it cannot be read."""
     return RunFiles(folder).record(PROCESS)
 
 
 def _command_of(folder: Path) -> list[str]:
-    """The command that a run was started with, run by this Python.
+    """The command with which a run was started, for this Python interpreter.
 
     Raises:
-        SettingsError: when what is written down is not the command of a training: it is never run then.
+        SettingsError: when the recorded command is not that of a training run; it is never executed then.
     """
     command = _process(folder).get("command")
     if not isinstance(command, list) or not all(isinstance(part, str) for part in command):
         command = []
     if command[1:3] != _TRAINING:
-        raise SettingsError(f"'{folder / PROCESS}' does not hold the command of a training: start a new one.")
+        raise SettingsError(f"'{folder / PROCESS}' does not contain the command of a training run: start a new one.")
     return [sys.executable, *command[1:]]
 
 
 def _is_running(folder: Path) -> bool:
-    """Whether a run has no result yet, and the process that was written down for it still is that process."""
+    """Whether a run has no result yet and its recorded process is still the same process."""
     process = _process(folder)
     pid, started, since_boot = (process.get(name) for name in ("pid", "started", "since_boot"))
     if type(pid) is not int or not 0 < pid < 2**31 or RunFiles(folder).holds(RESULT):
@@ -371,7 +376,7 @@ def _is_running(folder: Path) -> bool:
     try:
         found = psutil.Process(pid)
         created = found.create_time()
-        # The number of a process that ended is given to another one some day.
+        # Process ids are reused.
         same = created == started
         if isinstance(since_boot, float):
             same = same or abs(created - psutil.boot_time() - since_boot) < 1
@@ -381,7 +386,7 @@ def _is_running(folder: Path) -> bool:
 
 
 def _answers(files: RunFiles, name: str) -> list[dict[str, Any]]:
-    """The answers of a file of held-out scores that are whole; what is wrong with the file is noted in ``files``."""
+    """The intact answers in a file of held-out scores; problems are added to ``files``."""
     answers = files.record(name).get("answers")
     if not isinstance(answers, list):
         files.problems.append(f"'{name}' has no answers.")
@@ -390,7 +395,9 @@ def _answers(files: RunFiles, name: str) -> list[dict[str, Any]]:
 
 
 def _is_answer(answer: Any) -> bool:
-    """Whether an answer has what is shown of it: texts, a mask, an IoU, and the name of a picture, never a path."""
+    """Whether an answer has everything that is shown: texts, a mask, an IoU, and the name of a picture, never a
+    path.
+    """
     if not isinstance(answer, dict):
         return False
     if not all(isinstance(answer.get(name), str) for name in ("image_id", "source", "instruction")):
@@ -407,15 +414,15 @@ def _is_answer(answer: Any) -> bool:
 
 
 def _row(answer: dict[str, Any]) -> tuple[str, ...]:
-    """What tells a held-out row from every other one: a picture may be asked about in several ways, and a correction
-    ask what a pair asks.
+    """The key of a held-out row: a picture may have several instructions, and a correction may have the same
+    instruction as a pair.
     """
-    # Folders of earlier versions name no correction.
+    # Folders of earlier versions do not identify corrections.
     return tuple(answer.get(name, "") for name in ("image_id", "source", "instruction", "content_hash"))
 
 
 def is_small(policy: str) -> bool:
-    """Whether a policy is of the embedded one's size; what is not on this machine is taken for large.
+    """Whether a policy has the size of the embedded one; a policy that is not on this machine is assumed to be large.
 
     Raises:
         SettingsError: when its weights cannot be read.
@@ -428,5 +435,7 @@ def is_small(policy: str) -> bool:
 
 
 def _absolute(source: str) -> str:
-    """A folder by its whole path, because the training runs elsewhere; a hub id as it is."""
+    """The absolute path of a folder, because the training process has another working directory; hub ids are
+    unchanged.
+    """
     return str(Path(source).resolve()) if Path(source).is_dir() else source

@@ -1,4 +1,4 @@
-"""A remote copy of the annotations, which several stores write to and any store can be restored from."""
+"""A remote copy of the annotations, to which several stores write and from which any store can be restored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FolderRemote", "Remote", "Scheduler", "SyncState", "Synchroniser", "
 
 
 def remote_of(dataset: str) -> Remote:
-    """The remote that ``--dataset`` names: a folder when it begins like a path, else a dataset of the hub.
+    """The remote that ``--dataset`` names: a folder if it looks like a path, else a dataset on the hub.
 
     Raises:
         SettingsError: when it is neither.

@@ -21,13 +21,13 @@ from huggingface_hub.errors import (
 from segr1_app.domain import RemoteError
 
 FETCHING: Final = 8
-"""Files that are fetched at a time."""
+"""Number of concurrent downloads."""
 
 
 class HubRemote:
-    """A dataset of the hub; made, and private, when there is none.
+    """A dataset on the hub; created as private if it does not exist.
 
-    Each `add` is one commit: whoever reads gets all of it or nothing.
+    Each `add` is one commit: readers see all of it or nothing.
 
     Args:
         dataset: OWNER/NAME.
@@ -67,30 +67,30 @@ class HubRemote:
 
 
 def make_private_dataset(api: HfApi, dataset: str) -> None:
-    """Make a dataset that only its owner sees, unless it is there.
+    """Create a private dataset unless it exists.
 
     Raises:
-        RemoteError: when it is there for everybody to see: pictures and names of annotators are not put there unasked.
+        RemoteError: when it exists and is public: pictures and annotators' names must not be published by accident.
     """
     api.create_repo(dataset, repo_type="dataset", private=True, exist_ok=True)
     if not api.dataset_info(dataset).private:
         raise RemoteError(
-            f"The dataset '{dataset}' is public, and what is annotated would be, too: make it private in its settings "
+            f"The dataset '{dataset}' is public, and so would the annotations be: make it private in its settings "
             "on the hub, or name another one."
         )
 
 
 @contextmanager
 def reached(where: str) -> Iterator[None]:
-    """Turn what the hub's client raises into a `RemoteError` that says what to do; ``where`` begins its sentence."""
+    """Turn exceptions of the hub's client into a `RemoteError` that says what to do; ``where`` begins its message."""
     try:
         yield
     except RepositoryNotFoundError as error:
-        raise RemoteError(f"{where} is not there, or HF_TOKEN may not see it: check both.") from error
+        raise RemoteError(f"{where} does not exist, or HF_TOKEN has no access to it: check both.") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
-            raise RemoteError(f"{where} may not be written to: put a token with write access into HF_TOKEN.") from error
-        raise RemoteError(f"{where} did not take it (HTTP {status}): try again later.") from error
+            raise RemoteError(f"{where} is not writable: set HF_TOKEN to a token with write access.") from error
+        raise RemoteError(f"{where} refused the request (HTTP {status}): try again later.") from error
     except (httpx2.HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, OSError) as error:
         raise RemoteError(f"{where} cannot be reached: check the network, and try again later.") from error

@@ -1,4 +1,4 @@
-"""Where copies of the annotations lie: what a remote must be able to do, and a plain folder that does it."""
+"""Remotes for copies of the annotations: the interface, and its implementation for a plain folder."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class Remote(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it: equal for whoever means the same one."""
+        """Identifies the remote: equal names mean the same remote."""
 
     @property
     def label(self) -> str:
-        """What to call it where anybody may read it: no path of this machine."""
+        """Its name for display to anybody: without paths of this machine."""
 
     def files(self) -> dict[str, int]:
-        """Every file's name and size in bytes."""
+        """The name and size in bytes of every file."""
 
     def fetch(self, names: Sequence[str], folder: Path) -> None:
         """Copy files to ``folder/NAME``."""
 
     def add(self, files: Mapping[str, bytes | Path], message: str) -> None:
-        """Write files, in place of what they were before; whoever reads sees none of them half written.
+        """Write files, replacing previous versions; readers never see partially written files.
 
         Args:
-            files: content, or the file that holds it, by name. When the last one is there, all of them are.
-            message: what they are, in a few words.
+            files: by name, the content or the file with the content. Once the last one exists, all of them do.
+            message: a short description.
         """
 
 
@@ -42,7 +42,7 @@ class FolderRemote:
     """A folder, for instance on a network drive or in a mounted bucket.
 
     Args:
-        folder: made when missing.
+        folder: created if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,7 +82,7 @@ class FolderRemote:
                         file.write(content)
 
     def _is_own(self, path: Path) -> bool:
-        """Whether a path is a file of this folder, and no link that leads out of it."""
+        """Whether a path is a file of this folder, and not a link that leaves it."""
         return path.is_file() and path.resolve().is_relative_to(self._folder)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Syncing every now and then, and once more at the end."""
+"""Sync regularly, and once more at the end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Syncs in a thread of its own.
+    """Syncs in its own thread.
 
     Args:
         synchroniser: syncs.
-        seconds: from one try to the next: what a machine that dies without warning can lose.
+        seconds: time between syncs, and thus the most work that a crash of the machine can lose.
     """
 
     def __init__(self, synchroniser: Synchroniser, seconds: float) -> None:
@@ -26,12 +26,12 @@ class Scheduler:
         self._thread = threading.Thread(target=self._work, name="sync", daemon=True)
 
     def start(self) -> None:
-        """Begin, after one try that is waited for: a wiped disk gets back what was synced before anybody comes."""
+        """Sync once, then start the thread: a wiped disk is restored before the first visitor."""
         self._try()
         self._thread.start()
 
     def stop(self) -> None:
-        """Sync once more and end."""
+        """Sync once more and stop."""
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -48,8 +48,8 @@ class Scheduler:
             log.warning("sync failed: %s", error)
             return
         except Exception:
-            # The thread must outlive whatever a remote holds: without it nothing is synced, and nobody would know.
-            log.exception("sync failed; it is tried again")
+            # The thread must survive any content of a remote: without it nothing is synced, and nobody would notice.
+            log.exception("sync failed; it will be retried")
             return
         for problem in problems:
             log.warning("a synced record was left out: %s", problem)

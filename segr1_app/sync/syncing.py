@@ -1,7 +1,7 @@
-"""Bringing a store and its remote copy together.
+"""Synchronise a store with its remote copy.
 
-The remote holds ``pictures/``, by digest, and ``records/``: the journals of everybody who writes to it. Each process
-appends to files of its own only, so nobody's push can pass over another's, and whoever reads mixes them by time.
+The remote contains ``pictures/``, by digest, and ``records/``: the journals of all writers. Each process appends only
+to its own files, so that no push can overwrite another's, and readers merge them by time.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from segr1_app.store.pictures import file_name, read_picture
 from segr1_app.sync.remote import Remote
 
 FULL: Final = 4 * 2**20
-"""Bytes of records after which another file is begun: a push sends the file it appends to as a whole."""
+"""Bytes of records after which a new file is started, because a push sends the whole file to which it appends."""
 MAX_FILE: Final = 2**30
-"""Most bytes of a file of records that is fetched."""
+"""Largest record file in bytes that is fetched."""
 MAX_PROBLEMS: Final = 100
-"""Lines of one file that are named one by one when they cannot be read."""
+"""Number of unreadable lines of one file that are listed individually."""
 BATCH: Final = 64
-"""Lines that are read of a file before it is closed again: there may be more files than a process may have open."""
+"""Lines read from a file before it is closed again, because there may be more files than a process may have open."""
 _RECORDS: Final = re.compile(r"records/[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
 class SyncState:
-    """How a store and its remote stand.
+    """The state of a store relative to its remote.
 
     Attributes:
-        remote: what the remote is called, for everybody to see: never a path of this machine.
-        at: when everything here was there, and the other way round, in Unix seconds; None if never.
-        waiting: how much was added here since.
-        failure: why the last try failed, or left something out; empty when it did not.
+        remote: the remote's display name: never a path of this machine.
+        at: the time of the last complete sync, in Unix seconds; None if never.
+        waiting: number of local records added since.
+        failure: why the last sync failed or left something out; empty if it did not.
     """
 
     remote: str
@@ -59,13 +59,13 @@ class SyncState:
 
 
 class Synchroniser:
-    """Keeps a store and a remote the same; one at a time, from any thread.
+    """Keeps a store and a remote in sync; one sync at a time, from any thread.
 
     Args:
         store: the store.
         remote: its copy.
-        folder: an existing one for what is under way.
-        clock: what time it is, in Unix seconds.
+        folder: an existing folder for temporary files.
+        clock: returns the time in Unix seconds.
     """
 
     def __init__(
@@ -81,18 +81,19 @@ class Synchroniser:
 
     @property
     def state(self) -> SyncState:
-        """How the two stand now."""
+        """The current state."""
         name = self._remote.name
         return SyncState(self._remote.label, self._journal.synced_at(name), self._journal.waiting(name), self._failure)
 
     def sync(self) -> list[str]:
-        """Take in what others pushed, and push what was added here.
+        """Fetch what others pushed, and push what was added here.
 
         Returns:
             A sentence for each record of the remote that cannot be used.
 
         Raises:
-            SegR1Error: when the remote cannot be reached, or the store not be written; what was done until then stays.
+            SegR1Error: when the remote cannot be reached or the store cannot be written; what was done until then is
+                kept.
         """
         with self._turn:
             try:
@@ -101,7 +102,7 @@ class Synchroniser:
                 self._failure = str(error)
                 raise
             except Exception as error:
-                self._failure = f"Syncing failed for a reason that nobody foresaw ({type(error).__name__})."
+                self._failure = f"Syncing failed unexpectedly ({type(error).__name__})."
                 raise
             self._failure = "" if not problems else f"{len(problems)} records were left out; the first: {problems[0]}"
             self._journal.synced(self._remote.name, self._clock())
@@ -114,7 +115,7 @@ class Synchroniser:
                 problems, failure = self._pull(there), None
             except SegR1Error as error:
                 problems, failure = [], error
-            # Whatever is wrong with what others pushed, what was added here goes out.
+            # Push local records even if something is wrong with the remote ones.
             problems += self._push(set(there))
         if failure is not None:
             raise failure
@@ -127,7 +128,7 @@ class Synchroniser:
             for name, size in sorted(there.items())
             if _RECORDS.fullmatch(name) and size > known.get(name, 0) and name not in self._own
         }
-        problems = [f"'{name}' in the remote is too large to be records." for name in news if news[name] > MAX_FILE]
+        problems = [f"'{name}' in the remote is too large for a record file." for name in news if news[name] > MAX_FILE]
         news = {name: size for name, size in news.items() if size <= MAX_FILE}
         if not news:
             return problems
@@ -146,7 +147,7 @@ class Synchroniser:
         return problems + unusable
 
     def _push(self, there: set[str]) -> list[str]:
-        """Returns a sentence for each record that no store would take in."""
+        """Returns a sentence for each record that no store would accept."""
         name, problems = self._remote.name, []
         while (page := self._journal.page(name)) is not None:
             if len(self._content) >= FULL:
@@ -156,7 +157,7 @@ class Synchroniser:
             added = [record for record in page.records if record["table"] == "pictures"]
             paths = [self._journal.pictures.path(record["sha256"], record["original"]) for record in added]
             pictures = {remote_name(path.name): path for path in paths}
-            # Pictures first: where files come one by one, no record may come before what it speaks of.
+            # Pictures first: where files appear one by one, no record may appear before the picture it refers to.
             files = {file: path for file, path in pictures.items() if file not in there}
             if page.records:
                 self._remote.add({**files, self._file: content}, f"{len(page.records)} records")
@@ -178,7 +179,7 @@ class Synchroniser:
                 f"The remote copy of picture {sha256[:12]} is not the one that was pushed: {error}"
             ) from error
         finally:
-            # One at a time: the disk may hold little more than the pictures themselves.
+            # One at a time, because the disk may have little more space than the pictures themselves need.
             (folder / name).unlink(missing_ok=True)
 
     def _begin_file(self) -> None:
@@ -194,15 +195,15 @@ def remote_name(file: str) -> str:
 
 
 class _RecordFile:
-    """The records between two places of a file that was fetched.
+    """The records between two offsets of a fetched file.
 
     Args:
         path: the file.
-        name: what the remote calls it.
-        start, end: the places, in bytes.
+        name: its name in the remote.
+        start, end: the offsets in bytes.
 
     Attributes:
-        taken: how far it was read, up to the end of a whole line.
+        taken: the offset up to which it was read, at the end of a complete line.
         problems: a sentence for each line that is not a record; those after the first `MAX_PROBLEMS` are only counted.
     """
 
@@ -212,7 +213,7 @@ class _RecordFile:
         self.problems: list[str] = []
 
     def records(self) -> Iterator[tuple[float, Record]]:
-        """The records in order, with a time that never goes back; a line that is none is passed over."""
+        """The records in order, with non-decreasing times; lines that are not records are skipped."""
         latest = 0.0
         while lines := self._next_lines():
             for line in lines:
@@ -224,7 +225,7 @@ class _RecordFile:
                 latest = max(latest, float(record["at"]))
                 yield latest, record
         if self._bad > MAX_PROBLEMS:
-            self.problems.append(f"{self._bad - MAX_PROBLEMS} more lines of '{self.name}' are no records.")
+            self.problems.append(f"{self._bad - MAX_PROBLEMS} more lines of '{self.name}' are not records.")
 
     def _next_lines(self) -> list[bytes | None]:
         with self._path.open("rb") as file:
@@ -232,7 +233,7 @@ class _RecordFile:
             lines = []
             for line in islice(bounded_lines(file, self._end), BATCH):
                 if line is not None and not line.endswith(b"\n"):
-                    break  # whoever wrote it has not finished it
+                    break  # the writer has not finished it
                 lines.append(line)
                 self.taken = file.tell()
         return lines
@@ -244,14 +245,14 @@ class _RecordFile:
 
 
 def _record(line: bytes | None) -> dict[str, Any]:
-    """The record of a line.
+    """Parse the record in a line.
 
     Raises:
-        ValueError: when it is none.
+        ValueError: when it is not a record.
     """
     if line is None:
         raise ValueError("it is too long")
     record = parse_json(line)
     if not isinstance(record, dict) or not is_number(record.get("at"), MAX_TIME):
-        raise ValueError("it does not say when it was made")
+        raise ValueError("it has no creation time")
     return record

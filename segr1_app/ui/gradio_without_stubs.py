@@ -1,8 +1,8 @@
 """Gradio, imported without rewriting its own type stubs.
 
-Whenever gradio is imported it parses the source of each of its components, twice, to check whether the ``.pyi`` file
-beside it is up to date. That helps gradio's own developers, and takes a third of the time until the first page for
-everybody else. Importing this module imports gradio without that step.
+On import, gradio parses the source of each of its components, twice, to check whether the ``.pyi`` file next to it is
+up to date. That only helps gradio's own developers, and takes a third of the time until the first page appears.
+Importing this module imports gradio without that step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MODULE, STUB_WRITER = "gradio.component_meta", "create_or_modify_pyi"
 
 
 class _WithoutStubs(SourceFileLoader):
-    """Loads the module that writes the stubs, and replaces its writer by one that does nothing."""
+    """Loads the module that writes the stubs and replaces its writer with one that does nothing."""
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
@@ -25,7 +25,7 @@ class _WithoutStubs(SourceFileLoader):
 
 
 class _StubWriterFinder(MetaPathFinder):
-    """Finds that module, and leaves all others to the usual finders."""
+    """Finds that module and leaves all others to the usual finders."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

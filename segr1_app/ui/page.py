@@ -1,4 +1,4 @@
-"""The page: a header that says which models run, and one tab for each thing to do."""
+"""The page: a header that says which models run, and a tab for each activity."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ from segr1_app.ui.theme import build_theme
 from segr1_app.ui.views import STATIC, STYLES, header_value, view
 
 CALLS_PER_SECOND = 20.0
-"""Sustained rate for one person: as many clicks as anybody can make, and a prediction every other second."""
+"""Sustained rate for one person: more clicks than anybody can make, and a prediction every other second."""
 CALLS_AT_ONCE = 400.0
 MAX_UPLOAD = "512mb"
-"""Largest file from another machine: an archive of some hundred photographs."""
+"""Largest upload from another machine in bytes: an archive of about a hundred photographs."""
 MAX_VISITS = 500
-"""Visits of the page whose state gradio keeps, some 140 KB each; anybody can invent the names of visits."""
+"""Number of visits whose state gradio keeps, some 140 KB each; anybody can invent visit ids."""
 MAX_WAITING = 200
-"""Most requests in gradio's queue; further ones get the answer that it is full."""
+"""Longest queue of gradio; further requests are told that it is full."""
 
 
 def sign_in(people: People, audit: AuditLog) -> Callable[[str, str], Awaitable[bool]]:
-    """The check of a name and a password, as gradio calls it; it holds nobody else up."""
+    """The password check that gradio calls; it does not block other requests."""
     desk = SignIn(people)
 
     async def check(name: str, password: str) -> bool:
@@ -74,7 +74,7 @@ def sign_in(people: People, audit: AuditLog) -> Callable[[str, str], Awaitable[b
     return check
 
 
-# Longer than 60 lines: it is the one list of everything on the page, in order.
+# Longer than 60 lines: it lists everything on the page in order.
 def build_app(
     models: ModelHost, cache: Path, store: AnnotationStore, synchroniser: Synchroniser | None = None
 ) -> gr.Blocks:
@@ -82,12 +82,12 @@ def build_app(
 
     Args:
         models: the models behind the page, loading or loaded.
-        cache: an existing folder for previews and downloads; the same that gradio has as ``GRADIO_TEMP_DIR``.
+        cache: an existing folder for previews and downloads; the same as gradio's ``GRADIO_TEMP_DIR``.
         store: keeps the annotators' work.
-        synchroniser: keeps a copy of it elsewhere, if there is one.
+        synchroniser: keeps a remote copy of it; None for no copy.
 
     Returns:
-        The page, to be launched with `launch_options`.
+        The page; launch it with `launch_options`.
     """
     settings = models.settings
     access = access_of(settings)
@@ -98,7 +98,7 @@ def build_app(
     )
 
     def follow_models(request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[Header]:
-        """The state of the models once a page is open; ends when they are loaded or have failed to load."""
+        """Report the state of the models to an open page until they are loaded or have failed to load."""
         person = gate.person_of(request, profile)
         models.start()
         if not models.wait(seconds=0):
@@ -114,13 +114,13 @@ def build_app(
     sessions = CanvasSessions()
     canvas = CanvasHandlers(models, cache, sessions, RunRecorder(store, models))
     jobs = JobHandlers(store, models, cache=cache, sessions=sessions, canvas=canvas)
-    # The hub login of this machine must not be used for people who merely visit the page.
+    # The hub login of this machine must not be used for visitors of the page.
     imports = ImportHandlers(store, cache, hub_token=None if models.settings.offers_training else False)
     reviews = ReviewHandlers(store, cache)
     page = GuardedBlocks(settings, STATIC, title="Seg-R1", analytics_enabled=False, fill_width=True)
     with page:
         header = build_header(models, gate, synchroniser)
-        # The models changed: they have to be loaded before anybody can run them.
+        # The models have changed: they must be loaded before anybody can run them.
         header.select(follow_models, None, header, api_visibility="private", show_progress="hidden")
         if access.sign_in == "hub":
             gr.LoginButton(size="sm", elem_id="sign-in")
@@ -142,7 +142,7 @@ def build_app(
                 with gr.Tab("Train", id="train-tab", visible=access.sign_in == "none") as train_tab:
                     for_admins.append(train_tab)
                     training = TrainingHandlers(Trainings(settings.home), models, cache)
-                    # A policy was chosen: it has to be loaded before anybody can run it.
+                    # A policy was chosen: it must be loaded before anybody can run it.
                     build_train_tab(training, gate).change(
                         follow_models, None, header, api_visibility="private", show_progress="hidden"
                     )
@@ -191,10 +191,10 @@ def health_route(models: ModelHost, store: AnnotationStore) -> APIRoute:
 
 
 def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: B008 - frozen
-    """The arguments of ``launch()`` for access control and for the page's look."""
+    """The arguments of ``launch()`` for access control and appearance."""
     return {
         "auth": sign_in(People(settings.auth), AuditLog(settings.home)) if settings.auth is not None else None,
-        "auth_message": "Sign in with the name and the password that you were given.",
+        "auth_message": "Sign in with the name and password you were given.",
         "max_file_size": None if settings.alone else MAX_UPLOAD,
         "state_session_capacity": MAX_VISITS,
         "theme": build_theme(),
@@ -203,6 +203,7 @@ def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: 
         "ssr_mode": False,
         "run_history": False,
         "enable_monitoring": False,
-        # On a busy machine gradio's call of its own page can take longer than the 3 s it allows; it then gives up.
+        # At launch gradio requests its own page, which can take longer than its limit of 3 s on a busy machine; it
+        # would then give up.
         "_frontend": False,
     }

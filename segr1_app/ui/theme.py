@@ -1,4 +1,4 @@
-"""The look of the page: one theme, with system fonts, so that nothing is fetched from elsewhere."""
+"""The page's theme, with system fonts, so that nothing is fetched from other servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono"
 
 
 def build_theme() -> gr.themes.Base:
-    """A quiet theme: neutral surfaces around the picture, one accent."""
+    """A quiet theme: neutral surfaces around the picture and one accent colour."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.blue,
         secondary_hue=gr.themes.colors.blue,

@@ -1,6 +1,6 @@
-"""The page's own views: ``gr.HTML`` components whose looks and behaviour are the modules in ``static/``.
+"""The page's own views: ``gr.HTML`` components implemented by the JavaScript modules in ``static/``.
 
-A view gets its data as a JSON value and builds the DOM from it. Model output, instructions and file names reach the
+A view receives its data as a JSON value and builds the DOM from it. Model output, instructions and file names reach the
 page as text nodes only: gradio's templates would run ``${...}`` as code.
 """
 
@@ -36,16 +36,17 @@ ViewValue: TypeAlias = dict[str, Any]
 
 
 def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[..., Any]] = ()) -> gr.HTML:
-    """A component drawn by ``static/<module>.js``, whose ``mount`` gets what ``static/shared/dom.js`` describes as a
-    host.
+    """A component drawn by ``static/<module>.js``, whose ``mount`` receives a host, as described in
+    ``static/shared/dom.js``.
 
     Args:
-        module: which file, by its path in ``static/`` without the suffix.
+        module: the file's path in ``static/`` without the suffix.
         value: what it shows.
-        elem_id: of the component in the page.
-        functions: what its module may call as ``server.<name>(argument)``, outside the queue; gradio marks them.
+        elem_id: the id of the component on the page.
+        functions: functions that its module may call as ``server.<name>(argument)``, outside the queue; gradio sets an
+            attribute on them.
     """
-    server = ", server" if functions else ""  # gradio defines it for views with functions only
+    server = ", server" if functions else ""  # gradio defines it only for views with functions
     return gr.HTML(
         value,
         elem_id=elem_id,
@@ -65,7 +66,7 @@ def header_value(status: ModelStatus, person: Person | None = None, sign_in: Sig
     """The value of the header view.
 
     Args:
-        status: of the models.
+        status: the state of the models.
         person: the page's visitor; None while unknown.
         sign_in: how people identify themselves.
     """
@@ -98,12 +99,12 @@ def canvas_value(
     """The value of the canvas view: a picture with its prompts and masks, in original pixels.
 
     Args:
-        key: identifies the picture's session; see `CanvasSessions`.
+        key: identifies the canvas session of the picture; see `CanvasSessions`.
         picture: the file to show; it may be smaller than the original.
         title: alternative text for screen readers.
         image_wh: the original picture's size, the frame of ``objects`` and ``masks``.
         objects: the mask prompts.
-        masks: one per object, or none; they travel at the size of the canvas.
+        masks: one per object, or empty; they are sent at the size of the canvas.
     """
     live = live_size(image_wh)
     shown = [resize_nearest(found.mask, live) for found in masks]
@@ -122,7 +123,7 @@ def canvas_value(
 
 
 def revision_value(revision: Revision) -> list[ViewValue]:
-    """The objects of a revision, for a canvas that continues from them, each with the segmenter's "mask"."""
+    """The objects of a revision, for continuing on a canvas, each with the segmenter's "mask"."""
     return [
         {
             **prompt_value(made.prompt),
@@ -138,18 +139,18 @@ def revision_value(revision: Revision) -> list[ViewValue]:
 
 
 def addressed(canvas: Canvas) -> Canvas:
-    """A `canvas_value` sent outside gradio's queue, where gradio does not add the picture's address."""
+    """A `canvas_value` sent outside gradio's queue, where gradio does not add the picture's URL."""
     canvas["picture"]["url"] = address_of(Path(canvas["picture"]["path"]))
     return canvas
 
 
 def address_of(file: Path) -> str:
-    """The address of a file in gradio's cache, relative to the page."""
+    """The URL of a file in gradio's cache, relative to the page."""
     return f"gradio_api/file={file.as_posix()}"
 
 
 def answer_value(phase: RunPhase, text: str = "", *, failure: str = "") -> RunAnswer:
-    """The value of the answer view before there is a prediction: the text so far, or why there is none."""
+    """The value of the answer view before there is a prediction: the text so far, or the error."""
     return {
         "phase": phase,
         "text": text,

@@ -88,11 +88,11 @@ def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None
     assert (without.returncode, without.stderr.count("\n")) == (1, 1)
     assert "hf auth login" in without.stderr
     wrong = deploy("ada/studio", **{**hub.environ, "HF_TOKEN": "hf_other"})
-    assert "may not be written to" in wrong.stderr
+    assert "is not writable" in wrong.stderr
     hub.public.add("ada/work")
     public = deploy("ada/studio", "--dataset", "ada/work", **hub.environ)
     assert (public.returncode, public.stderr.count("\n")) == (1, 1)
-    assert "'ada/work' is public, and what is annotated would be, too" in public.stderr
+    assert "'ada/work' is public, and so would the annotations be" in public.stderr
     assert not hub.settings, "no token was handed over"
     assert "must look like OWNER/NAME" in deploy("studio").stderr
     assert "must be one of cpu-basic" in deploy("ada/studio", "--hardware", "abacus", "--dry-run").stderr

@@ -74,7 +74,7 @@ def test_the_full_models_are_fetched_from_the_page(
     page.get_by_role("button", name="Download the full models…").click()
     hub.broken.add("large.pt")
     page.get_by_role("button", name="Download 0.003 GB and use them").click()
-    expect(offer).to_contain_text("broke off: check the network and try again")
+    expect(offer).to_contain_text("was interrupted: check the network and try again")
     hub.broken.clear()
     page.get_by_role("button", name="Resume the download").click()
     expect(reason).to_have_text("The full models run: weights and a GPU for them are available.")

@@ -135,7 +135,7 @@ def test_answers_that_lead_elsewhere_are_left_out(run: Path, more: dict[str, obj
 def test_only_the_command_of_a_training_is_resumed(run: Path, command: object) -> None:
     (run / RESULT).unlink()
     (run / PROCESS).write_text(json.dumps({"pid": 1, "started": 0.0, "command": command}))
-    with pytest.raises(SettingsError, match="does not hold the command of a training"):
+    with pytest.raises(SettingsError, match="does not contain the command of a training run"):
         Trainings(run.parent.parent).resume(run.name)
 
 

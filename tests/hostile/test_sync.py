@@ -163,7 +163,7 @@ def test_the_thread_outlives_what_nobody_foresaw(
         scheduler.start()
         remote.failures = [failure]
         deadline = time.monotonic() + 20
-        while "tried again" not in caplog.text and time.monotonic() < deadline:
+        while "will be retried" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.01)
         fill(store, 1)
         while (synchroniser.state.waiting or synchroniser.state.failure) and time.monotonic() < deadline:

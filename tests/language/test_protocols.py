@@ -498,7 +498,7 @@ MINIMAL = (FOLDER / "seg-zero.yaml").read_text(encoding="utf-8")
         ("{enlarge_to: 9000, at_most: 8000}", "{square: 840}", "enlarge_to"),
         ("{square: !!python/object/apply:os.getcwd []}", "{square: 840}", "cannot be read"),
         ("{square: &a 840, enlarge_to: *a}", "{square: 840}", "aliases"),
-        ("grid: 28\ngrid: 29", "grid: 28", "stands twice"),
+        ("grid: 28\ngrid: 29", "grid: 28", "appears twice"),
         ("max_new_tokens: yes please", "max_new_tokens: 2048", "max_new_tokens"),
         ("answer: regex", "answer: answer-json", "answer"),
         ("points: nearest box", "points: own", "points"),

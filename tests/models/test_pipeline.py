@@ -132,4 +132,4 @@ def test_a_picture_is_given_no_more_masks_than_memory_holds(
     embedding = pipeline.segmenter.encode(picture)
     prediction = pipeline._prediction(picture, INSTRUCTION, said, embedding, {})
     assert len(prediction.masks) == len(prediction.objects) == 2
-    assert prediction.problems == ("1 objects are left out: a picture this large is given 2 masks at most",)
+    assert prediction.problems == ("1 objects are left out: a picture of this size can have at most 2 masks",)

@@ -80,6 +80,6 @@ def test_other_models_need_another_start(monkeypatch: pytest.MonkeyPatch, pipeli
     host.load_here()
     assert host.status.state == "ready"
     monkeypatch.setattr(models, "has_zero_gpu", lambda: True)
-    with pytest.raises(ModelError, match="when the Space starts: name them in its variables SEGR1_MODELS"):
+    with pytest.raises(ModelError, match="when the Space starts: set its variables SEGR1_MODELS"):
         host.switch("a/b")
     assert host.pipeline() is pipeline

@@ -76,10 +76,10 @@ def test_paint_is_bounded_over_all_objects_of_a_canvas() -> None:
     path = [[0, 0], [4000, 3000]] * 400
     entry = {"box": None, "points": [], "strokes": [{"erase": False, "radius": 1, "path": path}]}
     assert len(read_objects([entry], ImageSize(4000, 3000))) == 1
-    with pytest.raises(EditError, match=r"more paint on the canvas than is drawn at once \(object 3\): save the task"):
+    with pytest.raises(EditError, match=r"too much paint on the canvas to draw at once \(object 3\): save the task"):
         read_objects([entry] * 4, ImageSize(4000, 3000))
     flat = [{"erase": False, "radius": 500, "path": [[0, i * 1e-5], [4000, i * 1e-5 + 1e-6]]} for i in range(20)]
-    with pytest.raises(EditError, match="more paint"):
+    with pytest.raises(EditError, match="too much paint"):
         read_objects([{"box": None, "points": [], "strokes": flat}], ImageSize(4000, 3000))
 
 

@@ -102,7 +102,7 @@ class TestCourse:
     def test_nothing_to_resume_is_said(self, recipe: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit, match="1"):
             recipe("--resume")
-        assert "There is no training to resume" in capsys.readouterr().err
+        assert "There is no training run to resume" in capsys.readouterr().err
 
     def test_for_a_gpu_pictures_are_drawn_by_processes_and_steps_are_larger(
         self, recipe: Recipe, capsys: pytest.CaptureFixture[str]

@@ -171,7 +171,7 @@ class TestRows:
         found = sft.demonstrations(feedback_rows(tmp_path))
         assert {row.verdict for row in found.rows} == {"accept", "no-object"}
         assert [(entry.verdict, entry.reason) for entry in found.left_out] == [
-            ("grounding", "nobody said what would be right")
+            ("grounding", "the correct answer is unknown")
         ]
 
     def test_fcot_is_read(self, tmp_path: Path, policy: VlmPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ class TestRows:
         assert row.instruction == "Please find the owl."
         assert example.reasoning == "an owl sits there."
         assert example.truth.prompts == (PROMPT,)
-        assert [entry.reason for entry in found.left_out] == ["it holds no reasoning or no prompts"]
+        assert [entry.reason for entry in found.left_out] == ["it contains no reasoning or no prompts"]
         collated = batch(policy, [row])
         assert learnt(policy, collated["labels"][0]).startswith("<think> ")
         assert not select_held_out([row], 5), "a trace has no mask to be scored by"

@@ -1,4 +1,4 @@
-"""Random crops, flips and colours for a picture and its mask, as one warp each.
+"""Randomly crop, flip and recolour a picture and its mask, with a single warp each.
 
 Everything happens in the square frame the segmenter sees, so a crop may change the aspect ratio a little, as squashing
 photographs of different shapes does anyway.
@@ -19,14 +19,14 @@ from segr1_app.models.zoom import prompt_window
 from train.data.prompting import jitter_box
 
 MIN_SHARE, MAX_SHARE = 0.004, 0.9
-"""Foreground shares of a crop that still make a sample; outside them the whole picture is used."""
+"""Range of the foreground fraction of a usable crop; outside it, the whole picture is used."""
 
 CLOSE_ZOOM, CLOSE_ERROR = (1.1, 1.6), 0.15
-"""For close views: least and greatest zoom, and how far each box edge may be off, as a share of the box's side."""
+"""For close views: smallest and largest zoom, and how far each box edge may be off, as a fraction of the box's side."""
 
 
 class Crop(NamedTuple):
-    """A part of a picture, in its pixels."""
+    """A part of a picture, in pixels of the picture."""
 
     left: float
     top: float
@@ -43,10 +43,10 @@ def augment(
         pixels: uint8 (S, S, 3) RGB.
         mask: uint8 (S, S), 0 to 255, foreground above 127.
         rng: the only source of randomness.
-        close: how often the view is zoomed to a box around the mask, as for a segmenter that zooms.
+        close: probability of zooming to a box around the mask, as for a segmenter that zooms.
 
     Returns:
-        uint8 (S, S, 3) and bool (S, S), warped alike; the mask is never empty when the given one was not.
+        uint8 (S, S, 3) and bool (S, S), warped together; the mask is never empty unless the given one was.
     """
     side = len(mask)
     crop = _close_crop(mask, rng) if rng.random() < close else _random_crop(mask, rng)
@@ -104,8 +104,9 @@ def _random_crop(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Crop:
 
 
 def _close_crop(mask: npt.NDArray[np.uint8], rng: np.random.Generator) -> Crop:
-    """What `segr1_app.models.zoom` shows for a box that is roughly the mask's; all of the picture where it would show
-    most."""
+    """The view of `segr1_app.models.zoom` for a box close to the mask's; the whole picture if the view would show
+    most of it.
+    """
     whole = ImageSize(len(mask), len(mask))
     tight = mask_box(mask > 127)
     box = tight and jitter_box(tight, CLOSE_ERROR, whole, rng)

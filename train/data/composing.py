@@ -1,8 +1,7 @@
-"""Composed scenes, and instructions about one of several objects: the left one, the largest, the red one.
+"""Compose scenes, and instructions for one of several objects: the left one, the largest, the red one.
 
-Few photographs of the data sets show several objects, and none says which of them is meant. A scene is a
-photograph into which objects of other photographs are pasted, beside its own; each object's mask is known, and so is
-the visible part of each.
+Few photographs in the data sets show several objects, and none specifies which one is meant. A scene is a photograph
+into which objects of other photographs are pasted next to its own; the mask and the visible part of each are known.
 """
 
 from __future__ import annotations
@@ -18,17 +17,21 @@ from segr1_app.geometry import box_iou, mask_box
 from train.data.traces import MAX_OBJECTS, colour_word, measure
 
 OWN_SHARE = 0.25
-"""Largest share of a photograph that its own object may cover, to leave room for others."""
+"""Largest fraction of a photograph that its own object may cover, to leave room for others."""
 PASTED_SHARES = (0.015, 0.12)
-"""Least and most of the picture that a pasted object's box covers."""
+"""Smallest and largest fraction of the picture covered by a pasted object's box."""
 TRIES = 12
 """Positions tried for an object before it is left out."""
 APART, LARGER = 0.12, 1.6
-"""Margins for "left" and "largest": a lead of this share of the picture's side, and this multiple of the next area."""
+"""Margins for "left" and "largest": a distance of this fraction of the picture's side, and this multiple of the next
+largest area.
+"""
 
 
 def has_room(objects: Sequence[Mask]) -> bool:
-    """Whether others can be pasted into a picture with these objects, bool (H, W) each: it shows a single small one."""
+    """Whether others can be pasted into a picture with these objects, bool (H, W) each: it shows a single small
+    object.
+    """
     return len(objects) == 1 and float(objects[0].mean()) < OWN_SHARE
 
 
@@ -47,7 +50,7 @@ def compose(
         rng: the only source of randomness.
 
     Returns:
-        the new picture, and its objects from left to right, bool (H, W) each.
+        The new picture, and its objects from left to right, bool (H, W) each.
     """
     scene, objects = pixels.copy(), [mask]
     rows, columns = mask.shape
@@ -99,10 +102,10 @@ def distinguishing_words(pixels: RgbPixels, objects: Sequence[Mask]) -> dict[str
 def _cut(
     picture: RgbPixels, mask: npt.NDArray[np.uint8], scene: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """An object cut out of its picture, at a random size for a scene of so many rows and columns.
+    """An object cut out of its picture, at a random size for a scene with this many rows and columns.
 
     Returns:
-        float32 colours (h, w, 3) and coverage (h, w) from 0 to 1; None when nothing of it is left.
+        float32 colours (h, w, 3) and coverage (h, w) from 0 to 1; None if nothing of it remains.
     """
     box = mask_box(mask > 127)
     if box is None:

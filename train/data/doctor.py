@@ -1,5 +1,5 @@
-"""Checks of a data set before a training: masks that look misread, pictures that are on both sides of the split under
-another name, and pictures of a benchmark.
+"""Check a data set before training: masks that look misread, duplicates on both sides of the split, and pictures of a
+benchmark.
 """
 
 from __future__ import annotations
@@ -23,26 +23,29 @@ if TYPE_CHECKING:
 LOOK_SIDE: Final = 16
 """Bits of a picture's hash in each of its two directions."""
 ALIKE: Final = 26
-"""Two pictures are copies of each other when at most so many of the 256 bits of their looks differ: a JPEG copy of a
-quarter of the size differs in about ten, two photographs of different things in about a hundred."""
+"""Two pictures are copies of each other if at most this many of the 256 bits of their hashes differ: a JPEG copy at
+a quarter of the size differs in about ten, two unrelated photographs in about a hundred.
+"""
 FLAT: Final = 2.0
-"""Standard deviation of brightness, of 255, up to which a picture is of one colour."""
+"""Largest standard deviation of brightness, out of 255, of a picture of a single colour."""
 _COPIES_AT_ONCE: Final = 512
 SOFT, INVERTED, EMPTY = 0.02, 0.8, 0.001
-"""Shares of pixels between black and white, of the border, and of the picture, from which on a mask is odd."""
+"""Fractions of grey pixels, of foreground on the border, and of foreground in the picture, from which a mask is
+reported as odd.
+"""
 TILES, TILE = (6, 4), 220
 """Columns and rows of a contact sheet, and the side of one picture in pixels."""
 
 
 def look_of(pixels: RgbPixels) -> bytes:
-    """What a picture looks like, in 256 bits: whether brightness falls from each cell of a grid to the next one.
+    """A perceptual hash of a picture in 256 bits: whether brightness decreases from each cell of a grid to the next.
 
-    The difference hash (Krawetz, 2013); it survives other compression and other sizes. Empty for a picture
-    of nearly one colour, of which every other one would be a copy.
+    The difference hash (Krawetz, 2013); it is robust to compression and scaling. Empty for a picture of nearly a single
+    colour, which would match every other such picture.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     cells = cv2.resize(grey, (LOOK_SIDE + 1, LOOK_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
-    # For a picture of one colour the hash says nothing.
+    # For a picture of a single colour the hash is meaningless.
     return np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes() if cells.std() > FLAT else b""
 
 
@@ -62,13 +65,13 @@ def find_copies(looks: Sequence[bytes], others: Sequence[bytes]) -> dict[int, in
 
 
 def oddity(values: npt.NDArray[np.generic], mask: Mask) -> str:
-    """What is odd about a mask file that can be read in only one way, in words; empty for nothing.
+    """A description of what is odd about an unambiguous mask file; empty for nothing.
 
-    Files that could be read in two ways, such as class labels, are refused by `segr1_app.masks`.
+    Ambiguous files, such as class labels, are rejected by `segr1_app.masks`.
 
     Args:
-        values: its own values, (height, width).
-        mask: bool (height, width), as it is read.
+        values: the file's values, (height, width).
+        mask: bool (height, width), as read by `segr1_app.masks`.
     """
     levels, counts = np.unique(values, return_counts=True)
     highest = levels[-1]
@@ -79,12 +82,14 @@ def oddity(values: npt.NDArray[np.generic], mask: Mask) -> str:
     if border.mean() >= INVERTED and mask.mean() > 1 / 2:
         return "the border is foreground: the mask looks inverted"
     if between > SOFT:
-        return "soft edges, cut at one half"
+        return "soft edges, thresholded at one half"
     return ""
 
 
 def report(rows: Iterable[Row]) -> list[str]:
-    """Oddities of the rows' masks by source, each with how many there are and one file; and what they cover."""
+    """Report the oddities of the rows' masks by source, each with a count and an example, and the area that objects
+    cover.
+    """
     by_kind: dict[tuple[str, str], list[str]] = {}
     shares: dict[str, list[float]] = {}
     for row in rows:
@@ -94,7 +99,7 @@ def report(rows: Iterable[Row]) -> list[str]:
             by_kind.setdefault((row.source, row.oddity), []).append(row.name)
     lines = [
         f"{source}: objects cover {np.percentile(found, 10):.1%} to {np.percentile(found, 90):.1%} of a picture, "
-        f"{np.median(found):.1%} in the middle"
+        f"{np.median(found):.1%} in the median"
         for source, found in sorted(shares.items())
     ]
     return lines + [
@@ -104,10 +109,10 @@ def report(rows: Iterable[Row]) -> list[str]:
 
 
 def overlap(rows: Iterable[Row], folders: Sequence[Path]) -> list[str]:
-    """Which rows show a picture of other folders, such as a benchmark's, at whatever size or compression.
+    """Report which rows show a picture in other folders, such as a benchmark's, at any size or compression.
 
     Raises:
-        SegR1Error: when a folder holds no picture.
+        SegR1Error: when a folder contains no picture.
     """
     lines = []
     mine = [row for row in rows if row.look]
@@ -120,7 +125,7 @@ def overlap(rows: Iterable[Row], folders: Sequence[Path]) -> list[str]:
             except PictureError:
                 continue
         if not looks:
-            raise SegR1Error(f"'{folder}' holds no picture: give --against a folder of pictures.")
+            raise SegR1Error(f"'{folder}' contains no picture: give --against a folder of pictures.")
         copies = find_copies([row.look for row in mine], looks)
         names = ", ".join(mine[index].name or mine[index].image_id[:8] for index in list(copies)[:5])
         lines.append(
@@ -130,7 +135,7 @@ def overlap(rows: Iterable[Row], folders: Sequence[Path]) -> list[str]:
 
 
 def contact_sheet(rows: Sequence[Row], file: Path) -> None:
-    """Pictures with their masks on them, odd ones first, as one picture to look at.
+    """A contact sheet of pictures with overlaid masks, odd ones first.
 
     Raises:
         SegR1Error: when a row or the file cannot be read or written.

@@ -1,4 +1,4 @@
-"""A random subset, by seed."""
+"""Draw a random subset by seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 def draw(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
-    """All items, or ``limit`` of them drawn by ``seed``, in their own order."""
+    """All items, or ``limit`` of them drawn by ``seed``, in their original order."""
     if limit is None or limit >= len(items):
         return list(items)
     drawn = set(random.Random(seed).sample(range(len(items)), limit))

@@ -1,7 +1,7 @@
-"""Written traces in the form of FCoT, the data set of the paper's cold start (``geshang/FCoT`` on the hub).
+"""Read written traces in the format of FCoT, the data set of the paper's cold start (``geshang/FCoT`` on the hub).
 
-A row holds "image", "problem" (what is asked), "thinking" (the reasoning, with or without its tags) and "solution" (the
-rest of the completion, in pixels of the image). There are no masks.
+A row has "image", "problem" (the prompt), "thinking" (the reasoning, with or without its tags) and "solution" (the rest
+of the completion, in pixels of the image). There are no masks.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ COLUMNS: Final = ("image", "problem", "thinking", "solution")
 
 
 def fcot_rows(sources: Sequence[str]) -> Collected:
-    """Rows of traces; each picture is read once, to identify it by its content.
+    """The rows of traces; each picture is read once, to identify it by its content.
 
     Args:
         sources: folders of parquet files, or hub ids.
 
     Raises:
-        DatasetError: when a source cannot be read or is of another form.
+        DatasetError: when a source cannot be read or has another format.
         PictureError: when one of its pictures cannot be read.
     """
     collected = Collected()
@@ -45,9 +45,9 @@ def fcot_rows(sources: Sequence[str]) -> Collected:
             entry = traces[number]
             picture, parsed = _read(entry)
             if parsed.reasoning is None or not parsed.objects or not can_be_reasoning(parsed.reasoning):
-                left_out.append(LeftOut(name, TRACE, "it holds no reasoning or no prompts"))
+                left_out.append(LeftOut(name, TRACE, "it contains no reasoning or no prompts"))
                 continue
-            # Our own export says what is asked without the form of the answer, so nothing of it need be guessed.
+            # This project's own export also has the instruction without the answer's form, so it need not be guessed.
             instruction = entry.get("instruction") or instruction_of(entry["problem"])
             rows.append(Row(picture.sha256, name, TRACE, instruction, partial(_example, traces, number)))
         collected += Collected(tuple(rows), tuple(left_out))
@@ -55,10 +55,10 @@ def fcot_rows(sources: Sequence[str]) -> Collected:
 
 
 def instruction_of(problem: str) -> str:
-    """The instruction in a problem, without its description of the answer's form, which the prompt has anyway."""
+    """The instruction in a problem, without the description of the answer's form, which the prompt contains anyway."""
     asked = problem
     if "<" in problem:
-        # The form begins with the sentence in which the first tag stands.
+        # The description begins with the sentence that contains the first tag.
         before = problem[: problem.index("<")]
         asked = before[: max(before.rfind(end) for end in (". ", "? ", "! ", "\n")) + 1]
     words = one_line(asked)
@@ -72,8 +72,8 @@ def _load(source: str) -> Dataset:
         raise DatasetError(f"The traces '{source}' cannot be read: {error}") from error
     missing = [column for column in COLUMNS if column not in traces.column_names]
     if missing:
-        raise DatasetError(f"The traces '{source}' have no {', '.join(missing)}: they are not of FCoT's form.")
-    # As the file's own bytes: they are read like any other picture.
+        raise DatasetError(f"The traces '{source}' have no {', '.join(missing)}: they are not in FCoT's format.")
+    # Kept as the file's bytes, to be read like any other picture.
     return traces.cast_column("image", Image(decode=False))
 
 

@@ -1,4 +1,4 @@
-"""Corrections as rows: what an annotator's verdict says about the right answer, if anything.
+"""Turn corrections into rows: what an annotator's verdict says about the correct answer, if anything.
 
 An accepted or fixed mask is the ground truth. A rejected one is not, and the right one is unknown: it becomes a penalty
 on making the same mistake again. "No such object" becomes a row on which abstaining is right. What the segmenter got
@@ -31,7 +31,7 @@ def useless_for_policy(feedback: Feedback) -> str | None:
         return None
     if feedback.verdict is Verdict.REJECT:
         rejected = feedback.rejected_mask
-        return None if rejected is not None and rejected.any() else "there is no mask that was rejected"
+        return None if rejected is not None and rejected.any() else "there is no rejected mask"
     return _without_mask(feedback)
 
 
@@ -111,6 +111,6 @@ def _without_mask(feedback: Feedback) -> str | None:
 
 
 def _load(home: Path, feedback: Feedback) -> Example:
-    # Opened for each picture: a connection must not outlive a fork of the process, and this costs less than decoding.
+    # Opened for each picture, because a connection must not survive a fork, and opening costs less than decoding.
     with AnnotationStore.open(home) as store:
         return Example(store.picture(feedback.sha256), truth_of(feedback), feedback.reasoning)

@@ -1,8 +1,8 @@
-"""Folder layouts of data sets: plain ``images/`` and ``masks/``, and the original layouts of the usual sets of
+"""Folder layouts of data sets: plain ``images/`` and ``masks/``, and the original layouts of common data sets of
 camouflaged and salient objects.
 
-Only the training part of a set with a training and a test part is ever read here: nothing trains on a benchmark because
-it was given its folder.
+Only the training part is read of a set with training and test parts, so that nobody trains on a benchmark by giving its
+folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from train.data.scenes import Kind
 
 @dataclass(frozen=True, slots=True)
 class PairLayout:
-    """A layout: the folders of images and masks below the data set's own, and the kind of its objects."""
+    """A layout: the subfolders of images and masks, and the kind of objects."""
 
     name: str
     images: str
@@ -50,10 +50,10 @@ the table of the app's export as masks, with the columns "stem" and "instruction
 
 @dataclass(frozen=True, slots=True)
 class PairFolder:
-    """A data set found: its name (the folder's), its layout, the kind of its objects, and what it holds.
+    """A data set: its name (the folder's), its layout, the kind of its objects, and its contents.
 
     Attributes:
-        instructions: by stem; pairs without one are asked for what their kind says.
+        instructions: by stem; pairs without one use the instruction of their kind.
     """
 
     name: str
@@ -64,7 +64,7 @@ class PairFolder:
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of object in a data set of this name; training and evaluation ask for each kind in the same words."""
+    """The kind of object in a data set of this name; training and evaluation use the same instruction for each kind."""
     return "camouflaged" if name.lower().startswith(CAMOUFLAGED_NAMES) else "salient"
 
 
@@ -72,7 +72,7 @@ def find_pair_folder(folder: Path) -> PairFolder:
     """Recognise a data set by its folders.
 
     Raises:
-        DatasetError: when there is no such folder, it follows no known layout, nothing in it can be paired, or its
+        DatasetError: when there is no such folder, it has no known layout, nothing in it can be paired, or its
             instructions cannot be read.
     """
     if not folder.is_dir():
@@ -97,7 +97,7 @@ def _instructions(folder: Path) -> dict[str, str]:
         raise DatasetError(f"'{path}' cannot be read: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(text, str) and text.strip() for text in found.values()):
         raise DatasetError(
-            f'\'{path}\' must hold one object of texts by stem, as {{"cup-1": "Segment the left cup."}}.'
+            f'\'{path}\' must contain one object of strings by stem, such as {{"cup-1": "Segment the left cup."}}.'
         )
     return found
 

@@ -1,9 +1,8 @@
-"""The order in which rows are trained on: corrections among pairs, weighted by how often they are drawn.
+"""The order of training rows: corrections mixed among pairs, weighted by how often they are drawn.
 
-Scaling a correction's reward would have no effect, because GRPO divides each group's rewards by their own spread. So
-the weight is the number of times a row is drawn (as in HIL-SERL, arXiv 2410.21845, which mixes both sources in each
-batch).
-The whole order is computed in advance from a seed: a resumed training computes it again.
+Scaling a correction's reward would have no effect, because GRPO divides each group's rewards by their standard
+deviation. So the weight is the number of times a row is drawn (as in HIL-SERL, arXiv 2410.21845, which mixes both
+sources in each batch). The whole order is computed in advance from a seed; a resumed run computes it again.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ class Mixing:
     """The mixing of corrections and pairs.
 
     Attributes:
-        feedback_fraction: the share of all draws that are corrections, as long as there are enough of them.
-        max_repeats: most draws of one correction in a whole training; half of that where it was accepted unedited.
+        feedback_fraction: the fraction of all draws that are corrections, as long as there are enough of them.
+        max_repeats: most draws of one correction in a whole run; half of that if it was accepted unedited.
 
     Raises:
-        SettingsError: when the fraction is not in [0, 1), or nothing may be drawn even once.
+        SettingsError: when the fraction is not in [0, 1), or max_repeats is less than 1.
     """
 
     feedback_fraction: float = 0.4
@@ -34,7 +33,9 @@ class Mixing:
 
     def __post_init__(self) -> None:
         if not 0 <= self.feedback_fraction < 1:
-            raise SettingsError("--feedback-fraction must be from 0 to below 1: original pairs always stay in.")
+            raise SettingsError(
+                "--feedback-fraction must be at least 0 and less than 1: some original pairs are always used."
+            )
         if self.max_repeats < 1:
             raise SettingsError(
                 "--max-repeats must be at least 1; to leave corrections out, leave out --include-feedback."
@@ -42,7 +43,7 @@ class Mixing:
 
 
 def draw_order(rows: Sequence[Row], length: int, mixing: Mixing, seed: int) -> list[int]:
-    """Indices into ``rows``, ``length`` of them: corrections spread evenly among pairs, each in passes of new order.
+    """``length`` indices into ``rows``: corrections spread evenly among pairs, each reshuffled for every pass.
 
     Raises:
         ValueError: when there are no pairs among the rows.
@@ -57,7 +58,7 @@ def draw_order(rows: Sequence[Row], length: int, mixing: Mixing, seed: int) -> l
     drawn: list[int] = []
     taken = 0
     for place in range(length):
-        # Places at which the running share of corrections reaches the next whole number.
+        # Positions at which the running number of corrections reaches the next integer.
         if (place + 1) * slots // length > taken:
             order.append(corrections[taken])
             taken += 1
@@ -68,7 +69,7 @@ def draw_order(rows: Sequence[Row], length: int, mixing: Mixing, seed: int) -> l
 
 
 def _corrections(rows: Sequence[Row], repeats: int, rng: np.random.Generator) -> list[int]:
-    """All draws of corrections in order: pass after pass, those that were accepted unedited in every other one."""
+    """All draws of corrections in order, pass by pass; those accepted unedited only in every other pass."""
     draws: list[int] = []
     for turn in range(repeats):
         members = [index for index, row in enumerate(rows) if row.is_feedback and (turn % 2 == 0 or not row.unedited)]
@@ -77,7 +78,7 @@ def _corrections(rows: Sequence[Row], repeats: int, rng: np.random.Generator) ->
 
 
 def describe_shares(rows: Sequence[Row], length: int, mixing: Mixing, seed: int) -> str:
-    """How many of ``length`` draws are corrections, and why fewer than asked for where that is so."""
+    """How many of ``length`` draws are corrections, and, if fewer than requested, why."""
     order = draw_order(rows, length, mixing, seed)
     drawn = [index for index in order if rows[index].is_feedback]
     if not any(row.is_feedback for row in rows):
@@ -88,7 +89,8 @@ def describe_shares(rows: Sequence[Row], length: int, mixing: Mixing, seed: int)
     )
     if len(drawn) < round(mixing.feedback_fraction * length):
         text += (
-            f" {mixing.feedback_fraction:.0%} was asked for; mixing.max_repeats, {mixing.max_repeats}, allows no more: "
+            f" {mixing.feedback_fraction:.0%} was requested, but mixing.max_repeats = {mixing.max_repeats} "
+            "allows no more: "
             "give more corrections, fewer steps or a larger --max-repeats."
         )
     return text

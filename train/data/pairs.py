@@ -1,7 +1,7 @@
-"""Image-mask pairs on disk: finding, reading and packing them for training.
+"""Find, read and pack image-mask pairs for training.
 
-A data set is two folders, one of images and one of masks. A pair is an image and a mask of the same stem, whatever
-their extensions; nothing is ever paired by its position in a listing.
+A data set is two folders, one of images and one of masks. A pair is an image and a mask with the same stem, whatever
+their extensions; files are never paired by their position in a listing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PairListing:
     unpaired_masks: tuple[Path, ...]
 
     def describe_unpaired(self) -> list[str]:
-        """The files without a partner: a text for the images, if there are any, and one for the masks."""
+        """Lists of the files without a partner: one for images, if there are any, and one for masks."""
         sides = (("Images without a mask", self.unpaired_images), ("Masks without an image", self.unpaired_masks))
         return [
             titled_list(f"{kind} of the same name ({len(files)}):", (file.name for file in files))
@@ -58,7 +58,7 @@ def find_pairs(images: Path, masks: Path) -> PairListing:
     """Pair the files of two folders by stem, sorted by stem.
 
     Raises:
-        DatasetError: when a folder is missing, a stem stands twice in one folder, or nothing can be paired.
+        DatasetError: when a folder is missing, a stem appears twice in one folder, or nothing can be paired.
     """
     image_files, mask_files = _by_stem(images), _by_stem(masks)
     listing = PairListing(
@@ -83,7 +83,7 @@ def read_mask(pair: Pair, image_wh: ImageSize, orientation: int = 1) -> Mask:
         orientation: EXIF orientation of the image's file.
 
     Raises:
-        DatasetError: when it cannot be read, may be read in two ways, or has another size than its image.
+        DatasetError: when it cannot be read, is ambiguous, or differs in size from its image.
     """
     return load_mask_of(pair.mask, image_wh, orientation)
 
@@ -100,7 +100,7 @@ def read_pair(pair: Pair) -> tuple[Picture, Mask]:
 
 
 def load_mask_values(path: Path) -> npt.NDArray[np.generic]:
-    """A mask file's own values, (height, width), without interpretation.
+    """A mask file's raw values, (height, width).
 
     Raises:
         DatasetError: when it cannot be read.
@@ -114,7 +114,7 @@ def load_mask_values(path: Path) -> npt.NDArray[np.generic]:
 
 
 def dataset_pairs(folders: Sequence[Path]) -> list[Pair]:
-    """All pairs of data sets that each hold ``images/`` and ``masks/``.
+    """All pairs of data sets with ``images/`` and ``masks/``.
 
     Raises:
         DatasetError: as `find_pairs`.
@@ -124,7 +124,7 @@ def dataset_pairs(folders: Sequence[Path]) -> list[Pair]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedPairs:
-    """Pairs squashed to one square size, memory-mapped.
+    """Pairs squashed to a common square size, memory-mapped.
 
     Attributes:
         images: uint8 (N, side, side, 3), RGB.
@@ -169,7 +169,7 @@ def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
 
 
 def hold_out(pairs: PackedPairs, usable: Sequence[int], count: int) -> list[int]:
-    """Indices of pairs held out for the learning curve: the same ones for the same names, 40 % of them camouflaged."""
+    """Indices of the pairs held out for the learning curve: deterministic by name, 40 % of them camouflaged."""
     order = sorted(usable, key=lambda i: zlib.crc32(f"{pairs.datasets[i]}/{pairs.stems[i]}".encode()))
     camouflaged = [i for i in order if pairs.datasets[i].startswith("camo")][: count * 2 // 5]
     others = [i for i in order if not pairs.datasets[i].startswith("camo")][: count - len(camouflaged)]
@@ -177,13 +177,13 @@ def hold_out(pairs: PackedPairs, usable: Sequence[int], count: int) -> list[int]
 
 
 def draw_chances(pairs: PackedPairs, drawn: Sequence[int], shares: dict[str, float]) -> npt.NDArray[np.float64]:
-    """The probability of each pair: the named data sets get their shares, all others are equally likely.
+    """The sampling probability of each pair: named data sets get their fractions, all others are equally likely.
 
     Raises:
         DatasetError: when there is nothing to draw from.
     """
     if not drawn:
-        raise DatasetError(f"None of the {len(pairs)} pairs is left to train on: give more, or hold fewer out.")
+        raise DatasetError(f"None of the {len(pairs)} pairs is left to train on: give more pairs, or hold out fewer.")
     plain = np.zeros(len(pairs), dtype=bool)
     plain[list(drawn)] = True
     chances = np.zeros(len(pairs))
@@ -199,7 +199,7 @@ def draw_chances(pairs: PackedPairs, drawn: Sequence[int], shares: dict[str, flo
 
 
 def _fingerprint(pairs: Sequence[tuple[str, Pair]]) -> str:
-    """Changes whenever a file is added, removed or written again."""
+    """A fingerprint that changes whenever a file is added, removed or rewritten."""
     digest = hashlib.sha256()
     for name, pair in pairs:
         states = [file.stat() for file in (pair.image, pair.mask)]
@@ -239,6 +239,8 @@ def _by_stem(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
             continue
         if path.stem in found:
-            raise DatasetError(f"'{path}' and '{found[path.stem]}' share one name: which of them belongs to its pair?")
+            raise DatasetError(
+                f"'{path}' and '{found[path.stem]}' have the same stem: which of them belongs to the pair?"
+            )
         found[path.stem] = path
     return found

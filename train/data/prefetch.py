@@ -1,4 +1,4 @@
-"""Batches drawn ahead by separate processes: a GPU is faster than the drawing."""
+"""Draw batches ahead of time in separate processes, because a GPU is faster than the drawing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ AHEAD = 3
 def drawn_ahead(draw: Callable[[int], Batch], first: int, workers: int) -> Iterator[Batch]:
     """The batches of all steps from ``first`` on, in order.
 
-    A batch depends on its step alone, so the result does not depend on which process draws it.
+    A batch depends only on its step, so it does not matter which process draws it.
 
     Args:
         draw: the batch of a step; must not use a GPU.
         first: the step to begin with.
-        workers: how many processes draw; 0 draws in this one, when a batch is asked for.
+        workers: number of processes; 0 draws on demand in this process.
     """
     if not workers:
         return map(draw, itertools.count(first))
@@ -36,7 +36,7 @@ def drawn_ahead(draw: Callable[[int], Batch], first: int, workers: int) -> Itera
         # The drawing processes share one copy of the data in memory.
         multiprocessing_context="fork",
         worker_init_fn=_alone,
-        # A separate generator, which nothing is drawn from: the model's random state is not touched.
+        # A separate generator that is never used, so that the global random state is not touched.
         generator=torch.Generator(),
     )
     return iter(loader)

@@ -1,8 +1,8 @@
-"""Pictures in which a prompt means *this*: several objects at once, parts, and background as targets of their own.
+"""Training views in which only the prompt defines the target: several objects, parts, and background regions.
 
-Photographs with one foreground mask each teach a segmenter to find the salient thing, whatever it is prompted with.
-Here the truth depends on the prompt: two pictures side by side, objects pasted beside each other, patches of even
-colour in the background or inside an object, and boxes on nothing in particular.
+Photographs with a single foreground mask teach a segmenter to find the salient object, whatever the prompt. Here the
+target depends on the prompt: two pictures side by side, objects pasted next to each other, patches of uniform colour in
+the background or inside an object, and boxes on plain background.
 """
 
 from __future__ import annotations
@@ -19,17 +19,21 @@ from train.data.pairs import PackedPairs
 from train.data.prompting import STYLES, PromptStyle, simulate_prompt, target_of
 
 SIDE_BY_SIDE, PASTED = 0.22, 0.18
-"""How often a view shows two pictures, and how often one with the objects of others; else it shows a single one."""
+"""Probabilities of a view with two pictures, and of a picture with pasted objects of others; otherwise it shows a
+single picture.
+"""
 REGIONS, BOXES = 0.28, 0.07
-"""Of a picture's prompts: the shares that ask for a patch of even colour, and for what a box on background holds."""
+"""Fractions of a picture's prompts for a patch of uniform colour, and for the contents of a box on background."""
 BACKGROUND = 0.65
-"""The share of the patches that lie in the background; the others are parts of an object."""
+"""The fraction of patches in the background; the others are parts of an object."""
 CLOSE_UPS = 0.4
-"""How often a view with several objects is what a segmenter that zooms is shown for one of them."""
+"""Probability that a view with several objects is zoomed to one of them, as for a segmenter that zooms."""
 LEAST, MOST_OF_PICTURE, MOST_OF_OBJECT = 0.003, 0.35, 0.7
-"""Shares between which a patch is a target: of the picture, and the upper bound also of the object it is a part of."""
+"""Bounds on the area of a patch, as a fraction of the picture; the upper bound also applies to its fraction of the
+object.
+"""
 TOLERANCES = (6, 26)
-"""Least and greatest difference per channel, 0 to 255, from the colour at the place where a patch begins."""
+"""Smallest and largest tolerance per channel, 0 to 255, relative to the colour at a patch's seed."""
 TRIES = 3
 
 PRECISE: tuple[PromptStyle, ...] = (
@@ -39,7 +43,7 @@ PRECISE: tuple[PromptStyle, ...] = (
     PromptStyle(0.34, None, (1, 1)),
     PromptStyle(0.14, None, (1, 3), (0, 2)),
 )
-"""Prompts without wrong points: where several things could be meant, only the prompt says which."""
+"""Prompts without wrong points: where several targets are possible, only the prompt decides."""
 BOXED = tuple(style for style in PRECISE if style.box_error is not None)
 
 
@@ -49,11 +53,11 @@ def draw_view(
     """One view, and prompts for different targets in it.
 
     Args:
-        pairs: where pictures and masks come from.
+        pairs: the source of pictures and masks.
         index: the picture; its mask is not empty.
-        others: pictures whose objects may appear beside its own.
+        others: pictures whose objects may be pasted next to its own.
         prompts: how many prompts to draw.
-        close: how often a view of a single picture is what a segmenter that zooms is shown.
+        close: probability that a view of a single picture is zoomed.
         rng: the only source of randomness.
 
     Returns:
@@ -88,7 +92,7 @@ def _target(
         if rng.random() < BACKGROUND:
             found, styles = patch(smooth, ~foreground, MOST_OF_PICTURE, rng), PRECISE
         else:
-            # A click on an object means all of it: only a box asks for a part.
+            # A click on an object means all of it: only a box can ask for a part.
             found, styles = patch(smooth, chosen, MOST_OF_OBJECT * float(chosen.mean()), rng), BOXED
         if found is not None:
             return found, styles
@@ -102,12 +106,12 @@ def _target(
 
 
 def patch(smooth: RgbPixels, allowed: Mask, most: float, rng: np.random.Generator) -> Mask | None:
-    """A connected patch of even colour within ``allowed``, bool (H, W); None when none of a fit size was found.
+    """A connected patch of uniform colour within ``allowed``, bool (H, W); None if none of a suitable size was found.
 
     Args:
         smooth: uint8 (H, W, 3), the picture without fine texture.
-        allowed: bool (H, W), where the patch may lie.
-        most: greatest share of the picture that it may cover.
+        allowed: bool (H, W), where the patch may be.
+        most: largest fraction of the picture that it may cover.
         rng: the only source of randomness.
     """
     places = np.flatnonzero(allowed)
@@ -119,7 +123,7 @@ def patch(smooth: RgbPixels, allowed: Mask, most: float, rng: np.random.Generato
         barrier = np.ones((height + 2, width + 2), np.uint8)
         barrier[1:-1, 1:-1] = ~allowed
         tolerance = (int(rng.integers(*TOLERANCES)),) * 3
-        # Found pixels are marked 2 in the mask; the picture itself stays.
+        # The pixels found are marked 2 in the mask; the picture itself is not changed.
         flags = 4 | (2 << 8) | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
         cv2.floodFill(smooth, barrier, (x, y), 0, tolerance, tolerance, flags)
         grown = (barrier[1:-1, 1:-1] == 2).astype(np.uint8)
@@ -147,7 +151,7 @@ def _background_box(foreground: Mask, rng: np.random.Generator) -> Mask | None:
 
 
 def _side_by_side(pairs: PackedPairs, index: int, other: int, rng: np.random.Generator) -> tuple[RgbPixels, list[Mask]]:
-    """Two pictures beside or above each other, each squeezed to half of the square."""
+    """Two pictures side by side or one above the other, each squashed to half of the square."""
     views = [augment(pairs.images[i], pairs.masks[i], rng) for i in (index, other)]
     side = len(views[0][1])
     first = int(side * rng.uniform(0.4, 0.6))

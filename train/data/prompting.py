@@ -1,7 +1,7 @@
-"""Simulated mask prompts and corrective clicks, similar to those of a policy and a person.
+"""Simulate mask prompts and corrective clicks, similar to those of a policy and a person.
 
-The policy that will prompt the segmenter is weak: its boxes are off by a third and some of its points lie on the wrong
-side. The segmenter must cope with that, so such prompts are what it is trained on, beside exact ones.
+The policy that will prompt the segmenter is weak: its boxes are off by a third and some of its points are on the wrong
+side. The segmenter must cope with that, so it is trained on such prompts in addition to exact ones.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class PromptStyle:
     """One way of prompting.
 
     Attributes:
-        share: how often it is drawn, relative to the others.
-        box_error: largest shift of each box edge, as a share of the box's side; None for no box.
-        positives, negatives: least and greatest number of points drawn.
-        wrong: probability of a point to lie on the wrong side of the object's outline.
+        share: its sampling weight relative to the others.
+        box_error: largest shift of each box edge, as a fraction of the box's side; None for no box.
+        positives, negatives: smallest and largest number of points.
+        wrong: probability that a point is on the wrong side of the object's outline.
     """
 
     share: float
@@ -46,7 +46,7 @@ STYLES = (
     PromptStyle(0.20, 0.12, (0, 2), (0, 1)),
     PromptStyle(0.12, 0.30),
     PromptStyle(0.18, 0.35, (1, 4), (0, 2), wrong=0.15),
-    # The embedded policy's error on unseen pictures: a tenth of its edges are off by more than a third.
+    # The embedded policy's error on unseen pictures: 10 % of its edges are off by more than a third.
     PromptStyle(0.10, 0.60, (2, 3), (0, 1), wrong=0.25),
     PromptStyle(0.10, None, (1, 3), wrong=0.1),
 )
@@ -74,7 +74,7 @@ def simulate_prompt(mask: Mask, rng: np.random.Generator, styles: tuple[PromptSt
 
 
 def target_of(mask: Mask, rng: np.random.Generator) -> Mask:
-    """The target of a prompt: the whole mask, or in one of three cases one of its larger separate parts."""
+    """The target of a prompt: the whole mask, or, in one case out of three, one of its larger components."""
     if rng.random() > 1 / 3:
         return mask
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
@@ -85,7 +85,7 @@ def target_of(mask: Mask, rng: np.random.Generator) -> Mask:
 
 
 def oracle_prompt(mask: Mask) -> ObjectPrompt:
-    """The box around a non-empty mask and a positive point at its deepest inside."""
+    """The box around a non-empty mask and a positive point at its deepest pixel."""
     return ObjectPrompt(mask_box(mask), (Point(*deepest_point(mask), 1),))
 
 
@@ -99,7 +99,7 @@ def jitter_box(box: Box, error: float, image_wh: tuple[int, int], rng: np.random
 
 
 def corrective_click(predicted: Mask, truth: Mask) -> Point | None:
-    """A simulated person's next click: at the deepest point of the largest wrong region; None when nothing is wrong."""
+    """A simulated person's next click, at the deepest point of the largest error region; None if there is no error."""
     largest, label = None, 0
     for candidate, region in ((1, truth & ~predicted), (0, predicted & ~truth)):
         count, components, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)
@@ -111,10 +111,11 @@ def corrective_click(predicted: Mask, truth: Mask) -> Point | None:
 
 
 def stack_prompts(prompts: Sequence[ObjectPrompt]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Prompts as SAM2's image predictor hands them to the prompt encoder: box corners first, then the points.
+    """Prompts in the format that SAM2's image predictor passes to the prompt encoder: box corners first, then the
+    points.
 
     Returns:
-        coordinates float32 (B, N, 2) and labels int64 (B, N); shorter prompts are filled up with `PADDING`.
+        Coordinates float32 (B, N, 2) and labels int64 (B, N); shorter prompts are padded with `PADDING`.
     """
     rows = [_row(prompt) for prompt in prompts]
     longest = max(len(row) for row in rows)
@@ -138,7 +139,7 @@ def _ordered(low: float, high: float, limit: int) -> tuple[float, float]:
 
 
 def _surroundings(mask: Mask, box: Box) -> Mask:
-    """Background within half a side of the object's box: where a policy puts its negative points."""
+    """Background within half a side of the object's box: where policies put their negative points."""
     height, width = mask.shape
     dx, dy = (box.x2 - box.x1) / 2, (box.y2 - box.y1) / 2
     near = np.zeros_like(mask)

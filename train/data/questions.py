@@ -1,7 +1,7 @@
-"""Composed scenes on disk, as pairs that each have their own instruction: for GRPO, which reads folders.
+"""Write composed scenes to disk as pairs with individual instructions, for GRPO, which reads folders.
 
-GRPO on plain requests alone makes a policy forget some of the words for one of several objects
-(LOG.md), so its last stage uses both.
+GRPO on plain requests alone makes a policy forget some of the words that select one of several objects (LOG.md), so its
+last stage uses both.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from train.data.traces import WORDINGS, separate_objects
 from train.scratch.policy_batch import mask_in_frame
 
 SIDE = 256
-"""Longest side in pixels of the scenes, and of the pairs that they are made from."""
+"""Longest side in pixels of the scenes, and of the pairs from which they are made."""
 SCENES_SHARE = 0.25
-"""Scenes tried, as a share of the pairs."""
+"""Number of scenes to try, as a fraction of the number of pairs."""
 ASKED = 3
-"""Most questions about a scene."""
+"""Largest number of questions about a scene."""
 QUALITY = 92
-"""Of the scenes' JPEG files."""
+"""JPEG quality of the scenes."""
 
 
 def question_folder(data: Sequence[Path], cache: Path, folder: Path, seed: int) -> Path | None:
     """A folder of questions about scenes composed of pairs, created unless it exists.
 
     Args:
-        data: folders of pairs, as of `pack_pairs`.
-        cache: where packed pairs are kept.
-        folder: gets ``images/``, ``masks/`` and the instructions, all at once.
+        data: folders of pairs, as for `pack_pairs`.
+        cache: the folder for packed pairs.
+        folder: receives ``images/``, ``masks/`` and the instructions atomically.
         seed: the only source of randomness.
 
     Returns:
-        ``folder``; None when no scene could be composed, as from pictures that leave no place for other objects.
+        ``folder``; None when no scene could be composed, for example if the pictures leave no room for other objects.
 
     Raises:
         DatasetError: as `pack_pairs`.
@@ -79,7 +79,7 @@ class _NoQuestionsError(Exception):
 
 
 def _scene(pairs: PackedPairs, rng: np.random.Generator) -> tuple[RgbPixels, list[Mask]]:
-    """A random picture at its photograph's aspect ratio, others' objects beside its own where it leaves place."""
+    """A random picture at its original aspect ratio, with pasted objects of others if there is room."""
     ground, *others = (int(index) for index in rng.choice(len(pairs), 3))
     pixels, mask = pairs.images[ground], pairs.masks[ground] > 127
     objects = separate_objects(mask) if mask.any() else []

@@ -1,7 +1,7 @@
-"""Training rows from pairs, scenes and corrections, split before they are mixed.
+"""Make training rows from pairs, scenes and corrections, and split them before they are mixed.
 
-A row identifies its picture by hash. The hash alone decides on which side of the split a picture is, so that no picture
-is on both, wherever it came from, and a held-out picture stays held out while the data grow.
+A row identifies its picture by hash. Only the hash decides on which side of the split a picture is, so that no picture
+is on both, whatever its source, and a held-out picture stays held out as the data grow.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from train.data.scenes import INSTRUCTIONS, Kind, draw_scene
 from train.data.traces import separate_objects
 
 PAIR, SCENE, TRACE, PHOTOGRAPH = "pair", "scene", "trace", "photograph"
-"""Verdicts of rows that are not decisions."""
+"""Verdicts of rows that are not annotators' decisions."""
 PHOTOGRAPHS = "photographs"
 """The source of photographs without ground truth."""
 ONE_CORRECTED = (
-    "All corrections are of one picture. It is trained on and none is held out, so what the training does for "
-    "corrections is not measured: correct a second picture for that."
+    "All corrections are of one picture. It is used for training and none is held out, so the effect on "
+    "corrections cannot be measured: correct a second picture to measure it."
 )
 SCENES = 80
-"""Generated scenes that replace a data set."""
+"""Number of generated scenes that replace a data set."""
 _READERS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A row that was read: the picture, and what is known of the right answer, in the picture's own pixels.
+    """A row in memory: the picture, and what is known about the correct answer, in the picture's own pixels.
 
     Attributes:
-        picture: what is looked at.
-        truth: the right answer.
-        reasoning: what somebody or the policy wrote before the answer; empty without any.
+        picture: the picture.
+        truth: the correct answer.
+        reasoning: the reasoning that a person or the policy wrote before the answer; empty if none.
     """
 
     picture: Picture
@@ -57,20 +57,20 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Something to train on or to be scored by, not read yet.
+    """A row for training or scoring that is not loaded yet.
 
     Attributes:
         image_id: the picture's sha256.
         source: the data set it comes from; "feedback" for corrections.
-        verdict: "pair", "scene", "trace", "photograph", or what an annotator decided.
-        instruction: what the policy is asked.
+        verdict: "pair", "scene", "trace", "photograph", or an annotator's decision.
+        instruction: the instruction for the policy.
         load: reads it; raises a DatasetError, PictureError or StoreError when it changed or cannot be read.
-        content_hash: of the correction; empty for anything else.
-        task: what kind of request the instruction is; `Task.FOREGROUND` where it is the one of its kind of data.
-        unedited: whether it was accepted as the models made it, which tells less than a correction does.
-        name: of the file; empty for anything else.
-        look: as of `look_of`; empty where the picture was made and not taken.
-        share: of the picture that its object covers, in [0, 1]; None where that is not known yet.
+        content_hash: the correction's content hash; empty for anything else.
+        task: the kind of request; `Task.FOREGROUND` for the standard instruction of its kind of data.
+        unedited: whether it was accepted without edits, which is less informative than a correction.
+        name: the file's name; empty for anything else.
+        look: as for `look_of`; empty for generated pictures.
+        share: fraction of the picture covered by its object, in [0, 1]; None while unknown.
         oddity: what is odd about its mask file; empty for nothing.
     """
 
@@ -94,7 +94,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that nothing can be learnt from, and why."""
+    """Something that cannot be used for training, and the reason."""
 
     source: str
     verdict: str
@@ -114,10 +114,10 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is trained on, what is held out, and what is left out.
+    """The rows for training, those held out, and what is left out.
 
     Raises:
-        DatasetError: when nothing but corrections would be trained on, or one picture is on both sides.
+        DatasetError: when there are only corrections to train on, or a picture is on both sides.
     """
 
     train: tuple[Row, ...]
@@ -131,16 +131,16 @@ class Plan:
             )
         both = {row.image_id for row in self.train} & {row.image_id for row in self.held_out}
         if both:
-            raise DatasetError(f"{len(both)} pictures are both trained on and held out.")
+            raise DatasetError(f"{len(both)} pictures are both in training and held out.")
 
     @property
     def corrections(self) -> tuple[str, ...]:
-        """Content hashes of all corrections that take part on either side, sorted."""
+        """Sorted content hashes of all corrections on either side."""
         return tuple(sorted(row.content_hash for row in self.train + self.held_out if row.is_feedback))
 
     @property
     def fingerprint(self) -> str:
-        """Changes with any row, with the order of rows, and with the side it is on."""
+        """A fingerprint that changes with any row, with the order of rows, and with their side of the split."""
         digest = hashlib.sha256()
         for side in (self.train, self.held_out):
             for row in side:
@@ -168,7 +168,7 @@ class Plan:
 def pair_rows(folders: Sequence[Path]) -> Collected:
     """Rows of data sets in any known layout; each file is read once, to identify it by its content.
 
-    A pair that cannot be read, or whose mask has another size than its image, is left out and reported.
+    A pair that cannot be read, or whose mask differs in size from its image, is left out and reported.
 
     Raises:
         DatasetError: when a folder is not a data set, or is given twice.
@@ -177,7 +177,7 @@ def pair_rows(folders: Sequence[Path]) -> Collected:
     given: dict[Path, Path] = {}
     for path in folders:
         if given.setdefault(path.resolve(), path) is not path:
-            raise DatasetError(f"--data names '{path}' twice: every pair would be trained on twice.")
+            raise DatasetError(f"--data names '{path}' twice: every pair would be used twice.")
     for folder in map(find_pair_folder, folders):
         read = partial(_pair_row, folder.name, folder.instructions, INSTRUCTIONS[folder.kind])
         with ThreadPoolExecutor(_READERS) as readers:
@@ -194,7 +194,7 @@ def pair_rows(folders: Sequence[Path]) -> Collected:
         collected += Collected(
             tuple(row for row in found if isinstance(row, Row)),
             tuple(entry for entry in found if isinstance(entry, LeftOut))
-            + tuple(LeftOut(folder.name, PAIR, "the file has no partner of its name") for _ in unpaired),
+            + tuple(LeftOut(folder.name, PAIR, "the file has no partner with the same name") for _ in unpaired),
         )
     return collected
 
@@ -211,9 +211,9 @@ def scene_rows(count: int = SCENES, seed: int = 0) -> Collected:
 
 
 def split(collected: Collected, share: float) -> Plan:
-    """Hold out about ``share`` of the pictures of pairs and of corrections, chosen by the pictures' hashes.
+    """Hold out about ``share`` of the pictures of pairs and of corrections, chosen by their hashes.
 
-    Of both kinds at least one picture is held out and one is trained on where there are two.
+    Of each kind, at least one picture is held out and one is used for training if there are two.
 
     Raises:
         DatasetError: as `Plan`.
@@ -231,9 +231,9 @@ def split(collected: Collected, share: float) -> Plan:
 def _without_copies(
     train: Sequence[Row], held_out: Sequence[Row]
 ) -> tuple[tuple[tuple[Row, ...], tuple[Row, ...]], tuple[LeftOut, ...]]:
-    """Both sides without pictures that are on the other one, too, compressed or scaled otherwise.
+    """Remove pictures that are also on the other side with different compression or scale.
 
-    The pair gives way: to what is held out, or to a correction that is trained on.
+    The pair is dropped in favour of a held-out picture or of a correction used for training.
     """
     mine, theirs = ([row for row in side if row.look] for side in (train, held_out))
     from_train: set[int] = set()
@@ -250,7 +250,7 @@ def _without_copies(
             if id(row) in from_train
         ),
         *(
-            LeftOut(row.source, row.verdict, "it is a copy of a corrected picture that is trained on")
+            LeftOut(row.source, row.verdict, "it is a copy of a corrected picture used for training")
             for row in theirs
             if id(row) in from_held_out
         ),
@@ -263,10 +263,10 @@ def _without_copies(
 
 
 def select_held_out(rows: Iterable[Row], limit: int) -> tuple[Row, ...]:
-    """The held-out rows that are scored: of pairs and of corrections each up to ``limit``, by hash.
+    """The held-out rows to score: up to ``limit`` pairs and ``limit`` corrections, chosen by hash.
 
-    Sources take turns in the order of their names, so that none crowds out another. Traces are left out: they have no
-    mask to be scored by. Of rows that ask the same of the same picture, one is enough.
+    Sources take turns in alphabetical order, so that none crowds out another. Traces are left out because they have no
+    mask. Of rows with the same picture and instruction, only one is used.
     """
     chosen: list[Row] = []
     distinct = {(row.source, row.image_id, row.instruction, row.content_hash): row for row in rows}
@@ -284,7 +284,7 @@ def select_held_out(rows: Iterable[Row], limit: int) -> tuple[Row, ...]:
 def photograph_rows(plan: Plan, limit: int) -> tuple[Row, ...]:
     """Up to ``limit`` photographs of the gallery that are on neither side of a plan.
 
-    They have no masks: they show what becomes of real pictures, and cannot be scored.
+    They have no masks: they show the effect on real photographs, but cannot be scored.
     """
     planned = {row.image_id for row in plan.train + plan.held_out}
     rows = []

@@ -1,7 +1,7 @@
-"""Generated scenes with exact masks: training data where there are no data sets, and test data.
+"""Generate scenes with exact masks, for training without data sets and for tests.
 
 A salient object differs from its background in colour. A camouflaged one has the background's own pattern, taken from
-elsewhere and slightly lighter or darker: its outline shows only where the pattern breaks.
+another position and slightly lighter or darker: its outline is visible only where the pattern breaks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INSTRUCTIONS: Final[dict[Kind, str]] = {
 """The instruction for a picture of each kind."""
 SIZES = (ImageSize(224, 168), ImageSize(168, 224), ImageSize(196, 196))
 _WAVES = 5
-"""Waves that dent an object's outline."""
+"""Number of waves that dent an object's outline."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,17 +38,17 @@ class Scene:
 
 
 def draw_scene(kind: Kind, seed: int, sizes: Sequence[ImageSize] = SIZES) -> Scene:
-    """The scene of a kind for a seed; identical on every machine with the same numpy and OpenCV.
+    """Draw a scene of a kind; for a given seed it is identical on every machine with the same numpy and OpenCV.
 
     Args:
         kind: how the object differs from its background.
         seed: the only source of randomness.
-        sizes: one of which is chosen.
+        sizes: the sizes from which one is chosen.
     """
     rng = np.random.default_rng((seed, kind == "camouflaged"))
     width, height = sizes[int(rng.integers(len(sizes)))]
     mask = _blob(width, height, rng)
-    # A larger pattern, from which background and object are cut.
+    # A larger pattern from which background and object are cut.
     pattern = _pattern(2 * width, 2 * height, rng)
     palette = rng.uniform(40, 190, (2, 3))
     ground = _dye(pattern[:height, :width], palette)
@@ -56,7 +56,7 @@ def draw_scene(kind: Kind, seed: int, sizes: Sequence[ImageSize] = SIZES) -> Sce
         body = _dye(pattern[height:, width:], palette) + rng.choice((-1, 1)) * rng.uniform(14, 24)
     else:
         body = _dye(_pattern(width, height, rng), (palette + rng.choice((-1, 1), 3) * rng.uniform(60, 110, 3)) % 256)
-    # An antialiased outline, cut at one half, is the mask itself.
+    # Thresholding the antialiased outline at one half gives exactly the mask.
     cover = cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0.6)[..., None]
     pixels = ground * (1 - cover) + body * cover + rng.normal(0, 4, (height, width, 3))
     return Scene(picture_from_array(pixels.clip(0, 255).astype(np.uint8)), mask)

@@ -1,7 +1,7 @@
-"""Cold-start completions derived from masks: true, varied reasoning and the mask prompts of the objects.
+"""Derive cold-start completions from masks: true, varied reasoning and the mask prompts of the objects.
 
 Seg-R1 learns its answer format from FCoT, 1,500 pictures with written reasoning. Here every statement is computed
-from picture and mask: how many objects there are, where, how large, of which colour, and how they stand out.
+from picture and mask: the number of objects, their position, size and colour, and their contrast.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Lab: TypeAlias = npt.NDArray[np.float64]
 
 MAX_OBJECTS = 3
 PART_SHARE = 0.2
-"""A separate part counts as an object from this share of the largest part's area on."""
+"""A component counts as an object if its area is at least this fraction of the largest one's."""
 SMALL, LARGE = 0.08, 0.3
-"""Shares of the picture between which an object is neither small nor large."""
+"""Fractions of the picture between which an object is neither small nor large."""
 BLENDS, STANDS_OUT = 12.0, 30.0
 """Distances in CIELAB between object and surroundings: below, it blends in; above, it stands out."""
 
@@ -43,7 +43,7 @@ COLOURS = {
     "brown": (110, 75, 50),
     "beige": (200, 180, 145),
 }
-"""Colour names and a typical RGB value of each; a colour has the name of the nearest in CIELAB."""
+"""Colour names with a typical RGB value each; a colour gets the name of the nearest one in CIELAB."""
 
 INSTRUCTIONS = {
     "salient": (
@@ -60,11 +60,11 @@ INSTRUCTIONS = {
         "find and segment the concealed object.",
     ),
 }
-"""Instructions, by the kind of picture they are used for most often."""
+"""Instructions by the kind of picture for which they are mostly used."""
 WORDINGS = ("segment the {which} object.", "segment the {which} one.", "find and segment the {which} object.")
 """Instructions for one of several objects."""
 WHICH = ("left", "right", "top", "bottom", "largest", "smallest")
-"""Which one that is, beside the names of `COLOURS`."""
+"""Words that select an object, in addition to the names of `COLOURS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Traits:
 
     Attributes:
         count: its objects, as words.
-        place: "top left", "left", "centre" and so on, by the third of the picture its centroid lies in.
+        place: "top left", "left", "centre" and so on, by the third of the picture that contains its centroid.
         size: "small", "medium" or "large".
         colour, ground: names of its mean colour and of its surroundings'.
         contrast: "stands out from", "differs from" or "blends into" the surroundings.
@@ -92,8 +92,8 @@ class ForegroundMeasures:
     """The measurements behind the traits of a foreground.
 
     Attributes:
-        x, y: its centroid, as shares of the picture's width and height.
-        share: of the picture that it covers.
+        x, y: its centroid, as fractions of the picture's width and height.
+        share: fraction of the picture that it covers.
         colour, ground: its mean colour and its surroundings', in CIELAB.
     """
 
@@ -128,10 +128,10 @@ def write_trace(pixels: RgbPixels, mask: Mask, rng: np.random.Generator) -> Trac
 
 
 def separate_objects(mask: Mask) -> list[Mask]:
-    """The objects of a mask, from left to right: its larger separate parts with what small parts lie in their boxes.
+    """The objects of a mask, from left to right: its larger components, each with the small ones inside its box.
 
-    Parts whose boxes overlap are one object, and so is a foreground of more than `MAX_OBJECTS` parts: nobody can tell
-    from a mask alone what belongs together, and one box around all of it is never wrong.
+    Components whose boxes overlap are one object, and so is a foreground of more than `MAX_OBJECTS` components: a mask
+    alone does not show what belongs together, and one box around everything is never wrong.
 
     Raises:
         ValueError: for an empty mask.
@@ -179,14 +179,14 @@ def measure(pixels: RgbPixels, mask: Mask) -> ForegroundMeasures:
 
 
 def place_word(x: float, y: float) -> str:
-    """The word for a centroid's place, given as shares of the picture's width and height."""
+    """The word for a centroid's position, given as fractions of the picture's width and height."""
     vertical = ("top", "", "bottom")[min(int(3 * y), 2)]
     horizontal = ("left", "", "right")[min(int(3 * x), 2)]
     return " ".join(part for part in (vertical, horizontal) if part) or "centre"
 
 
 def size_word(share: float) -> str:
-    """The word for a share of the picture."""
+    """The word for a fraction of the picture."""
     return "small" if share < SMALL else "large" if share > LARGE else "medium"
 
 
@@ -233,7 +233,7 @@ TEMPLATES = (*_OPENINGS, *_LOOKS, *_SIZES)
 
 
 def _reasoning(traits: Traits, rng: np.random.Generator) -> str:
-    """An opening, then looks and size in either order."""
+    """An opening, then appearance and size in either order."""
     fields = {name: getattr(traits, name) for name in Traits.__slots__}
     later = [_LOOKS[rng.integers(len(_LOOKS))], _SIZES[rng.integers(len(_SIZES))]]
     if rng.random() < 0.5:
@@ -243,7 +243,7 @@ def _reasoning(traits: Traits, rng: np.random.Generator) -> str:
 
 
 def _prompt(part: Mask, mask: Mask, rng: np.random.Generator) -> ObjectPrompt:
-    """Box, the deepest point, one or two more inside and up to two in the box's neighbourhood but outside the mask."""
+    """The box, the deepest point, one or two more points inside, and up to two near the box but outside the mask."""
     box = mask_box(part)
     assert box is not None
     height, width = part.shape

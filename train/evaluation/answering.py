@@ -1,7 +1,6 @@
-"""One answer to one picture, to be scored: the policy's, or the segmenter's for prompts from the ground truth.
+"""Get one answer for one picture, to be scored: the policy's, or the segmenter's for prompts from the ground truth.
 
-An unreadable completion has an answer as well: the mask of what could be read, which is empty where nothing could be.
-could be.
+A malformed completion gives an answer too: the mask of what could be read, which is empty if nothing could be.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ class EvaluatedAnswer:
 
     Attributes:
         mask: bool (height, width), the union of the objects' masks.
-        well_formed: whether the completion follows the grammar; None where no policy was asked.
+        well_formed: whether the completion follows the grammar; None if no policy was run.
         confidence: the segmenter's own estimate of the IoU; None unless exactly one object was decoded.
         seconds: wall time by stage.
         objects: the prompts, in the picture's pixels.
-        completion: the policy's raw text; empty where no policy was asked.
+        completion: the policy's raw text; empty if no policy was run.
     """
 
     mask: Mask
@@ -55,13 +54,13 @@ def find_answer(
     """Get the answer for one picture.
 
     Args:
-        picture: what is looked at.
-        truth: bool (height, width) of the picture; only prompts from the truth and clicks depend on it.
+        picture: the picture.
+        truth: bool (height, width) of the picture; used only for prompts from the ground truth and for clicks.
         segmenter: makes the masks.
-        policy: prompts the segmenter; None for the truth's box and deepest point.
-        instruction: what the policy is asked.
-        clicks: corrective clicks after the first answer.
-        task: what kind of request the instruction is.
+        policy: prompts the segmenter; None for the ground truth's box and deepest point.
+        instruction: the instruction for the policy.
+        clicks: number of corrective clicks after the first answer.
+        task: the kind of request.
 
     Raises:
         ModelError: when a model runs out of memory.

@@ -1,4 +1,4 @@
-"""How sure a mean over pictures is: percentile intervals by bootstrap (Efron, 1979), by scipy."""
+"""Confidence intervals of means over pictures: bootstrap percentile intervals (Efron, 1979), by scipy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CONFIDENCE: Final = 0.95
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
-    """The 95 % interval of the mean of values that were drawn independently; None for fewer than two.
+    """The 95 % confidence interval of the mean of independent values; None for fewer than two.
 
-    The draw is seeded: the same values give the same interval.
+    Resampling is seeded: the same values give the same interval.
     """
     if len(values) < 2:
         return None

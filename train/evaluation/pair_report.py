@@ -1,4 +1,4 @@
-"""What there is to look at beside the means of an evaluation over pairs: every picture, the worst ones, and kinds."""
+"""The details of an evaluation over pairs: every picture, the worst ones, and results by category."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from train.evaluation.benchmarks.question import Question, Target
 from train.evaluation.intervals import mean_interval
 
 SIZES: Final = (("small", 0.05), ("medium", 0.2), ("large", 1.0))
-"""Names of objects' sizes, each with the largest share of the picture that it is said of."""
+"""Names of object sizes, each with its upper bound as a fraction of the picture."""
 MANY: Final = 3
-"""From so many on, objects are not counted."""
+"""From this number on, objects are not counted exactly."""
 PASSED: Final = (0.5, 0.75, 0.9)
-"""IoUs from which on an answer has passed, for pass@k."""
+"""IoU thresholds at which an answer passes, for pass@k."""
 
 Record = Mapping[str, Any]
 
@@ -35,7 +35,7 @@ Record = Mapping[str, Any]
 def pair_record(
     pair: Pair, answer: EvaluatedAnswer, truth: Mask, scores: Mapping[str, float], *, instruction: str, noun: str = ""
 ) -> dict[str, Any]:
-    """One picture's line of the log, ready for JSON."""
+    """One picture's log record, as JSON values."""
     share = float(truth.mean())
     count = len(separate_objects(truth)) if truth.any() else 0
     categories = {
@@ -69,7 +69,7 @@ def intervals(records: Sequence[Record]) -> dict[str, float]:
 
 
 def by_category(records: Sequence[Record]) -> dict[str, dict[str, dict[str, float]]]:
-    """Count, mean IoU and mean S-measure of each kind of picture: by size, by number of objects and by noun."""
+    """Count, mean IoU and mean S-measure of each category of pictures: by size, by number of objects and by noun."""
     kinds: dict[str, dict[str, list[Record]]] = {}
     for record in records:
         for category, value in record["categories"].items():
@@ -88,14 +88,15 @@ def by_category(records: Sequence[Record]) -> dict[str, dict[str, dict[str, floa
 
 
 def sampled_table(ious: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Best-of-k and pass@k of several sampled answers to each picture.
+    """Best-of-k and pass@k over several sampled answers per picture.
 
     Args:
-        ious: of n answers to each picture, the same n for all.
+        ious: the IoUs of n answers per picture, with the same n for all.
 
     Returns:
         "best_of_K", the expected IoU of the best of K answers drawn without replacement, and "pass_at_K_IOU", the
-        chance that one of K answers reaches an IoU (Chen et al., arXiv 2107.03374, equation 1), for K = 1, 2, 4 ... n.
+        probability that at least one of K answers reaches an IoU (Chen et al., arXiv 2107.03374, equation 1), for K =
+        1, 2, 4 ... n.
     """
     if not ious:
         return {}
@@ -116,14 +117,14 @@ def write_log(path: Path, records: Sequence[Record]) -> None:
     Raises:
         SettingsError: when it cannot be written.
     """
-    with translate_write_errors(path, "the means are in the result beside it"):
+    with translate_write_errors(path, "the means are in the result next to it"):
         path.write_text("".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records), encoding="utf-8")
 
 
 def write_worst(
     path: Path, pairs: Sequence[Pair], records: Sequence[Record], table: Mapping[str, Any], worst: int
 ) -> None:
-    """Write a page of the worst answers; ``table`` is shown on top, as far as it holds numbers.
+    """Write a page of the worst answers; the numbers in ``table`` are shown at the top.
 
     Raises:
         SettingsError, DatasetError, PictureError: as `write_page`.
@@ -139,7 +140,7 @@ def write_worst(
 
 
 def read_nouns(path: Path | None) -> dict[str, str]:
-    """What each picture shows, of a CSV file with the columns "stem" and "noun".
+    """Read what each picture shows from a CSV file with the columns "stem" and "noun".
 
     Raises:
         DatasetError: when it cannot be read or lacks one of them.
@@ -156,7 +157,7 @@ def read_nouns(path: Path | None) -> dict[str, str]:
 
 
 def _expected_best(values: Sequence[float], k: int) -> float:
-    """The mean of the greatest of k of the sorted values, over all choices of k."""
+    """The expected maximum of k of the sorted values, over all choices of k."""
     n = len(values)
     return sum(value * comb(place, k - 1) for place, value in enumerate(values)) / comb(n, k)
 

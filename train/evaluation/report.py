@@ -1,4 +1,4 @@
-"""The result of an evaluation: its numbers, and what could not be scored, with the reason."""
+"""The result of an evaluation: its numbers, and what could not be scored and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class EvaluationReport:
     """A finished evaluation.
 
     Attributes:
-        result: what is written, ready for JSON.
+        result: the result as JSON values.
         failures: why something could not be scored, by the name of the pair or question.
     """
 
@@ -24,7 +24,7 @@ class EvaluationReport:
 
 
 def describe_failures(count: int, kind: str, failures: Mapping[str, str]) -> str:
-    """Those of ``count`` pairs or questions (``kind``) that could not be scored, each with its reason."""
+    """List those of ``count`` pairs or questions (``kind``) that could not be scored, each with its reason."""
     head = f"{len(failures)} of {count} {kind} could not be scored and are left out:"
     return titled_list(head, (f"{name}: {reason}" for name, reason in failures.items()))
 

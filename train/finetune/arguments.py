@@ -1,4 +1,4 @@
-"""The command line that all trainings share, and the setup made from it."""
+"""The command-line arguments shared by all training commands, and the setup made from them."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ SHORTCUTS: Final = {
     "tokens": "trainer.max_completion_length",
     "rank": "lora.r",
 }
-"""Options of the command line, and the settings that they abbreviate."""
+"""Command-line options, and the settings for which they are shortcuts."""
 
 
 def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) -> Setup:
     """The chosen config, overridden by the arguments of `add_training_arguments`.
 
     Args:
-        kind: of the setup.
+        kind: the kind of setup.
         given: the arguments.
-        lora_config: provides the adapters where they are asked for and the config has none.
+        lora_config: provides the adapters if they are requested and the config has none.
 
     Raises:
         SettingsError: when one of them is invalid.
@@ -59,7 +59,7 @@ def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) 
         return replace(setup, lora=None)
     plain = kind.read(given.config).lora is None
     if plain and (given.lora or setup.lora):
-        # Named by hand, adapters are those of the large policy's config, but for what is said of them.
+        # With --lora, adapters are those of the large policy's config, except for the settings given.
         return replace(setup, lora=(kind.read(lora_config).lora or {}) | (setup.lora or {}))
     return setup
 
@@ -68,7 +68,9 @@ def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) 
 def add_training_arguments(
     parser: argparse.ArgumentParser, default_config: Path
 ) -> tuple[argparse._ArgumentGroup, argparse._ArgumentGroup]:
-    """Declare what all trainings take; returns the groups of what to train on and of how to train, for more."""
+    """Declare the arguments of all training commands; returns the groups for data and for settings, to which more
+    can be added.
+    """
     add_home_argument(parser)
     data = parser.add_argument_group("what to train on")
     data.add_argument(
@@ -77,14 +79,14 @@ def add_training_arguments(
         nargs="+",
         default=[Path(folder) for folder in os.environ.get("SEGR1_TRAIN_DATA", "").split(os.pathsep) if folder] or None,
         metavar="DIR",
-        help="folders with images/ and masks/ (and instructions.json: what is asked, by stem), or of COD10K-v3, CAMO, "
+        help="folders with images/ and masks/ (and instructions.json: instructions by stem), or of COD10K-v3, CAMO, "
         "DIS5K, DUTS, HKU-IS or ECSSD in their original layout "
         "(default: those of SEGR1_TRAIN_DATA, of the config, else generated scenes for a small policy)",
     )
     data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")
-    data.add_argument("--feedback-fraction", metavar="F", help="share of corrections among all draws (default: .4)")
-    data.add_argument("--max-repeats", metavar="N", help="most draws of one correction in this training (default: 4)")
-    data.add_argument("--plan", action="store_true", help="only print what would be trained on, and what not and why")
+    data.add_argument("--feedback-fraction", metavar="F", help="fraction of corrections among all draws (default: .4)")
+    data.add_argument("--max-repeats", metavar="N", help="most draws of one correction in this run (default: 4)")
+    data.add_argument("--plan", action="store_true", help="only print which data would be used, and which not and why")
     data.add_argument(
         "--dry-step",
         action="store_true",
@@ -96,23 +98,26 @@ def add_training_arguments(
     )
     how.add_argument("--policy", default=os.environ.get("SEGR1_POLICY"), metavar="ID|DIR", help="where to start from")
     how.add_argument(
-        "--segmenter", default=os.environ.get("SEGR1_SEGMENTER"), metavar="ID|DIR", help="what makes the masks"
+        "--segmenter",
+        default=os.environ.get("SEGR1_SEGMENTER"),
+        metavar="ID|DIR",
+        help="segmenter that makes the masks",
     )
     how.add_argument(
         "--embedding-cache",
         type=Path,
         metavar="DIR",
-        help="keep the segmenter's embeddings in this folder, in half precision, up to 32 GiB: a picture is then "
-        "encoded once for all trainings (default: of the config, else only the last ones are kept, in memory)",
+        help="cache the segmenter's embeddings in this folder, in half precision, up to 32 GiB: a picture is then "
+        "encoded once for all runs (default: of the config, else only recent ones are kept, in memory)",
     )
     how.add_argument(
         "--lora", action=argparse.BooleanOptionalAction, help="train adapters, or all weights (default: of the config)"
     )
     how.add_argument("--max-steps", metavar="N", help="optimiser steps (default: of the config)")
     how.add_argument("--lr", metavar="X", help="learning rate")
-    how.add_argument("--batch", metavar="N", help="completions or rows of one process in one pass")
-    how.add_argument("--group", metavar="N", help="completions of one prompt, for GRPO")
-    how.add_argument("--beta", metavar="X", help="weight of the KL divergence from the first policy, for GRPO")
+    how.add_argument("--batch", metavar="N", help="completions or rows per process and pass")
+    how.add_argument("--group", metavar="N", help="completions per prompt, for GRPO")
+    how.add_argument("--beta", metavar="X", help="weight of the KL divergence from the initial policy, for GRPO")
     how.add_argument("--tokens", metavar="N", help="longest completion in tokens, for GRPO")
     how.add_argument("--rank", metavar="N", help="rank of the adapters")
     how.add_argument(
@@ -122,7 +127,7 @@ def add_training_arguments(
         metavar="KEY=VALUE",
         help="any setting that docs/training.md lists, as often as needed; goes before --config and all options",
     )
-    how.add_argument("--anyway", action="store_true", help="train also where the reward does not depend on the prompt")
+    how.add_argument("--anyway", action="store_true", help="train even if the reward does not depend on the prompt")
     how.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
     how.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
@@ -132,13 +137,13 @@ def add_training_arguments(
         nargs="+",
         default=[],
         metavar="DIR",
-        help="with --plan: also say which pictures are those of a benchmark's folder, under whatever name and size",
+        help="with --plan: also list pictures that are in a benchmark's folder, under any name and size",
     )
     data.add_argument(
         "--contact-sheet",
         type=Path,
         metavar="FILE",
-        help="with --plan: the picture of masks to look at (default: in the folder for temporary files)",
+        help="with --plan: the contact sheet of masks (default: in the folder for temporary files)",
     )
     out = parser.add_argument_group("what comes out")
     out.add_argument("--output-dir", type=Path, metavar="DIR", help="folder of this run (default: runs/TIME in --home)")
@@ -147,7 +152,7 @@ def add_training_arguments(
         "--extend",
         type=Path,
         metavar="RUN",
-        help="train a run that is done for --max-steps more, in a folder of its own; with the arguments that it had",
+        help="train a finished run for --max-steps more, in a new folder, with the same arguments",
     )
     out.add_argument("--report-to", default="none", metavar="NAME", help="trackio or another reporter (default: none)")
     return data, how

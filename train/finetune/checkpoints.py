@@ -1,7 +1,7 @@
 """Atomic checkpoints, and the model exported from the last one.
 
-transformers writes a checkpoint file by file under its final name and resumes from the highest number, even from half a
-checkpoint. Here it is written to a temporary folder, and renamed when it is complete.
+transformers writes a checkpoint file by file under its final name and resumes from the highest number, even if that
+checkpoint is incomplete. Here it is written to a temporary folder and renamed when complete.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from train.finetune.validation import best_step, validated
 from train.scratch.policy_model import save_policy
 
 PARTIAL = "partial"
-"""Name of a checkpoint while it is being written."""
+"""Name of an unfinished checkpoint."""
 KEPT = 2
-"""How many checkpoints stay beside the best one: the newest, and one before it."""
+"""How many checkpoints are kept in addition to the best one: the newest, and the one before it."""
 
 
 class WholeCheckpoints(Trainer):
-    """A trainer whose checkpoints appear atomically; mixed in before one of trl's."""
+    """Mixin for trl's trainers that makes checkpoints appear atomically."""
 
     _writing = False
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Write none: trl's tells nothing of this training; `train.finetune.model_card` does."""
+        """Write no card: trl's says nothing about this run; `train.finetune.model_card` writes one."""
 
     def _get_output_dir(self, trial: Any) -> str:
         folder: str = super()._get_output_dir(trial)
@@ -55,7 +55,7 @@ class WholeCheckpoints(Trainer):
             super()._save_checkpoint(model, trial)
         finally:
             self._writing = False
-        # Every process writes its own random state: only when all are done is the checkpoint complete.
+        # Every process writes its own random state: the checkpoint is complete only when all are done.
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             (folder / PARTIAL / name).replace(folder / name)
@@ -69,7 +69,7 @@ class WholeCheckpoints(Trainer):
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, by their steps."""
+    """The complete checkpoints in a folder, by step."""
     return sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=checkpoint_step)
 
 
@@ -81,16 +81,15 @@ def checkpoint_step(checkpoint: Path) -> int:
 def load_trained(
     checkpoint: Path, source: str, *, device: str, dtype: str, attention: str = "auto", protocol: str = "auto"
 ) -> VlmPolicy:
-    """The policy as it is in a checkpoint, adapters merged into the model that they were trained on.
+    """Load the policy in a checkpoint, with adapters merged into the model on which they were trained.
 
-    The trainer cannot be trusted with this: it loads with ``strict=False``, and because a Qwen2.5-VL's weights have
-        other
-    names on disk than in memory, it silently loads none of them.
+    The trainer's own loading does not work: it uses ``strict=False``, and because a Qwen2.5-VL's weights have different
+    names on disk and in memory, it silently loads none of them.
 
     Args:
-        checkpoint: holds a whole model, or an adapter.
-        source: the policy that the training started from.
-        device, dtype, attention, protocol: as `VlmPolicy.load`.
+        checkpoint: contains a complete model or an adapter.
+        source: the policy from which training started.
+        device, dtype, attention, protocol: as for `VlmPolicy.load`.
 
     Raises:
         ModelError: when one of them cannot be loaded.
@@ -98,7 +97,7 @@ def load_trained(
     options = {"device": device, "dtype": dtype, "attention": attention, "protocol": protocol}
     if not (checkpoint / ADAPTER_CONFIG).is_file():
         trained = VlmPolicy.load(checkpoint, **options)
-        # A policy's card is not handled by the trainer.
+        # The trainer does not handle a policy's card.
         return VlmPolicy(
             trained.model, trained.processor, source, read_card(Path(source)), trained.protocol, reading=trained.reading
         )
@@ -108,13 +107,14 @@ def load_trained(
 
 
 def export_policy(policy: VlmPolicy, folder: Path) -> None:
-    """Write a policy as ``app.py --policy`` loads it, in half precision; the folder appears atomically.
+    """Write a policy for ``app.py --policy``, in half precision; the folder appears atomically.
 
-    Its card says by which protocol it was trained; one of somebody's own lies beside it. Its generation config asks for
-    no repetition penalty, whatever that of the policy it came from said: it was trained and scored without one.
+    Its card names the protocol with which it was trained; the file of a custom one is stored next to it. Its generation
+    config asks for no repetition penalty, whatever that of the policy it came from said: it was trained and scored
+    without one.
 
     Raises:
-        SettingsError: when the folder exists already, or the protocol's file is gone.
+        SettingsError: when the folder already exists, or the protocol's file is missing.
     """
     if folder.exists():
         raise SettingsError(f"'{folder}' exists: a trained policy never overwrites another.")
@@ -135,7 +135,7 @@ def export_policy(policy: VlmPolicy, folder: Path) -> None:
 
 
 def _keep_protocol(protocol: Protocol, folder: Path) -> None:
-    """A copy of a protocol's file, beside the policy that was trained by it."""
+    """Copy a protocol's file next to the policy that was trained with it."""
     try:
         shutil.copyfile(protocol.name, folder / PROTOCOL_FILE)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The resources that a training needs, known from the shapes of its policy before any weight is loaded."""
+"""Estimate the resources of a training run from the shapes of its policy, before any weight is loaded."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _GIB: Final = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The least resources of a training.
+    """Lower bounds on the resources of a training run.
 
     Attributes:
-        parameters: of the policy.
-        trained: those that change.
-        memory: bytes of weights, gradients and moments; activations come on top.
-        disk: bytes of the checkpoints that are kept, of one that is being written, and of the new policy.
+        parameters: number of parameters of the policy.
+        trained: number of trained parameters.
+        memory: bytes of weights, gradients and moments; activations need more.
+        disk: bytes of the checkpoints kept, of one being written, and of the new policy.
     """
 
     parameters: int
@@ -43,10 +43,10 @@ class Estimate:
 
 
 def estimate(setup: TrainingSetup) -> Estimate | None:
-    """The needs of a setup; None for a policy whose files are not here.
+    """The resources for a setup; None if the policy's files are not on this machine.
 
     Raises:
-        SettingsError: when adapters are asked for in layers that the policy does not have.
+        SettingsError: when adapters are requested in layers that the policy does not have.
     """
     model = _shape(setup.policy)
     if model is None:
@@ -59,7 +59,7 @@ def estimate(setup: TrainingSetup) -> Estimate | None:
             adapted = get_peft_model(model, adapters)
         except (ValueError, TypeError) as error:
             raise SettingsError(
-                f"lora.target_modules is {adapters.target_modules!r}, which peft cannot put adapters into: {error}"
+                f"lora.target_modules is {adapters.target_modules!r}, into which peft cannot insert adapters: {error}"
             ) from error
         trained = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
     frozen = HALF if setup.lora is not None else SINGLE
@@ -69,11 +69,11 @@ def estimate(setup: TrainingSetup) -> Estimate | None:
 
 
 def _shape(source: str) -> Any:
-    """The policy without its weights; None when its configuration is not on this machine."""
+    """The policy without weights; None if its configuration is not on this machine."""
     try:
         config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForImageTextToText.from_config(config)
     except (OSError, ValueError):
-        # Loading reports what is wrong with it.
+        # Loading it later reports what is wrong.
         return None

@@ -1,4 +1,4 @@
-"""How a policy is trained once it is known on what: scored before, trained with validations, scored after."""
+"""Train a policy on a plan: score it before, train with validations, score it after."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ Setup = TypeVar("Setup", bound=TrainingSetup)
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Setup]):
-    """What a way of training has of its own.
+    """The parts specific to a training method.
 
     Attributes:
-        make_trainer: the trainer of a setup, trl's configuration made of it, a plan, a policy, a segmenter and the
+        make_trainer: makes the trainer from a setup, trl's configuration for it, a plan, a policy, a segmenter and the
             order in which rows are drawn, None for that of ``draw``.
-        draw: indices into a plan's rows, as they are drawn in so many steps, from a seed.
-        collect_rows: all rows of a setup but corrections; raises a SegR1Error when something cannot be read.
-        use_feedback: corrections, without those that the method cannot learn from.
-        draw_curves: plots the course of the training into its folder.
-        warm_up: what comes before its own steps; returns the folder of the policy from which these start, or None for
-            the setup's own.
-        notes: what somebody who reads the plan may not expect: true shares, and settings without an effect.
+        draw: returns indices into a plan's rows, in drawing order for a number of steps, from a seed.
+        collect_rows: all rows of a setup except corrections; raises a SegR1Error when something cannot be read.
+        use_feedback: removes corrections that the method cannot use.
+        draw_curves: plots the course of the run into its folder.
+        warm_up: runs before the method's own steps; returns the folder of the policy from which these start, or None
+            for the setup's own.
+        notes: remarks for the reader of a plan: actual fractions, and settings without effect.
     """
 
     make_trainer: Callable[..., Trainer]
@@ -57,7 +57,7 @@ class Method(Generic[Setup]):
     warm_up: Callable[..., Path | None] | None = None
 
 
-# Longer than 60 lines: the steps of a run in their order, each a call.
+# Longer than 60 lines: the steps of a run in order, each a call.
 def finetune_policy(
     method: Method[Setup],
     setup: Setup,
@@ -69,24 +69,24 @@ def finetune_policy(
     order: Sequence[int] | None = None,
     anyway: bool = False,
 ) -> str:
-    """Train, or go on training, to the end; returns held-out scores before and after as text.
+    """Train to the end, or resume; returns held-out scores before and after as text.
 
     Args:
-        method, setup: of the training.
-        config: trl's own, made of the setup.
-        plan: what is trained on and held out.
-        folder: of the run.
-        begin: called when the models are loaded; writes down what is trained. Before that nothing is left behind: a
-            training whose policy was misspelt is none to go on with.
-        order: indices into the plan's rows, as they are drawn; by default those of the method.
-        anyway: train also where the reward does not depend on the prompt.
+        method, setup: method and setup of the run.
+        config: trl's configuration, made from the setup.
+        plan: training and held-out rows.
+        folder: the run's folder.
+        begin: called once the models are loaded; records the run's inputs. Nothing is written before: a run with a
+            misspelt policy must not look resumable.
+        order: indices into the plan's rows in drawing order; by default the method's.
+        anyway: train even if the reward does not depend on the prompt.
 
     Raises:
         SegR1Error: when a model, a picture or a correction cannot be read.
     """
     main, device = config.process_index == 0, str(config.device)
     options = {"device": device, "dtype": setup.trained_dtype, "attention": setup.attention}
-    # Held-out rows are asked before, during and after in the same words.
+    # Held-out rows use the same prompts before, during and after training.
     options["protocol"] = trained_protocol(setup.protocol, setup.policy)
     checkpoint = folder.checkpoint
     segmenter = load_segmenter(setup, device)
@@ -104,7 +104,7 @@ def finetune_policy(
     held_out = compared + photograph_rows(plan, setup.held_out_rows)
 
     def answers(policy: VlmPolicy, rows: Sequence[Row]) -> HeldOut:
-        # As long as in training: what is cut off there must not count here.
+        # Limited as in training: what is cut off there must not count here.
         longest = getattr(config, "max_completion_length", None)
         answerer = Answerer(policy, segmenter, setup.grammar, longest)
         return score_held_out(answerer, rows, setup.reward, rank=config.process_index, ranks=config.world_size)
@@ -130,7 +130,7 @@ def finetune_policy(
             assert checkpoint is not None
             policy = load_trained(checkpoint, source, **options)
         elif source != setup.policy:
-            # Also adapters start from what the warm-up left, merged.
+            # Adapters too start from the warm-up's result, merged.
             policy = VlmPolicy.load(source, **options)
         assert policy is not None
         _optimise(
@@ -147,7 +147,7 @@ def finetune_policy(
     del policy
     if main and not folder.policy.exists():
         best = folder.best_checkpoint(or_start=source != setup.policy)
-        # In bfloat16, most of what adapters learnt would be lost as they are merged.
+        # In bfloat16, merging would lose most of what the adapters learnt.
         exact = options | {"dtype": "float32"}
         policy = load_trained(best, source, **exact) if best else VlmPolicy.load(source, **exact)
         export_policy(policy, folder.policy)
@@ -169,7 +169,7 @@ def _optimise(
     order: Sequence[int] | None,
     score: Callable[[VlmPolicy], dict[str, HeldOutScores | None]] | None,
 ) -> None:
-    """Make the steps that are left, with a validation at each checkpoint where there are rows for it (``score``)."""
+    """Make the remaining steps, with a validation at each checkpoint if there are rows for it (``score``)."""
     checkpoint = folder.checkpoint
     with announce_zero(config):
         trainer = method.make_trainer(setup, config, plan, policy, segmenter, order=order)
@@ -178,7 +178,7 @@ def _optimise(
             folder.forget_after(last_step(folder))
         config.distributed_state.wait_for_everyone()
         trainer.add_callback(MetricsLogger(folder))
-        # Of a policy that is shared out among GPUs, no process has the whole to answer with.
+        # If the policy is sharded among GPUs, no process has all of it to answer with.
         shared_out = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
         if score is not None and setup.validate_every != 0 and not shared_out:
             trainer.add_callback(
@@ -186,7 +186,7 @@ def _optimise(
             )
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trainer.accelerator.wait_for_everyone()
-    # The trained copy makes room for the one that is read back.
+    # Free the trained copy before the exported one is loaded.
     trainer.accelerator.free_memory()
 
 
@@ -200,7 +200,7 @@ def _conclude(
     main: bool,
     warmed: bool,
 ) -> str:
-    """Write what came of a training; returns held-out scores before and after as text.
+    """Write the results of a run; returns held-out scores before and after as text.
 
     Args:
         method, setup, plan, folder: of the training.
@@ -230,26 +230,27 @@ def _conclude(
 
 
 def check_reward(plan: Plan, segmenter: Sam2Segmenter, *, anyway: bool) -> None:
-    """See that the reward tells a right prompt from a wrong one, before anything is trained by it.
+    """Check before training that the reward distinguishes correct prompts from wrong ones.
 
     Raises:
-        SettingsError: when it does not, and nobody said that it may be so.
+        SettingsError: when it does not, unless ``anyway`` is set.
     """
     found = check_prompts(plan.train, segmenter)
     if found is None:
         return
     _print(str(found))
     if not found.tells_apart:
-        _print("The reward hardly depends on the prompt, so that there is little to learn from it.")
+        _print("The reward hardly depends on the prompt, so there is little to learn from it.")
         if not anyway:
             raise SettingsError(
-                f"The reward hardly depends on the prompt with this segmenter and these pictures ({found}) Training by "
+                f"The reward hardly depends on the prompt with this segmenter and these pictures ({found}) "
+                "Training with "
                 "it teaches little: use another --segmenter, look at the masks with --plan, or give --anyway."
             )
 
 
 def trained_protocol(asked: str, policy: str) -> str:
-    """By which protocol a policy is trained: the one that is asked for, its own, or, of a stock model, this project's.
+    """The protocol with which a policy is trained: the requested one, its own, or, for a stock model, this project's.
 
     Raises:
         ModelError: when the policy's card cannot be read.
@@ -262,7 +263,7 @@ def trained_protocol(asked: str, policy: str) -> str:
 
 
 def load_segmenter(setup: TrainingSetup, device: str) -> Sam2Segmenter:
-    """The segmenter of a setup, with a folder for its embeddings where one is asked for.
+    """Load the segmenter of a setup, with a folder for its embeddings if requested.
 
     Raises:
         ModelError: when it cannot be loaded.

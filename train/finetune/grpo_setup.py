@@ -1,4 +1,4 @@
-"""The setup of a GRPO training: its length, and where it may be resumed."""
+"""The setup of a GRPO run: its length, and where it may be resumed."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ DEFAULT_CONFIG = CONFIGS / "embedded.yaml"
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class GrpoSetup(TrainingSetup):
-    """A GRPO training; ``reward`` is also what it is trained by.
+    """A GRPO run; ``reward`` is also the training reward.
 
     Attributes:
-        warm_up_steps: of a supervised training that comes first where corrections show what to write; 0 for none.
-        prompts_per_step: rows of an optimiser step, however many GPUs there are: gradients are accumulated until they
-            are together. None for what ``trainer`` says of each process.
+        warm_up_steps: steps of supervised training that come first if corrections show what to write; 0 for none.
+        prompts_per_step: rows per optimiser step, for any number of GPUs: gradients are accumulated accordingly. None
+            for the setting per process in ``trainer``.
 
-    Checkpoints fall where a generation's completions are used up, as trl does not save them.
+    Checkpoints are made where a generation's completions are used up, because trl does not save them.
     """
 
     warm_up_steps: Annotated[int, Ge(0)] = 20
     prompts_per_step: int | None = None
 
     TRAINER: ClassVar[Any] = GRPOConfig
-    # The order of rows comes from `draw_order`, which a resumed training computes again.
+    # The order of rows comes from `draw_order`, which a resumed run computes again.
     FIXED: ClassVar[Mapping[str, Any]] = {"shuffle_dataset": False}
 
     def __post_init__(self) -> None:
@@ -45,14 +45,14 @@ class GrpoSetup(TrainingSetup):
         if self.trainer.get("loss_type") == "dr_grpo" and grouped:
             raise SettingsError(
                 "trainer.loss_type dr_grpo contradicts trainer.scale_rewards group: Dr. GRPO is GRPO without the "
-                "division by a group's spread. Set scale_rewards to none or batch, or another loss_type."
+                "division by a group's standard deviation. Set scale_rewards to none or batch, or another loss_type."
             )
 
     def trainer_config(self, output: Path, *, rows: int | None = None, seed: int, device: str, report_to: str) -> Any:
-        """As `TrainingSetup.trainer_config`.
+        """As for `TrainingSetup.trainer_config`.
 
         Raises:
-            SettingsError: also when ``prompts_per_step`` cannot be shared evenly among the processes.
+            SettingsError: also when ``prompts_per_step`` cannot be divided evenly among the processes.
         """
         if self.prompts_per_step is not None:
             accumulated = replace(self, prompts_per_step=None, trainer={**self.trainer, **self._accumulation()})
@@ -67,7 +67,7 @@ class GrpoSetup(TrainingSetup):
         completions = self.prompts_per_step * int(self.trainer.get("num_generations", 8))
         if self.prompts_per_step < 1 or completions % together:
             raise SettingsError(
-                f"{self.prompts_per_step} prompts a step, {completions} completions, cannot be shared evenly by "
+                f"{self.prompts_per_step} prompts per step, {completions} completions, cannot be divided evenly among "
                 f"{processes} processes of {together // processes} each: change per_device_train_batch_size."
             )
         return {"gradient_accumulation_steps": completions // together}
@@ -79,19 +79,19 @@ class GrpoSetup(TrainingSetup):
 
 
 def generation_period(config: GRPOConfig) -> int:
-    """Optimiser steps after which all completions are used up: a training can be resumed at its multiples."""
+    """Optimiser steps after which all completions are used up; a run can be resumed at multiples of it."""
     passes = _passes(config)
     return passes // math.gcd(passes, config.gradient_accumulation_steps)
 
 
 def prompts_per_step(config: GRPOConfig) -> float:
-    """How many rows an optimiser step uses up, on average."""
+    """How many rows an optimiser step uses on average."""
     return _prompts(config) * config.gradient_accumulation_steps / _passes(config)
 
 
 def prompts_needed(config: GRPOConfig, steps: int | None = None) -> int:
-    """How many rows so many steps draw, by default the whole training: whole generations, the last of which may not be
-    used up.
+    """How many rows a number of steps draws, by default those of the whole run: complete generations, the last of which
+    may not be used up.
     """
     return math.ceil((steps or config.max_steps) * config.gradient_accumulation_steps / _passes(config)) * _prompts(
         config
@@ -99,7 +99,7 @@ def prompts_needed(config: GRPOConfig, steps: int | None = None) -> int:
 
 
 def _passes(config: GRPOConfig) -> int:
-    """Forward passes that the completions of one generation serve."""
+    """Forward passes for which the completions of one generation are used."""
     assert config.steps_per_generation is not None
     return config.steps_per_generation * config.num_iterations
 
@@ -112,16 +112,16 @@ def _prompts(config: GRPOConfig) -> int:
 
 
 def notes(setup: GrpoSetup, config: GRPOConfig) -> list[str]:
-    """Warnings about settings that do not have the effect one may expect."""
+    """Warnings about settings that have no or an unexpected effect."""
     said = []
     if setup.trainer.get("epsilon_high") is not None and _passes(config) <= config.gradient_accumulation_steps:
         said.append(
             "trainer.epsilon_high has no effect here: every completion is used for one step, by the policy that wrote "
-            "it, so that no ratio is clipped. num_iterations or steps_per_generation above 1 would use them again."
+            "it, so no ratio is clipped. num_iterations or steps_per_generation above 1 would use them again."
         )
     if setup.trainer.get("scale_rewards", "group") in ("group", True):
         said.append(
-            "trainer.scale_rewards is group: where the completions of a prompt hardly differ, what differs is noise "
+            "trainer.scale_rewards is group: where the completions of a prompt hardly differ, the difference is noise "
             "and counts as much as everything else. batch and none avoid that."
         )
     return said

@@ -18,17 +18,17 @@ from train.finetune.trl_reward import Answerer
 
 GROUPS = ("pairs", "feedback")
 ENOUGH = 30
-"""Held-out rows below which a table warns of itself."""
+"""Number of held-out rows below which a table carries a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How much a score changed.
+    """The change of a score.
 
     Attributes:
-        count: rows that have it before and after.
-        mean: of the rows' changes.
-        interval: of that mean; None for a single row.
+        count: number of rows that have the score before and after.
+        mean: mean change over the rows.
+        interval: confidence interval of that mean; None for a single row.
     """
 
     count: int
@@ -46,10 +46,10 @@ class HeldOutScores:
 
     Attributes:
         count: rows that could be scored.
-        reward: of all of them.
-        s_measure, iou: of those with a true mask; None when there are none.
-        format_rate: the share of well-formed completions.
-        intervals: 95 % intervals of reward, S-measure and IoU, by bootstrap over rows; none for a single row.
+        reward: mean over all of them.
+        s_measure, iou: means over those with a ground-truth mask; None if there are none.
+        format_rate: the fraction of well-formed completions.
+        intervals: 95 % intervals of reward, S-measure and IoU, by bootstrap over rows; empty for a single row.
     """
 
     count: int
@@ -61,7 +61,7 @@ class HeldOutScores:
 
     @classmethod
     def of(cls, terms: Sequence[RewardTerms]) -> HeldOutScores | None:
-        """The means of some rows' terms; None for no rows."""
+        """The means of the rows' terms; None for no rows."""
         if not terms:
             return None
         masks = [row for row in terms if row.iou is not None]
@@ -84,17 +84,17 @@ class HeldOutScores:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutAnswer:
-    """A policy's answer to one held-out row, ready for JSON. The first four attributes identify the row.
+    """A policy's answer to one held-out row, as JSON values. The first four attributes identify the row.
 
     Attributes:
         image_id: the picture's sha256.
         source: the data set it comes from; "feedback" for corrections.
-        instruction: what was asked.
-        content_hash: of the correction; empty for anything else.
+        instruction: the instruction.
+        content_hash: the correction's content hash; empty for anything else.
         completion: what the policy wrote.
-        reward: of the answer; None where it cannot be scored.
-        iou, s_measure: with the true mask; None where none is known.
-        mask, truth: the union of the masks and the true one, in the picture's own pixels.
+        reward: the answer's reward; None if it cannot be scored.
+        iou, s_measure: with the ground-truth mask; None if there is none.
+        mask, truth: the union of the masks and the ground truth, in the picture's own pixels.
     """
 
     image_id: str
@@ -111,26 +111,26 @@ class HeldOutAnswer:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Scores of pairs and of feedback, separately, and the single answers they are the means of."""
+    """Scores of pairs and of feedback, separately, and the individual answers."""
 
     scores: dict[str, HeldOutScores | None]
     answers: tuple[HeldOutAnswer, ...]
 
     def as_record(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """As JSON values."""
         return {"scores": scores_record(self.scores), "answers": [asdict(answer) for answer in self.answers]}
 
 
 def score_held_out(
     answerer: Answerer, rows: Sequence[Row], options: RewardOptions, *, rank: int = 0, ranks: int = 1
 ) -> HeldOut:
-    """The greedy answers to held-out rows, and their scores.
+    """Score the greedy answers to held-out rows.
 
     Args:
         answerer: policy and segmenter.
-        rows: held-out rows; those that cannot be scored are answered all the same.
-        options: of the reward.
-        rank, ranks: which of how many processes this is; each scores its share and all get the whole result.
+        rows: held-out rows; those that cannot be scored are answered too.
+        options: options of the reward.
+        rank, ranks: rank of this process and number of processes; each scores its share and all get the full result.
     """
     found: list[tuple[bool, RewardTerms | None, HeldOutAnswer]] = []
     for row in tqdm(rows[rank::ranks], desc="scoring held-out rows", unit="row", leave=False, disable=rank > 0):
@@ -145,7 +145,7 @@ def score_held_out(
             stage=answerer.stage,
             max_new_tokens=answerer.max_tokens,
         )[0]
-        # As training counts them: including the one that ends the completion.
+        # Counted as in training, including the end token.
         tokens = len(answerer.policy.processor.tokenizer(completion, add_special_tokens=False)["input_ids"]) + 1
         answer, truth = answerer.answer(example.picture, completion, tokens, row.task), example.truth
         terms = score(answer, truth, options)
@@ -172,13 +172,13 @@ def score_held_out(
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Change]]:
-    """How much every score changed from one record of held-out answers to another one, row by row.
+    """The change of every score from one record of held-out answers to another, paired by row.
 
     Args:
         before, after: as `HeldOut.as_record` makes them, of the same rows.
 
     Returns:
-        by group and score; a group or score that no row has is left out.
+        Changes by group and score; those that no row has are left out.
     """
     found: dict[str, dict[str, Change]] = {}
     later = {_row(answer): answer for answer in after["answers"]}
@@ -210,8 +210,8 @@ def comparison(
     few = [f"{new.count} of {group}" for group, new in after.items() if new and new.count < ENOUGH]
     if few:
         lines.append(
-            f"Only {' and '.join(few)} are held out: below {ENOUGH} rows, a change that is smaller than its interval "
-            "says nothing. Correct more pictures, or set held_out_share higher."
+            f"Only {' and '.join(few)} are held out: below {ENOUGH} rows, a change smaller than its interval "
+            "is not significant. Correct more pictures, or increase held_out_share."
         )
     lines.append(f"{'held out':10} {'rows':>5} {'reward':>18} {'S-measure':>18} {'IoU':>18} {'format rate':>18}")
     for group in GROUPS:
@@ -225,17 +225,17 @@ def comparison(
 
 
 def scores_record(scores: dict[str, HeldOutScores | None]) -> dict[str, dict[str, Any] | None]:
-    """Scores, ready for JSON."""
+    """Scores as JSON values."""
     return {group: asdict(found) if found else None for group, found in scores.items()}
 
 
 def read_scores(record: dict[str, dict[str, Any] | None]) -> dict[str, HeldOutScores | None]:
-    """Scores as `scores_record` wrote them."""
+    """Read scores written by `scores_record`."""
     return {group: HeldOutScores(**found) if found else None for group, found in record.items()}
 
 
 def _row(answer: Mapping[str, Any]) -> tuple[str, ...]:
-    """What tells a held-out row from every other one."""
+    """The key that identifies a held-out row."""
     return tuple(str(answer.get(name, "")) for name in ("image_id", "source", "instruction", "content_hash"))
 
 

@@ -1,8 +1,9 @@
-"""Checks of a training's ``accelerate launch``, before anything is loaded.
+"""Check how a run was started by ``accelerate launch``, before anything is loaded.
 
 FSDP and ZeRO shard a policy's weights among processes. Here every process scores its share of the held-out rows
-with a complete policy, and a checkpoint holds complete weights, as ``app.py --policy`` loads them. Obstacles to either
-would show after hours, when the first checkpoint is read: they are rejected at the start, with an explanation.
+with a complete policy, and a checkpoint holds complete weights, as ``app.py --policy`` loads them. Configurations that
+prevent either would fail only after hours, when the first checkpoint is read; they are rejected at the start, with an
+explanation.
 """
 
 from __future__ import annotations
@@ -33,18 +34,20 @@ from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import read_json
 
 SHARED_SECONDS: Final = 60
-"""How long a network disk may take to show a new file to other machines."""
+"""Seconds that a network disk may take to show a new file to other machines."""
 SERVER_SECONDS: Final = 10
-"""How long a running server may take to answer."""
+"""Seconds that a running server may take to answer."""
 VLLM_SERVER: Final = (
     'VLLM_SERVER_DEV_MODE=1 vllm serve POLICY --weight-transfer-config \'{"backend": "nccl"}\' '
     "--logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out"
 )
-"""Starts a server that accepts weights and pictures as trl 1.16 sends them; vLLM before 0.30 lacks the last flag."""
+"""Command that starts a server which accepts weights and pictures from trl 1.16; vLLM before 0.30 lacks the last
+flag.
+"""
 
 
 def check_installed(trainer: Mapping[str, Any]) -> None:
-    """Check that DeepSpeed is installed if it is asked for; to be called before trl's configuration is made.
+    """Check that DeepSpeed is installed if it is requested; call this before trl's configuration is made.
 
     Args:
         trainer: arguments of trl's configuration.
@@ -54,16 +57,16 @@ def check_installed(trainer: Mapping[str, Any]) -> None:
     """
     if (trainer.get("deepspeed") or _asked("ACCELERATE_USE_DEEPSPEED")) and not is_deepspeed_available():
         raise SettingsError(
-            "This training asks for ZeRO, but DeepSpeed is not installed: run 'pip install deepspeed', "
+            "ZeRO is requested, but DeepSpeed is not installed: run 'pip install deepspeed', "
             "or launch with FSDP (accelerate launch --use_fsdp --fsdp_version 2)."
         )
 
 
 def check_launch(config: Any) -> None:
-    """Check that a training can be carried out and read back as it was launched; sets what is left open.
+    """Check that a run can be trained and read back as launched; fills in settings left open.
 
     Args:
-        config: trl's own.
+        config: trl's configuration.
 
     Raises:
         SettingsError: when it cannot.
@@ -73,15 +76,15 @@ def check_launch(config: Any) -> None:
     if (fsdp or zero) and config.distributed_state.distributed_type in {DistributedType.NO, DistributedType.MULTI_CPU}:
         # accelerate would silently train without it.
         raise SettingsError(
-            "FSDP and ZeRO share a policy out among GPUs, and this training runs on a CPU or in a single process: "
-            "start it by 'accelerate launch' on a machine with GPUs, or without FSDP and ZeRO."
+            "FSDP and ZeRO shard a policy among GPUs, but this run uses a CPU or a single process: "
+            "start it with 'accelerate launch' on a machine with GPUs, or without FSDP and ZeRO."
         )
     if fsdp:
         _check_fsdp(config.fsdp_plugin_args)
     if zero:
         _check_zero(config.deepspeed_plugin)
-        # Otherwise transformers would shard every policy it loads, and make all processes write in step, also where
-        # each answers its own held-out rows; see `announce_zero`.
+        # Otherwise transformers would shard every policy it loads and make all processes generate in lockstep, even
+        # where each answers its own held-out rows; see `announce_zero`.
         unset_hf_deepspeed_config()
     if getattr(config, "use_vllm", False):
         _check_vllm(config)
@@ -90,10 +93,10 @@ def check_launch(config: Any) -> None:
 
 @contextmanager
 def announce_zero(config: Any) -> Iterator[None]:
-    """Tells transformers about ZeRO, if a training has it, only while the trainer is running.
+    """Tell transformers about ZeRO, if it is used, only while the trainer is running.
 
     Args:
-        config: trl's own, after `check_launch`.
+        config: trl's configuration, after `check_launch`.
     """
     plugin = config.deepspeed_plugin
     if plugin is None:
@@ -107,20 +110,20 @@ def announce_zero(config: Any) -> Iterator[None]:
 
 
 def broadcast_folder(folder: Path) -> Path:
-    """The folder of a training as its first process names it: the others' clocks would give other names."""
+    """The run's folder as named by the first process: the others' clocks would give other names."""
     (named,) = broadcast_object_list([str(folder)])
     return Path(named)
 
 
 def check_same_training(config: Path, fingerprint: str) -> None:
-    """Check that all processes, on all machines, run the same training; to be called by all of them.
+    """Check that all processes on all machines run the same training; must be called by all of them.
 
     Args:
-        config: what the first process wrote into the training's folder.
-        fingerprint: of the rows that this process trains on.
+        config: the configuration file that the first process wrote into the run's folder.
+        fingerprint: fingerprint of the rows of this process.
 
     Raises:
-        SettingsError: in every process, when one does not see that folder, or found other rows.
+        SettingsError: in every process, if one does not see that folder or has different rows.
     """
     late = time.monotonic() + SHARED_SECONDS
     while not (seen := config.is_file()) and time.monotonic() < late:
@@ -129,18 +132,18 @@ def check_same_training(config: Path, fingerprint: str) -> None:
     found = gather_object([(seen, same)])
     if not all(seen for seen, _ in found):
         raise SettingsError(
-            f"Not every machine sees the folder of this training, '{config.parent}': give --home or --output-dir on a "
-            "disk that all of them share."
+            f"Not every machine sees the folder of this run, '{config.parent}': give --home or --output-dir on a "
+            "shared disk."
         )
     if not all(same for _, same in found):
         raise SettingsError(
-            "Not every process found the same pairs and corrections to train on: give all machines the same --data "
-            "and --home. If somebody decided tasks right now, start again."
+            "The processes found different pairs and corrections to train on: give all machines the same --data "
+            "and --home. If somebody is deciding tasks at the moment, start again."
         )
 
 
 def _check_fsdp(given: dict[str, Any] | None) -> None:
-    # transformers would leave every policy empty in all processes except the first, also those that only answer.
+    # transformers would leave every policy empty in all processes except the first, including those that only answer.
     disable_fsdp_ram_efficient_loading()
     if given is None:
         os.environ.setdefault("FSDP_STATE_DICT_TYPE", StateDictType.FULL_STATE_DICT.name)
@@ -148,14 +151,14 @@ def _check_fsdp(given: dict[str, Any] | None) -> None:
         given["cpu_ram_efficient_loading"] = False
     plugin = FullyShardedDataParallelPlugin(**(given or {}))
     if plugin.fsdp_version == 1:
-        # Tried: its checkpoints of adapters are empty, and a resumed training ends with other weights.
+        # Tested: its checkpoints of adapters are empty, and a resumed run ends with different weights.
         raise SettingsError(
-            "The first version of FSDP, which 'accelerate launch' takes by itself, writes checkpoints of adapters with "
-            "nothing in them, and does not resume where it was: launch with '--fsdp_version 2'."
+            "FSDP version 1, the default of 'accelerate launch', writes empty checkpoints of adapters "
+            "and does not resume correctly: launch with '--fsdp_version 2'."
         )
     if plugin.state_dict_type is not StateDictType.FULL_STATE_DICT:
         raise SettingsError(
-            "FSDP is set to write sharded checkpoints, which nothing can load as a policy: set "
+            "FSDP is set to write sharded checkpoints, which cannot be loaded as a policy: set "
             "fsdp_state_dict_type to FULL_STATE_DICT."
         )
 
@@ -163,7 +166,7 @@ def _check_fsdp(given: dict[str, Any] | None) -> None:
 def _check_zero(plugin: Any) -> None:
     if plugin.zero_stage == 3 and not plugin.zero3_save_16bit_model:
         raise SettingsError(
-            "ZeRO-3 is set to write sharded checkpoints, which nothing can load as a policy: set "
+            "ZeRO-3 is set to write sharded checkpoints, which cannot be loaded as a policy: set "
             "zero3_save_16bit_model (in a file of DeepSpeed's own, stage3_gather_16bit_weights_on_model_save) to true."
         )
 
@@ -177,12 +180,13 @@ def _check_vllm(config: Any) -> None:
             healthy = False
         if not healthy:
             raise SettingsError(
-                f"No vLLM server answers at {address}: start one with the policy that is trained, "
+                f"No vLLM server answers at {address}: start one with the policy to be trained, "
                 f"{VLLM_SERVER}, and wait until it is up."
             )
     if not is_vllm_available():
         raise SettingsError(
-            "Generating by vLLM needs vLLM on this machine, too, to hand it the weights: run 'pip install trl[vllm]', "
+            "Generating with vLLM also needs vLLM on this machine, to send it the weights: run 'pip install "
+            "trl[vllm]', "
             "or train without it."
         )
 

@@ -1,4 +1,4 @@
-"""What a new policy says of itself to whoever finds it: ``README.md`` beside its weights; and the manifest of a run."""
+"""Write the model card of a new policy (``README.md`` next to its weights) and the manifest of a run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MANIFEST: Final = "manifest.json"
 
 
 def write_manifest(folder: Path, plan: Plan, order: Sequence[int]) -> None:
-    """Write down which correction is trained on and how often it is drawn, and which are held out.
+    """Record which corrections are trained on, how often each is drawn, and which are held out.
 
     Args:
-        folder: of the run.
-        plan: of the training.
-        order: indices into the rows of training, as they are drawn.
+        folder: the run's folder.
+        plan: the run's plan.
+        order: indices into the training rows, in drawing order.
     """
     drawn = Counter(plan.train[index].content_hash for index in order)
     corrections = {
@@ -55,7 +55,7 @@ def write_card(folder: RunFolder, setup: TrainingSetup, plan: Plan, result: Mapp
             f"# {folder.path.name}",
             "",
             f"A policy that writes mask prompts, trained further from `{Path(setup.policy).name}` by Seg-R1 studio. "
-            f"Its masks are made by `{Path(setup.segmenter).name}`.",
+            f"Masks are made by `{Path(setup.segmenter).name}`.",
             "",
             f"{result['steps']} optimiser steps; these are the weights {weights}, the best in validation.",
             "",
@@ -63,14 +63,14 @@ def write_card(folder: RunFolder, setup: TrainingSetup, plan: Plan, result: Mapp
             "|---|---|---|",
             *rows,
             "",
-            "Before and after, on rows that were held out:",
+            "Before and after, on held-out rows:",
             "",
             "```",
             comparison,
             "```",
             "",
-            "The licences of the policy that it was trained from and of the pictures apply. The run's "
-            "manifest.json names the corrections that took part by their hashes.",
+            "The licences of the original policy and of the pictures apply. The run's "
+            "manifest.json lists the hashes of the corrections used.",
             "",
         ]
     )

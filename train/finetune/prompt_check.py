@@ -1,6 +1,6 @@
-"""Does the reward depend on the prompt? A check before a training: what it cannot tell apart it cannot teach.
+"""Check before training that the reward depends on the prompt: it cannot teach what it cannot distinguish.
 
-A segmenter that finds the object whatever it is asked for rewards a good answer and a bad one alike.
+A segmenter that finds the object whatever the prompt rewards good and bad answers alike.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from train.data.rows import Row
 
 PICTURES: Final = 16
 CORNER: Final = 0.2
-"""Side of the box in a corner, as a share of the picture's."""
+"""Side of the box in a corner, as a fraction of the picture's."""
 SHIFTED_AT_MOST, CORNER_AT_MOST = 0.8, 0.5
-"""What shifted prompts and those in a corner may get, as a share of what true ones do, for the reward to be of use."""
+"""Upper bounds on the scores of shifted prompts and of those in a corner, relative to true ones, for a useful
+reward.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptCheck:
-    """Mean IoU of the masks of three prompts, with the true masks.
+    """Mean IoU of the masks of three prompts with the ground truth.
 
     Attributes:
-        count: pictures that were looked at.
+        count: number of pictures.
         true: the true box, with a point deep in the object.
-        shifted: the same, moved by its own size.
-        corner: a box in the corner that is furthest from the object, with a point in its middle.
+        shifted: the same, shifted by its own size.
+        corner: a box in the corner furthest from the object, with a point in its centre.
     """
 
     count: int
@@ -42,23 +44,23 @@ class PromptCheck:
 
     @property
     def tells_apart(self) -> bool:
-        """Whether a better prompt earns clearly more."""
+        """Whether a better prompt scores clearly higher."""
         return self.shifted <= SHIFTED_AT_MOST * self.true and self.corner <= CORNER_AT_MOST * self.true
 
     def __str__(self) -> str:
         return (
-            f"What a prompt earns, mean IoU on {self.count} of the pictures: {self.true:.3f} where it is right, "
-            f"{self.shifted:.3f} moved aside, {self.corner:.3f} in a far corner."
+            f"Mean IoU of prompts on {self.count} of the pictures: {self.true:.3f} for correct ones, "
+            f"{self.shifted:.3f} for shifted ones, {self.corner:.3f} in a far corner."
         )
 
 
 def check_prompts(rows: Sequence[Row], segmenter: Segmenter, most: int = PICTURES) -> PromptCheck | None:
-    """Score three prompts on some rows; None when no row has a mask to score by.
+    """Score three prompts on some rows; None if no row has a mask.
 
     Args:
-        rows: to be trained on; evenly spread ones are taken.
+        rows: training rows, of which evenly spaced ones are used.
         segmenter: makes the masks, as in the app.
-        most: pictures at most.
+        most: largest number of pictures.
     """
     found: list[tuple[float, float, float]] = []
     for row in rows[:: max(1, len(rows) // most)]:
@@ -77,7 +79,7 @@ def check_prompts(rows: Sequence[Row], segmenter: Segmenter, most: int = PICTURE
 
 
 def shifted_prompt(truth: Mask, image_wh: ImageSize) -> ObjectPrompt:
-    """The true prompt moved by its box's own size, to the side on which there is more room."""
+    """The true prompt shifted by its box's own size, to the side with more room."""
     box = mask_box(truth)
     assert box is not None
     rooms = {
@@ -87,7 +89,7 @@ def shifted_prompt(truth: Mask, image_wh: ImageSize) -> ObjectPrompt:
         (0, 1): (image_wh.height - box.y2) / (box.y2 - box.y1),
     }
     dx, dy = max(rooms, key=lambda way: rooms[way])
-    # Only as far as there is room for at least a strip of it.
+    # Only so far that at least a strip of it stays inside.
     width, height = box.x2 - box.x1, box.y2 - box.y1
     left = min(max(box.x1 + dx * width, 0.0), image_wh.width - 2.0)
     top = min(max(box.y1 + dy * height, 0.0), image_wh.height - 2.0)
@@ -99,7 +101,7 @@ def shifted_prompt(truth: Mask, image_wh: ImageSize) -> ObjectPrompt:
 
 
 def corner_prompt(truth: Mask, image_wh: ImageSize) -> ObjectPrompt:
-    """A small box in the corner that is furthest from the object."""
+    """A small box in the corner furthest from the object."""
     box = mask_box(truth)
     assert box is not None
     width, height = CORNER * image_wh.width, CORNER * image_wh.height

@@ -1,9 +1,9 @@
-"""The folder of one training: its inputs, its course, its results.
+"""The folder of one training run: its inputs, course and results.
 
 ``config.json`` (settings, seed, commit, versions, the content hash of every correction), ``checkpoint-N/``,
 ``metrics.jsonl``, ``before.json`` and ``after.json`` (scores and single answers on held-out pictures, and these as
 ``held-out/SHA256.jpg``), ``rewards.png`` or ``losses.png``, ``policy/`` (what ``app.py --policy`` loads) and
-``result.json``, which exists when everything is done.
+``result.json``, which exists once everything is done.
 """
 
 # Callbacks are passed more than they need.
@@ -43,7 +43,7 @@ PLOTTED_IF_ANY = {
     "match": "prompts like the annotator's",
     "overlong": "too long",
 }
-"""Terms that only some rows or options have."""
+"""Terms that exist only for some rows or options."""
 LOSSES = {"loss": "loss per token", "mean_token_accuracy": "likeliest tokens"}
 
 Curves = dict[str, list[tuple[int, float]]]
@@ -51,10 +51,10 @@ Curves = dict[str, list[tuple[int, float]]]
 
 
 class RunFolder:
-    """One training's folder.
+    """The folder of one training run.
 
     Args:
-        path: where it is or will be.
+        path: its path; it need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,45 +65,49 @@ class RunFolder:
 
     @classmethod
     def new(cls, runs: Path, chosen: Path | None) -> RunFolder:
-        """The folder of a new training: the chosen one, else one named by the time in ``runs``.
+        """The folder of a new run: the chosen one, else one in ``runs`` named by the time.
 
         Raises:
-            SettingsError: when it holds a training already.
+            SettingsError: when it already contains a training run.
         """
         folder = cls(chosen or runs / time.strftime("%Y%m%d-%H%M%S"))
         if folder.config.exists():
-            raise SettingsError(f"'{folder.path}' holds a training already: give --resume, or another --output-dir.")
+            raise SettingsError(
+                f"'{folder.path}' already contains a training run: give --resume, or another --output-dir."
+            )
         return folder
 
     @classmethod
     def last(cls, runs: Path, chosen: Path | None) -> RunFolder:
-        """The folder of a training to resume: the chosen one, else the newest in ``runs``.
+        """The folder of the run to resume: the chosen one, else the newest in ``runs``.
 
         Raises:
             SettingsError: when there is none, or it is done.
         """
         candidates = [chosen] if chosen else sorted(config.parent for config in runs.glob(f"*/{CONFIG}"))
         if not candidates or not (candidates[-1] / CONFIG).is_file():
-            raise SettingsError(f"There is no training to resume in '{chosen or runs}': start without --resume.")
+            raise SettingsError(f"There is no training run to resume in '{chosen or runs}': start without --resume.")
         folder = cls(candidates[-1])
         if folder.result.exists():
-            raise SettingsError(f"The training in '{folder.path}' is done: start a new one without --resume.")
+            raise SettingsError(f"The training run in '{folder.path}' is done: start a new one without --resume.")
         return folder
 
     @classmethod
     def done(cls, path: Path) -> RunFolder:
-        """The folder of a training that is done, to be extended.
+        """The folder of a finished run that is to be extended.
 
         Raises:
             SettingsError: when there is none.
         """
         folder = cls(path)
         if not folder.result.is_file() or folder.checkpoint is None:
-            raise SettingsError(f"--extend {path}: no training that is done lies there; one that stopped is resumed.")
+            raise SettingsError(
+                f"--extend {path}: there is no finished training run; to continue a stopped one, use --resume."
+            )
         return folder
 
     def continue_from(self, other: RunFolder) -> None:
-        """Take over the newest checkpoint of another run, and what led there; that run stays as it is."""
+        """Copy the newest checkpoint of another run and its history; that run is not changed."""
         newest = other.checkpoint
         assert newest is not None
         self.path.mkdir(parents=True, exist_ok=True)
@@ -122,7 +126,7 @@ class RunFolder:
         return next(reversed(whole_checkpoints(self.path)), None)
 
     def best_checkpoint(self, *, or_start: bool = False) -> Path | None:
-        """The checkpoint that was best in validation; the newest where there was none.
+        """The checkpoint that was best in validation; the newest if there was no validation.
 
         Args:
             or_start: whether the policy that its steps started from counts, too.
@@ -146,7 +150,7 @@ class RunFolder:
             picture.save(self.pictures / f"{row.image_id}.jpg", quality=88)
 
     def forget_after(self, step: int) -> None:
-        """Drop the metrics of steps that an interrupted training made after its last checkpoint."""
+        """Drop the metrics of steps that an interrupted run made after its last checkpoint."""
         kept = [record for record in read_json_lines(self.metrics) if record["step"] <= step]
         with whole_file(self.metrics, lasting=True) as file:
             file.writelines(f"{json.dumps(record)}\n".encode() for record in kept)
@@ -165,7 +169,7 @@ class RunFolder:
         self._draw(self.path / "rewards.png", curves)
 
     def draw_losses(self) -> None:
-        """Plot the loss over the steps, and the share of tokens that were the likeliest ones."""
+        """Plot the loss over the steps, and the fraction of tokens predicted correctly."""
         curves: dict[str, Curves] = {label: {} for label in LOSSES.values()}
         for record in read_json_lines(self.metrics):
             for name, label in LOSSES.items():
@@ -174,7 +178,7 @@ class RunFolder:
         self._draw(self.path / "losses.png", curves)
 
     def _draw(self, file: Path, curves: Mapping[str, Curves]) -> None:
-        """Plots side by side, two in a row; each has a title and lines by their names."""
+        """Draw plots, two per row, each with a title and named lines."""
         rows = -(-len(curves) // 2)
         figure = Figure(figsize=(10, 3 * rows), layout="constrained")
         for place, (title, lines) in enumerate(curves.items(), start=1):

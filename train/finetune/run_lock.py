@@ -1,6 +1,6 @@
-"""One process trains into a run's folder at a time, and external interruptions give a one-sentence message.
+"""Only one process at a time trains in a run's folder, and external interruptions give a one-sentence message.
 
-The lock is the operating system's (`filelock`): a process that was killed holds nothing.
+The lock is the operating system's (`filelock`): it is released when the process dies.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FULL_WORDS: Final = (
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock a run's folder, which is created when missing; nothing is left of it if nothing was written.
+    """Lock a run's folder, which is created if missing; it is removed again if nothing was written.
 
     Raises:
         SettingsError: when another process holds it, or it cannot be created.
@@ -45,7 +45,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise SettingsError(
-            f"Another process is training in '{folder}' at this moment, and two would mix their results: wait until it "
+            f"Another process is training in '{folder}', and two would mix their results: wait until it "
             "ends, stop it, or give another --output-dir."
         ) from error
     except OSError as error:
@@ -53,11 +53,11 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Elsewhere the file stays: a process that is just opening it would hold a lock that nobody else sees.
+        # Elsewhere the file is kept: a process that is just opening it would hold a lock that nobody else sees.
         if new and [path.name for path in folder.iterdir()] == [LOCK]:
             (folder / LOCK).unlink()
         lock.release()
-        # The innermost first; a folder that holds anything stays.
+        # Innermost first; a folder that is not empty is kept.
         with suppress(OSError):
             for path in new:
                 path.rmdir()
@@ -65,7 +65,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def ending_in_words(folder: Path) -> Iterator[None]:
-    """Turn external interruptions of a training into one sentence, which says how to resume.
+    """Turn external interruptions of a run into one sentence that says how to resume.
 
     Raises:
         SegR1Error: when it was interrupted, or the disk or the memory is full.
@@ -75,11 +75,12 @@ def ending_in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        told = f"What its last checkpoint holds is kept: {resume}." if started() else "Nothing was trained yet."
+        told = f"Its last checkpoint is kept: {resume}." if started() else "Nothing was trained yet."
         raise SegR1Error(f"The training was interrupted. {told}") from error
     except torch.OutOfMemoryError as error:
         raise ModelError(
-            "The GPU's memory is full: give a smaller --batch, with gradient_accumulation_steps larger by as much, or "
+            "The GPU's memory is full: give a smaller --batch, with gradient_accumulation_steps increased "
+            "accordingly, or "
             f"--lora, or --set gradient_checkpointing=true. {_first_line(error)}"
         ) from error
     except (OSError, RuntimeError, SafetensorError) as error:

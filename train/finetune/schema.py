@@ -1,8 +1,8 @@
-"""What a training's settings may be: checked against one schema before anything is loaded, and listed from it.
+"""The schema of training settings: they are checked against it before anything is loaded, and documented from it.
 
 The settings of this project are fields of `train.finetune.setup.TrainingSetup`; those of the optimiser and of adapters
-are trl's and peft's own, with their types, and with bounds and choices where theirs would only show after the models
-are loaded.
+are trl's and peft's own, with their types, and with bounds and choices where theirs would be checked only after the
+models are loaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transformers.training_args import OptimizerNames
 from segr1_app.domain import SettingsError
 
 SECTIONS: Final = ("trainer", "lora", "mixing", "reward")
-"""Settings that hold settings of their own."""
+"""Settings that are sections of other settings."""
 INSTEAD: Final[Mapping[str, str]] = {
     "output_dir": "it is --output-dir",
     "seed": "it is --seed",
@@ -42,14 +42,14 @@ INSTEAD: Final[Mapping[str, str]] = {
     "bf16": "it follows from --device",
     "resume_from_checkpoint": "it is --resume",
     "push_to_hub": "nothing is published by itself",
-    "auto_find_batch_size": "a group of completions must not be torn apart",
+    "auto_find_batch_size": "a group of completions must not be split",
     "remove_unused_columns": "rows are made when they are read",
     "top_p": "sampling is from the whole distribution, or the policy's likelihoods would be wrong",
     "top_k": "sampling is from the whole distribution, or the policy's likelihoods would be wrong",
     "min_p": "sampling is from the whole distribution, or the policy's likelihoods would be wrong",
     "repetition_penalty": "completions are trained as they are sampled, without a penalty",
 }
-"""Settings of trl's that this project decides itself, and what decides them."""
+"""Settings of trl that this project controls, and what controls them."""
 _Share = Annotated[float, Ge(0), Le(1)]
 _Positive = Annotated[float, Gt(0)]
 _Count = Annotated[int, Ge(1)]
@@ -92,7 +92,7 @@ _SAID: Final[Mapping[str, str]] = {
     "finite_number": "a finite number is needed",
     "bool_parsing": "true or false is needed",
     "bool_type": "true or false is needed",
-    "string_type": "a text is needed",
+    "string_type": "a string is needed",
     "path_type": "a path is needed",
     "tuple_type": "a list is needed, as in [first, second]",
     "list_type": "a list is needed, as in [first, second]",
@@ -105,9 +105,9 @@ _SAID: Final[Mapping[str, str]] = {
 
 _BOUNDS: Final[Mapping[str, str]] = {
     "greater_than_equal": "at least {ge} is needed",
-    "greater_than": "it has to be above {gt}",
-    "less_than_equal": "it is {le} at most",
-    "less_than": "it has to be below {lt}",
+    "greater_than": "it must be greater than {gt}",
+    "less_than_equal": "it must be at most {le}",
+    "less_than": "it must be less than {lt}",
     "literal_error": "it is one of {expected}",
     "enum": "it is one of {expected}",
     "value_error": "{error}",
@@ -129,16 +129,16 @@ def library_schema(config: type, taken: frozenset[str] = frozenset()) -> type[Ba
 
 
 def check_library(config: type, given: Any, taken: frozenset[str], section: str) -> dict[str, Any]:
-    """Settings of a library's configuration with the types that it wants: a "1e-5" of YAML's is a number.
+    """Convert settings of a library's configuration to its types: YAML's "1e-5" becomes a number.
 
     Args:
         config: the dataclass.
-        given: what stands in the file.
+        given: the settings in the file.
         taken: settings that the method decides.
-        section: under which name they stand.
+        section: the name of their section.
 
     Raises:
-        SettingsError: naming each setting that is wrong, its value and what is allowed.
+        SettingsError: with a message that names each invalid setting, its value and what is allowed.
     """
     schema = library_schema(config, taken)
     try:
@@ -148,10 +148,10 @@ def check_library(config: type, given: Any, taken: frozenset[str], section: str)
 
 
 def check_section(kind: type, given: Mapping[Any, Any], section: str) -> Any:
-    """A section as the dataclass of this project that holds it.
+    """Convert a section to the dataclass of this project that represents it.
 
     Raises:
-        SettingsError: as `check_library`.
+        SettingsError: as for `check_library`.
     """
     names = [entry.name for entry in dataclasses.fields(kind)]
     unknown = [str(key) for key in given if key not in names]
@@ -164,7 +164,7 @@ def check_section(kind: type, given: Mapping[Any, Any], section: str) -> Any:
 
 
 def explained(error: ValidationError, names: Iterable[str], trainer: type) -> str:
-    """What is wrong with the settings at the top of a file: key, value and what is allowed."""
+    """Describe the invalid settings at the top level of a file: key, value and what is allowed."""
     inside = [f"{section}.{name}" for section, found in sections(trainer).items() for name in found]
     return _explained(error, [*names, *inside], frozenset(), "")
 
@@ -172,7 +172,7 @@ def explained(error: ValidationError, names: Iterable[str], trainer: type) -> st
 def _explained(error: ValidationError, names: Iterable[str], taken: frozenset[str], section: str) -> str:
     told: dict[str, str] = {}
     for fault in error.errors():
-        # What follows the setting's own name is the alternative of its type that was tried.
+        # The part after the setting's own name is the alternative of its type that was tried.
         path = [str(part) for part in fault["loc"][:1]]
         name = ".".join([*([section] if section else []), *path])
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -190,7 +190,7 @@ def _unknown(key: str, names: Iterable[str], taken: frozenset[str], section: str
         return f"{key} cannot be set under 'trainer': {INSTEAD[key]}"
     if key in taken:
         return f"{key} cannot be set under '{section}': the method depends on it"
-    # A setting that lacks its section is near to what follows the section's name.
+    # A setting without its section is close to a name after the section's prefix.
     known = {name.rpartition(".")[2]: name for name in reversed([*names])}
     near = difflib.get_close_matches(key, [*known], 1)
     advice = f": did you mean '{known[near[0]]}'?" if near else ""
@@ -198,7 +198,7 @@ def _unknown(key: str, names: Iterable[str], taken: frozenset[str], section: str
 
 
 def _said(fault: Any) -> str:
-    """What is allowed, in words."""
+    """A description of what is allowed."""
     kind, limits = fault["type"], fault.get("ctx", {})
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(**limits)
@@ -208,10 +208,10 @@ def _said(fault: Any) -> str:
 def overridden(
     content: Mapping[str, Any], assignments: Sequence[str], own: Iterable[str], trainer: type
 ) -> dict[str, Any]:
-    """Settings with those of ``--set key=value`` in their place.
+    """Settings overridden by those of ``--set key=value``.
 
     Args:
-        content: as in a file.
+        content: the settings of a file.
         assignments: ``key=value`` each; the value is read as YAML, the key may name its section, as in ``lora.r``.
         own: names of this project's settings.
         trainer: the dataclass of trl's.
@@ -233,7 +233,9 @@ def overridden(
         if not section:
             changed[name] = value
         elif section not in SECTIONS:
-            raise SettingsError(f"--set {assignment}: '{section}' holds no settings; {', '.join(SECTIONS)} do.")
+            raise SettingsError(
+                f"--set {assignment}: '{section}' is not a section; the sections are {', '.join(SECTIONS)}."
+            )
         else:
             inside = changed.get(section) or {}
             if not isinstance(inside, Mapping):
@@ -243,7 +245,7 @@ def overridden(
 
 
 def _section_of(name: str, own: Iterable[str], trainer: type) -> str:
-    """Where a setting stands that was named without its section; empty for this project's own."""
+    """The section of a setting that was named without it; empty for this project's own."""
     if name in own:
         return ""
     inside = sections(trainer)
@@ -254,7 +256,7 @@ def _section_of(name: str, own: Iterable[str], trainer: type) -> str:
 
 def sections(trainer: type) -> dict[str, list[str]]:
     """The names of the settings in each section."""
-    from peft import LoraConfig  # noqa: PLC0415 - takes a second, which the table of settings need not wait for
+    from peft import LoraConfig  # noqa: PLC0415 - takes a second
 
     from segr1_app.rewards import RewardOptions  # noqa: PLC0415
     from train.data.mixing import Mixing  # noqa: PLC0415
@@ -266,7 +268,7 @@ def sections(trainer: type) -> dict[str, list[str]]:
 
 
 def type_name(kind: Any) -> str:
-    """A type as a table of settings writes it."""
+    """A type as shown in the table of settings."""
     arguments = typing.get_args(kind)
     origin = typing.get_origin(kind)
     if origin is Annotated:
@@ -285,10 +287,10 @@ _SIGNS: Final = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
 
 
 def check_value(kind: Any, value: Any, name: str) -> Any:
-    """A value of the command line as its type.
+    """Convert a value of the command line to its type.
 
     Raises:
-        SettingsError: naming it and what is allowed.
+        SettingsError: with a message that names it and what is allowed.
     """
     try:
         return TypeAdapter(kind).validate_python(value)

@@ -45,7 +45,7 @@ def settings_table() -> str:
 
 
 def replaced(page: str) -> str:
-    """The page with the current table."""
+    """The page with an up-to-date table."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{settings_table()}{END}{after}"
@@ -87,7 +87,7 @@ def _row(name: str, kind: str, default: str, meaning: str) -> str:
 
 def _plain(default: Any) -> str:
     text = str(getattr(default, "value", default))
-    # Folders of the shipped models: from the project's root, wherever that is.
+    # Folders of the shipped models are relative to the project's root.
     return text.replace(f"{PAGE.parents[1]}/", "") or "none"
 
 

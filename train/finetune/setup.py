@@ -1,7 +1,6 @@
-"""The setup of a training, whatever its method: a YAML file of ``train/configs``, overridden by the arguments of the
-command line.
+"""The setup of a training run with any method: a YAML file in ``train/configs``, overridden by command-line arguments.
 
-Hyperparameters of the optimiser are trl's own and go to its configuration under their own names.
+Hyperparameters of the optimiser are trl's own and are passed to its configuration under their own names.
 """
 
 from __future__ import annotations
@@ -39,32 +38,32 @@ _Count = Annotated[int, Ge(1)]
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class TrainingSetup(ABC):
-    """A training.
+    """A training run.
 
     Attributes:
         policy, segmenter: folders or hub ids.
         data: data sets of pairs in any layout of `train.data.layouts`.
-        scenes: whether generated scenes stand in where there are no data; None for small policies only.
-        grammar: what the policy is asked to write.
-        protocol: the name or file of the protocol by which it is asked and rewarded; "auto" for the policy's own, and
-            for this project's where a stock model is trained.
+        scenes: whether generated scenes replace missing data; None for small policies only.
+        grammar: the form that the policy is asked to write.
+        protocol: the name or file of the protocol for prompts and rewards; "auto" for the policy's own, or, for a
+            stock model, this project's.
         max_steps: optimiser steps; None for ``epochs``.
-        epochs: passes over as many rows as are trained on.
+        epochs: passes over as many rows as there are for training.
         save_steps: steps between checkpoints.
-        held_out_share: the share of pictures held out.
-        held_out_rows: how many of them are scored, of pairs and of corrections each; of photographs without a truth, up
-            to as many are answered, to be looked at.
+        held_out_share: the fraction of pictures held out.
+        held_out_rows: how many of them are scored, of pairs and of corrections each; up to as many photographs without
+            ground truth are answered for visual inspection.
         validate_every: steps between validations, a multiple of ``save_steps``; 0 for none, None for every checkpoint.
-        validation_rows: how many held-out rows of a kind are answered then; other ones than are scored before and
-            after. The best checkpoint by their mean reward becomes the new policy.
-        patience: validations in a row without a better one after which a training ends early; 0 for never.
+        validation_rows: how many held-out rows of each kind are answered then; other rows than those scored before and
+            after. The checkpoint with the best mean reward on them becomes the new policy.
+        patience: consecutive validations without improvement after which a run ends early; 0 for never.
         mixing: how corrections are mixed in.
-        reward: what held-out rows are scored by, beside the reward of Seg-R1.
+        reward: reward terms for held-out rows, in addition to the reward of Seg-R1.
         lora: arguments of peft's ``LoraConfig``; None trains all weights.
         trainer: arguments of trl's configuration.
-        dtype, attention: of the policy; see `trained_dtype`.
-        embedding_cache: a folder that keeps the segmenter's embeddings, in half precision, for this and other
-            trainings; None keeps those of the last pictures in memory.
+        dtype, attention: number format and attention of the policy; see `trained_dtype`.
+        embedding_cache: a folder that caches the segmenter's embeddings, in half precision, for this and other runs;
+            None keeps those of recent pictures in memory.
     """
 
     policy: str = str(DEFAULT_POLICY)
@@ -92,7 +91,7 @@ class TrainingSetup(ABC):
     TRAINER: ClassVar[Any]
     """trl's configuration of the method."""
     FIXED: ClassVar[Mapping[str, Any]] = {}
-    """Arguments of it that the method depends on, and that no file may change."""
+    """Its arguments on which the method depends, and which a file must not change."""
 
     def __post_init__(self) -> None:
         if self.grammar is Grammar.ABSTENTION:
@@ -115,7 +114,7 @@ class TrainingSetup(ABC):
     @field_validator("reward", mode="before")
     @classmethod
     def _over_the_default(cls, given: Any) -> Any:
-        """Terms that a file does not name keep their default weight."""
+        """Terms not named in a file keep their default weights."""
         if not isinstance(given, Mapping):
             return given
         return check_section(RewardOptions, asdict(FEEDBACK_REWARD) | dict(given), "reward")
@@ -131,10 +130,10 @@ class TrainingSetup(ABC):
 
         Args:
             path: the file.
-            assignments: ``key=value`` each, which take the place of what the file says.
+            assignments: ``key=value`` each, which override the file.
 
         Raises:
-            SettingsError: when it cannot be read, or a setting is none or has a value that is not allowed.
+            SettingsError: when it cannot be read, or a setting is unknown or has an invalid value.
         """
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -157,14 +156,14 @@ class TrainingSetup(ABC):
     def trained_dtype(self) -> str:
         """The number format of the policy while it is trained.
 
-        "auto" is float32 where all weights are trained, as trl itself loads models: in bfloat16 a weight of .02 has no
-        neighbour nearer than 6e-5, and a step of 1e-6 would leave it as it is. What is computed with the weights is in
-        bfloat16 on a GPU all the same. Adapters are in float32 by themselves.
+        "auto" is float32 if all weights are trained, as in trl: in bfloat16, the neighbours of a weight of .02 are 6e-5
+        away, so a step of 1e-6 would not change it. On a GPU, computations still use bfloat16. Adapters are always in
+        float32.
         """
         return "float32" if self.dtype == "auto" and self.lora is None else self.dtype
 
     def record(self) -> dict[str, Any]:
-        """The setup as it comes back from JSON, so that it can be compared with that of an earlier start."""
+        """The setup after a round trip through JSON, for comparison with that of an earlier start."""
         record = asdict(self) | {"grammar": self.grammar.value}
         written: dict[str, Any] = json.loads(json.dumps(record, default=str))
         return written
@@ -174,17 +173,17 @@ class TrainingSetup(ABC):
         return LoraConfig(**self.lora) if self.lora is not None else None
 
     def trainer_config(self, output: Path, *, rows: int | None = None, seed: int, device: str, report_to: str) -> Any:
-        """trl's own configuration.
+        """trl's configuration.
 
         Args:
             output: folder for checkpoints.
-            rows: how many rows there are to train on; None while unknown, when `set_length` is called later.
+            rows: number of training rows; None while unknown, if `set_length` is called later.
             seed: the only source of randomness.
-            device: as `resolve_device` understands it.
+            device: as for `resolve_device`.
             report_to: a reporter that trl knows, or "none".
 
         Raises:
-            SettingsError: when trl refuses an argument, or what it asks for is not installed.
+            SettingsError: when trl rejects an argument, or a required package is not installed.
         """
         on_gpu = resolve_device(device).type == "cuda"
         given = {
@@ -205,19 +204,19 @@ class TrainingSetup(ABC):
         try:
             config = self.TRAINER(**given)
         except ValueError as error:
-            raise SettingsError(f"trl refuses this training: {error}") from error
+            raise SettingsError(f"trl rejects these settings: {error}") from error
         if rows is not None:
             self.set_length(config, rows)
         return config
 
     def set_length(self, config: Any, rows: int) -> None:
-        """Set the length of a training on this many rows, and its checkpoint interval."""
+        """Set the length of a run on this many rows, and its checkpoint interval."""
         config.max_steps, config.save_steps = self._length(config, rows)
 
     def with_arguments(self, **given: Any) -> Self:
-        """This setup with those arguments that are not None."""
+        """This setup with the arguments that are not None."""
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
     @abstractmethod
     def _length(self, config: Any, rows: int) -> tuple[int, int]:
-        """Optimiser steps of the whole training, and between checkpoints."""
+        """Optimiser steps of the whole run, and between checkpoints."""

@@ -1,4 +1,4 @@
-"""The setup of a supervised training."""
+"""The setup of a supervised run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ DEFAULT_CONFIG = CONFIGS / "sft-embedded.yaml"
 
 @dataclass(frozen=True, kw_only=True, config=SCHEMA)
 class SftSetup(TrainingSetup):
-    """A supervised training.
+    """A supervised run.
 
     Attributes:
-        traces: folders or hub ids of written traces in the form of FCoT; see `train.data.fcot`.
+        traces: folders or hub ids of written traces in FCoT's format; see `train.data.fcot`.
     """
 
     traces: tuple[str, ...] = ()
 
     TRAINER: ClassVar[Any] = SFTConfig
     FIXED: ClassVar[Mapping[str, Any]] = {
-        # The order of rows comes from `draw_order`, which a resumed training computes again.
+        # The order of rows comes from `draw_order`, which a resumed run computes again.
         "shuffle_dataset": False,
         "train_sampling_strategy": "sequential",
-        # Rows are made when they are read: before, there is nothing but their indices.
+        # Rows are made when they are read: until then, there are only their indices.
         "remove_unused_columns": False,
         "packing": False,
         "completion_only_loss": True,
@@ -42,5 +42,5 @@ class SftSetup(TrainingSetup):
 
 
 def rows_per_step(config: SFTConfig) -> int:
-    """How many rows an optimiser step uses up, in all processes."""
+    """How many rows an optimiser step uses, over all processes."""
     return int(config.per_device_train_batch_size * config.gradient_accumulation_steps * config.world_size)

@@ -1,4 +1,4 @@
-"""The trainer of a supervised training, and which corrections it can learn from."""
+"""The trainer for supervised runs, and the corrections it can use."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from train.finetune.trl_rows import ExampleReader, training_dataset
 from train.finetune.trl_traces import AnswerCollator, TraceMaker
 
 NOT_IMITABLE: Final = frozenset(str(reason) for reason in RejectReason) - {str(RejectReason.NO_OBJECT)}
-"""Verdicts that say what is wrong and not what would be right."""
+"""Verdicts that say what is wrong but not what would be correct."""
 
 
 class ResumableSft(WholeCheckpoints, SFTTrainer):
-    """trl's trainer with checkpoints that are whole or not there."""
+    """trl's trainer with atomic checkpoints."""
 
 
 def make_trainer(
@@ -38,12 +38,12 @@ def make_trainer(
     """The trainer of a plan: its rows in their drawn order, with their answers, and its adapters.
 
     Args:
-        setup: of the training.
-        config: made of it, for as many rows as the plan has.
-        plan: what is trained on.
-        policy: to be trained; adapters are put into it.
-        segmenter: not needed to train.
-        order: in which the plan's rows are drawn; by default as `draw` draws them for the whole training.
+        setup: the run's setup.
+        config: made from it, for as many rows as the plan has.
+        plan: the training rows.
+        policy: the policy to train; adapters are inserted into it.
+        segmenter: not needed for training.
+        order: the order in which the plan's rows are drawn; by default that of `draw` for the whole run.
     """
     examples = ExampleReader(plan.train)
     if order is None:
@@ -59,14 +59,14 @@ def make_trainer(
 
 
 def draw(setup: SftSetup, config: SFTConfig, plan: Plan, steps: int, seed: int) -> list[int]:
-    """Indices into a plan's rows, as they are drawn in so many steps."""
+    """Indices into a plan's rows, in drawing order, for a number of steps."""
     return draw_order(plan.train, steps * rows_per_step(config), setup.mixing, seed)
 
 
 def demonstrations(feedback: Collected) -> Collected:
-    """Corrections that tell what to write; rejects without a mask tell only what not to."""
+    """Corrections that show what to write; rejects without a mask show only what not to write."""
     left_out = tuple(
-        LeftOut(row.source, row.verdict, "nobody said what would be right")
+        LeftOut(row.source, row.verdict, "the correct answer is unknown")
         for row in feedback.rows
         if row.verdict in NOT_IMITABLE
     )

@@ -1,7 +1,7 @@
-"""A picture passes the vision tower once for all completions of its group.
+"""Encode a picture once for all completions of its group.
 
 trl gives every completion a copy of its picture, for generation and for training. Their features are equal, so one
-encoding serves all copies, and the gradients of the copies are summed in it.
+encoding serves all copies, and the gradients of the copies are summed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 
 
 def share_pictures(policy: PreTrainedModel) -> None:
-    """Let a Qwen2.5-VL encode equal pictures of a batch once, in place.
+    """Make a Qwen2.5-VL, in place, encode equal pictures of a batch only once.
 
     Other models are not changed: their towers return more than the pictures' features.
     """
     if not isinstance(policy, Qwen2_5_VLForConditionalGeneration):
         return
-    # Any, because a method is replaced; on the class, so that doing it again changes nothing.
+    # Any, because a method is replaced; on the class, so that repeating this changes nothing.
     model: Any = policy.model
     encode = partial(type(model).get_image_features, model)
 
@@ -41,10 +41,11 @@ def distinct(pictures: Sequence[Tensor], grids: Tensor) -> tuple[list[int], list
 
     Args:
         pictures: float (patches, values), one each.
-        grids: int (N, 3), their patches in time, height and width: the same values in another shape are another one.
+        grids: int (N, 3), their patches in time, height and width: the same values in another shape are a different
+            picture.
 
     Returns:
-        The indices of the different ones, and for each of the N its place among them.
+        The indices of the distinct ones, and for each of the N its position among them.
     """
     kept: list[int] = []
     which: list[int] = []

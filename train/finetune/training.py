@@ -1,5 +1,4 @@
-"""A training from its arguments to its result, whatever its method: data, resuming, and scores of the policy before and
-after.
+"""Run a training from its arguments to its result, with any method: data, resuming, and scores before and after.
 
 Nothing is promoted automatically: the new policy stays in the run's folder until somebody promotes it.
 """
@@ -35,18 +34,18 @@ from train.finetune.setup import TrainingSetup
 Setup = TypeVar("Setup", bound=TrainingSetup)
 
 RECORDED: Final = {"setup": "settings", "seed": "seed", "fingerprint": "pictures or corrections", "steps": "length"}
-"""What must be unchanged when a training is resumed, in words."""
+"""What must be unchanged when a run is resumed, with descriptions."""
 
 
 def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace) -> int:
-    """The course of a command; 1 when data, models or settings are at fault.
+    """Run a training command; returns 1 if data, models or settings are invalid.
 
     Args:
-        method: of the training.
-        setup: read of config and arguments.
+        method: the training method.
+        setup: read from config and arguments.
         given: the arguments of `add_training_arguments`.
     """
-    # trl knows only the old name of what transformers calls activation checkpointing now.
+    # trl knows only the old name of what transformers now calls activation checkpointing.
     warnings.filterwarnings("ignore", ".*activation_checkpointing", FutureWarning)
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -54,7 +53,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     folder = (RunFolder.last if given.resume else RunFolder.new)(home / "runs", given.output_dir)
     extended = RunFolder.done(given.extend) if given.extend else None
     before: dict[str, Any] = read_json((extended or folder).config) if given.resume or extended else {}
-    # Before thousands of pictures are read, not after.
+    # Checked before thousands of pictures are read, not after.
     needed = estimate(setup)
     config = setup.trainer_config(folder.path, seed=given.seed, device=given.device, report_to=given.report_to)
     planned = given.plan or given.dry_step
@@ -63,7 +62,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     with ending_in_words(folder.path):
         collected = method.collect_rows(setup)
         if given.include_feedback:
-            # A resumed training keeps the corrections that it was started with.
+            # A resumed run keeps the corrections with which it was started.
             collected += method.use_feedback(feedback_rows(home, before.get("corrections")))
         plan = split(collected, setup.held_out_share)
         setup.set_length(config, len(plan.train))
@@ -101,12 +100,12 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
 
 
 def _show_plan(plan: Plan, given: argparse.Namespace) -> None:
-    """What a plan shows beside its table; nothing of it is written into the data folder."""
+    """Show what a plan contains besides its table; nothing is written into the data folder."""
     for line in overlap(plan.train, given.against):
         _print(line)
     sheet = given.contact_sheet or Path(tempfile.gettempdir()) / f"segr1-plan-{plan.fingerprint[:12]}.jpg"
     contact_sheet(plan.train, sheet)
-    _print(f"Look at some of the masks: {sheet}")
+    _print(f"Contact sheet of some masks: {sheet}")
 
 
 def _train(
@@ -121,19 +120,19 @@ def _train(
     segments: list[int],
     order: list[int],
 ) -> int:
-    """Train what was planned, in a folder that this process holds.
+    """Train as planned, in a folder locked by this process.
 
     Args:
-        method, setup, config, given, plan, folder: of the training.
-        before: what a run that is resumed or extended was started as; empty for a new one.
-        segments: steps that were asked for at first, and by each extension.
-        order: indices into the plan's rows, as they are drawn.
+        method, setup, config, given, plan, folder: those of the run.
+        before: the recorded start of a run that is resumed or extended; empty for a new one.
+        segments: steps requested at first, and by each extension.
+        order: indices into the plan's rows, in drawing order.
     """
     main_process = config.process_index == 0
     record = {"setup": setup.record(), "seed": given.seed, "fingerprint": plan.fingerprint, "steps": config.max_steps}
     known = {name: before.get(name) for name in record} if before else {}
     if before and given.extend:
-        # An extension is longer, and says so by the same setting.
+        # An extension is longer and uses the same setting for it.
         known["steps"] = record["steps"]
         known["setup"] = {**(before["setup"]), "max_steps": record["setup"]["max_steps"]}
     changed = sorted(name for name in known if known[name] != record[name])
@@ -141,7 +140,7 @@ def _train(
         raise SettingsError(
             f"The training in '{folder.path}' cannot be resumed, because its "
             f"{', '.join(RECORDED[name] for name in changed)} changed since it was started: give the same arguments "
-            "and data as then, or start a new training."
+            "and data, or start a new run."
         )
 
     def begin() -> None:

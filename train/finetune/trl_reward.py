@@ -1,8 +1,8 @@
-"""The reward of `segr1_app.rewards` as a function for trl, and what it needs: a mask for every completion.
+"""The reward of `segr1_app.rewards` as a reward function for trl, with the mask of every completion that it needs.
 
 The mask is the one that the app shows for the same text, made by the same `Sam2Segmenter.segment`: a segmenter that
-zooms looks at the part of the picture that a prompt is about, and finds nothing where a prompt points at nothing. What
-the completions of a group look at is encoded together and once, and not at all while the segmenter's cache has it.
+zooms sees only the part of the picture around a prompt, and finds nothing where a prompt points at nothing. The windows
+for the completions of a group are encoded together, each once, and not at all if the segmenter's cache has them.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Answerer:
     """Turns completions into answers: the codec reads them, the segmenter makes their masks.
 
     Attributes:
-        policy: tells what is asked and how completions are read.
+        policy: defines requests and how completions are read.
         segmenter: makes the masks.
-        grammar: what the policy is asked to write.
-        max_tokens: most tokens of an answer that is asked for; None for what the policy takes by itself.
+        grammar: the form that the policy is asked to write.
+        max_tokens: limit on the tokens of an answer; None for the policy's own.
     """
 
     policy: VlmPolicy
@@ -43,15 +43,15 @@ class Answerer:
 
     @property
     def stage(self) -> Stage:
-        """When the policy is asked."""
+        """The stage: training or inference."""
         return Stage.of(self.grammar)
 
     def request(self, picture: Picture, task: Task = Task.FREE) -> Request:
-        """How completions about a picture are read; the instruction changes the words and not that."""
+        """The request that reads completions about a picture; the instruction only affects the prompt."""
         return self.policy.request(picture.size, "-", task, self.stage)
 
     def prepare(self, picture: Picture, completions: Sequence[str], task: Task = Task.FREE) -> None:
-        """Encode together what the masks of several completions about one picture will be made from.
+        """Encode together the windows for several completions about one picture.
 
         Raises:
             ModelError: when the segmenter runs out of memory.
@@ -61,7 +61,7 @@ class Answerer:
         self.segmenter.prepare(picture, [prompt for parsed in read for prompt in parsed.objects])
 
     def answer(self, picture: Picture, completion: str, tokens: int = 0, task: Task = Task.FREE) -> Answer:
-        """The answer of one completion, in the picture's own pixels: the mask that the app shows for it.
+        """The answer of one completion, in the picture's own pixels, with the same mask that the app shows.
 
         Raises:
             ModelError: when the segmenter runs out of memory.
@@ -78,9 +78,9 @@ class Answerer:
 
 
 class SegR1Reward:
-    """The reward function given to trl: the total of each completion, None where nothing is known to score it by.
+    """The reward function for trl: the total reward of each completion, None if it cannot be scored.
 
-    The terms go to trl's metrics as ``terms/SOURCE/TERM``, means over the completions they apply to.
+    The terms go to trl's metrics as ``terms/SOURCE/TERM``, means over the completions to which they apply.
     """
 
     __name__ = "seg_r1"

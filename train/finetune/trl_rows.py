@@ -20,30 +20,30 @@ CACHED_EXAMPLES = 32
 
 
 class ExampleReader:
-    """Rows, read on demand; the last few stay in memory, because every row is needed once per completion."""
+    """Reads rows on demand; the last few stay in memory, because every row is needed once per completion."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
         self._cache: LRUCache[int, Example] = LRUCache(CACHED_EXAMPLES)
 
     def __getitem__(self, index: int) -> Example:
-        """The row of this index, read.
+        """Read the row with this index.
 
         Raises:
-            SegR1Error: when its picture is no longer the one that was planned with, or cannot be read.
+            SegR1Error: when its picture has changed since planning, or cannot be read.
         """
         example = self._cache.get(index)
         if example is None:
             row = self.rows[index]
             example = row.load()
             if example.picture.sha256 != row.image_id:
-                raise SegR1Error(f"A picture of {row.source} was changed while it was trained on: start again.")
+                raise SegR1Error(f"A picture of {row.source} was changed during training: start again.")
             self._cache[index] = example
         return example
 
 
 class PromptMaker:
-    """Turns row indices into prompts and pictures when a batch is wanted, as a transform of a `datasets.Dataset`.
+    """Turns row indices into prompts and pictures on demand, as a transform of a `datasets.Dataset`.
 
     The picture already has the size of the policy's frame, so that trl's processor does not resize it and the frame
     of a completion's coordinates is known.
@@ -74,7 +74,7 @@ class PromptMaker:
 
 
 def training_dataset(order: Sequence[int], maker: Callable[[dict[str, list[int]]], dict[str, list[Any]]]) -> Dataset:
-    """The rows of ``order``, one after the other, made by ``maker`` of their "index" and place ("draw") when read."""
+    """The rows in ``order``, made by ``maker`` from their "index" and position ("draw") when read."""
     dataset = Dataset.from_dict({"index": list(order), "draw": list(range(len(order)))})
     dataset.set_transform(maker)
     return dataset

@@ -1,8 +1,8 @@
-"""Written answers in trl's format for supervised training, with labels that select the learnt tokens.
+"""Target answers in trl's format for supervised training, with labels that select the tokens to learn.
 
-Of a pair's derived trace and of a written one the whole completion is learnt. Of a correction only the answer is: an
-annotator vouches for points and boxes, and nobody for the policy's reasoning before the correction. Where there is no
-such object, the reasoning says just that and is learnt, too.
+The whole completion is learnt for derived and written traces. For a correction only the answer is learnt: the annotator
+vouches for points and boxes, but nobody for the policy's reasoning. Where there is no such object, the reasoning says
+just that and is learnt, too.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from train.scratch.policy_batch import IGNORED, in_whole_pixels, mask_in_frame
 NOTHING = "all of the picture is background."
 """The reasoning before an answer without objects, in words that the embedded policy has, too."""
 UNSPOKEN = "i look for what is asked."
-"""The reasoning where there is none and no mask to derive it from; it is never learnt."""
+"""The reasoning if there is none and no mask from which to derive it; it is never learnt."""
 
 
 class TraceMaker:
-    """Turns row indices into prompts, pictures and completions when a batch is wanted.
+    """Turns row indices into prompts, pictures and completions on demand.
 
     Args:
         examples: the rows.
-        policy: in whose frame the completions speak.
-        grammar: what it is asked to write.
-        seed: of wording and points of derived traces, which also differ from draw to draw of one row.
+        policy: the policy whose frame the completions use.
+        grammar: the form it is asked to write.
+        seed: random seed of wording and points in derived traces, which also vary between draws of a row.
     """
 
     def __init__(self, examples: ExampleReader, policy: VlmPolicy, grammar: Grammar, seed: int) -> None:
@@ -50,7 +50,7 @@ class TraceMaker:
     def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         """Columns "prompt", "image", "completion" and "learnt_from", of the batch's "index" and "draw".
 
-        "learnt_from" is the character of the completion at which learning begins.
+        "learnt_from" is the index of the completion's character from which on tokens are learnt.
         """
         columns = self._prompts(batch)
         texts, learnt_from = [], []
@@ -79,19 +79,19 @@ def write_completion(
     rng: np.random.Generator,
     protocol: Protocol | None = None,
 ) -> str:
-    """The completion that would have been right, in whole numbers over the policy's coordinates.
+    """Write the correct completion, with integers in the policy's coordinates.
 
-    Prompts and reasoning are those that somebody wrote; what is missing is derived from the true mask.
+    Existing prompts and reasoning are used; the rest is derived from the ground-truth mask.
 
     Args:
-        example: of which mask, prompts or absence are known.
-        policy_wh: the width and height over which the numbers run.
+        example: an example with known mask, prompts or absence.
+        policy_wh: width and height of the coordinate range.
         grammar: full, or without boxes.
-        rng: draws wording and points of what is derived.
-        protocol: in whose form it is written; None for this project's own.
+        rng: draws wording and points of derived parts.
+        protocol: the protocol whose form to use; None for this project's own.
 
     Raises:
-        ValueError: when nothing is known of the right answer.
+        ValueError: when nothing is known about the correct answer.
     """
     truth, protocol = example.truth, protocol or find_protocol(DEFAULT)
     if truth.absent:
@@ -104,7 +104,7 @@ def write_completion(
     written = rescale_objects(truth.prompts, from_wh=example.picture.size, to_wh=policy_wh)
     objects = written if _suits(written, grammar) else derived.objects if derived else ()
     if not objects:
-        raise ValueError("nothing is known of the right answer")
+        raise ValueError("nothing is known about the correct answer")
     objects = tuple(in_whole_pixels(prompt, policy_wh) for prompt in objects)
     if grammar is Grammar.PRE_RL:
         objects = (ObjectPrompt(None, tuple(point for prompt in objects for point in prompt.points)),)
@@ -113,7 +113,7 @@ def write_completion(
 
 
 def _suits(objects: tuple[ObjectPrompt, ...], grammar: Grammar) -> bool:
-    """Whether prompts can be written as they are: all with boxes, or, where there are none, with points."""
+    """Whether prompts can be written unchanged: all with boxes, or, in the grammar without boxes, with points."""
     if grammar is Grammar.PRE_RL:
         return any(prompt.points for prompt in objects)
     return bool(objects) and all(prompt.box is not None for prompt in objects)
@@ -126,7 +126,7 @@ class AnswerCollator(DataCollatorForVisionLanguageModeling):
     completion_only_loss: bool = True
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Tensors of a batch; "labels", int64 (B, L), are `IGNORED` where nothing is learnt."""
+        """Tensors of a batch; "labels", int64 (B, L), are `IGNORED` for tokens that are not learnt."""
         texts = [example["completion"][-1]["content"] for example in examples]
         starts = [example["learnt_from"] for example in examples]
         batch: dict[str, Any] = super().torch_call(examples)
@@ -135,7 +135,7 @@ class AnswerCollator(DataCollatorForVisionLanguageModeling):
         return batch
 
     def _forget_before(self, labels: Tensor, text: str, start: int) -> None:
-        """Ignore a completion's tokens that end before its character ``start``; one that lies across it is learnt."""
+        """Ignore a completion's tokens that end before character ``start``; a token across it is learnt."""
         offsets = self.processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
             "offset_mapping"
         ]

@@ -1,11 +1,11 @@
-"""How good the policy is on held-out rows while it is trained: which checkpoint is the best, and when to stop.
+"""Validate the policy on held-out rows during training, to choose the best checkpoint and to stop early.
 
-The reward of training may rise while the app's answers get no better: both curves are written down side by side. The
-rows of validation are not those that are scored before and after, or the best of many would be reported as the rule.
-All that is known of earlier validations stands in the run's metrics, so that a resumed training decides alike.
+The training reward may rise while the app's answers get no better, so both curves are recorded. Validation rows differ
+from the rows scored before and after; otherwise the best of many checkpoints would give an optimistic result. Earlier
+validations are read from the run's metrics, so that a resumed run makes the same decisions.
 """
 
-# A callback is handed more than it needs.
+# Callbacks are passed more than they need.
 # ruff: noqa: ARG002
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from train.data.rows import Row
 from train.finetune.heldout import GROUPS, HeldOutScores
 
 KEPT_FOR_SCORES: Final = 2 / 3
-"""The share of held-out rows of a kind that is scored before and after; validation has the rest."""
+"""The fraction of held-out rows of each kind that is scored before and after; validation uses the rest."""
 
 
 def part_rows(rows: Sequence[Row], scored: int, validated: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-    """Held-out rows that are scored before and after, and those of validation; no picture is among both.
+    """Split held-out rows into those scored before and after and those for validation; no picture is in both.
 
     Args:
-        rows: as `select_held_out` orders them.
-        scored, validated: most of each kind, pairs and corrections, on each side.
+        rows: in the order of `select_held_out`.
+        scored, validated: largest number of each kind, pairs and corrections, on each side.
     """
     before_and_after: list[Row] = []
     during: list[Row] = []
@@ -45,32 +45,30 @@ def part_rows(rows: Sequence[Row], scored: int, validated: int) -> tuple[tuple[R
 
 
 def validated(metrics: Path) -> dict[int, float]:
-    """Mean rewards of validation by step."""
+    """Mean validation rewards by step."""
     return {line["step"]: line[VALIDATION] for line in read_json_lines(metrics) if VALIDATION in line}
 
 
 def best_step(found: dict[int, float], among: Sequence[int]) -> int:
-    """The step of the best of some checkpoints, the latest of equals; the last one where none was validated."""
+    """The step of the best of some checkpoints, the latest in case of ties; the last one if none was validated."""
     known = [step for step in among if step in found]
     return max(known, key=lambda step: (found[step], step)) if known else max(among)
 
 
 def gave_up(found: dict[int, float], patience: int) -> bool:
-    """Whether none of the last ``patience`` validations of a training was better than the best before them; 0 never
-    gives up.
-    """
+    """Whether none of the last ``patience`` validations was better than the best before them; with 0 always False."""
     values = [found[step] for step in sorted(found)]
     return bool(patience) and len(values) > patience and max(values[-patience:]) <= max(values[:-patience])
 
 
 class Validation(TrainerCallback):
-    """Scores the policy whenever a checkpoint is whole, and ends a training that gets no better.
+    """Scores the policy after each checkpoint, and ends a run that stops improving.
 
     Args:
-        metrics: file of the run.
-        score: the policy as it is now; scores by group.
-        patience: as of `gave_up`.
-        every: steps of which only multiples are validated.
+        metrics: the run's metrics file.
+        score: scores the current policy; returns scores by group.
+        patience: as for `gave_up`.
+        every: only multiples of this step are validated.
     """
 
     def __init__(
@@ -82,7 +80,7 @@ class Validation(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        # Also after an interruption between a checkpoint and its validation.
+        # Needed after an interruption between a checkpoint and its validation.
         self._validate(state, kwargs.get("model"))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -1,7 +1,8 @@
 """A short supervised training on corrections before GRPO.
 
-GRPO can only make likelier what a policy already writes now and then: one that never says "there is no such object" is
-never rewarded for it. So what annotators showed is learnt from first, among as many pairs, lest the rest be forgotten.
+GRPO can only reinforce what a policy already writes now and then: one that never says "there is no such object" is
+never rewarded for it. So annotators' corrections are learnt first, mixed with as many pairs, so that the rest is not
+forgotten.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=16)
 
 
 def warm_up_plan(setup: GrpoSetup, plan: Plan) -> Plan | None:
-    """Corrections that show what to write, and the pairs; None where there is nothing to warm up with."""
+    """Corrections that show what to write, and the pairs; None if there is nothing to warm up with."""
     rows = tuple(
         row for row in plan.train if row.verdict != TRACE and not (row.is_feedback and row.verdict in NOT_IMITABLE)
     )
@@ -47,18 +48,18 @@ def warm_up(
     run: Path,
     options: dict[str, Any],
 ) -> Path | None:
-    """Train a policy in place on what `warm_up_plan` found, and leave it where it can be loaded again.
+    """Train a policy in place on the plan of `warm_up_plan`, and save it.
 
     Args:
-        setup, config: of the training that follows.
-        plan: of that training.
-        policy: to be trained; None where nothing is left to train.
-        segmenter: of the training.
+        setup, config: those of the main run.
+        plan: the plan of that run.
+        policy: the policy to train; None if nothing is left to train.
+        segmenter: the run's segmenter.
         run: the run's folder.
-        options: with which policies are loaded.
+        options: options for loading policies.
 
     Returns:
-        The folder of the warmed-up policy; None where there was nothing to warm up with.
+        The folder of the warmed-up policy; None if there was nothing to warm up with.
 
     Raises:
         SegR1Error: when a row cannot be read.

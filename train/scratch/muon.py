@@ -1,7 +1,7 @@
-"""Muon (Jordan et al., 2024) that updates all matrices of a shape at once, in the precision of the weights.
+"""Muon (Jordan et al., 2024) that updates all matrices of the same shape at once, in the precision of the weights.
 
-torch's own updates one matrix after the other, in bfloat16. On a GPU a small model's hundred matrices then take longer
-than its gradients, and a CPU that only emulates bfloat16 takes twenty times as long as in single precision.
+torch's implementation updates one matrix after the other, in bfloat16. On a GPU a small model's hundred matrices then
+take longer than its gradients, and a CPU that only emulates bfloat16 takes twenty times as long as in single precision.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class StackedMuon(torch.optim.Optimizer):
     Args:
         matrices: parameters of two dimensions.
         lr: learning rate.
-        weight_decay: decoupled, as a share of ``lr``.
+        weight_decay: decoupled, relative to ``lr``.
     """
 
     def __init__(self, matrices: Iterable[Tensor], lr: float, weight_decay: float) -> None:
@@ -59,7 +59,9 @@ class StackedMuon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """Roughly the nearest matrices, (N, rows, columns), whose singular values are all one: Newton-Schulz iteration."""
+    """Approximately the nearest matrices, (N, rows, columns), with all singular values equal to one: Newton-Schulz
+    iteration.
+    """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
     flat = matrices.mT if tall else matrices

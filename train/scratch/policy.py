@@ -1,10 +1,10 @@
 """Train a small Qwen2.5-VL policy from scratch on image-mask pairs: first the vision tower, then the completions.
 
-The vision tower takes most of the time. It learns first, alone: every vision token predicts the foreground share of
-each part of its cell, on coarse pictures and then on finer ones, and position, size and colour of the nearest object.
-Rotary positions are relative; a token that has to predict an absolute position learns its own, and the language model
-reads it there. Then the language model is trained as well, on cold-start completions (`train.data.traces`), while the
-tower keeps its task. The losses are in `train.scratch.policy_losses`.
+The vision tower takes most of the time. It is trained alone first: every vision token predicts the foreground fraction
+of each part of its cell, on coarse pictures and then on finer ones, and position, size and colour of the nearest
+object. Rotary positions are relative; a token that has to predict an absolute position learns its own, from which the
+language model can read it. Then the language model is trained as well, on cold-start completions (`train.data.traces`),
+while the tower keeps its loss. The losses are in `train.scratch.policy_losses`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from train.scratch.run import (
 
 PACKED_SIDE = 256
 WARM_UP = 0.015
-"""Share of the budget over which each phase warms up."""
+"""Fraction of the budget over which each phase warms up."""
 CARD = PolicyCard(
     instructions=tuple(
         text.capitalize()
@@ -77,10 +77,9 @@ class Phase:
     """A phase of the training.
 
     Attributes:
-        until: the share of the budget at which it ends.
-        cells: vision tokens of a picture.
-        traces: questions that are answered about each picture that has that many; 0 trains the vision tower
-            alone.
+        until: the fraction of the budget at which it ends.
+        cells: vision tokens per picture.
+        traces: questions answered about each picture, if it has that many; 0 trains the vision tower alone.
         pictures: pictures per step.
     """
 
@@ -99,12 +98,12 @@ PHASES = (
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyConfig(TrainingConfig):
-    """The configuration of a policy's training.
+    """The configuration for training a policy.
 
     Attributes:
-        phases: in order; when there is a model to start from, only those with texts.
-        shape: how large the model is.
-        composed: as of `BatchMaker`.
+        phases: in order; only those with texts if there is a model to start from.
+        shape: the size of the model.
+        composed: as for `BatchMaker`.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(95))
@@ -120,9 +119,9 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     """Train, and return the folder of the exported policy.
 
     Raises:
-        DatasetError: as `load_data`.
+        DatasetError: as for `load_data`.
         ModelError: when the model to start from cannot be loaded.
-        SettingsError: when asked to resume and there is no checkpoint, or to start from a model of another shape.
+        SettingsError: when there is no checkpoint to resume from, or the model to start from has another shape.
     """
     data = load_data(config, PACKED_SIDE)
     device = resolve_device(config.device)
@@ -139,7 +138,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
         run.load(config.out, device)
 
     def phase() -> tuple[Phase, float]:
-        """The current phase and the share of the budget at which it began."""
+        """The current phase and the fraction of the budget at which it began."""
         began = 0.0
         for candidate in phases:
             if run.progress < candidate.until:
@@ -187,7 +186,7 @@ def _initial_model(
     trained = VlmPolicy.load(config.start, device="cpu", dtype="float32")
     learn_words(trained.model, trained.processor.tokenizer, tokenizer, policy.get_parameter(EMBEDDING).detach())
     load_exported_weights(policy, trained.model, config.start)
-    # The vision tower is already trained: only the completions are left to learn.
+    # The vision tower is already trained: only the completions remain to be learnt.
     return policy, tuple(phase for phase in config.phases if phase.traces)
 
 
@@ -208,7 +207,7 @@ def pointing_scores(model: PolicyInTraining, maker: BatchMaker, indices: Sequenc
     """How often the last token of a question about one of several objects points at that object, on the same views.
 
     Returns:
-        the share of questions whose most pointed-at cell holds some of the object; nothing where none was asked.
+        The fraction of questions whose most attended cell contains some of the object; empty if there were none.
     """
     right: list[bool] = []
     for index in indices:
@@ -234,8 +233,8 @@ def _view(
 
 
 def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[int]) -> dict[str, float]:
-    """Format rate, and mean IoU of the box around all that a completion asks for with the box around the mask."""
-    # Packed pictures are square; the policy gets them at their photographs' aspect ratio.
+    """Format rate, and mean IoU of the box around all prompts of a completion with the box around the mask."""
+    # Packed pictures are square; the policy sees them at their original aspect ratio.
     pictures = [picture_from_array(cv2.resize(pairs.images[i], pairs.sizes[i].tolist())) for i in indices]
     texts = policy.complete([(picture, CARD.instructions[0]) for picture in pictures])
     formed, overlaps = [], []
@@ -252,6 +251,6 @@ def completion_scores(policy: VlmPolicy, pairs: PackedPairs, indices: Sequence[i
 
 
 def _box_around(boxes: Sequence[Box]) -> Box:
-    """The smallest box that holds all of at least one."""
+    """The smallest box around one or more boxes."""
     corners = np.array([box.xyxy for box in boxes])
     return Box(*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())

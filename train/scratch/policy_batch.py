@@ -30,35 +30,37 @@ NO_COORDINATE = -1
 IGNORED = -100
 """The label of tokens that are ignored by the loss."""
 SUB_CELLS = 7
-"""Each vision token predicts the foreground share of this many by this many parts of its cell."""
+"""Each vision token predicts the foreground fraction of this many by this many parts of its cell."""
 EDGE = 2
-"""Coordinates at the right and lower border are written so many pixels inside it: the policy is seldom exact, and a box
-that leaves the picture makes its completion malformed."""
+"""Coordinates at the right and lower border are written this many pixels inside it: the policy is seldom exact, and
+a box that extends beyond the picture makes its completion malformed.
+"""
 STRETCHED, STRETCH = 0.3, 0.6
-"""How often a picture is shown at another aspect ratio than its photograph's, and by which factor at most (its natural
-logarithm): few photographs are square or long, and the policy has to know where every frame ends."""
+"""Probability of showing a picture at a changed aspect ratio, and the largest factor (its natural logarithm): few
+photographs are square or long, and the policy has to know where every frame ends.
+"""
 MOST_QUESTIONS = 7
-"""Questions about a scene of several objects."""
+"""Number of questions about a scene of several objects."""
 PICTURE, PADDING = -1, -2
-"""In place of a question's number: tokens that all questions of a row see, and padding."""
+"""Values instead of a question's number: for tokens that all questions of a row see, and for padding."""
 OTHER_KIND = 0.25
-"""How often a picture is asked about with the words for the other kind."""
+"""Probability of using the instructions for the other kind of picture."""
 
 
 class Question(NamedTuple):
-    """An instruction about a picture, and the part of its foreground that it means: bool (H, W)."""
+    """An instruction about a picture, and the part of its foreground to which it refers: bool (H, W)."""
 
     instruction: str
     asked: Mask
 
 
 class AugmentedPicture(NamedTuple):
-    """An augmented picture in the policy's frame, and what can be asked about it.
+    """An augmented picture in the policy's frame, and questions about it.
 
     Attributes:
         pixels: uint8 (H, W, 3) RGB.
         objects: at least one, bool (H, W) each.
-        questions: the plain request for all that is foreground, then those about one of several objects.
+        questions: the plain request for all of the foreground, then those about one of several objects.
     """
 
     pixels: RgbPixels
@@ -67,12 +69,12 @@ class AugmentedPicture(NamedTuple):
 
     @property
     def mask(self) -> Mask:
-        """All that is foreground, which the plain request is for: bool (H, W)."""
+        """All of the foreground, the target of the plain request: bool (H, W)."""
         return self.questions[0].asked
 
 
 class Text(NamedTuple):
-    """A question's tokens, those of its completion, which may be empty, and what it means: bool (H, W)."""
+    """A question's tokens, those of its completion, which may be empty, and its target: bool (H, W)."""
 
     prompt: list[int]
     completion: list[int]
@@ -87,7 +89,7 @@ class Row(NamedTuple):
 
     @property
     def tokens(self) -> list[int]:
-        """All of them, one after the other."""
+        """All tokens, concatenated."""
         return [*self.picture, *(token for text in self.texts for token in (*text.prompt, *text.completion))]
 
 
@@ -95,27 +97,27 @@ class Row(NamedTuple):
 class PolicyBatch:
     """One step's pictures and texts.
 
-    All questions about a picture are in one row behind its vision tokens, which are encoded once for all of them; no
-    question sees another.
+    All questions about a picture are in one row after its vision tokens, which are encoded once for all of them;
+    questions do not attend to each other.
 
     Attributes:
         patches: uint8 (P, 3, patch, patch), the RGB patches of all pictures in the processor's order.
         grids: int64 (B, 3), each picture's patches in time (1), height and width.
-        shares: float (T, SUB_CELLS ** 2), the foreground share of every part of every vision token's cell.
-        places: float (T, 7), box (x1, y1, x2, y2), deepest point (x, y) and the root of the area of the object nearest
-            to every vision token, in cells, from the picture's top left corner.
+        shares: float (T, SUB_CELLS ** 2), the foreground fraction of every part of every vision token's cell.
+        places: float (T, 7), box (x1, y1, x2, y2), deepest point (x, y) and the square root of the area of the object
+            nearest to every vision token, in cells, from the picture's top left corner.
         colours: int64 (T,), the name of that object's colour, an index of `COLOURS`; `IGNORED` at tokens without
             foreground.
         tokens: int64 (B, L), right-padded; L is 0 without texts.
         questions: int64, as ``tokens``: the question that a token belongs to, counted through the whole batch;
-            `PICTURE` for the picture's tokens, `PADDING` where there is none.
-        backwards: int64, as ``tokens``: by how much a token's position precedes its place in the row: every question
-            is read as if it were the only one behind the picture.
+            `PICTURE` for the picture's tokens, `PADDING` for padding.
+        backwards: int64, as ``tokens``: how far a token's position precedes its index in the row: every question is
+            read as if it were the only one after the picture.
         labels: int64, as ``tokens``, `IGNORED` outside the completions.
-        limits: int64, as ``tokens``: where a label is a coordinate, the greatest that is written, `EDGE` less than the
+        limits: int64, as ``tokens``: where a label is a coordinate, its largest allowed value, `EDGE` less than the
             picture's width or height; `NO_COORDINATE` elsewhere.
-        asked: float (questions, most cells of a picture), how what a question means is shared among the picture's
-            cells; every row adds up to 1.
+        asked: float (questions, most cells of a picture), the distribution of a question's target over the picture's
+            cells; every row sums to 1.
         pointing: bool, as ``tokens``: the last token of every question, and its completion's.
     """
 
@@ -133,7 +135,7 @@ class PolicyBatch:
     pointing: Tensor
 
     def to(self, device: torch.device) -> PolicyBatch:
-        """The same on a device."""
+        """Move to a device."""
         return PolicyBatch(*(getattr(self, part.name).to(device, non_blocking=True) for part in fields(self)))
 
 
@@ -142,10 +144,10 @@ class BatchMaker:
 
     Args:
         pairs: packed at any size.
-        tokenizer: of the policy.
-        shape: of the policy.
-        composed: how often objects are pasted beside a single one that leaves place for them, and how often one is
-            asked for where there are several.
+        tokenizer: the policy's tokenizer.
+        shape: the policy's shape.
+        composed: probabilities of pasting objects next to a single one if there is room, and of asking for one of
+            several objects.
     """
 
     def __init__(
@@ -174,11 +176,11 @@ class BatchMaker:
         """A batch of random pictures of at most ``cells`` vision tokens each, on the CPU.
 
         Args:
-            chances: float (N,), how likely each pair is to be drawn.
+            chances: float (N,), the sampling probability of each pair.
             rng: the only source of randomness.
-            pictures: how many.
-            cells: most vision tokens of a picture.
-            traces: how many of the questions about each picture are answered, the plain one first; 0 asks none.
+            pictures: number of pictures.
+            cells: largest number of vision tokens per picture.
+            traces: number of questions answered about each picture, the plain one first; 0 for none.
         """
         drawn = rng.choice(len(self._pairs), pictures, p=chances)
         samples = [self.sample(int(index), cells, rng) for index in drawn]
@@ -186,7 +188,7 @@ class BatchMaker:
         return self._batch(samples, rows)
 
     def sample(self, index: int, cells: int, rng: np.random.Generator) -> AugmentedPicture:
-        """An augmented pair in the policy's frame, mostly at the aspect ratio of its photograph."""
+        """An augmented pair in the policy's frame, mostly at its original aspect ratio."""
         pixels, mask = augment(self._pairs.images[index], self._pairs.masks[index], rng)
         grid = 2 * self._shape.patch
         width, height = (int(side) for side in self._pairs.sizes[index])
@@ -220,7 +222,7 @@ class BatchMaker:
         picture = [special["im_start"], special["vision_start"], *[special["image_pad"]] * cells, special["vision_end"]]
         texts = []
         for number, question in enumerate(sample.questions):
-            # The picture has been brought to its frame before.
+            # The picture was already resized to its frame.
             size = ImageSize(width, height)
             text = self._protocol.request(size, question.instruction, frame=size).text
             prompt = [*self._tokenizer(" ".join(text.split("\n")[:2]).lower())["input_ids"], special["im_end"]]
@@ -258,7 +260,7 @@ class BatchMaker:
                 backwards[i, begin:end] = begin - len(row.picture)
                 labels[i, answer:end] = torch.tensor(text.completion, dtype=torch.int64)
                 limits[i, answer:end] = self._limits(text.completion, ImageSize(*text.asked.shape[::-1]))
-                # The end of the message closes the question; nothing is predicted behind a completion's last token.
+                # The end-of-message token closes the question; nothing is predicted after a completion's last token.
                 pointing[i, answer - 1 : max(end - 1, answer)] = True
                 asked.append(cell_shares(text.asked, 2 * patch))
                 begin = end
@@ -288,19 +290,19 @@ class BatchMaker:
         )
 
     def _limits(self, completion: list[int], policy_wh: ImageSize) -> Tensor:
-        """As ``limits`` of `PolicyBatch`, of one completion: coordinates are the numbers before the points' labels."""
+        """``limits`` of `PolicyBatch` for one completion: coordinates are the numbers before the points' labels."""
         tokens = torch.tensor(completion, dtype=torch.int64)
         numbers = (tokens >= self.numbers.start) & (tokens < self.numbers.stop)
         coordinates = numbers & ((tokens == self._labels_begin).cumsum(dim=0) == 0)
         limits = torch.full_like(tokens, NO_COORDINATE)
-        # x and y take turns, in boxes as in points.
+        # x and y alternate, in boxes as in points.
         greatest = torch.tensor([policy_wh.width - EDGE, policy_wh.height - EDGE])
         limits[coordinates] = greatest.repeat(int(coordinates.sum()) // 2)
         return limits
 
 
 def patchify(pixels: RgbPixels, patch: int) -> Tensor:
-    """The patches of a picture that already has its frame: uint8 (H W / patch², 3, patch, patch).
+    """The patches of a picture that already has its frame's size: uint8 (H W / patch², 3, patch, patch).
 
     Patches that merge into one token follow each other.
     """
@@ -313,7 +315,7 @@ def patchify(pixels: RgbPixels, patch: int) -> Tensor:
 def pixel_values(patches: Tensor) -> Tensor:
     """The image processor's output for patches: float (P, 6 * patch²).
 
-    They are normalised, and the picture is repeated as two frames of a film.
+    They are normalised, and the picture is repeated as two video frames.
     """
     mean, std = (torch.tensor(values, device=patches.device).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     values = (patches.float() / 255 - mean) / std
@@ -321,7 +323,7 @@ def pixel_values(patches: Tensor) -> Tensor:
 
 
 def foreground_shares(mask: Mask, cell: int) -> Tensor:
-    """The foreground share of the parts of every cell of ``cell`` x ``cell`` pixels: float (cells, SUB_CELLS²)."""
+    """The foreground fraction of the parts of every cell of ``cell`` x ``cell`` pixels: float (cells, SUB_CELLS²)."""
     rows, columns = (side // cell for side in mask.shape)
     fine = cv2.resize(
         mask.astype(np.float32), (columns * SUB_CELLS, rows * SUB_CELLS), interpolation=cv2.INTER_AREA
@@ -337,7 +339,9 @@ def cell_shares(mask: Mask, cell: int) -> Tensor:
 
 
 def object_places(objects: Sequence[Mask], cell: int) -> Tensor:
-    """Box, deepest point and root of the area of every object, in cells of ``cell`` pixels: float (objects, 7)."""
+    """Box, deepest point and square root of the area of every object, in cells of ``cell`` pixels: float (objects,
+    7).
+    """
     places = [
         [*box.xyxy, *deepest_point(part), math.sqrt(part.sum())]
         for box, part in zip(_boxes(objects), objects, strict=True)
@@ -351,7 +355,7 @@ def object_colours(pixels: RgbPixels, objects: Sequence[Mask]) -> Tensor:
 
 
 def nearest_objects(objects: Sequence[Mask], cell: int) -> Tensor:
-    """The object that owns a point in the middle of every cell, by the rule of `assign_points`: int64 (cells,)."""
+    """The object to which the centre of every cell belongs, by the rule of `assign_points`: int64 (cells,)."""
     rows, columns = (side // cell for side in objects[0].shape)
     y, x = np.divmod(np.arange(rows * columns), columns)
     return torch.from_numpy(owners(_boxes(objects), (np.column_stack([x, y]) + 0.5) * cell))
@@ -363,9 +367,9 @@ def _boxes(objects: Sequence[Mask]) -> list[Box]:
 
 
 def in_whole_pixels(prompt: ObjectPrompt, policy_wh: ImageSize) -> ObjectPrompt:
-    """A prompt in whole numbers, which have tokens, and at least `EDGE` from the border.
+    """A prompt in integers, which have tokens, and at least `EDGE` from the border.
 
-    A box stays at least a pixel wide and high; a prompt without one stays without one.
+    A box stays at least one pixel wide and high; a prompt without a box stays without one.
     """
     right, bottom = policy_wh.width - EDGE, policy_wh.height - EDGE
     box = None
@@ -386,5 +390,5 @@ def mask_in_frame(mask: Mask, policy_wh: ImageSize) -> Mask:
     """A mask at the size of the policy's picture: bool (height, width), not empty unless the mask is."""
     covered = cv2.resize(mask.astype(np.uint8) * 255, policy_wh, interpolation=cv2.INTER_AREA)
     resized: Mask = covered > 127
-    # Thinner than half a pixel of the frame: any pixel it touches is foreground.
+    # The object is thinner than half a pixel of the frame: any pixel it touches becomes foreground.
     return resized if resized.any() else covered > 0

@@ -1,8 +1,8 @@
 """The token positions of a batch, and attention within its pictures.
 
-transformers computes both picture by picture and row by row. A GPU waits for every one of these small steps, which
-takes longer than the model does: here positions are computed on the CPU, by transformers' own functions while the batch
-is drawn, and all pictures of a batch go through attention at once.
+transformers computes both picture by picture and row by row. These many small steps take a GPU longer than the model
+itself: here positions are computed on the CPU by transformers' own functions while the batch is drawn, and all pictures
+of a batch go through attention at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TokenPositions:
     """Positions of a batch's tokens.
 
     Attributes:
-        vision: what the vision tower would derive from the pictures' grids, under its names for it.
+        vision: what the vision tower would derive from the pictures' grids, by its argument names.
         text: int64 (3, B, L), position of every token in time, height and width; (3, 0, 0) without texts.
     """
 
@@ -34,7 +34,7 @@ class TokenPositions:
     text: Tensor
 
     def to(self, device: torch.device) -> TokenPositions:
-        """The same on a device, except for what the tower needs on the CPU."""
+        """Move to a device, except for what the tower needs on the CPU."""
         vision = {name: value if name == "cu_seqlens" else _moved(value, device) for name, value in self.vision.items()}
         return TokenPositions(vision, self.text.to(device, non_blocking=True))
 
@@ -52,7 +52,7 @@ def token_positions(policy: Qwen2_5_VLForConditionalGeneration, batch: PolicyBat
         "cu_seqlens": pictures,
     }
     if policy.model.visual.config._attn_implementation == PACKED:
-        # The tower sees one long picture, and its attention gets the boundaries.
+        # The tower sees one long picture, and its attention receives the boundaries.
         longest = int(pictures.diff().max())
         vision |= {"cu_seqlens": pictures[[0, -1]], "pictures": pictures, "longest": longest}
     images = batch.tokens == policy.config.image_token_id
@@ -68,7 +68,7 @@ def token_positions(policy: Qwen2_5_VLForConditionalGeneration, batch: PolicyBat
 
 
 def pack_attention(policy: Qwen2_5_VLForConditionalGeneration) -> None:
-    """Let the vision tower attend to all pictures of a batch in one call, which takes a GPU."""
+    """Make the vision tower attend to all pictures of a batch in one call; requires a GPU."""
     AttentionInterface.register(PACKED, packed_attention)
     policy.model.visual.set_attn_implementation(PACKED)
 
@@ -87,16 +87,16 @@ def packed_attention(
     """Attention within each of several pictures, as an attention function of transformers.
 
     Args:
-        query, key, value: (1, heads, tokens, channels), the pictures' tokens one after the other.
+        query, key, value: (1, heads, tokens, channels), the concatenated tokens of the pictures.
         attention_mask: must be None.
-        pictures: int32 (pictures + 1,), where each begins, and the last ends.
-        longest: most tokens of a picture.
+        pictures: int32 (pictures + 1,), where each begins, and where the last ends.
+        longest: largest number of tokens of a picture.
 
     Returns:
         (1, tokens, heads, channels), and no weights.
     """
     assert attention_mask is None
-    # The kernel computes in half precision alone.
+    # The kernel supports only half precision.
     q, k, v = (part[0].transpose(0, 1).to(torch.bfloat16) for part in (query, key, value))
     found = varlen_attn(q, k, v, pictures, pictures, longest, longest)
     assert isinstance(found, Tensor)

@@ -1,8 +1,8 @@
 """The losses of a small policy: of its vision tower, of its completions, and of where it points.
 
-Numbers are ordinal: a coordinate's target is a Gaussian over neighbouring numbers, because plain cross-entropy rates 41
-as wrong for 40 as 400. To find one of several objects, a policy first has to attend to it: halfway through the
-language model every token of an answer has to point at the cells of what was asked for.
+Numbers are ordinal: a coordinate's target is a Gaussian over neighbouring numbers, because plain cross-entropy
+penalises 41 instead of 40 as much as 400. To find one of several objects, a policy first has to attend to it: halfway
+through the language model, every token of an answer has to point at the cells of the target.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ NUMBER_SIGMA = 4.0
 COORDINATE_WEIGHT = 2.0
 """Loss weight of a coordinate relative to a word."""
 PLACES, PLACE_WEIGHT = 7, 0.3
-"""Numbers that tell where an object lies and how large it is, and the weight of their error in cells."""
+"""Number of values for an object's position and size, and the loss weight of their error in cells."""
 COLOUR_WEIGHT = 0.2
-"""Of the cross-entropy of an object's colour name."""
+"""Loss weight of the cross-entropy of an object's colour name."""
 POINTING_LAYER, POINTING_WEIGHT = 2, 0.5
-"""After which layer of the language model tokens point at what was asked for, and the weight of that loss."""
+"""The layer of the language model after which tokens point at the target, and the weight of that loss."""
 
 
 class PolicyInTraining(nn.Module):
     """The policy, with modules that are used only in training.
 
-    That is the head of its vision tower, and the projection by which tokens point: they point where their dot product
-    with the vision tokens is large.
+    These are a head for its vision tower, and the projection for pointing: a token points where its dot product with
+    the vision tokens is large.
     """
 
     def __init__(self, policy: Qwen2_5_VLForConditionalGeneration, text_width: int) -> None:
@@ -45,7 +45,7 @@ class PolicyInTraining(nn.Module):
         self.pointer = nn.Linear(text_width, text_width, bias=False)
 
     def features(self, batch: PolicyBatch, layout: TokenPositions) -> Tensor:
-        """The vision tokens of all pictures, one after the other: float (T, text width)."""
+        """The concatenated vision tokens of all pictures: float (T, text width)."""
         values = pixel_values(batch.patches)
         features: Tensor = self.policy.model.visual(values, grid_thw=batch.grids, **layout.vision).pooler_output
         return features
@@ -54,12 +54,12 @@ class PolicyInTraining(nn.Module):
         """The language model's states of every token, after layer `POINTING_LAYER` and at its end.
 
         Args:
-            features: float (T, text width), as of `features`.
-            batch: with texts.
-            layout: of the batch.
+            features: float (T, text width), as for `features`.
+            batch: a batch with texts.
+            layout: the batch's layout.
 
         Returns:
-            two times float (B, L, text width).
+            Two tensors, each float (B, L, text width).
         """
         model = self.policy.model
         images = batch.tokens == self.policy.config.image_token_id
@@ -76,15 +76,15 @@ class PolicyInTraining(nn.Module):
 
     def logits(self, final: Tensor, batch: PolicyBatch) -> Tensor:
         """The logits of every completion token, in order: float (tokens, vocabulary)."""
-        # A token's logits stand at the place before it.
+        # A token's logits are at the previous position.
         logits: Tensor = self.policy.lm_head(final[:, :-1][batch.labels[:, 1:] != IGNORED])
         return logits
 
     def pointed(self, features: Tensor, middle: Tensor, batch: PolicyBatch) -> Tensor:
-        """How much every token that is to point does so at each cell of its picture.
+        """How much every pointing token points at each cell of its picture.
 
         Returns:
-            float (pointing tokens, most cells of a picture), logarithms of shares; -inf beyond a picture's cells.
+            Float (pointing tokens, most cells of a picture), log-probabilities; -inf beyond a picture's cells.
         """
         counts, pictures = cell_counts(batch)
         cells = torch.arange(len(features), device=features.device) - (counts.cumsum(dim=0) - counts)[pictures]
@@ -97,13 +97,13 @@ class PolicyInTraining(nn.Module):
 
 
 def visible(questions: Tensor) -> Tensor:
-    """Which tokens see which: those of their own question and of the picture, as far as they stand before them.
+    """The attention mask: a token sees earlier tokens of its own question and of the picture.
 
     Args:
-        questions: int64 (B, L), as of `PolicyBatch`.
+        questions: int64 (B, L), as for `PolicyBatch`.
 
     Returns:
-        bool (B, 1, L, L), True where the row's token sees the column's.
+        Bool (B, 1, L, L), True where the row's token sees the column's.
     """
     length = questions.shape[1]
     before = torch.ones(length, length, dtype=torch.bool, device=questions.device).tril()
@@ -129,11 +129,11 @@ def batch_loss(model: PolicyInTraining, batch: PolicyBatch, layout: TokenPositio
 
 
 def pointing_loss(pointed: Tensor, batch: PolicyBatch) -> Tensor:
-    """Cross-entropy between where tokens point and where what was asked for lies, the mean over the questions.
+    """Cross-entropy between where tokens point and where the target is, averaged over questions.
 
     Args:
-        pointed: float (pointing tokens, cells), as of `PolicyInTraining.pointed`.
-        batch: that it was made of.
+        pointed: float (pointing tokens, cells), as for `PolicyInTraining.pointed`.
+        batch: the batch from which it was computed.
     """
     question = batch.questions[batch.pointing]
     wanted = batch.asked[question]
@@ -146,11 +146,11 @@ def pointing_loss(pointed: Tensor, batch: PolicyBatch) -> Tensor:
 
 
 def vision_loss(told: Tensor, batch: PolicyBatch) -> Tensor:
-    """Cross-entropy plus Dice of the foreground shares, the latter per picture, the error of places, and of colours.
+    """Cross-entropy plus Dice (per picture) of the foreground fractions, plus the errors of positions and of colours.
 
     Args:
-        told: float (T, SUB_CELLS ** 2 + PLACES + colours), what the head makes of every vision token.
-        batch: what it should make of them.
+        told: float (T, SUB_CELLS ** 2 + PLACES + colours), the head's output for every vision token.
+        batch: the targets.
     """
     logits, places, colours = told.float().split([SUB_CELLS**2, PLACES, len(COLOURS)], dim=1)
     entropy = binary_cross_entropy_with_logits(logits, batch.shares)
@@ -172,7 +172,7 @@ def vision_loss(told: Tensor, batch: PolicyBatch) -> Tensor:
 def completion_loss(logits: Tensor, batch: PolicyBatch, numbers: slice) -> Tensor:
     """Cross-entropy of the completions' tokens, coordinates against a Gaussian over the numbers around the true one.
 
-    The Gaussian ends where the picture does: a number beyond its width or height is as wrong as a word.
+    The Gaussian ends where the picture does: a number beyond its width or height is penalised like a word.
     """
     wanted = batch.labels[:, 1:] != IGNORED
     labels, limits = batch.labels[:, 1:][wanted], batch.limits[:, 1:][wanted]

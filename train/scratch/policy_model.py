@@ -1,8 +1,8 @@
 """The small policy's parts: a Qwen2.5-VL of a few million parameters, its tokenizer and its processor.
 
 The tokenizer knows the words that `train.data.traces` writes and one token per number, and reads any other text as
-unknown. Whole stretches of the answer's frame, such as ``]</bbox>, <points>[[``, are one token each: so short an
-answer is quick to learn and to write.
+unknown. Fixed parts of an answer, such as ``]</bbox>, <points>[[``, are one token each, which makes answers short, and
+quick to learn and to write.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ FRAMES = (
     "]</labels>",
     "],[",
 )
-"""Stretches of a canonical completion between its words and numbers; longer ones stand before their own beginnings."""
+"""Fixed parts of a canonical completion between its words and numbers; longer ones come before their own prefixes."""
 TAGS = ("<think>", "</think>", "<bbox>", "</bbox>", "<points>", "</points>", "<labels>", "</labels>")
 CHARACTERS = tuple("[](),.;:?!'\"-%/ \n")
 MAX_NEW_TOKENS = 256
 EMBEDDING = "model.language_model.embed_tokens.weight"
-"""The tokens' embeddings, which are the output's weights, too: float (pieces, width)."""
+"""The token embeddings, which are also the output weights: float (pieces, width)."""
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """The normalisation of Qwen2.5-VL's image processor."""
 
@@ -83,18 +83,20 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|im_end|>{%- endif -%}
 """
-"""Picture and the first two lines of `Dialect.user_text`: a model that knows one form need not be told about it."""
+"""The picture and the first two lines of the prompt: a model that knows only one answer form need not be told about
+it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyShape:
-    """How large the policy is and what it sees.
+    """The size of the policy and of what it sees.
 
     Attributes:
         patch: side of a vision patch in pixels; two by two of them merge into one token.
-        tokens: most vision tokens of a picture, which with ``patch`` gives the area it is resized to.
-        vision_width, vision_depth, vision_heads: of the vision tower.
-        text_width, text_depth, text_heads: of the language model.
+        tokens: largest number of vision tokens of a picture, which with ``patch`` gives the area that it is resized to.
+        vision_width, vision_depth, vision_heads: those of the vision tower.
+        text_width, text_depth, text_heads: those of the language model.
     """
 
     patch: int = 14
@@ -108,14 +110,14 @@ class PolicyShape:
 
     @property
     def area(self) -> int:
-        """Pixels of the policy's picture."""
+        """The area of the policy's picture in pixels."""
         return self.tokens * (2 * self.patch) ** 2
 
 
 def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
     """A tokenizer over ``words`` (each with and without a space before it), numbers, tags and frames.
 
-    Decoding joins the tokens as they are: any text of known pieces comes back to the letter.
+    Decoding concatenates the tokens: any text of known pieces is restored exactly.
     """
     spaced = [form for word in words for form in (f" {word}", word)]
     numbers = [str(number) for number in range(MAX_NUMBER + 1)]
@@ -146,7 +148,7 @@ def token_id(tokenizer: PreTrainedTokenizerFast, piece: str) -> int:
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast, shape: PolicyShape) -> Qwen2_5_VLProcessor:
-    """The processor as `VlmPolicy` loads it; its image processor names patch, merge size and area."""
+    """The processor as `VlmPolicy` loads it; its image processor defines patch, merge size and area."""
     images = Qwen2VLImageProcessor(
         patch_size=shape.patch,
         merge_size=2,
@@ -158,12 +160,12 @@ def build_processor(tokenizer: PreTrainedTokenizerFast, shape: PolicyShape) -> Q
 
 
 def min_area(area: int) -> int:
-    """The least pixels of a picture that may have ``area`` at most: enough play for any aspect ratio."""
+    """The smallest area in pixels of a picture with at most ``area``: enough range for any aspect ratio."""
     return area * 3 // 4
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, shape: PolicyShape) -> Qwen2_5_VLForConditionalGeneration:
-    """An untrained policy, its random state torch's; number tokens start as neighbours of their neighbours."""
+    """An untrained policy, initialised by torch's random state; neighbouring numbers start with similar embeddings."""
     pad, _, _, end, vision_start, vision_end, image, video = (token_id(tokenizer, piece) for piece in SPECIALS)
     head = shape.text_width // shape.text_heads
     section = head // 6
@@ -177,7 +179,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, shape: PolicyShape) -> Qwen2
             "patch_size": shape.patch,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
-            # So few patches can all see each other.
+            # With so few patches, all can attend to each other.
             "fullatt_block_indexes": list(range(shape.vision_depth)),
             "window_size": 8 * shape.patch,
         },
@@ -224,8 +226,8 @@ def learn_words(
     Args:
         trained: the policy, changed in place.
         known: its tokenizer.
-        wanted: the tokenizer it is to have; pieces both know keep what was learned of them.
-        fresh: float (pieces, width), where the pieces that only ``wanted`` knows begin.
+        wanted: the new tokenizer; pieces that both know keep their embeddings.
+        fresh: float (pieces, width), initial embeddings of the pieces that only ``wanted`` knows.
     """
     learned = trained.get_parameter(EMBEDDING).detach().clone()
     embeddings, old = fresh.clone(), known.get_vocab()
@@ -247,7 +249,7 @@ def ordinal_embeddings(count: int, width: int) -> Tensor:
 def save_policy(model: PreTrainedModel, processor: ProcessorMixin, card: PolicyCard | None, folder: Path) -> None:
     """Write a policy folder in half precision, as ``VlmPolicy.load`` reads it.
 
-    Weights in bfloat16 stay in it: their range is wider than that of float16.
+    Weights in bfloat16 are not converted: their range is wider than that of float16.
     """
     folder.mkdir(parents=True, exist_ok=True)
     halved: dict[str, Any] = {
@@ -261,7 +263,7 @@ def save_policy(model: PreTrainedModel, processor: ProcessorMixin, card: PolicyC
 
 
 def _swiglu(width: int) -> int:
-    """The inner width at which a gated layer has as many weights as a plain one of four times the width."""
+    """The inner width at which a gated layer has as many weights as a plain layer with four times the width."""
     return -(-width * 8 // 3 // 32) * 32
 
 

@@ -1,7 +1,7 @@
-"""A training under way, whatever is trained: its data, model and average, optimisers, budget, and the checkpoint.
+"""Training state for any model: data, model and moving average, optimisers, budget, and checkpoints.
 
-The schedule follows a budget of minutes or of steps, kept over all resumes together. Checkpoints are written beside
-the old one and renamed, so that an interruption at any moment leaves a whole one.
+The schedule follows a budget of minutes or of steps, counted across resumes. Checkpoints are written next to the old
+one and renamed, so that an interruption at any moment leaves a complete one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHECKPOINT_FILE, CURVE_FILE, EXPORT_FOLDER = "checkpoint.pt", "curve.json", "exp
 BETAS = (0.9, 0.98)
 """Of AdamW."""
 FINAL_RATE = 0.01
-"""The learning rate at the end, as a share of its peak."""
+"""The final learning rate, as a fraction of its peak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +48,16 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.minutes <= 0 or (self.steps is not None and self.steps <= 0):
-            raise SettingsError("The budget of minutes or steps has to be positive.")
+            raise SettingsError("The budget of minutes or steps must be positive.")
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How the optimisers move.
+    """Learning rates and decays.
 
     Attributes:
-        peak: the greatest learning rate.
-        weight_decay: of the weights that are matrices.
+        peak: the largest learning rate.
+        weight_decay: that of weights that are matrices.
         average: decay per step of the exponential moving average that is exported.
     """
 
@@ -68,21 +68,21 @@ class Rates:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What every training depends on.
+    """The configuration common to all trainings from scratch.
 
     Attributes:
-        data: folders that each hold ``images/`` and ``masks/``.
-        out: where checkpoint, learning curve and the ``export/`` folder go.
-        cache: where the packed pairs are kept.
+        data: folders with ``images/`` and ``masks/``.
+        out: the folder for checkpoint, learning curve and ``export/``.
+        cache: the folder for packed pairs.
         budget: how long to train.
-        rates: how the optimisers move.
-        seed: the source of all chance.
-        holdout: pairs kept out for the learning curve.
-        oversample: data sets by name, and the share of the samples each is to make up.
+        rates: learning rates and decays.
+        seed: the only source of randomness.
+        holdout: number of pairs held out for the learning curve.
+        oversample: data sets by name, with the fraction of samples that each should provide.
         report_minutes: time between checkpoints, exports and points of the learning curve.
-        device: what to train on, as `resolve_device` understands it.
-        workers: processes that draw batches ahead of time; 0 draws them where they are trained on.
-        start: an exported model of the same shape to go on from; None starts from scratch.
+        device: as for `resolve_device`.
+        workers: processes that draw batches ahead of time; 0 draws them in the training process.
+        start: an exported model of the same shape to start from; None starts from scratch.
     """
 
     data: tuple[Path, ...]
@@ -100,18 +100,18 @@ class TrainingConfig:
 
     @property
     def export(self) -> Path:
-        """Where the trained model goes."""
+        """The folder of the exported model."""
         return self.out / EXPORT_FOLDER
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """Packed pairs, parted.
+    """Packed pairs, split.
 
     Attributes:
         pairs: all of them.
         held_out: indices of those kept for the learning curve.
-        chances: float (N,), how likely each pair is to be drawn; 0 for those held out.
+        chances: float (N,), the sampling probability of each pair; 0 for those held out.
     """
 
     pairs: PackedPairs
@@ -120,13 +120,13 @@ class TrainingData:
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16; a CPU that imitates it takes twenty times as long."""
+    """Whether the device has instructions for bfloat16; a CPU that emulates it takes twenty times as long."""
     known = torch.cpu.get_capabilities()
     return device.type != "cpu" or any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def reduced_precision(device: torch.device) -> torch.autocast:
-    """Autocast to bfloat16 where the device computes in it."""
+    """Autocast to bfloat16 if the device supports it natively."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=computes_bfloat16(device))
 
 
@@ -134,10 +134,10 @@ def load_data(config: TrainingConfig, side: int) -> TrainingData:
     """The pairs of a training, packed at ``side`` x ``side`` pixels.
 
     Raises:
-        DatasetError: when they cannot be read, or none is left to train on.
+        DatasetError: when they cannot be read, or none is left for training.
     """
     pairs = pack_pairs(config.data, side, config.cache)
-    # An empty mask offers nothing to prompt for.
+    # An empty mask cannot be prompted for.
     usable = [i for i, mask in enumerate(pairs.masks) if (mask > 127).any()]
     held_out = hold_out(pairs, usable, config.holdout)
     chances = draw_chances(pairs, sorted({*usable} - {*held_out}), dict(config.oversample))
@@ -145,25 +145,27 @@ def load_data(config: TrainingConfig, side: int) -> TrainingData:
 
 
 def load_exported_weights(model: nn.Module, trained: nn.Module, source: Path) -> None:
-    """Give ``model`` the weights of one that was exported.
+    """Load the weights of an exported model into ``model``.
 
     Raises:
-        SettingsError: when ``source`` holds a model of another shape.
+        SettingsError: when ``source`` contains a model of another shape.
     """
     try:
         model.load_state_dict(trained.state_dict())
     except RuntimeError as error:
-        raise SettingsError(f"'{source}' holds a model of another shape than the one to be trained: {error}") from error
+        raise SettingsError(
+            f"'{source}' contains a model with another shape than the one to be trained: {error}"
+        ) from error
 
 
 class TrainingState:
-    """A model on its way through a budget.
+    """The training state of one model.
 
     Args:
-        model: to be trained, on its device.
-        budget: how long.
-        rates: how the optimisers move.
-        hidden: tells by name which weights lie inside a network; its matrices are given to Muon.
+        model: the model to train, on its device.
+        budget: how long to train.
+        rates: learning rates and decays.
+        hidden: decides by name which weights are hidden layers; their matrices are optimised by Muon.
     """
 
     def __init__(self, model: nn.Module, budget: Budget, rates: Rates, hidden: Callable[[str], bool]) -> None:
@@ -175,7 +177,7 @@ class TrainingState:
 
     @property
     def progress(self) -> float:
-        """The used-up share of the budget."""
+        """The used fraction of the budget."""
         return self.step / self.budget.steps if self.budget.steps else self.seconds / (60 * self.budget.minutes)
 
     def fit(
@@ -184,9 +186,9 @@ class TrainingState:
         """Train to the end of the budget.
 
         Args:
-            config: of the training.
-            loss: the loss of a new batch, and the share of the schedule's rate to follow it at.
-            scores: exports the model and tells how good it is, for a point of the learning curve.
+            config: the training configuration.
+            loss: returns the loss of a new batch, and a factor for the scheduled learning rate.
+            scores: exports the model and scores it, for a point of the learning curve.
         """
         config.out.mkdir(parents=True, exist_ok=True)
         logger.info("Training %.2f M parameters", sum(weight.numel() for weight in self.model.parameters()) / 1e6)
@@ -200,7 +202,7 @@ class TrainingState:
                 self.report(scores(), config.out)
 
     def advance(self, loss: Tensor, warm: float) -> None:
-        """One step down the gradient of ``loss``, at the schedule's rate times ``warm``, a share between 0 and 1."""
+        """Make one step down the gradient of ``loss``, at the scheduled learning rate times ``warm``, from 0 to 1."""
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         factor = warm * (FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * min(self.progress, 1.0))) / 2)
@@ -233,7 +235,7 @@ class TrainingState:
             torch.save(state, partial)
 
     def load(self, folder: Path, device: torch.device) -> None:
-        """Go on from the checkpoint in a folder.
+        """Resume from the checkpoint in a folder.
 
         Raises:
             SettingsError: when there is none.

@@ -1,11 +1,11 @@
 """Train a small SAM2 (Ravi et al., 2024, arXiv 2408.00714) from scratch on image-mask pairs.
 
-Each picture is encoded once per step and decoded with several simulated prompts, then with corrective clicks on what
-came out wrong, as Segment Anything was trained (Kirillov et al., 2023, arXiv 2304.02643, appendix A). Prompts enter
-the model where SAM2's own image predictor lets them in, so that the exported folder behaves alike behind
-`Sam2Segmenter`.
+Each picture is encoded once per step and decoded with several simulated prompts, then with corrective clicks on errors,
+as Segment Anything was trained (Kirillov et al., 2023, arXiv 2304.02643, appendix A). Prompts enter the model in the
+same way as in SAM2's own image predictor, so that the exported folder behaves the same in `Sam2Segmenter`.
 
-All chance of a step comes from the seed and the step's number: a resumed run goes on as if it had never stopped.
+The randomness of a step depends only on the seed and the step's number: a resumed run continues as if it had never
+stopped.
 """
 
 from __future__ import annotations
@@ -55,23 +55,24 @@ from train.scratch.segmenter_model import (
 
 WARM_UP = 0.03
 CLOSE_VIEWS = 0.5
-"""How often it is shown what the app shows it (`segr1_app.models.zoom`); else any view, as GRPO shows it whole
-pictures."""
+"""Probability of a zoomed view as in the app (`segr1_app.models.zoom`); otherwise any view, because GRPO also uses
+whole pictures.
+"""
 MOST_BESIDE = 2
-"""Most pictures whose objects are pasted beside a picture's own."""
+"""Largest number of pictures whose objects are pasted next to a picture's own."""
 MASK_INPUT_SHARE = 0.25
-"""How often a corrective click comes with the logits it corrects, which the app's own clicks do not."""
+"""Probability that a corrective click comes with the logits that it corrects; the app's own clicks do not."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterConfig(TrainingConfig):
-    """What a segmenter's training depends on.
+    """The configuration for training a segmenter.
 
     Attributes:
         batch: pictures per step.
         prompts: prompts per picture.
-        clicks: most corrective clicks per prompt.
-        shape: how large the model is.
+        clicks: largest number of corrective clicks per prompt.
+        shape: the size of the model.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(100))
@@ -84,12 +85,12 @@ class SegmenterConfig(TrainingConfig):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Augmented pictures, and the same number of prompts for each, one picture's after the other's.
+    """Augmented pictures, and the same number of prompts for each, grouped by picture.
 
     Attributes:
         pictures: uint8 (B, S, S, 3).
         prompts: P, in the frame of the pictures.
-        truth: float (P, 1, S/2, S/2), the share of foreground in each cell, one per prompt.
+        truth: float (P, 1, S/2, S/2), the fraction of foreground in each cell, one per prompt.
     """
 
     pictures: npt.NDArray[np.uint8]
@@ -98,7 +99,7 @@ class Batch:
 
 
 def draw_batch(pairs: PackedPairs, chances: npt.NDArray[np.float64], config: SegmenterConfig, step: int) -> Batch:
-    """The batch of a step: pairs drawn with the given chances, augmented and prompted."""
+    """The batch of a step: pairs drawn with the given probabilities, augmented and prompted."""
     rng = np.random.default_rng((config.seed, step))
     drawn = rng.choice(len(pairs), config.batch, p=chances)
     beside = rng.choice(len(pairs), (config.batch, MOST_BESIDE), p=chances)
@@ -136,7 +137,9 @@ def batch_loss(model: Sam2, batch: Batch, clicks: int, *, feed_masks: bool) -> T
 
 @contextmanager
 def _precision(device: torch.device) -> Iterator[None]:
-    """Reduced precision, on a CPU with plain attention: there, the fused kernel's gradient takes half of a step."""
+    """Reduced precision; on a CPU with plain attention, because there the fused kernel's gradient takes half of a
+    step.
+    """
     backends = [SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
     with reduced_precision(device), sdpa_kernel(backends):
         yield
@@ -144,12 +147,12 @@ def _precision(device: torch.device) -> Iterator[None]:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """What looks for the largest errors: OpenCV does so in parallel, and a GPU waits for it."""
+    """Threads that find the largest errors in parallel, because a GPU waits for the result."""
     return ThreadPoolExecutor()
 
 
 def add_click(prompt: ObjectPrompt, found: Mask, wanted: Mask, stride: int) -> ObjectPrompt:
-    """The prompt with a click on what is wrong; the masks are ``stride`` times as coarse as the prompt's frame."""
+    """The prompt with a click on an error; the masks are ``stride`` times as coarse as the prompt's frame."""
     click = corrective_click(found, wanted)
     if click is None:
         return prompt
@@ -158,7 +161,7 @@ def add_click(prompt: ObjectPrompt, found: Mask, wanted: Mask, stride: int) -> O
 
 @torch.no_grad()
 def validate(model: Sam2, pairs: PackedPairs, indices: Sequence[int], clicks: int = 3) -> dict[str, float]:
-    """Mean IoU at the input's size from an exact box and its deepest point, then after each of some clicks."""
+    """Mean IoU at the input's size from an exact box and its deepest point, then after each of several clicks."""
     scores = np.zeros((len(indices), clicks + 1))
     for row, i in enumerate(indices):
         wanted = pairs.masks[i] > 127

@@ -30,17 +30,18 @@ ZOOM = 1.25
 on
 training pairs."""
 CLEAN = 0.01
-"""The share of a mask below which the app removes its specks and holes: the best of five values on pairs held out of
-training, where it raises the IoU of three masks in four (by .002 in the mean) and lowers that of one in six."""
+"""The fraction of a mask's area below which the app removes specks and holes: the best of five values on held-out
+training pairs, where it raises the IoU of three masks in four (by .002 on average) and lowers that of one in six.
+"""
 FOCAL_WEIGHT = 20.0
 """The weight of the focal loss against Dice, as SAM 2 was trained with (Ravi et al., 2024, appendix D)."""
 LOSS_STRIDE = 2
-"""The loss looks at masks of half the input's side: twice as fine as the logits, as they are upsampled for use."""
+"""The loss uses masks with half the input's side: twice as fine as the logits, because they are upsampled for use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """How large the model is.
+    """The size of the model.
 
     Attributes:
         image_size: side of the square the model sees, in pixels, a multiple of 32.
@@ -60,8 +61,7 @@ class ModelShape:
 
 
 def model_config(shape: ModelShape) -> DictConfig:
-    """The hydra configuration of the model, as sam2's own files hold it under ``model``, with its zoom and its
-    cleaning.
+    """The hydra configuration of the model, as under ``model`` in sam2's own files, with its zoom and its cleaning.
 
     Pictures need no memory of earlier frames: memory attention and memory encoder are left out.
     """
@@ -79,7 +79,7 @@ def model_config(shape: ModelShape) -> DictConfig:
         "embed_dim": width,
         "num_heads": 1,
         "stages": list(shape.stages),
-        # So small a map can be attended to as a whole. A stage's first block pools by windows and cannot be global.
+        # Such a small map allows global attention. A stage's first block pools by windows and cannot be global.
         "global_att_blocks": [*range(third + 1, fourth), *range(fourth + 1, sum(shape.stages))],
         "window_spec": [8, 8, 8, 8],
         "window_pos_embed_bkg_spatial_size": [8, 8],
@@ -108,7 +108,7 @@ def model_config(shape: ModelShape) -> DictConfig:
         "use_high_res_features_in_sam": True,
         "multimask_output_in_sam": True,
         "iou_prediction_use_sigmoid": True,
-        # The single-mask token is trained on every prompt: falling back on the other three would lose by it.
+        # The single-mask token is trained on every prompt, so falling back to the other three would be worse.
         "sam_mask_decoder_extra_args": {"dynamic_multimask_via_stability": False},
     }
     return OmegaConf.create({"model": model, "zoom": ZOOM, "clean": CLEAN})
@@ -122,14 +122,14 @@ class Features:
     high_res: tuple[Tensor, ...]
 
     def repeated(self, times: int) -> Features:
-        """Each picture's maps ``times`` times in a row, for as many prompts."""
+        """Each picture's maps repeated ``times`` times, for as many prompts."""
         return Features(
             self.embed.repeat_interleave(times, 0), tuple(level.repeat_interleave(times, 0) for level in self.high_res)
         )
 
 
 def to_input(pictures: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 (B, S, S, 3) RGB pictures as the normalised float (B, 3, S, S) that SAM2's predictor makes of them."""
+    """uint8 (B, S, S, 3) RGB pictures as the normalised float (B, 3, S, S) that SAM2's predictor makes from them."""
     pixels = torch.tensor(pictures, device=device).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
     return (pixels - mean) / std
@@ -151,12 +151,12 @@ def decode(
     """What ``SAM2ImagePredictor.predict`` does, for one prompt per picture, with gradients and for all mask tokens.
 
     Args:
-        features: of as many pictures as there are prompts.
+        features: features of as many pictures as there are prompts.
         prompts: in the square frame of the model's input, in pixels.
         low_res: float (B, 1, S/4, S/4), the logits of an earlier answer, or None.
 
     Returns:
-        logits float (B, 4, S/4, S/4), the single-mask token first, and predicted IoU float (B, 4).
+        Logits float (B, 4, S/4, S/4), the single-mask token first, and predicted IoU float (B, 4).
     """
     points = tuple(torch.from_numpy(values).to(features.embed.device) for values in stack_prompts(prompts))
     sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=low_res)
@@ -178,17 +178,17 @@ def mask_loss(logits: Tensor, quality: Tensor, truth: Tensor, *, focal: bool = F
     as Dice, which SAM 2 was trained with (Ravi et al., 2024, appendix D), for a model that is right already where it is
     easy.
 
-    The single-mask token answers for every prompt; of the other three only the best one learns, so that they may come
-    to differ (Kirillov et al., 2023, section 3).
+    The single-mask token answers for every prompt; of the other three, only the best one is trained, so that they can
+    specialise (Kirillov et al., 2023, section 3).
 
     Args:
         logits: float (B, 4, S/4, S/4).
         quality: float (B, 4), the predicted IoU.
-        truth: float (B, 1, S/2, S/2), the share of foreground in each cell.
+        truth: float (B, 1, S/2, S/2), the fraction of foreground in each cell.
         focal: whether pixels are compared by the focal loss.
 
     Returns:
-        the mean loss, and the single-mask token's logits at the truth's size, (B, 1, S/2, S/2).
+        The mean loss, and the single-mask token's logits at the truth's size, (B, 1, S/2, S/2).
     """
     fine = interpolate(logits[:, :1], truth.shape[-2:], mode="bilinear", align_corners=False)
     coarse_truth = avg_pool2d(truth, truth.shape[-1] // logits.shape[-1])
@@ -204,7 +204,7 @@ def mask_loss(logits: Tensor, quality: Tensor, truth: Tensor, *, focal: bool = F
 
 
 def export(weights: Mapping[str, Tensor], config: DictConfig, folder: Path) -> None:
-    """Write a segmenter folder, as `load_segmenter_files` reads it, in half precision."""
+    """Write a segmenter folder for `load_segmenter_files`, in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / CONFIG_FILE)
     with whole_path(folder / WEIGHTS_FILE, lasting=True) as partial:

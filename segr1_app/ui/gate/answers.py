@@ -1,4 +1,4 @@
-"""What every answer carries on top of gradio's: cookies that other sites cannot use, and limits for the browser."""
+"""Headers added to gradio's responses: cookies that other sites cannot use, and a content security policy."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from segr1_app.ui.gate.peers import seen_scheme
 
 HUB: Final = "https://huggingface.co https://*.huggingface.co https://*.hf.space https://*.hf.co"
-"""Whose pages show a Space in a frame, and from where the bar comes that the hub lays over it."""
+"""Origins that show a Space in a frame, and from which the hub loads its overlay bar."""
 
 
 class Answers:
-    """An ASGI application around another one, which adds headers to its answers.
+    """ASGI middleware that adds headers to responses.
 
     Args:
-        app: the application behind it.
-        framed: whether the page is shown in a frame of the model hub, as a Space is. Its cookies then go along with
-            requests of a frame, and the page may load what the hub adds to it.
+        app: the wrapped application.
+        framed: whether the page is shown in a frame of the model hub, as a Space is. Cookies are then sent from inside
+            a frame, and the page may load what the hub adds to it.
     """
 
     def __init__(self, app: ASGIApp, *, framed: bool = False) -> None:
@@ -27,7 +27,7 @@ class Answers:
         self._headers = _headers(framed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection."""
+        """Handle one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -49,7 +49,7 @@ class Answers:
 
 
 def _same_site(cookie: bytes, encrypted: bool) -> bytes:
-    """A cookie that goes along with no request of another site, and over TLS only where the page has it."""
+    """A cookie that is never sent with requests from other sites, and only over TLS if the page uses it."""
     parts = [part.strip() for part in cookie.split(b";")]
     kept = [part for part in parts if not part.lower().startswith(b"samesite")]
     if encrypted and b"secure" not in [part.lower() for part in kept]:
@@ -58,10 +58,10 @@ def _same_site(cookie: bytes, encrypted: bool) -> bytes:
 
 
 def _headers(framed: bool) -> dict[str, str]:
-    """Headers for every answer.
+    """The headers for every response.
 
-    Gradio's page has scripts in its HTML and builds functions from its templates, so those two cannot be forbidden;
-    where anything may be loaded from or sent to can.
+    Gradio's page has inline scripts and builds functions from its templates, so those cannot be forbidden; the origins
+    to load from and to connect to can be restricted.
     """
     beyond = f" {HUB}" if framed else ""
     policy = {
@@ -85,5 +85,5 @@ def _headers(framed: bool) -> dict[str, str]:
         "cross-origin-resource-policy": "same-origin",
         "permissions-policy": "geolocation=(), microphone=(), payment=(), usb=()",
     }
-    # It has no way to name the hub, and would keep a Space out of its frame.
+    # X-Frame-Options cannot name the hub, and would keep a Space out of its frame.
     return headers if framed else {**headers, "x-frame-options": "SAMEORIGIN"}

@@ -1,4 +1,4 @@
-"""What an endpoint takes, checked against the types that its handler declares, before the handler sees it."""
+"""Validate the arguments of an endpoint against the types that its handler declares, before the handler sees them."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from segr1_app.domain import SegR1Error
 
 MAX_NUMBER: Final = 2**53
-"""Largest whole number: what a browser can hold exactly, and far below what a database can."""
+"""Largest integer: the largest that a browser represents exactly, and far below the limit of the database."""
 MAX_TEXT: Final = 100_000
-"""Most characters of a text, where its handler allows no fewer."""
+"""Longest string in characters, unless its handler sets a lower limit."""
 MAX_DEPTH: Final = 32
-"""Most lists and objects within each other; the state of a canvas has six."""
+"""Deepest nesting of lists and objects; the state of a canvas has six levels."""
 SHOWN: Final = 80
 
 
 class ArgumentsError(SegR1Error):
-    """What a call brings along is not what its endpoint takes; nothing was done."""
+    """The arguments of a call are invalid; nothing was done."""
 
 
 def read_arguments(method: Callable[..., Any], given: object) -> dict[str, Any]:
-    """The arguments for a handler, of the types that it declares.
+    """Convert arguments to the types that a handler declares.
 
     Args:
         method: the handler; its signature is the schema.
-        given: what a client sent: a mapping with its arguments, of which those with a default may be missing.
+        given: what a client sent: a mapping of argument names to values; those with a default may be missing.
 
     Raises:
-        ArgumentsError: when something is missing, unknown, or of another type; says what.
+        ArgumentsError: when an argument is missing, unknown, or of another type; the message names it.
     """
     if not isinstance(given, Mapping):
         raise ArgumentsError(f"{method.__name__} takes an object with its arguments, not {shown(given)}.")
     try:
         read = _schema(method).model_validate(dict(given))
     except ValidationError as error:
-        raise ArgumentsError(f"{method.__name__} cannot be asked this: {_words(error)}.") from error
+        raise ArgumentsError(f"{method.__name__} cannot be called like this: {_words(error)}.") from error
     return {name: getattr(read, name) for name in read.model_fields_set}
 
 
@@ -57,9 +57,9 @@ def _schema(method: Callable[..., Any]) -> type[BaseModel]:
 
 
 def _bounded(hint: Any) -> Any:
-    """A type with the limits that it has for whatever comes from outside."""
+    """A type with the limits that apply to input from outside."""
     if typing.get_origin(hint) in (Union, types.UnionType):
-        return Union[tuple(_bounded(each) for each in typing.get_args(hint))]  # noqa: UP007 - of a computed tuple
+        return Union[tuple(_bounded(each) for each in typing.get_args(hint))]  # noqa: UP007 - the tuple is computed
     if hint is int:
         return Annotated[int, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
     if hint is float:
@@ -70,7 +70,7 @@ def _bounded(hint: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values that can be kept: not too deep, in valid Unicode, with numbers that fit a database.
+    """JSON values that can be stored: not too deep, in valid Unicode, with numbers that fit a database.
 
     Raises:
         ValueError: when they are anything else.
@@ -100,11 +100,11 @@ def _check_text(text: str) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError("a text in it is not valid Unicode") from None
+            raise ValueError("a string in it is not valid Unicode") from None
 
 
 def _words(error: ValidationError) -> str:
-    """The first of the things that are wrong, in words."""
+    """The first validation error as text."""
     first = error.errors(include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "it"
     if first["type"] == "missing":
@@ -116,6 +116,6 @@ def _words(error: ValidationError) -> str:
 
 
 def shown(value: object) -> str:
-    """A short form of a value, in text that can be printed."""
+    """A short printable form of a value."""
     text = ascii(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

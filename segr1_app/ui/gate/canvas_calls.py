@@ -1,4 +1,4 @@
-"""Calls that a canvas makes to the server directly, bypassing gradio's queue, with the caller's permissions checked."""
+"""Calls from a canvas to the server that bypass gradio's queue, with the caller's permissions checked."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., SavedRun | 
 
 
 def _numbered(question: Question) -> Question:
-    """A question whose number goes back with the answer: one that a browser could have counted to, or None."""
+    """A request and its number, which is returned with the response: an integer that a browser can represent, or
+    None.
+    """
     rev = question.get("rev")
     return {**question, "rev": rev if isinstance(rev, int) and abs(rev) <= MAX_NUMBER else None}

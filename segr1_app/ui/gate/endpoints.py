@@ -1,4 +1,4 @@
-"""Handlers as the page and the API call them. The caller is identified and authorised here, and nowhere else."""
+"""Wrap handlers for the page and the API. The caller is identified and authorised here and nowhere else."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ Member = TypeVar("Member", bound=StrEnum)
 log = logging.getLogger(__name__)
 
 _SIGNED: Final = {Act.ANNOTATE: "annotator", Act.REVIEW: "reviewer"}
-"""For each act, the argument of its handlers that holds the name of the person who acts."""
+"""For each act, the name of the handler argument with the acting person's name."""
 
 AUDITED: Final = frozenset(
     {"start_training", "stop_training", "resume_training", "promote", "go_back", "download_models", "make_current"}
 )
-"""Handlers whose calls stand in the audit log, beside imports and exports."""
+"""Handlers whose calls are recorded in the audit log, in addition to imports and exports."""
 RUN_COST: Final = 40.0
-"""The cost of asking the policy, in calls that only look something up or decode a click."""
+"""The cost of running the policy, relative to a call that only looks something up or decodes a click."""
 
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn this project's errors into gradio's, which reach the page or the client with their message unchanged."""
+    """Turn this project's errors into gradio's, which pass their message to the page or the client unchanged."""
     try:
         yield
     except SegR1Error as error:
@@ -51,16 +51,16 @@ def refusing() -> Iterator[None]:
 
 
 class Gate:
-    """Lets people call the handlers that their role allows.
+    """Lets people call the handlers that their roles permit.
 
-    Where people sign in, any name in a request is replaced by the one they signed in with.
+    Where people sign in, any name in a request is replaced with the one they signed in with.
 
     Args:
         access: identifies people and their roles.
-        limiter: how much one person may ask for; None for no limit.
+        limiter: the rate limit per person; None for no limit.
         proxied: whether all requests come through a proxy that records their origin, as on a Space.
         alone: whether requests straight from this machine come from its single user, who needs no limit.
-        audit: gets what was refused and what admins did; None for nothing.
+        audit: records refusals and actions of admins; None for no log.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Gate:
     def admit(
         self, act: Act, request: gr.Request | fastapi.Request, profile: gr.OAuthProfile | None, cost: float = 1.0
     ) -> Person:
-        """The caller, if their role allows this act.
+        """The caller, if their role permits this act.
 
         Raises:
-            NotAllowedError: when it does not, or when they ask too often.
+            NotAllowedError: when it does not, or when the rate limit is exceeded.
         """
         person = self.person_of(request, profile)
         try:
@@ -95,7 +95,7 @@ class Gate:
         if limiter is not None:
             who = person.name or self._origin(request)
             limiter.spend(who, cost)
-            # What the call costs beyond that shows in its arguments, which are read later.
+            # Additional cost depends on the arguments, which are read later.
             charge.set(lambda more: limiter.spend(who, more))
         return person
 
@@ -121,7 +121,7 @@ class Gate:
         return call
 
     def publish(self, method: Callable[..., Any], act: Act) -> None:
-        """Register a handler as an endpoint of the API, within a ``gr.Blocks``; its errors reach the client."""
+        """Register a handler as an API endpoint within a ``gr.Blocks``; its errors reach the client."""
         parameters = list(inspect.signature(method).parameters)
 
         @functools.wraps(method)
@@ -135,19 +135,19 @@ class Gate:
         api(_asking(call, method), api_name=method.__name__)
 
     def note(self, event: str, request: gr.Request | fastapi.Request, person: Person, detail: str = "") -> None:
-        """Add to the audit log what somebody did."""
+        """Record an action in the audit log."""
         if self._audit is not None:
             self._audit.note(event, person=person.name, address=self._origin(request), detail=detail)
 
     def signed(self, act: Act, person: Person, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments with the name of whoever does it, as it will stand on what they do."""
+        """The arguments with the caller's name filled in, as it will be recorded."""
         name = _SIGNED.get(act)
         if name is None:
             return dict(given)
         return {**given, name: self.name_of(person, given.get(name))}
 
     def name_of(self, person: Person, typed: Any) -> Any:
-        """The name that somebody signed in with, else the one that they typed: marked where others do sign in."""
+        """The name that the caller signed in with, else the name they typed, which is marked where others sign in."""
         if person.name:
             return person.name
         if self.access.sign_in == "none" or not isinstance(typed, str) or not typed.strip():
@@ -155,7 +155,7 @@ class Gate:
         return f"{typed} {UNSIGNED}"
 
     def _origin(self, request: gr.Request | fastapi.Request) -> str:
-        """Where a request of nobody known comes from."""
+        """The address of a request from an unidentified caller."""
         return address_of(request.headers, request.client.host if request.client else None, proxied=self._proxied)
 
 
@@ -181,16 +181,16 @@ def _asking(call: Callable[..., Any], method: Callable[..., Any]) -> Callable[..
     first = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in who]
     signature = inspect.signature(method)
     vars(call)["__signature__"] = signature.replace(parameters=[*first, *signature.parameters.values()])
-    # gradio knows no TypedDict: to it every answer is a JSON object.
+    # gradio does not support TypedDict: it treats every result as a JSON object.
     call.__annotations__ = {**who, **typing.get_type_hints(method), "return": dict[str, Any]}
     return call
 
 
 def _signed_in(request: gr.Request | fastapi.Request) -> str | None:
-    """The name that was signed in with a password, if any."""
+    """The name of a caller who signed in with a password, if any."""
     if isinstance(request, gr.Request):
         return request.username
-    # Calls past the queue receive the bare request: its session cookie is the one gradio knows people by.
+    # Calls that bypass the queue receive the raw request: gradio identifies people by its session cookie.
     app = request.app
     cookies = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
     token = next((request.cookies[name] for name in cookies if name in request.cookies), None)
@@ -199,7 +199,7 @@ def _signed_in(request: gr.Request | fastapi.Request) -> str | None:
 
 
 def one_of(kind: type[Member], text: str | None, what: str) -> Member:
-    """The member of an enumeration with this value.
+    """The enumeration member with this value.
 
     Raises:
         StoreError: when there is none; ``what`` begins the sentence that lists the valid values.

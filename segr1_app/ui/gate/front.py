@@ -1,7 +1,8 @@
-"""What every request passes before gradio sees it: its Host and Origin, its kind of body, and its size.
+"""Checks on every request before gradio sees it: its Host and Origin, and the type and size of its body.
 
-Gradio authenticates people; it does not ask which page a browser sends a request from, and it reads a body into memory
-before it looks at who sends it. Both are decided here, for all routes alike: its own, gradio's and the health check's.
+Gradio authenticates people, but it does not check from which page a browser sends a request, and it reads a body into
+memory before it checks who sent it. Both are handled here, for all routes: the page's own, gradio's and the health
+check.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ log = logging.getLogger(__name__)
 LOGIN: Final = "/login"
 UPLOAD: Final = "/gradio_api/upload"
 MAX_LOGIN: Final = 64 * 2**10
-"""Most bytes of a sign-in form, the only body that is read from whoever has not signed in where people sign in."""
+"""Largest sign-in form in bytes; where people sign in, this is the only body accepted from visitors."""
 MAX_JSON: Final = 8 * 2**20
-"""Most bytes of any other body; the largest draft that is kept has half of that."""
+"""Largest size of any other body in bytes; the largest draft that can be stored is half of that."""
 MAX_JSON_AT_ONCE: Final = 4 * MAX_JSON
-"""Most bytes of bodies that are being read, for everybody together: parsed, each takes many times its size."""
+"""Total size in bytes of all bodies being read at the same time: once parsed, each takes many times its size."""
 BODY_SECONDS: Final = 30.0
-"""How long a body may take that is read into memory."""
+"""Seconds in which a body that is read into memory must arrive."""
 DRAIN_SECONDS: Final = 0.2
-"""How long the rest of a body is waited for that is not wanted."""
+"""Seconds for which the rest of a rejected body is read."""
 POSTED: Final = ("run", "api", "call", "queue/join", "component_server", "cancel", "reset")
-"""Where gradio takes JSON, below its prefix."""
+"""Gradio routes that accept JSON, below its prefix."""
 AT_ONCE: Final = ("/gradio_api/run/", "/gradio_api/api/")
-"""Where gradio answers a call itself, instead of with the number of an event."""
+"""Gradio routes that return a call's result directly, instead of an event id."""
 UNUSED: Final = (
     "/gradio_api/custom_component/",
     "/gradio_api/deep_link",
@@ -56,20 +57,20 @@ UNUSED: Final = (
     "/monitoring",
     "/pwa_icon",
 )
-"""Routes of gradio that this page does not need: some write files or fetch addresses for whoever asks."""
+"""Gradio routes that this page does not need; some write files or fetch URLs for any caller."""
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class FrontDoor:
-    """An ASGI application around another one, which lets through what this server's own pages and its clients send.
+    """ASGI middleware that passes on only requests from this server's own pages and from API clients.
 
     Args:
-        app: the application behind it.
-        hosts: the names under which it may be asked.
-        signed_in: whether a request may bring more than a sign-in form; always true where nobody signs in.
-        check: raises `RefusedError` for a body of JSON that a path does not take.
-        uploads: bounds what people upload; None for any amount.
-        streams: bounds the answers that stay open.
+        app: the wrapped application.
+        hosts: the host names that requests may use.
+        signed_in: whether a request may have more than a sign-in form as its body; always true where nobody signs in.
+        check: raises `RefusedError` for a JSON body that is invalid for a path.
+        uploads: limits what people upload; None for no limit.
+        streams: limits responses that stay open.
     """
 
     def __init__(
@@ -87,14 +88,14 @@ class FrontDoor:
         self._reading = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer or pass on one connection."""
+        """Reject or pass on one connection."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         try:
             self._check_source(scope)
             if scope["type"] == "websocket":
-                raise RefusedError(404, "There are no web sockets here.")
+                raise RefusedError(404, "WebSockets are not supported.")
             self._check_route(scope)
         except RefusedError as refusal:
             log.info("refused: %s", refusal, extra={"endpoint": scope["path"], "failure": str(refusal)})
@@ -120,7 +121,7 @@ class FrontDoor:
             self._reading -= len(body)
 
     async def _pass_unread(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request without a body, or an upload, whose body goes to the disk as it comes."""
+        """Pass on a request without a body, or an upload, whose body is written to disk as it arrives."""
         path, who = _path(scope), self._address(scope)
         try:
             if path == UPLOAD and self._uploads is not None:
@@ -139,7 +140,7 @@ class FrontDoor:
 
         Raises:
             RefusedError: when it is too large, or too many are being read at the same time.
-            TimeoutError: when it does not come in time.
+            TimeoutError: when it does not arrive in time.
         """
         async with asyncio.timeout(BODY_SECONDS):
             more = True
@@ -147,16 +148,16 @@ class FrontDoor:
                 message = await receive()
                 chunk = message.get("body", b"")
                 if len(body) + len(chunk) > most:
-                    raise RefusedError(413, f"A request takes {most} bytes at most.")
+                    raise RefusedError(413, f"A request may have at most {most} bytes.")
                 if self._reading + len(chunk) > MAX_JSON_AT_ONCE:
                     raise RefusedError(503, "The server is busy: try again in a moment.")
                 self._reading += len(chunk)
                 body += chunk
-                # Whoever hung up gets no further than the check of what came.
+                # If the client has hung up, the incomplete body fails the check.
                 more = message["type"] == "http.request" and message.get("more_body", False)
 
     async def _pass_on(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have a request answered whose body was read, and know meanwhile whether whoever sent it still waits."""
+        """Pass on a request whose body was read, and watch meanwhile whether the client disconnects."""
         asked_from.set(self._address(scope))
         gone = asyncio.Event()
         is_gone.set(gone.is_set)
@@ -181,20 +182,21 @@ class FrontDoor:
             watching.cancel()
 
     def _check_source(self, scope: Scope) -> None:
-        """Raise `RefusedError` where a request is meant for another name, or comes from a page of another site."""
+        """Raise `RefusedError` if a request is addressed to another host name or comes from a page of another site."""
         headers = Headers(scope=scope)
         named = headers.getlist("host")
         host = read_address(named[0]) if len(named) == 1 else None
         if host is None or not self._hosts.answers(host):
             raise RefusedError(
                 400,
-                "This server is not known under the name that was asked for. Whoever runs it can allow the name with "
+                "This server does not accept the host name in the request. Its operator can allow the name with "
                 "--allowed-host.",
             )
         foreign = headers.get("x-forwarded-host")
         address = read_address(foreign) if foreign else None
         if foreign is not None and (address is None or not self._hosts.answers(address)):
-            # Gradio would build the page's addresses with it; that a proxy passed the request on is still to be seen.
+            # Gradio would build the page's URLs from this header; that a proxy forwarded the request must remain
+            # visible.
             scope["headers"] = [(SET_ASIDE.get(name, name), value) for name, value in scope["headers"]]
         scheme = seen_scheme(headers) or (None if forwarded(headers) or self._hosts.proxied else scope["scheme"])
         origins = headers.getlist("origin")
@@ -207,10 +209,12 @@ class FrontDoor:
             raise RefusedError(403, "This request comes from a page of another site.")
 
     def _check_route(self, scope: Scope) -> None:
-        """Raise `RefusedError` where there is nothing for a request here, or where it does not say that it is JSON."""
+        """Raise `RefusedError` if there is no such route, or if the request does not declare the required content
+        type.
+        """
         path, headers = _path(scope), Headers(scope=scope)
         if path.startswith(UNUSED):
-            raise RefusedError(404, "There is nothing here.")
+            raise RefusedError(404, "There is no page at this address.")
         if scope["method"] in SAFE:
             return
         wanted: tuple[str, ...] = ("application/json",)
@@ -219,7 +223,7 @@ class FrontDoor:
         elif path == UPLOAD:
             wanted = ("multipart/form-data",)
         elif not any(path == f"/gradio_api/{name}" or path.startswith(f"/gradio_api/{name}/") for name in POSTED):
-            raise RefusedError(404, "There is nothing here to be sent anything.")
+            raise RefusedError(404, "This address does not accept data.")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in wanted:
             raise RefusedError(415, f"Send this as {' or '.join(wanted)}.")
@@ -227,11 +231,11 @@ class FrontDoor:
             raise RefusedError(401, "Sign in first.")
         size = headers.get("content-length")
         if path != UPLOAD and size is not None and (not size.isdecimal() or int(size) > _most(path)):
-            raise RefusedError(413, f"A request takes {_most(path)} bytes at most.")
+            raise RefusedError(413, f"A request may have at most {_most(path)} bytes.")
 
 
 def _path(scope: Scope) -> str:
-    """The path as a route is looked up by it, but for slashes at its end."""
+    """The path by which a route is looked up, without trailing slashes."""
     return str(scope["path"]).rstrip("/") or "/"
 
 
@@ -240,7 +244,7 @@ def _most(path: str) -> int:
 
 
 def _in_words(send: Send) -> Send:
-    """Answer with 422 what gradio answers with 500 although it is a refusal, with the words of whoever refused."""
+    """Turn gradio's status 500 into 422 with the original message where a request was refused."""
     held: list[Message] = []
 
     async def answer(message: Message) -> None:
@@ -259,18 +263,18 @@ def _in_words(send: Send) -> Send:
 
 
 async def _refuse(refusal: RefusedError, scope: Scope, receive: Receive, send: Send, *, whole: bool = False) -> None:
-    """Answer a request with a sentence; ``whole`` tells whether its body was read already."""
+    """Answer a request with a one-sentence error; ``whole`` means that its body was already read."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": str(refusal)})
         return
-    # A short body is read to its end: to close with some of it unread could cost the client this answer.
+    # A short body is read to its end: closing the connection with unread data could discard this response.
     headers = {"cache-control": "no-store"} | ({} if whole or await _is_drained(receive) else {"connection": "close"})
     await JSONResponse({"detail": str(refusal)}, refusal.status, headers)(scope, receive, send)
 
 
 async def _is_drained(receive: Receive) -> bool:
-    """Whether the rest of a body was read, which is tried for no longer than a moment."""
+    """Whether the rest of a body could be read within `LINGER` seconds."""
     read, more = 0, True
     with suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):

@@ -1,4 +1,4 @@
-"""The page as it is served: gradio's application with this project's checks around it."""
+"""The served page: gradio's application wrapped in this project's checks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GuardedBlocks(gr.Blocks):
     """A ``gr.Blocks`` that is served behind a `FrontDoor`, however it is launched.
 
     Args:
-        settings: say where it is served and to whom.
+        settings: where it is served and to whom.
         static: folder of the page's own modules and pictures, which is served below `STATIC_ROUTE` to everybody.
         given: the arguments of ``gr.Blocks``.
     """
@@ -58,7 +58,7 @@ class GuardedBlocks(gr.Blocks):
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> Any:
-        """The arguments of an event as its components read them; one of a wrong type is refused in words."""
+        """The arguments of an event as its components read them; a wrong type gives a clear error message."""
 
         async def preprocess(function: BlockFunction, values: list[Any]) -> Any:
             return await super(GuardedBlocks, self).preprocess_data(function, values, state, explicit_call)
@@ -72,15 +72,15 @@ class GuardedBlocks(gr.Blocks):
 def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
     """A lifespan that puts the checks around an application before its first request.
 
-    Gradio adds middleware of its own to every application that it makes; being around the finished stack, these checks
-    come before all of it.
+    Gradio adds middleware of its own to every application; wrapping the finished stack, these checks run before all of
+    it.
     """
 
     @asynccontextmanager
     async def lifespan(app: App) -> AsyncIterator[Any]:
         inner = app.middleware_stack
         if inner is None:
-            raise RuntimeError("the application has no middleware yet: it cannot be guarded")
+            raise RuntimeError("the application has no middleware stack yet: it cannot be guarded")
         if settings.auth is not None:
             app.tokens = cast(dict[str, str], Sessions(People(settings.auth)))
         posts = Posts(app.get_blocks())
@@ -108,7 +108,7 @@ def _connections(app: App) -> set[Any]:
 
 
 def signed_in_as(app: App, headers: Headers) -> str | None:
-    """The name that a request was signed in with by a password, if any; gradio knows its people by two cookies."""
+    """The name under which a request is signed in with a password, if any; gradio identifies people by two cookies."""
     try:
         cookies = SimpleCookie(headers.get("cookie", ""))
     except CookieError:

@@ -1,7 +1,8 @@
-"""Under which names the page is served: what a request's Host and Origin are compared with.
+"""The host names under which the page is served, against which a request's Host and Origin are checked.
 
 A page of another site can send requests to a server on this machine, and with DNS rebinding it can also read the
-answers, because its own name then points here. Both show in the Host and Origin headers, which no page can choose.
+answers, because its own name then resolves to this machine. Both are visible in the Host and Origin headers, which a
+page cannot set.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from segr1_app.settings.space import Space
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 WILDCARDS: Final = frozenset({"0.0.0.0", "::", ""})
-"""What a server listens on to be reached through every network of its machine."""
+"""Addresses on which a server listens to be reachable through every network of its machine."""
 SHARED: Final = ".gradio.live"
-"""How the names of gradio's public links end."""
+"""The suffix of gradio's public links."""
 SPACES: Final = ".hf.space"
 
 _ORIGIN: Final = re.compile(r"(https?)://(.+)", re.IGNORECASE)
@@ -38,7 +39,7 @@ class Origin:
 
 
 def read_origin(value: str) -> Origin | None:
-    """The content of an Origin header; None for "null" and whatever else names no page of a web server."""
+    """Parse an Origin header; None for "null" and anything else that does not name a web page."""
     found = _ORIGIN.fullmatch(value)
     address = read_address(found[2]) if found else None
     if found is None or address is None:
@@ -49,15 +50,15 @@ def read_origin(value: str) -> Origin | None:
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """The names under which this server may be asked.
+    """The host names that requests to this server may use.
 
     Attributes:
         names: exact host names and IP addresses, in lower case.
-        endings: endings of further names, each with its leading dot.
-        any_ip: whether every IP address will do: the server listens on all of them, and an address, unlike a name,
-            cannot be made to point somewhere else.
-        allowed: what ``--allowed-host`` names: with a port only that one, else every port.
-        proxied: whether something stands before this server that may speak TLS where this server does not.
+        endings: suffixes of further names, each with its leading dot.
+        any_ip: whether every IP address is accepted: the server listens on all of them, and an address, unlike a name,
+            cannot be made to point elsewhere.
+        allowed: names given by ``--allowed-host``: with a port only that one, else every port.
+        proxied: whether there is a proxy in front of this server, which may use TLS when this server does not.
     """
 
     names: frozenset[str] = field(default_factory=lambda: frozenset(LOOPBACK))
@@ -68,7 +69,7 @@ class Hosts:
 
     @classmethod
     def of(cls, settings: Settings, environ: Mapping[str, str] = os.environ) -> Self:
-        """The names that follow from where the page is served."""
+        """The names that follow from the settings."""
         names, endings = {*LOOPBACK}, [SHARED] if settings.share else []
         everywhere = settings.host in WILDCARDS
         if everywhere:
@@ -96,9 +97,9 @@ class Hosts:
         """Whether a page of ``origin`` is this server's own page.
 
         Args:
-            origin: the page's.
+            origin: the page's origin.
             host: the request's Host.
-            scheme: by which the page is served, "http" or "https"; None where only a proxy knows.
+            scheme: the scheme by which the page is served, "http" or "https"; None if only a proxy knows.
         """
         if scheme is not None and origin.scheme != scheme:
             return False
@@ -123,5 +124,5 @@ def _is_ip(name: str) -> bool:
 
 
 def _fits(wanted: int | None, port: int | None) -> bool:
-    """Whether a Host's port is the wanted one; without one it is that of either scheme."""
+    """Whether a Host has the expected port; without one, it has the default port of either scheme."""
     return wanted is None or wanted == port or (port is None and wanted in DEFAULT_PORTS.values())

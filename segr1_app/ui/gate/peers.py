@@ -1,4 +1,4 @@
-"""Where a request comes from: straight from this machine, or through a proxy that says so."""
+"""Where a request comes from: directly from this machine, or through a proxy that says so."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ FORWARDING: Final = (
     "cf-connecting-ip",
     "fly-client-ip",
 )
-"""Headers that proxies add, beside those that begin with "x-forwarded-"; no browser sends any of them."""
+"""Headers that proxies add, in addition to those that begin with "x-forwarded-"; browsers send none of them."""
 SET_ASIDE: Final = {b"x-forwarded-host": b"x-forwarded-unknown-host"}
-"""Headers that may not say what they say, and what they are called instead."""
+"""Headers that must not take effect, and the names to which they are changed."""
 
 
 def forwarded(headers: Mapping[str, str]) -> bool:
-    """Whether a proxy passed a request on. Anybody can claim that, which only takes rights away from them."""
+    """Whether a proxy forwarded a request. Anybody can claim so, but that only reduces their permissions."""
     return any(name in headers for name in FORWARDING) or any(name.startswith("x-forwarded-") for name in headers)
 
 
 def seen_scheme(headers: Mapping[str, str]) -> str | None:
-    """By which scheme a browser sees the page, where a proxy says so."""
+    """The scheme with which a browser opened the page, if a proxy reports it."""
     told = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     return told if told in ("http", "https") else None
 
@@ -36,10 +36,10 @@ def address_of(headers: Mapping[str, str], peer: str | None, *, proxied: bool) -
     """The address that a request comes from.
 
     Args:
-        headers: of the request.
-        peer: whoever opened the connection.
-        proxied: whether all requests come through a proxy that names their origin. It adds to the end of the list what
-            it saw itself; what stands before that may be anybody's invention.
+        headers: the request's headers.
+        peer: the other end of the connection.
+        proxied: whether all requests come through a proxy that records their origin. It appends the address that it
+            saw to the list; everything before that may be forged.
     """
     told = headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if proxied else ""
     return told or peer or ""

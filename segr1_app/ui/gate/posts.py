@@ -1,4 +1,4 @@
-"""The bodies that gradio's routes take, checked before gradio looks things up by what is in them."""
+"""Validate the bodies of gradio's routes before gradio uses their values for lookups."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 class NamedArguments(RootModel[dict[str, Any]]):
-    """Arguments by their names, as ``call/v2`` takes them."""
+    """Arguments by name, as in ``call/v2``."""
 
 
 class Posts:
-    """Checks what is posted to a page.
+    """Checks requests posted to a page.
 
     Args:
         page: the page, with all its components and events.
@@ -33,10 +33,10 @@ class Posts:
         self._parameters: dict[str, list[Any]] | None = None
 
     def check(self, path: str, content: bytes) -> None:
-        """Raise `RefusedError` where a body is not what a route takes, or asks for what there is not.
+        """Raise `RefusedError` if a body is invalid for a route, or refers to something that does not exist.
 
         Args:
-            path: of the route, below `PREFIX` and without a slash at its end.
+            path: the route, below `PREFIX` and without a trailing slash.
             content: JSON.
         """
         route, _, name = path.removeprefix(PREFIX).partition("/")
@@ -45,43 +45,45 @@ class Posts:
         elif route in ("call", "run", "api"):
             call = _read(SimplePredictBody, content) if route == "call" else _read(PredictBody, content)
             number = getattr(call, "fn_index", None)
-            # The page names its own events by their numbers, below any name.
+            # The page refers to its own events by number, whatever the name in the path.
             found = self._by_name(name) if number is None else self._page.fns.get(number)
             if found is None:
-                raise RefusedError(404, "There is no event of this number.")
+                raise RefusedError(404, "There is no event with this number.")
             self._check_call(found, call)
         elif route == "queue":
             body = _read(PredictBody, content)
             function = self._page.fns.get(-1 if body.fn_index is None else body.fn_index)
             if function is None or not body.session_hash:
-                raise RefusedError(422, "'fn_index' names an event of the page, and 'session_hash' a visit of it.")
-            # How many values a component of the page sends along is between gradio's two halves.
+                raise RefusedError(
+                    422, "'fn_index' must be the number of an event, and 'session_hash' the id of a visit."
+                )
+            # The number of values that a component sends is internal to gradio.
         elif route == "component_server":
             asked = _read(ComponentServerJSONBody, content)
             component = self._page.blocks.get(asked.component_id)
             function = getattr(component, asked.fn_name, None)
             if not getattr(function, "_is_server_fn", False):
-                raise RefusedError(404, "The page has no such component, or the component no such function.")
+                raise RefusedError(404, "There is no such component on the page, or it has no such function.")
             if not isinstance(asked.data, dict):
-                raise RefusedError(422, "'data' is an object with the function's arguments.")
+                raise RefusedError(422, "'data' must be an object with the function's arguments.")
         else:
             _read(CancelBody if route == "cancel" else ResetBody, content)
 
     def _by_name(self, name: str) -> BlockFunction:
         found = [function for function in self._page.fns.values() if function.api_name == name]
         if not found:
-            raise RefusedError(404, "There is no endpoint of this name.")
+            raise RefusedError(404, "There is no endpoint with this name.")
         return found[0]
 
     def _check_call(self, function: BlockFunction, body: PredictBody | SimplePredictBody) -> None:
-        """Whether a call has as many arguments as an event; those that a page keeps itself may be left out."""
+        """Check that a call has as many arguments as the event; those kept by the page itself may be omitted."""
         if function.fn is None:
-            raise RefusedError(404, "This event is one of the browser alone.")
+            raise RefusedError(404, "This event is handled by the browser only.")
         if isinstance(body, PredictBody) and body.batched:
-            raise RefusedError(422, "Calls are not taken in batches here.")
+            raise RefusedError(422, "Batched calls are not supported.")
         wanted = {len(function.inputs), sum(not each.skip_api for each in function.inputs)}
         if len(body.data) not in wanted and not function.cancels:
-            raise RefusedError(422, f"'data' is a list of {max(wanted)} arguments, and not of {len(body.data)}.")
+            raise RefusedError(422, f"'data' must be a list of {max(wanted)} arguments, not {len(body.data)}.")
 
     def _check_named(self, name: str, given: dict[str, Any]) -> None:
         self._by_name(name)
@@ -89,7 +91,7 @@ class Posts:
             known = self._page.get_api_info()["named_endpoints"]
             self._parameters = {each: info["parameters"] for each, info in known.items()}
         if f"/{name}" not in self._parameters:
-            raise RefusedError(404, "There is no endpoint of this name.")
+            raise RefusedError(404, "There is no endpoint with this name.")
         try:
             construct_args(self._parameters[f"/{name}"], (), dict(given))
         except TypeError as error:

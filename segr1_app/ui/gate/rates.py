@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from segr1_app.domain import NotAllowedError
 
 KNOWN = 10_000
-"""People whose use is remembered; beyond that, those idle the longest start over with a full bucket."""
+"""Number of people whose use is tracked; beyond that, those idle the longest start over with a full bucket."""
 
 
 class RateLimiter:
@@ -20,7 +20,7 @@ class RateLimiter:
     Args:
         rate: what a person may spend per second on average.
         burst: what they may spend at once after a pause.
-        clock: seconds of a monotonic clock.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,10 +29,10 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def spend(self, who: Hashable, cost: float) -> None:
-        """Take ``cost`` out of somebody's bucket.
+        """Take ``cost`` out of a person's bucket.
 
         Raises:
-            NotAllowedError: when the bucket holds less; nothing is taken then.
+            NotAllowedError: when the bucket contains less; nothing is taken then.
         """
         with self._lock:
             now = self._clock()

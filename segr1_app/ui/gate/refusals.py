@@ -1,14 +1,14 @@
-"""Requests that go no further than the front door."""
+"""The error for requests that are rejected before they reach gradio."""
 
 from __future__ import annotations
 
 
 class RefusedError(Exception):
-    """A request that is answered with a status and one sentence.
+    """A request that is rejected with a status and a sentence.
 
     Args:
-        status: of HTTP.
-        sentence: says what is wrong with it.
+        status: the HTTP status.
+        sentence: says what is wrong with the request.
     """
 
     def __init__(self, status: int, sentence: str) -> None:

@@ -1,4 +1,6 @@
-"""Answers that stay open, as heartbeats and the news of a call do: each holds a file descriptor, and those are few."""
+"""Limit responses that stay open, such as heartbeats and event streams: each holds a file descriptor, of which there
+are few.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,17 @@ from segr1_app.ui.gate.refusals import RefusedError
 
 STREAMS: Final = tuple(f"/gradio_api/{name}" for name in ("heartbeat/", "queue/data", "call/", "upload_progress"))
 RESERVED: Final = 128
-"""File descriptors for everything else: pictures, the database, models, and requests that end."""
+"""File descriptors reserved for everything else: pictures, the database, models, and short requests."""
 MOST: Final = 4096
 IDLE_SECONDS: Final = 20.0
-"""How long a connection may be open without a request."""
+"""Seconds for which a connection may be open without a request."""
 
 
 class OpenStreams:
-    """Counts open streams, and refuses those that would leave too few file descriptors for others.
+    """Counts open streams and refuses those that would leave too few file descriptors for everything else.
 
     Args:
-        most: how many there may be; None for half of what the process has beyond `RESERVED`.
+        most: the largest number of streams; None for half of what the process has beyond `RESERVED`.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -36,10 +38,10 @@ class OpenStreams:
 
     @contextmanager
     def one_more(self, path: str, address: str) -> Iterator[None]:
-        """Answer a request; one that stays open is counted while it is.
+        """Handle a request, and count it while its response stays open.
 
         Raises:
-            RefusedError: when there are too many, or half of them are of this address.
+            RefusedError: when there are too many, or half of them are from this address.
         """
         if not f"{path}/".startswith(STREAMS):
             yield
@@ -56,11 +58,12 @@ class OpenStreams:
 
 
 async def close_idle(connections: Callable[[], Any], clock: Callable[[], float] = time.monotonic) -> None:
-    """Close connections that bring no request in time, until cancelled; uvicorn itself waits for the first one forever.
+    """Close connections that send no request in time, until cancelled; uvicorn itself waits for the first request
+    forever.
 
     Args:
-        connections: uvicorn's open connections at this moment.
-        clock: seconds that never go back.
+        connections: returns uvicorn's currently open connections.
+        clock: a monotonic clock in seconds.
     """
     since: dict[Any, float] = {}
     while True:
@@ -74,14 +77,14 @@ async def close_idle(connections: Callable[[], Any], clock: Callable[[], float] 
 
 
 class Seldom(logging.Filter):
-    """Lets the same message through once a minute: asyncio repeats one for each connection that it cannot accept."""
+    """Lets the same message through once a minute: asyncio repeats it for each connection that it cannot accept."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a message is to be heard."""
+        """Whether to log a message."""
         text, now = str(record.msg)[:60], time.monotonic()
         if now - self._last.get(text, -60.0) < 60.0:
             return False

@@ -1,4 +1,4 @@
-"""How much people may upload: each in an hour, and all of them together."""
+"""Limits on uploads: per person and hour, and for all people together."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from segr1_app.studio.cache_folder import MAX_BYTES, folder_bytes
 from segr1_app.ui.gate.refusals import RefusedError
 
 PER_PERSON: Final = 2**30
-"""Most bytes that one person uploads in an hour: one archive of the largest size, and a second one."""
+"""Largest number of bytes that one person may upload per hour: two archives of the largest size."""
 SPARE: Final = 2**30
-"""Bytes of the disk that uploads leave free: what people annotate needs them."""
+"""Bytes of disk space that uploads leave free for annotations."""
 MEASURED_EVERY: Final = 5.0
 HOUR: Final = 3600.0
 
 
 class UploadQuota:
-    """Counts what is uploaded while it arrives.
+    """Counts uploaded bytes as they arrive.
 
     Args:
         folder: where uploads go.
-        clock: seconds that never go back.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,14 +38,14 @@ class UploadQuota:
         self._since = 0
 
     def counting(self, who: str, receive: Receive) -> Receive:
-        """A channel like ``receive`` that ends an upload of too many bytes.
+        """Wrap ``receive`` so that an upload of too many bytes is aborted.
 
         Args:
-            who: whoever uploads; what they uploaded before drains within an hour.
-            receive: the request's.
+            who: the uploader; what they uploaded before drains within an hour.
+            receive: the request's channel.
 
         Raises:
-            RefusedError: when there is no room to begin with.
+            RefusedError: when there is no space to begin with.
         """
         self._check(who, 0)
 
@@ -64,12 +64,14 @@ class UploadQuota:
 
     def _check(self, who: str, size: int) -> None:
         if self._left(who) + size > PER_PERSON:
-            raise RefusedError(413, f"One person uploads {PER_PERSON // 2**20} MiB an hour at most: try again later.")
+            raise RefusedError(
+                413, f"Each person may upload at most {PER_PERSON // 2**20} MiB per hour: try again later."
+            )
         if self._in_all() + size > MAX_BYTES or shutil.disk_usage(self._folder).free < SPARE + size:
-            raise RefusedError(507, "There is no room for more uploads now: try again in an hour.")
+            raise RefusedError(507, "There is no space for more uploads now: try again in an hour.")
 
     def _left(self, who: str) -> float:
-        """What somebody uploaded, less what has drained since."""
+        """The bytes that a person uploaded, minus what has drained since."""
         used, then = self._used.get(who, (0.0, self._clock()))
         return max(0.0, used - (self._clock() - then) * PER_PERSON / HOUR)
 

@@ -1,4 +1,4 @@
-"""Import of pictures and annotations through the page, by the same code as the command."""
+"""Import pictures and annotations through the page, with the same code as the command."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from segr1_app.studio.cache_folder import in_use
 from segr1_app.studio.contracts import Imported
 
 MAX_ROWS = 100_000
-"""Most rows of a dataset that the page imports at once."""
+"""Largest number of dataset rows that the page imports at once."""
 OnProgress = Callable[[int], None]
 """Called during an import with the number of records processed so far."""
 
 
 class ImportHandlers:
-    """Imports what people upload; each method raises `SegR1Error` with a sentence for the person who asked.
+    """Imports what people upload; each method raises `SegR1Error` with a message for the caller.
 
     Args:
-        store: where to.
+        store: the store to import into.
         cache: the folder in which gradio keeps uploads.
         hub_token: None to use the hub login of this machine, False for anonymous access.
-        hub: address of the hub; None for the usual one.
+        hub: URL of the hub; None for the default.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ImportHandlers:
         *,
         on_progress: OnProgress = lambda _: None,
     ) -> Imported:
-        """Make tasks of pictures and of other tools' annotations.
+        """Create tasks from pictures and from other tools' annotations.
 
         Args:
             files: uploads as `import_paths` takes them.
@@ -60,33 +60,33 @@ class ImportHandlers:
 
         paths, truths = ([self._uploaded(file) for file in those] for those in (files, masks))
         account = Account()
-        # An import of many pictures may take longer than uploads are kept.
+        # Importing many pictures may take longer than uploads are kept.
         with in_use([*paths, *truths]):
             taken = import_paths(self._store, paths, instruction, truths, account=account)
             found = _counted(taken, account, on_progress)
         for path in (*paths, *truths):
-            # The sender has no need to know where the server keeps uploads.
+            # The uploader does not need to know where the server keeps uploads.
             found["problems"] = [problem.replace(f"{path.parent}{os.sep}", "") for problem in found["problems"]]
         return found
 
     def add_dataset(
         self, dataset: str, instruction: str, rows: int, *, on_progress: OnProgress = lambda _: None
     ) -> Imported:
-        """Make tasks of a dataset of the Hugging Face hub.
+        """Create tasks from a dataset on the Hugging Face hub.
 
         Args:
             dataset: its id, "owner/name".
-            instruction: what to segment in rows that do not say so.
-            rows: how many at most.
+            instruction: what to segment in rows without an instruction.
+            rows: the largest number of rows.
             on_progress: see `OnProgress`.
 
         Returns:
-            As of `add_pictures`.
+            As for `add_pictures`.
         """
         from segr1_app.store.exchange.importing import import_hub  # noqa: PLC0415 - as above
 
         if not 1 <= rows <= MAX_ROWS:
-            raise StoreError(f"Take 1 to {MAX_ROWS} rows at once.")
+            raise StoreError(f"Choose 1 to {MAX_ROWS} rows at a time.")
         name = dataset.strip()
         account = Account()
         taken = import_hub(

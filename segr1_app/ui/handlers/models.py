@@ -1,6 +1,6 @@
-"""What an admin does about the full models: learn their size, have them downloaded, and see how far that is.
+"""Download of the full models by an admin: its size, start and progress.
 
-Every method is an endpoint of the API, too.
+Every method is also an API endpoint.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from segr1_app.studio.contracts import DownloadProgress, DownloadSize
 
 
 class DownloadHandlers:
-    """Starts a download and tells of it.
+    """Starts a download and reports its progress.
 
-    Every method returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
+    Every method returns JSON values and raises `SegR1Error` with a message for the caller.
     """
 
     def __init__(self, download: Download) -> None:
@@ -22,7 +22,7 @@ class DownloadHandlers:
         """The size of the download of the full models.
 
         Returns:
-            {"bytes": their number; 0 when everything is downloaded}.
+            {"bytes": the number of bytes; 0 when everything is downloaded}.
         """
         return {"bytes": self._download.size()}
 

@@ -1,6 +1,6 @@
 """Review of decided tasks: histories, comparisons, the reviewer's choice, and statistics.
 
-Every method is an endpoint of the API, too.
+Every method is also an API endpoint.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from segr1_app.ui.gate.endpoints import one_of
 from segr1_app.ui.views import addressed, canvas_value
 
 LISTED = 40
-"""Tasks in a page of the list."""
+"""Tasks per page of the list."""
 
 
 class ReviewHandlers:
     """Shows decided tasks and records a reviewer's choices.
 
-    Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
+    Every method takes and returns JSON values and raises `SegR1Error` with a message for the caller.
 
     Args:
         store: where everything is stored.
@@ -54,20 +54,20 @@ class ReviewHandlers:
         self._cache = cache.resolve()
 
     def decided_tasks(self, annotator: str = "", verdict: str = "", before: int | None = None) -> DecidedPage:
-        """The tasks that have a decision, the newest first, a page at a time.
+        """The tasks that have a decision, newest first, one page at a time.
 
         Args:
             annotator: only tasks that this person decided, shown by their latest revision; empty for everybody, where
                 the current revision is shown.
             verdict: only "accept", "fix", "reject" or "skip"; empty for any.
-            before: the last "revision" of the page before; None for the first page.
+            before: the last "revision" of the previous page; None for the first page.
 
         Returns:
             {"tasks": [{"task", "instruction", "picture_name", "revision", "annotator", "verdict", "saved_at",
             "people": how many decided it, "agreement": mean pairwise IoU or None}], "more": whether another page
-            follows, "decided": how many tasks are, "annotators": everybody's name}.
+            follows, "decided": number of decided tasks, "annotators": everybody's name}.
         """
-        wanted = one_of(Verdict, verdict, "Only these decisions can be asked for:") if verdict else None
+        wanted = one_of(Verdict, verdict, "The decision must be one of:") if verdict else None
         page = self._store.decided(annotator=annotator or None, verdict=wanted, before=before, limit=LISTED + 1)
         found = self._store.statistics()
         return {
@@ -85,9 +85,9 @@ class ReviewHandlers:
 
         Returns:
             {"task", "instruction", "picture_name", "canvas": what to show, "revisions": as of `history`, "predictions":
-            [{"prediction", "policy", "checkpoint", "created_at"}], both the newest first, "first", "second": what to
-            `compare` to begin with, "chosen_by": the reviewer whose choice counts or None, "agreement": mean pairwise
-            IoU or None, "pairs": [{"annotators": [two names], "iou"}]}.
+            [{"prediction", "policy", "checkpoint", "created_at"}], both newest first, "first", "second": what to
+            `compare` initially, "chosen_by": the reviewer who chose the current revision or None, "agreement": mean
+            pairwise IoU or None, "pairs": [{"annotators": [two names], "iou"}]}.
         """
         asked = self._store.task(int(task))
         revisions = self._store.history(asked.id)
@@ -112,7 +112,7 @@ class ReviewHandlers:
         }
 
     def history(self, task: int) -> list[PastRevision]:
-        """Every revision of a task, the newest first.
+        """Every revision of a task, newest first.
 
         Args:
             task: its number.
@@ -134,7 +134,7 @@ class ReviewHandlers:
 
         Returns:
             {"first", "second": {"mask": COCO RLE of the picture's size, or None when it is empty, "objects": [{"box",
-            "points"}] in its pixels}, "iou", "only_first", "only_second", "both": numbers of pixels}.
+            "points"}] in its pixels}, "iou", "only_first", "only_second", "both": pixel counts}.
         """
         asked = self._store.task(int(task))
         one, other = self._side(asked, first), self._side(asked, second)
@@ -148,7 +148,7 @@ class ReviewHandlers:
         }
 
     def make_current(self, reviewer: str, task: int, revision: int | None = None) -> CurrentRevision:
-        """Make a revision the current one, whatever is saved later.
+        """Make a revision the current one, regardless of later decisions.
 
         Args:
             reviewer: who chooses.
@@ -164,8 +164,7 @@ class ReviewHandlers:
         return {"current": self._store.task(number).current_id, "chosen_by": choice.reviewer if choice else None}
 
     def restore(self, reviewer: str, revision: int, parent: int | None = None) -> Restored | Stale:
-        """Save an old revision again, as a new one of the reviewer's; its working time and clicks are not counted
-        twice.
+        """Save an old revision again as a new one by the reviewer; its working time and clicks are not counted twice.
 
         Args:
             reviewer: who restores.
@@ -183,7 +182,7 @@ class ReviewHandlers:
         return {"revision": made.id, "current": self._store.task(made.task_id).current_id}
 
     def statistics(self) -> WorkStatistics:
-        """Progress and effort: in total, per annotator, per checkpoint of the policy and per day.
+        """Progress and effort: in total, per annotator, per policy checkpoint and per day.
 
         Returns:
             The counts of tasks, and what was done by whom, on which predictions, and when.
@@ -205,7 +204,7 @@ class ReviewHandlers:
     def _side(self, task: Task, name: str) -> _Side:
         kind, _, number = str(name).partition(" ")
         if kind not in ("revision", "prediction") or not number.isdecimal():
-            raise StoreError("Name what to compare as 'revision 1', 'prediction 1' and so on.")
+            raise StoreError("Choose what to compare by names such as 'revision 1' or 'prediction 1'.")
         if kind == "revision":
             revision = self._store.revision(int(number))
             side = _Side(revision.task_id, revision.mask, revision.correction.prompts)
@@ -225,15 +224,15 @@ class _Side:
 
 
 def initial_sides(revisions: Sequence[Revision], task: Task) -> tuple[str, str]:
-    """What to compare first: the current revision, with the prediction that it corrects, else with somebody else's
-    newest.
+    """What to compare initially: the current revision with the prediction that it corrects, else with another
+    annotator's newest.
 
     Args:
-        revisions: of the task, the oldest first.
-        task: with its present prediction and current revision.
+        revisions: the task's revisions, oldest first.
+        task: the task with its latest prediction and current revision.
 
     Returns:
-        Two names for `ReviewHandlers.compare`: the same one twice where there is only one.
+        Two names for `ReviewHandlers.compare`: the same name twice if there is only one.
 
     Raises:
         StoreError: when the task has neither prediction nor revision yet.

@@ -25,27 +25,27 @@ from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.ui.views import answer_value, canvas_value, prediction_value
 
 STREAM_SECONDS = 0.05
-"""Shortest time between two updates of the growing text: an event per token would slow the generation down."""
+"""Shortest time in seconds between two updates of the growing text: an event per token would slow down generation."""
 
 LEFT_SECONDS = 0.2
-"""Seconds between checks, while a run waits for the models, whether its user has left it."""
+"""Seconds between checks of whether the user has left, while a run waits for the models."""
 
 VISITORS = 4096
-"""Sessions of the page whose last run is remembered."""
+"""Number of page sessions whose last run is remembered."""
 
 Upload: TypeAlias = dict[str, Any]
-"""An uploaded file as gradio's ``FileData`` in JSON; its "path" lies in the cache."""
+"""An uploaded file as gradio's ``FileData`` in JSON; its "path" is in the cache."""
 
 Update: TypeAlias = tuple[Any, Any]
 """New values of stage and answer."""
 
 Buttons: TypeAlias = tuple[Any, Any]
-"""New values of the Run and the Stop button, of which one is enabled at a time."""
+"""New values of the Run and Stop buttons, of which one is enabled at a time."""
 
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """A run of the page: the path of its picture, and whether its user has since switched to another one."""
+    """A run on the page: the path of its picture, and whether its user has since switched to another one."""
 
     path: object
     left: bool = False
@@ -54,12 +54,12 @@ class _Run:
 class RunHandlers:
     """Handles the events of the Run tab.
 
-    Domain errors are shown in the answer view, as one sentence; that is done here and nowhere else.
+    Domain errors are shown in the answer view as one sentence; that is done only here.
 
     Args:
         models: runs the predictions.
         cache: an existing folder for previews and downloads, from which gradio serves files.
-        sessions: get every picture that is shown on the canvas.
+        sessions: receive every picture that is shown on the canvas.
     """
 
     def __init__(self, models: ModelHost, cache: Path, sessions: CanvasSessions) -> None:
@@ -70,9 +70,9 @@ class RunHandlers:
         self._lock = threading.Lock()
 
     def show(self, picture: Upload | None, session: str | None) -> Update:
-        """Show a picture without marks, and clear the answer to the last one, whose run ends by itself.
+        """Show a picture without marks and clear the previous answer, whose run ends by itself.
 
-        A fast user presses Run before the new picture is shown: that run shows the picture, too, and is left running.
+        A fast user may press Run before the new picture is shown: that run shows the picture too, and is not stopped.
         """
         if self._runs_on(picture, session):
             return gr.skip(), gr.skip()
@@ -84,7 +84,7 @@ class RunHandlers:
             return None, answer_value("failed", failure=str(error))
 
     def _runs_on(self, picture: Upload | None, session: str | None) -> bool:
-        """Whether the last run of a session was started on this very picture; if not, it is marked as left."""
+        """Whether the last run of a session was started on this picture; if not, it is marked as abandoned."""
         if session is None:
             return False
         with self._lock:
@@ -102,11 +102,11 @@ class RunHandlers:
         return answer_value("stopped"), gr.update(interactive=False)
 
     def ended(self) -> Buttons:
-        """The run is over, for whatever reason: the next one can begin."""
+        """The run has ended for whatever reason: the next one can begin."""
         return gr.update(interactive=True), gr.update(interactive=False)
 
     def run(self, picture: Upload | None, instruction: str, session: str | None) -> Iterator[tuple[Any, Any, Any, Any]]:
-        """Find in a picture what the instruction asks for; streams the values of stage, answer and buttons."""
+        """Segment what the instruction asks for; streams the values of stage, answer and buttons."""
         run = _Run(_path_of(picture))
         try:
             _check_instruction(instruction)
@@ -126,7 +126,8 @@ class RunHandlers:
             if not run.left:
                 yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
         if run.left:
-            # gradio repeats the last values at the end of a run: that must not happen over the picture shown by now.
+            # gradio repeats the last values at the end of a run, which must not overwrite a picture that was opened
+            # since.
             yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
     def _answers(self, picture: Picture, instruction: str, run: _Run) -> Iterator[Update]:
@@ -153,13 +154,14 @@ class RunHandlers:
                     yield gr.skip(), answer_value("writing", text)
                     shown_at = time.monotonic()
         if found is not None:
-            # Shown first: writing the downloads of a large picture takes several times as long as finding its masks.
+            # Shown first, because writing the downloads of a large picture takes several times as long as computing its
+            # masks.
             yield self._stage(picture, found), prediction_value(found, {})
             yield gr.skip(), prediction_value(found, self._save(picture, found))
 
     @contextmanager
     def _turn(self, run: _Run) -> Iterator[bool]:
-        """Wait for exclusive use of the models; yields False when the run was left before its turn."""
+        """Wait for exclusive use of the models; yields False if the run was abandoned before its turn."""
         while not self._models.turn.acquire(timeout=LEFT_SECONDS):
             if run.left:
                 yield False
@@ -193,7 +195,7 @@ class RunHandlers:
             return str(shutil.copy(file, self._cache / file.name))
 
     def _load(self, upload: Upload) -> Picture:
-        """The uploaded picture; a client must not name other files of this machine."""
+        """Load the uploaded picture; a client must not name other files on this machine."""
         named = _path_of(upload)
         path = Path(named).resolve() if isinstance(named, str) and "\0" not in named else None
         if path is None or not path.is_relative_to(self._cache):
@@ -221,6 +223,6 @@ def _path_of(upload: object) -> object:
 
 
 def _check_instruction(instruction: object) -> None:
-    """Raise `PictureError` where an instruction is not a text; how long it may be is checked where it is read."""
+    """Raise `PictureError` if an instruction is not a string; its length is checked where it is read."""
     if not isinstance(instruction, str):
-        raise PictureError("The instruction is not a text: say in words what should be found.")
+        raise PictureError("The instruction must be text that says what to find.")

@@ -1,6 +1,6 @@
 """The Train tab for admins: see the training data, train, compare, and promote a policy.
 
-Every method is an endpoint of the API, too.
+Every method is also an API endpoint.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from segr1_app.studio.trainings import Change, TrainingRun, Trainings
 from segr1_app.ui.views import address_of
 
 STEPS = 40
-"""Default number of optimiser steps: that of the embedded configuration."""
+"""Default number of optimiser steps, as in the embedded configuration."""
 
 
 class TrainingHandlers:
-    """Starts and stops trainings, reports their progress, and promotes their policies.
+    """Starts and stops training runs, reports their progress, and promotes their policies.
 
-    Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
+    Every method takes and returns JSON values and raises `SegR1Error` with a message for the caller.
 
     Args:
-        trainings: of the data folder.
-        models: whose policy is trained on and replaced.
+        trainings: the training runs of the data folder.
+        models: their policy is trained further and replaced.
         cache: an existing folder from which gradio serves files.
     """
 
@@ -40,11 +40,11 @@ class TrainingHandlers:
         self._trainings, self._models, self._cache = trainings, models, cache.resolve()
         started_with = models.settings.policy
         self._home = models.settings.home
-        # What a rollback returns to when no promotion is left.
+        # The policy to which a rollback returns when no promotion is left.
         self._first = AUTO if started_with == promoted_policy(self._home) else started_with
 
     def training_plan(self) -> TrainingPlan:
-        """What a training would learn from: counts by source and verdict, and what is left out and why.
+        """The data a training run would use: counts by source and verdict, and what is left out and why.
 
         Returns:
             The table as text.
@@ -52,10 +52,10 @@ class TrainingHandlers:
         return {"plan": self._trainings.plan(self._models.settings)}
 
     def training_state(self, run: str = "") -> TrainingState:
-        """The state of the trainings.
+        """The state of the training runs.
 
         Args:
-            run: the training to report on; empty for the newest.
+            run: the training run to report on; empty for the newest.
 
         Returns:
             All trainings by name, the one that is asked for, and which policy the app uses.
@@ -73,11 +73,11 @@ class TrainingHandlers:
         }
 
     def start_training(self, steps: int = STEPS, include_feedback: bool = True) -> TrainingState:
-        """Train the app's policy further, in a separate process that survives the page being closed.
+        """Train the app's policy further in a separate process, which continues when the page is closed.
 
         Args:
             steps: optimiser steps.
-            include_feedback: whether the corrections take part, beside the original pairs or generated scenes.
+            include_feedback: whether to use the corrections, in addition to the original pairs or generated scenes.
 
         Returns:
             As `training_state`.
@@ -86,7 +86,7 @@ class TrainingHandlers:
         return self.training_state(name)
 
     def stop_training(self) -> TrainingState:
-        """Stop the running training; it can be resumed from its last checkpoint.
+        """Stop the current training run; it can be resumed from its last checkpoint.
 
         Returns:
             As `training_state`.
@@ -96,7 +96,7 @@ class TrainingHandlers:
         return self.training_state(name)
 
     def resume_training(self, run: str) -> TrainingState:
-        """Resume a training that was stopped.
+        """Resume a stopped training run.
 
         Args:
             run: its name.
@@ -108,7 +108,7 @@ class TrainingHandlers:
         return self.training_state(run)
 
     def training_changes(self, run: str) -> TrainingChanges:
-        """The changes that a finished training made on held-out pictures, the largest losses first.
+        """Changes on held-out pictures after a finished training run, largest losses first.
 
         Args:
             run: its name.
@@ -119,7 +119,7 @@ class TrainingHandlers:
         return {"changes": [self._shown(change) for change in self._trainings.changes(run)]}
 
     def promote(self, run: str) -> TrainingState:
-        """Make the policy of a finished training the app's own, now and after a restart.
+        """Make the policy of a finished training run the app's own, now and after restarts.
 
         Args:
             run: its name.
@@ -133,7 +133,7 @@ class TrainingHandlers:
         return self.training_state(run)
 
     def go_back(self) -> TrainingState:
-        """Roll back the last promotion: the app uses the policy that it had before.
+        """Roll back the last promotion: the app uses its previous policy.
 
         Returns:
             As `training_state`.
@@ -155,7 +155,7 @@ class TrainingHandlers:
         }
 
     def _overlay(self, change: Change, mask: Rle) -> str:
-        """The address of a picture with a mask drawn on it; drawn once, then cached."""
+        """The URL of a picture with a mask drawn on it; drawn once, then cached."""
         from segr1_app.studio.render import draw_overlay  # noqa: PLC0415 - supervision takes a third of a second
 
         key = hashlib.sha256(f"{change.picture}:{mask['counts']}".encode()).hexdigest()

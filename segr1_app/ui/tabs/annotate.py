@@ -18,11 +18,11 @@ from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.tabs.import_panel import build_import_panel
 from segr1_app.ui.views import view
 
-PICTURES = [("as suits the format", ""), *((kind.value, kind.value) for kind in Pictures)]
+PICTURES = [("default of the format", ""), *((kind.value, kind.value) for kind in Pictures)]
 EXPORTS = [(TITLES[form], form) for form in FORMATS]
 
 
-# Longer than 60 lines: it is the list of everything on the tab, in order.
+# Longer than 60 lines: it lists everything on the tab in order.
 def build_annotate_tab(
     jobs: JobHandlers, canvas: CanvasHandlers, imports: ImportHandlers, gate: Gate
 ) -> list[gr.Accordion]:
@@ -37,7 +37,7 @@ def build_annotate_tab(
         jobs.put_draft,
         jobs.drop_draft,
     ]
-    # Where people sign in, what they see is decided once they are identified.
+    # Where people sign in, visibility is decided once they are identified.
     seen = gate.access.sign_in == "none" and gate.access.possible(Act.ADMINISTER)
     view(
         "annotate/annotate",
@@ -57,7 +57,7 @@ def build_annotate_tab(
                     "", label="Splits", placeholder="train=.8,val=.1,test=.1", scale=2, elem_id="export-split"
                 )
                 pictures = gr.Dropdown(PICTURES, value="", label="Pictures", elem_id="export-pictures")
-                simplify = gr.Number(0, label="Polygons may be off by, in pixels", minimum=0, elem_id="export-simplify")
+                simplify = gr.Number(0, label="Polygon tolerance in pixels", minimum=0, elem_id="export-simplify")
             make = gr.Button("Export", variant="primary", elem_id="export-button")
             with gr.Row():
                 vouching = gr.Textbox(label="Your name", elem_id="accept-name", scale=2)
@@ -78,12 +78,12 @@ def build_annotate_tab(
 
         Args:
             form: the format.
-            split: shares of the pictures, such as train=.8,val=.1,test=.1; empty for no splits.
-            pictures: original, png, jpeg or none; empty for what suits the format.
-            simplify: how many pixels the corners of polygons may be off.
+            split: fractions of the pictures, such as train=.8,val=.1,test=.1; empty for no splits.
+            pictures: original, png, jpeg or none; empty for the default of the format.
+            simplify: tolerance of polygons in pixels.
 
         Returns:
-            A ZIP archive, and what it cannot hold.
+            A ZIP archive, and what the format cannot represent.
         """
         with refusing():
             person = gate.admit(Act.ADMINISTER, request, profile)
@@ -92,13 +92,13 @@ def build_annotate_tab(
         return str(made), "\n".join(told)
 
     def accept_truths(request: gr.Request, profile: gr.OAuthProfile | None, annotator: str) -> str:
-        """Decide every open task that came with a true mask: accept, with that mask.
+        """Accept every open task that was imported with a ground-truth mask, with that mask.
 
         Args:
-            annotator: who vouches for the masks; where people sign in, the name they signed in with counts.
+            annotator: who vouches for the masks; where people sign in, the name they signed in with is used.
 
         Returns:
-            How many were accepted, and what was left alone.
+            How many were accepted, and which were left open.
         """
         with refusing():
             person = gate.admit(Act.ADMINISTER, request, profile)

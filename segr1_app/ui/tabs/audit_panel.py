@@ -1,4 +1,4 @@
-"""The part of the Annotate tab in which admins read who did what."""
+"""The audit log panel of the Annotate tab, for admins."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ COLUMNS = ["Time (UTC)", "Event", "Who", "From", "What"]
 
 
 def build_audit_panel(audit: AuditLog, gate: Gate, *, visible: bool) -> gr.Accordion:
-    """Lay out the panel in the current ``gr.Blocks`` and wire its event."""
+    """Build the panel in the current ``gr.Blocks`` and wire its event."""
     with gr.Accordion("Audit log", open=False, elem_id="audit", visible=visible) as panel:
         show = gr.Button("Show the newest events", elem_id="audit-button")
         table = gr.Dataframe(headers=COLUMNS, datatype="str", interactive=False, wrap=True, elem_id="audit-table")
 
     def audit_log(request: gr.Request, profile: gr.OAuthProfile | None) -> list[list[str]]:
-        """The last sign-ins, refusals, imports, exports and trainings: time, event, who, from where, and what."""
+        """The latest sign-ins, refusals, imports, exports and training runs: time, event, person, address, and
+        details.
+        """
         with refusing():
             gate.admit(Act.ADMINISTER, request, profile)
         return [

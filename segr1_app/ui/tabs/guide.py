@@ -1,4 +1,4 @@
-"""The Guide tab: one page for annotators."""
+"""The Guide tab: a one-page manual for annotators."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ GUIDE = Path(__file__).parents[1] / "guide.md"
 
 
 def build_guide_tab() -> None:
-    """Build the guide in the current ``gr.Blocks``; its pictures come from the static folder."""
+    """Build the guide in the current ``gr.Blocks``; its pictures are in the static folder."""
     text = GUIDE.read_text(encoding="utf-8").replace("(GUIDE/", f"({STATIC_ROUTE}/guide/")
     gr.Markdown(text, elem_id="guide")

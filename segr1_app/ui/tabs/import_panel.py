@@ -19,16 +19,16 @@ from segr1_app.ui.handlers.imports import ImportHandlers
 ANNOUNCE = "() => void document.dispatchEvent(new Event('segr1:imported'))"
 """Tells the Annotate tab that there may be new tasks."""
 MOST_TOLD = 20
-"""Most records that could not be imported and are listed one by one."""
+"""Largest number of failed records that are listed individually."""
 HELP = """\
 **Pictures**: files, or ZIP archives of them. An archive may include ground-truth masks in a folder `masks` next to the
 pictures or to their folder `images`, under the same names. Archives from *Export* (COCO, masks, Hugging Face, JSONL)
-can be imported again, and so can any COCO file that is in one archive with its pictures.
+can be imported again, and so can any COCO file in the same archive as its pictures.
 
 **Ground-truth masks**, if you have any: one file per picture with the picture's name (`nest.png` for `nest.jpg`), or an
 archive of them. Pixels brighter than half are the object. On the canvas, answers are scored against these masks.
 
-**A dataset** needs a column `image`; its columns `mask` and `instruction` are used, too, if it has them.
+**A dataset** needs a column `image`; the columns `mask` and `instruction` are used if present.
 """
 
 
@@ -72,12 +72,12 @@ def _build_components(*, visible: bool) -> _Components:
                 start = gr.Button("Import", variant="primary", elem_id="import-button")
         with gr.Row(elem_id="import-hub"):
             dataset = gr.Textbox(
-                label="Or a dataset of the Hugging Face hub",
+                label="Or a dataset on the Hugging Face hub",
                 placeholder="owner/name",
                 scale=3,
                 elem_id="import-dataset",
             )
-            rows = gr.Number(DEFAULT_ROWS, label="Rows at most", precision=0, minimum=1, elem_id="import-rows")
+            rows = gr.Number(DEFAULT_ROWS, label="Maximum rows", precision=0, minimum=1, elem_id="import-rows")
             fetch = gr.Button("Import dataset", elem_id="import-dataset-button")
         outcome = gr.Textbox(label="Result", interactive=False, lines=2, max_lines=8, elem_id="import-result")
     return _Components(panel, files, masks, instruction, start, dataset, rows, fetch, outcome)
@@ -94,9 +94,9 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
         files: list[str] | None,
         instruction: str,
         masks: list[str] | None = None,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 - by this default gradio knows that it is wanted
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio recognises the progress argument by this default
     ) -> str:
-        """Make tasks of pictures, of ZIP archives of pictures and masks, or of other tools' annotations.
+        """Create tasks from pictures, ZIP archives of pictures and masks, or other tools' annotations.
 
         Args:
             files: uploads; with gradio_client, handle_file("photo.jpg") each.
@@ -104,7 +104,8 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
             masks: uploaded ground-truth masks with the pictures' names, or ZIP archives of them.
 
         Returns:
-            How many were imported, a line for each record that was not, and for each mask that replaced another one.
+            How many records were imported, and a line for each that was not and for each mask that replaced another
+            one.
         """
 
         def work() -> Imported:
@@ -121,15 +122,15 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
         rows: int | None = DEFAULT_ROWS,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - as above
     ) -> str:
-        """Make tasks of a dataset of the Hugging Face hub; none of its code is run.
+        """Create tasks from a dataset on the Hugging Face hub; none of its code is run.
 
         Args:
             dataset: its id, owner/name. Of its columns image, mask, instruction and name, only the first is needed.
             instruction: what to segment in rows that have no instruction.
-            rows: the most rows to import; the others are not fetched.
+            rows: the largest number of rows to import; others are not downloaded.
 
         Returns:
-            As of add_pictures.
+            As for add_pictures.
         """
 
         def work() -> Imported:
@@ -155,7 +156,7 @@ def _progress_reporter(progress: gr.Progress) -> Callable[[int], None]:
 
 
 def _summary(work: Callable[[], Imported]) -> str:
-    """The result of an import, in lines."""
+    """The result of an import as lines of text."""
     try:
         done = work()
     except SegR1Error as error:

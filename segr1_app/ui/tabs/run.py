@@ -25,7 +25,7 @@ from segr1_app.ui.views import ViewValue, answer_value, view
 
 THUMBNAIL_SIDE = 160
 PARALLEL_RUNS = 8
-"""Requests that may wait for the models and see that they are waiting; any more wait in gradio's own queue."""
+"""Requests that may wait for the models and show that they are waiting; further ones wait in gradio's queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,10 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
     def run_it(
         picture: Upload | None, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
     ) -> Iterator[tuple[Any, Any, Any, Any]]:
-        """Find in a picture what the instruction asks for; streams the values of the page's views.
+        """Segment what the instruction asks for; streams the values of the page's views.
 
-        The views get the reasoning as it is written, then prompts, masks and their confidence, and three downloads.
+        The views receive the reasoning as it is generated, then prompts, masks and their confidence, and three
+        downloads.
         """
         try:
             gate.admit(Act.LOOK, request, profile, RUN_COST)
@@ -108,11 +109,11 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
     def predict(
         picture: gr.FileData, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
     ) -> PredictionRecord:
-        """Find in a picture what the instruction asks for.
+        """Segment what the instruction asks for.
 
         Args:
             picture: an uploaded image file; with gradio_client, ``handle_file("photo.jpg")``.
-            instruction: what to find, in words.
+            instruction: what to find.
             request, profile: the caller; gradio fills them in.
 
         Returns:
@@ -120,12 +121,12 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
         """
         with refusing():
             gate.admit(Act.LOOK, request, profile, RUN_COST)
-            # gradio documents the upload by its class and hands over its JSON.
+            # gradio documents the upload by its class but passes its JSON.
             return handlers.predict(cast(Upload, picture), instruction)
 
     buttons = [parts.run, parts.stop]
-    # preprocess=False: gradio would open the uploaded file itself, and so meet damaged and hostile ones where no clear
-    # message can be given, and convert some without applying their EXIF rotation. The handlers get the file's path.
+    # preprocess=False: gradio would open the uploaded file itself, so that damaged and hostile files would give no
+    # clear message, and some would be converted without applying their EXIF rotation. The handlers get the file's path.
     running = parts.run.click(
         run_it,
         [parts.picture, parts.instruction],
@@ -135,8 +136,8 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
         show_progress="hidden",
         concurrency_limit=PARALLEL_RUNS,
     )
-    # The page ignores a click on Run while the last run is still registered there, which lasts until the server has
-    # ended it. `then` comes after that, whether the run ended by itself, failed or was cancelled.
+    # The page ignores a click on Run until the server has ended the last run. `then` fires after that, whether the run
+    # finished, failed or was cancelled.
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     running.then(handlers.ended, None, buttons, **quiet)
     parts.stop.click(handlers.stopping, None, [parts.answer, parts.stop], cancels=[running], **quiet)
@@ -147,14 +148,14 @@ def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[Sam
     """The picture and the strip of samples."""
 
     def show(picture: gr.FileData | None, request: gr.Request, profile: gr.OAuthProfile | None) -> Any:
-        """Show a picture without marks, and clear the answer to the last one."""
+        """Show a picture without marks and clear the previous answer."""
         try:
             gate.admit(Act.LOOK, request, profile)
         except NotAllowedError as error:
             return None, answer_value("failed", failure=str(error))
         return handlers.show(cast(Upload | None, picture), request.session_hash)
 
-    # Without `cancels`: the browser would also end a run that was just started on this very picture.
+    # Without `cancels`, because the browser would also cancel a run that was just started on this picture.
     parts.picture.change(
         show, parts.picture, [parts.stage, parts.answer], api_name="show", preprocess=False, show_progress="hidden"
     )
@@ -162,11 +163,11 @@ def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[Sam
     def choose(event: gr.EventData) -> str:
         """The file of the sample that was clicked."""
         with refusing():
-            # What the page sends along with an event may be missing, or anything at all.
+            # The event data that a client sends may be missing or invalid.
             told: object = vars(event).get("_data")
             index: object = told.get("index") if isinstance(told, dict) else None
             if not isinstance(index, int) or not 0 <= index < len(samples):
-                raise PictureError(f"A sample is chosen by its number, from 0 to {len(samples) - 1}.")
+                raise PictureError(f"Choose a sample by its number, from 0 to {len(samples) - 1}.")
             return handlers.uploaded_copy(samples[index].path)
 
     parts.samples.select(choose, None, parts.picture, api_visibility="private", show_progress="hidden")
@@ -177,7 +178,7 @@ def _always(text: str) -> Callable[[], str]:
 
 
 def _sample_value(sample: SamplePicture) -> ViewValue:
-    """Title and thumbnail of a sample; the thumbnail travels inside the page."""
+    """Title and thumbnail of a sample; the thumbnail is embedded in the page."""
     with Image.open(sample.path) as image:
         image.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
         thumbnail = image.convert("RGB")

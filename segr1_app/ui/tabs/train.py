@@ -1,4 +1,4 @@
-"""The Train tab: training data, a training's reward curve, results before and after, and promotion of a policy."""
+"""The Train tab: training data, reward curve, results before and after, and promotion of a policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from segr1_app.ui.views import view
 
 
 def build_train_tab(training: TrainingHandlers, gate: Gate) -> gr.HTML:
-    """Build the tab in the current ``gr.Blocks``; returns its view, which fires ``change`` with another policy."""
+    """Build the tab in the current ``gr.Blocks``; returns its view, which fires ``change`` when another policy is
+    promoted.
+    """
     calls: list[Callable[..., Any]] = [
         training.training_plan,
         training.training_state,

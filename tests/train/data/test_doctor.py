@@ -110,7 +110,7 @@ def test_pictures_of_a_benchmark_are_named(tmp_path: Path) -> None:
     assert line.startswith(f"1 of {len(rows)} pictures are also in")
     assert PHOTOGRAPHS[0].stem in line
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SegR1Error, match="holds no picture"):
+    with pytest.raises(SegR1Error, match="contains no picture"):
         overlap(rows, [tmp_path / "empty"])
 
 

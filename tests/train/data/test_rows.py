@@ -169,7 +169,7 @@ class TestRows:
         assert np.array_equal(example.truth.mask, LEFT)
         assert sorted(entry.reason for entry in found.left_out) == [
             "its mask is empty",
-            "the file has no partner of its name",
+            "the file has no partner with the same name",
         ]
 
     def test_a_pair_that_cannot_be_used_is_named_and_not_the_end(self, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ class TestFeedback:
         found = feedback_rows(tmp_path)
         assert found.rows == ()
         # A task that was skipped is not decided yet.
-        assert [entry.reason for entry in found.left_out] == ["there is no mask that was rejected"]
+        assert [entry.reason for entry in found.left_out] == ["there is no rejected mask"]
 
     def test_objects_that_an_annotator_told_apart_stay_apart(self, tmp_path: Path) -> None:
         left, right = (np.zeros((40, 60), dtype=bool) for _ in range(2))
@@ -366,7 +366,7 @@ class TestMixing:
         rows = [row(number, feedback=number < 5) for number in range(20)]
         told = describe_shares(rows, 100, Mixing(feedback_fraction=0.4, max_repeats=4), 0)
         assert told.startswith("100 draws, 20 of them corrections (20%): 5 corrections, each up to 4 times.")
-        assert "40% was asked for; mixing.max_repeats, 4, allows no more" in told
+        assert "40% was requested, but mixing.max_repeats = 4 allows no more" in told
         assert "allows" not in describe_shares(rows, 100, Mixing(feedback_fraction=0.4, max_repeats=8), 0)
         assert describe_shares(rows[5:], 30, Mixing(), 0) == "30 draws of 15 rows, 2.0 of each."
 

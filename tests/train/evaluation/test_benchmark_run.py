@@ -228,7 +228,7 @@ def test_answers_of_another_protocol_are_never_mixed_in(
     assert "questions differ" in caplog.text
     assert out.with_suffix(".jsonl").read_text() == before
     out.with_suffix(".jsonl").write_text('{"some": "thing"}\n')
-    with pytest.raises(DatasetError, match="is not a log"):
+    with pytest.raises(DatasetError, match="is not an evaluation log"):
         AnswerLog(out.with_suffix(".jsonl")).begin({})
 
 

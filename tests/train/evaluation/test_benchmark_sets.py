@@ -294,7 +294,7 @@ class TestCatalogue:
     def test_a_template_keeps_a_place_for_the_question(self) -> None:
         assert BENCHMARKS["ReasonSeg"].choose_template(None) == "{} Identify and segment it."
         assert BENCHMARKS["CAMO"].choose_template("Find it.") == "Find it."
-        with pytest.raises(SettingsError, match="are to stand"):
+        with pytest.raises(SettingsError, match="as the placeholder for"):
             BENCHMARKS["RefCOCO+"].choose_template("Find it.")
         with pytest.raises(SettingsError, match="PASCAL-S"):
             find_benchmark("imagenet")

@@ -126,10 +126,10 @@ class TestMachines:
     def test_all_are_at_one_training_in_one_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(launching, "SHARED_SECONDS", 0)
         config = tmp_path / "config.json"
-        with pytest.raises(SettingsError, match="disk that all of them share"):
+        with pytest.raises(SettingsError, match="shared disk"):
             launching.check_same_training(config, "mine")
         write_json(config, {"fingerprint": "another"})
-        with pytest.raises(SettingsError, match="same pairs and corrections"):
+        with pytest.raises(SettingsError, match="different pairs and corrections"):
             launching.check_same_training(config, "mine")
         write_json(config, {"fingerprint": "mine"})
         launching.check_same_training(config, "mine")

@@ -25,7 +25,7 @@ def read(tmp_path: Path, content: str) -> GrpoSetup:
         ("trainer: {loss_type: foo}", r"trainer\.loss_type is 'foo': it is one of 'grpo', 'dr_grpo'"),
         ("trainer: {num_generations: two}", r"trainer\.num_generations is 'two': a whole number is needed"),
         ("trainer: {num_generations: 1}", r"trainer\.num_generations is 1: at least 2 is needed"),
-        ("trainer: {learning_rate: -1}", r"trainer\.learning_rate is -1: it has to be above 0"),
+        ("trainer: {learning_rate: -1}", r"trainer\.learning_rate is -1: it must be greater than 0"),
         ("trainer: {learning_rate: fast}", r"trainer\.learning_rate is 'fast': a number is needed"),
         ("trainer: {learning_rate: .nan}", r"trainer\.learning_rate is nan"),
         ("trainer: {scale_rewards: foo}", r"trainer\.scale_rewards is 'foo': it is one of 'group', 'batch' or 'none'"),

@@ -174,7 +174,7 @@ class TestCommand:
         assert set(json.loads((out / "result.json").read_text())["held_out"]) == {"scenes", "feedback"}
         assert not (out / "embeddings").exists()
         assert sam2.main(command(out)) == 1
-        assert "holds a training already" in caplog.text
+        assert "already contains a training run" in caplog.text
 
     def test_a_plan_leaves_nothing_behind(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert sam2.main(command(tmp_path / "run", "--plan")) == 0

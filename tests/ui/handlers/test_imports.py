@@ -57,5 +57,5 @@ def test_what_was_not_uploaded_is_not_read(imports: ImportHandlers, tmp_path: Pa
 
 @pytest.mark.parametrize("rows", [0, -1, 10**9])
 def test_rows_are_limited(imports: ImportHandlers, rows: int) -> None:
-    with pytest.raises(StoreError, match="rows at once"):
+    with pytest.raises(StoreError, match="rows at a time"):
         imports.add_dataset("ada/nests", "it", rows)

@@ -1,1 +1,1 @@
-"""The field's benchmarks, each read in its original layout and scored by its own documented protocol."""
+"""Established benchmarks, each read in its original layout and scored by its own documented protocol."""

@@ -1,4 +1,4 @@
-"""All benchmarks by name: where their questions come from, what is asked, how the answers are scored."""
+"""All benchmarks by name: their questions, prompts and scoring."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Benchmark:
 
     Attributes:
         name: as in the literature.
-        splits: what may be scored, the usual one first; empty where there is only one.
-        template: what the policy is asked, with `BLANK` where questions have a text of their own (Seg-R1, section 4).
+        splits: the available splits, the default one first; empty if there is only one.
+        template: the prompt, with `BLANK` in place of the question's text, if it has one (Seg-R1, section 4).
         read: finds the questions of a split in a folder.
         measures: how answers are scored.
-        task: what kind of request a question is, in protocols that know kinds apart.
-        truth: how the ground-truth masks are made from the files, in words.
+        task: the kind of request, for protocols that distinguish kinds.
+        truth: a description of how ground-truth masks are made from the files.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Benchmark:
     task: Callable[[Question], Task]
 
     def choose_split(self, given: str | None) -> str:
-        """The requested split: by its full name, or by its own name alone in the usual partition.
+        """The requested split: by its full name, or by its short name in the default partition.
 
         Raises:
             SettingsError: when there is no such split.
@@ -57,14 +57,14 @@ class Benchmark:
         raise SettingsError(f"--split {given}: {self.name} {known}.")
 
     def choose_template(self, given: str | None) -> str:
-        """What the policy is asked: the template given, else the benchmark's own.
+        """The prompt template: the given one, else the benchmark's own.
 
         Raises:
             SettingsError: when it has no placeholder for the questions' texts.
         """
         template = given or self.template
         if BLANK in self.template and BLANK not in template:
-            raise SettingsError(f"--instruction needs a {BLANK} where the questions of {self.name} are to stand.")
+            raise SettingsError(f"--instruction needs a {BLANK} as the placeholder for the questions of {self.name}.")
         return template
 
 
@@ -75,7 +75,7 @@ def _foreground(name: str) -> Benchmark:
     truth = (
         "foreground exceeds half of the mask file's brightest value; a mask has its image's size, nothing is resized"
     )
-    # In the words in which a policy that was trained here was asked of such pictures.
+    # The instruction with which this project's policies were trained on such pictures.
     return Benchmark(name, (), INSTRUCTIONS[kind_of(name)], read, FOREGROUND, truth, lambda _: Task.FOREGROUND)
 
 
@@ -100,7 +100,7 @@ _REASONING: Final = Benchmark(
     measures=OVERLAPS,
     truth="polygons with their edges, largest first; every query; pixels labelled 'ignore' are left out of prediction "
     "and target",
-    # The set says which of its queries are whole sentences.
+    # The data set says which of its queries are full sentences.
     task=lambda question: Task.SENTENCE if question.group == "long" else Task.PHRASE,
 )
 BENCHMARKS: Final = {
@@ -110,7 +110,7 @@ BENCHMARKS: Final = {
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The benchmark of a name, ignoring case.
+    """The benchmark with a name, ignoring case.
 
     Raises:
         SettingsError: when there is none.

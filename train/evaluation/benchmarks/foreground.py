@@ -1,7 +1,7 @@
 """Camouflaged and salient object benchmarks: the test parts, in their original folders.
 
-Most people take all camouflaged sets from one archive, ``NAME/Imgs`` and ``NAME/GT``; the layouts of the authors' own
-archives are known beside it.
+Camouflaged sets are usually distributed in one archive, as ``NAME/Imgs`` and ``NAME/GT``; the layouts of the authors'
+own archives are supported too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHARED: Final = (
     ("imgs", "gt"),
     ("im", "gt"),
 )
-"""Folders of images and masks that any of the sets may come in."""
+"""Folders of images and masks that any of the sets may have."""
 OWN: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "CHAMELEON": (),
     "CAMO": (("Images/Test", "GT"),),
@@ -31,7 +31,7 @@ OWN: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "NC4K": (),
     "DUTS-TE": (("DUTS-TE-Image", "DUTS-TE-Mask"),),
     "DUT-OMRON": (
-        # Unpacked into folders of the archives' names, and without them.
+        # With and without a folder named after the archive.
         ("DUT-OMRON-image/DUT-OMRON-image", "pixelwiseGT-new-PNG/pixelwiseGT-new-PNG"),
         ("DUT-OMRON-image", "pixelwiseGT-new-PNG"),
     ),
@@ -51,17 +51,17 @@ PUBLISHED: Final[Mapping[str, int]] = {
     "HKU-IS": 4447,
     "PASCAL-S": 850,
 }
-"""Pictures that are scored in the published tables."""
+"""Number of pictures scored in published tables."""
 NOT_CAMOUFLAGED: Final = "COD10K-NonCAM-"
-"""Beginning of the names of COD10K's test pictures without a camouflaged object; the tables leave them out."""
+"""File name prefix of COD10K's test pictures without a camouflaged object, which published tables leave out."""
 
 
 def read_foreground(name: str, folder: Path) -> QuestionSet:
-    """One question for each image of a set that has a mask of its name.
+    """One question for each image of a set that has a mask with the same name.
 
     Args:
-        name: of the set, a key of `OWN`.
-        folder: the set's own, or one that holds it under its name.
+        name: the set's name, a key of `OWN`.
+        folder: the set's folder, or its parent.
 
     Raises:
         DatasetError: when no layout fits, or nothing can be paired.
@@ -85,7 +85,7 @@ def read_foreground(name: str, folder: Path) -> QuestionSet:
                 },
             )
     known = "; ".join(f"{images} + {masks}" for images, masks in (*OWN[name], *SHARED))
-    raise DatasetError(f"'{folder}' holds {name} in no layout that is known ({known}).")
+    raise DatasetError(f"'{folder}' does not contain {name} in a known layout ({known}).")
 
 
 def _target(pair: Pair, image_wh: ImageSize) -> Target:

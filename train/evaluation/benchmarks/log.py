@@ -1,7 +1,7 @@
 """The log of a run: a JSON line for the protocol, then one for each answer, even if the run is interrupted.
 
-Each process writes its own part, which is never shared; the parts are merged when a run begins and when
-it ends. So an interrupted run continues where it was, with any number of processes.
+Each process writes its own part; the parts are merged when a run begins and when it ends. So an interrupted run
+continues where it stopped, with any number of processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class AnswerLog:
 
     Args:
         path: the file.
-        rank: which of the processes this is.
+        rank: the rank of this process.
     """
 
     def __init__(self, path: Path, rank: int = 0) -> None:
@@ -34,21 +34,22 @@ class AnswerLog:
         self._file: TextIO | None = None
 
     def begin(self, protocol: Mapping[str, Any]) -> None:
-        """Take over the answers of an interrupted run of the same protocol; by one process, before the others write.
+        """Take over the answers of an interrupted run with the same protocol; called by one process before the others
+        write.
 
         Raises:
-            DatasetError: when the file is of another protocol, whose answers must not be mixed with these.
+            DatasetError: when the file has answers of another protocol, which must not be mixed with these.
             SettingsError: when it cannot be written.
         """
         lines = read_json_lines(self._path)
         if lines:
             before = lines[0].get(PROTOCOL)
             if before is None:
-                raise DatasetError(f"'{self._path}' is not a log of an evaluation: give another --json.")
+                raise DatasetError(f"'{self._path}' is not an evaluation log: give another --json.")
             changed = sorted(key for key in {*before, *protocol} if before.get(key) != protocol.get(key))
             if changed:
                 raise DatasetError(
-                    f"'{self._path}' holds answers of another protocol ({', '.join(changed)} differ): give another "
+                    f"'{self._path}' contains answers of another protocol ({', '.join(changed)} differ): give another "
                     f"--json, or delete it to start over."
                 )
         self._merge_parts([{PROTOCOL: protocol}, *lines[1:]])
@@ -58,7 +59,7 @@ class AnswerLog:
         return {record["id"]: record for record in read_json_lines(self._path)[1:]}
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Write an answer, at once, to this process's part.
+        """Append an answer to this process's part immediately.
 
         Raises:
             SettingsError: when it cannot be written.
@@ -70,7 +71,7 @@ class AnswerLog:
             self._file.flush()
 
     def end(self) -> None:
-        """Merge the parts; by one process, after the others wrote their last.
+        """Merge the parts; called by one process after the others have finished writing.
 
         Raises:
             SettingsError: when the file cannot be written.

@@ -1,7 +1,7 @@
 """How an answer is scored and what a set's table contains, by family of benchmark.
 
 A score is a flat mapping of numbers, as in the log of a run; a table is computed from the scores alone, so that an
-interrupted run, or one of several processes, ends with exactly the numbers of an uninterrupted one.
+interrupted run, or one of several processes, gives exactly the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class ScoringMethod:
     """The scoring of a family of benchmarks.
 
     Attributes:
-        score: the numbers of one answer, among them "iou", by which the worst are found.
-        table: the numbers of a set, from the scores of all its questions.
-        definitions: what they are, in words, by name.
+        score: the numbers of one answer, including "iou", by which the worst are found.
+        table: the numbers of a set, computed from the scores of all its questions.
+        definitions: descriptions of the numbers, by name.
     """
 
     score: Callable[[Mask, Target], dict[str, float]]
@@ -94,7 +94,7 @@ FOREGROUND: Final = ScoringMethod(
     _foreground_table,
     {
         "s_measure": "structure measure, alpha 0.5 (Fan et al., ICCV 2017), mean over pictures; equals pysodmetrics "
-        "but beside an object in the last row or column, where the library has no value",
+        "except next to an object in the last row or column, where the library has no value",
         "weighted_f": "weighted F-measure, beta² 1 (Margolin et al., CVPR 2014), mean over pictures",
         "mean_f, max_f": "F-measure, beta² 0.3 (Achanta et al., CVPR 2009): the curve over 256 thresholds, mean over "
         "pictures, then its mean and its maximum",
@@ -107,9 +107,9 @@ OVERLAPS: Final = ScoringMethod(
     _score_overlap,
     _overlap_table,
     {
-        "g_iou": "mean over questions of intersection over union; an empty mask of an empty target counts 1",
-        "c_iou": "sum of all intersections over sum of all unions; a mask of an empty target adds to the unions",
-        "n_acc": "share of questions without a target that are answered with an empty mask",
-        "t_acc": "share of questions with a target that are not",
+        "g_iou": "mean over questions of intersection over union; an empty mask for an empty target counts as 1",
+        "c_iou": "sum of all intersections over sum of all unions; a mask for an empty target adds to the unions",
+        "n_acc": "fraction of questions without a target that are answered with an empty mask",
+        "t_acc": "fraction of questions with a target that are not",
     },
 )

@@ -1,4 +1,5 @@
-"""A page of the worst answers: ground truth and prediction, the question, and the policy's text. One file, no network.
+"""Write an HTML page of the worst answers: ground truth, prediction, question and the policy's text, in one
+self-contained file.
 
 Text from a data set or a model is escaped.
 """
@@ -43,9 +44,9 @@ def write_page(
 
     Args:
         path: the file.
-        title: of the page.
-        table: numbers of the whole set, by name; None for what it has none of.
-        worst: questions and the records of their answers, the worst first.
+        title: the page's title.
+        table: numbers of the whole set, by name; None where undefined.
+        worst: questions and the records of their answers, worst first.
 
     Raises:
         DatasetError, PictureError: when a picture or a target can no longer be read.
@@ -61,7 +62,7 @@ def write_page(
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
         f"<table>{rows}</table><h2>The {len(worst)} worst answers</h2>{cases}</body></html>\n"
     )
-    with translate_write_errors(path, "the answers are in the log beside it"):
+    with translate_write_errors(path, "the answers are in the log next to it"):
         path.write_text(page, encoding="utf-8")
 
 

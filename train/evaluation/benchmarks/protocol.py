@@ -1,4 +1,6 @@
-"""The protocol of a run: every choice that changes a number, so that others can reproduce the table, or see why not."""
+"""The protocol of a run: every choice that affects a number, so that others can reproduce the table or see why it
+differs.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +41,17 @@ def describe_protocol(
     segmenter_source: str,
     tasks: Sequence[Task] = (),
 ) -> dict[str, Any]:
-    """The protocol, ready for JSON; two runs of equal protocols ask the same models the same questions.
+    """The protocol as JSON values; two runs with equal protocols ask the same models the same questions.
 
     Args:
-        benchmark, split: what is scored.
-        questions: all that are asked.
-        template: what the policy is asked.
+        benchmark, split: the benchmark and its split.
+        questions: all questions.
+        template: the prompt template.
         limit, seed: how the questions were drawn from the split; None for all of them.
-        policy: None for prompts from the truth.
+        policy: None for prompts from the ground truth.
         segmenter: makes the masks.
-        policy_source, segmenter_source: the folders or hub ids that they were loaded from.
-
-        tasks: kinds of questions asked by the policy's own protocol instead of the template.
+        policy_source, segmenter_source: the folders or hub ids from which they were loaded.
+        tasks: kinds of questions asked with the policy's own protocol instead of the template.
 
     Raises:
         ModelError: when a model's weights cannot be read.
@@ -82,8 +83,8 @@ def describe_models(
     *,
     tasks: Sequence[Task] = (),
 ) -> dict[str, Any]:
-    """How a question becomes a mask, ready for JSON; arguments as of `describe_protocol`, and ``tasks`` of the policy's
-    own protocol where it is asked by that and not by the template.
+    """How a question becomes a mask, as JSON values; arguments as for `describe_protocol`; ``tasks`` are given if the
+    policy's own protocol is used instead of the template.
 
     Raises:
         ModelError: when a model's weights cannot be read.
@@ -91,7 +92,7 @@ def describe_models(
     best = policy is not None and policy.protocol.output is Output.BEST
     output = "the most confident of three" if best else "single-mask output"
     return {
-        "prompts": "by the policy" if policy else "from the truth: its box and deepest point, one object",
+        "prompts": "by the policy" if policy else "from the ground truth: its box and deepest point, one object",
         "policy": _describe_policy(policy, policy_source, template, tasks) if policy else None,
         "segmenter": {
             **identify(segmenter_source, segmenter.model_id),
@@ -102,7 +103,7 @@ def describe_models(
             "precision": "bfloat16 autocast" if segmenter.device.type == "cuda" else "float32",
         },
         "prediction": "union of all objects' masks at the picture's own size; a malformed completion counts as the "
-        "mask of what could be read of it, an unreadable one as the empty mask; nothing is left out",
+        "mask of what could be read, an unreadable one as the empty mask; nothing is left out",
     }
 
 
@@ -111,14 +112,14 @@ def _shown(zoom: float | None) -> str:
     if zoom is None:
         return "the whole picture"
     return (
-        f"what a prompt with a box says is foreground, its sides {zoom} times as long, the shorter at least {SQUARE} "
+        f"the foreground marked by a prompt with a box, its sides {zoom} times as long, the shorter at least {SQUARE} "
         f"of the longer (the whole picture where that is {WORTHWHILE} of it or more, and without a box),"
     )
 
 
 def name_models(policy: AnyPolicy | None, policy_source: str, segmenter: Sam2Segmenter, segmenter_source: str) -> str:
-    """Which models are scored, in a sentence; arguments as of `describe_protocol`."""
-    prompts = f"policy {policy.model_id} from '{policy_source}'" if policy else "prompts from the truth"
+    """A sentence that names the scored models; arguments as for `describe_protocol`."""
+    prompts = f"policy {policy.model_id} from '{policy_source}'" if policy else "prompts from the ground truth"
     return f"Scored: {prompts}; segmenter {segmenter.model_id} from '{segmenter_source}'."
 
 
@@ -128,14 +129,14 @@ def library_versions() -> dict[str, str]:
 
 
 def flat(name: str, value: Any) -> dict[str, Any]:
-    """A nested value, flattened to names joined by underscores; a list as its text."""
+    """A nested value, flattened to names joined by underscores; lists become text."""
     if isinstance(value, dict):
         return {key: leaf for inner in value for key, leaf in flat(f"{name}_{inner}", value[inner]).items()}
     return {name: " x ".join(map(str, value)) if isinstance(value, list) else value}
 
 
 def identify(source: str, name: str) -> dict[str, str | None]:
-    """The identity of a model's weights: for a folder their digest, for a hub id the commit in the cache."""
+    """Identifies a model's weights: for a folder their digest, for a hub id the commit in the cache."""
     if Path(source).is_dir():
         return {"name": name, "weights_sha256": checkpoint_hash(source)}
     newest = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=source, repo_type="model") / "refs" / "main"
@@ -143,7 +144,7 @@ def identify(source: str, name: str) -> dict[str, str | None]:
 
 
 def _describe_frame(policy: AnyPolicy, request: Request) -> dict[str, Any]:
-    """How a picture becomes what the policy sees, and in what its numbers are read."""
+    """How a picture is shown to the policy, and how its coordinates are read."""
     frame, bounds = policy.protocol.askings[request.stage, request.task].frame, policy.frame_bounds
     if isinstance(frame, Square):
         least = most = request.frame.width * request.frame.height
@@ -164,7 +165,7 @@ def _describe_frame(policy: AnyPolicy, request: Request) -> dict[str, Any]:
 
 
 def _describe_runtime(policy: AnyPolicy) -> dict[str, Any]:
-    """By what the policy's numbers are computed."""
+    """The device, number format and libraries with which the policy is run."""
     if isinstance(policy, ServerPolicy):
         return {"server": policy.url}
     return {
@@ -175,7 +176,7 @@ def _describe_runtime(policy: AnyPolicy) -> dict[str, Any]:
 
 
 def _describe_task(policy: AnyPolicy, task: Task) -> dict[str, Any]:
-    """How a kind of question is asked and read by the policy's own protocol, by the example of one."""
+    """How a kind of question is asked and its answer read by the policy's own protocol, shown by an example."""
     request = policy.request(EXAMPLE, BLANK, task)
     return {
         "system_prompt": request.system,
@@ -199,7 +200,7 @@ def _describe_policy(policy: AnyPolicy, source: str, template: str, tasks: Seque
         "decoding": "greedy",
     }
     if tasks:
-        followed = f"the protocol {policy.protocol.name}, to the letter"
+        followed = f"the protocol {policy.protocol.name}, strictly"
         return {**known, "words": followed, "tasks": {task.value: _describe_task(policy, task) for task in tasks}}
     return {
         **known,

@@ -1,4 +1,4 @@
-"""The common form of all benchmarks: questions about pictures, each with the right mask."""
+"""The common form of all benchmarks: questions about pictures, each with the correct mask."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from segr1_app.domain import ImageSize, Mask
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """The right answer.
+    """The correct answer.
 
     Attributes:
-        mask: bool (height, width) of the picture; all False where the picture holds no such object.
+        mask: bool (height, width) of the picture; all False if there is no such object in the picture.
         left_out: pixels that are ignored, of the same shape; None for none.
     """
 
@@ -28,12 +28,12 @@ class Question:
     """One question of a benchmark.
 
     Attributes:
-        id: unique in its set, and independent of the set's place on disk.
+        id: unique in its set, and independent of the set's location on disk.
         image: the picture's file.
-        text: the expression or question; empty where every picture is asked for the same.
-        target: reads the right answer for a picture of the given size; raises a DatasetError when it cannot be read or
-            belongs to a picture of another size.
-        group: a part of the set that is also scored by itself, such as ReasonSeg's short queries; empty for none.
+        text: the expression or question; empty if all pictures have the same question.
+        target: reads the correct answer for a picture of the given size; raises a DatasetError when it cannot be read
+            or belongs to a picture of another size.
+        group: a part of the set that is also scored separately, such as ReasonSeg's short queries; empty for none.
     """
 
     id: str
@@ -45,11 +45,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """A benchmark as it was found on disk.
+    """A benchmark read from disk.
 
     Attributes:
         questions: in the set's own order.
-        found: facts about how it was read, for readers of the numbers, ready for JSON.
+        found: facts about how it was read, as JSON values, for readers of the numbers.
     """
 
     questions: tuple[Question, ...]

@@ -1,7 +1,7 @@
-"""ReasonSeg (Lai et al., *LISA*, arXiv 2308.00692): a JSON of queries and polygons beside each picture.
+"""ReasonSeg (Lai et al., *LISA*, arXiv 2308.00692): a JSON file with queries and polygons for each picture.
 
-Polygons are painted from the largest to the smallest, so that a hole may be one that is to be ignored or a target on
-top of ignored ground, and their edges belong to them, both as in the authors' code.
+Polygons are painted from the largest to the smallest, so that a target can have an ignored hole, or lie on top of an
+ignored region; edges belong to the polygons. Both are as in the authors' code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read_reasoning(split: str, folder: Path) -> QuestionSet:
 
     Args:
         split: one of `SPLITS`.
-        folder: the set's own, which holds one folder for each split.
+        folder: the set's folder, with one subfolder per split.
 
     Raises:
         DatasetError: when there is no such split, or a file in it cannot be read.
@@ -41,7 +41,7 @@ def read_reasoning(split: str, folder: Path) -> QuestionSet:
         content = _read(file)
         try:
             group = "long" if content["is_sentence"] else "short"
-            # A single text means a list of one.
+            # A single string means a list of one.
             texts = [content["text"]] if isinstance(content["text"], str) else [str(text) for text in content["text"]]
             target = partial(_target, file, content["shapes"])
         except (KeyError, TypeError) as error:
@@ -69,7 +69,7 @@ def _target(file: Path, shapes: Sequence[dict[str, Any]], image_wh: ImageSize) -
         outlines = [
             (_IGNORED if "ignore" in shape["label"].lower() else _TARGET, np.array(shape["points"], dtype=np.int32))
             for shape in shapes
-            # Marks of the annotators without meaning.
+            # Annotators' marks without a meaning.
             if shape["label"].lower() != "flag"
         ]
         outlines.sort(key=lambda outline: -int(np.count_nonzero(_paint(np.zeros(size, np.uint8), outline[1], 1))))
@@ -83,7 +83,7 @@ def _target(file: Path, shapes: Sequence[dict[str, Any]], image_wh: ImageSize) -
 
 
 def _paint(canvas: npt.NDArray[np.uint8], points: npt.NDArray[np.int32], value: int) -> npt.NDArray[np.uint8]:
-    """A polygon, int32 (N, 2), with its edge, drawn onto a canvas in place."""
+    """Draw a polygon, int32 (N, 2), including its edge, onto a canvas in place."""
     cv2.polylines(canvas, [points], isClosed=True, color=value, thickness=1)
     cv2.fillPoly(canvas, [points], value)
     return canvas

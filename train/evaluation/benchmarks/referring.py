@@ -1,6 +1,6 @@
 """RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO, in their original layout.
 
-A set's folder holds ``instances.json`` (COCO's annotations of its pictures) and ``refs(PARTITION).p``, a pickle; for
+A set's folder contains ``instances.json`` (COCO's annotations of its pictures) and ``refs(PARTITION).p``, a pickle; for
 gRefCOCO ``grefs(unc).json``. The pictures are COCO's train2014. A referent has several expressions; each is a question.
 """
 
@@ -25,11 +25,11 @@ SPLITS: Final[Mapping[str, tuple[str, ...]]] = {
     "RefCOCOg": ("umd/val", "umd/test", "google/val"),
     "gRefCOCO": ("unc/val", "unc/testA", "unc/testB"),
 }
-"""The splits that are scored, by set: the partition's author, and the split's own name."""
+"""The splits by set: the partition's author, and the split's name."""
 GENERALISED: Final = "gRefCOCO"
 """The set in which an expression may name several objects or none."""
 NO_OBJECT: Final = -1
-"""The annotation that stands for none."""
+"""The annotation id that means no object."""
 PICTURE_FOLDERS: Final = (
     "images",
     "train2014",
@@ -38,12 +38,12 @@ PICTURE_FOLDERS: Final = (
     "coco/train2014",
     "coco2014/train2014",
 )
-"""Where the pictures may lie, below the set's folder or one of the two above it."""
+"""Where the pictures may be, relative to the set's folder or one of its two parents."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Referent:
-    """The objects that a question asks for: their outlines as COCO writes them, in a picture of this size."""
+    """The objects that a question refers to: their outlines in COCO's format, for a picture of this size."""
 
     image_wh: ImageSize
     outlines: tuple[Any, ...]
@@ -68,12 +68,12 @@ def read_referring(name: str, split: str, folder: Path) -> QuestionSet:
     """Every expression of a split.
 
     Args:
-        name: of the set, a key of `SPLITS`.
+        name: the set's name, a key of `SPLITS`.
         split: partition and split, as in `SPLITS`.
-        folder: the set's own, or one that holds it under its name in lower case.
+        folder: the set's folder, or its parent, in which it is named in lower case.
 
     Raises:
-        DatasetError: when files are missing or do not hold what they should.
+        DatasetError: when files are missing or have unexpected contents.
     """
     base = folder if (folder / "instances.json").is_file() else folder / name.lower()
     partition, _, part = split.partition("/")
@@ -101,26 +101,26 @@ def read_referring(name: str, split: str, folder: Path) -> QuestionSet:
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"The annotations of {name} in '{base}' are malformed: {error!r}") from error
     if not questions:
-        raise DatasetError(f"{name} in '{base}' has no expressions in its split {split}.")
+        raise DatasetError(f"{name} in '{base}' has no expressions in the split {split}.")
     return QuestionSet(questions, {"referents": len(chosen), "pictures": len(files)})
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads lists, dictionaries, texts and numbers, and refuses anything that would be imported or called."""
+    """Reads lists, dictionaries, strings and numbers, and rejects anything that would be imported or called."""
 
     def find_class(self, module_name: str, global_name: str, /) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which plain data do not need")
+        raise pickle.UnpicklingError(f"it refers to {module_name}.{global_name}, which plain data do not need")
 
 
 def read_pickle(path: Path) -> Any:
-    """The plain values in a pickle; no code in it is run.
+    """Read the plain values in a pickle without running any code in it.
 
     Raises:
-        DatasetError: when it cannot be read or holds more than plain values.
+        DatasetError: when it cannot be read or contains more than plain values.
     """
     try:
         with path.open("rb") as file:
-            # The sets were written by Python 2, whose texts are bytes.
+            # The sets were written by Python 2, whose strings are bytes.
             return _PlainUnpickler(file, encoding="latin-1").load()
     except FileNotFoundError as error:
         raise DatasetError(f"There is no file '{path}'.") from error
@@ -142,7 +142,7 @@ def _referent(
     reference: Mapping[str, Any], pictures: Mapping[int, Mapping[str, Any]], outlines: Mapping[int, Any]
 ) -> _Referent:
     ids = reference["ann_id"] if isinstance(reference["ann_id"], list) else [reference["ann_id"]]
-    # gRefCOCO writes -1 where an expression names nothing in the picture, and not everywhere "no_target" beside it.
+    # gRefCOCO writes -1 if an expression refers to nothing in the picture, and does not always set "no_target" too.
     nothing = reference.get("no_target") or ids == [NO_OBJECT]
     wanted = () if nothing else tuple(outlines[number] for number in ids)
     picture = pictures[reference["image_id"]]
@@ -158,7 +158,7 @@ def _picture_folder(base: Path, files: Sequence[str]) -> Path:
     if not files:
         return base
     places = ", ".join(f"'{folder}'" for folder in candidates[: len(PICTURE_FOLDERS)])
-    raise DatasetError(f"'{files[0]}' is in none of the folders {places}, nor in those of two levels above.")
+    raise DatasetError(f"'{files[0]}' is in none of the folders {places}, nor in those of the two parent folders.")
 
 
 def _decode(outline: Any, image_wh: ImageSize) -> Mask:

@@ -1,4 +1,4 @@
-"""A benchmark from its questions to its table, by as many processes as there are."""
+"""Run a benchmark from its questions to its table, with any number of processes."""
 
 from __future__ import annotations
 
@@ -44,10 +44,12 @@ logger = logging.getLogger(__name__)
 Record = Mapping[str, Any]
 
 PATIENCE = timedelta(days=2)
-"""How long a process waits for the others, whose questions may take longer; the libraries' own limit is minutes."""
+"""How long a process waits for the others, whose questions may take longer; the libraries' own limit is only
+minutes.
+"""
 
 
-# Longer than 60 lines: half of it hands arguments on, by name, to the steps of a run.
+# Longer than 60 lines: half of it passes arguments by name to the steps of a run.
 def run_benchmark(
     benchmark: Benchmark,
     *,
@@ -64,28 +66,27 @@ def run_benchmark(
 ) -> EvaluationReport | None:
     """Answer all questions that are not in the log yet, then score the whole set.
 
-    A question whose picture or target cannot be read is a failure of the report and not logged: running the same
-        command
+    A question whose picture or target cannot be read is reported as a failure and not logged: running the same command
     again retries it.
 
     Args:
-        benchmark, split: what is scored.
-        instruction: a template for what the policy is asked; None for the words of its own protocol, or, of a policy
-            that was trained here, for the benchmark's template.
-        data: where the set lies.
-        settings: which models, and how they run.
-        oracle: whether the truth prompts the segmenter in the policy's place.
-        limit, seed: as `train.data.drawing.draw`.
-        log_file: one JSON line per answer; answers of the same protocol that it holds already are not asked for again.
+        benchmark, split: the benchmark and its split.
+        instruction: a prompt template; None for the prompts of the policy's own protocol, or, for a policy trained by
+            this project, for the benchmark's template.
+        data: the set's folder.
+        settings: the models, and how to run them.
+        oracle: whether the ground truth prompts the segmenter instead of the policy.
+        limit, seed: as for `train.data.drawing.draw`.
+        log_file: one JSON line per answer; answers that it already contains for this protocol are not computed again.
         page_file: an HTML page of the worst answers.
-        worst: how many of them; 0 for no page.
+        worst: the number of answers on it; 0 for no page.
 
     Returns:
-        Table, protocol and circumstances, and the failures by the questions' ids; None in all processes but the first.
+        Table, protocol and circumstances, and the failures by question id; None in all processes but the first.
 
     Raises:
-        SegR1Error: when the set or a model cannot be read, not one question can be answered, the log is of another
-            protocol, or it or the page cannot be written.
+        SegR1Error: when the set or a model cannot be read, no question can be answered, the log is of another protocol,
+            or log or page cannot be written.
     """
     template = benchmark.choose_template(instruction)
     state = PartialState(cpu=resolve_device(settings.device).type == "cpu", timeout=PATIENCE)
@@ -99,7 +100,7 @@ def run_benchmark(
         segmenter = Sam2Segmenter.load(settings.segmenter, device=device)
     else:
         policy, segmenter = load_models(replace(settings, device=device))
-    # A policy of another family knows only the words of its own protocol.
+    # A policy of another family understands only the prompts of its own protocol.
     by_protocol = policy is not None and instruction is None and policy.protocol.name != DEFAULT
     tasks = sorted({benchmark.task(question) for question in questions}) if by_protocol else []
     if state.is_main_process:
@@ -151,11 +152,11 @@ def run_benchmark(
 
 
 def _warn_of_other_count(benchmark: Benchmark, found: QuestionSet) -> None:
-    """Log when a set has another number of pictures than its published tables."""
+    """Log a warning if the number of pictures differs from that of published tables."""
     published = found.found.get("published_count")
     if published not in (None, len(found.questions)):
         logger.warning(
-            "The published tables of %s score %d pictures; here are %d.",
+            "The published tables of %s score %d pictures; this folder has %d.",
             benchmark.name,
             published,
             len(found.questions),
@@ -171,12 +172,12 @@ def _answer_open_questions(
     title: str,
     at_once: int,
 ) -> dict[str, str]:
-    """Answer the questions that the log lacks, shared among all processes; returns failures by the questions' ids."""
+    """Answer the questions missing from the log, distributed over all processes; returns failures by question id."""
     state.wait_for_everyone()
     answered = log.records()
     open_questions = [question for question in questions if question.id not in answered]
     failures: list[tuple[str, str]] = []
-    # Neighbours stay together: they are often about one picture, which is then encoded once.
+    # Neighbouring questions stay together: they are often about the same picture, which is then encoded once.
     with state.split_between_processes(open_questions) as share:
         bar = tqdm(share, desc=title, unit="question", disable=not state.is_main_process)
         for question, result in _in_flight(answer, bar, at_once):
@@ -184,7 +185,7 @@ def _answer_open_questions(
                 log.add(result())
             except (PictureError, DatasetError) as error:
                 failures.append((question.id, str(error)))
-    # Gathering waits until all processes have written their last answer.
+    # Gathering waits until all processes have written their last answers.
     return dict(gather_object(failures))
 
 
@@ -196,7 +197,9 @@ def _group_tables(records: Sequence[Record], measures: ScoringMethod) -> dict[st
 def _in_flight(
     answer: Callable[[Question], Record], questions: Iterable[Question], at_once: int
 ) -> Iterator[tuple[Question, Callable[[], Record]]]:
-    """The questions, each with a function that returns its answer, in order; up to ``at_once`` are asked at a time."""
+    """Yield the questions in order, each with a function that returns its answer, with up to ``at_once`` concurrent
+    requests.
+    """
     if at_once == 1:
         yield from ((question, partial(answer, question)) for question in questions)
         return
@@ -224,7 +227,7 @@ def _answer(
     policy: AnyPolicy | None,
     segmenter: Sam2Segmenter,
 ) -> Record:
-    """Ask a question by a template, or without one by the policy's own protocol."""
+    """Ask a question with a template, or, without one, with the policy's own protocol."""
     picture = load_picture(question.image)
     target = question.target(picture.size)
     task = Task.FREE if template is not None else benchmark.task(question)

@@ -6,7 +6,7 @@ export type Rle = {
   counts: string;
 };
 
-/** The mask prompt of one object; ``box`` is [x1, y1, x2, y2], ``name`` is left out where there is none. */
+/** The mask prompt of one object; ``box`` is [x1, y1, x2, y2], ``name`` is omitted if there is none. */
 export type PromptValue = {
   box: [number, number, number, number] | null;
   points: PointValue[];
@@ -51,7 +51,7 @@ export type Canvas = {
   objects: ShownObject[];
 };
 
-/** How many tasks are done; ``own`` by the person who asks. */
+/** How many tasks are done; ``own`` are those of the caller. */
 export type TaskProgress = {
   tasks: number;
   open: number;
@@ -70,7 +70,7 @@ export type SavedWork = {
   objects: object[];
 };
 
-/** A task that the annotator holds, with what the page shows of it. ``prediction`` is the number of the prediction, ``parent`` that of the annotator's own newest revision. */
+/** A task leased to the annotator, with everything the page shows of it. ``prediction`` is the number of the prediction, ``parent`` that of the annotator's own newest revision. */
 export type LeasedTask = {
   task: number;
   canvas: Canvas;
@@ -105,13 +105,13 @@ export type Stale = {
   message: string;
 };
 
-/** Whether a draft is stored, and whether the task is still held. */
+/** Whether a draft is stored, and whether the task is still leased to this person. */
 export type DraftState = {
   kept: boolean;
   held?: boolean;
 };
 
-/** A row of the list of decided tasks; ``agreement`` is the mean pairwise IoU of its annotators. */
+/** A row in the list of decided tasks; ``agreement`` is the mean pairwise IoU of its annotators. */
 export type DecidedTask = {
   task: number;
   instruction: string;
@@ -132,7 +132,7 @@ export type DecidedPage = {
   annotators: string[];
 };
 
-/** A revision in the history of a task; ``origin`` is the one that it restores. */
+/** A revision in the history of a task; ``origin`` is the revision it restores. */
 export type PastRevision = {
   revision: number;
   annotator: string;
@@ -163,7 +163,7 @@ export type Pair = {
   iou: number;
 };
 
-/** A task with its history; ``first`` and ``second`` name what to compare first. */
+/** A task with its history; ``first`` and ``second`` are the masks to compare initially. */
 export type ReviewedTask = {
   task: number;
   instruction: string;
@@ -178,13 +178,13 @@ export type ReviewedTask = {
   pairs: Pair[];
 };
 
-/** One of two compared masks; None when it is empty. */
+/** One of two compared masks; ``mask`` is None when it is empty. */
 export type ComparedSide = {
   mask: Rle | null;
   objects: PromptValue[];
 };
 
-/** Two masks of a task, and numbers of pixels. */
+/** Two masks of a task, and pixel counts. */
 export type Comparison = {
   first: ComparedSide;
   second: ComparedSide;
@@ -194,19 +194,19 @@ export type Comparison = {
   both: number;
 };
 
-/** Which revision counts, and the reviewer who chose it, if one did. */
+/** The current revision, and the reviewer who chose it, if one did. */
 export type CurrentRevision = {
   current: number | null;
   chosen_by: string | null;
 };
 
-/** The number of the new revision, and of the one that counts. */
+/** The number of the new revision, and that of the current one. */
 export type Restored = {
   revision: number;
   current: number | null;
 };
 
-/** How far a download is; ``done`` and ``total`` are bytes. */
+/** The progress of a download; ``done`` and ``total`` are in bytes. */
 export type DownloadProgress = {
   state: "idle" | "running" | "done" | "failed";
   done: number;
