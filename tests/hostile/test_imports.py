@@ -19,6 +19,7 @@ from PIL import Image
 
 from segr1_app.cli.main import main
 from segr1_app.store import AnnotationStore
+from segr1_app.store.exchange.readers import arrow_child, arrow_rows
 from tests.store.values import picture
 
 
@@ -168,6 +169,58 @@ def test_a_hostile_table_is_read_without_a_crash(
     printed = "".join(capsys.readouterr())
     assert "Traceback" not in printed
     assert "root:" not in printed
+
+
+def imported(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit status and output of an import of one file."""
+    status = main(["import", str(tmp_path / name), "--home", str(tmp_path / "home")])
+    return status, "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("died_of", "words"),
+    [
+        ("import os; os.abort()", "fails within Arrow"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "fails within Arrow"),
+        ("print('[\"row\", {')", "cannot be read to its end"),
+        ("raise SystemExit('the footer is odd')", "the footer is odd"),
+    ],
+)
+def test_a_table_that_crashes_what_reads_it_is_refused(
+    died_of: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashing = tmp_path / "crashing.py"
+    crashing.write_text(died_of, encoding="utf-8")
+    monkeypatch.setattr(arrow_child, "__file__", str(crashing))
+    pq.write_table(pa.table({"image": [png()]}), tmp_path / "data.parquet")
+    status, printed = imported(tmp_path, "data.parquet", capsys)
+    assert status == 1
+    assert words in printed
+
+
+def test_a_table_that_grows_beyond_bounds_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow_rows, "MOST_BYTES", 900 * 2**20)
+    pq.write_table(pa.table({"image": [bytes(300 * 2**20)]}), tmp_path / "data.parquet", compression="zstd")
+    assert (tmp_path / "data.parquet").stat().st_size < 2**20
+    status, printed = imported(tmp_path, "data.parquet", capsys)
+    assert status == 1
+    assert "it takes too much memory" in printed
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 50_000, b'{"file_name": "a.png", "x": ' + b"9" * 5000 + b"}", b'{"file_name": NaN}', b"\xff"]
+)
+def test_a_hostile_line_of_metadata_is_refused_in_words(
+    line: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").write_bytes(png())
+    (tmp_path / "set" / "metadata.jsonl").write_bytes(line)
+    status, printed = imported(tmp_path, "set", capsys)
+    assert status == 1
+    assert "line 1 is left out" in printed or "save it as UTF-8" in printed
 
 
 LINES: dict[str, bytes] = {

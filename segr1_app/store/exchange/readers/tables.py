@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, Any, Final, TypeAlias
 
-import pyarrow as pa
-from pyarrow import ipc, parquet
-
 from segr1_app.domain import DatasetError
+from segr1_app.files.foreign_json import MAX_DOCUMENT, ForeignJsonError, parse_json
 from segr1_app.masks import read_labels
 from segr1_app.store.exchange.account import ImportOptions
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.readers.arrow_rows import arrow_rows
 from segr1_app.store.exchange.readers.sources import Source, Tree, decode_text
 from segr1_app.store.exchange.shapes import MaskPicture, Runs, Shape
 
-ROWS_AT_A_TIME: Final = 16
 ROLES: Final = ("image", "mask", "instruction", "name")
 _USUAL: Final = {
     "image": ("image", "file_name"),
@@ -41,8 +38,6 @@ _BESIDE: Final = frozenset({"state.json", "dataset_info.json", "dataset_dict.jso
 _Rows: TypeAlias = Iterator[tuple[list[str], dict[str, Any] | str]]
 """The columns of a table with one of its rows, or with what is wrong with it."""
 _ReadRows: TypeAlias = Callable[[IO[bytes]], _Rows]
-_ARROW_FILE: Final = b"ARROW1"
-"""How an Arrow file begins that is no stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +67,9 @@ def find(tree: Tree) -> list[Source]:
 
 def _rows_of(name: PurePosixPath) -> _ReadRows | None:
     if name.suffix == ".parquet":
-        return _parquet_rows
+        return partial(arrow_rows, "parquet")
     if name.suffix == ".arrow":
-        return _arrow_rows
+        return partial(arrow_rows, "arrow")
     return {"metadata.jsonl": _json_rows, "metadata.csv": _csv_rows}.get(name.name)
 
 
@@ -94,8 +89,6 @@ def _read(
                 yield from _record(cells, f"{where} row {number}", partial(_content, name, pictures), options.label)
         except DatasetError as error:
             raise DatasetError(str(error) if where in str(error) else f"'{where}': {error}") from error
-        except pa.ArrowException as error:
-            raise DatasetError(f"'{where}' is not a table that can be read: {str(error)[:300]}") from error
 
 
 def _choose(found: Sequence[str], where: str, chosen: Mapping[str, str]) -> dict[str, str]:
@@ -198,41 +191,16 @@ def _name(cells: Mapping[str, Any]) -> str:
     return PurePosixPath(str(path)).name if path else "picture"
 
 
-def _parquet_rows(content: IO[bytes]) -> _Rows:
-    with parquet.ParquetFile(content) as file:
-        found = list(file.schema_arrow.names)
-        for batch in file.iter_batches(ROWS_AT_A_TIME):
-            yield from ((found, row) for row in batch.to_pylist())
-
-
-def _arrow_rows(content: IO[bytes]) -> _Rows:
-    whole_file = content.read(len(_ARROW_FILE)) == _ARROW_FILE
-    content.seek(0)
-    if whole_file:
-        with ipc.open_file(content) as file:
-            batches = (file.get_batch(place) for place in range(file.num_record_batches))
-            yield from _batch_rows(list(file.schema.names), batches)
-    else:
-        with ipc.open_stream(content) as stream:
-            yield from _batch_rows(list(stream.schema.names), stream)
-
-
-def _batch_rows(found: list[str], batches: Iterable[pa.RecordBatch]) -> _Rows:
-    for batch in batches:
-        for start in range(0, len(batch), ROWS_AT_A_TIME):
-            yield from ((found, row) for row in batch.slice(start, ROWS_AT_A_TIME).to_pylist())
-
-
 def _json_rows(content: IO[bytes]) -> _Rows:
     rows: list[dict[str, Any] | str] = []
     found: dict[str, None] = {}
-    for number, line in enumerate(decode_text(content.read(), "it").splitlines(), start=1):
+    for number, line in enumerate(_text(content).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            rows.append(f"line {number} is left out: it is no JSON ({str(error)[:100]}).")
+            row = parse_json(line)
+        except ForeignJsonError as error:
+            rows.append(f"line {number} is left out: {error}.")
             continue
         if isinstance(row, dict):
             # A line need not have all of the columns.
@@ -243,8 +211,16 @@ def _json_rows(content: IO[bytes]) -> _Rows:
     yield from ((list(found), row) for row in rows)
 
 
+def _text(content: IO[bytes]) -> str:
+    """A whole table of texts, which is small: its pictures are files beside it."""
+    read = content.read(MAX_DOCUMENT + 1)
+    if len(read) > MAX_DOCUMENT:
+        raise DatasetError(f"it has more than {MAX_DOCUMENT // 2**20} MiB.")
+    return decode_text(read, "it")
+
+
 def _csv_rows(content: IO[bytes]) -> _Rows:
-    rows = csv.DictReader(io.StringIO(decode_text(content.read(), "it"), newline=""))
+    rows = csv.DictReader(io.StringIO(_text(content), newline=""))
     try:
         for row in rows:
             yield list(rows.fieldnames or ()), {key: value or None for key, value in row.items() if key}
