@@ -38,6 +38,8 @@ MAX_PROBLEMS: Final = 100
 """Number of unreadable lines of one file that are listed individually."""
 BATCH: Final = 64
 """Lines read from a file before it is closed again, because there may be more files than a process may have open."""
+DAMAGED_SECONDS: Final = 3600.0
+"""How long a remote with a damaged picture is not read again unless something in it changes."""
 _RECORDS: Final = re.compile(r"records/[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.jsonl")
 
 
@@ -76,6 +78,8 @@ class Synchroniser:
         self._turn = threading.Lock()
         self._failure = ""
         self._own: set[str] = set()
+        self._damaged: tuple[int, float, StoreDamagedError] | None = None
+        """What the remote held when a picture in it was found damaged, until when that is believed, and which one."""
         self._content = b""
         self._begin_file()
 
@@ -112,7 +116,7 @@ class Synchroniser:
         with translate_errors():
             there = self._remote.files()
             try:
-                problems, failure = self._pull(there), None
+                problems, failure = self._pull_unless_damaged(there), None
             except SegR1Error as error:
                 problems, failure = [], error
             # Push local records even if something is wrong with the remote ones.
@@ -120,6 +124,21 @@ class Synchroniser:
         if failure is not None:
             raise failure
         return problems
+
+    def _pull_unless_damaged(self, there: dict[str, int]) -> list[str]:
+        """As `_pull`; what failed for a damaged picture fails again without being read while the remote is the same."""
+        held = hash(frozenset((name, size) for name, size in there.items() if name not in self._own))
+        if self._damaged is not None:
+            before, until, error = self._damaged
+            # Beyond the hour only where the clock was set back.
+            if held == before and 0 < until - self._clock() <= DAMAGED_SECONDS:
+                raise error
+        self._damaged = None
+        try:
+            return self._pull(there)
+        except StoreDamagedError as error:
+            self._damaged = (held, self._clock() + DAMAGED_SECONDS, error)
+            raise
 
     def _pull(self, there: dict[str, int]) -> list[str]:
         known = self._journal.received(self._remote.name)

@@ -88,6 +88,30 @@ def test_a_damaged_picture_stops_only_what_needs_it(tmp_path: Path) -> None:
         assert second.statistics().tasks == 2
 
 
+def test_a_damaged_picture_is_not_fetched_every_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote, fetched = FolderRemote(tmp_path / "remote"), []
+    fetch = remote.fetch
+    monkeypatch.setattr(remote, "fetch", lambda names, folder: (fetched.extend(names), fetch(names, folder)))
+    now = [1e9]
+    with AnnotationStore.open(tmp_path / "first") as first, AnnotationStore.open(tmp_path / "second") as second:
+        fill(first, 1)
+        Synchroniser(first, remote, tmp_path).sync()
+        (damaged,) = (tmp_path / "remote" / "pictures").rglob("*.png")
+        whole = damaged.read_bytes()
+        damaged.write_bytes(b"x" * len(whole))
+        synchroniser = Synchroniser(second, remote, tmp_path, lambda: now[0])
+        for _ in range(3):
+            with pytest.raises(StoreDamagedError, match="remote copy of picture"):
+                synchroniser.sync()
+            now[0] += 60
+        assert len(fetched) == 2, "the records and the picture, once"
+        # Whoever repairs it need not know of this: it is tried again after an hour, or once anything else changes.
+        damaged.write_bytes(whole)
+        now[0] += 3600
+        assert synchroniser.sync() == []
+        assert second.statistics().tasks == 1
+
+
 def test_a_picture_of_another_size_than_its_record_is_refused(tmp_path: Path) -> None:
     remote = FolderRemote(tmp_path / "remote")
     with AnnotationStore.open(tmp_path / "first") as first, AnnotationStore.open(tmp_path / "second") as second:
