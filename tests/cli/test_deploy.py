@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import SpaceHardware
+from huggingface_hub import HfApi, SpaceHardware
 
 from segr1_app.cli import main
-from segr1_app.cli.deploy import ROOT, shipped
+from segr1_app.cli.deploy import ROOT, Step, shipped
 from segr1_app.settings.config import FULL_POLICY, FULL_SEGMENTER
 from tests.writable_hub import TOKEN, Hub, serving_hub
 
@@ -83,6 +84,29 @@ def test_a_space_is_made_of_what_runs(hub: Hub) -> None:
 
 
 @pytest.mark.slow
+def fine_grained(kind: str, name: str) -> dict[str, Any]:
+    scope = {"entity": {"type": kind, "name": name}, "permissions": ["repo.content.read", "repo.write"]}
+    return {"role": "fineGrained", "fineGrained": {"global": [], "scoped": [scope]}}
+
+
+@pytest.mark.parametrize("token", [{"role": "write"}, {"role": "read"}, fine_grained("user", "ada")])
+def test_a_token_for_everything_is_not_handed_over_unless_told(
+    token: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(HfApi, "whoami", lambda *_, **__: {"name": "ada", "auth": {"accessToken": token}})
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: TOKEN)
+    monkeypatch.setattr("segr1_app.cli.deploy.plan", lambda *_: [Step("a step", lambda _: told.append("done"))])
+    arguments = ["deploy", "ada/studio", "--dataset", "ada/work"]
+    assert main(arguments) != 0
+    assert told == []
+    assert main([*arguments, "--broad-token"]) == 0
+    assert told == ["done"]
+    token.clear()
+    token.update(fine_grained("dataset", "ada/work"))
+    assert main(arguments) == 0
+
+
 def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None:
     without = deploy("ada/studio", **{**hub.environ, "HF_TOKEN": "", "HF_HOME": str(tmp_path)})
     assert (without.returncode, without.stderr.count("\n")) == (1, 1)

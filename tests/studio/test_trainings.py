@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from segr1_app.domain import Mask, ModelError, SettingsError
+from segr1_app.domain import Mask, ModelError, SettingsError, StoreFullError
 from segr1_app.files.json_files import read_json, write_json
 from segr1_app.geometry import encode_rle
 from segr1_app.models.host import LoadedModels, ModelHost
@@ -36,6 +36,7 @@ from segr1_app.studio.trainings import (
     note_process,
 )
 from segr1_app.ui.handlers.train import TrainingHandlers
+from tests.disks import files_no_larger_than
 
 PATIENCE_SECONDS = 600
 
@@ -194,3 +195,13 @@ def test_the_plan_is_the_command_lines(tmp_path: Path) -> None:
     plan = Trainings(tmp_path).plan(embedded_pair(Settings(home=tmp_path, device="cpu")))
     assert "held out" in plan
     assert "no corrections" in plan
+
+
+def test_a_full_disk_starts_no_training_and_leaves_no_folder(tmp_path: Path) -> None:
+    trainings = Trainings(tmp_path)
+    for size in (0, 200):  # nothing can be written, or the command but not the process's number beside it
+        with files_no_larger_than(size), pytest.raises(StoreFullError, match="disk is full"):
+            trainings.start(Settings(home=tmp_path, device="cpu"), 1, include_feedback=False)
+        assert trainings.names() == []
+        assert trainings.running() is None
+        assert not any((tmp_path / "runs").iterdir())
