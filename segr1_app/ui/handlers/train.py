@@ -18,7 +18,8 @@ from segr1_app.models.host import ModelHost
 from segr1_app.settings.config import AUTO
 from segr1_app.settings.promotion import go_back, promote, promoted_policy
 from segr1_app.studio.contracts import TrainingChange, TrainingChanges, TrainingPlan, TrainingReport, TrainingState
-from segr1_app.studio.trainings import Change, TrainingRun, Trainings
+from segr1_app.studio.training_changes import Change
+from segr1_app.studio.trainings import TrainingRun, Trainings
 from segr1_app.ui.views import address_of
 
 STEPS = 40

@@ -1,0 +1,105 @@
+"""The changes that a training made on held-out pictures, from the answers before and after it in the run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segr1_app.geometry import Rle, check_rle, decode_rle
+from segr1_app.metrics import iou
+from segr1_app.studio.run_files import RunFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One held-out picture under the old policy and the new one.
+
+    Attributes:
+        picture: a small copy of it.
+        source: the data set it comes from; "feedback" for corrections.
+        instruction: the instruction.
+        old, new: the masks.
+        old_iou, new_iou: IoU with the ground-truth mask; None where there is none.
+    """
+
+    picture: Path
+    source: str
+    instruction: str
+    old: Rle
+    new: Rle
+    old_iou: float | None
+    new_iou: float | None
+
+    @property
+    def gain(self) -> float | None:
+        """Change of the IoU with the ground-truth mask; None where there is none."""
+        return None if self.old_iou is None or self.new_iou is None else self.new_iou - self.old_iou
+
+    @property
+    def old_new_iou(self) -> float:
+        """IoU of the old and the new mask: how similar they are."""
+        return iou(decode_rle(self.old), decode_rle(self.new))
+
+
+def read_changes(files: RunFiles, before: str, after: str, *, pictures: Path) -> list[Change]:
+    """The changes of all rows that were answered both times: the largest losses first, then, without a ground-truth
+    mask, the largest changes.
+
+    Args:
+        files: of the run's folder; problems with the two files are added to it.
+        before, after: the names of the two files.
+        pictures: the folder of small copies of the pictures.
+    """
+    old, new = _answers(files, before), _answers(files, after)
+    later = {_row(answer): answer for answer in new}
+    changes = [
+        Change(
+            picture=pictures / f"{answer['image_id']}.jpg",
+            source=answer["source"],
+            instruction=answer["instruction"],
+            old=answer["mask"],
+            new=again["mask"],
+            old_iou=answer["iou"],
+            new_iou=again["iou"],
+        )
+        for answer in old
+        if (again := later.get(_row(answer)))
+    ]
+    return sorted(changes, key=lambda c: (c.gain is None, c.old_new_iou if c.gain is None else c.gain))
+
+
+def _answers(files: RunFiles, name: str) -> list[dict[str, Any]]:
+    """The intact answers in a file of held-out scores; problems are added to ``files``."""
+    answers = files.record(name).get("answers")
+    if not isinstance(answers, list):
+        files.problems.append(f"'{name}' has no answers.")
+        return []
+    return [answer for answer in answers if _is_answer(answer)]
+
+
+def _is_answer(answer: Any) -> bool:
+    """Whether an answer has everything that is shown: texts, a mask, an IoU, and the name of a picture, never a
+    path.
+    """
+    if not isinstance(answer, dict):
+        return False
+    if not all(isinstance(answer.get(name), str) for name in ("image_id", "source", "instruction")):
+        return False
+    if not (answer.get("iou") is None or (isinstance(answer.get("iou"), int | float) and 0 <= answer["iou"] <= 1)):
+        return False
+    if Path(answer["image_id"]).name != answer["image_id"]:
+        return False
+    try:
+        check_rle(answer["mask"])
+    except (ValueError, TypeError, KeyError):
+        return False
+    return True
+
+
+def _row(answer: dict[str, Any]) -> tuple[str, ...]:
+    """The key of a held-out row: a picture may have several instructions, and a correction may have the same
+    instruction as a pair.
+    """
+    # Folders of earlier versions do not identify corrections.
+    return tuple(answer.get(name, "") for name in ("image_id", "source", "instruction", "content_hash"))
