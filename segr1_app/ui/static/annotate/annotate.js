@@ -1,16 +1,16 @@
-import { button, field } from "../shared/controls.js";
-import { h } from "../shared/dom.js";
+import { button } from "../shared/controls.js";
 import { choiceDialog } from "../shared/dialogs.js";
 import { isBlocked, storage } from "../shared/storage.js";
 import { Clock } from "./clock.js";
 import { Drafts } from "./drafts.js";
 import { instructionDialog } from "./instruction.js";
-import { DECISIONS, DECISION_KEYS, NAME_KEY, REASONS } from "./keys.js";
+import { DECISION_KEYS, NAME_KEY, REASONS } from "./keys.js";
 import { openBy } from "./reopening.js";
-import { pressOf } from "../canvas/keys.js";
+import { comeIntoSight, workbench } from "./workbench.js";
 import { answer } from "../canvas/live.js";
 import { Canvas } from "../canvas/view.js";
 import { nameIn, refusal, whenMet } from "../shared/person.js";
+import { Asking } from "../shared/server.js";
 
 /**
  * @typedef {import("../shared/contracts.js").TaskProgress} Progress
@@ -18,6 +18,8 @@ import { nameIn, refusal, whenMet } from "../shared/person.js";
  *   Draft
  * @typedef {import("../shared/contracts.js").LeasedTask} LeasedTask
  * @typedef {Omit<LeasedTask, "task"> & {task: number | null}} Task with null where no task is left
+ * @typedef {"idle" | "storing" | "asking"} Phase what is under way: nothing; the drawing on the present task is being
+ *   stored before another one is asked for; the server is asked for a task or a decision
  */
 
 const ORDER_KEY = "segr1-order";
@@ -44,7 +46,8 @@ class Annotate {
   task = null;
   clicks = 0;
   clock = new Clock();
-  #busy = false;
+  /** @type {Phase} */
+  #phase = "idle";
 
   /**
    * @param {HTMLElement} element
@@ -52,40 +55,15 @@ class Annotate {
    */
   constructor(element, server) {
     this.server = server;
-    this.name = h("input", { type: "text", id: "annotator-name", maxlength: "200", autocomplete: "username",
-      placeholder: "Your name", spellcheck: "false" });
-    this.order = h("select", { id: "annotator-order" },
-      ...Object.entries({ imported: "As imported", "least-confident": "Least confident first",
-        "most-disagreement": "Most disagreement first" }).map(([value, text]) => h("option", { value }, text)));
-    this.starter = button("Next task", "start", () => this.start());
-    this.meter = h("progress", { max: "1", value: "0", "aria-label": "Tasks decided" });
-    this.count = h("p", { class: "job-count" });
-    this.bench = h("div", { class: "job-bench" });
-    this.title = h("p", { class: "job-instruction" });
-    this.about = h("p", { class: "job-picture" });
-    this.edit = button("Edit", "edit-instruction", () => this.task && this.wording.open(this.task.instruction));
-    this.edit.setAttribute("aria-label", "Edit the instruction");
-    this.reasoning = h("p", { class: "job-reasoning", tabindex: "0", "aria-label": "Reasoning of the policy" });
-    this.comment = h("textarea", { id: "job-comment", rows: "2", maxlength: "4000" });
-    this.comment.addEventListener("input", () => this.keep());
-    this.comment.addEventListener("keydown", (event) => this.commented(event));
-    this.buttons = DECISIONS.map(({ action, name, keys, primary }) =>
-      button(name, action, () => this.act(action), { keys, primary }));
-    this.notice = h("div", { class: "notice", role: "alert" });
-    this.undoing = h("div", { class: "job-undo", role: "status" });
-    const stage = h("div", { class: "job-stage" });
-    const decisions = h("div", { class: "job-decisions", role: "group", "aria-label": "Decision" }, ...this.buttons);
-    element.replaceChildren(
-      h("div", { class: "job-top" },
-        field("Annotator", this.name), field("Order", this.order), this.starter,
-        h("div", { class: "job-progress" }, this.meter, this.count)),
-      this.bench,
-    );
-    this.bench.append(stage,
-      h("div", { class: "job-side" },
-        this.title, h("div", { class: "job-about" }, this.about, this.edit),
-        h("section", { class: "answer-section" }, h("h2", {}, "Reasoning"), this.reasoning),
-        decisions, field("Comment", this.comment)));
+    this.asking = new Asking(server, GONE);
+    this.bench = workbench(element, {
+      start: () => this.start(),
+      edit: () => this.task && this.wording.open(this.task.instruction),
+      act: (action) => this.act(action),
+      commented: () => this.keep(),
+      leaveComment: () => this.canvas.frame.focus({ preventScroll: true }),
+    });
+    const { stage, decisions } = this.bench;
     this.canvas = new Canvas(stage, {
       decode: (question) => server.decode(question),
       empty: "Enter your name and press Next task. Tasks are imported below.",
@@ -96,7 +74,7 @@ class Annotate {
     // Beside the picture, which is larger that way.
     decisions.before(this.canvas.reward.element);
     // In a row that is always there, below the picture: it moves nothing and hides nothing.
-    this.canvas.foot.append(this.notice, this.undoing);
+    this.canvas.foot.append(this.asking.notice, this.bench.undoing);
     this.drafts = new Drafts("annotate", () => this.draft(), (question) => this.putDraft(question));
     this.rejection = choiceDialog("Why is it rejected?", REASONS, (reason) => this.decide("reject", reason));
     this.stale = choiceDialog("Saved in the meantime", [
@@ -109,17 +87,16 @@ class Annotate {
     });
     element.append(this.rejection.element, this.stale.element, this.wording.element);
 
-    this.name.value = storage.getItem(NAME_KEY) ?? "";
-    this.order.value = storage.getItem(ORDER_KEY) ?? "imported";
-    this.name.addEventListener("keydown", (event) => event.key === "Enter" && this.start());
-    document.addEventListener("segr1:imported", () => !this.task && !this.busy && this.tell(IMPORTED));
+    this.bench.name.value = storage.getItem(NAME_KEY) ?? "";
+    this.bench.order.value = storage.getItem(ORDER_KEY) ?? "imported";
+    document.addEventListener("segr1:imported", () => !this.task && this.idle && this.tell(IMPORTED));
     this.tell(isBlocked ? BLOCKED : "");
     this.offerUndo(null);
     this.render();
     this.canvas.show(null);
     const asked = openBy((wish) => this.reopen(wish));
     whenMet((person) => {
-      nameIn(this.name, person);
+      nameIn(this.bench.name, person);
       this.allowed = person.may.includes("annotate");
       if (!this.allowed) this.tell(refusal("annotate", person));
       else if (!asked) this.#resume(element);
@@ -129,7 +106,7 @@ class Annotate {
 
   /** After a reload, an annotator at work continues where they were, once this tab is visible. */
   #resume(/** @type {HTMLElement} */ element) {
-    if (!this.name.value) return;
+    if (!this.bench.name.value) return;
     this.resuming.observe(element);
   }
 
@@ -145,7 +122,7 @@ class Annotate {
    */
   async reopen({ annotator, task }) {
     this.resuming.disconnect();
-    if (this.busy || this.turning) return this.tell("Another task is loading: try again when it is there.");
+    if (!this.idle) return this.tell("Another task is loading: try again when it is there.");
     await this.take("open_task", { task }, annotator);
   }
 
@@ -157,7 +134,7 @@ class Annotate {
    */
   async take(what, question, annotator = this.annotator) {
     await this.#turn(async () => {
-      this.name.value = annotator;
+      this.bench.name.value = annotator;
       const reply = await this.ask(what, { annotator, ...question });
       // What was drawn for the old instruction is discarded, as on the server.
       if (reply && what === "set_instruction") this.drafts.unsent.forget({ annotator, task: reply.task });
@@ -171,29 +148,31 @@ class Annotate {
    * @param {() => Promise<void>} go
    */
   async #turn(go) {
-    if (this.turning || this.busy) return;
-    this.turning = true;
-    this.canvas.rest(true);
+    if (!this.idle) return;
+    this.phase = "storing";
     await this.drafts.settle();
-    if (this.task && (this.clicks || this.comment.value)) await this.drafts.now();
-    this.turning = false;
-    this.canvas.rest(false);
+    if (this.task && (this.clicks || this.bench.comment.value)) await this.drafts.now();
+    this.phase = "idle";
     await go();
   }
 
-  /** Whether a decision or another task is under way. Until it is done nothing can be edited: the edit would be lost. */
-  get busy() {
-    return this.#busy;
+  /** Unless it is idle nothing can be edited, as the edit would be lost, and nothing else can be started. */
+  get phase() {
+    return this.#phase;
   }
 
-  set busy(busy) {
-    this.#busy = busy;
-    this.canvas.rest(busy);
-    this.comment.readOnly = busy;
+  set phase(phase) {
+    this.#phase = phase;
+    this.canvas.rest(!this.idle);
+    this.bench.comment.readOnly = !this.idle;
+  }
+
+  get idle() {
+    return this.phase === "idle";
   }
 
   get annotator() {
-    return this.name.value.trim();
+    return this.bench.name.value.trim();
   }
 
   /** Ask for a task; it may be the present one. */
@@ -204,14 +183,14 @@ class Annotate {
   }
 
   async next() {
-    if (this.busy || !this.allowed) return;
+    if (!this.idle || !this.allowed) return;
     if (!this.annotator) {
       this.tell("Enter your name first.");
-      return this.name.focus();
+      return this.bench.name.focus();
     }
     storage.setItem(NAME_KEY, this.annotator);
-    storage.setItem(ORDER_KEY, this.order.value);
-    const reply = await this.ask("next_task", { annotator: this.annotator, order: this.order.value });
+    storage.setItem(ORDER_KEY, this.bench.order.value);
+    const reply = await this.ask("next_task", { annotator: this.annotator, order: this.bench.order.value });
     if (reply) this.open(reply);
   }
 
@@ -226,7 +205,7 @@ class Annotate {
     this.origin = draft ? (draft.origin ?? null) : (saved?.revision ?? null);
     this.clicks = draft?.clicks ?? 0;
     this.clock.start(draft?.seconds ?? 0);
-    this.comment.value = begun?.comment ?? "";
+    this.bench.comment.value = begun?.comment ?? "";
     this.canvas.show(this.task ? task.canvas : null);
     this.#beSeen();
     if (begun) this.canvas.restore(begun.objects);
@@ -236,7 +215,7 @@ class Annotate {
     this.render(task.progress);
     if (this.task) {
       this.canvas.frame.focus({ preventScroll: true });
-      this.#comeIntoSight();
+      comeIntoSight(this.bench.root, this.canvas.frame, this.canvas.tools);
       this.#lookAhead();
     }
     if (this.task && draft !== task.draft) this.keep();
@@ -261,8 +240,8 @@ class Annotate {
    */
   offerUndo(task) {
     this.decided = task;
-    this.undoing.hidden = task === null;
-    this.undoing.replaceChildren(`Task ${task} is decided. `, button("Undo", "undo-decision", () => this.undo()));
+    this.bench.undoing.hidden = task === null;
+    this.bench.undoing.replaceChildren(`Task ${task} is decided. `, button("Undo", "undo-decision", () => this.undo()));
   }
 
   /** @type {number | null} */
@@ -270,22 +249,16 @@ class Annotate {
 
   async undo() {
     const { decided } = this;
-    if (decided === null || this.busy || this.turning) return;
+    if (decided === null || !this.idle) return;
     await this.take("open_task", { task: decided });
     if (this.task?.task !== decided) return;
     this.offerUndo(null);
     this.tell(`Task ${decided} is open again: what you decide now replaces your decision, as a new revision.`);
   }
 
-  /** On a small screen picture and tools lie below the fold. */
-  #comeIntoSight() {
-    const [{ top }, { bottom }] = [this.canvas.frame, this.canvas.tools].map((each) => each.getBoundingClientRect());
-    if (top < 0 || bottom > innerHeight) this.bench.scrollIntoView({ block: "start" });
-  }
-
   /** Load the next task's picture into this browser before it is asked for. */
   async #lookAhead() {
-    const reply = await answer(() => this.server.upcoming({ annotator: this.annotator, order: this.order.value }));
+    const reply = await answer(() => this.server.upcoming({ annotator: this.annotator, order: this.bench.order.value }));
     if (reply?.picture) this.coming.src = reply.picture;
   }
 
@@ -303,8 +276,8 @@ class Annotate {
 
   /** @returns {import("./drafts.js").Question | null} */
   draft() {
-    if (this.task?.task == null || this.busy) return null;
-    const content = { objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds,
+    if (this.task?.task == null || this.phase === "asking") return null;
+    const content = { objects: this.canvas.objects, comment: this.bench.comment.value, seconds: this.clock.seconds,
       clicks: this.clicks, origin: this.origin, parent: this.task.parent };
     return { annotator: this.annotator, task: this.task.task, content };
   }
@@ -325,20 +298,10 @@ class Annotate {
     return kept;
   }
 
-  /** Keys within the comment that are not text. @param {KeyboardEvent} event */
-  commented(event) {
-    const press = pressOf(event);
-    if (!["Ctrl+Enter", "Ctrl+s", "Escape"].includes(press)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (press === "Escape") this.canvas.frame.focus({ preventScroll: true });
-    else if (!event.repeat) this.act("accept");
-  }
-
   /** @param {string} action */
   act(action) {
     if (action === "undo-decision") return void this.undo();
-    if (!this.task || this.busy || this.turning) return;
+    if (!this.task || !this.idle) return;
     if (this.canvas.frame.dataset.seen === "false" && !this.clicks) return this.canvas.say(TOO_SOON);
     if (action === "accept" || action === "save") {
       if (this.canvas.changed && this.canvas.blank) this.rejection.open(NOTHING);
@@ -356,12 +319,12 @@ class Annotate {
    * @param {number | null} [parent]
    */
   async decide(verdict, reason, parent = this.task?.parent ?? null) {
-    if (!this.task || this.busy) return;
-    this.busy = true;
+    if (!this.task || !this.idle) return;
+    this.phase = "asking";
     await this.drafts.settle();
     const { task, prediction } = this.task;
     const reply = await this.ask("save_decision", { annotator: this.annotator, task, verdict, reason, parent, prediction,
-      origin: this.origin, objects: this.canvas.objects, comment: this.comment.value, seconds: this.clock.seconds,
+      origin: this.origin, objects: this.canvas.objects, comment: this.bench.comment.value, seconds: this.clock.seconds,
       clicks: this.clicks });
     if (!reply) return this.keep();
     if ("stale" in reply) {
@@ -398,45 +361,41 @@ class Annotate {
    * @returns {Promise<any>}
    */
   async ask(what, question) {
-    this.busy = true;
+    this.phase = "asking";
     this.troubled = false;
     this.render();
     const patience = setTimeout(() => this.tell("Running the models …"), PATIENCE_MS);
-    const reply = await answer(() => this.server[what](question));
+    const reply = await this.asking.ask(what, question);
     clearTimeout(patience);
-    this.busy = false;
-    this.tell(reply ? (reply.failure ?? "") : GONE);
+    this.phase = "idle";
     this.render(reply?.progress);
-    return reply && !reply.failure ? reply : null;
+    return reply;
   }
 
   /** @param {string} text */
   tell(text) {
-    this.notice.hidden = !text;
-    this.notice.textContent = text;
+    this.asking.tell(text);
   }
 
   /** @param {Progress} [progress] */
   render(progress) {
     const { task } = this;
-    this.title.textContent = task?.instruction ?? "";
-    this.about.textContent = task ? `Task ${task.task} · ${task.picture_name}` : "";
-    this.reasoning.textContent = task?.reasoning ?? "";
-    this.bench.classList.toggle("is-open", Boolean(task));
-    this.comment.disabled = !task;
-    this.edit.disabled = !task || this.busy;
-    for (const each of this.buttons) each.disabled = !task || this.busy;
-    const accept = /** @type {HTMLElement} */ (this.buttons[0].firstElementChild);
+    this.bench.title.textContent = task?.instruction ?? "";
+    this.bench.about.textContent = task ? `Task ${task.task} · ${task.picture_name}` : "";
+    this.bench.reasoning.textContent = task?.reasoning ?? "";
+    this.bench.root.classList.toggle("is-open", Boolean(task));
+    this.bench.comment.disabled = !task;
+    this.bench.editor.disabled = !task || !this.idle;
+    for (const each of this.bench.buttons) each.disabled = !task || !this.idle;
+    const accept = /** @type {HTMLElement} */ (this.bench.buttons[0].firstElementChild);
     accept.textContent = this.canvas.changed ? "Save fix" : "Accept";
-    this.starter.disabled = this.busy || !this.allowed;
+    this.bench.starter.disabled = !this.idle || !this.allowed;
     if (!progress) return;
-    this.meter.max = Math.max(1, progress.tasks);
-    this.meter.value = progress.done;
-    this.count.textContent = `${progress.done} of ${progress.tasks} decided · ${progress.own} by you`;
+    this.bench.meter.max = Math.max(1, progress.tasks);
+    this.bench.meter.value = progress.done;
+    this.bench.count.textContent = `${progress.done} of ${progress.tasks} decided · ${progress.own} by you`;
   }
 
-  /** Whether the drawing is being stored before another task is asked for. */
-  turning = false;
   /** Whether this visitor may annotate; until that is known the server alone decides. */
   allowed = true;
   /** The revision that the present work was started from. @type {number | null} */
