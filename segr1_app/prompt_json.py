@@ -16,6 +16,7 @@ from reprlib import repr as short
 from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
+from segr1_app.typed_text import one_line
 
 MAX_POINTS: Final = 256
 """Largest number of points of one object."""
@@ -136,4 +137,4 @@ def _name(value: Mapping[str, Any], points: Sequence[Any]) -> str | None:
         return None  # how the store writes that there is no name
     if not isinstance(name, str) or len(name) > MAX_NAME:
         raise ValueError(f"its name is not text of at most {MAX_NAME} characters")
-    return name.strip() or None
+    return one_line(name) or None

@@ -13,6 +13,7 @@ from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 from segr1_app.prompt_json import prompt_value, read_prompt
 from segr1_app.store import rows
 from segr1_app.studio.results import prompt_record
+from segr1_app.typed_text import one_line
 
 SIZE = ImageSize(200, 100)
 PROMPT = ObjectPrompt(Box(10, 20.123456789, 50, 60), (Point(30.25, 40, 1), Point(0, 100, 0)), "egg")
@@ -24,7 +25,7 @@ prompts = st.builds(
     ObjectPrompt,
     st.none() | st.builds(lambda x, y, w, h: Box(x, y, x + w, y + h), *[st.floats(0, 40)] * 2, *[st.floats(1, 60)] * 2),
     st.lists(st.builds(Point, places, places, st.sampled_from([0, 1])), max_size=4).map(tuple),
-    st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).map(str.strip).filter(bool),
+    st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).map(one_line).filter(bool),
 )
 
 

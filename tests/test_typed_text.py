@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from tempfile import TemporaryDirectory
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segr1_app.domain import SegR1Error, SettingsError
+from segr1_app.domain import ImageSize, SegR1Error, SettingsError
 from segr1_app.language.codec import MAX_INSTRUCTION, check_instruction
 from segr1_app.people.accounts import People
+from segr1_app.prompt_json import read_prompt
 from segr1_app.settings.roles import Role
-from segr1_app.store import AnnotationStore, Task
+from segr1_app.store import AnnotationStore, Correction, Task, Verdict
+from segr1_app.store.exchange.accepting import accept_truths
+from segr1_app.store.exchange.class_names import class_instruction, class_of
 from segr1_app.typed_text import MAX_NAME, RAW_FACTOR, one_line, person_name, storable
 from tests.store.conftest import clock, store, task  # noqa: F401 - fixtures
-from tests.store.values import corrected, picture, rectangle
+from tests.store.values import PROMPT, corrected, picture, rectangle
 
 HOSTILE = {
     "the  cat\n": "the cat",
@@ -74,3 +80,35 @@ def test_store_finds_what_was_typed_again(store: AnnotationStore, typed: str, ke
     assert revision.annotator == kept
     assert store.heads(made.id).keys() == {kept}
     assert list(store.verify()) == []
+
+
+@pytest.mark.parametrize(("typed", "kept"), HOSTILE.items())
+def test_who_accepts_imported_masks_is_who_decided_before(store: AnnotationStore, typed: str, kept: str) -> None:  # noqa: F811
+    made = store.add_task(store.add_picture(picture(), "photo.jpg"), "the cat", rectangle(1, 1, 5, 5))
+    skip = store.save(made.id, kept, Correction(Verdict.SKIP))
+    assert accept_truths(store, typed).done == 1
+    (newest,) = store.heads(made.id).values()
+    assert (newest.annotator, newest.parent_id) == (kept, skip.id)
+
+
+@pytest.mark.parametrize(("typed", "kept"), HOSTILE.items())
+def test_a_class_name_is_one_visible_line_and_so_is_what_asks_for_it(typed: str, kept: str) -> None:
+    prompt = read_prompt({"box": [1, 1, 5, 5], "points": [], "name": typed}, ImageSize(8, 8))
+    assert prompt.name == kept
+    assert class_of(class_instruction(typed)) == kept
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.text(st.characters(), max_size=20))
+def test_whatever_a_client_types_can_be_stored_and_read_back(text: str) -> None:
+    with TemporaryDirectory() as home, AnnotationStore.open(home) as opened:
+        made = opened.add_task(opened.add_picture(picture(), text), f"the cat {text}")
+        opened.put_draft(made.id, "Ann", text)
+        named = replace(PROMPT, name=text)
+        work = corrected(rectangle(1, 1, 5, 5), prompts=[named], comment=text)
+        revision = opened.save(made.id, f"Ann {text}", work)
+        opened.choose_current(made.id, revision.id, f"Rea {text}")
+        assert opened.task(made.id).picture_name == storable(text)
+        assert opened.revision(revision.id).correction.comment == storable(text)
+        assert [each.name for each in opened.revision(revision.id).correction.prompts] == [storable(text)]
+        assert list(opened.verify()) == []

@@ -16,6 +16,7 @@ from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.options import Options, Pictures, Rights, Selection, Splits
+from segr1_app.typed_text import one_line
 
 
 def add_command(commands: Any) -> None:
@@ -106,9 +107,9 @@ def _options(arguments: argparse.Namespace) -> Options:
         pictures=Pictures(arguments.pictures) if arguments.pictures else None,
         splits=Splits.parse(arguments.split, arguments.seed) if arguments.split else Splits(),
         selection=Selection(
-            annotators=frozenset(" ".join(name.split()) for name in arguments.annotator),
+            annotators=frozenset(map(one_line, arguments.annotator)),
             verdicts=frozenset(map(Verdict, arguments.verdict)),
-            classes=frozenset(arguments.classes),
+            classes=frozenset(map(one_line, arguments.classes)),
             since=_midnight("--since", arguments.since),
             until=_midnight("--until", arguments.until, days=1),
             min_iou=arguments.min_iou,

@@ -12,6 +12,7 @@ from segr1_app.geometry import mask_box
 from segr1_app.store.exchange.class_names import class_of
 from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import AnnotatedObject, Correction, StaleRevisionError, Verdict
+from segr1_app.typed_text import person_name
 
 
 @dataclass(slots=True)
@@ -47,8 +48,8 @@ def accept_truths(
     Raises:
         StoreError: when nobody is named, or the store cannot be written to.
     """
-    name, accepted = " ".join(annotator.split()), Accepted()
-    if not name:
+    name, accepted = person_name(annotator), Accepted()
+    if name is None:
         raise StoreError("Say who accepts the masks: a name of 1 to 200 characters.")
     # The tasks are listed first: those that are decided meanwhile are open no longer.
     for seen, task_id in enumerate([task.id for task in store.tasks(open_only=True)], start=1):

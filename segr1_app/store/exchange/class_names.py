@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from segr1_app.typed_text import one_line
+
 _BEFORE: Final = "Identify and segment the "
 _AFTER: Final = "."
 
 
 def class_instruction(name: str) -> str:
     """What to ask for to get the objects of a class."""
-    return f"{_BEFORE}{' '.join(name.split())}{_AFTER}"
+    return f"{_BEFORE}{one_line(name)}{_AFTER}"
 
 
 def class_of(instruction: str) -> str | None:

@@ -24,6 +24,7 @@ from segr1_app.store.exchange.readers.sources import MALFORMED, Source, Tree, fa
 from segr1_app.store.exchange.readers.strangers import not_understood
 from segr1_app.store.exchange.remote_files import open_address
 from segr1_app.store.store import AnnotationStore
+from segr1_app.typed_text import one_line
 
 _SPEAKING: Final = frozenset({".json", ".jsonl", ".parquet", ".arrow", ".xml", ".csv", ".p"})
 """Endings of files that may hold annotations of pictures."""
@@ -64,7 +65,7 @@ def import_paths(
     for path in (*paths, *masks):
         if isinstance(path, Path) and not path.exists():
             raise SettingsError(f"There is no file or folder '{path}'.")
-    intake = Intake(store, " ".join(instruction.split()), options or ImportOptions(), account or Account())
+    intake = Intake(store, one_line(instruction), options or ImportOptions(), account or Account())
     return _accounted(_import_paths(intake, paths, masks), intake.account)
 
 
@@ -96,7 +97,7 @@ def import_hub(
         DatasetError: when the hub cannot be reached, refuses access, or there is nothing to import.
     """
     check_instruction(instruction)
-    intake = Intake(store, " ".join(instruction.split()), options or ImportOptions(), account or Account())
+    intake = Intake(store, one_line(instruction), options or ImportOptions(), account or Account())
 
     def outcomes() -> Iterator[str | None]:
         with translate_hub_errors(dataset):

@@ -28,6 +28,7 @@ from segr1_app.store.exchange.class_names import class_instruction
 from segr1_app.store.exchange.outcomes import Notice, replaced
 from segr1_app.store.exchange.shapes import BoxShape, Canvas, Dots, Shape
 from segr1_app.store.store import AnnotationStore
+from segr1_app.typed_text import one_line
 
 _SAME_BOX: Final = 0.7
 """IoU from which a box is that of a mask: many tools write both for one object."""
@@ -208,7 +209,7 @@ class Intake:
                 yield f"{record.where}: {part.where} is left out: {part.shape.rstrip('.')}."
                 continue
             words = part.instruction or (class_instruction(part.name) if part.name else self.instruction)
-            gathered = found.setdefault(" ".join(words.split()), _Gathered(model=part.model))
+            gathered = found.setdefault(one_line(words), _Gathered(model=part.model))
             try:
                 if isinstance(part.shape, str):
                     raise ValueError(part.shape)
