@@ -81,6 +81,17 @@ class TestOptions:
         answers = Answer(False, EMPTY, abstains=True), Answer(True, LEFT), Answer(False, EMPTY)
         assert [getattr(score(answer, Truth(absent=True), options), "total", None) for answer in answers] == [2, 1, 0]
 
+    def test_an_answer_that_is_not_whole_gets_nothing_for_its_mask_where_that_is_asked_for(self) -> None:
+        box, points = ObjectPrompt(PROMPT.box, ()), ObjectPrompt(None, PROMPT.points)
+        for objects, whole in (((PROMPT,), True), ((box, points), True), ((box,), False), ((points,), False)):
+            answer = Answer(True, LEFT, objects=objects)
+            strict, plain = (score(answer, Truth(LEFT), RewardOptions(whole_answers=each)) for each in (True, False))
+            assert strict is not None
+            assert plain is not None
+            assert plain.total == pytest.approx(2)
+            assert strict.total == pytest.approx(2 if whole else 1)
+            assert strict.iou == 1
+
     def test_objects_are_matched_one_to_one(self) -> None:
         assert match_objects([RIGHT, LEFT], [LEFT, RIGHT]) == 1
         assert match_objects([LEFT | RIGHT], [LEFT, RIGHT]) == 0.25

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -20,7 +21,7 @@ from segr1_app.geometry import box_iou, mask_box
 from segr1_app.images import IMAGE_SUFFIXES, Picture, load_picture
 from segr1_app.language.codec import PRESETS
 from segr1_app.language.protocol import Reading, Square
-from segr1_app.language.protocol_files import DEFAULT, protocol_names
+from segr1_app.language.protocol_files import protocol_names
 from segr1_app.masks import load_mask
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
 
@@ -200,12 +201,14 @@ def _write(policy: AnyPolicy, folder: Path, reading: Reading) -> None:
     Raises:
         SegR1Error: when the card cannot be written.
     """
-    from segr1_app.models.policy_files import CARD_FILE, PolicyCard  # noqa: PLC0415
+    from segr1_app.models.policy_files import CARD_FILE, PROTOCOL_FILE, PolicyCard  # noqa: PLC0415
 
-    # A custom protocol is not part of the policy: it has to be given again with --protocol.
-    spoken = policy.protocol.name if policy.protocol.name in protocol_names() else DEFAULT
-    card = policy.card or PolicyCard(protocol=spoken)
+    own = policy.protocol.name not in protocol_names()
+    card = policy.card or PolicyCard(protocol=PROTOCOL_FILE if own else policy.protocol.name)
     try:
+        if own and policy.card is None:
+            # A card without it would have the policy asked in other words than it was measured with.
+            shutil.copyfile(policy.protocol.name, folder / PROTOCOL_FILE)
         write_json(folder / CARD_FILE, asdict(replace(card, reading=reading)))
     except OSError as error:
         raise SegR1Error(f"The card '{folder / CARD_FILE}' cannot be written: {error.strerror}.") from error

@@ -260,6 +260,22 @@ class TestSetup:
         lora = setup.lora_config()
         assert (lora is None) == (setup.lora is None)
 
+    @pytest.mark.parametrize("file", sorted(CONFIGS.glob("paper-*.yaml")), ids=lambda f: f.stem)
+    def test_the_papers_steps_have_24_prompts_however_many_processes_there_are(
+        self, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        setup = GrpoSetup.read(file)
+        assert setup.protocol == "seg-r1"
+        config = setup.trainer_config(tmp_path, rows=1000, seed=1, device="cpu", report_to="none")
+        assert config.gradient_accumulation_steps == 24
+        assert (config.beta, config.num_generations, config.per_device_train_batch_size) == (0.04, 4, 4)
+        for processes, accumulated in (("6", 4), ("8", 3)):
+            monkeypatch.setenv("WORLD_SIZE", processes)
+            assert setup.accumulation() == {"gradient_accumulation_steps": accumulated}
+        monkeypatch.setenv("WORLD_SIZE", "5")
+        with pytest.raises(SettingsError, match="24 prompts a step, 96 completions, cannot be shared evenly by 5"):
+            setup.accumulation()
+
     def test_all_weights_are_trained_in_float32_and_what_is_said_is_done(self) -> None:
         lora = {"r": 4}
         setups = GrpoSetup(), GrpoSetup(lora=lora), GrpoSetup(dtype="bfloat16"), GrpoSetup(lora=lora, dtype="float16")

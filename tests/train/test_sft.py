@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerFast
 from segr1_app.domain import Box, DatasetError, ImageSize, ObjectPrompt, Point, SettingsError
 from segr1_app.geometry import box_iou, mask_box, rescale_objects
 from segr1_app.language.codec import Grammar, answer_start, format_completion, parse_completion
+from segr1_app.language.protocol import Stage
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.rewards import Truth
@@ -146,6 +147,31 @@ class TestLabels:
         assert found["texts"][1].endswith(" </think> <bbox>[]</bbox>, <points>[]</points>, <labels>[]</labels>")
         assert pair.startswith("<think> ")
         assert found["texts"][0].startswith("<think> ")
+
+    def test_the_request_is_learnt_too_and_stands_first_where_that_is_asked_for(
+        self, policy: VlmPolicy, tmp_path: Path
+    ) -> None:
+        scenes = draw_scene("camouflaged", 0)
+        save(tmp_path, scenes.picture, scenes.mask, Verdict.FIX)
+        rows = [*feedback_rows(tmp_path).rows, *scene_rows(1).rows]
+        maker = TraceMaker(ExampleReader(rows), policy, Grammar.FULL, seed=0, text_first=True)
+        columns = maker({"index": [0, 1], "draw": [0, 1]})
+        assert [[part["type"] for part in prompt[-1]["content"]] for prompt in columns["prompt"]] == [
+            ["text", "image"],
+            ["text", "image"],
+        ]
+        examples = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        collated = AnswerCollator(policy.processor, whole_conversation=True)(examples)
+        correction, pair = (learnt(policy, labels) for labels in collated["labels"])
+        # Nobody vouches for what stands before a correction's answer.
+        assert correction.startswith(" </think> <bbox>")
+        request = policy.request(rows[1].load().picture.size, rows[1].instruction, rows[1].task, Stage.TRAINING)
+        assert pair.startswith("<|im_start|>")
+        assert request.text.split("\n")[0].lower() in pair
+        assert pair.endswith("<|im_end|>")
+        image = policy.processor.image_token_id  # type: ignore[attr-defined]
+        assert not (collated["labels"] == image).any()
+        assert (collated["input_ids"] == image).any()
 
     def test_tokens_that_end_before_the_answer_are_forgotten(self) -> None:
         """With a token for each character, as far from the embedded policy's tokens as can be."""

@@ -55,11 +55,11 @@ class GrpoSetup(TrainingSetup):
             SettingsError: also when ``prompts_per_step`` cannot be divided evenly among the processes.
         """
         if self.prompts_per_step is not None:
-            accumulated = replace(self, prompts_per_step=None, trainer={**self.trainer, **self._accumulation()})
+            accumulated = replace(self, prompts_per_step=None, trainer={**self.trainer, **self.accumulation()})
             return accumulated.trainer_config(output, rows=rows, seed=seed, device=device, report_to=report_to)
         return super().trainer_config(output, rows=rows, seed=seed, device=device, report_to=report_to)
 
-    def _accumulation(self) -> dict[str, int]:
+    def accumulation(self) -> dict[str, int]:
         """Backward passes of a process before an optimiser step of ``prompts_per_step`` rows."""
         assert self.prompts_per_step is not None
         processes = int(os.environ.get("WORLD_SIZE", "1"))

@@ -20,9 +20,13 @@ class SftSetup(TrainingSetup):
 
     Attributes:
         traces: folders or hub ids of written traces in FCoT's format; see `train.data.fcot`.
+        text_first: whether the request stands before its picture, as in Seg-R1's supervised training.
+        whole_conversation: whether the request is learnt, too, as there; of a correction only the answer ever is.
     """
 
     traces: tuple[str, ...] = ()
+    text_first: bool = False
+    whole_conversation: bool = False
 
     TRAINER: ClassVar[Any] = SFTConfig
     FIXED: ClassVar[Mapping[str, Any]] = {

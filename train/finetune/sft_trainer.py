@@ -51,8 +51,10 @@ def make_trainer(
     return ResumableSft(
         model=policy.model,
         args=config,
-        data_collator=AnswerCollator(policy.processor),
-        train_dataset=training_dataset(order, TraceMaker(examples, policy, setup.grammar, config.seed)),
+        data_collator=AnswerCollator(policy.processor, whole_conversation=setup.whole_conversation),
+        train_dataset=training_dataset(
+            order, TraceMaker(examples, policy, setup.grammar, config.seed, text_first=setup.text_first)
+        ),
         processing_class=policy.processor,
         peft_config=setup.lora_config(),
     )

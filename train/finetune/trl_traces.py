@@ -2,7 +2,8 @@
 
 The whole completion is learnt for derived and written traces. For a correction only the answer is learnt: the annotator
 vouches for points and boxes, but nobody for the policy's reasoning. Where there is no such object, the reasoning says
-just that and is learnt, too.
+just that and is learnt, too. With ``whole_conversation`` the request is learnt
+before every completion that is learnt as a whole.
 """
 
 from __future__ import annotations
@@ -41,10 +42,14 @@ class TraceMaker:
         policy: the policy whose frame the completions use.
         grammar: the form it is asked to write.
         seed: random seed of wording and points in derived traces, which also vary between draws of a row.
+        text_first: whether the request's text stands before its picture.
     """
 
-    def __init__(self, examples: ExampleReader, policy: VlmPolicy, grammar: Grammar, seed: int) -> None:
+    def __init__(
+        self, examples: ExampleReader, policy: VlmPolicy, grammar: Grammar, seed: int, *, text_first: bool = False
+    ) -> None:
         self._examples, self._policy, self._grammar, self._seed = examples, policy, grammar, seed
+        self._text_first = text_first
         self._prompts = PromptMaker(examples, policy, grammar)
 
     def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
@@ -65,11 +70,19 @@ class TraceMaker:
             partly = row.is_feedback and not example.truth.absent
             learnt_from.append(answer_start(text) if partly else 0)
         return {
-            "prompt": columns["prompt"],
+            "prompt": [_text_first(prompt) if self._text_first else prompt for prompt in columns["prompt"]],
             "image": columns["image"],
             "completion": [[{"role": "assistant", "content": text}] for text in texts],
             "learnt_from": learnt_from,
         }
+
+
+def _text_first(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages whose texts stand before the pictures."""
+    return [
+        {**message, "content": sorted(message["content"], key=lambda part: part["type"] == "image")}
+        for message in messages
+    ]
 
 
 def write_completion(
@@ -121,9 +134,13 @@ def _suits(objects: tuple[ObjectPrompt, ...], grammar: Grammar) -> bool:
 
 @dataclass
 class AnswerCollator(DataCollatorForVisionLanguageModeling):
-    """trl's collator, with labels from each completion's "learnt_from" on."""
+    """trl's collator, with labels from each completion's "learnt_from" on.
+
+    With ``whole_conversation`` what stands before a completion that is learnt from its beginning is learnt, too.
+    """
 
     completion_only_loss: bool = True
+    whole_conversation: bool = False
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Tensors of a batch; "labels", int64 (B, L), are `IGNORED` for tokens that are not learnt."""
@@ -132,6 +149,10 @@ class AnswerCollator(DataCollatorForVisionLanguageModeling):
         batch: dict[str, Any] = super().torch_call(examples)
         for labels, text, start in zip(batch["labels"], texts, starts, strict=True):
             self._forget_before(labels, text, start)
+        if self.whole_conversation:
+            whole = batch["attention_mask"].bool() & (batch["input_ids"] != self.processor.image_token_id)
+            whole[[start > 0 for start in starts]] = False
+            batch["labels"][whole] = batch["input_ids"][whole]
         return batch
 
     def _forget_before(self, labels: Tensor, text: str, start: int) -> None:
