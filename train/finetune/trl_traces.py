@@ -2,8 +2,7 @@
 
 The whole completion is learnt for derived and written traces. For a correction only the answer is learnt: the annotator
 vouches for points and boxes, but nobody for the policy's reasoning. Where there is no such object, the reasoning says
-just that and is learnt, too. With ``whole_conversation`` the request is learnt
-before every completion that is learnt as a whole.
+just that and is learnt, too. With ``whole_conversation`` so is the request before a completion that is learnt whole.
 """
 
 from __future__ import annotations
@@ -150,7 +149,8 @@ class AnswerCollator(DataCollatorForVisionLanguageModeling):
         for labels, text, start in zip(batch["labels"], texts, starts, strict=True):
             self._forget_before(labels, text, start)
         if self.whole_conversation:
-            whole = batch["attention_mask"].bool() & (batch["input_ids"] != self.processor.image_token_id)
+            image = self.processor.image_token_id  # type: ignore[attr-defined]
+            whole = batch["attention_mask"].bool() & (batch["input_ids"] != image)
             whole[[start > 0 for start in starts]] = False
             batch["labels"][whole] = batch["input_ids"][whole]
         return batch
