@@ -97,7 +97,7 @@ def plan_notes(setup: GrpoSetup, config: GRPOConfig, plan: Plan) -> list[str]:
 
 
 METHOD: Final = Method(
-    make_trainer, draw, collect_rows, lambda feedback: feedback, RunFolder.draw_rewards, plan_notes, warm_up
+    make_trainer, draw, collect_rows, lambda _, feedback: feedback, RunFolder.draw_rewards, plan_notes, warm_up
 )
 
 

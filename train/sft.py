@@ -48,7 +48,14 @@ def plan_notes(setup: SftSetup, config: SFTConfig, plan: Plan) -> list[str]:
     return [f"{config.max_steps} steps: {describe_shares(plan.train, length, setup.mixing, config.seed)}"]
 
 
-METHOD: Final = Method(make_trainer, draw, collect_rows, demonstrations, RunFolder.draw_losses, plan_notes)
+METHOD: Final = Method(
+    make_trainer,
+    draw,
+    collect_rows,
+    lambda setup, feedback: demonstrations(setup.policy, feedback),
+    RunFolder.draw_losses,
+    plan_notes,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

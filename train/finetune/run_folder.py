@@ -1,9 +1,9 @@
 """The folder of one training run: its inputs, course and results.
 
-``config.json`` (settings, seed, commit, versions, the content hash of every correction), ``checkpoint-N/``,
-``metrics.jsonl``, ``before.json`` and ``after.json`` (scores and single answers on held-out pictures, and these as
-``held-out/SHA256.jpg``), ``rewards.png`` or ``losses.png``, ``policy/`` (what ``app.py --policy`` loads) and
-``result.json``, which exists once everything is done.
+``config.json`` (settings, seed, commit, versions, the content hash of every correction), ``warm-up/policy`` (after the
+supervised steps that come first, if any), ``checkpoint-N/``, ``metrics.jsonl``, ``before.json`` and ``after.json``
+(scores and single answers on held-out pictures, and these as ``held-out/SHA256.jpg``), ``rewards.png`` or
+``losses.png``, ``policy/`` (what ``app.py --policy`` loads) and ``result.json``, which exists once everything is done.
 """
 
 # Callbacks are passed more than they need.
@@ -26,7 +26,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from segr1_app.domain import SettingsError
-from segr1_app.files.atomic import whole_file
+from segr1_app.files.atomic import whole_file, whole_folder
 from segr1_app.files.json_files import read_json_lines
 from segr1_app.studio.trainings import AFTER, BEFORE, CONFIG, METRICS, PICTURES, POLICY, RESULT
 from train.data.rows import Row
@@ -62,6 +62,7 @@ class RunFolder:
         self.config, self.metrics, self.result = path / CONFIG, path / METRICS, path / RESULT
         self.before, self.after, self.pictures = path / BEFORE, path / AFTER, path / PICTURES
         self.policy = path / POLICY
+        self.warmed = path / "warm-up" / POLICY
 
     @classmethod
     def new(cls, runs: Path, chosen: Path | None) -> RunFolder:
@@ -114,6 +115,11 @@ class RunFolder:
         for file in (other.before, other.metrics):
             shutil.copyfile(file, self.path / file.name)
         shutil.copytree(other.pictures, self.pictures, dirs_exist_ok=True)
+        if other.warmed.is_dir() and not self.warmed.is_dir():
+            # Its steps are not made again.
+            self.warmed.parent.mkdir(exist_ok=True)
+            with whole_folder(self.warmed) as warmed:
+                shutil.copytree(other.warmed, warmed, dirs_exist_ok=True)
         partial = self.path / PARTIAL / newest.name
         shutil.rmtree(partial.parent, ignore_errors=True)
         shutil.copytree(newest, partial)

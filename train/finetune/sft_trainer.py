@@ -11,8 +11,9 @@ from trl.trainer.sft_trainer import SFTTrainer
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.store import RejectReason
+from segr1_app.studio.trainings import is_small
 from train.data.mixing import draw_order
-from train.data.rows import Collected, LeftOut, Plan
+from train.data.rows import Collected, LeftOut, Plan, Row
 from train.finetune.checkpoints import WholeCheckpoints
 from train.finetune.sft_setup import SftSetup, rows_per_step
 from train.finetune.trl_rows import ExampleReader, training_dataset
@@ -65,13 +66,26 @@ def draw(setup: SftSetup, config: SFTConfig, plan: Plan, steps: int, seed: int) 
     return draw_order(plan.train, steps * rows_per_step(config), setup.mixing, seed)
 
 
-def demonstrations(feedback: Collected) -> Collected:
-    """Corrections that show what to write; rejects without a mask show only what not to write."""
+def reasons_against(row: Row, policy: str) -> str | None:
+    """Why nothing is to be learnt from a correction by writing it; None where something is.
+
+    A small policy is not taught to abstain: the embedded one has never written an empty list, and learning it by heart
+    broke the form of its other answers (train/LOG.md).
+    """
+    if row.verdict in NOT_IMITABLE:
+        return "the correct answer is unknown"
+    if row.verdict == str(RejectReason.NO_OBJECT) and is_small(policy):
+        return "so small a policy does not learn to write empty lists"
+    return None
+
+
+def demonstrations(policy: str, feedback: Collected) -> Collected:
+    """Corrections that show a policy what to write; rejects without a mask show only what not to write."""
+    reasons = [reasons_against(row, policy) for row in feedback.rows]
+    kept = tuple(row for row, reason in zip(feedback.rows, reasons, strict=True) if reason is None)
     left_out = tuple(
-        LeftOut(row.source, row.verdict, "the correct answer is unknown")
-        for row in feedback.rows
-        if row.verdict in NOT_IMITABLE
+        LeftOut(row.source, row.verdict, reason)
+        for row, reason in zip(feedback.rows, reasons, strict=True)
+        if reason is not None
     )
-    return Collected(
-        tuple(row for row in feedback.rows if row.verdict not in NOT_IMITABLE), feedback.left_out + left_out
-    )
+    return Collected(kept, feedback.left_out + left_out)

@@ -63,7 +63,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
         collected = method.collect_rows(setup)
         if given.include_feedback:
             # A resumed run keeps the corrections with which it was started.
-            collected += method.use_feedback(feedback_rows(home, before.get("corrections")))
+            collected += method.use_feedback(setup, feedback_rows(home, before.get("corrections")))
         plan = split(collected, setup.held_out_share)
         setup.set_length(config, len(plan.train))
         folder = RunFolder(broadcast_folder(folder.path))

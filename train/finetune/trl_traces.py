@@ -27,8 +27,8 @@ from train.data.traces import Trace, write_trace
 from train.finetune.trl_rows import ExampleReader, PromptMaker
 from train.scratch.policy_batch import IGNORED, in_whole_pixels, mask_in_frame
 
-NOTHING = "all of the picture is background."
-"""The reasoning before an answer without objects, in words that the embedded policy has, too."""
+NOTHING = "the picture is background."
+"""The reasoning before an answer without objects, in words that the embedded policy has, too, and often writes."""
 UNSPOKEN = "i look for what is asked."
 """The reasoning if there is none and no mask from which to derive it; it is never learnt."""
 

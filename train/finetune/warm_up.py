@@ -23,9 +23,8 @@ from train.finetune.grpo_setup import GrpoSetup
 from train.finetune.run_folder import MetricsLogger, RunFolder
 from train.finetune.setup import CONFIGS
 from train.finetune.sft_setup import SftSetup
-from train.finetune.sft_trainer import NOT_IMITABLE, make_trainer
+from train.finetune.sft_trainer import make_trainer, reasons_against
 
-FOLDER: Final = "warm-up"
 _MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=16)
 """With few corrections most draws are pairs, lest the few be learnt by heart."""
 
@@ -33,7 +32,9 @@ _MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=16)
 def warm_up_plan(setup: GrpoSetup, plan: Plan) -> Plan | None:
     """Corrections that show what to write, and the pairs; None if there is nothing to warm up with."""
     rows = tuple(
-        row for row in plan.train if row.verdict != TRACE and not (row.is_feedback and row.verdict in NOT_IMITABLE)
+        row
+        for row in plan.train
+        if row.verdict != TRACE and not (row.is_feedback and reasons_against(row, setup.policy))
     )
     return Plan(rows, ()) if setup.warm_up_steps and any(row.is_feedback for row in rows) else None
 
@@ -64,8 +65,8 @@ def warm_up(
     Raises:
         SegR1Error: when a row cannot be read.
     """
-    folder = run / FOLDER
-    ready = folder / "policy"
+    ready = RunFolder(run).warmed
+    folder = ready.parent
     rows = warm_up_plan(setup, plan)
     if rows is None:
         return None

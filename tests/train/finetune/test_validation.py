@@ -196,6 +196,8 @@ def test_a_run_says_what_it_was_made_of_and_is_extended_in_a_folder_of_its_own(
     assert grpo.main([*asked, "--extend", str(tmp_path / "none"), "--output-dir", str(longer)]) == 1
     assert grpo.main([*asked, "--extend", str(one), "--max-steps", "1", "--output-dir", str(longer)]) == 0
     assert read_json(longer / "config.json")["segments"] == [2, 1]
+    assert (longer / "warm-up" / "policy").is_dir()
+    assert not (longer / "warm-up" / "metrics.jsonl").exists(), "supervised steps are not made again"
     assert read_json(longer / "result.json")["steps"] == 3
     assert (one / "policy" / "model.safetensors").read_bytes() == policy
     shutil.rmtree(longer / "policy")

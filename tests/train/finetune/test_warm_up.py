@@ -22,9 +22,11 @@ from train.finetune.grpo_setup import GrpoSetup
 from train.finetune.warm_up import warm_up, warm_up_plan
 
 
-def plan_of(home: Path, reason: RejectReason, count: int = 4) -> Plan:
+def plan_of(home: Path, reason: RejectReason | None, count: int = 4) -> Plan:
+    """Scenes, and others that were rejected for a reason; or fixed, without one."""
     for seed in range(count):
-        save(home, draw_scene("salient", 200 + seed).picture, None, Verdict.REJECT, reason)
+        scene = draw_scene("salient", 200 + seed)
+        save(home, scene.picture, None if reason else scene.mask, Verdict.REJECT if reason else Verdict.FIX, reason)
     return Plan(scene_rows(4).rows + feedback_rows(home).rows, ())
 
 
@@ -33,11 +35,20 @@ def test_what_shows_nothing_is_not_warmed_up_with(tmp_path: Path) -> None:
     assert warm_up_plan(setup, Plan(scene_rows(2).rows, ())) is None
     wrong = plan_of(tmp_path / "wrong", RejectReason.GROUNDING)
     assert warm_up_plan(setup, wrong) is None
-    absent = plan_of(tmp_path / "absent", RejectReason.NO_OBJECT)
-    warm = warm_up_plan(setup, absent)
+    fixed = plan_of(tmp_path / "fixed", None)
+    warm = warm_up_plan(setup, fixed)
     assert warm is not None
     assert len([row for row in warm.train if row.is_feedback]) == 4
-    assert warm_up_plan(GrpoSetup(warm_up_steps=0), absent) is None
+    assert warm_up_plan(GrpoSetup(warm_up_steps=0), fixed) is None
+
+
+def test_only_a_large_policy_is_taught_to_abstain(tmp_path: Path) -> None:
+    """The embedded one has never written an empty list, and its form broke when it had to."""
+    absent = plan_of(tmp_path / "absent", RejectReason.NO_OBJECT)
+    assert warm_up_plan(GrpoSetup(), absent) is None
+    warm = warm_up_plan(GrpoSetup(policy="geshang/Seg-R1-3B"), absent)
+    assert warm is not None
+    assert len([row for row in warm.train if row.is_feedback]) == 4
 
 
 def test_the_form_says_that_there_may_be_no_object() -> None:
@@ -50,7 +61,7 @@ def test_the_form_says_that_there_may_be_no_object() -> None:
 def test_it_moves_the_policy_once_and_leaves_it_where_the_training_starts_from(
     tmp_path: Path, segmenter: Sam2Segmenter
 ) -> None:
-    plan = plan_of(tmp_path / "home", RejectReason.NO_OBJECT)
+    plan = plan_of(tmp_path / "home", None)
     setup = GrpoSetup(warm_up_steps=3)
     config = setup.trainer_config(tmp_path / "run", rows=len(plan.train), seed=0, device="cpu", report_to="none")
     options = {"device": "cpu", "dtype": "float32", "protocol": "studio"}
