@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -141,6 +142,14 @@ class ObjectMask:
 
     mask: Mask
     confidence: float
+
+
+class Effort(StrEnum):
+    """How much work goes into an answer; see `segr1_app.models.effort`."""
+
+    QUICK = "quick"
+    CAREFUL = "careful"
+    THOROUGH = "thorough"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -32,7 +32,7 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from segr1_app import metrics
-from segr1_app.domain import DatasetError, Mask, PictureError, SettingsError
+from segr1_app.domain import DatasetError, Effort, Mask, PictureError, SettingsError
 from segr1_app.files.logs import report_errors
 from segr1_app.files.outputs import check_writable, translate_write_errors
 from segr1_app.language.codec import PRESETS
@@ -41,7 +41,7 @@ from segr1_app.models.pipeline import AnyPolicy, load_models
 from segr1_app.models.policy import Policy, VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
 from segr1_app.models.selection import choose_models
-from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
+from segr1_app.settings.config import Settings, add_effort_argument, add_home_argument, add_model_arguments
 from train.data.drawing import draw
 from train.data.pairs import Pair, find_pairs, read_pair
 from train.evaluation.answering import EvaluatedAnswer, find_answer
@@ -134,6 +134,7 @@ def evaluate(
     instruction: str,
     clicks: int,
     samples: int = 0,
+    effort: Effort = Effort.QUICK,
     nouns: Mapping[str, str] | None = None,
 ) -> PairScores:
     """Score every pair that can be read.
@@ -146,6 +147,7 @@ def evaluate(
         clicks: number of corrective clicks after the first answer.
         samples: additional answers sampled per picture at temperature 1, if the policy can sample.
         nouns: what pictures show, by stem, where known.
+        effort: how much work the policy's answer is worth.
 
     Returns:
         The scores, and as failures the pairs whose image or mask cannot be read or that differ in size.
@@ -161,7 +163,15 @@ def evaluate(
         except (PictureError, DatasetError) as error:
             tally.failures[pair.stem] = str(error)
             continue
-        answer = find_answer(picture, truth, segmenter=segmenter, policy=policy, instruction=instruction, clicks=clicks)
+        answer = find_answer(
+            picture,
+            truth,
+            segmenter=segmenter,
+            policy=policy,
+            instruction=instruction,
+            clicks=clicks,
+            effort=effort,
+        )
         scores = tally.add(answer, truth)
         noun = (nouns or {}).get(pair.stem, "")
         tally.records.append(pair_record(pair, answer, truth, scores, instruction=instruction, noun=noun))
@@ -220,6 +230,7 @@ def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
         instruction=instruction,
         clicks=given.clicks,
         samples=given.samples,
+        effort=Effort(given.effort),
         nouns=nouns,
     )
     check_scored(len(pairs), "pairs", tally.failures)
@@ -244,7 +255,7 @@ def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
         "masks": str(given.masks),
         "limit": given.limit,
         "seed": given.seed,
-        **flat("protocol", _pairs_protocol(scored, models, given.clicks)),
+        **flat("protocol", {**_pairs_protocol(scored, models, given.clicks), "effort": given.effort}),
         **flat("circumstances", {**circumstances(), "device": str(segmenter.device)}),
     }
     return EvaluationReport(result, tally.failures)
@@ -284,6 +295,7 @@ def _score_benchmark(given: argparse.Namespace) -> EvaluationReport | None:
         data=given.data,
         settings=choose_models(Settings.from_arguments(given)).settings,
         oracle=given.prompts == "oracle",
+        effort=Effort(given.effort),
         limit=given.limit,
         seed=given.seed,
         log_file=log_file,
@@ -376,6 +388,7 @@ def _parser() -> argparse.ArgumentParser:
         f"which {BLANK} stands for the question (default: the prompt of the policy's own "
         "protocol; for policies trained here, those of the paper)",
     )
+    add_effort_argument(parser)
     parser.add_argument("--limit", type=_positive, metavar="N", help="score only N random ones, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: %(default)s)")
     add_home_argument(parser)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.domain import Mask, Prediction, SettingsError, StoreDamagedError
+from segr1_app.domain import Effort, Mask, Prediction, SettingsError, StoreDamagedError
 from segr1_app.images import Picture
 from segr1_app.language.protocol import Request
 from segr1_app.models.selection import choose_models
 from segr1_app.rewards import Answer, Truth, score
-from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
+from segr1_app.settings.config import Settings, add_effort_argument, add_home_argument, add_model_arguments
 from segr1_app.store import AnnotationStore, SampledCompletion, Task
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def add_command(commands: Any) -> None:
         metavar="K",
         help="also sample K completions per task, at least 2, and store how much they disagree (default: none)",
     )
+    add_effort_argument(parser)
     parser.add_argument(
         "--batch",
         type=int,
@@ -108,7 +109,15 @@ def run(arguments: argparse.Namespace) -> int:
         batch = arguments.batch or (SERVER_BATCH if served else GPU_BATCH if on_gpu else 1)
         models = load_models(settings)
         started = time.perf_counter()
-        failures = predict_tasks(store, models, bar, checkpoint, samples=arguments.samples, batch=batch)
+        failures = predict_tasks(
+            store,
+            models,
+            bar,
+            checkpoint,
+            samples=arguments.samples,
+            batch=batch,
+            effort=Effort(arguments.effort),
+        )
         speed = (len(mine) - len(failures)) / max(time.perf_counter() - started, 1e-9)
     pace = f", {speed:.3g} pictures a second" if mine else ""
     print(f"{len(mine) - len(failures)} of {len(mine)} tasks predicted{pace}")  # noqa: T201
@@ -134,14 +143,17 @@ def predict_tasks(
     *,
     samples: int,
     batch: int = 1,
+    effort: Effort = Effort.QUICK,
 ) -> list[str]:
     """Predict for the tasks, ``batch`` at a time, and store each batch immediately; the next batch is read meanwhile.
-    With a policy server, ``batch`` requests are kept in flight, and each prediction is stored as it arrives.
+    With a policy server, ``batch`` requests are kept in flight, and each prediction is stored as it arrives. With more
+    than a quick ``effort`` the prediction is the answer that agrees best with all.
 
     Returns:
         One sentence for each task whose picture can no longer be read.
     """
-    from segr1_app.models.pipeline import working_together  # noqa: PLC0415 - brings torch along
+    from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
+    from segr1_app.models.pipeline import working_together  # noqa: PLC0415
     from segr1_app.models.policy_server import ServerPolicy  # noqa: PLC0415
 
     policy, segmenter = models
@@ -153,6 +165,7 @@ def predict_tasks(
         truth = store.ground_truth(task.sha256, task.instruction) if texts else None
         request = policy.request(picture.size, task.instruction)
         drawn = [_sample(request, segmenter, picture, text, truth) for text in texts]
+        prediction = find_consensus(pipeline, picture, prediction, effort, seed=task.id).prediction
         store.add_prediction(task.id, prediction, checkpoint, drawn)
 
     if isinstance(policy, ServerPolicy):

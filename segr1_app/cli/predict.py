@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.domain import PictureError, SettingsError
+from segr1_app.domain import Effort, PictureError, SettingsError
 from segr1_app.files.folders import walk
 from segr1_app.images import IMAGE_SUFFIXES, load_picture
 from segr1_app.language.codec import PRESETS, check_instruction
-from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
+from segr1_app.settings.config import Settings, add_effort_argument, add_home_argument, add_model_arguments
 
 if TYPE_CHECKING:
     from segr1_app.models.pipeline import Pipeline
-
-EFFORTS = ("quick", "careful", "thorough")
-"""The names of `segr1_app.models.effort.Effort`, which is not imported here because it imports torch."""
 
 
 def add_command(commands: Any) -> None:
@@ -37,14 +34,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--instruction", default=PRESETS[0].text, metavar="TEXT", help="what to find (default: %(default)s)"
     )
-    parser.add_argument(
-        "--effort",
-        choices=EFFORTS,
-        default=EFFORTS[0],
-        help="quick uses the greedy answer; careful and thorough also sample 8 or 24 others, partly on a crop, "
-        "and choose "
-        "the one that agrees best with all (default: %(default)s)",
-    )
+    add_effort_argument(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: predictions in --home)")
     add_home_argument(parser)
     add_model_arguments(parser)
@@ -89,7 +79,7 @@ def predict_all(
     out: Path,
     *,
     progress_bar: bool,
-    effort: str = EFFORTS[0],
+    effort: str = Effort.QUICK.value,
 ) -> list[str]:
     """Predict on each file.
 
@@ -99,15 +89,14 @@ def predict_all(
         instruction: what to find.
         out: existing folder for the results.
         progress_bar: whether to show one.
-        effort: a name of `segr1_app.models.effort.Effort`.
+        effort: a value of `Effort`.
 
     Returns:
         One sentence for each picture that could not be read or whose results could not be written.
     """
-    from segr1_app.models.effort import Effort, find_consensus  # noqa: PLC0415 - brings torch along
+    from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
     from segr1_app.studio.results import save_prediction  # noqa: PLC0415 - brings supervision and matplotlib along
 
-    chosen = Effort(effort)
     failures = []
     with tqdm(stems.items(), unit="picture", disable=not progress_bar) as progress:
         for path, stem in progress:
@@ -118,8 +107,7 @@ def predict_all(
                 failures.append(f"{path}: {error}")
                 continue
             prediction = pipeline.run(picture, instruction)
-            if chosen is not Effort.QUICK:
-                prediction = find_consensus(pipeline, picture, prediction, chosen).prediction
+            prediction = find_consensus(pipeline, picture, prediction, Effort(effort)).prediction
             try:
                 save_prediction(out, picture, prediction, stem)
             except OSError as error:

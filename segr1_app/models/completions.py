@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from segr1_app.domain import Mask, ObjectMask, ObjectPrompt, Prediction
+from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt
 from segr1_app.geometry import most_objects, union_masks
 from segr1_app.images import Picture
 from segr1_app.language.codec import ParsedCompletion
@@ -27,18 +27,6 @@ class Segmented:
     masks: tuple[ObjectMask, ...]
     mask: Mask
 
-    @classmethod
-    def of(cls, prediction: Prediction) -> Segmented:
-        """The parsed and segmented completion of a prediction."""
-        parsed = ParsedCompletion(
-            objects=prediction.objects,
-            reasoning=prediction.reasoning,
-            problems=prediction.problems,
-            well_formed=prediction.well_formed,
-            abstains=prediction.abstains,
-        )
-        return cls(parsed, prediction.masks, prediction.mask)
-
     @property
     def objects(self) -> tuple[ObjectPrompt, ...]:
         return self.parsed.objects
@@ -56,7 +44,13 @@ def read_completion(request: Request, completion: str) -> ParsedCompletion:
 
 
 def segment_completion(
-    request: Request, completion: str, picture: Picture, segmenter: Segmenter, *, embedding: Embedding | None = None
+    request: Request,
+    completion: str,
+    picture: Picture,
+    segmenter: Segmenter,
+    *,
+    embedding: Embedding | None = None,
+    size: ImageSize | None = None,
 ) -> Segmented:
     """Read a completion and segment its prompts, as its protocol specifies.
 
@@ -66,11 +60,12 @@ def segment_completion(
         picture: the picture of the request.
         segmenter: makes the masks.
         embedding: the picture's, for callers that have it, because the cache may have dropped it.
+        size: width and height of the masks; by default those of the picture.
 
     Raises:
         ModelError: when the segmenter runs out of memory.
     """
     parsed = read_completion(request, completion)
     best = request.protocol.output is Output.BEST
-    masks = segmenter.segment(picture, parsed.objects, embedding=embedding, best_of_three=best)
-    return Segmented(parsed, masks, union_masks((found.mask for found in masks), picture.size))
+    masks = segmenter.segment(picture, parsed.objects, embedding=embedding, best_of_three=best, size=size)
+    return Segmented(parsed, masks, union_masks((found.mask for found in masks), size or picture.size))

@@ -10,29 +10,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from segr1_app.domain import ImageSize, Mask, Prediction
+from segr1_app.domain import Effort, ImageSize, Mask, Prediction
 from segr1_app.geometry import mask_box, resize_nearest
 from segr1_app.images import Picture, picture_from_array
 from segr1_app.language.protocol import Task
 from segr1_app.metrics import iou
-from segr1_app.models.completions import Segmented, segment_completion
+from segr1_app.models.completions import read_completion, segment_completion
 from segr1_app.models.pipeline import Pipeline
-
-
-class Effort(StrEnum):
-    """How much work to spend on an answer."""
-
-    QUICK = "quick"
-    CAREFUL = "careful"
-    THOROUGH = "thorough"
 
 
 class Budget(NamedTuple):
@@ -50,6 +41,8 @@ WORTHWHILE: Final = 0.85
 """The fraction of the picture from which a crop would show almost all of it."""
 COMPARED_SIDE: Final = 256
 """The longest side, in pixels, at which masks are compared."""
+NEARLY_THE_SAME: Final = 0.95
+"""The IoU from which on two masks are one choice for a person."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,12 +51,12 @@ class Candidate:
 
     Attributes:
         completion: what the policy wrote.
-        segmented: its prompts and masks.
-        agreement: its mask's mean IoU with those of all answers, including itself, in [0, 1].
+        mask: what became of it, bool (height, width), of the whole picture in a small size; see `compared_size`.
+        agreement: its mean IoU with the masks of all answers, its own included, in [0, 1].
     """
 
     completion: str
-    segmented: Segmented
+    mask: Mask
     agreement: float
 
 
@@ -72,12 +65,22 @@ class Consensus:
     """The result of an effort.
 
     Attributes:
-        prediction: the chosen answer; the given one where none agrees better.
-        candidates: every distinct answer, in descending order of agreement.
+        prediction: the answer that is taken; the given one where nothing agrees better.
+        candidates: every different answer, the one that agrees best first.
+        answers: how many were compared, those about the crop included; 1 where there was nothing to compare.
     """
 
     prediction: Prediction
     candidates: tuple[Candidate, ...]
+    answers: int = 1
+
+    def distinct(self, most: int) -> tuple[Candidate, ...]:
+        """The candidates without those whose mask is nearly that of one before; at most ``most``."""
+        shown: list[Candidate] = []
+        for candidate in self.candidates:
+            if len(shown) < most and all(iou(candidate.mask, other.mask) < NEARLY_THE_SAME for other in shown):
+                shown.append(candidate)
+        return tuple(shown)
 
 
 @runtime_checkable
@@ -101,22 +104,22 @@ class _Question:
     """The question that the answers address."""
 
     pipeline: Pipeline
+    policy: SamplingPolicy
     instruction: str
     task: Task
     seed: int
 
     def sampled(self, picture: Picture, n: int, temperature: float = TEMPERATURE) -> list[str]:
-        policy = self.pipeline.policy
-        assert isinstance(policy, SamplingPolicy)
-        return policy.sample(picture, self.instruction, n, temperature=temperature, seed=self.seed, task=self.task)
+        return self.policy.sample(picture, self.instruction, n, temperature=temperature, seed=self.seed, task=self.task)
 
-    def segmented(self, picture: Picture, completions: Sequence[str]) -> dict[str, Segmented]:
-        """Each distinct completion, parsed and segmented."""
+    def masks(self, picture: Picture, completions: Iterable[str], size: ImageSize) -> dict[str, Mask]:
+        """The mask of each different completion, in a given size."""
+        segmenter = self.pipeline.segmenter
         request = self.pipeline.policy.request(picture.size, self.instruction, self.task)
-        return {
-            completion: segment_completion(request, completion, picture, self.pipeline.segmenter)
-            for completion in dict.fromkeys(completions)
-        }
+        different = dict.fromkeys(completions)
+        # What a segmenter looks at closely it encodes together, which is faster.
+        segmenter.prepare(picture, [prompt for each in different for prompt in read_completion(request, each).objects])
+        return {each: segment_completion(request, each, picture, segmenter, size=size).mask for each in different}
 
 
 def find_consensus(
@@ -128,74 +131,92 @@ def find_consensus(
         pipeline: its policy gave the first answer.
         picture: the picture of the question.
         first: the greedy answer.
-        effort: how many answers to sample. With `Effort.QUICK`, or a policy that cannot sample, the first one is kept.
+        effort: how many answers to sample. `Effort.QUICK`, and a pipeline that cannot sample, keep the first one.
         seed: makes the samples repeatable.
         task: the kind of request.
 
     Raises:
         ModelError: when a model runs out of memory.
     """
-    own = Segmented.of(first)
+    size = compared_size(picture.size)
+    own = resize_nearest(first.mask, size)
     budget = BUDGETS.get(effort)
-    if budget is None or not isinstance(pipeline.policy, SamplingPolicy):
+    policy = pipeline.policy
+    if budget is None or not pipeline.samples or not isinstance(policy, SamplingPolicy):
         return Consensus(first, (Candidate(first.completion, own, 1.0),))
     begun = time.perf_counter()
-    question = _Question(pipeline, first.instruction, task, seed)
+    question = _Question(pipeline, policy, first.instruction, task, seed)
     sampled = question.sampled(picture, budget.samples)
-    known = {first.completion: own}
-    known |= question.segmented(picture, [each for each in sampled if each not in known])
+    known = question.masks(picture, (each for each in sampled if each != first.completion), size)
+    known[first.completion] = own
     completions = [first.completion, *sampled]
-    masks = [known[completion].mask for completion in completions]
+    masks = [known[completion] for completion in completions]
     voters = [*masks, *_closer_masks(question, picture, _medoid(masks), budget.close_samples)]
     agreements = dict(zip(completions, _agreements(masks, voters), strict=True))
     candidates = tuple(
         Candidate(each, known[each], float(agreements[each]))
-        for each in sorted(known, key=lambda own: -agreements[own])
+        for each in sorted(agreements, key=lambda completion: -agreements[completion])
     )
+    chosen = candidates[0].completion
+    prediction = first if chosen == first.completion else predict_candidate(pipeline, picture, first, chosen, task=task)
     spent = time.perf_counter() - begun
-    return Consensus(_prediction_of(candidates[0], first, spent), candidates)
-
-
-def _prediction_of(chosen: Candidate, first: Prediction, spent: float) -> Prediction:
-    """The chosen answer as a prediction in place of the first one; ``spent`` is the time in seconds it took to find
-    it.
-    """
     seconds = {**first.seconds, "effort": spent, "total": first.seconds.get("total", 0.0) + spent}
-    parsed = chosen.segmented.parsed
-    return replace(
-        first,
-        completion=chosen.completion,
-        reasoning=parsed.reasoning,
-        objects=parsed.objects,
-        problems=parsed.problems,
-        well_formed=parsed.well_formed,
-        abstains=parsed.abstains,
-        masks=chosen.segmented.masks,
-        mask=chosen.segmented.mask,
-        seconds=seconds,
+    return Consensus(replace(prediction, seconds=seconds), candidates, len(voters))
+
+
+def predict_candidate(
+    pipeline: Pipeline, picture: Picture, first: Prediction, completion: str, *, task: Task = Task.FREE
+) -> Prediction:
+    """The prediction of another answer to what ``first`` answers, whole and in the picture's size.
+
+    Raises:
+        ModelError: when the segmenter runs out of memory.
+    """
+    return pipeline.predict_completion(
+        picture, first.instruction, completion, first.seconds.get("policy", 0.0), task=task
     )
+
+
+def compared_size(image_wh: ImageSize) -> ImageSize:
+    """The size in which the masks of a picture are compared."""
+    scale = min(1.0, COMPARED_SIDE / max(image_wh))
+    return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))
 
 
 def _closer_masks(question: _Question, picture: Picture, seen: Mask, samples: int) -> list[Mask]:
-    """Masks of answers about the crop around ``seen``, in the picture's frame; none where it would show almost all
-    of the picture.
-    """
+    """Masks of answers about the crop around ``seen``, in its frame; none where the crop shows hardly less."""
     crop = _crop_around(seen)
     if crop is None:
         return []
-    left, top, right, bottom = crop
-    part = picture_from_array(np.ascontiguousarray(picture.pixels[top:bottom, left:right]))
+    height, width = seen.shape
+    across, down = picture.size.width / width, picture.size.height / height
+    part = picture_from_array(
+        np.ascontiguousarray(
+            picture.pixels[
+                round(crop.top * down) : round(crop.bottom * down),
+                round(crop.left * across) : round(crop.right * across),
+            ]
+        )
+    )
     completions = [*question.sampled(part, 1, temperature=0.0), *question.sampled(part, samples)]
+    size = ImageSize(crop.right - crop.left, crop.bottom - crop.top)
     known: dict[str, Mask] = {}
-    for completion, found in question.segmented(part, completions).items():
+    for completion, mask in question.masks(part, completions, size).items():
         whole = np.zeros_like(seen)
-        whole[top:bottom, left:right] = found.mask
+        whole[crop.top : crop.bottom, crop.left : crop.right] = mask
         known[completion] = whole
     return [known[completion] for completion in completions]
 
 
-def _crop_around(mask: Mask) -> tuple[int, int, int, int] | None:
-    """Left, top, right and bottom of the crop; None for an empty mask or one that fills the picture."""
+class _Crop(NamedTuple):
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def _crop_around(mask: Mask) -> _Crop | None:
+    """What is shown closer, in the mask's pixels; None for an empty mask or one that fills the picture."""
     box = mask_box(mask)
     if box is None:
         return None
@@ -204,7 +225,7 @@ def _crop_around(mask: Mask) -> tuple[int, int, int, int] | None:
     left, top = max(0, math.floor(box.x1 - margin)), max(0, math.floor(box.y1 - margin))
     right, bottom = min(width, math.ceil(box.x2 + margin)), min(height, math.ceil(box.y2 + margin))
     shown = (right - left) * (bottom - top)
-    return (left, top, right, bottom) if shown < WORTHWHILE * width * height else None
+    return _Crop(left, top, right, bottom) if shown < WORTHWHILE * width * height else None
 
 
 def _medoid(masks: Sequence[Mask]) -> Mask:
@@ -212,17 +233,13 @@ def _medoid(masks: Sequence[Mask]) -> Mask:
 
 
 def _agreements(masks: Sequence[Mask], voters: Sequence[Mask]) -> npt.NDArray[np.float64]:
-    """The mean IoU of each mask with all voters, float (len(masks),)."""
-    height, width = masks[0].shape
-    scale = min(1.0, COMPARED_SIDE / max(height, width))
-    size = ImageSize(max(1, round(width * scale)), max(1, round(height * scale)))
-    small: dict[int, Mask] = {id(mask): resize_nearest(mask, size) for mask in (*masks, *voters)}
+    """Each mask's mean IoU with all voters, float (len(masks),); all are of one size."""
     pairs: dict[tuple[int, int], float] = {}
 
     def overlap(a: Mask, b: Mask) -> float:
         key = (min(id(a), id(b)), max(id(a), id(b)))
         if key not in pairs:
-            pairs[key] = iou(small[id(a)], small[id(b)])
+            pairs[key] = iou(a, b)
         return pairs[key]
 
     return np.array([np.mean([overlap(mask, voter) for voter in voters]) for mask in masks])

@@ -112,8 +112,15 @@ class Pipeline:
             for (picture, instruction), completion, embedding in zip(asked, completions, embeddings, strict=True)
         ]
 
-    def predict_completion(self, picture: Picture, instruction: str, completion: str, seconds: float) -> Prediction:
-        """The prediction for a completion that was generated elsewhere, in ``seconds``.
+    @property
+    def samples(self) -> bool:
+        """Whether the policy can also be asked for samples in this process."""
+        return True
+
+    def predict_completion(
+        self, picture: Picture, instruction: str, completion: str, seconds: float, *, task: Task = Task.FREE
+    ) -> Prediction:
+        """The prediction of a completion that the policy made elsewhere, in so many seconds.
 
         Raises:
             ModelError: when the segmenter runs out of memory.
@@ -121,7 +128,7 @@ class Pipeline:
         started = time.perf_counter()
         embedding = self.segmenter.encode(picture)
         times = {"policy": seconds, "encode": time.perf_counter() - started}
-        return self._prediction(picture, instruction, completion, embedding, times)
+        return self._prediction(picture, instruction, completion, embedding, times, task=task)
 
     @contextmanager
     def _encoding(self, pictures: Sequence[Picture]) -> Iterator[Callable[[], list[Embedding]]]:

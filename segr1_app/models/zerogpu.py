@@ -43,6 +43,10 @@ class ZeroPipeline(Pipeline):
     border: Border
     refusal: type[Exception]
 
+    @property
+    def samples(self) -> bool:
+        return False
+
     def stream_answer(
         self, picture: Picture, instruction: str, task: Task = Task.FREE
     ) -> Iterator[str | EncodedAnswer]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segr1_app.domain import SettingsError
+from segr1_app.domain import Effort, SettingsError
 from segr1_app.settings.hosts import Address, check_server_url, read_address
 from segr1_app.settings.promotion import promoted_policy
 from segr1_app.settings.roles import Role
@@ -237,6 +237,17 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         default=environ.get("SEGR1_POLICY_SERVER"),
         help="ask the policy behind this OpenAI-compatible server, such as http://localhost:8000/v1, under the name "
         f"given as --policy; its key is read from {POLICY_KEY} (SEGR1_POLICY_SERVER; default: it runs locally)",
+    )
+
+
+def add_effort_argument(parser: argparse._ActionsContainer) -> None:
+    """Declare how much work goes into an answer."""
+    parser.add_argument(
+        "--effort",
+        choices=[effort.value for effort in Effort],
+        default=Effort.QUICK.value,
+        help="quick takes the greedy answer; careful and thorough also sample 8 or 24 others and look closer, and take "
+        "the one that agrees best with all, in some five and ten times the processor time (default: %(default)s)",
     )
 
 

@@ -25,7 +25,7 @@ StoredFile: TypeAlias = Annotated[dict[str, Any], "{url: string, orig_name: stri
 """A file as gradio describes it; made by `segr1_app.ui.views.file_value`."""
 
 
-RunPhase = Literal["idle", "loading", "waiting", "looking", "writing", "done", "stopped", "failed"]
+RunPhase = Literal["idle", "loading", "waiting", "looking", "writing", "comparing", "done", "stopped", "failed"]
 
 
 class ShownObject(PromptValue):
@@ -35,7 +35,10 @@ class ShownObject(PromptValue):
 
 
 class Canvas(TypedDict):
-    """A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours."""
+    """A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours.
+
+    ``instead_of`` is the key of the canvas whose place it takes unless somebody has begun to correct that one.
+    """
 
     key: str
     picture: StoredFile
@@ -45,6 +48,7 @@ class Canvas(TypedDict):
     palette: list[str]
     casing: str
     objects: list[ShownObject]
+    instead_of: NotRequired[str]
 
 
 class TaskProgress(TypedDict):
@@ -502,6 +506,26 @@ class AskedMessage(TypedDict):
     text: str
 
 
+class OfferedAnswer(TypedDict):
+    """An answer to pick: its mask in a small size, and its mean IoU with all answers that were compared."""
+
+    mask: Rle
+    agreement: float
+    shown: bool
+
+
+class ComparedAnswers(TypedDict):
+    """What came of comparing several answers. ``key`` names the session whose candidates can be picked, the one that
+    agrees best first; ``replaced`` tells whether that one took the place of the first answer.
+    """
+
+    key: str
+    answers: int
+    replaced: bool
+    picked: bool
+    candidates: list[OfferedAnswer]
+
+
 class RunAnswer(TypedDict):
     """The answer view of the Run tab: how far the run is, the text so far, and what came of it."""
 
@@ -514,3 +538,4 @@ class RunAnswer(TypedDict):
     files: dict[str, StoredFile]
     abstains: bool
     asked: list[AskedMessage]
+    comparison: ComparedAnswers | None

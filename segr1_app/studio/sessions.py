@@ -5,11 +5,15 @@ from __future__ import annotations
 import secrets
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
 from segr1_app.domain import Mask, PictureError, Prediction
 from segr1_app.images import Picture
+
+if TYPE_CHECKING:
+    from segr1_app.models.effort import Candidate
 
 MEMORY = 384 * 2**20
 """Size in bytes of the pictures kept for the canvases; some ten of a dozen megapixels each."""
@@ -23,11 +27,13 @@ class CanvasSession:
         picture: the picture.
         prediction: the policy's prediction, if it was run.
         truth: the ground-truth mask, bool (height, width) of the picture, if there is one.
+        candidates: the answers that can be picked instead of the prediction, if several were compared.
     """
 
     picture: Picture
     prediction: Prediction | None = None
     truth: Mask | None = None
+    candidates: tuple[Candidate, ...] = ()
 
 
 class CanvasSessions:

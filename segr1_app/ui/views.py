@@ -20,9 +20,10 @@ from segr1_app.prompt_json import prompt_value
 from segr1_app.settings.roles import MAY, Person
 from segr1_app.store import Revision
 from segr1_app.store.rows import optional_rle
-from segr1_app.studio.contracts import Canvas, Header, RunAnswer, RunPhase, Visitor
+from segr1_app.studio.contracts import Canvas, ComparedAnswers, Header, RunAnswer, RunPhase, Visitor
 from segr1_app.studio.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.studio.previews import live_size
+from segr1_app.studio.sessions import CanvasSession
 
 STATIC = Path(__file__).parent / "static"
 STATIC_ROUTE = "studio"
@@ -161,15 +162,44 @@ def answer_value(phase: RunPhase, text: str = "", *, failure: str = "") -> RunAn
         "files": {},
         "abstains": False,
         "asked": [],
+        "comparison": None,
     }
 
 
-def prediction_value(prediction: Prediction, files: Mapping[str, Path]) -> RunAnswer:
+def comparison_value(
+    key: str, session: CanvasSession, *, answers: int = 1, replaced: bool = False, picked: bool = False
+) -> ComparedAnswers:
+    """What the answer view shows of several answers that were compared.
+
+    Args:
+        key: of the session, by which one of its candidates is picked.
+        session: the candidates, and the prediction that is shown.
+        answers: how many were compared.
+        replaced: whether the one that agrees best took the place of the first.
+        picked: whether somebody picked the one that is shown.
+    """
+    shown = session.prediction and session.prediction.completion
+    return {
+        "key": key,
+        "answers": answers,
+        "replaced": replaced,
+        "picked": picked,
+        "candidates": [
+            {"mask": encode_rle(each.mask), "agreement": round(each.agreement, 3), "shown": each.completion == shown}
+            for each in session.candidates
+        ],
+    }
+
+
+def prediction_value(
+    prediction: Prediction, files: Mapping[str, Path], comparison: ComparedAnswers | None = None
+) -> RunAnswer:
     """The value of the answer view for a finished run.
 
     Args:
         prediction: the result.
         files: the downloads: "mask", "overlay" and "record".
+        comparison: what else was answered, if several answers were compared.
     """
     confidences = [found.confidence if found.mask.any() else None for found in prediction.masks]
     return {
@@ -189,6 +219,7 @@ def prediction_value(prediction: Prediction, files: Mapping[str, Path]) -> RunAn
         "files": {kind: file_value(path, path.name) for kind, path in files.items()},
         "abstains": prediction.abstains,
         "asked": [{"role": role, "text": text} for role, text in prediction.asked],
+        "comparison": comparison,
     }
 
 

@@ -9,9 +9,20 @@ import pytest
 
 from segr1_app.cli.predict import EFFORTS
 from segr1_app.domain import ImageSize
+from segr1_app.geometry import resize_nearest
+from segr1_app.images import picture_from_array
 from segr1_app.language.codec import PRESETS
 from segr1_app.metrics import iou
-from segr1_app.models.effort import BUDGETS, Effort, find_consensus
+from segr1_app.models.effort import (
+    BUDGETS,
+    NEARLY_THE_SAME,
+    Candidate,
+    Consensus,
+    Effort,
+    compared_size,
+    find_consensus,
+    predict_candidate,
+)
 from segr1_app.models.pipeline import Pipeline
 from tests.scenes import ellipse_scene
 
@@ -38,8 +49,10 @@ def test_the_answer_that_agrees_best_is_taken_whole(pipeline: Pipeline) -> None:
     assert all(best.agreement >= other.agreement for other in others)
     # Prompts, reasoning and mask are one answer's own.
     assert found.prediction.completion == best.completion
-    assert np.array_equal(found.prediction.mask, best.segmented.mask)
-    assert found.prediction.objects == best.segmented.objects
+    assert iou(resize_nearest(found.prediction.mask, compared_size(PICTURE.size)), best.mask) > 0.98
+    again = predict_candidate(pipeline, PICTURE, first, best.completion)
+    assert np.array_equal(found.prediction.mask, again.mask)
+    assert found.prediction.objects == again.objects
     assert found.prediction.mask.shape == (240, 320)
     assert found.prediction.seconds["total"] >= found.prediction.seconds["effort"] > 0
     assert iou(found.prediction.mask, TRUTH) > 0.5
@@ -65,3 +78,30 @@ def test_the_same_seed_gives_the_same_answer(pipeline: Pipeline) -> None:
 def test_a_policy_that_abstains_every_time_still_answers(pipeline: Pipeline, effort: Effort) -> None:
     empty = replace(pipeline.run(PICTURE, TASK), mask=np.zeros((240, 320), dtype=bool))
     assert find_consensus(pipeline, PICTURE, empty, effort).prediction.mask.shape == (240, 320)
+
+
+def test_masks_of_large_pictures_are_compared_small(pipeline: Pipeline) -> None:
+    large = picture_from_array(np.repeat(np.repeat(PICTURE.pixels, 5, axis=0), 5, axis=1))
+    found = find_consensus(pipeline, large, pipeline.run(large, TASK), Effort.CAREFUL, seed=3)
+    assert {each.mask.shape for each in found.candidates} == {(192, 256)}
+    assert found.prediction.mask.shape == (1200, 1600)
+
+
+def test_choices_differ_to_the_eye(pipeline: Pipeline) -> None:
+    first = pipeline.run(PICTURE, TASK)
+    found = find_consensus(pipeline, PICTURE, first, Effort.CAREFUL, seed=3)
+    shown = found.distinct(4)
+    assert shown[0] is found.candidates[0]
+    assert 1 <= len(shown) <= 4
+    pairs = [(a, b) for a in shown for b in shown if a is not b]
+    assert all(iou(a.mask, b.mask) < NEARLY_THE_SAME for a, b in pairs)
+    twice = Consensus(first, tuple(Candidate(text, TRUTH, 0.5) for text in "ab"))
+    assert len(twice.distinct(4)) == 1
+
+
+def test_a_pipeline_that_cannot_sample_keeps_the_first_answer(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pipeline, "samples", False)
+    first = pipeline.run(PICTURE, TASK)
+    assert find_consensus(pipeline, PICTURE, first, Effort.CAREFUL).prediction is first

@@ -16,7 +16,10 @@ from PIL import Image
 
 from segr1_app.cli import main
 from segr1_app.cli.preannotate import predict_tasks
+from segr1_app.domain import Effort
 from segr1_app.images import Picture
+from segr1_app.models.effort import find_consensus
+from segr1_app.models.pipeline import load_pipeline
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import ASSETS
@@ -179,6 +182,17 @@ def test_predictions_are_made_once_and_again_for_another_checkpoint(
         again = store.prediction(next(store.tasks()).prediction_id or 0)
         assert again.prediction.completion == stored.prediction.completion
         assert again.checkpoint_hash == stored.checkpoint_hash
+        task = next(store.tasks())
+        photograph = store.picture(task.sha256)
+    pipeline = load_pipeline(models="embedded", device="cpu")
+    first = pipeline.run(photograph, task.instruction)
+    agreed = find_consensus(pipeline, photograph, first, Effort.CAREFUL, seed=task.id).prediction
+    with AnnotationStore.open(home) as store:
+        store.add_prediction(task.id, stored.prediction, "another checkpoint")
+    assert main(["preannotate", "--home", str(home), "--device", "cpu", "--again", "--effort", "careful"]) == 0
+    with AnnotationStore.open(home) as store:
+        careful = store.prediction(next(store.tasks()).prediction_id or 0)
+        assert careful.prediction.completion == agreed.completion
     assert main(["preannotate", "--home", str(home), "--batch", "0"]) == 1
     assert "--batch must be 1 or more" in capsys.readouterr().err
     assert main(["preannotate", "--home", str(home), "--samples", "1"]) == 1

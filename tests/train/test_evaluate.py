@@ -12,17 +12,19 @@ import pytest
 from PIL import Image
 
 from segr1_app import metrics
-from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
+from segr1_app.domain import Box, Effort, ImageSize, Mask, ObjectPrompt, Point
 from segr1_app.language.protocol import Request
 from segr1_app.language.protocol_files import find_protocol
+from segr1_app.metrics import iou
 from segr1_app.models.checkpoint import checkpoint_hash
+from segr1_app.models.effort import find_consensus
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import DEFAULT_POLICY
 from segr1_app.settings.promotion import promote
 from tests.scenes import ellipse_scene
 from train.data.drawing import draw
-from train.data.pairs import find_pairs
+from train.data.pairs import find_pairs, read_pair
 from train.data.prompting import corrective_click, oracle_prompt
 from train.evaluate import PairScores, evaluate, main
 from train.evaluation.answering import EvaluatedAnswer
@@ -114,6 +116,18 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
     told = {key.removeprefix("protocol_metrics_") for key in result if key.startswith("protocol_metrics_")}
     numbers = {key.partition("seconds_")[1].rstrip("_") or key for key in found}
     assert numbers - {"count"} <= told
+
+
+def test_more_effort_is_scored_and_said(data: Path, tmp_path: Path, pipeline: Pipeline) -> None:
+    result = evaluated(data, tmp_path / "out.json", "--limit", "2", "--seed", "3", "--effort", "careful")
+    pairs = [read_pair(pair) for pair in draw(find_pairs(data / "images", data / "masks").pairs, 2, 3)]
+    found = []
+    for picture, truth in pairs:
+        first = pipeline.run(picture, str(result["instruction"]))
+        found.append(iou(find_consensus(pipeline, picture, first, Effort.CAREFUL).prediction.mask, truth))
+    assert result["iou"] == pytest.approx(np.mean(found), abs=1e-4)
+    assert result["seconds_effort"] > 0  # type: ignore[operator]
+    assert result["protocol_effort"] == "careful"
 
 
 def test_other_files_are_another_protocol(data: Path, tmp_path: Path) -> None:

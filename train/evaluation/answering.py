@@ -10,10 +10,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from segr1_app.domain import Mask, ObjectPrompt
+from segr1_app.domain import Effort, Mask, ObjectPrompt
 from segr1_app.geometry import add_point, union_masks
 from segr1_app.images import Picture
 from segr1_app.language.protocol import Task
+from segr1_app.models.effort import find_consensus
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import Policy
 from segr1_app.models.segmenter import Segmenter
@@ -50,6 +51,7 @@ def find_answer(
     instruction: str,
     clicks: int = 0,
     task: Task = Task.FREE,
+    effort: Effort = Effort.QUICK,
 ) -> EvaluatedAnswer:
     """Get the answer for one picture.
 
@@ -61,6 +63,7 @@ def find_answer(
         instruction: the instruction for the policy.
         clicks: number of corrective clicks after the first answer.
         task: the kind of request.
+        effort: how much work the policy's answer is worth.
 
     Raises:
         ModelError: when a model runs out of memory.
@@ -69,7 +72,9 @@ def find_answer(
     if policy is None:
         answer = _from_truth(segmenter, picture, truth)
     else:
-        prediction = Pipeline(policy, segmenter).run(picture, instruction, task)
+        pipeline = Pipeline(policy, segmenter)
+        first = pipeline.run(picture, instruction, task)
+        prediction = find_consensus(pipeline, picture, first, effort, task=task).prediction
         answer = EvaluatedAnswer(
             mask=prediction.mask,
             well_formed=prediction.well_formed,

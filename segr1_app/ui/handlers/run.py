@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import gradio as gr
 from cachetools import LRUCache
 
-from segr1_app.domain import PictureError, Prediction, SegR1Error
+from segr1_app.domain import Effort, PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
 from segr1_app.models.host import ModelHost
 from segr1_app.store.connection import translate_errors
@@ -22,13 +22,21 @@ from segr1_app.studio.contracts import Canvas, PredictionRecord, RunAnswer
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import preview_of
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
-from segr1_app.ui.views import answer_value, canvas_value, prediction_value
+from segr1_app.ui.gate.endpoints import one_of
+from segr1_app.ui.views import answer_value, canvas_value, comparison_value, prediction_value
+
+if TYPE_CHECKING:
+    from segr1_app.models.effort import Consensus
+    from segr1_app.models.pipeline import Pipeline
 
 STREAM_SECONDS = 0.05
 """Shortest time in seconds between two updates of the growing text: an event per token would slow down generation."""
 
 LEFT_SECONDS = 0.2
 """Seconds between checks of whether the user has left, while a run waits for the models."""
+
+CANDIDATES = 6
+"""Most answers that are offered to pick from."""
 
 VISITORS = 4096
 """Number of page sessions whose last run is remembered."""
@@ -79,7 +87,7 @@ class RunHandlers:
         if picture is None:
             return None, answer_value("idle")
         try:
-            return self._stage(self._load(picture)), answer_value("idle")
+            return self._bare(self._load(picture)), answer_value("idle")
         except SegR1Error as error:
             return None, answer_value("failed", failure=str(error))
 
@@ -97,19 +105,27 @@ class RunHandlers:
             del self._runs[session]
             return False
 
-    def stopping(self) -> tuple[RunAnswer, Any]:
-        """The run is being stopped; its picture stays, and Run stays disabled until `ended`."""
+    def stopping(self, answer: object) -> tuple[RunAnswer, Any]:
+        """The run is being stopped; its picture stays, and Run stays disabled until `ended`.
+
+        An answer that was only being compared with others stays, too.
+        """
+        if isinstance(answer, dict) and answer.get("phase") == "comparing":
+            return cast(RunAnswer, {**answer, "phase": "done"}), gr.update(interactive=False)
         return answer_value("stopped"), gr.update(interactive=False)
 
     def ended(self) -> Buttons:
         """The run has ended for whatever reason: the next one can begin."""
         return gr.update(interactive=True), gr.update(interactive=False)
 
-    def run(self, picture: Upload | None, instruction: str, session: str | None) -> Iterator[tuple[Any, Any, Any, Any]]:
-        """Segment what the instruction asks for; streams the values of stage, answer and buttons."""
+    def run(
+        self, picture: Upload | None, instruction: str, session: str | None, effort: str = Effort.QUICK.value
+    ) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Find in a picture what the instruction asks for; streams the values of stage, answer and buttons."""
         run = _Run(_path_of(picture))
         try:
             _check_instruction(instruction)
+            work = _effort(effort)
             if picture is None:
                 raise PictureError("There is no picture yet: upload or paste one, or click a sample.")
             if session is not None:
@@ -117,8 +133,8 @@ class RunHandlers:
                     self._runs[session] = run
             loaded = self._load(picture)
             stop_only = gr.update(interactive=False), gr.update(interactive=True)
-            yield self._stage(loaded), answer_value("looking"), *stop_only
-            for update in self._answers(loaded, instruction, run):
+            yield self._bare(loaded), answer_value("looking"), *stop_only
+            for update in self._answers(loaded, instruction, run, work):
                 if run.left:
                     break
                 yield *update, gr.skip(), gr.skip()
@@ -130,7 +146,7 @@ class RunHandlers:
             # since.
             yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
-    def _answers(self, picture: Picture, instruction: str, run: _Run) -> Iterator[Update]:
+    def _answers(self, picture: Picture, instruction: str, run: _Run, effort: Effort) -> Iterator[Update]:
         if not self._models.wait(seconds=0):
             yield gr.skip(), answer_value("loading")
             self._models.start()
@@ -153,11 +169,56 @@ class RunHandlers:
                 if time.monotonic() - shown_at >= STREAM_SECONDS:
                     yield gr.skip(), answer_value("writing", text)
                     shown_at = time.monotonic()
-        if found is not None:
-            # Shown first, because writing the downloads of a large picture takes several times as long as computing its
-            # masks.
-            yield self._stage(picture, found), prediction_value(found, {})
+            if found is None:
+                return
+            # Shown at once: comparing takes a moment, and writing the downloads of a large picture several times as
+            # long as finding its masks.
+            shown = self._sessions.begin(CanvasSession(picture, found))
+            phase = "done" if effort is Effort.QUICK else "comparing"
+            yield self._stage(shown), {**prediction_value(found, {}), "phase": phase}
+            consensus = None if effort is Effort.QUICK else _consensus(pipeline, picture, found, effort)
+        if consensus is None:
             yield gr.skip(), prediction_value(found, self._save(picture, found))
+        elif not run.left:
+            yield from self._compared(picture, consensus, found, shown)
+
+    def _compared(self, picture: Picture, consensus: Consensus, first: Prediction, shown: str) -> Iterator[Update]:
+        """The answer that agrees best, in place of the first one, which is ``shown`` by this session."""
+        chosen = consensus.prediction
+        session = CanvasSession(picture, chosen, candidates=consensus.distinct(CANDIDATES))
+        key = self._sessions.begin(session)
+        replaced = chosen.completion != first.completion
+        comparison = comparison_value(key, session, answers=consensus.answers, replaced=replaced)
+        stage = {**self._stage(key), "instead_of": shown} if replaced else gr.skip()
+        yield stage, prediction_value(chosen, {}, comparison)
+        yield gr.skip(), prediction_value(chosen, self._save(picture, chosen), comparison)
+
+    def pick(self, key: object, index: object) -> Iterator[Update]:
+        """Put another of the answers that were compared on the canvas.
+
+        Args:
+            key: of the comparison, as the answer view has it.
+            index: the answer's place among the candidates.
+        """
+        try:
+            session = self._sessions.get(key)
+            if type(index) is not int or not 0 <= index < len(session.candidates):
+                raise PictureError(f"A candidate is picked by its place, from 0 to {len(session.candidates) - 1}.")
+            yield from self._picked(session, session.candidates[index].completion)
+        except SegR1Error as error:
+            yield gr.skip(), answer_value("failed", failure=str(error))
+
+    def _picked(self, session: CanvasSession, completion: str) -> Iterator[Update]:
+        from segr1_app.models.effort import predict_candidate  # noqa: PLC0415 - brings torch along
+
+        assert session.prediction is not None, "candidates are of a prediction"
+        picture = session.picture
+        picked = predict_candidate(self._models.pipeline(), picture, session.prediction, completion)
+        session = replace(session, prediction=picked)
+        key = self._sessions.begin(session)
+        comparison = comparison_value(key, session, picked=True)
+        yield self._stage(key), prediction_value(picked, {}, comparison)
+        yield gr.skip(), prediction_value(picked, self._save(picture, picked), comparison)
 
     @contextmanager
     def _turn(self, run: _Run) -> Iterator[bool]:
@@ -171,7 +232,7 @@ class RunHandlers:
         finally:
             self._models.turn.release()
 
-    def predict(self, picture: Upload, instruction: str) -> PredictionRecord:
+    def predict(self, picture: Upload, instruction: str, effort: str = Effort.QUICK.value) -> PredictionRecord:
         """The record of a prediction, as JSON values.
 
         Raises:
@@ -180,10 +241,12 @@ class RunHandlers:
         from segr1_app.studio.results import prediction_record  # noqa: PLC0415
 
         _check_instruction(instruction)
+        work = _effort(effort)
         loaded = self._load(picture)
         pipeline = self._models.pipeline()
         with self._models.turn:
-            return prediction_record(pipeline.run(loaded, instruction))
+            first = pipeline.run(loaded, instruction)
+            return prediction_record(_consensus(pipeline, loaded, first, work).prediction)
 
     def uploaded_copy(self, file: Path) -> str:
         """A copy of ``file`` among the uploads.
@@ -202,10 +265,16 @@ class RunHandlers:
             raise PictureError("The picture is not an upload: with gradio_client, send it by handle_file().")
         return load_picture(path)
 
-    def _stage(self, picture: Picture, prediction: Prediction | None = None) -> Canvas:
+    def _bare(self, picture: Picture) -> Canvas:
+        """The value of the canvas for a picture without marks."""
+        return self._stage(self._sessions.begin(CanvasSession(picture)))
+
+    def _stage(self, key: str) -> Canvas:
+        """The value of the canvas for a session."""
+        session = self._sessions.get(key)
+        picture, prediction = session.picture, session.prediction
         preview = preview_of(picture, self._cache)
         title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
-        key = self._sessions.begin(CanvasSession(picture, prediction))
         if prediction is None:
             return canvas_value(key, preview, title, picture.size)
         return canvas_value(key, preview, title, picture.size, objects=prediction.objects, masks=prediction.masks)
@@ -225,4 +294,14 @@ def _path_of(upload: object) -> object:
 def _check_instruction(instruction: object) -> None:
     """Raise `PictureError` if an instruction is not a string; its length is checked where it is read."""
     if not isinstance(instruction, str):
-        raise PictureError("The instruction must be text that says what to find.")
+        raise PictureError("The instruction is not a text: say in words what should be found.")
+
+
+def _consensus(pipeline: Pipeline, picture: Picture, first: Prediction, effort: Effort) -> Consensus:
+    from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
+
+    return find_consensus(pipeline, picture, first, effort)
+
+
+def _effort(text: object) -> Effort:
+    return one_of(Effort, text if isinstance(text, str) else "", "The effort is")

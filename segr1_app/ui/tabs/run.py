@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.events import api
 from PIL import Image
 
-from segr1_app.domain import NotAllowedError, PictureError
+from segr1_app.domain import Effort, NotAllowedError, PictureError
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers
@@ -24,6 +24,8 @@ from segr1_app.ui.handlers.run import RunHandlers, Upload
 from segr1_app.ui.views import ViewValue, answer_value, view
 
 THUMBNAIL_SIDE = 160
+EFFORTS = [(effort.value.capitalize(), effort.value) for effort in Effort]
+EFFORT_INFO = "Careful compares 13 answers and thorough 34; the one that agrees best with all is shown."
 PARALLEL_RUNS = 8
 """Requests that may wait for the models and show that they are waiting; further ones wait in gradio's queue."""
 
@@ -36,6 +38,7 @@ class _Components:
     samples: gr.HTML
     instruction: gr.Textbox
     presets: tuple[gr.Button, ...]
+    effort: gr.Radio
     run: gr.Button
     stop: gr.Button
     stage: gr.HTML
@@ -78,6 +81,7 @@ def _build_components(calls: list[Callable[..., Any]], samples: tuple[SamplePict
             )
             with gr.Row(elem_id="presets"):
                 presets = tuple(gr.Button(preset.name, size="sm", min_width=0) for preset in PRESETS)
+            effort = gr.Radio(EFFORTS, value=Effort.QUICK.value, label="Effort", info=EFFORT_INFO, elem_id="effort")
             with gr.Row(elem_id="actions"):
                 run = gr.Button("Run", variant="primary", elem_id="run-button", min_width=0)
                 stop = gr.Button("Stop", interactive=False, elem_id="stop-button", min_width=0)
@@ -85,14 +89,18 @@ def _build_components(calls: list[Callable[..., Any]], samples: tuple[SamplePict
             stage = view("canvas/canvas", None, elem_id="stage", functions=calls)
         with gr.Column(elem_id="told"):
             answer = view("run/answer", answer_value("idle"), elem_id="answer")
-    return _Components(picture, strip, instruction, presets, run, stop, stage, answer)
+    return _Components(picture, strip, instruction, presets, effort, run, stop, stage, answer)
 
 
 def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
     """The Run and Stop buttons, and the API's ``/predict``."""
 
     def run_it(
-        picture: Upload | None, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
+        picture: Upload | None,
+        instruction: str,
+        effort: str,
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
     ) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Segment what the instruction asks for; streams the values of the page's views.
 
@@ -100,36 +108,41 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
         downloads.
         """
         try:
-            gate.admit(Act.LOOK, request, profile, RUN_COST)
+            gate.admit(Act.LOOK, request, profile, _cost(effort))
         except NotAllowedError as error:
             yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
             return
-        yield from handlers.run(picture, instruction, request.session_hash)
+        yield from handlers.run(picture, instruction, request.session_hash, effort)
 
     def predict(
-        picture: gr.FileData, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
+        picture: gr.FileData,
+        instruction: str,
+        request: gr.Request,
+        profile: gr.OAuthProfile | None,
+        effort: str = Effort.QUICK.value,
     ) -> PredictionRecord:
         """Segment what the instruction asks for.
 
         Args:
             picture: an uploaded image file; with gradio_client, ``handle_file("photo.jpg")``.
-            instruction: what to find.
+            instruction: what to find, in words.
+            effort: "quick" for the greedy answer; "careful" or "thorough" for the one of several that agrees best.
             request, profile: the caller; gradio fills them in.
 
         Returns:
             The record of the prediction: completion, reasoning, prompts, masks as COCO RLE, confidences, times.
         """
         with refusing():
-            gate.admit(Act.LOOK, request, profile, RUN_COST)
-            # gradio documents the upload by its class but passes its JSON.
-            return handlers.predict(cast(Upload, picture), instruction)
+            gate.admit(Act.LOOK, request, profile, _cost(effort))
+            # gradio documents the upload by its class and hands over its JSON.
+            return handlers.predict(cast(Upload, picture), instruction, effort)
 
     buttons = [parts.run, parts.stop]
     # preprocess=False: gradio would open the uploaded file itself, so that damaged and hostile files would give no
     # clear message, and some would be converted without applying their EXIF rotation. The handlers get the file's path.
     running = parts.run.click(
         run_it,
-        [parts.picture, parts.instruction],
+        [parts.picture, parts.instruction, parts.effort],
         [parts.stage, parts.answer, *buttons],
         api_name="run",
         preprocess=False,
@@ -140,8 +153,20 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
     # finished, failed or was cancelled.
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     running.then(handlers.ended, None, buttons, **quiet)
-    parts.stop.click(handlers.stopping, None, [parts.answer, parts.stop], cancels=[running], **quiet)
+    parts.stop.click(handlers.stopping, parts.answer, [parts.answer, parts.stop], cancels=[running], **quiet)
     api(predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
+
+    def pick(event: gr.EventData, request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[tuple[Any, Any]]:
+        """Put another of the answers that were compared on the canvas."""
+        try:
+            gate.admit(Act.LOOK, request, profile)
+        except NotAllowedError as error:
+            yield gr.skip(), answer_value("failed", failure=str(error))
+            return
+        told = _told(event)
+        yield from handlers.pick(told.get("key"), told.get("index"))
+
+    parts.answer.select(pick, None, [parts.stage, parts.answer], api_visibility="private", show_progress="hidden")
 
 
 def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[SamplePicture, ...], gate: Gate) -> None:
@@ -163,14 +188,23 @@ def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[Sam
     def choose(event: gr.EventData) -> str:
         """The file of the sample that was clicked."""
         with refusing():
-            # The event data that a client sends may be missing or invalid.
-            told: object = vars(event).get("_data")
-            index: object = told.get("index") if isinstance(told, dict) else None
+            index = _told(event).get("index")
             if not isinstance(index, int) or not 0 <= index < len(samples):
                 raise PictureError(f"Choose a sample by its number, from 0 to {len(samples) - 1}.")
             return handlers.uploaded_copy(samples[index].path)
 
     parts.samples.select(choose, None, parts.picture, api_visibility="private", show_progress="hidden")
+
+
+def _cost(effort: object) -> float:
+    """What a run costs whoever asks, by its seconds."""
+    return RUN_COST * {Effort.CAREFUL.value: 2, Effort.THOROUGH.value: 5}.get(str(effort), 1)
+
+
+def _told(event: gr.EventData) -> dict[str, object]:
+    """What the page sends along with an event; that may be missing, or anything at all."""
+    told: object = vars(event).get("_data")
+    return told if isinstance(told, dict) else {}
 
 
 def _always(text: str) -> Callable[[], str]:

@@ -17,7 +17,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from segr1_app.domain import DatasetError, PictureError
+from segr1_app.domain import DatasetError, Effort, PictureError
 from segr1_app.geometry import encode_rle
 from segr1_app.images import load_picture
 from segr1_app.language.protocol import Task
@@ -63,6 +63,7 @@ def run_benchmark(
     log_file: Path,
     page_file: Path,
     worst: int,
+    effort: Effort = Effort.QUICK,
 ) -> EvaluationReport | None:
     """Answer all questions that are not in the log yet, then score the whole set.
 
@@ -80,6 +81,7 @@ def run_benchmark(
         log_file: one JSON line per answer; answers that it already contains for this protocol are not computed again.
         page_file: an HTML page of the worst answers.
         worst: the number of answers on it; 0 for no page.
+        effort: how much work each of the policy's answers is worth.
 
     Returns:
         Table, protocol and circumstances, and the failures by question id; None in all processes but the first.
@@ -118,12 +120,23 @@ def run_benchmark(
         segmenter_source=settings.segmenter,
         tasks=tasks,
     )
+    # Logs from before there were efforts are of quick answers.
+    if effort is not Effort.QUICK:
+        protocol["effort"] = effort.value
 
     at_once = IN_FLIGHT if isinstance(policy, ServerPolicy) else 1
 
     def answer(question: Question) -> Record:
         asked = None if by_protocol else template
-        return _answer(question, benchmark=benchmark, template=asked, data=data, policy=policy, segmenter=segmenter)
+        return _answer(
+            question,
+            benchmark=benchmark,
+            template=asked,
+            data=data,
+            policy=policy,
+            segmenter=segmenter,
+            effort=effort,
+        )
 
     with AnswerLog(log_file, state.process_index) as log:
         if state.is_main_process:
@@ -226,13 +239,22 @@ def _answer(
     data: Path,
     policy: AnyPolicy | None,
     segmenter: Sam2Segmenter,
+    effort: Effort,
 ) -> Record:
     """Ask a question with a template, or, without one, with the policy's own protocol."""
     picture = load_picture(question.image)
     target = question.target(picture.size)
     task = Task.FREE if template is not None else benchmark.task(question)
     instruction = question.text if template is None else template.replace(BLANK, question.text)
-    answer = find_answer(picture, target.mask, segmenter=segmenter, policy=policy, instruction=instruction, task=task)
+    answer = find_answer(
+        picture,
+        target.mask,
+        segmenter=segmenter,
+        policy=policy,
+        instruction=instruction,
+        task=task,
+        effort=effort,
+    )
     place = question.image
     return {
         "id": question.id,

@@ -2,7 +2,11 @@ import { h } from "../shared/dom.js";
 import { storage } from "../shared/storage.js";
 import { NAME_KEY } from "../annotate/keys.js";
 import { answer } from "./live.js";
+import { isSameWork } from "./prompts.js";
 import { Canvas } from "./view.js";
+import { guardCorrections } from "../run/corrections.js";
+
+const KEPT = "Another answer agrees better, but you have begun to correct this one: it is the first to pick from.";
 
 /**
  * The Run tab's canvas: the result of a run, to be corrected and saved.
@@ -21,9 +25,17 @@ export function mount({ element, props, watch, server }) {
   saver.addEventListener("click", () => save());
   canvas.foot.append(results, saver);
 
+  /** What was saved last. @type {import("./types.js").Prompts | null} */
+  let saved = null;
+  const unsaved = () => canvas.changed && !(saved && isSameWork(saved, canvas.prompts));
+  guardCorrections(element, unsaved);
+
   const show = () => {
+    const value = props.value || null; // gradio turns None into an empty string
+    if (value?.instead_of && value.instead_of === canvas.value?.key && unsaved()) return canvas.say(KEPT);
+    saved = null;
     results.replaceChildren();
-    canvas.show(props.value || null); // gradio turns None into an empty string
+    canvas.show(value);
   };
   watch("value", show);
   show();
@@ -31,6 +43,7 @@ export function mount({ element, props, watch, server }) {
   async function save() {
     const key = canvas.value?.key;
     if (!key) return;
+    const sent = canvas.prompts;
     canvas.say("Saving …");
     saver.disabled = true;
     const reply = await answer(() => server.save({ picture: key, objects: canvas.objects,
@@ -39,6 +52,7 @@ export function mount({ element, props, watch, server }) {
     if (canvas.value?.key !== key) return;
     const failure = reply ? reply.failure : "The server did not answer: nothing was saved, and nothing is lost. Try again.";
     canvas.say(failure ?? reply.message);
+    if (!failure) saved = sent;
     results.replaceChildren(...(reply?.files ?? []).map(fileLink));
   }
 }

@@ -1,4 +1,6 @@
 import { h } from "../shared/dom.js";
+import { candidateButtons, outcome } from "./candidates.js";
+import { replacing } from "./corrections.js";
 
 const PHASES = {
   idle: "No run yet",
@@ -6,11 +8,12 @@ const PHASES = {
   waiting: "Another run is in progress; yours is next",
   looking: "Looking at the picture",
   writing: "Reasoning",
+  comparing: "Comparing with more answers",
   done: "Done",
   stopped: "Stopped",
   failed: "Failed",
 };
-const BUSY = new Set(["loading", "waiting", "looking", "writing"]);
+const BUSY = new Set(["loading", "waiting", "looking", "writing", "comparing"]);
 
 /**
  * @typedef {import("../shared/contracts.js").RunAnswer} Answer
@@ -21,9 +24,11 @@ const BUSY = new Set(["loading", "waiting", "looking", "writing"]);
  * The policy's completion and the prompts read from it.
  * @param {import("../shared/dom.js").Host} host its value is an Answer
  */
-export function mount({ element, props, watch }) {
+export function mount({ element, props, watch, trigger }) {
   const phase = h("p", { class: "answer-phase", role: "status" });
   const notice = h("div", { class: "notice", role: "alert" });
+  const told = h("p", { class: "answer-outcome" });
+  const candidates = h("div", { class: "answer-candidates", role: "group", "aria-label": "Answers to pick from" });
   const reasoning = h("p", { class: "answer-reasoning", id: "reasoning", tabindex: "0", "aria-label": "Reasoning" });
   const prompts = h("pre", { class: "answer-prompts", tabindex: "0", "aria-label": "Prompts as written" });
   const objects = h("ul", { class: "answer-objects", "aria-label": "Objects" });
@@ -36,6 +41,8 @@ export function mount({ element, props, watch }) {
   element.replaceChildren(
     phase,
     notice,
+    told,
+    candidates,
     section("Reasoning", reasoning),
     section("Prompts as written", prompts),
     section("Objects", objects),
@@ -51,6 +58,13 @@ export function mount({ element, props, watch }) {
     phase.textContent = PHASES[value.phase] + (value.phase === "done" ? ` in ${seconds(value.seconds.total)}` : "");
     phase.classList.toggle("is-busy", BUSY.has(value.phase));
     renderNotice(notice, value);
+    const { comparison } = value;
+    told.textContent = comparison ? outcome(comparison) : "";
+    const pick = (/** @type {number} */ index) =>
+      replacing(() => trigger("select", { key: comparison?.key, index }));
+    const several = comparison !== null && comparison.candidates.length > 1;
+    candidates.hidden = !several;
+    candidates.replaceChildren(...(several ? candidateButtons(comparison, pick) : []));
     const spoken = split(value.text);
     reasoning.textContent = spoken.reasoning || (value.phase === "idle" ? "The policy's reasoning appears here." : "");
     // While it is being written the newest line is visible, afterwards the first one.
@@ -141,8 +155,10 @@ function objectRow({ colour, confidence, box, positive, negative }, index) {
 
 /** @param {Record<string, number>} times */
 function timeRows(times) {
-  const names = { policy: "Reason", encode: "Encode", decode: "Decode", total: "Total" };
-  return Object.entries(names).map(([stage, name]) =>
+  const names = { policy: "Reason", encode: "Encode", decode: "Decode", effort: "Compare", total: "Total" };
+  // Only a run that compared answers has that stage.
+  const stages = Object.entries(names).filter(([stage]) => stage !== "effort" || stage in times);
+  return stages.map(([stage, name]) =>
     h("div", {}, h("dt", {}, name), h("dd", {}, stage in times ? seconds(times[stage]) : "–")),
   );
 }

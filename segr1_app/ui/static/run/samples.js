@@ -1,4 +1,5 @@
 import { h } from "../shared/dom.js";
+import { replacing } from "./corrections.js";
 
 /**
  * A strip of photographs; a click triggers 'select' with its index.
@@ -13,7 +14,7 @@ export function mount({ element, props, trigger }) {
       { type: "button", class: "sample", "aria-label": `Sample picture: ${title}`, title },
       h("img", { src: thumbnail, alt: "" }),
     );
-    button.addEventListener("click", () => trigger("select", { index }));
+    button.addEventListener("click", () => replacing(() => trigger("select", { index })));
     return button;
   });
   element.replaceChildren(h("div", { class: "samples", role: "group", "aria-label": "Sample pictures" }, ...buttons));

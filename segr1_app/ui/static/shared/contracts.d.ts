@@ -39,7 +39,7 @@ export type ShownObject = {
   mask: Rle | null;
 };
 
-/** A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours. */
+/** A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours. ``instead_of`` is the key of the canvas whose place it takes unless somebody has begun to correct that one. */
 export type Canvas = {
   key: string;
   picture: {url: string, orig_name: string};
@@ -49,6 +49,7 @@ export type Canvas = {
   palette: string[];
   casing: string;
   objects: ShownObject[];
+  instead_of?: string;
 };
 
 /** How many tasks are done; ``own`` are those of the caller. */
@@ -479,9 +480,25 @@ export type AskedMessage = {
   text: string;
 };
 
+/** An answer to pick: its mask in a small size, and its mean IoU with all answers that were compared. */
+export type OfferedAnswer = {
+  mask: Rle;
+  agreement: number;
+  shown: boolean;
+};
+
+/** What came of comparing several answers. ``key`` names the session whose candidates can be picked, the one that agrees best first; ``replaced`` tells whether that one took the place of the first answer. */
+export type ComparedAnswers = {
+  key: string;
+  answers: number;
+  replaced: boolean;
+  picked: boolean;
+  candidates: OfferedAnswer[];
+};
+
 /** The answer view of the Run tab: how far the run is, the text so far, and what came of it. */
 export type RunAnswer = {
-  phase: "idle" | "loading" | "waiting" | "looking" | "writing" | "done" | "stopped" | "failed";
+  phase: "idle" | "loading" | "waiting" | "looking" | "writing" | "comparing" | "done" | "stopped" | "failed";
   text: string;
   failure: string;
   problems: string[];
@@ -490,4 +507,5 @@ export type RunAnswer = {
   files: Record<string, {url: string, orig_name: string}>;
   abstains: boolean;
   asked: AskedMessage[];
+  comparison: ComparedAnswers | null;
 };
