@@ -17,5 +17,5 @@ test("the selection is described", () => {
 
 test("a picture is told with what is on it", () => {
   assert.equal(describePrompts(edit.promptsOf([]), "Egg"), "Egg");
-  assert.equal(describePrompts(edit.newObject(START), "Egg"), "Egg, with 1 object: 1 boxes, 1 positive and 1 negative points.");
+  assert.equal(describePrompts(edit.newObject(START), "Egg"), "Egg, with 1 object: 1 box, 1 positive and 1 negative points.");
 });

@@ -141,7 +141,7 @@ def test_export_names_what_is_lost(
 ) -> None:
     main(["import", str(photographs / "one.png"), "--home", str(home)])
     assert main(["export", "yolo", str(tmp_path / "yolo"), "--home", str(home)]) == 0
-    assert "Note: Open tasks are left out (1 times)" in capsys.readouterr().err
+    assert "Note: Open tasks are left out (1 time)" in capsys.readouterr().err
     assert main(["export", "yolo", str(tmp_path / "yolo"), "--home", str(home)]) == 1
     assert "not empty" in capsys.readouterr().err
 

@@ -99,7 +99,7 @@ class ExportReport:
     def warnings(self) -> list[str]:
         """What the format cannot hold, if anything was written, and a sentence for each loss."""
         told = [f"Not in this format: {self.never_holds}."] if self.written else []
-        told += [f"{what} ({count} times)" for what, count in sorted(self.losses.items())]
+        told += [f"{what} ({count} {'time' if count == 1 else 'times'})" for what, count in sorted(self.losses.items())]
         if self.splits:
             told.append(f"Tasks per split: {', '.join(f'{name} {count}' for name, count in self.splits.items())}.")
         if self.simplified:

@@ -16,7 +16,7 @@ export function describePrompts({ objects }, title) {
   const positive = points.filter((point) => point.label === 1).length;
   const boxes = some.filter(({ box }) => box).length;
   return `${title}, with ${some.length} ${some.length === 1 ? "object" : "objects"}: ` +
-    `${boxes} boxes, ${positive} positive and ${points.length - positive} negative points.`;
+    `${boxes} ${boxes === 1 ? "box" : "boxes"}, ${positive} positive and ${points.length - positive} negative points.`;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { gripAt } from "./hit.js";
+import { cursorOf, gripAt } from "./hit.js";
 import { thinned } from "./paint.js";
 import * as edit from "./prompts.js";
 import * as viewport from "./viewport.js";
@@ -26,10 +26,12 @@ export function gestureActions(canvas) {
     if (asks) canvas.send(true);
     canvas.draw();
   };
+  const grip = (/** @type {Place} */ at, /** @type {boolean} */ finger) =>
+    canvas.look.marks ? gripAt(canvas.prompts, canvas.view, at, finger ? 2 : 1) : null;
   return {
     resting: () => canvas.resting,
     tool: () => canvas.tool,
-    grip: (at, finger) => (canvas.look.marks ? gripAt(canvas.prompts, canvas.view, at, finger ? 2 : 1) : null),
+    grip,
     point: (at, label) => inside(at) && canvas.commit(edit.addPoint(canvas.prompts, within(at), label)),
     take: (grip) => canvas.choose(edit.take(canvas.prompts, grip)),
     drag: (grip, from, to, done) => {
@@ -52,6 +54,8 @@ export function gestureActions(canvas) {
     },
     hover: (at) => {
       canvas.pointer = at;
+      // During a drag the cursor stays that of what was grabbed.
+      if (!canvas.passing) canvas.point(at && canvas.tool === "prompt" ? cursorOf(grip(at, false)) : "");
       canvas.draw();
     },
   };

@@ -336,7 +336,13 @@ export class Canvas {
   /** @param {boolean} space */
   hold(space) {
     this.space = space;
+    if (space) this.frame.style.cursor = "";
     this.frame.classList.toggle("is-panning", space);
+  }
+
+  /** The cursor over the picture; an empty one leaves it to the tool. @param {string} cursor */
+  point(cursor) {
+    this.frame.style.cursor = this.space || this.resting ? "" : cursor;
   }
 
   /** @param {string} text */

@@ -123,7 +123,11 @@ class Review {
     if (!reply || asked !== this.asked.list) return;
     this.listed = before ? [...this.listed, ...reply.tasks] : reply.tasks;
     this.more.hidden = !reply.more;
-    this.count.textContent = `${counted(reply.decided, "task")} decided`;
+    const all = `${counted(reply.decided, "task")} decided`;
+    const filtered = this.annotator.value || this.verdict.value;
+    // The server counts all tasks only: how many a filter leaves is known once they are listed.
+    const shown = `${counted(this.listed.length, "task")}${reply.more ? " or more" : ""}`;
+    this.count.textContent = filtered ? `${shown} of ${all}` : all;
     this.#people(reply.annotators);
     this.render();
   }
