@@ -197,6 +197,25 @@ def test_a_run_goes_on_when_its_own_picture_or_somebody_elses_is_shown(pipeline:
     assert answer["phase"] == "done"
 
 
+def test_an_instruction_that_the_policy_was_not_taught_is_said_to_be_so(pipeline: Pipeline, tmp_path: Path) -> None:
+    models = ModelHost(Settings(models="embedded"), lambda _: LoadedModels(pipeline, "cpu", "It understands this."))
+    models.start()
+    models.wait()
+    handlers = RunHandlers(models, tmp_path, CanvasSessions())
+
+    def answered(instruction: str) -> Any:
+        *_, answer = (each for _, each, _, _ in handlers.run(upload(tmp_path), instruction, "visit") if "phase" in each)
+        return answer
+
+    refused = answered("Find the zebra that could outrun a car.")
+    assert refused["phase"] == "failed"
+    assert refused["failure"] == "This policy was never taught 'zebra', 'could', 'outrun', 'car'. It understands this."
+    assert answered("SEGMENT, please: a hidden black animal in the picture!")["phase"] == "done"
+    # A policy that was trained further knows more than the card that it has from this one.
+    further = ModelHost(Settings(policy="trained", segmenter="s"), lambda _: LoadedModels(pipeline, "cpu", ""))
+    assert further.unknown_words("Find the zebra.") == ()
+
+
 def test_predict_is_the_record_of_the_same_run(pipeline: Pipeline, tmp_path: Path) -> None:
     handlers = RunHandlers(hosted(pipeline), tmp_path, CanvasSessions())
     *_, last = (answer for _, answer, _, _ in handlers.run(upload(tmp_path), INSTRUCTION, "visit") if "phase" in answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,30 @@ CARD_FILE = "segr1.json"
 PROTOCOL_FILE = "protocol.yaml"
 """The protocol of a policy that was trained with a custom one, next to its card."""
 ADAPTER_CONFIG = "adapter_config.json"
+FILLERS = frozenset(
+    {
+        "a",
+        "an",
+        "the",
+        "this",
+        "that",
+        "which",
+        "it",
+        "its",
+        "is",
+        "me",
+        "my",
+        "and",
+        "in",
+        "of",
+        "on",
+        "at",
+        "to",
+        "for",
+    }
+    | {"please", "picture", "photo", "image"}
+)
+"""Words that may stand in any instruction."""
 SHARED_OUT = ("pytorch_model_fsdp*", "global_step*")
 """Name patterns of the shards of a policy saved by FSDP or ZeRO."""
 
@@ -40,10 +65,24 @@ class PolicyCard:
     protocol: str = DEFAULT
     reading: Reading | None = None
 
+    def unknown_words(self, instruction: str) -> tuple[str, ...]:
+        """The words of an instruction that none of the instructions it was trained on has, in order.
+
+        Words that carry no meaning of their own do not count; a policy that takes any instruction knows every word.
+        """
+        if not self.instructions:
+            return ()
+        known = FILLERS.union(*map(_words, self.instructions))
+        return tuple(dict.fromkeys(word for word in _words(instruction) if word not in known))
+
     def protocol_in(self, folder: Path) -> str:
         """The name of the protocol, or the path of its file, of the policy in this folder."""
         # Whatever a card names, no file is read other than the one next to it.
         return str(folder / PROTOCOL_FILE) if self.protocol.endswith((".yaml", ".yml")) else self.protocol
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
 
 
 def read_card(folder: Path) -> PolicyCard | None:

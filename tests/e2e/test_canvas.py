@@ -174,7 +174,7 @@ def test_keys_work_wherever_one_clicked(
     canvas.press("Escape")
     keyboard.press("p")
     assert len(canvas.object["points"]) == 1
-    page.locator(".header-claim").click()
+    page.locator(".header-line h1").click()
     keyboard.press("p")
     assert len(canvas.object["points"]) == 2
     x = canvas.object["points"][1]["x"]
@@ -198,7 +198,7 @@ def test_keys_work_wherever_one_clicked(
     keyboard.press("v")
     page.get_by_label("Instruction").focus()
     keyboard.type("pf")
-    page.locator(".header-claim").click()
+    page.locator(".header-line h1").click()
     keyboard.press("?")
     keyboard.press("p")
     keyboard.press("Escape")

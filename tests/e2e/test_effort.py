@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -124,6 +125,17 @@ def test_stopping_while_answers_are_compared_keeps_the_first(
     policy.compare.set()
     expect(page.locator("#run-button")).to_be_enabled()
     expect(page.locator("#reasoning")).to_have_text("A leaf.")
+
+
+def test_the_reward_says_what_its_numbers_mean(scripted_app: ScriptedApp, visit: Callable[..., Page]) -> None:
+    scripted_app.policy.pieces = [OFTEN]
+    page = visit(scripted_app.url)
+    page.locator(".sample").nth(1).click()
+    page.wait_for_selector(".stage-frame:not([hidden])")
+    titles = page.locator("#stage .stage-reward dl > div")
+    for index, told in enumerate(("form of answer", "Overlap", "structure", "0.7 IoU + 0.3 S-measure")):
+        expect(titles.nth(index)).to_have_attribute("title", re.compile(re.escape(told)))
+    expect(titles.first).to_have_attribute("title", re.compile("No target yet"))
 
 
 def test_one_answer_leaves_nothing_to_compare(scripted_app: ScriptedApp, visit: Callable[..., Page]) -> None:

@@ -79,6 +79,7 @@ def _build_components(calls: list[Callable[..., Any]], samples: tuple[SamplePict
                 max_lines=3,
                 elem_id="instruction",
             )
+            view("run/understands", None, elem_id="understands")
             with gr.Row(elem_id="presets"):
                 presets = tuple(gr.Button(preset.name, size="sm", min_width=0) for preset in PRESETS)
             effort = gr.Radio(EFFORTS, value=Effort.QUICK.value, label="Effort", info=EFFORT_INFO, elem_id="effort")

@@ -1,6 +1,12 @@
 import { h } from "../shared/dom.js";
 
 const TERMS = /** @type {const} */ ({ format: "Format", iou: "IoU", s_measure: "S-measure", total: "Reward" });
+const MEANINGS = /** @type {const} */ ({
+  format: "1 where the policy's form of answer can hold the prompts, else 0",
+  iou: "Overlap of the mask with the target: the area they share over the area they cover together, from 0 to 1",
+  s_measure: "Likeness of the mask's structure with the target's, from 0 to 1",
+  total: "What training optimises: format + 0.7 IoU + 0.3 S-measure",
+});
 
 /**
  * The terms of the reward for the present prompts, or the reason for their absence.
@@ -17,7 +23,10 @@ export function rewardLine() {
   return {
     element,
     render(reward) {
-      for (const { term, value } of values) value.textContent = reward?.[term]?.toFixed(3) ?? "–";
+      for (const { term, value, pair } of values) {
+        value.textContent = reward?.[term]?.toFixed(3) ?? "–";
+        pair.title = `${MEANINGS[term]}.${reward ? ` ${reward.text}` : ""}`;
+      }
       const rough = reward?.total != null && !reward.exact;
       note.textContent = reward ? `${reward.text}${rough ? " Approximate until you pause." : ""}` : "";
     },

@@ -1,6 +1,7 @@
 import { answer } from "../canvas/live.js";
 import { Offer } from "./download.js";
 import { h } from "../shared/dom.js";
+import { describeModels } from "../shared/models.js";
 import { meet } from "../shared/person.js";
 import { counted, moment } from "../shared/formatting.js";
 
@@ -22,12 +23,18 @@ export function mount({ element, props, watch, server, trigger }) {
   const note = h("p", { class: "header-note" });
   const failure = h("p", { class: "notice header-failure", role: "alert" });
   const reason = h("p", { class: "header-reason" });
+  const about = h("details", { class: "header-about" }, h("summary", {}, "About"), h("div", { class: "header-notes" },
+    h("p", { class: "header-claim" }, "Enter what to find. The model reasons and points, and SAM2 makes the mask."),
+    note, reason));
+  document.addEventListener("click", (event) => {
+    if (about.open && !about.contains(/** @type {Node} */ (event.target))) about.open = false;
+  });
+  about.addEventListener("keydown", (event) => event.key === "Escape" && (about.open = false));
   // Only an admin's page has these functions.
   const offer = server?.download_state ? new Offer(server, () => trigger("select")) : null;
   element.replaceChildren(
-    h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), h("p", { class: "header-claim" },
-      "Enter what to find. The model reasons and points, and SAM2 makes the mask."), models, who),
-    h("div", { class: "header-line header-notes" }, note, reason, ...(offer ? [offer.element] : [])),
+    h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), models, who, about),
+    ...(offer ? [offer.element] : []),
     copy,
     failure,
   );
@@ -56,6 +63,7 @@ export function mount({ element, props, watch, server, trigger }) {
       ready: understands || "These models take any instruction, in your own words.",
       failed: "Restart the app with models that can be loaded.",
     }[state];
+    describeModels(note.textContent);
     reason.textContent = why;
     reason.hidden = !why;
     if (person) {
