@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segr1_app.cli.predict import EFFORTS
-from segr1_app.domain import ImageSize
+from segr1_app.domain import Effort, ImageSize
 from segr1_app.geometry import resize_nearest
 from segr1_app.images import picture_from_array
 from segr1_app.language.codec import PRESETS
@@ -18,7 +17,6 @@ from segr1_app.models.effort import (
     NEARLY_THE_SAME,
     Candidate,
     Consensus,
-    Effort,
     compared_size,
     find_consensus,
     predict_candidate,
@@ -28,10 +26,6 @@ from tests.scenes import ellipse_scene
 
 PICTURE, TRUTH = ellipse_scene(320, 240, (0.4, 0.5), (0.2, 0.25))
 TASK = PRESETS[0].text
-
-
-def test_the_command_names_every_effort() -> None:
-    assert list(EFFORTS) == [effort.value for effort in Effort]
 
 
 def test_a_quick_answer_is_the_first_one(pipeline: Pipeline) -> None:
