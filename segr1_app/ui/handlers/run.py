@@ -121,7 +121,7 @@ class RunHandlers:
     def run(
         self, picture: Upload | None, instruction: str, session: str | None, effort: str = Effort.QUICK.value
     ) -> Iterator[tuple[Any, Any, Any, Any]]:
-        """Find in a picture what the instruction asks for; streams the values of stage, answer and buttons."""
+        """Segment what the instruction asks for; streams the values of stage, answer and buttons."""
         run = _Run(_path_of(picture))
         try:
             _check_instruction(instruction)
