@@ -51,6 +51,8 @@ def build_run_tab(
     """Build the tab in the current ``gr.Blocks`` and wire its events to ``handlers``, its canvas to ``canvas``."""
     parts = _build_components([canvas_decode(canvas, gate), canvas_save(canvas, gate)], samples)
     _wire_runs(parts, handlers, gate)
+    _wire_candidates(parts, handlers, gate)
+    _publish_predict(handlers, gate)
     _wire_pictures(parts, handlers, samples, gate)
     for button, preset in zip(parts.presets, PRESETS, strict=True):
         button.click(_always(preset.text), None, parts.instruction, api_visibility="private", show_progress="hidden")
@@ -94,7 +96,7 @@ def _build_components(calls: list[Callable[..., Any]], samples: tuple[SamplePict
 
 
 def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
-    """The Run and Stop buttons, and the API's ``/predict``."""
+    """The Run and Stop buttons."""
 
     def run_it(
         picture: Upload | None,
@@ -114,6 +116,44 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
             yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
             return
         yield from handlers.run(picture, instruction, request.session_hash, effort)
+
+    buttons = [parts.run, parts.stop]
+    # preprocess=False: gradio would open the uploaded file itself, so that damaged and hostile files would give no
+    # clear message, and some would be converted without applying their EXIF rotation. The handlers get the file's path.
+    running = parts.run.click(
+        run_it,
+        [parts.picture, parts.instruction, parts.effort],
+        [parts.stage, parts.answer, *buttons],
+        api_name="run",
+        preprocess=False,
+        show_progress="hidden",
+        concurrency_limit=PARALLEL_RUNS,
+    )
+    # The page ignores a click on Run until the server has ended the last run. `then` fires after that, whether the run
+    # finished, failed or was cancelled.
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    running.then(handlers.ended, None, buttons, **quiet)
+    parts.stop.click(handlers.stopping, parts.answer, [parts.answer, parts.stop], cancels=[running], **quiet)
+
+
+def _wire_candidates(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
+    """The answers to pick from."""
+
+    def pick(event: gr.EventData, request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[tuple[Any, Any]]:
+        """Put another of the answers that were compared on the canvas."""
+        try:
+            gate.admit(Act.LOOK, request, profile)
+        except NotAllowedError as error:
+            yield gr.skip(), answer_value("failed", failure=str(error))
+            return
+        told = _told(event)
+        yield from handlers.pick(told.get("key"), told.get("index"))
+
+    parts.answer.select(pick, None, [parts.stage, parts.answer], api_visibility="private", show_progress="hidden")
+
+
+def _publish_predict(handlers: RunHandlers, gate: Gate) -> None:
+    """The API's ``/predict``."""
 
     def predict(
         picture: gr.FileData,
@@ -138,36 +178,7 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
             # gradio documents the upload by its class and hands over its JSON.
             return handlers.predict(cast(Upload, picture), instruction, effort)
 
-    buttons = [parts.run, parts.stop]
-    # preprocess=False: gradio would open the uploaded file itself, so that damaged and hostile files would give no
-    # clear message, and some would be converted without applying their EXIF rotation. The handlers get the file's path.
-    running = parts.run.click(
-        run_it,
-        [parts.picture, parts.instruction, parts.effort],
-        [parts.stage, parts.answer, *buttons],
-        api_name="run",
-        preprocess=False,
-        show_progress="hidden",
-        concurrency_limit=PARALLEL_RUNS,
-    )
-    # The page ignores a click on Run until the server has ended the last run. `then` fires after that, whether the run
-    # finished, failed or was cancelled.
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-    running.then(handlers.ended, None, buttons, **quiet)
-    parts.stop.click(handlers.stopping, parts.answer, [parts.answer, parts.stop], cancels=[running], **quiet)
     api(predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
-
-    def pick(event: gr.EventData, request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[tuple[Any, Any]]:
-        """Put another of the answers that were compared on the canvas."""
-        try:
-            gate.admit(Act.LOOK, request, profile)
-        except NotAllowedError as error:
-            yield gr.skip(), answer_value("failed", failure=str(error))
-            return
-        told = _told(event)
-        yield from handlers.pick(told.get("key"), told.get("index"))
-
-    parts.answer.select(pick, None, [parts.stage, parts.answer], api_visibility="private", show_progress="hidden")
 
 
 def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[SamplePicture, ...], gate: Gate) -> None:
