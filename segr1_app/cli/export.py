@@ -5,18 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from segr1_app.domain import SettingsError
 from segr1_app.settings.config import Settings, add_home_argument
-from segr1_app.store import AnnotationStore, Verdict
+from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.options import Options, Pictures, Rights, Selection, Splits
-from segr1_app.typed_text import one_line
 
 
 def add_command(commands: Any) -> None:
@@ -99,33 +96,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> Options:
-    for name in ("min_iou", "max_iou"):
-        value = getattr(arguments, name)
-        if value is not None and not 0 <= value <= 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value} must be from 0 to 1.")
     return Options(
         pictures=Pictures(arguments.pictures) if arguments.pictures else None,
         splits=Splits.parse(arguments.split, arguments.seed) if arguments.split else Splits(),
-        selection=Selection(
-            annotators=frozenset(map(one_line, arguments.annotator)),
-            verdicts=frozenset(map(Verdict, arguments.verdict)),
-            classes=frozenset(map(one_line, arguments.classes)),
-            since=_midnight("--since", arguments.since),
-            until=_midnight("--until", arguments.until, days=1),
-            min_iou=arguments.min_iou,
-            max_iou=arguments.max_iou,
+        selection=Selection.parse(
+            arguments.annotator,
+            arguments.verdict,
+            arguments.classes,
+            arguments.since,
+            arguments.until,
+            arguments.min_iou,
+            arguments.max_iou,
         ),
         rights=Rights(arguments.licence, arguments.licence_url, arguments.contributor),
         simplify=arguments.simplify,
     )
-
-
-def _midnight(option: str, text: str | None, days: int = 0) -> float | None:
-    """The start of a day, or of the day ``days`` later, in Unix seconds."""
-    if text is None:
-        return None
-    try:
-        day = date.fromisoformat(text) + timedelta(days=days)
-    except (ValueError, OverflowError) as error:
-        raise SettingsError(f"{option} {text} is not a date: write it as 2026-11-30.") from error
-    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()

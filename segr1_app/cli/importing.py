@@ -15,11 +15,10 @@ from segr1_app.frames import Reading
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import Account, ImportOptions
+from segr1_app.store.exchange.account import Account, ImportOptions, parse_columns
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.store.exchange.importing import import_hub, import_paths
 from segr1_app.store.exchange.outcomes import was_taken
-from segr1_app.store.exchange.readers.tables import ROLES
 from segr1_app.store.exchange.remote_files import is_address
 
 
@@ -106,13 +105,10 @@ def _columns(text: str) -> dict[str, str]:
     Raises:
         argparse.ArgumentTypeError: when it is not ROLE=NAME pairs.
     """
-    found = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        role, equals, name = pair.partition("=")
-        if not equals or role.strip() not in ROLES:
-            raise argparse.ArgumentTypeError(f"'{pair}' should read ROLE=NAME, with one of {', '.join(ROLES)}")
-        found[role.strip()] = name.strip()
-    return found
+    try:
+        return parse_columns(text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from cachetools import LRUCache
 
-from segr1_app.domain import SegR1Error
+from segr1_app.domain import Prediction, SegR1Error
+from segr1_app.geometry import union_masks
 from segr1_app.images import Picture
 from segr1_app.models.host import ModelHost
 from segr1_app.store import AnnotationStore, QueueOrder, StoredPrediction, Task
@@ -61,7 +63,10 @@ class TaskPreparer:
         number = self._store.task(task.id).prediction_id
         if number is None:
             number = self._predict(picture, task)
-        return picture, self._store.prediction(number)
+        stored = self._store.prediction(number)
+        if _lacks_masks(stored.prediction):
+            stored = self._store.prediction(self._segment(picture, task, stored))
+        return picture, stored
 
     def prewarm(self, annotator: str, order: QueueOrder) -> None:
         """Start preparing an annotator's next task in the background."""
@@ -105,3 +110,24 @@ class TaskPreparer:
                     prediction = pipeline.run(picture, task.instruction)
                 number = self._store.add_prediction(task.id, prediction, self._models.checkpoint)
             return number
+
+    def _segment(self, picture: Picture, task: Task, stored: StoredPrediction) -> int:
+        """Make the masks of boxes and points that came from a file, once; masks that came with them stay."""
+        with self._predicting:
+            number = self._store.task(task.id).prediction_id
+            if number != stored.id and number is not None:
+                return number
+            segmenter = self._models.pipeline().segmenter
+            given = stored.prediction
+            with self._models.turn:
+                found = segmenter.segment(picture, given.objects, embedding=segmenter.encode(picture))
+            masks = tuple(old if old.mask.any() else new for old, new in zip(given.masks, found, strict=True))
+            union = union_masks([each.mask for each in masks], given.image_size)
+            made = replace(given, masks=masks, mask=union, segmenter_id=segmenter.model_id)
+            return self._store.add_prediction(task.id, made, stored.checkpoint_hash)
+
+
+def _lacks_masks(prediction: Prediction) -> bool:
+    """Whether no segmenter has seen the boxes and points of a prediction yet, because they came from a file."""
+    prompted = any(prompt.box is not None or prompt.points for prompt in prediction.objects)
+    return not prediction.segmenter_id and prompted and not all(each.mask.any() for each in prediction.masks)

@@ -18,6 +18,7 @@ import torch
 from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import read_json, write_json
 from segr1_app.settings.config import Settings
+from segr1_app.store import AnnotationStore
 from segr1_app.studio.trainings import note_process
 from train.data.doctor import contact_sheet, overlap, report
 from train.data.feedback import feedback_rows
@@ -50,6 +51,9 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     if given.threads:
         torch.set_num_threads(given.threads)
     home = Settings.from_arguments(argparse.Namespace(home=given.home)).home
+    if given.include_feedback and given.home is not None:
+        # A mistyped name would be created for the run, and the training would learn from nothing.
+        AnnotationStore.open_existing(home).close()
     folder = (RunFolder.last if given.resume else RunFolder.new)(home / "runs", given.output_dir)
     extended = RunFolder.done(given.extend) if given.extend else None
     before: dict[str, Any] = read_json((extended or folder).config) if given.resume or extended else {}

@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from segr1_app.domain import SettingsError
 from segr1_app.frames import Reading
+
+ROLES: Final = ("image", "mask", "instruction", "name")
+"""What a column of a table may be."""
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """Columns by what they are, from a text such as ``mask=label,instruction=text``.
+
+    Raises:
+        SettingsError: when it is not written as it should be.
+    """
+    found = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        role, equals, name = pair.partition("=")
+        if not equals or role.strip() not in ROLES:
+            raise SettingsError(f"'{pair}' should read ROLE=NAME, with one of {', '.join(ROLES)}.")
+        found[role.strip()] = name.strip()
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +38,7 @@ class ImportOptions:
         pictures_only: whether annotations are ignored, so that every picture becomes a task.
         label: the class or instance that mask files of several are read for; None to be asked, see `Labels`.
         reading: whether pictures that are to be turned were annotated as they are stored or as they are seen.
-        columns: for tables, which of their columns is the image, mask, instruction, name, box, points or label.
+        columns: for tables, which of their columns is the image, mask, instruction or name, see `ROLES`.
     """
 
     keep_partial: bool = False
@@ -26,6 +46,10 @@ class ImportOptions:
     label: str | None = None
     reading: Reading | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+
+
+AS_IT_COMES: Final = ImportOptions()
+"""Nothing was decided."""
 
 
 @dataclass(slots=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
 
 from segr1_app.domain import SettingsError
 from segr1_app.store.values import Revision, Verdict
+from segr1_app.typed_text import one_line
 
 ONLY_SPLIT: Final = "train"
 """Where everything goes when no splits are asked for: the one that every tool looks for."""
@@ -107,6 +109,35 @@ class Selection:
     min_iou: float | None = None
     max_iou: float | None = None
 
+    @classmethod
+    def parse(  # noqa: PLR0917 - in the order in which they are described
+        cls,
+        annotators: Iterable[str] = (),
+        verdicts: Iterable[str] = (),
+        classes: Iterable[str] = (),
+        since: str | None = None,
+        until: str | None = None,
+        min_iou: float | None = None,
+        max_iou: float | None = None,
+    ) -> Self:
+        """A selection as people write it: days as 2026-11-30 in UTC, both of them included.
+
+        Raises:
+            SettingsError: for a day that is none, or an IoU that is not from 0 to 1.
+        """
+        for option, iou in (("--min-iou", min_iou), ("--max-iou", max_iou)):
+            if iou is not None and not 0 <= iou <= 1:
+                raise SettingsError(f"{option} {iou} must be from 0 to 1.")
+        return cls(
+            annotators=frozenset(map(one_line, annotators)),
+            verdicts=frozenset(map(Verdict, verdicts)),
+            classes=frozenset(map(one_line, classes)),
+            since=_midnight("--since", since),
+            until=_midnight("--until", until, days=1),
+            min_iou=min_iou,
+            max_iou=max_iou,
+        )
+
     def unmet(self, revision: Revision) -> str | None:
         """The first condition that a revision does not meet, but for the classes of its objects."""
         at, iou = revision.created_at, revision.policy_iou
@@ -119,6 +150,17 @@ class Selection:
             "--max-iou": self.max_iou is None or (iou is not None and iou <= self.max_iou),
         }
         return next((condition for condition, holds in met.items() if not holds), None)
+
+
+def _midnight(option: str, text: str | None, days: int = 0) -> float | None:
+    """When a day begins, or the one that is ``days`` later, in Unix seconds."""
+    if text is None:
+        return None
+    try:
+        day = date.fromisoformat(text) + timedelta(days=days)
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(f"{option} {text} is not a date: write it as 2026-11-30.") from error
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from segr1_app.store import (
 )
 from segr1_app.store.exchange.accepting import accept_truths
 from segr1_app.store.exchange.formats import FORMATS
-from segr1_app.store.exchange.options import Options, Pictures, Splits
+from segr1_app.store.exchange.options import EVERYTHING, Options, Pictures, Rights, Selection, Splits
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.contracts import (
     Canvas,
@@ -292,7 +292,17 @@ class JobHandlers:
         """
         return accept_truths(self._store, annotator).sentences
 
-    def export(self, form: str, split: str = "", pictures: str = "", simplify: float = 0.0) -> tuple[Path, list[str]]:
+    def export(
+        self,
+        form: str,
+        split: str = "",
+        pictures: str = "",
+        simplify: float = 0.0,
+        *,
+        selection: Selection = EVERYTHING.selection,
+        rights: Rights = EVERYTHING.rights,
+        seed: int = 0,
+    ) -> tuple[Path, list[str]]:
         """Export every current accepted or fixed mask in another tool's format.
 
         Args:
@@ -300,6 +310,9 @@ class JobHandlers:
             split: see `Splits.parse`; empty for none.
             pictures: a value of `Pictures`; empty for what suits the format.
             simplify: how many pixels the corners of polygons may be off.
+            selection: which tasks.
+            rights: what the export says of them.
+            seed: see `Splits`.
 
         Returns:
             A ZIP archive, and a sentence for each thing that the format cannot hold.
@@ -308,7 +321,9 @@ class JobHandlers:
             raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")
         options = Options(
             pictures=one_of(Pictures, pictures, "Pictures are") if pictures else None,
-            splits=Splits.parse(split) if split.strip() else Splits(),
+            splits=Splits.parse(split, seed) if split.strip() else Splits(),
+            selection=selection,
+            rights=rights,
             simplify=float(simplify),
         )
         with new_downloads(self._cache, "export-") as folder:

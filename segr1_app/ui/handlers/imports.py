@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import Account
+from segr1_app.store.exchange.account import AS_IT_COMES, Account, ImportOptions
 from segr1_app.studio.cache_folder import in_use
 from segr1_app.studio.contracts import Imported
 
@@ -42,6 +42,7 @@ class ImportHandlers:
         instruction: str,
         masks: Sequence[str] = (),
         *,
+        options: ImportOptions = AS_IT_COMES,
         on_progress: OnProgress = lambda _: None,
     ) -> Imported:
         """Create tasks from pictures and from other tools' annotations.
@@ -50,6 +51,7 @@ class ImportHandlers:
             files: uploads as `import_paths` takes them.
             instruction: what to segment in them.
             masks: uploaded ground-truth masks with the pictures' names.
+            options: how to read them.
             on_progress: see `OnProgress`.
 
         Returns:
@@ -62,7 +64,7 @@ class ImportHandlers:
         account = Account()
         # Importing many pictures may take longer than uploads are kept.
         with in_use([*paths, *truths]):
-            taken = import_paths(self._store, paths, instruction, truths, account=account)
+            taken = import_paths(self._store, paths, instruction, truths, options=options, account=account)
             found = _counted(taken, account, on_progress)
         for path in (*paths, *truths):
             # The uploader does not need to know where the server keeps uploads.
@@ -70,7 +72,13 @@ class ImportHandlers:
         return found
 
     def add_dataset(
-        self, dataset: str, instruction: str, rows: int, *, on_progress: OnProgress = lambda _: None
+        self,
+        dataset: str,
+        instruction: str,
+        rows: int,
+        *,
+        options: ImportOptions = AS_IT_COMES,
+        on_progress: OnProgress = lambda _: None,
     ) -> Imported:
         """Create tasks from a dataset on the Hugging Face hub.
 
@@ -78,6 +86,7 @@ class ImportHandlers:
             dataset: its id, "owner/name".
             instruction: what to segment in rows without an instruction.
             rows: the largest number of rows.
+            options: how to read them.
             on_progress: see `OnProgress`.
 
         Returns:
@@ -90,7 +99,14 @@ class ImportHandlers:
         name = dataset.strip()
         account = Account()
         taken = import_hub(
-            self._store, name, instruction, rows=rows, token=self._token, endpoint=self._hub, account=account
+            self._store,
+            name,
+            instruction,
+            rows=rows,
+            token=self._token,
+            endpoint=self._hub,
+            options=options,
+            account=account,
         )
         return _counted(taken, account, on_progress)
 

@@ -9,17 +9,45 @@ import gradio as gr
 
 from segr1_app.settings.roles import Act
 from segr1_app.store.exchange.formats import FORMATS, TITLES
-from segr1_app.store.exchange.options import Pictures
+from segr1_app.store.exchange.options import Pictures, Rights, Selection
+from segr1_app.store.values import Verdict
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.ui.gate.canvas_calls import canvas_decode
-from segr1_app.ui.gate.endpoints import Gate, refusing
+from segr1_app.ui.gate.endpoints import Gate, one_of, refusing
 from segr1_app.ui.handlers.annotate import JobHandlers
 from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.tabs.import_panel import build_import_panel
 from segr1_app.ui.views import view
 
 PICTURES = [("default of the format", ""), *((kind.value, kind.value) for kind in Pictures)]
+VERDICTS = [("accept and fix", ""), ("accept", "accept"), ("fix", "fix")]
 EXPORTS = [(TITLES[form], form) for form in FORMATS]
+
+
+def _build_filters() -> list[gr.Component]:
+    """What an export leaves out, and what it says of its rights, in the order of its arguments."""
+    with gr.Accordion("Filters and rights", open=False, elem_id="export-filters"):
+        with gr.Row():
+            annotators = gr.Textbox("", label="Annotators", placeholder="Ada, Grace", elem_id="export-annotators")
+            verdict = gr.Dropdown(VERDICTS, value="", label="Verdict", elem_id="export-verdict")
+            classes = gr.Textbox("", label="Classes", placeholder="cat, dog", elem_id="export-classes")
+        with gr.Row():
+            since = gr.Textbox("", label="Decided since", placeholder="2026-11-30", elem_id="export-since")
+            until = gr.Textbox("", label="Decided until", placeholder="2026-12-31", elem_id="export-until")
+            least = gr.Number(
+                0, label="IoU with the policy's mask from", minimum=0, maximum=1, step=0.1, elem_id="export-min-iou"
+            )
+            most = gr.Number(1, label="to", minimum=0, maximum=1, step=0.1, elem_id="export-max-iou")
+        with gr.Row():
+            licence = gr.Textbox("", label="Licence", placeholder="CC BY 4.0", elem_id="export-licence")
+            contributor = gr.Textbox("", label="Contributor", elem_id="export-contributor")
+            seed = gr.Number(0, label="Seed of the splits", precision=0, elem_id="export-seed")
+    return [annotators, verdict, classes, since, until, least, most, licence, contributor, seed]
+
+
+def _several(text: str) -> list[str]:
+    """What is separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 # Longer than 60 lines: it lists everything on the tab in order.
@@ -58,6 +86,7 @@ def build_annotate_tab(
                 )
                 pictures = gr.Dropdown(PICTURES, value="", label="Pictures", elem_id="export-pictures")
                 simplify = gr.Number(0, label="Polygon tolerance in pixels", minimum=0, elem_id="export-simplify")
+            filters = _build_filters()
             make = gr.Button("Export", variant="primary", elem_id="export-button")
             with gr.Row():
                 vouching = gr.Textbox(label="Your name", elem_id="accept-name", scale=2)
@@ -73,6 +102,16 @@ def build_annotate_tab(
         split: str = "",
         pictures: str = "",
         simplify: float | None = 0,
+        annotators: str = "",
+        verdict: str = "",
+        classes: str = "",
+        since: str = "",
+        until: str = "",
+        min_iou: float | None = 0,
+        max_iou: float | None = 1,
+        licence: str = "",
+        contributor: str = "",
+        seed: int | None = 0,
     ) -> tuple[str, str]:
         """Export the current annotations in another tool's format.
 
@@ -81,6 +120,16 @@ def build_annotate_tab(
             split: fractions of the pictures, such as train=.8,val=.1,test=.1; empty for no splits.
             pictures: original, png, jpeg or none; empty for the default of the format.
             simplify: tolerance of polygons in pixels.
+            annotators: only what these people decided, separated by commas; empty for everybody.
+            verdict: accept or fix; empty for both.
+            classes: only objects of these classes, separated by commas; empty for all.
+            since: only what was decided on this day (UTC) or later, such as 2026-11-30.
+            until: only what was decided on this day (UTC) or earlier.
+            min_iou: only where the IoU of the policy's mask with the final one is at least this; 0 for all.
+            max_iou: only where that IoU is at most this; 1 for all.
+            licence: of the export, for formats with a field for it.
+            contributor: who made the annotations, for formats with a field for it.
+            seed: another one draws other splits.
 
         Returns:
             A ZIP archive, and what the format cannot represent.
@@ -88,7 +137,20 @@ def build_annotate_tab(
         with refusing():
             person = gate.admit(Act.ADMINISTER, request, profile)
             gate.note("export", request, person, str(form))
-            made, told = jobs.export(form, split, pictures, simplify or 0)
+            selection = Selection.parse(
+                _several(annotators),
+                _several(one_of(Verdict, verdict, "A verdict is") if verdict else ""),
+                _several(classes),
+                since.strip() or None,
+                until.strip() or None,
+                # From 0 to 1 is no filter: it also takes what the policy has no mask of.
+                min_iou or None,
+                None if max_iou == 1 else max_iou,
+            )
+            rights = Rights(licence.strip(), contributor=contributor.strip())
+            made, told = jobs.export(
+                form, split, pictures, simplify or 0, selection=selection, rights=rights, seed=seed or 0
+            )
         return str(made), "\n".join(told)
 
     def accept_truths(request: gr.Request, profile: gr.OAuthProfile | None, annotator: str) -> str:
@@ -105,7 +167,7 @@ def build_annotate_tab(
             gate.note("accept_truths", request, person, annotator)
             return "\n".join(jobs.accept_truths(person.name or annotator))
 
-    make.click(export, [form, split, pictures, simplify], [archive, notes], api_name="export")
+    make.click(export, [form, split, pictures, simplify, *filters], [archive, notes], api_name="export")
     accept.click(accept_truths, vouching, notes, api_name="accept_truths")
     for method in page_calls:
         gate.publish(method, Act.ANNOTATE)

@@ -142,7 +142,7 @@ def test_a_bad_line_of_metadata_is_named_and_the_rest_comes_in(store: Annotation
     assert account.pictures == 3
     assert account.truths == 1, "a column that the first line lacks is read, too"
     first, second = account.left_out
-    assert first.startswith(f"{folder}/metadata.jsonl line 2 is left out: it is no JSON")
+    assert first.startswith(f"{folder}/metadata.jsonl line 2 is left out: it is not JSON")
     assert second == f"{folder}/metadata.jsonl line 4 is left out: it is no object with columns."
 
 

@@ -178,6 +178,57 @@ def cityscapes(folder: Path) -> None:
         Image.fromarray(values).save(target / f"bonn_000000_000019_gtFine_{ending}.png")
 
 
+def labelme_xml(folder: Path) -> None:
+    draw(folder / "Images" / "set" / "a.png")
+    (folder / "Masks" / "set").mkdir(parents=True)
+    Image.fromarray(MASK.astype(np.uint8) * 255).save(folder / "Masks" / "set" / "a_mask_0.png")
+    corner = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in PAIRS)
+    (folder / "Annotations" / "set").mkdir(parents=True)
+    (folder / "Annotations" / "set" / "a.xml").write_text(
+        "<annotation><filename>a.png</filename><folder>set</folder>"
+        f"<imagesize><nrows>{HEIGHT}</nrows><ncols>{WIDTH}</ncols></imagesize>"
+        "<object><name>cat</name><deleted>0</deleted><segm><mask>a_mask_0.png</mask></segm></object>"
+        f"<object><name>cat</name><deleted>0</deleted><type>bounding_box</type><polygon>{corner}</polygon></object>"
+        f"<object><name>mouse</name><deleted>0</deleted><polygon>{corner}</polygon></object>"
+        "<object><name>dog</name><deleted>1</deleted></object></annotation>"
+    )
+
+
+def open_images(folder: Path) -> None:
+    """Masks are smaller than their pictures, and classes are codes."""
+    draw(folder / "train" / "0a1b.png")
+    (folder / "train-masks-0").mkdir()
+    small = Image.fromarray(MASK[::2, ::2].astype(np.uint8) * 255)
+    small.save(folder / "train-masks-0" / "0a1b_m01yrx_77.png")
+    (folder / "class-descriptions-boxable.csv").write_text("/m/01yrx,Cat\n/m/0bt9lr,Dog\n".lower())
+    (folder / "train-annotations-object-segmentation.csv").write_text(
+        "MaskPath,ImageID,LabelName,BoxID,BoxXMin,BoxXMax,BoxYMin,BoxYMax,PredictedIoU,Clicks\n"
+        "0a1b_m01yrx_77.png,0a1b,/m/01yrx,77,0.125,0.625,0.125,0.625,0.9,\n"
+    )
+    (folder / "train-annotations-bbox.csv").write_text(
+        "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded\n"
+        "0a1b,xclick,/m/01yrx,1,0.125,0.625,0.125,0.625,0\n0a1b,xclick,/m/0bt9lr,1,0.7,0.9,0.7,0.9,0\n"
+    )
+    (folder / "train-images-with-rotation.csv").write_text("ImageID,Subset,Rotation\n0a1b,train,0\n")
+
+
+def label_studio_min(folder: Path) -> None:
+    draw(folder / "a.png")
+    points = [[x / WIDTH * 100, y / HEIGHT * 100] for x, y in PAIRS]
+    region = {"points": points, "polygonlabels": ["cat"], "original_width": WIDTH, "original_height": HEIGHT}
+    task = {"image": "/data/upload/1/12345678-a.png", "id": 1, "label": [region], "annotator": 1, "annotation_id": 2}
+    write_json(folder / "export.json", [task])
+
+
+def youtube_vos(folder: Path) -> None:
+    draw(folder / "train" / "JPEGImages" / "v1" / "00000.png")
+    target = folder / "train" / "Annotations" / "v1"
+    target.mkdir(parents=True)
+    Image.fromarray(np.where(OTHER, 2, np.where(MASK, 1, 0)).astype(np.uint8)).save(target / "00000.png")
+    objects = {"1": {"category": "cat", "frames": ["00000"]}, "2": {"category": "dog", "frames": ["00000"]}}
+    write_json(folder / "train" / "meta.json", {"videos": {"v1": {"objects": objects}}})
+
+
 CAR = "Identify and segment the car."
 FORMS: list[tuple[Callable[[Path], None], str, float]] = [
     (labelme, CAT, 1.0),
@@ -194,6 +245,10 @@ FORMS: list[tuple[Callable[[Path], None], str, float]] = [
     (class_masks, CAT, 1.0),
     (index_masks, CAT, 1.0),
     (cityscapes, CAR, 1.0),
+    (labelme_xml, CAT, 1.0),
+    (open_images, CAT, 0.99),
+    (label_studio_min, CAT, 0.99),
+    (youtube_vos, CAT, 1.0),
 ]
 
 
@@ -319,6 +374,28 @@ def references(folder: Path, content: Any, name: str = "refs(unc).p") -> None:
 
 def sentences(*texts: str) -> list[dict[str, Any]]:
     return [{"raw": text, "sent": text.lower(), "tokens": text.split(), "sent_id": 1} for text in texts]
+
+
+def test_expressions_for_objects_of_videos_are_asked(store: AnnotationStore, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    youtube_vos(folder)
+    expressions = {"0": {"exp": "the animal that purrs", "obj_id": "1"}, "1": {"exp": "a barking one", "obj_id": "2"}}
+    about = {"videos": {"v1": {"expressions": expressions, "frames": ["00000"]}}}
+    write_json(folder / "meta_expressions" / "train" / "meta_expressions.json", about)
+    assert bring(store, folder).left_out == []
+    found = {words: mask for (_, words), mask in truths(store).items()}
+    assert np.array_equal(found["the animal that purrs"], MASK)
+    assert np.array_equal(found["a barking one"], OTHER)
+    assert np.array_equal(found[CAT], MASK)
+
+
+def test_objects_of_videos_that_nobody_names_are_counted(store: AnnotationStore, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    youtube_vos(folder)
+    write_json(folder / "train" / "meta.json", {"videos": {"other": {"objects": {}}}})
+    account = bring(store, folder)
+    assert truths(store) == {}
+    assert "1 masks of the video v1 are left out: nothing says what their objects are." in account.left_out
 
 
 def test_refcoco_asks_its_expressions(store: AnnotationStore, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_the_plan_tells_shows_and_writes_nothing_into_the_data_folder(
 ) -> None:
     data, home, sheet = write_set(tmp_path / "mine", copies=False), tmp_path / "home", tmp_path / "sheet.jpg"
     Image.fromarray(np.full((9, 9), 255, np.uint8)).save(data / "masks" / f"{PHOTOGRAPHS[0].stem}.png")
-    asked = ["--home", str(home), "--data", str(data), "--include-feedback", "--plan", "--contact-sheet", str(sheet)]
+    asked = ["--home", str(home), "--data", str(data), "--plan", "--contact-sheet", str(sheet)]
     assert grpo.main(asked) == 0
     out = capsys.readouterr().out
     assert PHOTOGRAPHS[0].stem in out
@@ -130,9 +130,13 @@ def test_the_plan_tells_shows_and_writes_nothing_into_the_data_folder(
         assert image.size[0] > 1000
     assert grpo.main([*asked, "--data", str(data), str(data)]) == 1
     assert "twice" in caplog.records[-1].message
-    # Also beside a folder that is there: no database is made of a look.
-    home.mkdir()
-    assert grpo.main(asked) == 0
+    # A mistyped folder is refused, and not made; also beside a folder that is there no database is made of a look.
+    asked += ["--include-feedback"]
+    for made in (False, True):
+        if made:
+            home.mkdir()
+        assert grpo.main(asked) == 1
+        assert f"There are no annotations in '{home}'" in caplog.records[-1].message
     assert not list(home.iterdir())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segr1_app.domain import StoreError
+from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction, StoreError
 from segr1_app.models.host import LoadedModels, ModelHost
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.settings.config import Settings
@@ -209,3 +209,45 @@ def test_an_accepted_answer_keeps_its_very_prompts_and_masks(
     again = pipeline.segmenter.segment(PICTURE, [each.prompt for each in (*kept, changed)])
     for each, made in zip((*kept, changed), again, strict=True):
         assert np.array_equal(each.segmented, made.mask)
+
+
+def test_boxes_from_a_file_get_their_masks_when_the_task_is_opened(jobs: JobHandlers, store: AnnotationStore) -> None:
+    """What came with a mask keeps it; nobody has to touch a box to see what it stands for."""
+    size = PICTURE.size
+    own = np.zeros((size.height, size.width), dtype=bool)
+    own[5:15, 250:290] = True
+    prompts = (ObjectPrompt(Box(250, 5, 290, 15)), ObjectPrompt(Box(60, 50, 200, 200)))
+    masks = (ObjectMask(own, 0.0), ObjectMask(np.zeros_like(own), 0.0))
+    made = prediction(size, store.task(1).instruction, prompts, masks, own)
+    number = store.add_prediction(1, made, "")
+    given = jobs.next_task("Ada")
+    stored = store.prediction(given["prediction"])
+    assert stored.id != number
+    assert stored.prediction.segmenter_id
+    assert stored.prediction.policy_id == "imported"
+    kept, found = (each.mask for each in stored.prediction.masks)
+    assert np.array_equal(kept, own)
+    assert found[60:190, 70:190].mean() > 0.3
+    assert np.array_equal(stored.prediction.mask, kept | found)
+    store.release(1, "Ada")
+    assert jobs.open_task("Ada", 1)["prediction"] == stored.id, "once is enough"
+
+
+def prediction(
+    size: ImageSize, instruction: str, prompts: tuple[ObjectPrompt, ...], masks: tuple[ObjectMask, ...], union: Mask
+) -> Prediction:
+    """As an import makes it of boxes in a file."""
+    return Prediction(
+        image_size=size,
+        instruction=instruction,
+        completion="",
+        policy_size=size,
+        reasoning=None,
+        objects=prompts,
+        problems=(),
+        well_formed=False,
+        masks=masks,
+        mask=union,
+        policy_id="imported",
+        segmenter_id="",
+    )

@@ -19,10 +19,8 @@ from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tr
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Ring, Shape, number, ring_of, size_of
 
 _AROUND: Final = 64
-_KINDS: Final = frozenset(
-    {"polygonlabels", "brushlabels", "rectanglelabels", "keypointlabels", "ellipselabels"}
-    | {"polygon", "brush", "rectangle", "keypoint", "ellipse"}
-)
+_LABELS: Final = frozenset({"polygonlabels", "brushlabels", "rectanglelabels", "keypointlabels", "ellipselabels"})
+_KINDS: Final = _LABELS | {"polygon", "brush", "rectangle", "keypoint", "ellipse"}
 
 
 def find(tree: Tree) -> list[Source]:
@@ -31,7 +29,26 @@ def find(tree: Tree) -> list[Source]:
 
 
 def _is_label_studio(head: Head | None) -> bool:
-    return head is not None and "data" in head.keys and bool(head.keys & {"annotations", "predictions", "completions"})
+    if head is None:
+        return False
+    return _is_minimal(head) or (
+        "data" in head.keys and bool(head.keys & {"annotations", "predictions", "completions"})
+    )
+
+
+def _is_minimal(head: Head) -> bool:
+    """Whether a file has Label Studio's smaller form, JSON_MIN: regions under the names of their labels' controls."""
+    return "data" not in head.keys and any(inner & _LABELS for inner in head.values.values())
+
+
+def _whole(task: Any) -> Any:
+    """A task of the smaller form as one of the larger."""
+    if not isinstance(task, dict) or "data" in task:
+        return task
+    regions = [each for value in task.values() if isinstance(value, list) for each in value if isinstance(each, dict)]
+    results = [{**each, "type": kind, "value": each} for each in regions for kind in sorted(_LABELS & each.keys())]
+    texts = {key: value for key, value in task.items() if isinstance(value, str)}
+    return {"id": task.get("id"), "data": texts, "annotations": [{"result": results}]}
 
 
 def _source(tree: Tree, name: PurePosixPath) -> Source:
@@ -44,7 +61,7 @@ def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Recor
         content = load_json(tree.entry(name))
     except DatasetError as error:
         raise DatasetError(f"'{where}': {error}") from error
-    tasks = content if isinstance(content, list) else [content]
+    tasks = [_whole(task) for task in (content if isinstance(content, list) else [content])]
     pictures.expect(filter(None, (_picture(task) for task in tasks if isinstance(task, dict))))
     for number_of, task in enumerate(tasks, start=1):
         record = f"{where}, task {task.get('id', number_of) if isinstance(task, dict) else number_of}"

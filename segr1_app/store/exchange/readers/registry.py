@@ -12,11 +12,13 @@ from segr1_app.store.exchange.readers import (
     datumaro,
     label_studio,
     labelme,
+    open_images,
     reasonseg,
     refcoco,
     sam,
     tables,
     via,
+    videos,
     voc,
     yolo,
 )
@@ -24,6 +26,8 @@ from segr1_app.store.exchange.readers.sources import Reader, Source, Tree
 
 READERS: Final[tuple[Reader, ...]] = (
     tables.find,
+    open_images.find,
+    videos.find,
     reasonseg.find,
     labelme.find,
     refcoco.find,

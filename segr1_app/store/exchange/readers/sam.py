@@ -9,6 +9,7 @@ from typing import Any
 from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.outcomes import Notice
 from segr1_app.store.exchange.readers.coco_shapes import box_of
 from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Shape, ring_of, size_of
@@ -25,6 +26,7 @@ def _is_sam(head: Head | None) -> bool:
 
 
 def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterator[Record | str]:
+    masks = 0
     for name in names:
         entry = tree.entry(name)
         try:
@@ -36,7 +38,12 @@ def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterato
             continue
         called = str(image["file_name"])
         parts = [_part(index, each) for index, each in enumerate(content["annotations"], start=1)]
+        masks += sum(bool(isinstance(each, dict) and each.get("segmentation")) for each in content["annotations"])
         yield Record(str(entry), pictures.find(name, called), PurePosixPath(called).name, parts, declared)
+    if masks:
+        yield Notice(
+            f"{masks} masks of SA-1B are not used, for they have no names: their boxes and points are prompts."
+        )
 
 
 def _part(index: int, annotation: Any) -> Part:

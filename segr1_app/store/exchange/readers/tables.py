@@ -13,7 +13,7 @@ from typing import IO, Any, Final, TypeAlias
 from segr1_app.domain import DatasetError
 from segr1_app.files.foreign_json import MAX_DOCUMENT, ForeignJsonError, parse_json
 from segr1_app.masks import read_labels
-from segr1_app.store.exchange.account import ImportOptions
+from segr1_app.store.exchange.account import ROLES, ImportOptions
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
@@ -21,7 +21,6 @@ from segr1_app.store.exchange.readers.arrow_rows import arrow_rows
 from segr1_app.store.exchange.readers.sources import Source, Tree, decode_text
 from segr1_app.store.exchange.shapes import MaskPicture, Runs, Shape
 
-ROLES: Final = ("image", "mask", "instruction", "name")
 _USUAL: Final = {
     "image": ("image", "file_name"),
     "mask": ("mask", "mask_file_name"),

@@ -1,17 +1,22 @@
-"""Pascal VOC: an XML file for each picture with boxes, beside masks of classes where there are some."""
+"""Pascal VOC and LabelMe: an XML file for each picture with boxes or outlines, and masks where there are some."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Final
+from xml.etree.ElementTree import Element
 
 from segr1_app.domain import DatasetError
+from segr1_app.masks import read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.sources import Source, Tree
 from segr1_app.store.exchange.readers.xml_files import load_xml, root_name, text_of
-from segr1_app.store.exchange.shapes import BoxShape, Polygons, Shape, number, ring_of, size_of
+from segr1_app.store.exchange.shapes import BoxShape, MaskPicture, Polygons, Shape, number, ring_of, size_of
+
+_BEGIN: Final = 4096
 
 
 def find(tree: Tree) -> list[Source]:
@@ -25,7 +30,16 @@ def find(tree: Tree) -> list[Source]:
         if name.stem in masked:
             tree.class_hints[name.stem] = _classes(tree.entry(name))
     lists = [name for name in tree.with_suffix(".txt") if "imagesets" in {part.lower() for part in name.parts}]
-    return [Source("Pascal VOC", [*names, *lists], lambda pictures: _read(tree, boxes, pictures), all_pictures=True)]
+    masks = _masks(tree, names)
+    claimed = [*names, *lists, *masks]
+    return [Source("Pascal VOC", claimed, lambda pictures: _read(tree, boxes, masks, pictures), all_pictures=True)]
+
+
+def _masks(tree: Tree, names: list[PurePosixPath]) -> list[PurePosixPath]:
+    """Mask files of single objects, which LabelMe's files name."""
+    if not any(b"<imagesize>" in tree.entry(name).begin(_BEGIN) for name in names):
+        return []
+    return [name for name in tree.pictures() if {"masks", "scribbles"} & {part.lower() for part in name.parts[:-1]}]
 
 
 def _classes(entry: Entry) -> frozenset[str]:
@@ -35,12 +49,19 @@ def _classes(entry: Entry) -> frozenset[str]:
         return frozenset()
 
 
-def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterator[Record | str]:
+def _read(
+    tree: Tree, names: list[PurePosixPath], masks: list[PurePosixPath], pictures: Pictures
+) -> Iterator[Record | str]:
+    files = Pictures(tree.files, masks)
     for name in names:
         entry = tree.entry(name)
         try:
             root = load_xml(entry)
-            declared = size_of(text_of(root, "size/width"), text_of(root, "size/height"))
+            width, height = (
+                text_of(root, f"size/{side}") or text_of(root, f"imagesize/{other}")
+                for side, other in (("width", "ncols"), ("height", "nrows"))
+            )
+            declared = size_of(width, height)
         except DatasetError as error:
             yield f"{entry}: {error}"
             continue
@@ -52,19 +73,29 @@ def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterato
         for index, each in enumerate(root.findall("object"), start=1):
             label = text_of(each, "name") or None
             which = f"object {index}" + (f" ({label})" if label else "")
-            shape: Shape | str
+            if text_of(each, "deleted") == "1":
+                continue
             try:
-                if text_of(each, "deleted") == "1":
-                    continue
-                polygon = each.find("polygon")
-                if polygon is not None:
-                    points = polygon.findall("pt")
-                    shape = Polygons([ring_of([(text_of(point, "x"), text_of(point, "y")) for point in points])])
-                else:
-                    box = [number(text_of(each, f"bndbox/{side}"), side) for side in ("xmin", "ymin", "xmax", "ymax")]
-                    # The first pixel of Pascal VOC is 1, and the last one belongs to the box.
-                    shape = BoxShape((box[0] - 1, box[1] - 1, box[2], box[3]))
+                parts.append(Part(which, _shape(each, name, files), label))
             except ValueError as error:
-                shape = str(error)
-            parts.append(Part(which, shape, label))
+                parts.append(Part(which, str(error), label))
         yield Record(str(entry), picture, PurePosixPath(called).name, parts, declared)
+
+
+def _shape(element: Element, name: PurePosixPath, files: Pictures) -> Shape:
+    """What an object of the file ``name`` marks."""
+    if mask := text_of(element, "segm/mask"):
+        found = files.find(name, mask)
+        if isinstance(found, str):
+            raise ValueError(f"its mask {mask} is missing")
+        return MaskPicture(lambda: read_labels(found.read()), "all")
+    polygon = element.find("polygon")
+    if polygon is None:
+        box = [number(text_of(element, f"bndbox/{side}"), side) for side in ("xmin", "ymin", "xmax", "ymax")]
+        # The first pixel of Pascal VOC is 1, and the last one belongs to the box.
+        return BoxShape((box[0] - 1, box[1] - 1, box[2], box[3]))
+    ring = ring_of([(text_of(point, "x"), text_of(point, "y")) for point in polygon.findall("pt")])
+    if text_of(element, "type") == "bounding_box" and len(ring):
+        (left, top), (right, bottom) = ring.min(axis=0), ring.max(axis=0)
+        return BoxShape((float(left), float(top), float(right), float(bottom)))
+    return Polygons([ring])
