@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from segr1_app.cli.bar import bar
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
+from segr1_app.store.exchange.account import Progress
 from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.options import Options, Pictures, Rights, Selection, Splits
 
@@ -79,14 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
         SettingsError: for invalid splits, dates or numbers.
     """
     options = _options(arguments)
-    with (
-        AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store,
-        tqdm(unit=" tasks", leave=False, delay=1) as bar,
-    ):
+    with AnnotationStore.open_existing(Settings.from_arguments(arguments).home) as store, bar() as show:
 
         def watch(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+            show(Progress(done, total, "tasks"))
 
         report = FORMATS[arguments.format](store, arguments.out, replace(options, watch=watch))
     print(f"{report.written} tasks exported to {arguments.out}")  # noqa: T201

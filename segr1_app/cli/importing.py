@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from segr1_app.cli.bar import bar
 from segr1_app.domain import SettingsError
 from segr1_app.frames import Reading
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import Account, ImportOptions, parse_columns
+from segr1_app.store.exchange.account import Account, ImportOptions, Watch, parse_columns
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.store.exchange.importing import import_hub, import_paths
 from segr1_app.store.exchange.outcomes import was_taken
@@ -123,9 +122,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.rows < 1:
         raise SettingsError("--rows must be 1 or more.")
     account, done = Account(), 0
-    with AnnotationStore.open(settings.home) as store:
-        for outcome in tqdm(_import_all(store, arguments, account), unit=" records"):
-            done += was_taken(outcome)
+    try:
+        with AnnotationStore.open(settings.home) as store, bar() as watch:
+            for outcome in _import_all(store, arguments, account, watch):
+                done += was_taken(outcome)
+    except (KeyboardInterrupt, SystemExit):
+        print(  # noqa: T201
+            f"{done} records were imported into {settings.home} before the import was stopped, and stay there. "
+            f"{account.summary} Give the same command again to go on: nothing is taken twice.",
+            file=sys.stderr,
+        )
+        raise
     print(f"{done} records imported into {settings.home}")  # noqa: T201
     print(account.summary)  # noqa: T201
     for sentence in account.sentences:
@@ -133,7 +140,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if account.left_out or not done else 0
 
 
-def _import_all(store: AnnotationStore, arguments: argparse.Namespace, account: Account) -> Iterator[str | None]:
+def _import_all(
+    store: AnnotationStore, arguments: argparse.Namespace, account: Account, watch: Watch
+) -> Iterator[str | None]:
     masks = [arguments.masks] if arguments.masks else []
     options = ImportOptions(
         keep_partial=arguments.keep_partial,
@@ -141,6 +150,7 @@ def _import_all(store: AnnotationStore, arguments: argparse.Namespace, account: 
         label=arguments.label,
         reading=arguments.orientation,
         columns=arguments.columns,
+        watch=watch,
     )
     words = arguments.instruction
     yield from import_paths(store, arguments.paths, words, masks, options=options, account=account)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
 import os
 import secrets
@@ -36,8 +37,7 @@ def whole_file(path: Path, *, lasting: bool, private: bool = False) -> Iterator[
 def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[Path]:
     """As `whole_file`, for writers that need a path: yields that of an empty file next to ``path``."""
     partial = _partial_of(path)
-    # Not `tempfile`, whose files are always private: other users should be able to read files in a shared folder.
-    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
+    handle = _begin(partial, 0o600 if private else 0o666)
     try:
         yield partial
         if lasting:
@@ -48,6 +48,7 @@ def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[
             with suppress(OSError):
                 _sync(path.parent)
     finally:
+        os.close(handle)
         partial.unlink(missing_ok=True)
 
 
@@ -87,6 +88,29 @@ def remove_partial(path: Path) -> None:
 
 def _partial_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+
+
+def _begin(partial: Path, mode: int) -> int:
+    """Make an empty file, locked until this process closes it, however it ends; see `remove_abandoned`."""
+    while True:
+        # Not `tempfile`, whose files are always private: other users should be able to read files in a shared folder.
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        # Not every network file system has locks.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if partial.exists():
+            return handle
+        # It was taken for an abandoned one before it was locked.
+        os.close(handle)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the unfinished files in a folder whose writers were killed; those that are being written stay."""
+    with suppress(OSError):
+        for partial in [Path(entry.path) for entry in os.scandir(folder) if entry.name.endswith(PARTIAL)]:
+            with suppress(OSError), partial.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                partial.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from sqlite_utils import Database
 
 from segr1_app.domain import Mask, Prediction, StoreDamagedError, StoreError
+from segr1_app.files.atomic import remove_abandoned
 from segr1_app.images import Original, Picture
 from segr1_app.store import queue, records, reports, reviews, revisions, tasks, verification
 from segr1_app.store.backup import back_up
@@ -76,6 +77,7 @@ class AnnotationStore:
         home = Path(home)
         with translate_errors():
             home.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(home / PICTURES_NAME)
         return cls(connect(home / DATABASE_NAME), home / PICTURES_NAME, clock=clock)
 
     @classmethod

@@ -15,7 +15,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from segr1_app.models.pipeline import Pipeline, load_models
 from segr1_app.settings.config import Settings
 from segr1_app.store import QueueOrder
+from segr1_app.store.exchange.formats import FORMATS
 from tests.benchmarks.canvas import click_milliseconds, click_overhead
+from tests.benchmarks.exchange import COCO_MIB, exchange_speed
 from tests.benchmarks.models import policy_overhead, run_to_mask, segmenter_overhead
 from tests.benchmarks.next_task import next_task_milliseconds
 from tests.benchmarks.page import page_seconds
@@ -23,7 +25,7 @@ from tests.benchmarks.store import store_speed
 from tests.benchmarks.training import training_overhead
 from tests.e2e.serving import find_chromium
 
-PARTS = ("models", "page", "canvas", "store", "trl")
+PARTS = ("models", "page", "canvas", "store", "exchange", "trl")
 GOALS = {
     "run to mask, 640x480, s": 3.0,
     "run to first text, s": 1.0,
@@ -40,15 +42,17 @@ GOALS = {
     **{f"next task, {order}, ms": 5.0 for order in QueueOrder},
     "save, ms": 10.0,
     "statistics, ms": 300.0,
+    "import of 640x480 with masks, /s": 40.0,
+    "stored bytes / bytes that came": 3.0,
+    **{f"export {form}, /s": 100.0 for form in FORMATS},
+    f"memory for a COCO file of {COCO_MIB} MiB, MiB": 100.0,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="runs of each (default: %(default)s)")
-    parser.add_argument(
-        "--only", choices=("models", "page", "canvas", "store", "trl"), help="measure one part (default: all)"
-    )
+    parser.add_argument("--only", choices=PARTS, help="measure one part (default: all)")
     given = parser.parse_args()
     rounds = given.rounds
     policy, segmenter = load_models(Settings(device="cpu"))
@@ -65,6 +69,7 @@ def main() -> None:
             lambda: next_task_milliseconds(rounds),
         ],
         "store": [lambda: store_speed(rounds)],
+        "exchange": [lambda: exchange_speed(20 * rounds)],
         # A round is two trainings of some steps, each of which takes seconds.
         "trl": [lambda: training_overhead(segmenter, max(1, rounds // 3))],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,28 @@ def parse_columns(text: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an import is.
+
+    Attributes:
+        done: how many.
+        total: of how many at most; 0 where that is not known.
+        unit: of what: "pictures", or "bytes of FILE" while annotations are read that come before the pictures.
+    """
+
+    done: int
+    total: int
+    unit: str
+
+
+Watch = Callable[[Progress], None]
+
+
+def ignore(_: Progress) -> None:
+    """For whoever does not want to know."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImportOptions:
     """The options of an import.
 
@@ -38,6 +60,7 @@ class ImportOptions:
         pictures_only: whether annotations are ignored, so that every picture becomes a task.
         label: the class or instance that mask files of several are read for; None to be asked, see `Labels`.
         reading: whether pictures that are to be turned were annotated as they are stored or as they are seen.
+        watch: is called as the import goes on, at least a few times a second.
         columns: for tables, which of their columns is the image, mask, instruction or name, see `ROLES`.
     """
 
@@ -46,6 +69,7 @@ class ImportOptions:
     label: str | None = None
     reading: Reading | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch = field(default=ignore, compare=False)
 
 
 AS_IT_COMES: Final = ImportOptions()

@@ -96,6 +96,9 @@ class ZipFiles:
             # An unsupported compression method, or a RuntimeError for a password.
             raise zipfile.BadZipFile(str(error)) from error
 
+    def size(self, name: PurePosixPath) -> int:
+        return self._entries[name].file_size
+
     def display_name(self, name: PurePosixPath) -> str:
         return f"{self._path}:{name}"
 
@@ -126,6 +129,9 @@ class TarFiles:
         if opened is None:
             raise tarfile.ReadError(f"{name} is not a file")
         return opened
+
+    def size(self, name: PurePosixPath) -> int:
+        return self._entries[name].size
 
     def display_name(self, name: PurePosixPath) -> str:
         return f"{self._path}:{name}"

@@ -37,6 +37,9 @@ class Files(Protocol):
     def open(self, name: PurePosixPath) -> IO[bytes]:
         """Open a file for reading; `translate_read_errors` handles its errors."""
 
+    def size(self, name: PurePosixPath) -> int:
+        """How many bytes a file has, by what its folder, archive or server says."""
+
     def display_name(self, name: PurePosixPath) -> str:
         """The name of a file in messages."""
 
@@ -122,6 +125,9 @@ class FolderFiles:
     def open(self, name: PurePosixPath) -> IO[bytes]:
         return (self._folder / name).open("rb")
 
+    def size(self, name: PurePosixPath) -> int:
+        return (self._folder / name).stat().st_size
+
     def display_name(self, name: PurePosixPath) -> str:
         return str(self._folder / name)
 
@@ -143,6 +149,9 @@ class LooseFiles:
 
     def open(self, name: PurePosixPath) -> IO[bytes]:
         return self._paths[name].open("rb")
+
+    def size(self, name: PurePosixPath) -> int:
+        return self._paths[name].stat().st_size
 
     def display_name(self, name: PurePosixPath) -> str:
         return str(self._paths[name])

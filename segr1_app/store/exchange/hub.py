@@ -62,6 +62,9 @@ class HubFiles:
         opened: IO[bytes] = self._files.open(f"datasets/{self._dataset}/{name}", "rb", revision=self._revision)
         return opened
 
+    def size(self, name: PurePosixPath) -> int:
+        return int(self._files.size(f"datasets/{self._dataset}@{self._revision}/{name}") or 0)
+
     def display_name(self, name: PurePosixPath) -> str:
         return f"{self._dataset}/{name}"
 

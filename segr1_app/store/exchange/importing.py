@@ -104,7 +104,8 @@ def import_hub(
             files = HubFiles(dataset, token=token, endpoint=endpoint)
             if not any(is_picture(name) or name.suffix == ".parquet" for name in files.names()):
                 raise DatasetError(f"The dataset '{dataset}' holds neither Parquet files nor pictures.")
-            yield from _take_all(intake, islice(_records(Tree(files, files.names(), intake.options), {}, set()), rows))
+            tree = Tree(files, files.names(), intake.options)
+            yield from _take_all(intake, islice(_records(tree, {}, set()), rows), tree)
 
     return _accounted(outcomes(), intake.account)
 
@@ -183,14 +184,16 @@ def _import_tree(intake: Intake, tree: Tree, masks: Mapping[str, Entry], used: s
         if name.name == FILE_NAME or len(tree.names) == 1:
             below = name.parent
             tree.claim([each for each in tree.names if each == name or each.is_relative_to(below / "pictures")])
-            yield from import_jsonl(intake.store, tree.files, name, intake.account)
+            yield from import_jsonl(intake.store, tree.files, name, intake.account, intake.options.watch)
             if not tree.names:
                 return
-    yield from _take_all(intake, _records(tree, masks, used))
+    yield from _take_all(intake, _records(tree, masks, used), tree)
 
 
-def _take_all(intake: Intake, records: Iterable[Record | str]) -> Iterator[str | None]:
+def _take_all(intake: Intake, records: Iterable[Record | str], tree: Tree) -> Iterator[str | None]:
+    before = intake.seen
     for record in records:
+        intake.expected = before + tree.expected
         if isinstance(record, str):
             yield record
         else:
@@ -202,11 +205,13 @@ def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator
     """What lies among the files: annotations of every kind, pictures with masks, and pictures."""
     if tree.options.pictures_only:
         paired = pairing.Paired(tree.pictures())
+        tree.expected = len(paired.pictures)
         yield from mask_folders.records(tree, paired, masks, used)
         return
     everything = list(tree.names)
     sources = find_sources(tree)
     paired = pairing.pair(tree)
+    tree.expected = len(paired.pictures)
     strange = [*not_understood(tree), *pairing.mask_like(tree, paired)]
     if not sources and not any(map(is_picture, everything)):
         raise DatasetError(_nothing(tree, everything, strange))

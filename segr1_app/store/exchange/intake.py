@@ -23,7 +23,7 @@ from segr1_app.domain import (
 from segr1_app.frames import Reading
 from segr1_app.geometry import box_iou, mask_box, union_masks
 from segr1_app.images import OrientedPicture, load_oriented
-from segr1_app.store.exchange.account import Account, ImportOptions
+from segr1_app.store.exchange.account import Account, ImportOptions, Progress
 from segr1_app.store.exchange.class_names import class_instruction
 from segr1_app.store.exchange.outcomes import Notice, replaced
 from segr1_app.store.exchange.shapes import BoxShape, Canvas, Dots, Shape
@@ -140,12 +140,16 @@ class Intake:
         instruction: what to ask for where a record says nothing.
         options: what whoever imports decided.
         account: is brought up to date.
+        seen: how many pictures were taken or refused.
+        expected: of how many, as far as that is known.
     """
 
     store: AnnotationStore
     instruction: str
     options: ImportOptions = field(default_factory=ImportOptions)
     account: Account = field(default_factory=Account)
+    seen: int = 0
+    expected: int = 0
     _truths: dict[tuple[str, str], str] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
     _waiting: list[Record] = field(default_factory=list)
@@ -172,6 +176,8 @@ class Intake:
                 yield from self._take(record, record.picture)
 
     def _take(self, record: Record, picture: Content) -> Iterator[str | None]:
+        self.options.watch(Progress(self.seen, self.expected, "pictures"))
+        self.seen += 1
         try:
             seen = load_oriented(picture.read())
         except SegR1Error as error:

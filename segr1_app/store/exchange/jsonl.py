@@ -11,7 +11,7 @@ from typing import Any, Final
 from segr1_app.domain import DatasetError, SegR1Error, UnknownRecordError
 from segr1_app.files.foreign_json import bounded_lines, parse_json
 from segr1_app.images import Original, Picture
-from segr1_app.store.exchange.account import Account
+from segr1_app.store.exchange.account import Account, Progress, Watch, ignore
 from segr1_app.store.exchange.exporting import ExportReport, new_folder, whole_store_only
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.options import EVERYTHING, Options
@@ -48,7 +48,9 @@ def export_jsonl(store: AnnotationStore, out: Path, options: Options = EVERYTHIN
     return report
 
 
-def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath, account: Account) -> Iterator[str | None]:
+def import_jsonl(
+    store: AnnotationStore, files: Files, name: PurePosixPath, account: Account, watch: Watch = ignore
+) -> Iterator[str | None]:
     """Import an export of `export_jsonl`; yields a sentence for each record that could not be imported, None or a
     `Notice` for each that was.
 
@@ -59,13 +61,17 @@ def import_jsonl(store: AnnotationStore, files: Files, name: PurePosixPath, acco
         files: the export.
         name: its ``store.jsonl``.
         account: is brought up to date.
+        watch: see `ImportOptions`.
 
     Raises:
         DatasetError: when the file cannot be read.
     """
-    where, numbers = files.display_name(name), Numbers()
+    where, numbers, read = files.display_name(name), Numbers(), 0
     with translate_read_errors(f"The file '{where}'"), files.open(name) as file:
+        size = files.size(name)
         for number, line in enumerate(bounded_lines(file), start=1):
+            read += len(line or b"")
+            watch(Progress(read, size, f"bytes of {name.name}"))
             if line is None:
                 yield f"{where}:{number}: this line is too long to be a record of a store."
                 continue

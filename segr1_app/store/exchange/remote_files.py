@@ -79,6 +79,9 @@ class RemoteFiles:
         opened: IO[bytes] = self._system.open(f"{self._root}/{name}", "rb")
         return opened
 
+    def size(self, name: PurePosixPath) -> int:
+        return int(self._system.size(f"{self._root}/{name}") or 0)
+
     def display_name(self, name: PurePosixPath) -> str:
         return f"{self._address}/{name}"
 

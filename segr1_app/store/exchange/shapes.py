@@ -6,6 +6,7 @@ boxes outside of the picture are refused in words, because an empty truth that n
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -285,10 +286,15 @@ def ring_of(values: Iterable[Any]) -> Ring:
     listed = list(values)
     if listed and isinstance(listed[0], list | tuple):
         listed = [value for pair in listed for value in _pair(pair)]
-    numbers = [number(value, "a corner") for value in listed]
-    if len(numbers) % 2:
+    if len(listed) % 2:
         raise ValueError("a polygon has an odd number of coordinates")
-    return np.array(numbers, dtype=np.float64).reshape(-1, 2)
+    # Plain numbers all at once: there are millions of them in a file.
+    plain = set(map(type, listed)) <= {int, float} and max(map(abs, listed), default=0) <= LARGEST
+    numbers = listed if plain else [number(value, "a corner") for value in listed]
+    corners: Ring = np.array(numbers, dtype=np.float64).reshape(-1, 2)
+    if not np.isfinite(corners).all():
+        raise ValueError("a corner is not a finite number: NaN")
+    return corners
 
 
 def number(value: Any, what: str) -> float:
@@ -304,7 +310,8 @@ def number(value: Any, what: str) -> float:
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{what} is not a number: {str(value)[:_LONGEST_NUMBER]!r}") from error
     if not math.isfinite(read):
-        raise ValueError(f"{what} is not a finite number: {str(value)[:_LONGEST_NUMBER]}")
+        spelled = value if isinstance(value, str) else json.dumps(value)
+        raise ValueError(f"{what} is not a finite number: {spelled[:_LONGEST_NUMBER]}")
     if abs(read) > LARGEST:
         raise ValueError(f"{what} is larger than any picture: {str(value)[:_LONGEST_NUMBER]}")
     return read

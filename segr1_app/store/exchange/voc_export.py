@@ -7,6 +7,7 @@ own.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 from xml.etree.ElementTree import Element, ElementTree, SubElement
@@ -71,7 +72,7 @@ def _write(export: Export, root: Path, annotation: Annotation) -> str:
     by_class, by_object = _indices(export, annotation, masks)
     for indices, part in ((by_class, "SegmentationClass"), (by_object, "SegmentationObject")):
         image = Image.fromarray(indices)
-        image.putpalette([channel for number in range(256) for channel in colour_of(number)])
+        image.putpalette(_palette())
         path = root / part / f"{stem}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path, compress_level=1)
@@ -135,6 +136,12 @@ def _in_labelmap(name: str) -> str:
     """A class name as a line of ``labelmap.txt`` can hold it: a colon ends it there, and a # makes it a remark."""
     plain = xml_text(name).replace(":", "\N{FULLWIDTH COLON}")
     return f"\N{FULLWIDTH NUMBER SIGN}{plain[1:]}" if plain.startswith("#") else plain
+
+
+@cache
+def _palette() -> list[int]:
+    """VOC's colours of all indices: red, green and blue of each."""
+    return [channel for number in range(256) for channel in colour_of(number)]
 
 
 def colour_of(index: int) -> tuple[int, int, int]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import AS_IT_COMES, Account, ImportOptions
+from segr1_app.store.exchange.account import AS_IT_COMES, Account, ImportOptions, Watch, ignore
 from segr1_app.studio.cache_folder import in_use
 from segr1_app.studio.contracts import Imported
 
 MAX_ROWS = 100_000
 """Largest number of dataset rows that the page imports at once."""
-OnProgress = Callable[[int], None]
-"""Called during an import with the number of records processed so far."""
 
 
 class ImportHandlers:
@@ -43,7 +42,7 @@ class ImportHandlers:
         masks: Sequence[str] = (),
         *,
         options: ImportOptions = AS_IT_COMES,
-        on_progress: OnProgress = lambda _: None,
+        on_progress: Watch = ignore,
     ) -> Imported:
         """Create tasks from pictures and from other tools' annotations.
 
@@ -52,7 +51,7 @@ class ImportHandlers:
             instruction: what to segment in them.
             masks: uploaded ground-truth masks with the pictures' names.
             options: how to read them.
-            on_progress: see `OnProgress`.
+            on_progress: is called as the import goes on.
 
         Returns:
             How many were added, and a sentence for each that could not be taken, and for each whose ground-truth mask
@@ -64,8 +63,10 @@ class ImportHandlers:
         account = Account()
         # Importing many pictures may take longer than uploads are kept.
         with in_use([*paths, *truths]):
-            taken = import_paths(self._store, paths, instruction, truths, options=options, account=account)
-            found = _counted(taken, account, on_progress)
+            taken = import_paths(
+                self._store, paths, instruction, truths, options=replace(options, watch=on_progress), account=account
+            )
+            found = _counted(taken, account)
         for path in (*paths, *truths):
             # The uploader does not need to know where the server keeps uploads.
             found["problems"] = [problem.replace(f"{path.parent}{os.sep}", "") for problem in found["problems"]]
@@ -78,7 +79,7 @@ class ImportHandlers:
         rows: int,
         *,
         options: ImportOptions = AS_IT_COMES,
-        on_progress: OnProgress = lambda _: None,
+        on_progress: Watch = ignore,
     ) -> Imported:
         """Create tasks from a dataset on the Hugging Face hub.
 
@@ -87,7 +88,7 @@ class ImportHandlers:
             instruction: what to segment in rows without an instruction.
             rows: the largest number of rows.
             options: how to read them.
-            on_progress: see `OnProgress`.
+            on_progress: is called as the import goes on.
 
         Returns:
             As for `add_pictures`.
@@ -105,10 +106,10 @@ class ImportHandlers:
             rows=rows,
             token=self._token,
             endpoint=self._hub,
-            options=options,
+            options=replace(options, watch=on_progress),
             account=account,
         )
-        return _counted(taken, account, on_progress)
+        return _counted(taken, account)
 
     def _uploaded(self, file: str) -> Path:
         path = Path(file).resolve()
@@ -117,11 +118,8 @@ class ImportHandlers:
         return path
 
 
-def _counted(outcomes: Iterator[str | None], account: Account, on_progress: OnProgress) -> Imported:
+def _counted(outcomes: Iterator[str | None], account: Account) -> Imported:
     from segr1_app.store.exchange.outcomes import was_taken  # noqa: PLC0415 - as above
 
-    added = 0
-    for number, outcome in enumerate(outcomes, start=1):
-        added += was_taken(outcome)
-        on_progress(number)
+    added = sum(was_taken(outcome) for outcome in outcomes)
     return {"added": added, "summary": account.summary, "problems": account.sentences}

@@ -12,7 +12,7 @@ from segr1_app.domain import SegR1Error
 from segr1_app.frames import Reading
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
-from segr1_app.store.exchange.account import ImportOptions, parse_columns
+from segr1_app.store.exchange.account import ImportOptions, Watch, parse_columns
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.studio.contracts import Imported
 from segr1_app.ui.gate.endpoints import Gate, one_of
@@ -223,8 +223,9 @@ def _admit(gate: Gate, request: gr.Request, profile: gr.OAuthProfile | None, wha
     gate.note("import", request, gate.admit(Act.ADMINISTER, request, profile), what)
 
 
-def _progress_reporter(progress: gr.Progress) -> Callable[[int], None]:
-    return lambda number: progress((number, None), desc="Importing", unit="records")
+def _progress_reporter(progress: gr.Progress) -> Watch:
+    """Shows in the page how far an import is."""
+    return lambda now: progress((now.done, now.total or None), desc="Importing", unit=now.unit)
 
 
 def _summary(work: Callable[[], Imported]) -> str:

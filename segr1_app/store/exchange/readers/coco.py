@@ -7,6 +7,7 @@ in a temporary database, which SQLite keeps on disk.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -14,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-import ijson
-
 from segr1_app.domain import DatasetError
+from segr1_app.store.exchange.account import Progress, Watch, ignore
 from segr1_app.store.exchange.files import Files, translate_read_errors
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Notice
 from segr1_app.store.exchange.readers.coco_shapes import category_key, key_of, shape_of
-from segr1_app.store.exchange.readers.json_stream import items
+from segr1_app.store.exchange.readers.json_stream import Member, members
 from segr1_app.store.exchange.readers.sources import Head, Source, Tree
 from segr1_app.store.exchange.shapes import size_of
+from segr1_app.typed_text import storable
 
 LISTS: Final = frozenset({"categories", "images", "annotations"})
 _NAMED: Final = 5
@@ -73,12 +74,12 @@ def source(tree: Tree, name: PurePosixPath) -> Source:
 
     def records(pictures: Pictures) -> Iterator[Record | str]:
         yield from _not_lists(tree.head(name), tree.files.display_name(name))
-        yield from read(tree.files, name, pictures)
+        yield from read(tree.files, name, pictures, tree.options.watch)
 
     return Source("COCO", [name], records)
 
 
-def read(files: Files, name: PurePosixPath, pictures: Pictures) -> Iterator[Record | str]:
+def read(files: Files, name: PurePosixPath, pictures: Pictures, watch: Watch = ignore) -> Iterator[Record | str]:
     """The pictures of a COCO file with their annotations.
 
     Raises:
@@ -87,7 +88,7 @@ def read(files: Files, name: PurePosixPath, pictures: Pictures) -> Iterator[Reco
     where = files.display_name(name)
     # An empty name is SQLite's for a database on disk that nobody else sees and that goes with its connection.
     with closing(sqlite3.connect("", isolation_level=None)) as db:
-        yield from spool(db, files, name)
+        yield from spool(db, files, name, watch)
         categories = Categories.read(db)
         names = db.execute("SELECT file_name FROM images")
         pictures.expect(str(file_name) for (file_name,) in names if file_name)
@@ -105,66 +106,55 @@ def read(files: Files, name: PurePosixPath, pictures: Pictures) -> Iterator[Reco
                 yield f"{where}, {image['file_name']}: {error}"
 
 
-def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath) -> Iterator[str]:
+def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath, watch: Watch = ignore) -> Iterator[str]:
     """Put images, annotations and categories where they are found by picture; a sentence for each that is none.
 
     Raises:
         DatasetError: when the file is not a COCO file.
     """
     where = files.display_name(name)
-    for tolerant in (False, True):
-        for table in ("images", "annotations", "categories"):
-            db.execute(f"DROP TABLE IF EXISTS {table}")
-        db.execute("CREATE TABLE images (id TEXT, file_name TEXT, content TEXT)")
-        db.execute("CREATE TABLE annotations (image TEXT, number INTEGER, content TEXT)")
-        db.execute("CREATE TABLE categories (id TEXT, content TEXT)")
-        # One transaction: each row of its own would take as long as all of them.
-        db.execute("BEGIN")
-        faults: list[str] = []
+    db.execute("CREATE TABLE images (id TEXT, file_name TEXT, content TEXT)")
+    db.execute("CREATE TABLE annotations (image TEXT, number INTEGER, content TEXT)")
+    db.execute("CREATE TABLE categories (id TEXT, content TEXT)")
+    # One transaction: each row of its own would take as long as all of them.
+    db.execute("BEGIN")
+    faults: list[str] = []
+    numbers = dict.fromkeys(_ADD, 0)
+
+    def told(read: int) -> None:
+        watch(Progress(read, files.size(name), f"bytes of {name.name}"))
+
+    with translate_read_errors(f"'{where}'"):
         try:
-            with translate_read_errors(f"'{where}'"):
-                db.executemany("INSERT INTO images VALUES (?, ?, ?)", _images(files, name, faults, tolerant=tolerant))
-                db.executemany(
-                    "INSERT INTO annotations VALUES (?, ?, ?)", _annotations(files, name, faults, tolerant=tolerant)
-                )
-                db.executemany(
-                    "INSERT INTO categories VALUES (?, ?)", _categories(files, name, faults, tolerant=tolerant)
-                )
-        except ijson.JSONError as error:
-            db.execute("ROLLBACK")
-            if tolerant:
-                raise DatasetError(f"'{where}' is not a COCO file: {_damage(error)}.") from error
-            continue
-        db.execute("CREATE INDEX annotations_image ON annotations (image)")
-        db.execute("COMMIT")
-        yield from (type(fault)(f"{where}, {fault}") for fault in faults)
+            for member in members(files, name, told):
+                if member.key in _ADD:
+                    numbers[member.key] += 1
+                    _ADD[member.key](db, numbers[member.key], member, faults)
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"'{where}' is not a COCO file: it is not in UTF-8: save it as UTF-8.") from error
+        except json.JSONDecodeError as error:
+            said = f"{error.msg} after {' '.join(error.doc[max(0, error.pos - 60) : error.pos].split())!r}"
+            raise DatasetError(f"'{where}' is not a COCO file: it is damaged or cut off ({said}).") from error
+    db.execute("CREATE INDEX annotations_image ON annotations (image)")
+    db.execute("COMMIT")
+    yield from (type(fault)(f"{where}, {fault}") for fault in faults)
+
+
+def _add_image(db: sqlite3.Connection, number: int, member: Member, faults: list[str]) -> None:
+    image, which = member.value, f"image {number}"
+    if not isinstance(image, dict):
+        faults.append(f"{which} is left out: it is {member.text[:60]} and no record.")
         return
-
-
-def _damage(error: ijson.JSONError) -> str:
-    said = " ".join(str(error).split())
-    if "UTF8" in said:
-        return "it is not in UTF-8: save it as UTF-8"
-    return f"it is damaged or cut off ({said[:200]})"
-
-
-def _images(
-    files: Files, name: PurePosixPath, faults: list[str], *, tolerant: bool
-) -> Iterator[tuple[str, str | None, str]]:
-    for number, image in enumerate(items(files, name, "images.item", tolerant=tolerant), start=1):
-        which = f"image {number}"
-        if not isinstance(image, dict):
-            faults.append(f"{which} is left out: it is {json.dumps(image)[:60]} and no record.")
-            continue
-        key = key_of(image.get("id"))
-        which += f" (id {image.get('id')})" if key else ""
-        if not key:
-            faults.append(f"{which} is left out: it has no id.")
-        elif (file_name := _file_name(image)) is None:
-            faults.append(f"{which} is left out: it has no file_name.")
-            yield key, None, ""
-        else:
-            yield key, file_name, json.dumps({**image, "file_name": file_name})
+    key = key_of(image.get("id"))
+    which += f" (id {image.get('id')})" if key else ""
+    if not key:
+        faults.append(f"{which} is left out: it has no id.")
+    elif (file_name := _file_name(image)) is None:
+        faults.append(f"{which} is left out: it has no file_name.")
+        db.execute("INSERT INTO images VALUES (?, NULL, '')", [key])
+    else:
+        content = json.dumps({**image, "file_name": file_name})
+        db.execute("INSERT INTO images VALUES (?, ?, ?)", [key, storable(file_name), content])
 
 
 def _file_name(image: Mapping[str, Any]) -> str | None:
@@ -178,29 +168,31 @@ def _file_name(image: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _annotations(
-    files: Files, name: PurePosixPath, faults: list[str], *, tolerant: bool
-) -> Iterator[tuple[str, int, str]]:
-    for number, annotation in enumerate(items(files, name, "annotations.item", tolerant=tolerant), start=1):
-        if not isinstance(annotation, dict):
-            faults.append(f"annotation {number} is left out: it is {json.dumps(annotation)[:60]} and no record.")
-            continue
-        unread = [field for field, value in annotation.items() if value in ("NaN", "Infinity", "-Infinity")]
-        if tolerant and unread:
-            faults.append(Notice(f"annotation {number}: its {', '.join(unread)} is not a number and is not used."))
-        key = key_of(annotation.get("image_id"))
-        if not key:
-            faults.append(f"annotation {number} is left out: it has no image_id.")
-        else:
-            yield key, number, json.dumps(annotation)
+def _add_annotation(db: sqlite3.Connection, number: int, member: Member, faults: list[str]) -> None:
+    annotation = member.value
+    if not isinstance(annotation, dict):
+        faults.append(f"annotation {number} is left out: it is {member.text[:60]} and no record.")
+        return
+    unread = [field for field, value in annotation.items() if isinstance(value, float) and not math.isfinite(value)]
+    if unread:
+        faults.append(Notice(f"annotation {number}: its {', '.join(unread)} is not a number and is not used."))
+    key = key_of(annotation.get("image_id"))
+    if not key:
+        faults.append(f"annotation {number} is left out: it has no image_id.")
+    else:
+        # As it is written: to write it again would take longer than to read it.
+        db.execute("INSERT INTO annotations VALUES (?, ?, ?)", [key, number, member.text])
 
 
-def _categories(files: Files, name: PurePosixPath, faults: list[str], *, tolerant: bool) -> Iterator[tuple[str, str]]:
-    for number, category in enumerate(items(files, name, "categories.item", tolerant=tolerant), start=1):
-        if not isinstance(category, dict) or not key_of(category.get("id")) or not category.get("name"):
-            faults.append(f"category {number} is left out: it has no id or no name.")
-        else:
-            yield key_of(category["id"]), str(category["name"])
+def _add_category(db: sqlite3.Connection, number: int, member: Member, faults: list[str]) -> None:
+    category = member.value
+    if not isinstance(category, dict) or not key_of(category.get("id")) or not category.get("name"):
+        faults.append(f"category {number} is left out: it has no id or no name.")
+    else:
+        db.execute("INSERT INTO categories VALUES (?, ?)", [key_of(category["id"]), storable(str(category["name"]))])
+
+
+_ADD: Final = {"images": _add_image, "annotations": _add_annotation, "categories": _add_category}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Notice
 from segr1_app.store.exchange.readers import coco
 from segr1_app.store.exchange.readers.coco_shapes import key_of, shape_of
-from segr1_app.store.exchange.readers.json_stream import items
+from segr1_app.store.exchange.readers.json_stream import members
 from segr1_app.store.exchange.readers.sources import Head, Source, Tree
 from segr1_app.store.exchange.shapes import number, size_of
 
@@ -47,7 +47,7 @@ def _read(tree: Tree, name: PurePosixPath, known: PurePosixPath, pictures: Pictu
         categories = coco.Categories.read(db)
         db.execute("CREATE TABLE results (image TEXT, number INTEGER, content TEXT)")
         db.execute("BEGIN")
-        for place, result in enumerate(items(tree.files, name, "item", tolerant=True), start=1):
+        for place, result in enumerate((each.value for each in members(tree.files, name)), start=1):
             if not isinstance(result, dict):
                 yield f"{where}, result {place} is left out: it is not a record."
                 continue

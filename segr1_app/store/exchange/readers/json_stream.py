@@ -1,71 +1,152 @@
-"""The members of a list in a JSON file of any size, one at a time; numbers that parsers do not know become texts."""
+"""The members of the lists in a JSON file of any size, one at a time and in one pass.
+
+Python's own parser reads each member; it is several times faster than parsers that report every number as an event, and
+it knows NaN and Infinity, which Python and NumPy write. Only the text of the member that is being read is in memory.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import codecs
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-import ijson
-
+from segr1_app.files.foreign_json import ForeignJsonError
 from segr1_app.store.exchange.files import Files
 from segr1_app.store.exchange.readers.sources import Readable, json_bytes
 
-_NOT_FINITE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|(?<![\d.eE+-])-?\d{19,}(?![\d.eE])', re.DOTALL)
-"""Strings, which are left alone, what Python and NumPy write for numbers that are none, and integers beyond 64 bits."""
-_LONGEST: Final = 400
-"""Most characters of a number or a word."""
-_UNFINISHED: Final = re.compile(rb'"(?:[^"\\]|\\.)*\\?$|[-+.a-zA-Z0-9]{1,400}$', re.DOTALL)
+MAX_MEMBER: Final = 64 * 2**20
+"""Most characters of one member of a list, and of a value that is no list."""
+_PIECE: Final = 2**20
+_LONGEST_WORD: Final = 16
+"""Within so many characters of the end of what was read, a word, an escape or a number may go on in the next piece."""
+_DECODER: Final = json.JSONDecoder()
+_BLANK: Final = " \t\n\r"
 
 
-def items(files: Files, name: PurePosixPath, path: str, *, tolerant: bool) -> Iterator[Any]:
-    """The members of a list.
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a list.
+
+    Attributes:
+        key: the list's name in the object that the file is; empty when the file is a list itself.
+        value: the member.
+        text: how it is written.
+    """
+
+    key: str
+    value: Any
+    text: str
+
+
+def members(files: Files, name: PurePosixPath, watch: Callable[[int], None] = lambda _: None) -> Iterator[Member]:
+    """The members of the list that a JSON file is, or of all lists that its object names, in their order.
 
     Args:
         files, name: the JSON file.
-        path: of the members, such as "images.item".
-        tolerant: whether NaN, Infinity and integers of more than 64 bits become texts; reading takes longer then.
+        watch: is called now and then with how many bytes were read.
 
     Raises:
-        ijson.JSONError: when it is not valid JSON.
+        json.JSONDecodeError: when it is not valid JSON; NaN and Infinity are read as floats.
+        ForeignJsonError: when a member, or another value, has more than `MAX_MEMBER` characters.
         OSError: when it cannot be read.
     """
     with json_bytes(files, name) as file:
-        yield from ijson.items(_Quoting(file) if tolerant else file, path, use_float=True)
+        text = _Text(file, watch)
+        if text.take("[{") == "[":
+            yield from _members(text, "")
+        elif text.peek() == "}":
+            text.take("}")
+        else:
+            comma = ","
+            while comma == ",":
+                key, _ = text.value()
+                if not isinstance(key, str):
+                    raise text.fault("Expecting property name enclosed in double quotes")
+                text.take(":")
+                if text.peek() == "[":
+                    text.take("[")
+                    yield from _members(text, key)
+                else:
+                    text.value()
+                comma = text.take(",}")
+        if text.peek():
+            raise text.fault("Extra data")
 
 
-class _Quoting:
-    """A JSON file whose numbers that are none are quoted."""
+def _members(text: _Text, key: str) -> Iterator[Member]:
+    if text.peek() == "]":
+        text.take("]")
+        return
+    comma = ","
+    while comma == ",":
+        value, written = text.value()
+        yield Member(key, value, written)
+        comma = text.take(",]")
 
-    def __init__(self, file: Readable) -> None:
-        self._file = file
-        self._rest = b""
 
-    def read(self, size: int = -1) -> bytes:
-        if size == 0:
-            return b""
+class _Text:
+    """A JSON text, of which only what is being read is in memory."""
+
+    def __init__(self, file: Readable, watch: Callable[[int], None]) -> None:
+        self._file, self._watch = file, watch
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text, self._at = "", 0
+        self._bytes, self._ended = 0, False
+
+    def peek(self) -> str:
+        """The next character that is no white space; empty at the end."""
         while True:
-            chunk = self._file.read(size)
-            text, self._rest = self._rest + chunk, b""
-            if chunk and (cut := self._unfinished(text)) < len(text):
-                text, self._rest = text[:cut], text[cut:]
-            if text or not chunk:
-                return _NOT_FINITE.sub(_quoted, text)
+            while self._at < len(self._text):
+                if self._text[self._at] not in _BLANK:
+                    return self._text[self._at]
+                self._at += 1
+            if not self._more():
+                return ""
 
-    @staticmethod
-    def _unfinished(text: bytes) -> int:
-        """Where a string or a word begins that may go on in the next chunk."""
-        end = 0
-        for found in _NOT_FINITE.finditer(text):
-            end = found.end()
-        open_string = text.find(b'"', end)
-        if open_string >= 0:
-            return open_string
-        tail = _UNFINISHED.search(text, max(end, len(text) - _LONGEST))
-        return tail.start() if tail else len(text)
+    def take(self, wanted: str) -> str:
+        """Pass over the next character, which must be one of ``wanted``."""
+        found = self.peek()
+        if not found or found not in wanted:
+            raise self.fault(f"Expecting one of {wanted}")
+        self._at += 1
+        return found
 
+    def value(self) -> tuple[Any, str]:
+        """The next value, and how it is written."""
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated string") or self._is_near_end(error.pos)
+                if not (cut and self._more()):
+                    raise
+            else:
+                if not (self._is_near_end(end) and self._more()):
+                    written, self._at = self._text[self._at : end], end
+                    return value, written
 
-def _quoted(found: re.Match[bytes]) -> bytes:
-    word = found.group()
-    return word if word.startswith(b'"') else b'"' + word + b'"'
+    def fault(self, message: str) -> json.JSONDecodeError:
+        """An error at this place."""
+        return json.JSONDecodeError(message, self._text, self._at)
+
+    def _is_near_end(self, place: int) -> bool:
+        return not self._ended and place > len(self._text) - _LONGEST_WORD
+
+    def _more(self) -> bool:
+        """Read on; False at the end of the file."""
+        if self._ended:
+            return False
+        rest = self._text[self._at :]
+        if len(rest) > MAX_MEMBER:
+            raise ForeignJsonError(f"a record in it has more than {MAX_MEMBER // 2**20} MiB")
+        # At least as much again as there is: reading a long member from its beginning each time must not add up.
+        chunk = self._file.read(max(_PIECE, len(rest)))
+        self._bytes += len(chunk)
+        self._ended = not chunk
+        self._text, self._at = rest + self._decoder.decode(chunk, final=self._ended), 0
+        self._watch(self._bytes)
+        return True

@@ -52,12 +52,14 @@ class Tree:
         names: those that nobody has claimed yet.
         options: what whoever imports decided.
         class_hints: by the stem of a mask file without names, the classes that other files say are in its picture.
+        expected: how many pictures there may be, once that is known.
     """
 
     files: Files
     names: Sequence[PurePosixPath]
     options: ImportOptions = field(default_factory=ImportOptions)
     class_hints: dict[str, frozenset[str]] = field(default_factory=dict)
+    expected: int = 0
     _heads: dict[PurePosixPath, Head | None] = field(default_factory=dict)
 
     def with_suffix(self, *suffixes: str) -> list[PurePosixPath]:
