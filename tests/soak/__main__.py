@@ -24,7 +24,6 @@ from typing import Final
 import numpy as np
 
 from segr1_app.domain import Box, ImageSize, ObjectMask, ObjectPrompt, Prediction, SettingsError
-from segr1_app.images import load_picture
 from segr1_app.store import AnnotationStore
 from segr1_app.studio.trainings import Trainings
 from segr1_app.sync import Synchroniser, remote_of
@@ -85,7 +84,7 @@ def fill(home: Path) -> None:
     """Tasks as ``preannotate`` leaves them, five for each picture, with a box in the middle for an answer."""
     with AnnotationStore.open(home) as store:
         for number in range(PICTURES):
-            picture = load_picture(scene(number, SIZES[number % len(SIZES)]))
+            picture = scene(number, SIZES[number % len(SIZES)])
             added = store.add_picture(picture, f"{number}.png")
             for egg in range(TASKS // PICTURES):
                 task = store.add_task(added, f"Find egg {egg}.")
