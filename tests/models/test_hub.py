@@ -121,7 +121,7 @@ def test_after_a_broken_download_only_what_is_missing_comes(hub: Hub) -> None:
         ("gated", r"ask for access to someone/small-policy at http.*hf auth login"),
         ("missing", r"hub has no someone/small-policy, or it is private: check the name given to --policy"),
         ("failing", r"error 503 when asked for someone/small-policy: try again later"),
-        ("bare", r"holds no \*\.safetensors to load: choose another --policy"),
+        ("bare", r"has no \*\.safetensors to load: choose another --policy"),
     ],
 )
 def test_what_the_hub_refuses_is_told_in_one_sentence(hub: Hub, tmp_path: Path, trouble: str, sentence: str) -> None:
@@ -276,7 +276,7 @@ def test_the_download_command_fetches_both_and_says_where(
     command = ["download", "--policy", POLICY, "--segmenter", TINY]
     assert main(command) == 0
     told = capsys.readouterr().out
-    assert f"{TINY}: 0.01 GB to fetch" in told
+    assert f"{TINY}: 0.01 GB to download" in told
     assert f"{POLICY} is in {policy_on_hub(POLICY).cached()}" in told
     asked = len(hub.asked)
     assert main(command) == 0

@@ -162,7 +162,7 @@ def test_strokes_go_on_top_of_what_an_earlier_revision_painted() -> None:
 def test_a_huge_picture_takes_fewer_objects() -> None:
     blank = {"box": None, "points": [], "name": "", "strokes": [], "start": None}
     assert len(read_objects([blank] * 16, ImageSize(8000, 8000))) == 16
-    with pytest.raises(EditError, match="8000 x 8000 pixels takes 16 objects at most"):
+    with pytest.raises(EditError, match="8000 x 8000 pixels can have at most 16 objects"):
         read_objects([blank] * 17, ImageSize(8000, 8000))
 
 

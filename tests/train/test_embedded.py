@@ -96,7 +96,7 @@ class TestCourse:
         recipe("--only", "policy")
         with pytest.raises(SystemExit, match="1"):
             recipe()
-        assert "holds a training already (policy)" in capsys.readouterr().err
+        assert "already contains a training run (policy)" in capsys.readouterr().err
         assert recipe("--only", "segmenter") == 0, "side by side with it is another part"
 
     def test_nothing_to_resume_is_said(self, recipe: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
