@@ -1,5 +1,7 @@
 # The usual tasks: `just` lists them. Each is one command that also works without just.
 
+set positional-arguments
+
 python := ".venv/bin/python"
 
 _default:
@@ -13,11 +15,11 @@ setup:
 
 # Serve the page.
 app *arguments:
-    {{python}} app.py {{arguments}}
+    {{python}} app.py "$@"
 
 # Run tests, e.g. `just test tests/test_geometry.py -k rle`; all but the long ones without arguments.
-test *arguments='-m "not slow"':
-    {{python}} -m pytest {{arguments}}
+test *arguments:
+    {{python}} -m pytest {{ if arguments == "" { '-m "not slow"' } else { '"$@"' } }}
 
 # Linters, formatter, types, import contracts, JavaScript.
 check:
