@@ -12,7 +12,7 @@ from segr1_app.geometry import compose_layers, encode_rle, resize_nearest
 from segr1_app.images import Picture
 from segr1_app.models.host import ModelHost
 from segr1_app.prompt_json import MAX_NAME
-from segr1_app.studio.contracts import Decoded, Failure, SavedRun, Segmented
+from segr1_app.studio.contracts import CanvasMasks, DecodedCanvas, Failure, SavedRun
 from segr1_app.studio.edits import EditedObject, read_objects
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import live_size
@@ -40,7 +40,7 @@ class CanvasHandlers:
         self._cache = cache.resolve()
         self._sessions = sessions
 
-    def decode(self, question: dict[str, Any]) -> Decoded:
+    def decode(self, question: dict[str, Any]) -> DecodedCanvas:
         """Masks for a state of the canvas, at the size of the canvas.
 
         Args:
@@ -58,7 +58,7 @@ class CanvasHandlers:
             return {"rev": question.get("rev"), "failure": str(error)}
         return {"rev": question.get("rev"), "masks": answer["masks"], "reward": answer["reward"]}
 
-    def segment(self, picture: str, objects: list[dict[str, Any]], exact: bool = False) -> Segmented:
+    def segment(self, picture: str, objects: list[dict[str, Any]], exact: bool = False) -> CanvasMasks:
         """Compute masks for prompts, at the size of a canvas, and their training reward; nothing is saved.
 
         Args:

@@ -34,7 +34,7 @@ class ShownObject(PromptValue):
     mask: Rle | None
 
 
-class Canvas(TypedDict):
+class CanvasValue(TypedDict):
     """A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours.
 
     ``instead_of`` is the key of the canvas whose place it takes unless somebody has begun to correct that one.
@@ -79,7 +79,7 @@ class LeasedTask(TypedDict):
     """
 
     task: int
-    canvas: Canvas
+    canvas: CanvasValue
     instruction: str
     picture_name: str
     reasoning: str
@@ -121,7 +121,7 @@ class DraftState(TypedDict):
     held: NotRequired[bool]
 
 
-class DecidedTask(TypedDict):
+class DecidedTaskRow(TypedDict):
     """A row in the list of decided tasks; ``agreement`` is the mean pairwise IoU of its annotators."""
 
     task: int
@@ -138,7 +138,7 @@ class DecidedTask(TypedDict):
 class DecidedPage(TypedDict):
     """A page of decided tasks, the newest first."""
 
-    tasks: list[DecidedTask]
+    tasks: list[DecidedTaskRow]
     more: bool
     decided: int
     annotators: list[str]
@@ -171,7 +171,7 @@ class PastPrediction(TypedDict):
     created_at: float
 
 
-class Pair(TypedDict):
+class AnnotatorPair(TypedDict):
     """Two annotators and the mean IoU of their masks."""
 
     annotators: Names
@@ -184,14 +184,14 @@ class ReviewedTask(TypedDict):
     task: int
     instruction: str
     picture_name: str
-    canvas: Canvas
+    canvas: CanvasValue
     revisions: list[PastRevision]
     predictions: list[PastPrediction]
     first: str
     second: str
     chosen_by: str | None
     agreement: float | None
-    pairs: list[Pair]
+    pairs: list[AnnotatorPair]
 
 
 class ComparedSide(TypedDict):
@@ -276,7 +276,7 @@ class WorkStatistics(TypedDict):
     annotators: list[AnnotatorWork]
     checkpoints: list[CheckpointWork]
     days: list[DayWork]
-    pairs: list[Pair]
+    pairs: list[AnnotatorPair]
 
 
 class Imported(TypedDict):
@@ -316,15 +316,15 @@ class Failure(TypedDict):
     failure: str
 
 
-class Segmented(TypedDict):
+class CanvasMasks(TypedDict):
     """The masks of a canvas, one per object, without paint, and their reward."""
 
     masks: list[LiveMask]
     reward: LiveReward
 
 
-class Decoded(TypedDict):
-    """The answer to the canvas's request number ``rev``: as `Segmented`, or why there are no masks."""
+class DecodedCanvas(TypedDict):
+    """The answer to the canvas's request number ``rev``: as `CanvasMasks`, or why there are no masks."""
 
     rev: Annotated[Any, "number"]
     masks: NotRequired[list[LiveMask]]
@@ -416,7 +416,7 @@ class TrainingReport(TypedDict):
     exported: int | None
 
 
-class TrainingState(TypedDict):
+class TrainingStatus(TypedDict):
     """The trainings, the newest first, and the one that is asked for.
 
     ``promoted`` tells whether there is a promotion to roll back, ``promoted_run`` whose policy the app uses.

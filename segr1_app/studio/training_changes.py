@@ -12,7 +12,7 @@ from segr1_app.studio.run_files import RunFiles
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class HeldOutChange:
     """One held-out picture under the old policy and the new one.
 
     Attributes:
@@ -42,7 +42,7 @@ class Change:
         return iou(decode_rle(self.old), decode_rle(self.new))
 
 
-def read_changes(files: RunFiles, before: str, after: str, *, pictures: Path) -> list[Change]:
+def read_changes(files: RunFiles, before: str, after: str, *, pictures: Path) -> list[HeldOutChange]:
     """The changes of all rows that were answered both times: the largest losses first, then, without a ground-truth
     mask, the largest changes.
 
@@ -54,7 +54,7 @@ def read_changes(files: RunFiles, before: str, after: str, *, pictures: Path) ->
     old, new = _answers(files, before), _answers(files, after)
     later = {_row(answer): answer for answer in new}
     changes = [
-        Change(
+        HeldOutChange(
             picture=pictures / f"{answer['image_id']}.jpg",
             source=answer["source"],
             instruction=answer["instruction"],

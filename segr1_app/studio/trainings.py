@@ -28,7 +28,7 @@ from segr1_app.models.policy_files import check_whole
 from segr1_app.settings.config import CHECKOUT, Settings
 from segr1_app.store.connection import translate_errors
 from segr1_app.studio.run_files import RunFiles
-from segr1_app.studio.training_changes import Change, read_changes
+from segr1_app.studio.training_changes import HeldOutChange, read_changes
 from segr1_app.studio.training_progress import describe_parting, last_words
 
 ROOT = CHECKOUT
@@ -211,7 +211,7 @@ class Trainings:
             problems=tuple(files.problems),
         )
 
-    def changes(self, name: str) -> list[Change]:
+    def changes(self, name: str) -> list[HeldOutChange]:
         """The changes on held-out pictures: first those with ground truth, largest losses first, then those without,
         largest changes first.
 

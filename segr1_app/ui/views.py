@@ -20,7 +20,7 @@ from segr1_app.prompt_json import prompt_value
 from segr1_app.settings.roles import MAY, Person
 from segr1_app.store import Revision
 from segr1_app.store.rows import optional_rle
-from segr1_app.studio.contracts import Canvas, ComparedAnswers, Header, RunAnswer, RunPhase, Visitor
+from segr1_app.studio.contracts import CanvasValue, ComparedAnswers, Header, RunAnswer, RunPhase, Visitor
 from segr1_app.studio.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.studio.previews import live_size
 from segr1_app.studio.sessions import CanvasSession
@@ -96,7 +96,7 @@ def canvas_value(
     *,
     objects: Sequence[ObjectPrompt] = (),
     masks: Sequence[ObjectMask] = (),
-) -> Canvas:
+) -> CanvasValue:
     """The value of the canvas view: a picture with its prompts and masks, in original pixels.
 
     Args:
@@ -139,7 +139,7 @@ def revision_value(revision: Revision) -> list[ViewValue]:
     ]
 
 
-def addressed(canvas: Canvas) -> Canvas:
+def addressed(canvas: CanvasValue) -> CanvasValue:
     """A `canvas_value` sent outside gradio's queue, where gradio does not add the picture's URL."""
     canvas["picture"]["url"] = address_of(Path(canvas["picture"]["path"]))
     return canvas

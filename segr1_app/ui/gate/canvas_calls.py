@@ -10,17 +10,17 @@ import gradio as gr
 from segr1_app.domain import NotAllowedError
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers
-from segr1_app.studio.contracts import Decoded, Failure, SavedRun
+from segr1_app.studio.contracts import DecodedCanvas, Failure, SavedRun
 from segr1_app.ui.gate.arguments import MAX_NUMBER
 from segr1_app.ui.gate.endpoints import Gate
 
 Question = dict[str, Any]
 
 
-def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., Decoded]:
+def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., DecodedCanvas]:
     """`CanvasHandlers.decode` for everybody who may view."""
 
-    def decode(question: Question, request: gr.Request, profile: gr.OAuthProfile | None) -> Decoded:
+    def decode(question: Question, request: gr.Request, profile: gr.OAuthProfile | None) -> DecodedCanvas:
         try:
             gate.admit(Act.LOOK, request, profile)
         except NotAllowedError as error:

@@ -26,7 +26,7 @@ from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.options import EVERYTHING, Options, Pictures, Rights, Selection, Splits
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.contracts import (
-    Canvas,
+    CanvasValue,
     Decision,
     DraftState,
     LeasedTask,
@@ -351,7 +351,7 @@ class JobHandlers:
             "progress": self.progress(annotator),
         }
 
-    def _canvas_value(self, task: Task, picture: Picture, prediction: Prediction) -> Canvas:
+    def _canvas_value(self, task: Task, picture: Picture, prediction: Prediction) -> CanvasValue:
         truth = self._store.ground_truth(task.sha256, task.instruction)
         key = self._sessions.begin(CanvasSession(picture, prediction, truth))
         title = f"Picture of {picture.size.width} by {picture.size.height} pixels"

@@ -18,11 +18,12 @@ from segr1_app.prompt_json import prompt_value
 from segr1_app.store import AnnotationStore, DecidedTask, Revision, StaleRevisionError, StoredPrediction, Task, Verdict
 from segr1_app.store.reports import work_record
 from segr1_app.studio.contracts import (
+    AnnotatorPair,
     ComparedSide,
     Comparison,
     CurrentRevision,
     DecidedPage,
-    Pair,
+    DecidedTaskRow,
     PastPrediction,
     PastRevision,
     Restored,
@@ -30,7 +31,6 @@ from segr1_app.studio.contracts import (
     Stale,
     WorkStatistics,
 )
-from segr1_app.studio.contracts import DecidedTask as DecidedTaskRow
 from segr1_app.studio.previews import preview_of
 from segr1_app.ui.gate.endpoints import one_of
 from segr1_app.ui.views import addressed, canvas_value
@@ -301,5 +301,5 @@ def _shown(side: _Side) -> ComparedSide:
     }
 
 
-def _pairs(by_pair: Mapping[tuple[str, str], float]) -> list[Pair]:
+def _pairs(by_pair: Mapping[tuple[str, str], float]) -> list[AnnotatorPair]:
     return [{"annotators": list(pair), "iou": mean} for pair, mean in by_pair.items()]

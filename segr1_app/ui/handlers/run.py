@@ -18,7 +18,7 @@ from segr1_app.domain import Effort, PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
 from segr1_app.models.host import ModelHost
 from segr1_app.store.connection import translate_errors
-from segr1_app.studio.contracts import Canvas, PredictionRecord, RunAnswer
+from segr1_app.studio.contracts import CanvasValue, PredictionRecord, RunAnswer
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import preview_of
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
@@ -267,11 +267,11 @@ class RunHandlers:
             raise PictureError("The picture is not an upload: with gradio_client, send it by handle_file().")
         return load_picture(path)
 
-    def _bare(self, picture: Picture) -> Canvas:
+    def _bare(self, picture: Picture) -> CanvasValue:
         """The value of the canvas for a picture without marks."""
         return self._stage(self._sessions.begin(CanvasSession(picture)))
 
-    def _stage(self, key: str) -> Canvas:
+    def _stage(self, key: str) -> CanvasValue:
         """The value of the canvas for a session."""
         session = self._sessions.get(key)
         picture, prediction = session.picture, session.prediction

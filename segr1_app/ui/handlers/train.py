@@ -17,8 +17,8 @@ from segr1_app.geometry import Rle, decode_rle
 from segr1_app.models.host import ModelHost
 from segr1_app.settings.config import AUTO
 from segr1_app.settings.promotion import go_back, promote, promoted_policy
-from segr1_app.studio.contracts import TrainingChange, TrainingChanges, TrainingPlan, TrainingReport, TrainingState
-from segr1_app.studio.training_changes import Change
+from segr1_app.studio.contracts import TrainingChange, TrainingChanges, TrainingPlan, TrainingReport, TrainingStatus
+from segr1_app.studio.training_changes import HeldOutChange
 from segr1_app.studio.trainings import TrainingRun, Trainings
 from segr1_app.ui.views import address_of
 
@@ -52,7 +52,7 @@ class TrainingHandlers:
         """
         return {"plan": self._trainings.plan(self._models.settings)}
 
-    def training_state(self, run: str = "") -> TrainingState:
+    def training_state(self, run: str = "") -> TrainingStatus:
         """The state of the training runs.
 
         Args:
@@ -73,7 +73,7 @@ class TrainingHandlers:
             "promoted_run": used if used in names else None,
         }
 
-    def start_training(self, steps: int = STEPS, include_feedback: bool = True) -> TrainingState:
+    def start_training(self, steps: int = STEPS, include_feedback: bool = True) -> TrainingStatus:
         """Train the app's policy further in a separate process, which continues when the page is closed.
 
         Args:
@@ -86,7 +86,7 @@ class TrainingHandlers:
         name = self._trainings.start(self._models.settings, int(steps), include_feedback=bool(include_feedback))
         return self.training_state(name)
 
-    def stop_training(self) -> TrainingState:
+    def stop_training(self) -> TrainingStatus:
         """Stop the current training run; it can be resumed from its last checkpoint.
 
         Returns:
@@ -96,7 +96,7 @@ class TrainingHandlers:
         self._trainings.stop()
         return self.training_state(name)
 
-    def resume_training(self, run: str) -> TrainingState:
+    def resume_training(self, run: str) -> TrainingStatus:
         """Resume a stopped training run.
 
         Args:
@@ -119,7 +119,7 @@ class TrainingHandlers:
         """
         return {"changes": [self._shown(change) for change in self._trainings.changes(run)]}
 
-    def promote(self, run: str) -> TrainingState:
+    def promote(self, run: str) -> TrainingStatus:
         """Make the policy of a finished training run the app's own, now and after restarts.
 
         Args:
@@ -133,7 +133,7 @@ class TrainingHandlers:
         self._models.switch(policy)
         return self.training_state(run)
 
-    def go_back(self) -> TrainingState:
+    def go_back(self) -> TrainingStatus:
         """Roll back the last promotion: the app uses its previous policy.
 
         Returns:
@@ -143,7 +143,7 @@ class TrainingHandlers:
         self._models.switch(promoted_policy(self._home) or self._first)
         return self.training_state()
 
-    def _shown(self, change: Change) -> TrainingChange:
+    def _shown(self, change: HeldOutChange) -> TrainingChange:
         return {
             "source": change.source,
             "instruction": change.instruction,
@@ -155,7 +155,7 @@ class TrainingHandlers:
             "old_new_iou": change.old_new_iou if change.gain is None else None,
         }
 
-    def _overlay(self, change: Change, mask: Rle) -> str:
+    def _overlay(self, change: HeldOutChange, mask: Rle) -> str:
         """The URL of a picture with a mask drawn on it; drawn once, then cached."""
         from segr1_app.studio.render import draw_overlay  # noqa: PLC0415 - supervision takes a third of a second
 

@@ -1,5 +1,5 @@
 /**
- * @typedef {import("../shared/contracts.js").Decoded} Reply
+ * @typedef {import("../shared/contracts.js").DecodedCanvas} Reply
  * @typedef {import("../shared/contracts.js").LiveReward} Reward
  */
 

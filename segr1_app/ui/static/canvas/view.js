@@ -19,7 +19,7 @@ import { encodeRle } from "../shared/rle.js";
  * @typedef {import("./types.js").Place} Place
  * @typedef {import("./types.js").Prompts} Prompts
  * @typedef {import("./types.js").Size} Size
- * @typedef {import("../shared/contracts.js").Canvas} Value
+ * @typedef {import("../shared/contracts.js").CanvasValue} Value
  */
 
 const STEP = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1],

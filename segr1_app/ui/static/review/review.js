@@ -13,7 +13,7 @@ import { taskList } from "./tasks.js";
 import { VERDICTS, counted, figure } from "../shared/formatting.js";
 
 /**
- * @typedef {import("../shared/contracts.js").Pair} Pair
+ * @typedef {import("../shared/contracts.js").AnnotatorPair} Pair
  * @typedef {import("../shared/contracts.js").ReviewedTask} Task
  */
 

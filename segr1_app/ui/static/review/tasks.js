@@ -2,7 +2,7 @@ import { h } from "../shared/dom.js";
 import { VERDICTS, counted, figure, moment } from "../shared/formatting.js";
 
 /**
- * @typedef {import("../shared/contracts.js").DecidedTask} Listed
+ * @typedef {import("../shared/contracts.js").DecidedTaskRow} Listed
  */
 
 /**

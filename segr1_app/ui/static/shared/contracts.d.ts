@@ -40,7 +40,7 @@ export type ShownObject = {
 };
 
 /** A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours. ``instead_of`` is the key of the canvas whose place it takes unless somebody has begun to correct that one. */
-export type Canvas = {
+export type CanvasValue = {
   key: string;
   picture: {url: string, orig_name: string};
   title: string;
@@ -74,7 +74,7 @@ export type SavedWork = {
 /** A task leased to the annotator, with everything the page shows of it. ``prediction`` is the number of the prediction, ``parent`` that of the annotator's own newest revision. */
 export type LeasedTask = {
   task: number;
-  canvas: Canvas;
+  canvas: CanvasValue;
   instruction: string;
   picture_name: string;
   reasoning: string;
@@ -113,7 +113,7 @@ export type DraftState = {
 };
 
 /** A row in the list of decided tasks; ``agreement`` is the mean pairwise IoU of its annotators. */
-export type DecidedTask = {
+export type DecidedTaskRow = {
   task: number;
   instruction: string;
   picture_name: string;
@@ -127,7 +127,7 @@ export type DecidedTask = {
 
 /** A page of decided tasks, the newest first. */
 export type DecidedPage = {
-  tasks: DecidedTask[];
+  tasks: DecidedTaskRow[];
   more: boolean;
   decided: number;
   annotators: string[];
@@ -159,7 +159,7 @@ export type PastPrediction = {
 };
 
 /** Two annotators and the mean IoU of their masks. */
-export type Pair = {
+export type AnnotatorPair = {
   annotators: [string, string];
   iou: number;
 };
@@ -169,14 +169,14 @@ export type ReviewedTask = {
   task: number;
   instruction: string;
   picture_name: string;
-  canvas: Canvas;
+  canvas: CanvasValue;
   revisions: PastRevision[];
   predictions: PastPrediction[];
   first: string;
   second: string;
   chosen_by: string | null;
   agreement: number | null;
-  pairs: Pair[];
+  pairs: AnnotatorPair[];
 };
 
 /** One of two compared masks; ``mask`` is None when it is empty. */
@@ -271,7 +271,7 @@ export type WorkStatistics = {
   annotators: AnnotatorWork[];
   checkpoints: CheckpointWork[];
   days: DayWork[];
-  pairs: Pair[];
+  pairs: AnnotatorPair[];
 };
 
 /** What an import brought: ``summary`` in one line, and a sentence for each record with a problem. */
@@ -312,13 +312,13 @@ export type Failure = {
 };
 
 /** The masks of a canvas, one per object, without paint, and their reward. */
-export type Segmented = {
+export type CanvasMasks = {
   masks: LiveMask[];
   reward: LiveReward;
 };
 
-/** The answer to the canvas's request number ``rev``: as `Segmented`, or why there are no masks. */
-export type Decoded = {
+/** The answer to the canvas's request number ``rev``: as `CanvasMasks`, or why there are no masks. */
+export type DecodedCanvas = {
   rev: number;
   masks?: LiveMask[];
   reward?: LiveReward;
@@ -406,7 +406,7 @@ export type TrainingReport = {
 };
 
 /** The trainings, the newest first, and the one that is asked for. ``promoted`` tells whether there is a promotion to roll back, ``promoted_run`` whose policy the app uses. */
-export type TrainingState = {
+export type TrainingStatus = {
   running: string | null;
   runs: string[];
   run: TrainingReport | null;

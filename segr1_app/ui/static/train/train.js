@@ -5,7 +5,7 @@ import { rewardChart } from "./chart.js";
 import { changeList, scoreTable } from "./outcome.js";
 
 /**
- * @typedef {import("../shared/contracts.js").TrainingState} Status
+ * @typedef {import("../shared/contracts.js").TrainingStatus} Status
  */
 
 const POLL_MS = 1500;
