@@ -26,7 +26,7 @@ from segr1_app.files.logs import report_errors
 from segr1_app.models.checkpoint import checkpoint_hash
 from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter
-from segr1_app.models.segmenter_files import write_segmenter_files
+from segr1_app.models.segmenter_files import original_name, write_segmenter_files
 from segr1_app.settings.config import DEFAULT_SEGMENTER, Settings, add_home_argument
 from train.data.doctor import report
 from train.data.feedback import feedback_rows, useless_for_segmenter
@@ -157,6 +157,8 @@ def _tuning(given: argparse.Namespace) -> Tuning:
         clicks=check_value(Annotated[int, Ge(0)], given.clicks, "--clicks"),
         learning_rate=check_value(Annotated[float, Gt(0)], given.lr, "--lr"),
         average=check_value(share, given.average, "--average"),
+        # The loss that it was trained by.
+        focal=original_name(given.segmenter) is not None if given.focal is None else given.focal,
         seed=check_value(Annotated[int, Ge(0), Lt(2**32)], given.seed, "--seed"),
     )
 
@@ -211,6 +213,11 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--lr", default=DEFAULTS.learning_rate, metavar="X", help="learning rate (%(default)s)")
     how.add_argument(
         "--average", default=DEFAULTS.average, metavar="X", help="decay of the average of weights (%(default)s)"
+    )
+    how.add_argument(
+        "--focal",
+        action=argparse.BooleanOptionalAction,
+        help="compare pixels by the focal loss, or by cross-entropy (default: focal for SAM 2's own checkpoints)",
     )
     how.add_argument(
         "--embedding-cache",

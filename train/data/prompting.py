@@ -52,6 +52,15 @@ STYLES = (
 )
 
 
+ANNOTATORS_STYLES = (
+    PromptStyle(0.3, 0.0, (1, 1)),
+    PromptStyle(0.2, 0.1),
+    PromptStyle(0.3, 0.1, (1, 1)),
+    PromptStyle(0.2, None, (1, 1)),
+)
+"""The prompts of people, which are right, if not exact: for fine-tuning a segmenter by what they corrected."""
+
+
 def simulate_prompt(mask: Mask, rng: np.random.Generator, styles: tuple[PromptStyle, ...] = STYLES) -> ObjectPrompt:
     """A random prompt for a non-empty mask, in the mask's frame."""
     shares = np.array([style.share for style in styles])

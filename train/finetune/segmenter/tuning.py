@@ -42,15 +42,18 @@ class Tuning:
         clicks: most corrective clicks per object.
         learning_rate: the greatest one.
         average: decay per step of the moving average of weights that becomes the new segmenter.
+        focal: whether pixels are compared by the focal loss, as SAM 2 was trained; the embedded segmenter was trained
+            by cross-entropy, and becomes worse by another loss (``train/LOG.md``).
         seed: the source of all chance.
     """
 
-    max_steps: int = 200
+    max_steps: int = 150
     save_steps: int = 25
     batch: int = 8
     clicks: int = 4
     learning_rate: float = 1e-4
-    average: float = 0.98
+    average: float = 0.97
+    focal: bool = False
     seed: int = 0
 
 
@@ -139,7 +142,7 @@ class SegmenterTuning:
         clicks = int(np.random.default_rng((self._tuning.seed, step)).integers(self._tuning.clicks + 1))
         for remaining in range(clicks, -1, -1):
             logits, quality = decode(model, features, prompts)
-            loss, fine = mask_loss(logits, quality, truth, focal=True)
+            loss, fine = mask_loss(logits, quality, truth, focal=self._tuning.focal)
             losses.append(loss)
             if remaining:
                 found = (fine.detach() > 0).cpu().numpy()

@@ -18,7 +18,7 @@ from segr1_app.domain import ImageSize, Mask, ObjectPrompt
 from segr1_app.models.embeddings import Embedding, EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.zoom import Window, prompt_in_window
-from train.data.prompting import oracle_prompt, simulate_prompt
+from train.data.prompting import ANNOTATORS_STYLES, oracle_prompt, simulate_prompt
 from train.data.rows import Example, Row
 from train.scratch.segmenter_model import LOSS_STRIDE
 
@@ -106,7 +106,7 @@ class Viewer:
         own = self._first_prompt(index, number, int(rng.integers(VIEWS)), target)
         size = example.picture.size
         window = self._segmenter.window(own, size)
-        prompt = own if rng.random() < OWN_SHARE else simulate_prompt(target.mask, rng)
+        prompt = own if rng.random() < OWN_SHARE else simulate_prompt(target.mask, rng, ANNOTATORS_STYLES)
         side = self._segmenter.input_side
         shown = window or Window(0, 0, *size)
         return View(
@@ -124,7 +124,8 @@ class Viewer:
         if view == 0:
             return target.prompt or oracle_prompt(target.mask)
         image = int(self._rows[index].image_id[:15], 16)
-        return simulate_prompt(target.mask, np.random.default_rng((self._seed, image, number, view)))
+        rng = np.random.default_rng((self._seed, image, number, view))
+        return simulate_prompt(target.mask, rng, ANNOTATORS_STYLES)
 
 
 def truth_in_window(mask: Mask, window: Window, side: int) -> npt.NDArray[np.float32]:
