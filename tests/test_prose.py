@@ -25,6 +25,14 @@ BANNED = (
     r"at work on this",
     r"[Ss]ay who you are",
     r"of its eyes|[Ii]ts eyes",
+    r"\bis lent\b",
+    r"\bone's own\b",
+    r"[Ww]hat (came|became|becomes) of",
+    r"to be known of",
+    r"\bas of `",
+    r"goes on with",
+    r"in this very",
+    r"stands twice|stands \w+ times",
 )
 """Phrases, mostly translated word for word, that say less than the field's own terms."""
 MOST_LINES = 60

@@ -51,7 +51,7 @@ class Candidate:
 
     Attributes:
         completion: what the policy wrote.
-        mask: what became of it, bool (height, width), of the whole picture in a small size; see `compared_size`.
+        mask: its mask, bool (height, width), of the whole picture in a small size; see `compared_size`.
         agreement: its mean IoU with the masks of all answers, its own included, in [0, 1].
     """
 

@@ -256,7 +256,7 @@ class Sam2Segmenter:
 
         Args:
             picture: what is looked at.
-            window: the part, as of `prompt_window`; None for all of it.
+            window: the part, as for `prompt_window`; None for all of it.
             folder: keeps embeddings in half precision.
 
         Raises:

@@ -29,8 +29,8 @@ def attribute_blame(
 ) -> Blame | None:
     """Whose mistake a correction corrects.
 
-    The segmenter's, when it got good prompts from the annotator and still reaches less than .8 IoU with the target;
-    else the policy's. The target is the ground truth; without one, for a fix, it is the painted mask.
+    It is the segmenter's if it got good prompts from the annotator and still has an IoU below .8 with the target; else
+    the policy's. The target is the ground truth; without one, for a fix, it is the painted mask.
 
     Only objects whose mask comes from good prompts alone are evidence: one that was refined from a mask is not, and for
     one that a reject leaves as the policy prompted it the annotator gave no prompts. Painted objects are compared with
@@ -38,14 +38,14 @@ def attribute_blame(
     within the boxes of those that are, without the pixels that the others cover.
 
     Args:
-        correction: what was decided and done.
+        correction: the decision and the edits.
         truth: the ground truth, if there is one.
         before: the policy's prompts.
         policy_iou: IoU of the policy's mask with the final one; None without a prediction.
 
     Returns:
-        None when nothing was wrong (accept, skip, a fix that leaves the policy's mask unchanged) or the picture itself
-        is at fault.
+        None if nothing was wrong (accept, skip, a fix that leaves the policy's mask unchanged) or the picture itself is
+        the problem.
     """
     verdict, reason = correction.verdict, correction.reason
     if reason is RejectReason.SEGMENTER:
@@ -78,7 +78,7 @@ def _reached(correction: Correction, evidence: Sequence[AnnotatedObject], truth:
     size = evidence[0].size
     segmented = union_masks((made.segmented for made in evidence), size)
     if truth is None:
-        # Objects that nobody painted are no evidence against the segmenter; nor are those left as predicted at a
+        # Objects that were not painted are not evidence against the segmenter; nor are those left as predicted in a
         # reject.
         return (
             None

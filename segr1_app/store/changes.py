@@ -1,4 +1,4 @@
-"""The difference between corrected prompts and the policy's: the cheapest set of edits that leads to the former."""
+"""The difference between corrected prompts and the policy's: the cheapest set of edits from one to the other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PromptChange:
 
     @property
     def edits(self) -> int:
-        """How many points and boxes were touched."""
+        """How many points and boxes were changed."""
         points = len(self.added) + len(self.removed) + len(self.flipped) + len(self.moved)
         return points + len(self.box_shifts) + len(self.boxes_added) + len(self.boxes_removed)
 
@@ -74,7 +74,7 @@ def _cost(old: ObjectPrompt, new: ObjectPrompt) -> float:
     points = len(old.points) + len(new.points) - 2 * common
     if old.box is None or new.box is None:
         return points + (old.box is not new.box)
-    # A nudged box is still the same box; one elsewhere costs as much as removing it and drawing another.
+    # A nudged box is still the same box; a box elsewhere costs as much as removing it and drawing another.
     return points + 2 * (1 - box_iou(old.box, new.box))
 
 

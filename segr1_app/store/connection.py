@@ -24,11 +24,11 @@ from segr1_app.store.migrations import migrations
 
 MISSING = (-1, -1)
 BUSY_SECONDS = 30.0
-"""How long a transaction waits for another process's."""
+"""Seconds that a transaction waits for another process's."""
 
 
 class Connection:
-    """A database connection that one thread at a time uses, for one transaction.
+    """A database connection that is used by one thread at a time, for one transaction.
 
     Args:
         db: connected with ``check_same_thread=False`` if several threads are to use it; migrated here.
@@ -42,7 +42,7 @@ class Connection:
         self._lock = threading.RLock()
         with self._lock, translate_errors():
             db.execute("PRAGMA foreign_keys = ON")
-            # An acknowledged save survives a power cut, too; in WAL mode that is one fsync.
+            # An acknowledged save survives even a power cut; in WAL mode that takes one fsync.
             db.execute("PRAGMA synchronous = FULL")
             # The inner pages of a million rows' indices stay in memory: 64 MiB.
             db.execute("PRAGMA cache_size = -65536")
@@ -54,22 +54,22 @@ class Connection:
 
     @contextmanager
     def read(self) -> Iterator[Database]:
-        """Read the database in one consistent state, whatever other processes do meanwhile.
+        """Read the database in a consistent state, whatever other processes do meanwhile.
 
         Raises:
-            StoreError: for whatever SQLite could not do.
+            StoreError: when SQLite fails.
         """
         with self._transaction("BEGIN") as db:
             yield db
 
     @contextmanager
     def write(self) -> Iterator[Database]:
-        """A transaction that is stored completely when it ends without an error, or not at all.
+        """A transaction that is stored completely if it ends without an error, else not at all.
 
-        It takes the write lock at once (``IMMEDIATE``): what it reads cannot be outdated when it writes.
+        It takes the write lock immediately (``IMMEDIATE``), so that what it reads is not outdated when it writes.
 
         Raises:
-            StoreError: for whatever SQLite could not do.
+            StoreError: when SQLite fails.
         """
         with self._transaction("BEGIN IMMEDIATE") as db:
             yield db
@@ -92,9 +92,9 @@ class Connection:
                 raise
 
     def _check_files(self, *, written: bool = False) -> None:
-        """Raise `StoreError` where the database's files are no longer those that are open.
+        """Raise `StoreError` if the database's files are no longer those that are open.
 
-        SQLite goes on writing to a file that was deleted: what is saved then is gone when the process ends.
+        SQLite keeps writing to a deleted file: anything saved then is lost when the process ends.
         """
         if not self._files:
             name = next(row[2] for row in self._db.execute("PRAGMA database_list") if row[1] == "main")
@@ -108,7 +108,7 @@ class Connection:
                     "file back, or restore a backup, and start the app again."
                 )
         log = Path(f"{next(iter(self._files))}-wal")
-        # It is there from the first write on, and nobody may remove it while this connection is open.
+        # It exists from the first write on, and must not be removed while this connection is open.
         if written and log not in self._files and (made := _identity(log)) != MISSING:
             self._files[log] = made
 
@@ -135,7 +135,7 @@ class Connection:
 
 
 def _identity(file: Path) -> tuple[int, int]:
-    """Which file it is that has a name: device and inode; `MISSING` where there is none."""
+    """Identifies the file with a name by device and inode; `MISSING` if there is none."""
     try:
         found = file.stat()
     except OSError:
@@ -177,14 +177,14 @@ def connect_existing(file: Path) -> Database:
                 f"'{file.parent}' is read-only, and its last changes are not merged into {file.name} yet: "
                 "make the folder writable and open it once, or copy it to a place that is."
             )
-        # Without side files SQLite would have to create them. Nobody can write here, so it need not watch for writers.
+        # Without side files, SQLite would have to create them. Nobody can write here, so it need not watch for writers.
         # The address quotes characters that a folder's name may contain: #, ? and %.
         address = f"{file.resolve().as_uri()}?{'mode=ro' if unmerged else 'immutable=1'}"
         return Database(sqlite3.connect(address, uri=True, check_same_thread=False, timeout=BUSY_SECONDS))
 
 
 _FULL = "The disk is full: free some disk space and try again; what was saved is safe."
-# A database that could only be opened for reading stays so until it is opened again.
+# A database that was opened read-only stays so until it is opened again.
 _READ_ONLY = (
     "The annotations are read-only: make the data folder and the files in it writable, and start the app "
     "again; what was saved is safe."

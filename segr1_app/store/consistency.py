@@ -18,7 +18,7 @@ from segr1_app.store.rows import read_mask
 from segr1_app.store.tasks import CURRENT
 
 TASKS: Final = 50
-"""Tasks whose masks are compared in one transaction."""
+"""Number of tasks whose masks are compared in one transaction."""
 TOLERANCE: Final = 1e-6
 """Tolerance for sums of floats, which depend on their order; relative and absolute."""
 
@@ -124,7 +124,7 @@ def _agreement_follows(db: Database, task: int) -> bool:
     try:
         masks = [(name, words, _checked(rle)) for name, words, rle in db.execute(query, [task])]
         found = {
-            # Two at a time are decoded, however many people there are.
+            # Only two masks are decoded at a time, however many annotators there are.
             (first, second): iou(read_mask(one), read_mask(other))
             for (first, old, one), (second, new, other) in combinations(masks, 2)
             if old == new

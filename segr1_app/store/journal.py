@@ -287,7 +287,7 @@ def _number(db: Database, table: str, task: int, digest: str | None) -> int | No
     """
     if digest is None:
         return None
-    # One that was made before somebody changed what its task asks for may belong to another task by now.
+    # A revision made before its task's instruction was changed may now belong to another task.
     query = f"SELECT id FROM {table} WHERE content_hash = ? ORDER BY task != ? LIMIT 1"
     row = db.execute(query, [digest, task]).fetchone()
     if row is None:

@@ -467,7 +467,7 @@ class Visitor(TypedDict):
 
 
 class Header(TypedDict):
-    """The state of the models, as of `segr1_app.models.host.ModelStatus`, and the visitor once known."""
+    """The state of the models, as in `segr1_app.models.host.ModelStatus`, and the visitor once known."""
 
     state: Literal["loading", "ready", "failed"]
     policy: str
@@ -515,7 +515,7 @@ class OfferedAnswer(TypedDict):
 
 
 class ComparedAnswers(TypedDict):
-    """What came of comparing several answers. ``key`` names the session whose candidates can be picked, the one that
+    """The result of comparing several answers. ``key`` names the session whose candidates can be picked, the one that
     agrees best first; ``replaced`` tells whether that one took the place of the first answer.
     """
 
@@ -527,7 +527,7 @@ class ComparedAnswers(TypedDict):
 
 
 class RunAnswer(TypedDict):
-    """The answer view of the Run tab: how far the run is, the text so far, and what came of it."""
+    """The answer view of the Run tab: the progress of the run, the text so far, and the result."""
 
     phase: RunPhase
     text: str

@@ -31,7 +31,7 @@ NUMBER = re.compile(r"[0-9]+")
 
 @pytest.fixture
 def command(squashed: Path, tmp_path: Path) -> list[str]:
-    """The command over pictures of an ellipse and their masks, by a protocol of one's own."""
+    """The command over pictures of an ellipse and their masks, by a protocol file of the test's."""
     folders = tmp_path / "pictures", tmp_path / "masks"
     for folder in folders:
         folder.mkdir()

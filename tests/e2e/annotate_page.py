@@ -30,7 +30,7 @@ def open_tab(visit: Callable[..., Page], url: str, width: int = 1280, height: in
 
 
 def begin(page: Page, name: str) -> CanvasPage:
-    """Say who is there and take the first task."""
+    """Enter a name and take the first task."""
     canvas = CanvasPage(page, SIZE, ROOT)
     page.fill("#annotator-name", name)
     page.click("[data-action=start]")

@@ -71,7 +71,7 @@ def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], 
     expect(page.locator(f"{ROOT} .stage-reward")).to_contain_text("against the imported mask")
     slack = 1 / canvas.scale() + 0.02
     canvas.press("Enter")
-    expect(page.locator(f"{ROOT} .notice")).to_contain_text("Nothing is left for you")
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("You have no tasks left")
     expect(page.locator(".job-count")).to_have_text("3 of 3 decided · 3 by you")
     assert page.evaluate("window.hacked") is None
 
@@ -212,7 +212,7 @@ def test_keys_decide_wherever_one_clicked(
     page.keyboard.press("Escape")
     page.locator(".job-instruction").click()
     page.keyboard.press("Enter")
-    expect(page.locator(f"{ROOT} .notice")).to_contain_text("Nothing is left for you")
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("You have no tasks left")
     decided = [store.current(task) for task in (1, 2, 3)]
     assert [each and (each.correction.verdict, each.correction.comment) for each in decided] == [
         (Verdict.ACCEPT, "axs"),

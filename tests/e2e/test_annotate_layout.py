@@ -112,7 +112,7 @@ def test_on_a_small_screen_picture_and_decision_are_in_sight(
         for part in (".stage-mat", ".job-instruction", "[data-action=accept]", "[data-action=skip]", ".stage-bar"):
             assert page.locator(f"{ROOT} {part}").evaluate(SEEN), part
         page.locator(f"{ROOT} [data-action=accept]").tap()
-    expect(page.locator(f"{ROOT} .notice")).to_contain_text("Nothing is left for you")
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("You have no tasks left")
     # Without a task the bar covers nothing, and what is below can be reached.
     page.get_by_text("Export annotations").tap()
     expect(page.get_by_label("Format")).to_be_visible()

@@ -104,7 +104,7 @@ def test_a_class_is_typed_and_left_by_keys(
     expect(canvas.frame).to_be_focused()
     field.fill("shell")
     field.press("Control+Enter")
-    expect(canvas.page.locator(f"{ROOT} .notice")).to_contain_text("Nothing is left for you")
+    expect(canvas.page.locator(f"{ROOT} .notice")).to_contain_text("You have no tasks left")
     (revision,) = annotate_app.store.history(1)
     assert [made.prompt.name for made in revision.correction.objects] == ["shell"]
 
@@ -114,7 +114,7 @@ def test_a_page_whose_storage_is_blocked_works(
 ) -> None:
     canvas = at_work(lambda url, *a, **k: _blocked(visit, url, *a, **k), annotate_app.url, uploads[:1])
     canvas.press("a")
-    expect(canvas.page.locator(f"{ROOT} .notice")).to_contain_text("Nothing is left for you")
+    expect(canvas.page.locator(f"{ROOT} .notice")).to_contain_text("You have no tasks left")
     canvas.page.get_by_role("tab", name="Review").click()
     expect(canvas.page.locator("#review [role=option], #review .review-side li").first).to_be_visible()
 

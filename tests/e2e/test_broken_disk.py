@@ -107,7 +107,7 @@ def test_a_full_disk_is_told_and_costs_no_work(
         expect(notice(page)).to_be_hidden()
         assert len(canvas.object["points"]) == before + 2, "this browser kept what the server could not"
         canvas.press("a")
-        expect(notice(page)).to_contain_text("Nothing is left for you", timeout=60_000)
+        expect(notice(page)).to_contain_text("You have no tasks left", timeout=60_000)
         page.context.close()  # before the server goes, which it would complain of
     (revision,) = store.history(1)
     (made,) = revision.correction.objects

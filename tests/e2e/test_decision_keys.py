@@ -83,7 +83,7 @@ def test_every_decision_key_stores_the_canvas(
         if key == "x":
             page.get_by_role("dialog", name="Why is it rejected?").wait_for()
             page.keyboard.press("2")
-    expect(page.locator(f"{ROOT} .notice")).to_contain_text("Nothing is left for you")
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("You have no tasks left")
 
     for task, wanted in zip(seen, DECIDED.values(), strict=True):
         (revision,) = app.store.history(task)

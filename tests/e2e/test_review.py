@@ -215,20 +215,20 @@ def test_a_decided_task_is_corrected_anew(review_app: ScriptedApp, visit: Callab
     page.fill("#reviewer-name", "Rea")
     canvas = CanvasPage(page, SIZE, "#annotate")  # before anything is drawn on it: it notes what is sent
     page.get_by_role("button", name="Open in Annotate").click()
-    expect(page.locator("#annotate .notice")).to_contain_text("is decided already", timeout=20_000)
+    expect(page.locator("#annotate .notice")).to_contain_text("has already been decided", timeout=20_000)
     expect(page.locator("#annotator-name")).to_have_value("Rea")
     assert store.holder(1) == "Rea"
     canvas.settle()
     assert canvas.object["painted"] is not None
     canvas.click((200, 150))
-    # Whoever reloads the page goes on with it.
+    # After a reload, the reviewer continues with it.
     drawn = canvas.objects
     page.reload()
     page.get_by_role("tab", name="Annotate").click()
-    expect(page.locator("#annotate .notice")).to_contain_text("is decided already", timeout=20_000)
+    expect(page.locator("#annotate .notice")).to_contain_text("has already been decided", timeout=20_000)
     assert canvas.objects == drawn
     canvas.press("a")
-    expect(page.locator("#annotate .notice")).to_contain_text("Nothing is left for you", timeout=20_000)
+    expect(page.locator("#annotate .notice")).to_contain_text("You have no tasks left", timeout=20_000)
     made = store.heads(1)["Rea"]
     assert (made.correction.verdict, len(made.correction.prompts[0].points)) == (Verdict.FIX, 3)
     assert (made.parent_id, made.origin_id) == (None, saved.id)

@@ -72,7 +72,7 @@ def accept_one_and_reject_the_next(page: Page) -> None:
     canvas.press("x")
     page.get_by_role("dialog", name="Why is it rejected?").wait_for()
     page.keyboard.press("2")
-    expect(page.locator("#annotate .notice").first).to_contain_text("Nothing is left for you", timeout=60_000)
+    expect(page.locator("#annotate .notice").first).to_contain_text("You have no tasks left", timeout=60_000)
     expect(page.locator("#annotate .job-count")).to_have_text("3 of 3 decided · 2 by you")
 
 

@@ -1,4 +1,6 @@
-"""What a hostile remote may not do: kill the sync, stop one's own pushes, write what the app itself would not."""
+"""What a hostile remote must not be able to do: kill the sync, stop local pushes, or write what the app itself would
+not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe of the embedded pair as one command: what it trains in which order, and what it goes on with."""
+"""The recipe of the embedded pair as one command: what it trains in which order, and from what it continues."""
 
 from __future__ import annotations
 

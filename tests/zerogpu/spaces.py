@@ -2,8 +2,8 @@
 
 Like the package's own: a function runs in a forked process, which is kept for the next call, and ends a generator that
 nobody listens to any more; what goes in and what comes out is pickled; an exception comes back as the name of its
-class. And until a GPU is lent, there seems to be one, but only for the thread that imported this module: a model that
-another thread moves to "cuda" is not moved, and torch says that there is none.
+class. And until a GPU is assigned, there seems to be one, but only for the thread that imported this module: a model
+that another thread moves to "cuda" is not moved, and torch says that there is none.
 """
 
 from __future__ import annotations

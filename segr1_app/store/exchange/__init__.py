@@ -1,1 +1,1 @@
-"""Other tools' formats, into the store and out of it."""
+"""Import and export of other tools' formats."""

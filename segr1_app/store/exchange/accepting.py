@@ -1,4 +1,6 @@
-"""Imported true masks as decisions: somebody vouches for all of them at once, and they go out like any other."""
+"""Accept imported ground-truth masks in bulk: one person vouches for all of them, and they are exported like any
+other.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from segr1_app.typed_text import person_name
 
 @dataclass(slots=True)
 class Accepted:
-    """What came of it: tasks decided, open tasks without a true mask, and tasks that somebody else works on."""
+    """The result: tasks decided, open tasks without a ground-truth mask, and tasks that somebody else is working on."""
 
     done: int = 0
     without_truth: int = 0
@@ -36,7 +38,7 @@ class Accepted:
 def accept_truths(
     store: AnnotationStore, annotator: str, on_progress: Callable[[int], None] = lambda _: None
 ) -> Accepted:
-    """Decide every open task that has an imported true mask: accept, with that mask. Decided tasks are left alone.
+    """Accept every open task that has an imported ground-truth mask, with that mask. Decided tasks are not changed.
 
     The object is painted, because no prompt made it; its name is the class that the instruction asks for, if it does.
 
@@ -50,7 +52,7 @@ def accept_truths(
     """
     name, accepted = person_name(annotator), Accepted()
     if name is None:
-        raise StoreError("Say who accepts the masks: a name of 1 to 200 characters.")
+        raise StoreError("Name the person who accepts the masks: 1 to 200 characters.")
     # The tasks are listed first: those that are decided meanwhile are open no longer.
     for seen, task_id in enumerate([task.id for task in store.tasks(open_only=True)], start=1):
         task = store.task(task_id)
@@ -66,7 +68,7 @@ def accept_truths(
                 store.save(task_id, name, correction, parent_id=own.id if own else None)
                 accepted.done += 1
             except StaleRevisionError:
-                # The same person saved it in another window in this very moment.
+                # The same person has just saved it in another window.
                 accepted.held += 1
         on_progress(seen)
     return accepted

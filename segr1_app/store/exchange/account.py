@@ -78,15 +78,15 @@ AS_IT_COMES: Final = ImportOptions()
 
 @dataclass(slots=True)
 class Account:
-    """What came in, counted; sentences about the rest are kept by whoever listens.
+    """Counts of what was imported, with sentences about everything else.
 
     Attributes:
         pictures, tasks: how many are new in the store.
         truths: ground-truth masks that were stored.
         boxes, points: prompts that were stored.
-        duplicates: pictures that the store held already.
-        left_out: records that could not be taken.
-        notices: what is to be known of records that were taken.
+        duplicates: pictures that were already in the store.
+        left_out: records that could not be imported.
+        notices: remarks about records that were imported.
     """
 
     pictures: int = 0
@@ -113,7 +113,7 @@ class Account:
 
     @property
     def sentences(self) -> list[str]:
-        """What was left out and why, by file and record, after what is to be known of the rest."""
+        """What was left out and why, by file and record, after the remarks about the rest."""
         return [*self.notices, *self.left_out]
 
 

@@ -19,12 +19,13 @@ from segr1_app.files.folders import is_clutter
 from segr1_app.store.exchange.files import Files, translate_read_errors
 
 MAX_ENTRIES: Final = 500_000
-"""Most files of one archive."""
+"""Largest number of files in an archive."""
 SMALL_BYTES, MAX_RATIO = 2**30, 200
 """An archive that unpacks to more than the first of these and to more than this many times its own size is refused:
-pictures hardly shrink."""
+pictures hardly compress.
+"""
 _ENCODINGS: Final = ("utf-8", "gb18030", "shift_jis", "euc_kr", "big5", "cp1251", "cp866", "cp1252")
-"""Candidate encodings of names whose archive does not state one."""
+"""Candidate encodings of names in archives that do not declare one."""
 _UTF8_NAMES: Final = 0x800
 """The flag of a ZIP entry whose name is in UTF-8 (APPNOTE 4.4.4)."""
 _PACKERS: Final[Mapping[str, Callable[[Path, str], Any]]] = {
@@ -39,12 +40,12 @@ PACKED: Final[Mapping[str, str]] = {
     **dict.fromkeys((".rar", ".7z"), "archives of this kind are not opened: unpack it, or pack it as ZIP"),
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zst"), "packed files are not opened: unpack it"),
 }
-"""Why files with these endings, among others, are not read."""
+"""Why files with these extensions, among others, are not read."""
 _PIECE: Final = 2**20
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is an archive by its ending."""
+    """Whether a file is an archive, by its extension."""
     name = path.name.lower()
     return name.endswith((".zip", ".tar", ".tgz", ".tbz2")) or name.endswith((".tar.gz", ".tar.bz2", ".tar.xz"))
 
@@ -62,7 +63,7 @@ def open_archive(path: Path) -> Iterator[Files]:
             _check(path, [(each.filename, each.file_size, _is_link(each)) for each in archive.infolist()])
             yield ZipFiles(path, archive)
         return
-    # Reading a packed tar from its middle would unpack it from the start each time: once is enough.
+    # Seeking in a compressed tar would decompress it from the start each time, so it is decompressed once.
     with (
         translate_read_errors(f"{path}: this tar archive"),
         tempfile.TemporaryFile() as unpacked,
@@ -108,7 +109,7 @@ class ZipFiles:
 
 
 class TarFiles:
-    """The files of an open tar archive that is not packed."""
+    """The files of an open, uncompressed tar archive."""
 
     def __init__(self, path: Path, archive: tarfile.TarFile, members: Sequence[tarfile.TarInfo]) -> None:
         self._path = path
@@ -161,7 +162,7 @@ def _unpacked(path: Path, target: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def _check(path: Path, entries: Sequence[tuple[str, int, bool]]) -> None:
-    """Refuse suspicious archives, by names, sizes and links."""
+    """Reject suspicious archives, by names, sizes and links."""
     if len(entries) > MAX_ENTRIES:
         raise DatasetError(f"{path}: it holds more than {MAX_ENTRIES} files: split it.")
     for name, _, link in entries:
@@ -172,7 +173,7 @@ def _check(path: Path, entries: Sequence[tuple[str, int, bool]]) -> None:
             )
         if link and not is_clutter(inside):
             raise DatasetError(f"{path}: it is refused, for its '{name}' is a link: pack the files themselves.")
-    # What an entry says of its size bounds what is read of it.
+    # The declared size of an entry limits how much of it is read.
     size = sum(size for _, size, _ in entries)
     if size > SMALL_BYTES and size > MAX_RATIO * path.stat().st_size:
         raise DatasetError(_too_much(path, size))
@@ -187,7 +188,7 @@ def _is_link(entry: zipfile.ZipInfo) -> bool:
 
 
 def _plain(name: str) -> PurePosixPath:
-    # Some programs write the separators of Windows, which a ZIP archive does not have.
+    # Some programs write Windows separators, which ZIP does not allow.
     return PurePosixPath(name.replace("\\", "/"))
 
 

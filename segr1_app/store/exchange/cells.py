@@ -1,11 +1,11 @@
-"""Texts as cells of a spreadsheet, which must not be taken for formulas."""
+"""Escape texts in spreadsheet cells, so that they are not interpreted as formulas."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _FORMULA: Final = ("=", "+", "-", "@", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""First characters of formulas; the last four are the full-width forms, which spreadsheets treat alike."""
+"""First characters of formulas; the last four are full-width forms, which spreadsheets treat the same."""
 _BLANK: Final = ("\t", "\r", "\n")
 
 

@@ -1,4 +1,4 @@
-"""Names of classes as instructions, and back: most annotation files name what they mark, and ask for nothing."""
+"""Convert class names to instructions and back: most annotation files have class names but no instructions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _AFTER: Final = "."
 
 
 def class_instruction(name: str) -> str:
-    """What to ask for to get the objects of a class."""
+    """The instruction that asks for the objects of a class."""
     return f"{_BEFORE}{one_line(name)}{_AFTER}"
 
 

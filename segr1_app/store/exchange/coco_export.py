@@ -1,6 +1,6 @@
-"""COCO: one annotation per object, masks as RLE or as polygons; written as it goes, whatever the number of tasks.
+"""COCO: one annotation per object, masks as RLE or as polygons; written as a stream, for any number of tasks.
 
-The layout is COCO's own, by which other tools know it: ``annotations/instances_SPLIT.json`` and ``images/SPLIT/``.
+The layout is COCO's own, which other tools recognise: ``annotations/instances_SPLIT.json`` and ``images/SPLIT/``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def export_coco(
     Args:
         store: what to export.
         out: an empty or new folder.
-        options: which part of it, and how.
+        options: which part of it to export, and how.
         polygons: polygons along the pixels' edges, holes joined by a keyhole, instead of compressed RLE.
 
     Raises:
@@ -73,7 +73,7 @@ def _file(export: Export, split: str) -> Path:
 
 @dataclass(slots=True)
 class _Split:
-    """A COCO file under way. Of what was written only numbers are kept: some hundred bytes a picture."""
+    """A COCO file being written. Only ids are kept in memory: some hundred bytes per picture."""
 
     export: Export
     name: str
@@ -87,7 +87,7 @@ class _Split:
         self.file.write(f'{head[:-1]},\n"annotations": [')
 
     def add(self, annotation: Annotation, number: int, *, polygons: bool) -> int:
-        """Write an annotation's objects, numbered on from ``number``; returns the last one's number."""
+        """Write an annotation's objects, numbered from ``number`` on; returns the last one's number."""
         task = annotation.task
         if task.sha256 not in self.pictures:
             file_name = self.export.picture_file(task)
@@ -129,7 +129,7 @@ class _Split:
 
 
 def coco_head(rights: Rights, split: str) -> dict[str, Any]:
-    """What a COCO file begins with: "info" and "licenses"."""
+    """The beginning of a COCO file: "info" and "licenses"."""
     now = datetime.now(UTC)
     info = {
         "description": f"Seg-R1 studio, {split}",
@@ -157,7 +157,7 @@ def image_record(task: Task, number: int, file_name: str, rights: Rights) -> dic
 
 
 def area_and_box(mask: Mask) -> dict[str, Any]:
-    """The pixels of a mask that is not empty, and its box as left, top, width and height."""
+    """The area of a non-empty mask in pixels, and its box as left, top, width and height."""
     box = mask_box(mask)
     assert box is not None
     return {

@@ -34,7 +34,7 @@ def export_cvat(store: AnnotationStore, out: Path, options: Options = EVERYTHING
         (export.folder / "images").mkdir()
         path = export.folder / FILE_NAME
         pictures = path.with_suffix(".pictures")
-        # The head names the classes, which are known at the end only; the pictures may be more than memory holds.
+        # The head lists the classes, which are known only at the end; the pictures may not fit into memory.
         with pictures.open("wb") as file:
             for number, (task, annotations) in enumerate(export.by_picture()):
                 name, split = export.picture_file(task), options.splits.of(task.sha256)
@@ -94,7 +94,7 @@ def _runs(mask: Mask) -> dict[str, str]:
 
 def _meta(export: Export) -> Element:
     meta = Element("meta")
-    # As CVAT writes a project, for only a project's pictures are in subsets.
+    # Written like a CVAT project, because only a project's pictures have subsets.
     project = SubElement(meta, "project")
     SubElement(project, "name").text = "Seg-R1 studio"
     splits = export.options.splits.names

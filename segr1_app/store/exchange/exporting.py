@@ -1,4 +1,6 @@
-"""Shared parts of all exports: which annotations are exported, under which names, and what a format cannot hold."""
+"""Shared parts of all exports: which annotations are exported, under which names, and what a format cannot
+represent.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,15 @@ from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import AnnotatedObject, Revision, Task, Verdict
 
 NO_CLASS: Final = "object"
-"""Class of an object that nobody named."""
+"""Class of an unnamed object."""
 ALL_BUT_ONE: Final = (
     "the policy's own prompts and mask, imported ground-truth masks, clicks and seconds, drafts, and all revisions but "
     "the one "
     "that counts"
 )
-"""Losses of every format that is made of `decided` annotations."""
+"""What every format of decided annotations loses."""
 STAGING: Final = ".export-"
-"""How the folder begins in which an export is written; one that was interrupted may leave it behind."""
+"""Prefix of the temporary folder of an export; an interrupted export may leave it behind."""
 JPEG_QUALITY: Final = 95
 _JPEG: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
@@ -45,9 +47,9 @@ class Annotation:
     """A decided task with a mask: its current revision, an accept or a fix.
 
     Attributes:
-        task, revision: what was decided.
-        objects: the objects that go out.
-        split: which one the picture is in.
+        task, revision: the task and its current revision.
+        objects: the exported objects.
+        split: the split of the picture.
     """
 
     task: Task
@@ -73,7 +75,7 @@ class Annotation:
 
 
 def class_name(made: AnnotatedObject, instruction: str) -> str:
-    """An object's class: its own name, else the class that the instruction asks for, else `NO_CLASS`."""
+    """An object's class: its own name, else the class in the instruction, else `NO_CLASS`."""
     return made.prompt.name or class_of(instruction) or NO_CLASS
 
 
@@ -82,9 +84,9 @@ class ExportReport:
     """The number of exported tasks, and the losses of the format.
 
     Attributes:
-        never_holds: what the format cannot hold, in general.
+        never_holds: what the format cannot represent, in general.
         written: how many tasks were exported.
-        losses: what else was lost of these very tasks, with counts.
+        losses: what else was lost in this export, with counts.
         splits: how many tasks are in each split, where there are several.
         simplified: IoU of each simplified object with its mask.
     """
@@ -97,7 +99,7 @@ class ExportReport:
 
     @property
     def warnings(self) -> list[str]:
-        """What the format cannot hold, if anything was written, and a sentence for each loss."""
+        """What the format cannot represent, if anything was written, and a sentence for each loss."""
         told = [f"Not in this format: {self.never_holds}."] if self.written else []
         told += [f"{what} ({count} {'time' if count == 1 else 'times'})" for what, count in sorted(self.losses.items())]
         if self.splits:
@@ -111,13 +113,13 @@ class ExportReport:
 
 
 class Export:
-    """An export under way; made by `exporting`.
+    """An export in progress; made by `exporting`.
 
     Args:
-        store: what is exported.
-        folder: where to.
-        options: which part of it, and how.
-        report: gets what is lost.
+        store: the store to export.
+        folder: the destination.
+        options: which part of it to export, and how.
+        report: collects the losses.
         reserved: see `FileNames`.
     """
 
@@ -137,7 +139,7 @@ class Export:
     # Which annotations
 
     def annotations(self) -> Iterator[Annotation]:
-        """The annotations that go out, in the order of their tasks; what is left out is counted as a loss."""
+        """The exported annotations, in the order of their tasks; those left out are counted as losses."""
         for done, task in enumerate(self._store.tasks(), start=1):
             annotation = self._select(task)
             if annotation is not None:
@@ -145,7 +147,7 @@ class Export:
             self.options.watch(done, self._total)
 
     def by_picture(self) -> Iterator[tuple[Task, Iterator[Annotation]]]:
-        """The same, all of a picture together, with its first task; the masks of one task at a time are in memory."""
+        """The same, grouped by picture, with its first task; only one task's masks are in memory at a time."""
         seen: set[str] = set()
         for done, task in enumerate(self._store.tasks(), start=1):
             if task.sha256 not in seen:
@@ -158,7 +160,7 @@ class Export:
             self.options.watch(done, self._total)
 
     def leave_out(self, annotation: Annotation) -> None:
-        """Count an annotation out again, which turned out to have nothing that the format holds."""
+        """Uncount an annotation that turned out to have nothing that the format can represent."""
         self.report.written -= 1
         if self.report.splits:
             self.report.splits[annotation.split] -= 1
@@ -191,7 +193,7 @@ class Export:
     # What is written of them
 
     def polygons(self, mask: Mask) -> list[Ring]:
-        """A mask's polygons, simplified as far as the options say; what that costs goes into the report."""
+        """A mask's polygons, simplified as configured; the loss is added to the report."""
         rings = mask_polygons(mask, self.options.simplify)
         if not self.options.simplify:
             return [within_pixels(ring) for ring in rings]
@@ -212,17 +214,17 @@ class Export:
 
     @property
     def classes(self) -> dict[str, int]:
-        """Every class that has a number, also those of other exports, in the order of the numbers."""
+        """Every class that has a number, including those of other exports, in the order of the numbers."""
         return dict(sorted(self._numbers.items(), key=lambda item: item[1]))
 
     # Picture files
 
     def picture_file(self, task: Task, *, jpeg: bool = False) -> PurePosixPath:
-        """What a task's picture is called: its own name, with the ending of the file that is written.
+        """The file name of a task's picture: its own name, with the extension of the written file.
 
         Args:
-            task: one of the picture.
-            jpeg: whether the format's readers take nothing but JPEG.
+            task: one of the picture's tasks.
+            jpeg: whether the format's readers accept only JPEG.
         """
         if task.sha256 not in self._stems:
             self._stems[task.sha256] = self._names.take(task.picture_name, task.sha256[:8])
@@ -238,7 +240,7 @@ class Export:
         return _with_ending(stem, picture.suffix)
 
     def write_picture(self, task: Task, path: Path) -> None:
-        """Write a task's picture to a path of the ending that `picture_file` gave it, unless it is there."""
+        """Write a task's picture to a path with the extension chosen by `picture_file`, unless it exists."""
         if self.options.pictures is Pictures.NONE or path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -249,7 +251,7 @@ class Export:
             path.write_bytes(self._encoded(task, path.suffix))
 
     def picture_bytes(self, task: Task) -> bytes:
-        """A task's picture as a file's content, for formats that hold it themselves.
+        """A task's picture as file content, for formats that embed it.
 
         Raises:
             SettingsError: when no pictures are wanted.
@@ -297,13 +299,13 @@ def _same_kind(one: str, other: str) -> bool:
 def exporting(
     store: AnnotationStore, out: Path, options: Options, never_holds: str, *, reserved: Set[str] = frozenset()
 ) -> Iterator[Export]:
-    """An export into a new or empty folder, which holds all of it when the block has ended well, and nothing else.
+    """Export into a new or empty folder, which contains everything if the block ends without an error, else nothing.
 
     Args:
         store: what is exported.
-        out: made when missing.
-        options: which part of it, and how.
-        never_holds: what the format has no place for.
+        out: created if missing.
+        options: which part of it to export, and how.
+        never_holds: what the format cannot represent.
         reserved: see `FileNames`.
 
     Raises:
@@ -315,10 +317,10 @@ def exporting(
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write an export into; its content is moved to ``out`` when the block has ended well.
+    """A temporary folder for an export; its contents are moved to ``out`` if the block ends without an error.
 
-    What another export left in ``out`` would be taken for a part of this one, so it must be empty; what an interrupted
-    one left there is removed.
+    ``out`` must be empty, because files of another export would look like a part of this one; leftovers of an
+    interrupted export are removed.
 
     Raises:
         StoreError: when it is not empty, or cannot be written to.
@@ -331,7 +333,7 @@ def new_folder(out: Path) -> Iterator[Path]:
             raise StoreError(f"The folder {out} is not empty: choose another one.")
         for entry in entries:
             shutil.rmtree(entry)
-        # Within the folder: next to it there may be no place to write, or another disk.
+        # Inside the folder: its parent may not be writable, or may be on another disk.
         staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=out))
     try:
         with _writing(out):
@@ -369,7 +371,7 @@ def write_mask(mask: Mask, path: Path) -> None:
 
 
 def whole_store_only(options: Options) -> None:
-    """Refuse options where everything goes out as it is.
+    """Reject options for formats that always export everything.
 
     Raises:
         SettingsError: when any was given.

@@ -1,7 +1,7 @@
-"""Names for exported files: what the pictures were called, made harmless and each used once.
+"""Names for exported files: the pictures' own names, made safe and unique.
 
-A picture's name is text from outside. Its subfolders stay; what could lead out of the export, what some file system
-refuses, and what a case-insensitive one would take for another file does not.
+A picture's name is untrusted text. Its subfolders are kept; anything that could leave the export's folder, that some
+file system rejects, or that a case-insensitive one would confuse with another file is replaced.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Final
 from segr1_app.images import IMAGE_SUFFIXES
 
 LONGEST: Final = 180
-"""Most bytes of a part of a name: file systems take 255, and endings are added."""
+"""Longest part of a name in bytes: file systems allow 255, and extensions are added."""
 _REFUSED: Final = re.compile(r'[<>:"|?*\x00-\x1f\x7f]')
-"""What Windows takes in no file's name."""
+"""Characters that Windows does not allow in file names."""
 _DEVICE: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
-"""What Windows takes for a device, whatever its ending."""
+"""Names that Windows treats as devices, whatever the extension."""
 
 
 _FILES: Final = IMAGE_SUFFIXES | {".txt", ".json", ".xml", ".csv"}
-"""Endings of what is written: a folder of such a name would be in a file's place."""
+"""Extensions of written files: a folder with such a name could collide with a file."""
 
 
 class FileNames:
-    """Hands out names; no two that differ only in case, in the form of their Unicode, or in their endings.
+    """Assigns names, of which no two differ only in case, in Unicode normalisation, or in their extensions.
 
     Args:
-        reserved: names of folders, in lower case, by which the format's readers find their way.
+        reserved: lower-case names of folders that have a meaning in the format.
     """
 
     def __init__(self, reserved: Set[str] = frozenset()) -> None:
@@ -38,11 +38,11 @@ class FileNames:
         self._taken: set[str] = set()
 
     def take(self, name: str, otherwise: str) -> PurePosixPath:
-        """A path without the picture's ending, for a picture or a task that was called ``name``.
+        """A path without the picture's extension, for a picture or a task called ``name``.
 
         Args:
             name: any text; folders are separated by / or \\.
-            otherwise: letters that are added when the name is taken already.
+            otherwise: letters to append if the name is already taken.
         """
         path = self._harmless(name)
         while _key(path) in self._taken:
@@ -73,7 +73,7 @@ def ending_of(name: str) -> str:
 
 def _harmless_part(part: str) -> str:
     plain = _REFUSED.sub("_", part.encode("utf-8", "replace").decode())
-    # A dot in front hides a file, and Windows drops dots and blanks at the end.
+    # A leading dot hides a file, and Windows drops trailing dots and spaces.
     plain = re.sub(r"^\.+", "_", plain.strip(" ")).rstrip(". ")
     plain = plain.encode()[:LONGEST].decode("utf-8", "ignore").rstrip(". ")
     return f"_{plain}" if not plain or _DEVICE.match(plain) else plain

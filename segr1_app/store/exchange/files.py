@@ -1,4 +1,4 @@
-"""Files by name, wherever they are: in a folder, or given one by one; `archives` has those in archives.
+"""Access files by name, in a folder or given individually; `archives` does the same for archives.
 
 Imports look names up here and never build paths from them: no archive or annotation file decides what is read.
 """
@@ -22,7 +22,7 @@ from segr1_app.files.foreign_json import ForeignJsonError
 from segr1_app.images import IMAGE_SUFFIXES
 
 MAX_FILE_BYTES: Final = 512 * 2**20
-"""Largest file that is read at once; a picture of 64 megapixels is never larger."""
+"""Largest file that is read into memory; a picture of 64 megapixels is never larger."""
 
 
 class Files(Protocol):
@@ -32,7 +32,7 @@ class Files(Protocol):
         """All of them, in order."""
 
     def holds(self, name: PurePosixPath) -> bool:
-        """Whether there is a file of this name; never for one that leads out of here."""
+        """Whether there is a file with this name; never for one that leaves the folder."""
 
     def open(self, name: PurePosixPath) -> IO[bytes]:
         """Open a file for reading; `translate_read_errors` handles its errors."""
@@ -58,10 +58,10 @@ class Entry:
         return self.files.display_name(self.name)
 
     def read(self) -> bytes:
-        """Its content.
+        """Read its content.
 
         Raises:
-            DatasetError: when it cannot be read or is larger than `MAX_FILE_BYTES`, whatever it says of its size.
+            DatasetError: when it cannot be read or is larger than `MAX_FILE_BYTES`, whatever its declared size.
         """
         with translate_read_errors("it"), self.files.open(self.name) as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -97,7 +97,7 @@ def translate_read_errors(what: str) -> Iterator[None]:
 
 
 def is_picture(name: PurePosixPath) -> bool:
-    """Whether a file is a picture by its ending."""
+    """Whether a file is a picture, by its extension."""
     return name.suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -136,7 +136,7 @@ class FolderFiles:
 
 
 class LooseFiles:
-    """Files that were given one by one, named by their own paths."""
+    """Files that were given individually, named by their own paths."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths: Mapping[PurePosixPath, Path] = {PurePosixPath(path.as_posix()): path for path in paths}

@@ -69,9 +69,9 @@ def write_dataset(
     Args:
         export: where to.
         features: the columns.
-        rows: each with the split it is in.
-        task: what the hub calls datasets of this kind.
-        card: a sentence about what is in it.
+        rows: each with its split.
+        task: the hub's name for datasets of this kind.
+        card: a sentence about the contents.
     """
     (export.folder / "data").mkdir()
     waiting: dict[str, list[Mapping[str, Any]]] = {name: [] for name in export.options.splits.names}
@@ -126,7 +126,7 @@ def _row(export: Export, annotation: Annotation) -> dict[str, Any]:
 
 
 def picture_cell(export: Export, annotation: Annotation) -> dict[str, Any]:
-    """A picture as a cell of a column of `datasets.Image`: its bytes and what it is called."""
+    """A picture as a cell of a column of `datasets.Image`: its bytes and its name."""
     return {
         "bytes": export.picture_bytes(annotation.task),
         "path": str(export.picture_file(annotation.task)),

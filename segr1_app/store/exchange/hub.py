@@ -1,4 +1,4 @@
-"""A dataset of the Hugging Face hub: its files are read over the network on demand, its code never runs."""
+"""A dataset on the Hugging Face hub: its files are read over the network on demand; its code is never run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFAULT_ROWS: Final = 200
 """Default limit of rows of a dataset."""
 _ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _CONVERTED: Final = "refs/convert/parquet"
-"""Revision in which the hub publishes datasets of any other form as Parquet files."""
+"""Revision in which the hub publishes other datasets as Parquet files."""
 
 
 class HubFiles:

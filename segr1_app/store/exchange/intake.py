@@ -1,4 +1,4 @@
-"""The one way of annotated pictures into the store, whatever file they came in."""
+"""Put annotated pictures into the store, whatever file they came from."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from segr1_app.store.store import AnnotationStore
 from segr1_app.typed_text import one_line
 
 _SAME_BOX: Final = 0.7
-"""IoU from which a box is that of a mask: many tools write both for one object."""
+"""IoU from which a box counts as that of a mask: many tools write both for one object."""
 IMPORTED = "imported"
-"""Policy of predictions that are prompts from a file."""
+"""Policy id of predictions made from prompts in a file."""
 
 
 class Content(Protocol):
@@ -48,11 +48,11 @@ class Part:
     """One annotation of a picture.
 
     Attributes:
-        where: what to call it, such as "annotation 7".
-        shape: what it marks; a sentence when that cannot be read.
+        where: its name in messages, such as "annotation 7".
+        shape: what it marks; a sentence if that cannot be read.
         name: its class.
-        instruction: what it answers, where the file says so; None to ask for its class.
-        model: for a model's answer, which model's.
+        instruction: its instruction, if the file has one; None to use its class.
+        model: the model that made it, for a model's answer.
     """
 
     where: str
@@ -67,14 +67,14 @@ class Record:
     """A picture with its annotations.
 
     Attributes:
-        where: what to call it in a sentence: file and record.
-        picture: its file; a sentence when there is none.
-        name: what the picture is called.
+        where: its name in messages: file and record.
+        picture: its file; a sentence if there is none.
+        name: the picture's name.
         parts: its annotations; None for a picture that has none yet.
-        declared: the size that the annotations speak in, if they say so.
-        reading: how the tool that made them shows pictures that are to be turned, if that is known.
+        declared: the size to which the annotations refer, if given.
+        reading: how the tool that made them shows rotated pictures, if known.
         instructions: what to ask for beside what the parts say; without any part, the default's place.
-        listed: whether it is only listed, without annotations: another file may have those.
+        listed: whether it is only listed, without annotations, which another file may have.
     """
 
     where: str
@@ -89,7 +89,7 @@ class Record:
 
 @dataclass(slots=True)
 class _Gathered:
-    """What the parts of a picture say about one instruction.
+    """The annotations of a picture for one instruction.
 
     Attributes:
         mask: the union of its masks.
@@ -106,13 +106,15 @@ class _Gathered:
     broken: bool = False
 
     def add_mask(self, mask: Mask) -> None:
-        """Take in one more object."""
+        """Add one more object."""
         self.mask = mask if self.mask is None else self.mask | mask
         if (outline := mask_box(mask)) is not None:
             self.outlines.append(outline)
 
     def has_objects_without_mask(self) -> bool:
-        """Whether a prompt is about another object than the masks: not the box of one of them, nor points on them."""
+        """Whether a prompt belongs to another object than the masks: it is not the box of one of them, nor points on
+        them.
+        """
         free = list(self.outlines)
         for prompt in self.prompts:
             if prompt.box is None:
@@ -133,13 +135,13 @@ class _Gathered:
 
 @dataclass(slots=True)
 class Intake:
-    """Takes records in and counts what came of them.
+    """Imports records and counts the results.
 
     Attributes:
-        store: where to.
-        instruction: what to ask for where a record says nothing.
-        options: what whoever imports decided.
-        account: is brought up to date.
+        store: the store to import into.
+        instruction: the instruction for records without one.
+        options: the options of the import.
+        account: updated with the results.
         seen: how many pictures were taken or refused.
         expected: of how many, as far as that is known.
     """
@@ -155,10 +157,10 @@ class Intake:
     _waiting: list[Record] = field(default_factory=list)
 
     def take(self, record: Record) -> Iterator[str | None]:
-        """Put a picture and its tasks into the store.
+        """Store a picture and its tasks.
 
         Yields:
-            None or a `Notice` for each task, a sentence for each annotation or picture that could not be taken.
+            None or a `Notice` for each task, a sentence for each annotation or picture that could not be imported.
         """
         if isinstance(record.picture, str):
             yield f"{record.where}: {record.picture}"
@@ -169,7 +171,7 @@ class Intake:
         yield from self._take(record, record.picture)
 
     def finish(self) -> Iterator[str | None]:
-        """Take the pictures that were only listed and that nothing else asked about; yields as `take`."""
+        """Import the pictures that were only listed and not mentioned elsewhere; yields as `take` does."""
         waiting, self._waiting = self._waiting, []
         for record in waiting:
             if not isinstance(record.picture, str):
@@ -206,7 +208,7 @@ class Intake:
                 try:
                     canvas.frame()
                 except DatasetError as error:
-                    # Nothing of a picture whose coordinates are of another one can be right.
+                    # If the coordinates belong to another picture, none of its annotations can be correct.
                     yield f"{record.where}: {error}"
                     found.clear()
                     return
@@ -243,7 +245,7 @@ class Intake:
         return self.store.add_picture(seen.picture, name, seen.original)
 
     def _task(self, sha256: str, words: str, gathered: _Gathered, where: str) -> Notice | None:
-        """Add a task with what is known of it; a truth of which a part is missing is none."""
+        """Add a task with its annotations; an incomplete ground truth is not stored."""
         whole = self.options.keep_partial or not gathered.broken
         prompted = bool(gathered.prompts) and (whole or gathered.mask is not None)
         truth = gathered.mask if whole and gathered.model is None else None
@@ -262,7 +264,7 @@ class Intake:
         return None
 
     def _check(self, sha256: str, words: str, truth: Mask | None) -> Mask | None:
-        """The truth that is there before; refuses one that contradicts another record of the same import."""
+        """The previous ground truth; rejects one that contradicts another record of the same import."""
         if truth is None:
             return None
         before = self.store.ground_truth(sha256, words)
@@ -274,7 +276,7 @@ class Intake:
         return before
 
     def _prompt(self, task_id: int, size: ImageSize, words: str, gathered: _Gathered) -> None:
-        """Keep boxes and points, or a model's mask, as a prediction, which whoever annotates begins with."""
+        """Store boxes and points, or a model's mask, as a prediction, from which annotators start."""
         nothing = np.zeros((size.height, size.width), dtype=bool)
         objects = tuple(gathered.prompts) or (ObjectPrompt(),)
         masks = [nothing for _ in objects]

@@ -1,4 +1,4 @@
-"""The full contents of a store as JSON lines and picture files: the only format without any loss of saved work."""
+"""The full contents of a store as JSON Lines and picture files: the only format without any loss of saved work."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def import_jsonl(
     """Import an export of `export_jsonl`; yields a sentence for each record that could not be imported, None or a
     `Notice` for each that was.
 
-    Existing records are not duplicated. Only one record at a time is in memory, and the new number of each.
+    Existing records are not duplicated. Only one record at a time is in memory, plus the new number of each.
 
     Args:
         store: where to.
         files: the export.
         name: its ``store.jsonl``.
-        account: is brought up to date.
+        account: updated with the results.
         watch: see `ImportOptions`.
 
     Raises:

@@ -39,8 +39,8 @@ def export_label_studio(
     Args:
         store: what to export.
         out: an empty or new folder.
-        options: which part of it, and how.
-        predictions: as pre-annotations, which somebody is to look at, instead of as annotations.
+        options: which part of it to export, and how.
+        predictions: whether to write pre-annotations, to be reviewed, instead of annotations.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
@@ -79,7 +79,7 @@ def _tasks(export: Export, *, predictions: bool) -> Iterator[dict[str, Any]]:
 
 
 def _answer(export: Export, annotation: Annotation, *, predictions: bool) -> dict[str, Any]:
-    """What one task asks for, as an annotation or a prediction of its own: its text is what it was asked for."""
+    """One task as an annotation or a prediction of its own, with its instruction as text."""
     if not annotation.named_masks:
         export.report.losses["Empty masks leave an annotation without a region"] += 1
     task, revision = annotation.task, annotation.revision

@@ -1,6 +1,6 @@
-"""Pictures by what annotation files call them: absolute paths, URLs, other separators, other case, another root.
+"""Find pictures by their names in annotation files: absolute paths, URLs, other separators, other case, another root.
 
-A name is looked up and never followed: whatever it says, only files of the import are found.
+A name is looked up and never opened as a path: only files of the import are found.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ MASK_WORDS: Final = frozenset(
     | {"labels", "labeled", "annotation", "annotations", "trimap", "trimaps", "matte", "mattes", "manual", "semantic"}
     | {"segmentationclassaug", "stuffthingmaps", "parsing"}
 )
-"""Words in names of folders that may hold mask files, as in ``train_masks``."""
+"""Words in names of folders that may contain mask files, as in ``train_masks``."""
 _AHEAD: Final = 9
-"""Length of what Label Studio puts before the name of an upload: eight digits and a hyphen."""
+"""Length of the prefix that Label Studio adds to the name of an upload: eight digits and a hyphen."""
 
 
 class Pictures:
-    """The pictures of an import by the names that others have for them.
+    """Finds the pictures of an import by the names in annotation files.
 
     Args:
         files: all files.
@@ -57,7 +57,7 @@ class Pictures:
                 self._by_stem[PurePosixPath(parts[-1]).stem].append((parts, name))
 
     def expect(self, file_names: Iterable[str]) -> None:
-        """Say beforehand what will be asked for: names that are unique but for their folders need their folders."""
+        """Announce the names that will be looked up: names that differ only in their folders need their folders."""
         for parts in {_parts(file_name) for file_name in file_names}:
             self._asked.update(parts[place:] for place in range(len(parts)))
 
@@ -65,9 +65,10 @@ class Pictures:
         """The file of a picture, by the longest tail of its name that a file has.
 
         Args:
-            annotations: the file that mentions it: of equally good ones, the one beside it or of its split is meant.
-            file_name: what that file calls it.
-            by_stem: whether the ending may be another one.
+            annotations: the file that mentions it: of equally good matches, the one next to it or in its split is
+                chosen.
+            file_name: its name in that file.
+            by_stem: whether the extension may differ.
 
         Returns:
             The file, or a sentence about why there is none.
@@ -106,7 +107,7 @@ class Pictures:
 def _nearest(
     names: Sequence[PurePosixPath], annotations: PurePosixPath, parts: tuple[str, ...]
 ) -> Sequence[PurePosixPath]:
-    """Of files that fit equally well, those beside the annotations, in their split, or below them."""
+    """Of files that fit equally well, those next to the annotations, in their split, or in their subfolders."""
     if len(names) == 1:
         return names
     if pictures := [name for name in names if not {part.casefold() for part in name.parts[:-1]} & MASK_FOLDERS]:
@@ -136,7 +137,7 @@ def words_of(text: str) -> set[str]:
 
 
 def _tail(parts: Sequence[str], own: Sequence[str]) -> int:
-    """How many of the last folders agree."""
+    """How many of the last path components agree."""
     count = 0
     for one, other in zip(reversed(parts), reversed(own), strict=False):
         if one != other:
@@ -155,7 +156,7 @@ def _path_of(file_name: str) -> str:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Folders and file of a name, alike whatever system or keyboard it was written on."""
+    """Folders and file of a name, normalised across systems and keyboards."""
     plain = unicodedata.normalize("NFC", name).replace("\\", "/").casefold()
     parts = (part.strip() for part in plain.split("/"))
     return tuple(part for part in parts if part not in {"", ".", ".."} and not part.endswith(":"))

@@ -1,4 +1,4 @@
-"""Image-mask pairs of one stem, as segmentation trainings read them."""
+"""Image-mask pairs with equal stems, for training segmentation models."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NEVER_HOLDS: Final = (
 def export_masks(store: AnnotationStore, out: Path, options: Options = EVERYTHING) -> ExportReport:
     """Write ``images/`` and ``masks/`` (0 and 255), one of each per task under one stem, and ``index.csv``.
 
-    The index says what each mask is of; the import reads it. Several splits get a folder each.
+    The index describes each mask; the import reads it. Several splits get a folder each.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
     """
-    # By these names pairs are found, so subfolders of pictures cannot be called like that.
+    # Pairs are found by these names, so subfolders of pictures must not have them.
     with exporting(store, out, options, NEVER_HOLDS, reserved=_FOLDERS) as export, ExitStack() as files:
         several = len(options.splits.names) > 1
         folders = {name: export.folder / name if several else export.folder for name in options.splits.names}
@@ -42,7 +42,7 @@ def export_masks(store: AnnotationStore, out: Path, options: Options = EVERYTHIN
             tables[name].writerow(COLUMNS)
         for annotation in export.annotations():
             task, revision, folder = annotation.task, annotation.revision, folders[annotation.split]
-            # A picture is written once per task, so that every mask finds one of its own stem.
+            # A picture is written once per task, so that every mask has a picture with its stem.
             file_name = export.task_file(task)
             export.write_picture(task, folder / "images" / file_name)
             write_mask(annotation.mask, folder / "masks" / file_name.with_suffix(".png"))

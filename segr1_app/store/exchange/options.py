@@ -1,4 +1,4 @@
-"""What an export can be asked for: which annotations, in which splits, with which pictures and under whose name."""
+"""The options of an export: which annotations, in which splits, with which pictures and rights."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from segr1_app.store.values import Revision, Verdict
 from segr1_app.typed_text import one_line
 
 ONLY_SPLIT: Final = "train"
-"""Where everything goes when no splits are asked for: the one that every tool looks for."""
+"""The only split if none are requested: the one that every tool looks for."""
 
 
 class Pictures(StrEnum):
     """Which picture files an export holds."""
 
     ORIGINAL = "original"
-    """The stored files as they are."""
+    """The stored files unchanged."""
     PNG = "png"
     JPEG = "jpeg"
     NONE = "none"
-    """No files; the annotations name the pictures as they were called."""
+    """No files; the annotations refer to the pictures by their names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Shares of the pictures, by the split's name. All tasks of one picture are in one split.
+    """Fractions of the pictures by split. All tasks of one picture are in one split.
 
     Attributes:
-        shares: names with shares that add up to 1.
-        seed: another one draws other splits.
+        shares: names with fractions that sum to 1.
+        seed: the random seed of the splits.
     """
 
     shares: tuple[tuple[str, float], ...] = ((ONLY_SPLIT, 1.0),)
@@ -78,7 +78,7 @@ class Splits:
         return tuple(name for name, _ in self.shares)
 
     def of(self, sha256: str) -> str:
-        """The split of a picture: it depends on nothing but the picture, the shares and the seed."""
+        """The split of a picture: it depends only on the picture, the fractions and the seed."""
         digest = hashlib.sha256(f"{self.seed}:{sha256}".encode()).digest()
         drawn = int.from_bytes(digest[:8]) / 2**64
         reached = 0.0
@@ -91,10 +91,10 @@ class Splits:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which decided tasks go out; each condition that is given must hold.
+    """Which decided tasks to export; all given conditions must hold.
 
     Attributes:
-        annotators: who made the revision that counts.
+        annotators: the annotator of the current revision.
         verdicts: accept, fix or both.
         classes: only objects of these classes; tasks without any are left out.
         since, until: when it was decided, in Unix seconds: from the first on and before the second.
@@ -139,7 +139,7 @@ class Selection:
         )
 
     def unmet(self, revision: Revision) -> str | None:
-        """The first condition that a revision does not meet, but for the classes of its objects."""
+        """The first condition that a revision does not meet, apart from the classes of its objects."""
         at, iou = revision.created_at, revision.policy_iou
         met = {
             "--annotator": not self.annotators or revision.annotator in self.annotators,
@@ -165,7 +165,7 @@ def _midnight(option: str, text: str | None, days: int = 0) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Who made the annotations, and under which licence they are given; formats with fields for it say so."""
+    """Who made the annotations, and their licence; written by formats that have fields for these."""
 
     licence: str = ""
     licence_url: str = ""
@@ -174,13 +174,13 @@ class Rights:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything about an export but its format.
+    """All options of an export except its format.
 
     Attributes:
-        pictures: None for what suits the format best: the stored files, or JPEG where its readers take nothing else.
-        splits, selection, rights: see there.
-        simplify: how many pixels a polygon's corners may be off; 0 for polygons that follow every pixel's edge.
-        watch: is called with how many tasks were looked at, and of how many.
+        pictures: None for the format's default: the stored files, or JPEG if its readers accept nothing else.
+        splits, selection, rights: see their classes.
+        simplify: tolerance of polygons in pixels; 0 for polygons that follow every pixel's edge.
+        watch: called with the number of tasks processed, and their total.
     """
 
     pictures: Pictures | None = None
@@ -196,4 +196,4 @@ class Options:
 
 
 EVERYTHING: Final = Options()
-"""All that is decided, in one split."""
+"""Everything decided, in one split."""

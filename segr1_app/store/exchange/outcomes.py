@@ -15,5 +15,5 @@ def was_taken(outcome: str | None) -> bool:
 
 
 def replaced(where: str, instruction: str) -> Notice:
-    """That a picture's ground-truth mask is another one now than it was before."""
+    """The notice that a picture's ground-truth mask was replaced."""
     return Notice(f"{where}: its ground-truth mask replaced another one for '{instruction}'.")

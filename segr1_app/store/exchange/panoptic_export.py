@@ -1,4 +1,4 @@
-"""COCO panoptic: a PNG per picture whose colours are segment numbers, and a JSON file that says what they are."""
+"""COCO panoptic: a PNG per picture whose colours are segment numbers, and a JSON file that describes the segments."""
 
 from __future__ import annotations
 

@@ -34,8 +34,9 @@ _INSIDE = ((0, 0), (0, -1), (-1, -1), (-1, 0))
 def mask_polygons(mask: Mask, simplify: float = 0.0) -> list[Ring]:
     """One polygon per connected part of a bool (height, width) mask.
 
-    Parts that touch at a corner only are apart. A hole is reached through a cut of no width from the outline at its
-    left, which is passed twice; so one polygon, without an even-odd rule, holds a part with all its holes.
+    Components that touch only at a corner are separate. A hole is connected to the outline on its left by a cut of zero
+    width, which is traversed twice; so one polygon, without an even-odd rule, represents a component with all its
+    holes.
 
     Args:
         mask: bool (height, width).
@@ -58,7 +59,7 @@ def mask_polygons(mask: Mask, simplify: float = 0.0) -> list[Ring]:
 
 
 def polygons_iou(rings: Sequence[Ring], mask: Mask) -> float:
-    """IoU of polygons, as pycocotools draws them, with the bool (height, width) mask that they were made of."""
+    """IoU of polygons, as drawn by pycocotools, with the bool (height, width) mask from which they were made."""
     height, width = mask.shape
     drawn = coco.decode(coco.merge(coco.frPyObjects([flat_corners(ring) for ring in rings], height, width)))
     return iou(drawn.astype(np.bool_), mask)
@@ -87,7 +88,7 @@ def within_pixels(ring: Ring) -> Ring:
 
 
 def _simple_with_holes(outline: _Whole, holes: Sequence[_Whole], tolerance: float) -> Ring:
-    """A simplified outline with its simplified holes, each joined by the shortest way between two corners."""
+    """A simplified outline with its simplified holes, each joined by the shortest line between two corners."""
     joined: Ring = [*(_simplified(outline, tolerance) or outline)]
     waiting = [ring for ring in (_simplified(hole, tolerance) for hole in holes) if ring]
     while waiting:
@@ -116,7 +117,7 @@ def join_parts(rings: list[Ring]) -> Ring:
     joined: Ring = []
     for ring in rings:
         joined += [*ring, ring[0]]
-    # Back the way it came, so that every joining line is passed in both directions.
+    # Back the same way, so that every joining line is traversed in both directions.
     return [*joined, *(ring[0] for ring in reversed(rings[:-1]))] if len(rings) > 1 else joined[:-1]
 
 
@@ -181,7 +182,7 @@ def _with_holes(rings: list[_Whole]) -> Ring:
         met, ring_met, edge_met = upright[y][bisect_left(upright[y], (x,)) - 1]
         cuts[ring_met, edge_met].append(_Cut((met, y), number, hole.index((x, y))))
     joined: Ring = []
-    # A stack in place of recursion: a chain of holes may exceed Python's recursion limit.
+    # A stack instead of recursion, because a chain of holes may exceed Python's recursion limit.
     walks = [_walk(rings, cuts, None)]
     while walks:
         step = next(walks[-1], None)

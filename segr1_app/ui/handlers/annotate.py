@@ -1,4 +1,4 @@
-"""Annotation: tasks are imported, leased, decided and stored. Every method is an API endpoint, too."""
+"""Annotation: tasks are leased, decided and stored. Every method is also an API endpoint."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ NOTHING_TO_SORT_BY = {
 class JobHandlers:
     """Leases tasks to annotators and stores their decisions.
 
-    Every method takes and returns JSON values and raises `SegR1Error` with a sentence for the person who asked.
+    Every method takes and returns JSON values and raises `SegR1Error` with a message for the caller.
 
     Args:
         store: where everything is stored.
@@ -95,7 +95,7 @@ class JobHandlers:
             "picture_name", "reasoning", "prediction": its number, "parent": the number of the annotator's own
             revision of it or None, "draft": what `put_draft` stored or None, "decided": whether somebody decided it,
             "saved": the current revision to continue from, {"revision", "verdict", "comment", "objects"}, or None,
-            "notice": a message to show or "", "progress": as of `progress`}.
+            "notice": a message to show or "", "progress": as for `progress`}.
         """
         sequence = _order(order)
         notice = "" if self._store.can_sort(sequence) else NOTHING_TO_SORT_BY[sequence]
@@ -112,7 +112,7 @@ class JobHandlers:
 
         Args:
             annotator: name of the annotator.
-            order: as of `next_task`.
+            order: as for `next_task`.
 
         Returns:
             The address of its preview.
@@ -128,13 +128,13 @@ class JobHandlers:
             task: its number.
 
         Returns:
-            As of `next_task`, without "notice".
+            As for `next_task`, without "notice".
         """
         self._store.lease(int(task), annotator)
         return self._handed_out(self._store.task(int(task)), annotator)
 
     def set_instruction(self, annotator: str, task: int, instruction: str) -> LeasedTask:
-        """Change what a task asks for; the policy predicts again, and the annotator's draft is discarded.
+        """Change a task's instruction; the policy predicts again, and the annotator's draft is discarded.
 
         Args:
             annotator: name of the annotator.
@@ -142,7 +142,7 @@ class JobHandlers:
             instruction: what to segment instead.
 
         Returns:
-            As of `next_task`.
+            As for `next_task`.
         """
         self._store.lease(int(task), annotator)
         changed = self._store.set_instruction(int(task), instruction)
@@ -158,7 +158,7 @@ class JobHandlers:
             instruction: what else to segment in it.
 
         Returns:
-            As of `next_task`.
+            As for `next_task`.
         """
         added = self._store.add_task(self._store.task(int(task)).sha256, instruction)
         return self.open_task(annotator, added.id)
@@ -282,7 +282,7 @@ class JobHandlers:
         }
 
     def accept_truths(self, annotator: str) -> list[str]:
-        """Accept the true masks of all open tasks; see `segr1_app.store.exchange.accepting`.
+        """Accept the ground-truth masks of all open tasks; see `segr1_app.store.exchange.accepting`.
 
         Args:
             annotator: who vouches for them.
@@ -308,14 +308,14 @@ class JobHandlers:
         Args:
             form: a name of `FORMATS`.
             split: see `Splits.parse`; empty for none.
-            pictures: a value of `Pictures`; empty for what suits the format.
-            simplify: how many pixels the corners of polygons may be off.
+            pictures: a value of `Pictures`; empty for the default of the format.
+            simplify: tolerance of polygons in pixels.
             selection: which tasks.
             rights: what the export says of them.
             seed: see `Splits`.
 
         Returns:
-            A ZIP archive, and a sentence for each thing that the format cannot hold.
+            A ZIP archive, and a sentence for each thing that the format cannot represent.
         """
         if form not in FORMATS:
             raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")

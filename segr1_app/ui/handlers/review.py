@@ -84,10 +84,10 @@ class ReviewHandlers:
             task: its number.
 
         Returns:
-            {"task", "instruction", "picture_name", "canvas": what to show, "revisions": as of `history`, "predictions":
-            [{"prediction", "policy", "checkpoint", "created_at"}], both newest first, "first", "second": what to
-            `compare` initially, "chosen_by": the reviewer who chose the current revision or None, "agreement": mean
-            pairwise IoU or None, "pairs": [{"annotators": [two names], "iou"}]}.
+            {"task", "instruction", "picture_name", "canvas": what to show, "revisions": as for `history`,
+            "predictions": [{"prediction", "policy", "checkpoint", "created_at"}], both newest first, "first", "second":
+            what to `compare` initially, "chosen_by": the reviewer who chose the current revision or None, "agreement":
+            mean pairwise IoU or None, "pairs": [{"annotators": [two names], "iou"}]}.
         """
         asked = self._store.task(int(task))
         revisions = self._store.history(asked.id)

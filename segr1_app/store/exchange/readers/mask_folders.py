@@ -1,4 +1,4 @@
-"""Pictures with the mask files that lie beside them; `pairing` says which is whose."""
+"""Pictures with the mask files next to them; `pairing` assigns masks to pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def records(tree: Tree, paired: Paired, masks: Mapping[str, Entry], used: set[st
     Args:
         tree: the files.
         paired: from `pair`.
-        masks: ground-truth masks handed over beside them, by stem; they come before those that lie beside the pictures.
+        masks: ground-truth masks given separately, by stem; they take precedence over those next to the pictures.
         used: gets the stems of those that were taken.
     """
     yield from paired.problems

@@ -26,7 +26,7 @@ from segr1_app.store.exchange.readers.sources import Tree
 INSTANCE_FOLDERS: Final = frozenset(
     {"segmentationobject", "segmentationobjectpng", "instances", "instance_masks", "instance", "annotations_instance"}
 )
-"""Masks of single objects, which say less than those of classes that lie beside them."""
+"""Masks of single objects, which are less informative than those of classes next to them."""
 SHOWN_FOLDERS: Final = frozenset(
     {"segmentationclassvisualization", "segmentationobjectvisualization", "viz", "semantic_rgb", "masks_human"}
 )

@@ -1,4 +1,4 @@
-"""What readers are given and what they give: files of an import, and among them annotations of one kind."""
+"""The inputs and outputs of readers: the files of an import, and annotations of one format among them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segr1_app.store.exchange.intake import Record
 from segr1_app.store.exchange.lookup import Pictures
 
 SNIFFED: Final = 10_000
-"""How many values of a JSON file are looked at to know its kind."""
+"""How many values of a JSON file are read to recognise its format."""
 MAX_JSON_BYTES: Final = 256 * 2**20
 """Largest JSON file of a kind that is read as a whole."""
 
@@ -49,8 +49,8 @@ class Tree:
 
     Attributes:
         files: all of them.
-        names: those that nobody has claimed yet.
-        options: what whoever imports decided.
+        names: those that no reader has claimed yet.
+        options: the options of the import.
         class_hints: by the stem of a mask file without names, the classes that other files say are in its picture.
         expected: how many pictures there may be, once that is known.
     """
@@ -75,14 +75,14 @@ class Tree:
         return Entry(self.files, name)
 
     def head(self, name: PurePosixPath) -> Head | None:
-        """How a JSON file begins; None for one that is none."""
+        """The beginning of a JSON file; None if it is not JSON."""
         if name not in self._heads:
             with translate_read_errors(f"'{self.files.display_name(name)}'"), json_bytes(self.files, name) as file:
                 self._heads[name] = _head(file)
         return self._heads[name]
 
     def claim(self, names: Collection[PurePosixPath]) -> None:
-        """Take files out of those that other readers may look at."""
+        """Remove files from those available to other readers."""
         taken = set(names)
         self.names = [name for name in self.names if name not in taken]
 
@@ -113,7 +113,7 @@ MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError)
 
 
 def fault_of(error: Exception) -> str:
-    """What is wrong with a record, in words; errors of Python's own say nothing to whoever made the file."""
+    """Describe what is wrong with a record; Python's own errors would not help the author of the file."""
     own = type(error) is ValueError or isinstance(error, DatasetError)
     return str(error) if own else "its fields are not as its format has them"
 

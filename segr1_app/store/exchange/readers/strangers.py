@@ -1,4 +1,4 @@
-"""Files that look like annotations of a kind that is not read: they are named, so that nothing is lost in silence."""
+"""Report files that look like annotations in an unsupported format, so that nothing is lost silently."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def not_understood(tree: Tree) -> Iterator[str]:
 
 
 def _is_said_by_masks(tree: Tree, name: PurePosixPath) -> bool:
-    """Whether a file of Cityscapes' outlines lies beside the mask that was drawn from them."""
+    """Whether a file of Cityscapes' outlines is next to the mask that was drawn from them."""
     prefix = name.name.removesuffix("_polygons.json")
     return prefix != name.name and any(
         tree.files.holds(name.with_name(f"{prefix}_{kind}.png"))
@@ -96,7 +96,7 @@ def _is_said_by_masks(tree: Tree, name: PurePosixPath) -> bool:
 
 
 def _looks_like(tree: Tree, name: PurePosixPath, stems: set[str]) -> str | None:
-    """What a file looks like; None for one that holds no annotations."""
+    """What a file looks like; None for a file without annotations."""
     suffix = name.suffix.lower()
     kind = None
     if suffix in PACKED:

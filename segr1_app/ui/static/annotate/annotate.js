@@ -24,7 +24,7 @@ import { Asking } from "../shared/server.js";
 
 const ORDER_KEY = "segr1-order";
 const PATIENCE_MS = 1500;
-const DECIDED = "This task is decided already: you continue from the current revision, and save a new one.";
+const DECIDED = "This task has already been decided: you continue from the current revision and save a new one.";
 const HELD = "You still hold this task: decide or skip it to get the next one.";
 const NOTHING = "Nothing is marked any more.";
 const LEAST_LOOK_MS = 400; // a second press of the key that decided the task before must not decide this one
@@ -127,7 +127,7 @@ class Annotate {
   }
 
   /**
-   * Replace the present task by a given one.
+   * Replace the current task with a given one.
    * @param {string} what
    * @param {object} question
    * @param {string} [annotator] who works from now on
@@ -136,7 +136,7 @@ class Annotate {
     await this.#turn(async () => {
       this.bench.name.value = annotator;
       const reply = await this.ask(what, { annotator, ...question });
-      // What was drawn for the old instruction is discarded, as on the server.
+      // Edits for the old instruction are discarded, as on the server.
       if (reply && what === "set_instruction") this.drafts.unsent.forget({ annotator, task: reply.task });
       if (reply) this.open(reply);
     });
@@ -210,7 +210,7 @@ class Annotate {
     this.#beSeen();
     if (begun) this.canvas.restore(begun.objects);
     this.tell(this.task ? (task.decided ? DECIDED : task.notice ?? "") : task.progress.tasks
-      ? "Nothing is left for you to do: every open task is decided, held by somebody or skipped by you."
+      ? "You have no tasks left: every open task is decided, held by somebody else or skipped by you."
       : "There are no tasks yet: import pictures below.");
     this.render(task.progress);
     if (this.task) {
@@ -291,7 +291,7 @@ class Annotate {
     const kept = Boolean(reply && !reply.failure);
     if (this.task?.task !== question.task) return kept;
     const trouble = !kept ? (reply?.failure ?? GONE) :
-      reply.held ? "" : "Your lease on this task ended; what you save is stored next to what others save.";
+      reply.held ? "" : "Your lease on this task has expired; your work is saved alongside that of others.";
     // The message of a save stays until the next one.
     if (trouble || this.troubled) this.tell(trouble);
     this.troubled = Boolean(trouble);

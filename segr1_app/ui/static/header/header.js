@@ -87,7 +87,7 @@ export function mount({ element, props, watch, server, trigger }) {
  */
 function copyStatus({ remote, at, waiting, failure }) {
   if (!remote) return "";
-  const last = at === null ? "Nothing is synced yet" : `Last synced ${moment(at)} with ${remote}`;
+  const last = at === null ? "Not synced yet" : `Last synced ${moment(at)} with ${remote}`;
   const news = waiting ? `; ${counted(waiting, "change")} since` : "";
   return `${last}${news}.${failure ? ` ${failure}` : ""}`;
 }

@@ -444,7 +444,7 @@ export type Visitor = {
   sign_in: "none" | "password" | "hub";
 };
 
-/** The state of the models, as of `segr1_app.models.host.ModelStatus`, and the visitor once known. */
+/** The state of the models, as in `segr1_app.models.host.ModelStatus`, and the visitor once known. */
 export type Header = {
   state: "loading" | "ready" | "failed";
   policy: string;
@@ -487,7 +487,7 @@ export type OfferedAnswer = {
   shown: boolean;
 };
 
-/** What came of comparing several answers. ``key`` names the session whose candidates can be picked, the one that agrees best first; ``replaced`` tells whether that one took the place of the first answer. */
+/** The result of comparing several answers. ``key`` names the session whose candidates can be picked, the one that agrees best first; ``replaced`` tells whether that one took the place of the first answer. */
 export type ComparedAnswers = {
   key: string;
   answers: number;
@@ -496,7 +496,7 @@ export type ComparedAnswers = {
   candidates: OfferedAnswer[];
 };
 
-/** The answer view of the Run tab: how far the run is, the text so far, and what came of it. */
+/** The answer view of the Run tab: the progress of the run, the text so far, and the result. */
 export type RunAnswer = {
   phase: "idle" | "loading" | "waiting" | "looking" | "writing" | "comparing" | "done" | "stopped" | "failed";
   text: string;

@@ -14,7 +14,7 @@ const REACH = 4;
 export function rewardChart(curve, steps, validation = []) {
   const title = h("figcaption", {}, "Mean reward of a step",
     ...(validation.length ? [", and ", h("span", { class: "chart-held-out" }, "of held-out pictures")] : []));
-  if (!curve.length) return h("figure", {}, title, h("p", { class: "train-waiting" }, "No step is made yet."));
+  if (!curve.length) return h("figure", {}, title, h("p", { class: "train-waiting" }, "No steps yet."));
   const values = curve.map(([, value]) => value);
   const all = [...values, ...validation.map(([, value]) => value)];
   const [low, high] = spread(Math.min(...all), Math.max(...all));

@@ -35,7 +35,7 @@ export function scoreTable(before, after) {
   const table = h("table", { class: "train-table" }, h("thead", {}, head), h("tbody", {}, ...rows));
   const few = Object.keys(GROUPS).some((group) => before[group] && before[group].count < ENOUGH);
   return few ? [table, h("p", { class: "train-note" }, `Fewer than ${ENOUGH} rows are held out: a change that is smaller `
-    + "than its interval (95 %, in brackets) says nothing.")] : [table];
+    + "than its interval (95 %, in brackets) is not significant.")] : [table];
 }
 
 /** @param {[number, number] | undefined} ends of a 95 % interval */
