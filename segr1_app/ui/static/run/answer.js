@@ -118,6 +118,9 @@ function renderNotice(notice, { failure, problems, objects, abstains }) {
   if (abstains) {
     notice.replaceChildren(
       h("p", {}, h("strong", {}, "No such object. "), "The policy answers that the picture does not show it."),
+      ...(problems.length
+        ? [h("p", {}, "The completion is malformed:"), h("ul", {}, ...problems.map((problem) => h("li", {}, problem)))]
+        : []),
     );
   } else if (failure) notice.replaceChildren(h("p", {}, failure));
   else if (problems.length) {
