@@ -125,7 +125,9 @@ class _File(_Words):
             raise ValueError(f"the text ('user') of these tasks is missing: {', '.join(absent)}")
         fixed = {Reader.STUDIO: {PointRule.NEAREST}, Reader.TAGS: {*PointRule} - {PointRule.OWN}}
         allowed = fixed.get(self.answer, {PointRule.OWN})
-        parts: list[_Words] = [self, self.training, self.pre_rl, *self.tasks.values()]
+        parts: list[_Words] = [self, *self.tasks.values()]
+        for stage in (self.training, self.pre_rl):
+            parts += [stage, *stage.tasks.values()]
         for part in parts:
             if part.points is not None and part.points not in allowed:
                 raise ValueError(f"answers read as '{self.answer.value}' cannot use points '{part.points.value}'")
@@ -145,6 +147,10 @@ def find_protocol(given: str) -> Protocol:
     Raises:
         SettingsError: when there is none, or the file is not a protocol; the message names file and key.
     """
+    if given == "auto":
+        raise SettingsError(
+            f"--protocol auto needs a policy to choose by: name one of {', '.join(protocol_names())}, or a YAML file."
+        )
     name = ALIASES.get(given, given)
     if name in protocol_names():
         return _shipped(name)
@@ -198,12 +204,36 @@ def read_protocol(path: Path) -> Protocol:
         values = yaml.load(content.decode("utf-8"), _PlainLoader)
         if not isinstance(values, dict):
             raise SettingsError(f"The protocol file '{path}' does not map keys to values.")
-        return _protocol(str(path), _File.model_validate(values, strict=False))
+        protocol = _protocol(str(path), _File.model_validate(values, strict=False))
     except ValidationError as error:
         raise SettingsError(_told(path, error)) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:300]
         raise SettingsError(f"The protocol file '{path}' cannot be read: {reason}") from error
+    _check_askings(path, protocol)
+    return protocol
+
+
+def _check_askings(path: Path, protocol: Protocol) -> None:
+    """Refuse texts that would not pass on the question, and frames that no picture can have."""
+    for (stage, task), asking in protocol.askings.items():
+        key = f"tasks.{task.value}" if stage is Stage.INFERENCE else f"{stage.value}.tasks.{task.value}"
+        if task is not Task.FOREGROUND and "{instruction}" not in asking.user:
+            raise SettingsError(
+                f"The protocol file '{path}', key '{key}.user': the text needs {{instruction}} where the question goes."
+            )
+        if not _is_possible(asking.frame, protocol.grid):
+            raise SettingsError(
+                f"The protocol file '{path}', key 'frame': no frame of '{key}' can have sides that are multiples of "
+                f"'grid', {protocol.grid} pixels: choose larger areas or a smaller grid."
+            )
+
+
+def _is_possible(frame: Square | Kept, grid: int) -> bool:
+    if isinstance(frame, Square):
+        return frame.side >= grid
+    largest = frame.at_most // grid**2 * grid**2
+    return largest >= max(frame.enlarge_to, grid**2)
 
 
 class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
@@ -277,13 +307,17 @@ def _told(path: Path, error: ValidationError) -> str:
     """The first validation error of a file, as a sentence that names the key."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     # A misspelt key also makes one missing; naming the misspelling is more helpful.
-    first = min(errors, key=lambda each: each["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("tuple["))[:200]
+    first = min(errors, key=lambda each: each["type"] != "extra_forbidden" and "[key]" not in each["loc"])
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]" and not str(part).startswith("tuple["))[:200]
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         return f"The protocol file '{path}' has an unknown key '{key}'."
+    if "[key]" in first["loc"]:
+        return f"The protocol file '{path}' has an unknown key '{key}': {reason[:1].lower()}{reason[1:]}."
     if first["type"] == "missing":
         return f"The protocol file '{path}' lacks the key '{key}'."
+    if first["type"] in ("model_type", "mapping_type"):
+        return f"The protocol file '{path}', key '{key}': it must map keys to values."
     return f"The protocol file '{path}'{f', key {key!r}' if key else ''}: {reason[:1].lower()}{reason[1:]}."
 
 

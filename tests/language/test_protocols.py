@@ -492,7 +492,13 @@ MINIMAL = (FOLDER / "seg-zero.yaml").read_text(encoding="utf-8")
     [
         ("framee:", "frame:", "framee"),
         ("{user_text:", "{user:", "user_text"),
-        ("  phrases:", "  phrase:", "phrases"),
+        ("  phrases:", "  phrase:", "unknown key 'tasks.phrases': input should be 'foreground'"),
+        ("  referring:\n", '  referring: {user: "{form}"}\n', "key 'tasks.referring': it must map keys to values"),
+        ('referring: {user: "Segment {question}"}', 'referring: {user: "{form}"}', "key 'tasks.referring.user'"),
+        ("training: {tasks: {free: {user: Go}}}\ntasks:", "tasks:", "key 'training.tasks.free.user'"),
+        ("training: {tasks: {free: {points: nearest box}}}\ntasks:", "tasks:", "cannot use points 'nearest box'"),
+        ("grid: 128\ntraining: {frame: {square: 100}}", "grid: 28", "no frame of 'training.tasks.foreground'"),
+        ("{enlarge_to: 785, at_most: 1000}", "{square: 840}", "no frame of 'tasks.foreground'"),
         ("{square: 12}", "{square: 840}", "frame.square"),
         ("{square: 840, at_most: 900}", "{square: 840}", "frame"),
         ("{enlarge_to: 9000, at_most: 8000}", "{square: 840}", "enlarge_to"),
@@ -509,7 +515,7 @@ MINIMAL = (FOLDER / "seg-zero.yaml").read_text(encoding="utf-8")
         ("- a", MINIMAL, "does not map"),
         ("x" * 70_000, "grid: 28", "larger than 64 KiB"),
     ],
-    ids=range(18),
+    ids=range(24),
 )
 def test_a_file_that_is_no_protocol_is_one_sentence(tmp_path: Path, wrong: str, right: str, said: str) -> None:
     assert right in MINIMAL
@@ -532,6 +538,8 @@ def test_ones_own_file_and_old_names_are_protocols(tmp_path: Path) -> None:
     for missing in (tmp_path, tmp_path / "none.yaml"):
         with pytest.raises(SettingsError):
             find_protocol(str(missing))
+    with pytest.raises(SettingsError, match="--protocol auto needs a policy to choose by: name one of cfcamo"):
+        find_protocol("auto")
 
 
 @pytest.mark.parametrize(
