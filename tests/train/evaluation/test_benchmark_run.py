@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import shutil
@@ -21,6 +23,7 @@ from segr1_app.geometry import decode_rle
 from segr1_app.images import Picture, load_picture
 from segr1_app.masks import load_mask
 from segr1_app.models.pipeline import Pipeline
+from tests.policy_server import policy_server
 from tests.scenes import ellipse_scene
 from tests.train.evaluation.test_benchmark_sets import write_reasonseg, write_refcoco
 from train.evaluate import main
@@ -289,6 +292,98 @@ def test_faults_are_one_sentence(
 def test_pairs_or_a_benchmark_but_not_half_of_both(options: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([*options, "--json", "c.json"])
+
+
+def write_set(name: str, base: Path, camo: Path) -> Path:
+    """A tiny set in a benchmark's own layout."""
+    if name == "RefCOCO":
+        return write_refcoco(base)
+    if name == "ReasonSeg":
+        return write_reasonseg(base)
+    images, masks = {"CAMO": ("Imgs", "GT"), "DUTS-TE": ("DUTS-TE-Image", "DUTS-TE-Mask")}[name]
+    shutil.copytree(camo / "Imgs", base / images)
+    shutil.copytree(camo / "GT", base / masks)
+    return base
+
+
+FOREGROUND = (
+    "\nIdentify and segment all the primary objects in the image.\n\nOutput the result using the exact format:\n"
+    "<think> reasoning process here </think> <bbox>[x1,y1,x2,y2]</bbox>, <points>[[x3,y3],[x4,y4],...]</points>, "
+    "<labels>[1,0,...]</labels>\n    "
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options", "words", "asked", "side", "span", "points"),
+    [
+        (
+            "RefCOCO",
+            ["--split", "testA"],
+            {"referring": "Identify and segment {}"},
+            "Identify and segment the left thing",
+            1036,
+            1024,
+            "inside each box",
+        ),
+        (
+            "ReasonSeg",
+            ["--split", "test"],
+            {"phrase": " Identify and segment {}.", "sentence": "{} Identify and segment it."},
+            "Which one – if any – is a café? Identify and segment it.",
+            1036,
+            1024,
+            "first box gets all",
+        ),
+        ("CAMO", [], {"foreground": FOREGROUND}, FOREGROUND, 756, 768, "inside each box"),
+        ("DUTS-TE", [], {"foreground": FOREGROUND}, FOREGROUND, 756, 768, "inside each box"),
+    ],
+)
+def test_the_authors_protocol_of_a_benchmark_is_followed_and_said(
+    camo: Path,
+    tmp_path: Path,
+    *,
+    name: str,
+    options: list[str],
+    words: dict[str, str],
+    asked: str,
+    side: int,
+    span: int,
+    points: str,
+) -> None:
+    """As it arrives at a server, and as the result says."""
+    data, out = write_set(name, tmp_path / "set", camo), tmp_path / "r.json"
+    with policy_server() as server:
+        server.say = lambda *_: (
+            "<think> a thing </think> <bbox>[256,192,512,384]</bbox>, "
+            "<points>[[300,200]]</points>, <labels>[1]</labels>"
+        )
+        where = ["--policy-server", server.url, "--policy", "m", "--models", "embedded"]
+        result = scored(name, data, out, *options, *where, "--protocol", "seg-r1")
+    policy = result["protocol"]["policy"]
+    assert (policy["protocol"], policy["words"]) == ("seg-r1", "the protocol seg-r1, strictly")
+    assert {task: told["user_prompt"] for task, told in policy["tasks"].items()} == words
+    for told in policy["tasks"].values():
+        assert (told["example"]["frame"], told["coordinates"]) == ([side, side], [span, span])
+        assert told["points"] == points
+    contents = [body["messages"][-1]["content"] for body in server.asked]
+    assert asked in [content[1]["text"] for content in contents]
+    for image, _ in contents:
+        png = base64.b64decode(image["image_url"]["url"].partition(",")[2])
+        assert Image.open(io.BytesIO(png)).size == (side, side)
+    for record in answers(out).values():
+        assert record["task"] in words
+        assert record["well_formed"]
+        height, width = record["mask"]["size"]
+        box = [256 / span * width, 192 / span * height, 512 / span * width, 384 / span * height]
+        assert record["objects"][0]["box"] == pytest.approx(box, abs=0.01)
+
+
+def test_a_square_that_the_image_processor_does_not_allow_is_said(camo: Path, tmp_path: Path) -> None:
+    written = scored("CAMO", camo, tmp_path / "r.json", "--limit", "1", "--protocol", "seg-r1")["protocol"]
+    task = written["policy"]["tasks"]["foreground"]
+    assert task["example"]["frame"] == [280, 280]
+    assert "square of 280 pixels: 768, rounded to the grid, but no larger than" in task["frame"]["rule"]
 
 
 @pytest.mark.slow

@@ -148,7 +148,9 @@ def _describe_frame(policy: AnyPolicy, request: Request) -> dict[str, Any]:
     frame, bounds = policy.protocol.askings[request.stage, request.task].frame, policy.frame_bounds
     if isinstance(frame, Square):
         least = most = request.frame.width * request.frame.height
-        shown = f"squashed to a square of {frame.side} pixels, rounded to the grid"
+        shown = f"squashed to a square of {request.frame.width} pixels: {frame.side}, rounded to the grid"
+        if request.frame.width + bounds.grid <= frame.side:
+            shown += ", but no larger than the image processor allows"
     else:
         least, most = max(frame.enlarge_to, bounds.least), min(frame.at_most, bounds.most)
         shown = (
