@@ -141,7 +141,7 @@ def test_pictures_without_masks_are_refused(tmp_path: Path, capsys: pytest.Captu
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     empty = tmp_path / "empty"
     empty.mkdir()
-    for masks, said in ((empty, "no picture and mask of the same name"), (tmp_path / "none", "cannot be read")):
+    for masks, said in ((empty, "no picture and mask with the same name"), (tmp_path / "none", "cannot be read")):
         assert main(["calibrate", "--images", str(tmp_path), "--masks", str(masks)]) == 1
         told = capsys.readouterr().err
         assert said in told
