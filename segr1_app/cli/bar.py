@@ -12,12 +12,14 @@ from segr1_app.store.exchange.account import Progress, Watch
 
 _SECONDS: Final = 0.1
 """How often it is drawn at most."""
+_DELAY: Final = 1.0
+"""What takes less time than this needs no bar."""
 
 
 @contextmanager
 def bar() -> Iterator[Watch]:
-    """A bar on the terminal's error stream, which is gone when the block ends."""
-    with tqdm(leave=False, mininterval=_SECONDS, miniters=1) as drawn:
+    """A bar on the terminal's error stream, which disappears when the block ends."""
+    with tqdm(leave=False, mininterval=_SECONDS, miniters=1, delay=_DELAY) as drawn:
 
         def show(now: Progress) -> None:
             unit = f" {now.unit}"
