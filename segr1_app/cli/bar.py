@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
 
 from tqdm import tqdm
 
@@ -12,22 +12,26 @@ from segr1_app.store.exchange.account import Progress, Watch
 
 _SECONDS: Final = 0.1
 """How often it is drawn at most."""
-_DELAY: Final = 1.0
-"""What takes less time than this needs no bar."""
 
 
 @contextmanager
 def bar() -> Iterator[Watch]:
-    """A bar on the terminal's error stream, which disappears when the block ends."""
-    with tqdm(leave=False, mininterval=_SECONDS, miniters=1, delay=_DELAY) as drawn:
+    """A bar on the terminal's error stream, from the first report of progress to the end of the block."""
+    drawn: tqdm[Any] | None = None
+    with ExitStack() as closing:
 
         def show(now: Progress) -> None:
+            nonlocal drawn
             unit = f" {now.unit}"
-            if drawn.unit != unit:
-                drawn.reset()
-                drawn.unit, drawn.unit_scale, drawn.unit_divisor = unit, now.unit.startswith("bytes"), 1024
             # More may come of a file than was known when it was opened.
-            drawn.total = max(now.total, now.done) if now.total else None
+            total = max(now.total, now.done) if now.total else None
+            if drawn is None or drawn.unit != unit:
+                closing.close()
+                counts = {"unit": unit, "unit_scale": now.unit.startswith("bytes"), "unit_divisor": 1024}
+                drawn = closing.enter_context(
+                    tqdm(total=total, leave=False, mininterval=_SECONDS, miniters=1, **counts)
+                )
+            drawn.total = total
             drawn.update(now.done - drawn.n)
 
         yield show

@@ -55,7 +55,7 @@ def test_a_folder_and_its_masks_come_in(photographs: Path, home: Path, capsys: p
         assert "2 records imported into" in told.out
         assert "broken.png" in told.err.splitlines()[-2]
         assert "no picture called nobody" in told.err.splitlines()[-1]
-        assert "0 records [" in told.err
+        assert "| 0/3 [" in told.err
     with AnnotationStore.open(home) as store:
         assert sorted(task.picture_name for task in store.tasks()) == ["one.png", "two.png"]
         truth = store.ground_truth(picture(0).sha256, "it")

@@ -78,8 +78,8 @@ def test_coco_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_pa
     assert report.written == 4
     assert report.warnings == [
         f"Not in this format: {COCO_NEVER_HOLDS}.",
-        "Open tasks are left out (1 times)",
-        "Rejected tasks have no mask and are left out (1 times)",
+        "Open tasks are left out (1 time)",
+        "Rejected tasks have no mask and are left out (1 time)",
     ]
     content = json.loads((tmp_path / "out" / "annotations" / "instances_train.json").read_text())
     assert [category["name"] for category in content["categories"]] == ["cat"]

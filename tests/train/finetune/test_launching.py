@@ -134,13 +134,15 @@ class TestMachines:
         write_json(config, {"fingerprint": "mine"})
         launching.check_same_training(config, "mine")
 
-    @pytest.mark.parametrize("seen", [(False, False), (True, False)])
+    @pytest.mark.parametrize(
+        ("seen", "said"), [((False, False), "Not every machine sees"), ((True, False), "found different pairs")]
+    )
     def test_what_one_of_them_lacks_stops_all(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: tuple[bool, bool]
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: tuple[bool, bool], said: str
     ) -> None:
         write_json(tmp_path / "config.json", {"fingerprint": "mine"})
         monkeypatch.setattr(launching, "gather_object", lambda own: [*own, seen])
-        with pytest.raises(SettingsError, match="Not every"):
+        with pytest.raises(SettingsError, match=said):
             launching.check_same_training(tmp_path / "config.json", "mine")
 
 
