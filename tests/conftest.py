@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
+from playwright.sync_api import Playwright, sync_playwright
 
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy
@@ -32,6 +33,13 @@ def _nothing_is_logged_to_a_closed_stream() -> Iterator[None]:
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
         root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """What drives browsers; one for all tests, as its event loop allows no second one beside it."""
+    with sync_playwright() as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")

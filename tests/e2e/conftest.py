@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright
 
 from segr1_app.domain import ImageSize
 from segr1_app.images import Picture
@@ -32,17 +32,16 @@ from tests.scenes import ellipse_scene
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(playwright: Playwright) -> Iterator[Browser]:
     executable = find_chromium()
     if executable is None:
         reason = f"no Chromium on this machine (looked for {', '.join(CHROMIUM_NAMES)})"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
-        yield browser
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
+    yield browser
+    browser.close()
 
 
 @dataclass

@@ -27,8 +27,8 @@ INSTRUCTION = "Identify and segment the camouflaged object."
 MODELS_MS = 120_000
 TOLD = (
     r"^2 tasks exported\.\nNot in this format: prompts, reasoning .* but the one that counts\.\n"
-    r"Painted layers become part of the mask \(1 times\)\n"
-    r"Rejected tasks have no mask and are left out \(1 times\)$"
+    r"Painted layers become part of the mask \(1 time\)\n"
+    r"Rejected tasks have no mask and are left out \(1 time\)$"
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Playwright
 
 from segr1_app.settings.roles import Role
 from tests.e2e.serving import CHROMIUM_FLAGS, find_chromium
@@ -87,7 +87,7 @@ class Nothing(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def evil_page() -> Iterator[Callable[[], tuple[Page, str]]]:
+def evil_page(playwright: Playwright) -> Iterator[Callable[[], tuple[Page, str]]]:
     """Opens an empty page of another site; returns it with its address."""
     executable = find_chromium()
     if executable is None:
@@ -95,14 +95,13 @@ def evil_page() -> Iterator[Callable[[], tuple[Page, str]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     flags = [*CHROMIUM_FLAGS, f"--host-resolver-rules=MAP *{EVIL} 127.0.0.1"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=flags)
+    browser = playwright.chromium.launch(executable_path=executable, args=flags)
 
-        def open_page() -> tuple[Page, str]:
-            return browser.new_context().new_page(), f"http://{EVIL}:{server.server_port}/"
+    def open_page() -> tuple[Page, str]:
+        return browser.new_context().new_page(), f"http://{EVIL}:{server.server_port}/"
 
-        yield open_page
-        browser.close()
+    yield open_page
+    browser.close()
     server.shutdown()
 
 
