@@ -56,7 +56,7 @@ def test_the_embedded_segmenter_loads(segmenter: Path) -> None:
 @pytest.mark.parametrize("place", ["model", "model.memory_encoder", "model.image_encoder.trunk", "model.x"])
 def test_only_the_classes_of_a_sam2_are_made(segmenter: Path, place: str, target: Any) -> None:
     changed(segmenter, place, {"_target_": target, "f": "/etc/passwd"})
-    with pytest.raises(ModelError, match=r"config\.yaml' is refused"):
+    with pytest.raises(ModelError, match=r"config\.yaml' is not an acceptable SAM 2 configuration"):
         load_segmenter_files(segmenter, CPU)
 
 

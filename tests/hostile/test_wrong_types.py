@@ -106,6 +106,13 @@ def test_what_nests_too_deep_or_is_no_unicode_is_not_taken() -> None:
         read_arguments(put_draft, [1])
 
 
+OTHERS: dict[str, list[Any]] = {
+    "export": ["", "", "", "", "", 0, 1, "", "", 0],
+    "add_pictures": ["", "", "", False, False],
+}
+"""The arguments that follow those of a test, as they are by default."""
+
+
 @pytest.mark.parametrize(
     ("call", "arguments", "words"),
     [
@@ -118,6 +125,6 @@ def test_what_nests_too_deep_or_is_no_unicode_is_not_taken() -> None:
     ],
 )
 def test_an_argument_of_a_wrong_type_is_named(untrained: Served, call: str, arguments: list[Any], words: str) -> None:
-    answer = WIRE.post(f"{untrained.url}gradio_api/run/{call}", json={"data": arguments})
+    answer = WIRE.post(f"{untrained.url}gradio_api/run/{call}", json={"data": arguments + OTHERS[call]})
     assert answer.status_code == 422
     assert words in answer.json()["error"]

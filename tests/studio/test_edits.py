@@ -24,7 +24,7 @@ START[10:30, 20:60] = True
 ENTRY: dict[str, Any] = {
     "box": [10, 20.5, 50, 60],
     "points": [{"x": 30.25, "y": 40, "label": 1}, {"x": 0, "y": 100, "label": 0}],
-    "name": '<b>${cat}</b> \u202e"',
+    "name": '<b>${cat}</b> "',
     "strokes": [{"erase": False, "radius": 3.5, "path": [[1, 2], [300, -4]]}],
     "start": dict(encode_rle(START)),
 }
@@ -33,6 +33,9 @@ ENTRY: dict[str, Any] = {
 def test_a_state_is_read_as_it_is() -> None:
     (edited,) = read_objects([ENTRY], SIZE)
     assert edited.prompt == ObjectPrompt(Box(10, 20.5, 50, 60), (Point(30.25, 40, 1), Point(0, 100, 0)), ENTRY["name"])
+    # What would turn the text after it around is no part of a name.
+    (turned,) = read_objects([{**ENTRY, "name": "cat \u202e"}], SIZE)
+    assert turned.prompt.name == "cat"
     assert edited.strokes == (Stroke(False, 3.5, ((1, 2), (300, -4))),)
     start = edited.start_mask()
     assert start is not None

@@ -22,6 +22,7 @@ from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.selection import embedded_pair
 from segr1_app.settings.config import Settings
+from segr1_app.store import AnnotationStore
 from segr1_app.studio.samples import find_samples
 from segr1_app.studio.trainings import (
     AFTER,
@@ -156,6 +157,7 @@ def test_the_page_trains_what_the_app_works_with_now(tmp_path: Path, pipeline: P
 
 @pytest.mark.slow
 def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) -> None:
+    AnnotationStore.open(tmp_path).close()
     settings = embedded_pair(Settings(home=tmp_path, device="cpu"))
     trainings = Trainings(tmp_path)
     name = trainings.start(settings, 1, include_feedback=True)
@@ -192,6 +194,7 @@ def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_the_plan_is_the_command_lines(tmp_path: Path) -> None:
+    AnnotationStore.open(tmp_path).close()
     plan = Trainings(tmp_path).plan(embedded_pair(Settings(home=tmp_path, device="cpu")))
     assert "held out" in plan
     assert "no corrections" in plan
