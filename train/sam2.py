@@ -28,6 +28,7 @@ from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.segmenter_files import original_name, write_segmenter_files
 from segr1_app.settings.config import DEFAULT_SEGMENTER, Settings, add_home_argument
+from segr1_app.store import AnnotationStore
 from train.data.doctor import report
 from train.data.feedback import feedback_rows, useless_for_segmenter
 from train.data.mixing import Mixing, describe_shares, draw_order
@@ -60,6 +61,9 @@ def _run(given: argparse.Namespace) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     home = Settings.from_arguments(argparse.Namespace(home=given.home)).home
+    if given.include_feedback and given.home is not None:
+        # A mistyped folder is refused; without --home, somebody may not have annotated anything yet.
+        AnnotationStore.open_existing(home).close()
     folder = (RunFolder.last if given.resume else RunFolder.new)(home / RUNS, given.output_dir)
     with ending_in_words(folder.path):
         before: dict[str, Any] = read_json(folder.config) if given.resume else {}

@@ -31,7 +31,7 @@ from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.rewards import SEG_R1, RewardOptions, Truth
 from segr1_app.settings.config import DEFAULT_SEGMENTER
-from segr1_app.store import RejectReason, Verdict
+from segr1_app.store import AnnotationStore, RejectReason, Verdict
 from segr1_app.studio.trainings import Trainings
 from tests.e2e.serving import free_port
 from tests.scenes import ellipse_scene
@@ -391,6 +391,7 @@ class TestCommand:
     ) -> None:
         config = write_config(tmp_path, tiny, max_steps=1)
         out = tmp_path / "out"
+        AnnotationStore.open(tmp_path / "home").close()
         arguments = ["--config", str(config), "--home", str(tmp_path / "home"), "--device", "cpu", "--lora"]
         assert grpo.main([*arguments, "--include-feedback", "--output-dir", str(out)]) == 0
         assert "There are no corrections" in capsys.readouterr().out

@@ -181,6 +181,11 @@ class TestCommand:
         assert "scenes" in capsys.readouterr().out
         assert not [*tmp_path.iterdir()]
 
+    def test_a_mistyped_home_is_refused(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        assert sam2.main(command(tmp_path / "run", "--include-feedback")) == 1
+        assert str(tmp_path / "home") in caplog.text
+        assert not [*tmp_path.iterdir()]
+
     @pytest.mark.parametrize(
         ("option", "value"),
         [("--lr", "0"), ("--batch", "two"), ("--seed", "-1"), ("--average", "1"), ("--clicks", "-1")],
