@@ -27,9 +27,16 @@ def bar() -> Iterator[Watch]:
             total = max(now.total, now.done) if now.total else None
             if drawn is None or drawn.unit != unit:
                 closing.close()
-                counts = {"unit": unit, "unit_scale": now.unit.startswith("bytes"), "unit_divisor": 1024}
                 drawn = closing.enter_context(
-                    tqdm(total=total, leave=False, mininterval=_SECONDS, miniters=1, **counts)
+                    tqdm(
+                        total=total,
+                        leave=False,
+                        mininterval=_SECONDS,
+                        miniters=1,
+                        unit=unit,
+                        unit_scale=now.unit.startswith("bytes"),
+                        unit_divisor=1024,
+                    )
                 )
             drawn.total = total
             drawn.update(now.done - drawn.n)
