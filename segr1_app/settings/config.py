@@ -247,7 +247,7 @@ def add_effort_argument(parser: argparse._ActionsContainer) -> None:
         choices=[effort.value for effort in Effort],
         default=Effort.QUICK.value,
         help="quick takes the greedy answer; careful and thorough also sample 8 or 24 others and look closer, and take "
-        "the one that agrees best with all, in some five and ten times the processor time (default: %(default)s)",
+        "the one that agrees best with all, at several times the processor time (default: %(default)s)",
     )
 
 

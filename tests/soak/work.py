@@ -21,6 +21,10 @@ SIZES: Final = ((1280, 960), (1280, 960), (1280, 960), (4000, 3000))
 """Sizes of the pictures that are annotated: every fourth is as large as a telephone takes them."""
 SQUARE: Final = 4
 VERDICTS: Final = ("accept", "fix", "fix", "reject", "skip")
+EVERYTHING: Final = ("", "", "", "", "", 0, 1, "", "", 0)
+"""The filters of an export, and what is written into it, as they are by default."""
+AS_IT_IS: Final = ("", "", "", False, False)
+"""The options of an import, as they are by default."""
 
 
 def scene(number: int, size: tuple[int, int]) -> Picture:
@@ -139,11 +143,11 @@ class Visitor:
         size = self.rng.choice(((640, 480), (1600, 1200)))
         file = self.client.upload("scene.png", png(scene(self.rng.randrange(1000), size)))
         if self.rng.random() < 0.5:
-            self.client.call("predict", file, "Find the egg.")
+            self.client.call("predict", file, "Find the egg.", "quick")
             return
         # The values of a run are told as they change; the last ones need not hold the canvas.
         shown = self.client.call("show", file)
-        self.client.call("run", file, "Find the egg.")
+        self.client.call("run", file, "Find the egg.", "quick")
         key = (shown or [{}])[0].get("key")
         drawn = {"box": None, "points": [{"x": size[0] // 2, "y": size[1] // 2, "label": 1}]}
         if key and "failure" not in self.client.click("stage", key, [drawn]):
@@ -164,10 +168,10 @@ class Admin:
             self.begun = "failure" not in self.client.ask("train", "start_training", steps=2)
         kind = self.rng.random()
         if kind < 0.4:
-            self.client.call("export", self.rng.choice(list(FORMATS)), "", "none", 0)
+            self.client.call("export", self.rng.choice(list(FORMATS)), "", "none", 0, *EVERYTHING)
         elif kind < 0.7:
             file = self.client.upload("more.png", png(scene(self.rng.randrange(1000), (640, 480))))
-            self.client.call("add_pictures", [file], "Find the egg.", [])
+            self.client.call("add_pictures", [file], "Find the egg.", [], *AS_IT_IS)
         self.client.ask("train", "training_state")
         self.client.ask("header", "sync_state")
         time.sleep(self.rng.uniform(0.5, 1.5))
