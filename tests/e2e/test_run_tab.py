@@ -123,6 +123,8 @@ def test_a_photograph_becomes_reasoning_prompts_and_a_mask(real_app: str, visit:
     assert np.array_equal(decode_rle(record["mask"]), pixels == 255)
 
     if os.environ.get("SEGR1_SCREENSHOT"):
+        page.get_by_text("What can be asked", exact=True).click()
+        page.evaluate("scrollTo(0, 0)")
         page.mouse.move(5, 5)
         SCREENSHOT.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SCREENSHOT)

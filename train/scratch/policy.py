@@ -66,8 +66,8 @@ CARD = PolicyCard(
     ),
     understands=(
         "This small policy understands three requests: the primary (most salient) objects, the camouflaged object, and "
-        f"one of several objects by a word: {', '.join(WHICH)}, or its colour ({', '.join(COLOURS)}). Anything else, a "
-        "referring expression or a question, it takes for the first."
+        f"one of several objects by a word: {', '.join(WHICH)}, or its colour ({', '.join(COLOURS)}). It was not "
+        "trained on anything else, such as referring expressions or questions."
     ),
 )
 
