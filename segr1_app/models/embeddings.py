@@ -8,6 +8,7 @@ pictures are rounded, including those not yet cached, because a mask must not de
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ FOLDER_BYTES = 32 * 2**30
 SUFFIX = ".embedding.safetensors"
 """Suffix of the cache's files; others in the folder are never deleted."""
 CHECKSUM = "checksum"
+ENCODER = ("image_encoder.", "no_mem_embed", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
+"""Names of a SAM 2's weights that its embeddings depend on begin with one of these."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +162,20 @@ class EmbeddingFolder:
             f"The folder of embeddings '{self._path}' cannot be used ({error}): free some space there, name another "
             f"one, or go without --embedding-cache."
         )
+
+
+def encoder_identity(model: torch.nn.Module) -> str:
+    """Identifies a segmenter's embeddings: SHA-256, in hex, of the weights that they depend on, as these are in memory
+    (a hub id does not identify a revision), its input side, and the kind of device, whose number format they are in.
+
+    The rest of the mask decoder and the prompt encoder may be trained without a picture being encoded again.
+    """
+    digest = hashlib.sha256(f"{model.image_size}:{next(model.parameters()).device.type}".encode())
+    for name, value in model.state_dict().items():
+        if name.startswith(ENCODER):
+            digest.update(name.encode())
+            digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _halved(embedding: Embedding) -> dict[str, torch.Tensor]:

@@ -7,11 +7,11 @@ prompt: no state is carried over between calls.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
 from segr1_app.geometry import clean_mask
 from segr1_app.images import Picture
-from segr1_app.models.embeddings import Embedding, EmbeddingFolder
+from segr1_app.models.embeddings import Embedding, EmbeddingFolder, encoder_identity
 from segr1_app.models.loading import resolve_device
 from segr1_app.models.segmenter_files import load_segmenter_files
 from segr1_app.models.zoom import (
@@ -123,7 +123,6 @@ class Sam2Segmenter:
             cache_bytes, getsizeof=lambda embedding: embedding.nbytes
         )
         self._folder = embeddings
-        self._identity = _identity(model) if embeddings else ""
         # The predictor holds the current picture: one caller at a time.
         self._lock = threading.Lock()
         # On a GPU, encoding has its own stream, so that it runs in parallel with the policy. Created on demand: on
@@ -213,7 +212,7 @@ class Sam2Segmenter:
         _check_mask_inputs(mask_inputs, objects)
         masks: list[ObjectMask] = []
         for prompt, start in zip(objects, mask_inputs or [None] * len(objects), strict=True):
-            window = self._window(prompt, start, picture.size)
+            window = self.window(prompt, picture.size, start)
             seen = self._encoded(picture, window) if window else embedding or self.encode(picture)
             masks += self.decode(seen, [prompt], mask_inputs=[start], size=size, best_of_three=best_of_three)
         return tuple(masks)
@@ -231,15 +230,15 @@ class Sam2Segmenter:
         Raises:
             ModelError: when the device runs out of memory.
         """
-        windows = {window for prompt in objects if (window := self._window(prompt, None, picture.size))}
+        windows = {window for prompt in objects if (window := self.window(prompt, picture.size))}
         with self._lock:
             missing = sorted(window for window in windows if (picture.sha256, window) not in self._cache)
             for first in range(0, len(missing), TOGETHER):
                 for embedding in self._encode(picture, missing[first : first + TOGETHER]):
                     self._keep(picture, embedding)
 
-    def _window(self, prompt: ObjectPrompt, start: Mask | None, image_wh: ImageSize) -> Window | None:
-        """The part of the picture from which a prompt's mask is made; None for all of it."""
+    def window(self, prompt: ObjectPrompt, image_wh: ImageSize, start: Mask | None = None) -> Window | None:
+        """The part of a picture of this size from which `segment` makes a prompt's mask; None for all of it."""
         return prompt_window(prompt, start, image_wh, self._zoom) if self._zoom else None
 
     def encode(self, picture: Picture) -> Embedding:
@@ -262,16 +261,8 @@ class Sam2Segmenter:
         Raises:
             ModelError, SegR1Error: as `encode`.
         """
-        self._identity = self._identity or _identity(self.model)
-        kept = folder.read(self._identity, picture, self.device, window)
-        if kept is not None:
-            return kept
         with self._lock:
-            return folder.keep(self._identity, picture, self._encode(picture, [window])[0])
-
-    def window(self, prompt: ObjectPrompt, image_wh: ImageSize) -> Window | None:
-        """What of a picture of this size `segment` looks at for a prompt; None for all of it."""
-        return self._window(prompt, None, image_wh)
+            return self._from_folder(picture, window, folder)
 
     def _encoded(self, picture: Picture, window: Window | None) -> Embedding:
         with self._lock:
@@ -279,7 +270,7 @@ class Sam2Segmenter:
             if embedding is None:
                 # The folder stores only whole pictures, which training needs again and again.
                 folder = None if window else self._folder
-                embedding = self._from_folder(picture, folder) if folder else self._encode(picture, [window])[0]
+                embedding = self._from_folder(picture, None, folder) if folder else self._encode(picture, [window])[0]
                 self._keep(picture, embedding)
             return embedding
 
@@ -294,9 +285,13 @@ class Sam2Segmenter:
         if embedding.nbytes <= self._cache.maxsize:
             self._cache[picture.sha256, embedding.window] = embedding
 
-    def _from_folder(self, picture: Picture, folder: EmbeddingFolder) -> Embedding:
-        kept = folder.read(self._identity, picture, self.device)
-        return kept or folder.keep(self._identity, picture, self._encode(picture, [None])[0])
+    def _from_folder(self, picture: Picture, window: Window | None, folder: EmbeddingFolder) -> Embedding:
+        kept = folder.read(self._identity, picture, self.device, window)
+        return kept or folder.keep(self._identity, picture, self._encode(picture, [window])[0])
+
+    @cached_property
+    def _identity(self) -> str:
+        return encoder_identity(self.model)
 
     def _encode(self, picture: Picture, windows: Sequence[Window | None]) -> list[Embedding]:
         """One embedding per window, all from one pass through the encoder."""
@@ -407,17 +402,6 @@ class Sam2Segmenter:
 def _check_mask_inputs(mask_inputs: Sequence[Mask | None], objects: Sequence[ObjectPrompt]) -> None:
     if mask_inputs and len(mask_inputs) != len(objects):
         raise ValueError(f"{len(mask_inputs)} mask inputs were given for {len(objects)} objects")
-
-
-def _identity(model: torch.nn.Module) -> str:
-    """Identifies a segmenter's embeddings: SHA-256, in hex, of its weights in memory (a hub id does not identify a
-    revision), its input side, and the kind of device, which determines their number format.
-    """
-    digest = hashlib.sha256(f"{model.image_size}:{next(model.parameters()).device.type}".encode())
-    for name, value in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 @contextmanager

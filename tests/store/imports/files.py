@@ -27,6 +27,11 @@ def box_mask(x1: int, y1: int, x2: int, y2: int, size: tuple[int, int] = (WIDTH,
     return mask
 
 
+PLACE = (8, 6, 40, 30)
+MASK = box_mask(*PLACE)
+"""What is marked in most pictures, as corners and as a mask."""
+
+
 def corners(x1: float, y1: float, x2: float, y2: float) -> list[float]:
     return [x1, y1, x2, y1, x2, y2, x1, y2]
 

@@ -19,9 +19,10 @@ from tests.store.imports.files import (
     CAT,
     DEFAULT,
     HEIGHT,
+    MASK,
+    PLACE,
     WIDTH,
     annotation,
-    box_mask,
     bring,
     coco,
     corners,
@@ -33,8 +34,6 @@ from tests.store.imports.files import (
     write_json,
 )
 
-PLACE = (8, 6, 40, 30)
-MASK = box_mask(*PLACE)
 SQUARE = [corners(*PLACE)]
 
 

@@ -10,9 +10,8 @@ from PIL import Image
 
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.account import ImportOptions
-from tests.store.imports.files import DEFAULT, HEIGHT, WIDTH, box_mask, bring, draw, instructions, truths
+from tests.store.imports.files import DEFAULT, HEIGHT, MASK, WIDTH, box_mask, bring, draw, instructions, truths
 
-MASK = box_mask(8, 6, 40, 30)
 OTHER = box_mask(44, 32, 60, 46)
 
 

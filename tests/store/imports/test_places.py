@@ -22,8 +22,9 @@ from segr1_app.store.exchange.importing import import_paths
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
 from tests.store.imports.files import (
     CAT,
+    MASK,
+    PLACE,
     annotation,
-    box_mask,
     bring,
     coco,
     corners,
@@ -35,9 +36,6 @@ from tests.store.imports.files import (
 )
 from tests.store.imports.test_pairing import draw_mask
 from tests.store.imports.test_readers import pack
-
-PLACE = (8, 6, 40, 30)
-MASK = box_mask(*PLACE)
 
 
 @pytest.fixture

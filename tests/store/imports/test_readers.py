@@ -24,6 +24,8 @@ from tests.store.imports.files import (
     CAT,
     DEFAULT,
     HEIGHT,
+    MASK,
+    PLACE,
     WIDTH,
     annotation,
     box_mask,
@@ -37,8 +39,6 @@ from tests.store.imports.files import (
     write_json,
 )
 
-PLACE = (8, 6, 40, 30)
-MASK = box_mask(*PLACE)
 OTHER = box_mask(44, 32, 60, 46)
 PAIRS = [[8, 6], [40, 6], [40, 30], [8, 30]]
 
