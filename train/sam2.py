@@ -20,21 +20,20 @@ from typing import Annotated, Any, Final
 import torch
 from annotated_types import Ge, Gt, Lt
 
-from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import read_json, write_json
 from segr1_app.files.logs import report_errors
 from segr1_app.models.checkpoint import checkpoint_hash
 from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.segmenter_files import original_name, write_segmenter_files
-from segr1_app.settings.config import DEFAULT_SEGMENTER, Settings, add_home_argument
-from segr1_app.store import AnnotationStore
+from segr1_app.settings.config import DEFAULT_SEGMENTER, add_home_argument
 from train.data.doctor import report
 from train.data.feedback import feedback_rows, useless_for_segmenter
 from train.data.mixing import Mixing, describe_shares, draw_order
 from train.data.rows import Plan, pair_rows, scene_rows, select_held_out, split
+from train.finetune.arguments import training_home
 from train.finetune.model_card import write_manifest
-from train.finetune.run_folder import RunFolder, circumstances
+from train.finetune.run_folder import RunFolder, circumstances, refuse_changed
 from train.finetune.run_lock import ending_in_words, locked
 from train.finetune.schema import check_value
 from train.finetune.segmenter.scores import ObjectScore, as_records, comparison, score_objects
@@ -60,10 +59,7 @@ def _run(given: argparse.Namespace) -> int:
     tuning, mixing = _tuning(given), _mixing(given)
     if given.threads:
         torch.set_num_threads(given.threads)
-    home = Settings.from_arguments(argparse.Namespace(home=given.home)).home
-    if given.include_feedback and given.home is not None:
-        # A mistyped folder is refused; without --home, somebody may not have annotated anything yet.
-        AnnotationStore.open_existing(home).close()
+    home = training_home(given)
     folder = (RunFolder.last if given.resume else RunFolder.new)(home / RUNS, given.output_dir)
     with ending_in_words(folder.path):
         before: dict[str, Any] = read_json(folder.config) if given.resume else {}
@@ -86,11 +82,7 @@ def _run(given: argparse.Namespace) -> int:
             "fingerprint": plan.fingerprint,
         }
         changed = sorted(name for name in record if before and before.get(name) != record[name])
-        if changed:
-            raise SettingsError(
-                f"The training in '{folder.path}' cannot be resumed, because its {', '.join(changed)} changed since it "
-                "was started: give the same arguments and data as then, or start a new training."
-            )
+        refuse_changed(folder.path, changed)
         with locked(folder.path):
             if not before:
                 write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())

@@ -55,7 +55,7 @@ MAX_UPLOAD = "512mb"
 MAX_VISITS = 500
 """Number of visits whose state gradio keeps, some 140 KB each; anybody can invent visit ids."""
 MAX_WAITING = 200
-"""Longest queue of gradio; further requests are told that it is full."""
+"""Longest queue of gradio; further requests are refused because it is full."""
 
 
 def sign_in(people: People, audit: AuditLog) -> Callable[[str, str], Awaitable[bool]]:

@@ -58,13 +58,18 @@ def opened(
     return page, policy
 
 
+def begin_comparing(page: Page, policy: SamplingScript) -> None:
+    """Run, and stop where the first answer is compared with others."""
+    policy.compare.clear()
+    page.click("#run-button")
+    page.wait_for_selector("[data-phase=comparing]")
+
+
 def test_the_answer_that_agrees_best_takes_the_place_of_the_first(
     open_studio: Callable[[ScriptedPolicy], ScriptedApp], visit: Callable[..., Page]
 ) -> None:
     page, policy = opened(open_studio, visit, ONCE, OFTEN)
-    policy.compare.clear()
-    page.click("#run-button")
-    page.wait_for_selector("[data-phase=comparing]")
+    begin_comparing(page, policy)
     expect(page.locator("#reasoning")).to_have_text("A leaf.")
     assert page.locator("[data-mark=box]").count() == 1
     policy.compare.set()
@@ -116,9 +121,7 @@ def test_stopping_while_answers_are_compared_keeps_the_first(
     open_studio: Callable[[ScriptedPolicy], ScriptedApp], visit: Callable[..., Page]
 ) -> None:
     page, policy = opened(open_studio, visit, ONCE, OFTEN)
-    policy.compare.clear()
-    page.click("#run-button")
-    page.wait_for_selector("[data-phase=comparing]")
+    begin_comparing(page, policy)
     page.click("#stop-button")
     page.wait_for_selector("[data-phase=done]")
     expect(page.locator("#reasoning")).to_have_text("A leaf.")

@@ -36,7 +36,7 @@ def kept_megabytes(*, told: bool) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told anything")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
 def test_large_arrays_leave_nothing_behind() -> None:
     assert kept_megabytes(told=False) > 60
     assert kept_megabytes(told=True) < 20

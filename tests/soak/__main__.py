@@ -56,7 +56,7 @@ class Row:
 
 @dataclass
 class Shift:
-    """Lets workers work at one server after the other, until they are told to stop."""
+    """Lets workers work at one server after the other, until they are stopped."""
 
     ledger: Ledger
     url: str = ""

@@ -145,7 +145,7 @@ class Visitor:
         if self.rng.random() < 0.5:
             self.client.call("predict", file, "Find the egg.", "quick")
             return
-        # The values of a run are told as they change; the last ones need not hold the canvas.
+        # A run sends only the values that changed; the last message need not hold the canvas.
         shown = self.client.call("show", file)
         self.client.call("run", file, "Find the egg.", "quick")
         key = (shown or [{}])[0].get("key")

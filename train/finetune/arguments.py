@@ -11,7 +11,8 @@ from typing import Annotated, Final, TypeVar
 
 from annotated_types import Ge, Lt
 
-from segr1_app.settings.config import add_home_argument
+from segr1_app.settings.config import Settings, add_home_argument
+from segr1_app.store import AnnotationStore
 from train.finetune.schema import check_value
 from train.finetune.setup import TrainingSetup
 
@@ -62,6 +63,19 @@ def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) 
         # With --lora, adapters are those of the large policy's config, except for the settings given.
         return replace(setup, lora=(kind.read(lora_config).lora or {}) | (setup.lora or {}))
     return setup
+
+
+def training_home(given: argparse.Namespace) -> Path:
+    """The data folder of a training.
+
+    Raises:
+        StoreError: when corrections are asked for from a named folder without annotations: a mistyped name would be
+            created for the run, and the training would learn from nothing.
+    """
+    home = Settings.from_arguments(argparse.Namespace(home=given.home)).home
+    if given.include_feedback and given.home is not None:
+        AnnotationStore.open_existing(home).close()
+    return home
 
 
 # Longer than 60 lines: it only declares arguments, one after the other.

@@ -199,6 +199,23 @@ class RunFolder:
         figure.savefig(file, dpi=110)
 
 
+def refuse_changed(folder: Path, changed: Sequence[str]) -> None:
+    """See that a run is resumed as it was started.
+
+    Args:
+        folder: of the run.
+        changed: what is not as it was then, in words.
+
+    Raises:
+        SettingsError: when that is anything.
+    """
+    if changed:
+        raise SettingsError(
+            f"The training in '{folder}' cannot be resumed, because its {', '.join(changed)} changed since it was "
+            "started: give the same arguments and data, or start a new run."
+        )
+
+
 def circumstances() -> dict[str, Any]:
     """The commit of the code, None outside a git checkout, and the versions of its main libraries."""
     asked = subprocess.run(

@@ -15,20 +15,18 @@ from typing import Any, Final, TypeVar
 
 import torch
 
-from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import read_json, write_json
-from segr1_app.settings.config import Settings
-from segr1_app.store import AnnotationStore
 from segr1_app.studio.trainings import note_process
 from train.data.doctor import contact_sheet, overlap, report
 from train.data.feedback import feedback_rows
 from train.data.rows import Plan, split
+from train.finetune.arguments import training_home
 from train.finetune.dry_step import dry_step
 from train.finetune.estimate import estimate
 from train.finetune.finetuning import Method, finetune_policy
 from train.finetune.launching import broadcast_folder, check_launch, check_same_training
 from train.finetune.model_card import write_manifest
-from train.finetune.run_folder import RunFolder, circumstances
+from train.finetune.run_folder import RunFolder, circumstances, refuse_changed
 from train.finetune.run_lock import ending_in_words, locked
 from train.finetune.setup import TrainingSetup
 
@@ -50,10 +48,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     warnings.filterwarnings("ignore", ".*activation_checkpointing", FutureWarning)
     if given.threads:
         torch.set_num_threads(given.threads)
-    home = Settings.from_arguments(argparse.Namespace(home=given.home)).home
-    if given.include_feedback and given.home is not None:
-        # A mistyped name would be created for the run, and the training would learn from nothing.
-        AnnotationStore.open_existing(home).close()
+    home = training_home(given)
     folder = (RunFolder.last if given.resume else RunFolder.new)(home / "runs", given.output_dir)
     extended = RunFolder.done(given.extend) if given.extend else None
     before: dict[str, Any] = read_json((extended or folder).config) if given.resume or extended else {}
@@ -140,12 +135,7 @@ def _train(
         known["steps"] = record["steps"]
         known["setup"] = {**(before["setup"]), "max_steps": record["setup"]["max_steps"]}
     changed = sorted(name for name in known if known[name] != record[name])
-    if changed:
-        raise SettingsError(
-            f"The training in '{folder.path}' cannot be resumed, because its "
-            f"{', '.join(RECORDED[name] for name in changed)} changed since it was started: give the same arguments "
-            "and data, or start a new run."
-        )
+    refuse_changed(folder.path, [RECORDED[name] for name in changed])
 
     def begin() -> None:
         if main_process:

@@ -86,7 +86,7 @@ def main(kind: str, most_bytes: int, most_seconds: int) -> None:
     import pyarrow as pa  # noqa: PLC0415 - within the limits
     from pyarrow import ipc, parquet  # noqa: PLC0415
 
-    # Nothing is asked for while a row is told.
+    # No bytes are requested while a row is being sent.
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     try:
