@@ -30,11 +30,12 @@ export function mount({ element, props, watch, trigger }) {
   const told = h("p", { class: "answer-outcome" });
   const candidates = h("div", { class: "answer-candidates", role: "group", "aria-label": "Answers to pick from" });
   const reasoning = h("p", { class: "answer-reasoning", id: "reasoning", tabindex: "0", "aria-label": "Reasoning" });
-  const prompts = h("pre", { class: "answer-prompts", tabindex: "0", "aria-label": "Prompts as written" });
+  const prompts = h("pre", { class: "answer-prompts", tabindex: "0", role: "group", "aria-label": "Prompts as written" });
   const objects = h("ul", { class: "answer-objects", "aria-label": "Objects" });
   const times = h("dl", { class: "answer-times", "aria-label": "Time of each stage" });
   const downloads = h("div", { class: "answer-downloads", role: "group", "aria-label": "Downloads" });
-  const raw = h("pre", { class: "answer-raw", id: "raw-completion", tabindex: "0" });
+  const raw = h("pre", { class: "answer-raw", id: "raw-completion", tabindex: "0", role: "group",
+    "aria-label": "Raw completion" });
   const asked = h("div", { class: "answer-asked", id: "asked" });
   const copy = h("button", { type: "button", class: "quiet-button" }, "Copy");
   copy.addEventListener("click", () => copyText(raw, copy));
