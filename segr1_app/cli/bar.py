@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
-from segr1_app.store.exchange.account import Progress, Watch
+from segr1_app.store.exchange.import_options import Progress, Watch
 
 _SECONDS: Final = 0.1
 """How often it is drawn at most."""

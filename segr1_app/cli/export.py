@@ -11,8 +11,8 @@ from typing import Any
 from segr1_app.cli.bar import bar
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import Progress
 from segr1_app.store.exchange.formats import FORMATS
+from segr1_app.store.exchange.import_options import Progress
 from segr1_app.store.exchange.options import Options, Pictures, Rights, Selection, Splits
 
 

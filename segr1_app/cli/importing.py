@@ -14,10 +14,10 @@ from segr1_app.frames import Reading
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import Account, ImportOptions, Watch, parse_columns
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
+from segr1_app.store.exchange.import_options import ImportOptions, Watch, parse_columns
 from segr1_app.store.exchange.importing import import_hub, import_paths
-from segr1_app.store.exchange.outcomes import was_taken
+from segr1_app.store.exchange.outcomes import ImportReport, Outcome
 from segr1_app.store.exchange.remote_files import is_address
 
 
@@ -121,28 +121,28 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError("Nothing to import: name files, folders or ZIP archives, or a dataset with --hub.")
     if arguments.rows < 1:
         raise SettingsError("--rows must be 1 or more.")
-    account, done = Account(), 0
+    report = ImportReport()
     try:
         with AnnotationStore.open(settings.home) as store, bar() as watch:
-            for outcome in _import_all(store, arguments, account, watch):
-                done += was_taken(outcome)
+            for _ in _import_all(store, arguments, report, watch):
+                pass
     except (KeyboardInterrupt, SystemExit):
         print(  # noqa: T201
-            f"{done} records were imported into {settings.home} before the import was stopped, and stay there. "
-            f"{account.summary} Give the same command again to go on: nothing is taken twice.",
+            f"{report.records} records were imported into {settings.home} before the import was stopped, and stay "
+            f"there. {report.summary} Give the same command again to go on: nothing is taken twice.",
             file=sys.stderr,
         )
         raise
-    print(f"{done} records imported into {settings.home}")  # noqa: T201
-    print(account.summary)  # noqa: T201
-    for sentence in account.sentences:
+    print(f"{report.records} records imported into {settings.home}")  # noqa: T201
+    print(report.summary)  # noqa: T201
+    for sentence in report.sentences:
         print(sentence, file=sys.stderr)  # noqa: T201
-    return 1 if account.left_out or not done else 0
+    return 1 if report.left_out or not report.records else 0
 
 
 def _import_all(
-    store: AnnotationStore, arguments: argparse.Namespace, account: Account, watch: Watch
-) -> Iterator[str | None]:
+    store: AnnotationStore, arguments: argparse.Namespace, report: ImportReport, watch: Watch
+) -> Iterator[Outcome]:
     masks = [arguments.masks] if arguments.masks else []
     options = ImportOptions(
         keep_partial=arguments.keep_partial,
@@ -153,6 +153,6 @@ def _import_all(
         watch=watch,
     )
     words = arguments.instruction
-    yield from import_paths(store, arguments.paths, words, masks, options=options, account=account)
+    yield from import_paths(store, arguments.paths, words, masks, options=options, report=report)
     if arguments.hub:
-        yield from import_hub(store, arguments.hub, words, rows=arguments.rows, options=options, account=account)
+        yield from import_hub(store, arguments.hub, words, rows=arguments.rows, options=options, report=report)

@@ -6,6 +6,7 @@ import csv
 import gc
 import json
 import tracemalloc
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import parse
@@ -25,14 +26,15 @@ from segr1_app.masks import load_mask
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Task, Verdict
 from segr1_app.store.connection import connect
-from segr1_app.store.exchange.account import ImportOptions
 from segr1_app.store.exchange.cells import cell_text, safe_cell
 from segr1_app.store.exchange.coco_export import NEVER_HOLDS as COCO_NEVER_HOLDS
 from segr1_app.store.exchange.coco_export import export_coco
 from segr1_app.store.exchange.hf_export import export_hf
+from segr1_app.store.exchange.import_options import ImportOptions
 from segr1_app.store.exchange.importing import import_paths
 from segr1_app.store.exchange.jsonl import export_jsonl
 from segr1_app.store.exchange.mask_export import export_masks
+from segr1_app.store.exchange.outcomes import IMPORTED, Outcome
 from segr1_app.store.exchange.sft_export import export_traces
 from segr1_app.store.exchange.voc_export import export_voc
 from segr1_app.store.exchange.yolo_export import export_yolo
@@ -72,6 +74,10 @@ def truths(store: AnnotationStore) -> dict[str, Mask]:
     return {instruction: mask for instruction, mask in found.items() if mask is not None}
 
 
+def messages(outcomes: Iterable[Outcome]) -> list[str]:
+    return [outcome.message for outcome in outcomes if outcome.message]
+
+
 @pytest.mark.parametrize("polygons", [False, True])
 def test_coco_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path, polygons: bool) -> None:
     report = export_coco(filled, tmp_path / "out", polygons=polygons)
@@ -86,7 +92,7 @@ def test_coco_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_pa
     assert {annotation["iscrowd"] for annotation in content["annotations"]} == {0}
     for image in content["images"]:
         assert load_picture(tmp_path / "out" / "images" / "train" / image["file_name"]).sha256 == image["sha256"]
-    assert [outcome for outcome in import_paths(empty, [tmp_path / "out"], "it") if outcome] == []
+    assert messages(import_paths(empty, [tmp_path / "out"], "it")) == []
     back = truths(empty)
     for instruction, mask in hard_masks().items():
         assert iou(back[instruction], mask) >= (0.98 if polygons else 1.0)
@@ -129,12 +135,12 @@ def test_coco_of_others_makes_a_task_per_category(empty: AnnotationStore, tmp_pa
         ],
     }
     (tmp_path / "coco.json").write_text(json.dumps(content))
-    told = [outcome for outcome in import_paths(empty, [tmp_path / "coco.json"], "it") if outcome]
+    told = messages(import_paths(empty, [tmp_path / "coco.json"], "it"))
     assert len(told) == 3
     assert "secret.png: there is no such picture" in told[2]
     assert "Identify and segment the cat." not in truths(empty), "one of two cats cannot be read"
     partial = ImportOptions(keep_partial=True)
-    assert len([each for each in import_paths(empty, [tmp_path / "coco.json"], "it", options=partial) if each]) == 3
+    assert len(messages(import_paths(empty, [tmp_path / "coco.json"], "it", options=partial))) == 3
     back = truths(empty)
     assert np.array_equal(back["Identify and segment the dog."], rectangle(0, 0, 1, 30) | rectangle(10, 0, 20, 10))
     assert back["Identify and segment the cat."].all()
@@ -148,7 +154,7 @@ def test_masks_come_back_and_the_index_starts_no_formula(
 ) -> None:
     out = tmp_path / "out"
     assert export_masks(filled, out).written == 4
-    assert [told for told in import_paths(empty, [out], "unused") if told] == []
+    assert messages(import_paths(empty, [out], "unused")) == []
     back = truths(empty)
     assert {name: iou(back[name], mask) for name, mask in hard_masks().items()} == dict.fromkeys(hard_masks(), 1.0)
     assert next(empty.tasks()).picture_name == "../=HYPERLINK 0.jpg"
@@ -192,7 +198,7 @@ def test_masks_of_two_tasks_on_one_picture_come_back_with_their_words(
     for instruction, mask in wanted.items():
         store.save(store.add_task(task.sha256, instruction).id, "ann", corrected(mask))
     export_masks(store, tmp_path / "out")
-    assert list(import_paths(empty, [tmp_path / "out"], "unused")) == [None, None]
+    assert list(import_paths(empty, [tmp_path / "out"], "unused")) == [IMPORTED, IMPORTED]
     assert [found.sha256 for found in empty.tasks()] == [task.sha256] * 2
     back = truths(empty)
     assert {instruction: iou(back[instruction], mask) for instruction, mask in wanted.items()} == {
@@ -203,7 +209,7 @@ def test_masks_of_two_tasks_on_one_picture_come_back_with_their_words(
 
 def test_a_hugging_face_dataset_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path) -> None:
     assert export_hf(filled, tmp_path / "out").written == 4
-    assert [told for told in import_paths(empty, [tmp_path / "out"], "unused") if told] == []
+    assert messages(import_paths(empty, [tmp_path / "out"], "unused")) == []
     assert {name: mask.tobytes() for name, mask in truths(empty).items()} == {
         name: mask.tobytes() for name, mask in hard_masks().items()
     }
@@ -227,7 +233,7 @@ def test_jsonl_brings_everything_to_another_store(
     # Tasks that are there already, so that numbers differ.
     empty.add_task(empty.add_picture(picture(99), "p"), "the cat")
     for _ in range(2):
-        assert [told for told in import_paths(empty, [tmp_path / "out" / "store.jsonl"], "unused") if told] == []
+        assert messages(import_paths(empty, [tmp_path / "out" / "store.jsonl"], "unused")) == []
     assert list(empty.verify()) == []
     assert [entry.content_hash for entry in empty.feedback()] == [entry.content_hash for entry in filled.feedback()]
     assert empty.statistics().by_annotator == filled.statistics().by_annotator
@@ -247,7 +253,7 @@ def test_jsonl_puts_what_comes_on_top_of_what_is_there(
     export_jsonl(filled, tmp_path / "out")
     task = empty.add_task(empty.add_picture(picture(0), "p"), "holes")
     own = empty.save(task.id, "ann", corrected(rectangle(0, 0, 2, 2)))
-    assert [told for told in import_paths(empty, [tmp_path / "out" / "store.jsonl"], "unused") if told] == []
+    assert messages(import_paths(empty, [tmp_path / "out" / "store.jsonl"], "unused")) == []
     assert [revision.parent_id for revision in empty.history(task.id)] == [None, own.id]
     assert list(empty.verify()) == []
 
@@ -265,7 +271,7 @@ def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: Annotati
         if record["table"] == "pictures" and record["sha256"] == picture(11).sha256:
             record["sha256"] = "../../segr1"
     file.write_text("\n".join([*map(json.dumps, lines), '{"table": "leases"}', "[]", "no json", '{"table": "tasks"}']))
-    told = "\n".join(outcome for outcome in import_paths(empty, [file], "unused") if outcome)
+    told = "\n".join(messages(import_paths(empty, [file], "unused")))
     for expected in (
         "was changed since a store wrote it",
         "named by its SHA-256",

@@ -24,7 +24,7 @@ from segr1_app.store.exchange.hf_export import export_hf
 from segr1_app.store.exchange.importing import import_hub, import_paths
 from segr1_app.store.exchange.jsonl import export_jsonl
 from segr1_app.store.exchange.mask_export import export_masks
-from segr1_app.store.exchange.outcomes import Notice
+from segr1_app.store.exchange.outcomes import IMPORTED, Outcome, Result
 from tests.store.hub import Hub, serve_hub
 from tests.store.values import corrected, picture, rectangle
 
@@ -53,10 +53,10 @@ def truth(store: AnnotationStore, seed: int, instruction: str = "it") -> Mask | 
     return store.ground_truth(picture(seed).sha256, instruction)
 
 
-def taken(outcomes: Iterator[str | None]) -> tuple[int, list[str]]:
+def taken(outcomes: Iterator[Outcome]) -> tuple[int, list[str]]:
     """How many came in, and what was said of the others."""
     told = list(outcomes)
-    return told.count(None), [each for each in told if each is not None]
+    return told.count(IMPORTED), [each.message for each in told if each.message]
 
 
 def test_an_archive_brings_its_masks(store: AnnotationStore, pictures: Path, tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_an_index_of_something_else_changes_nothing(
     (tmp_path / "index.csv").write_bytes(index.encode("latin-1"))
     files = {"images/x.png": pictures / "a.png", "index.csv": tmp_path / "index.csv"}
     told = [*import_paths(store, [packed(tmp_path / "a.zip", files)], "it")]
-    assert told[-1] is None
-    assert ["index.csv: its instructions are not used: it cannot be read" in str(each) for each in told[:-1]] == (
+    assert told[-1] == IMPORTED
+    assert ["index.csv: its instructions are not used: it cannot be read" in each.message for each in told[:-1]] == (
         [True] if index == "\x80" else []
     )
     assert [task.instruction for task in store.tasks()] == ["it"]
@@ -146,9 +146,9 @@ def test_another_true_mask_in_place_of_one_is_told(
         assert taken(import_paths(store, [form(pictures, MASK)], "it"))[1] == [], "the same mask replaces nothing"
     other = rectangle(0, 0, 4, 4)
     outcomes = list(import_paths(store, [form(pictures, other)], "it"))
-    (told,) = [outcome for outcome in outcomes if outcome is not None]
-    assert "its ground-truth mask replaced another one for 'it'" in told
-    assert isinstance(told, Notice), "it was taken"
+    (told,) = [outcome for outcome in outcomes if outcome.message]
+    assert "its ground-truth mask replaced another one for 'it'" in told.message
+    assert told.result is Result.IMPORTED
     now = truth(store, 0)
     assert now is not None
     assert np.array_equal(now, other)

@@ -19,6 +19,7 @@ from segr1_app.store.connection import connect
 from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.importing import import_paths
 from segr1_app.store.exchange.options import Options, Pictures
+from segr1_app.store.exchange.outcomes import IMPORTED
 from segr1_app.sync import FolderRemote, Synchroniser
 from tests.store.values import HEIGHT, WIDTH, corrected
 
@@ -77,7 +78,7 @@ OTHERWISE = {
 @pytest.mark.parametrize("name", ALIKE)
 def test_a_plain_picture_is_kept_as_it_came(store: AnnotationStore, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(ALIKE[name])
-    assert list(import_paths(store, [tmp_path / name], "it")) == [None]
+    assert list(import_paths(store, [tmp_path / name], "it")) == [IMPORTED]
     (task,) = store.tasks()
     path = store.picture_path(task.sha256)
     assert (path.read_bytes(), path.suffix) == (ALIKE[name], Path(name).suffix)
@@ -90,7 +91,7 @@ def test_a_plain_picture_is_kept_as_it_came(store: AnnotationStore, tmp_path: Pa
 @pytest.mark.parametrize("name", OTHERWISE)
 def test_one_that_others_would_see_otherwise_becomes_a_png(store: AnnotationStore, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(OTHERWISE[name])
-    assert list(import_paths(store, [tmp_path / name], "it")) == [None]
+    assert list(import_paths(store, [tmp_path / name], "it")) == [IMPORTED]
     (task,) = store.tasks()
     path = store.picture_path(task.sha256)
     assert path.name == f"{task.sha256}.png"
@@ -142,7 +143,7 @@ def test_copies_hold_the_same_files(store: AnnotationStore, tmp_path: Path) -> N
     remote = FolderRemote(tmp_path / "remote")
     assert Synchroniser(store, remote, tmp_path).sync() == []
     with AnnotationStore.open(tmp_path / "merged") as merged, AnnotationStore.open(tmp_path / "synced") as synced:
-        assert not [told for told in import_paths(merged, [tmp_path / "all"], "it") if told]
+        assert not [told.message for told in import_paths(merged, [tmp_path / "all"], "it") if told.message]
         assert Synchroniser(synced, remote, tmp_path).sync() == []
         with AnnotationStore.open(tmp_path / "backup") as backup:
             for copy in (backup, merged, synced):
@@ -171,7 +172,7 @@ def test_a_file_that_was_exchanged_is_not_taken(
     for path in (*(tmp_path / "all" / "pictures").iterdir(), *(tmp_path / "remote").rglob("*.jpg")):
         change(path)
     with AnnotationStore.open(tmp_path / "other") as other:
-        told = [line for line in import_paths(other, [tmp_path / "all"], "it") if line]
+        told = [line.message for line in import_paths(other, [tmp_path / "all"], "it") if line.message]
         assert any(sha256[:12] in line for line in told)
         with pytest.raises(StoreDamagedError, match=sha256[:12]):
             Synchroniser(other, remote, tmp_path).sync()
@@ -203,7 +204,7 @@ def test_no_record_names_a_file_of_its_own_choice(store: AnnotationStore, tmp_pa
     lines[0] = json.dumps(json.loads(lines[0]) | {"original": name})
     (tmp_path / "all" / "store.jsonl").write_text("\n".join(lines))
     with AnnotationStore.open(tmp_path / "other") as other:
-        told = [line for line in import_paths(other, [tmp_path / "all"], "it") if line]
+        told = [line.message for line in import_paths(other, [tmp_path / "all"], "it") if line.message]
         assert "original" in told[0]
         assert list(other.tasks()) == []
     db = connect(tmp_path / "home" / "segr1.db")

@@ -458,7 +458,7 @@ def test_a_round_through_another_program_keeps_masks_and_names(program: str, tru
             dataset = DetectionDataset.from_coco(str(images), str(tmp_path / "out" / file), force_masks=True)
             dataset.as_coco(str(tmp_path / "back" / split), str(tmp_path / "back" / split / "_annotations.coco.json"))
     with AnnotationStore.open(tmp_path / "home") as other:
-        told = [str(outcome) for outcome in import_paths(other, [tmp_path / "back"], "it") if outcome]
+        told = [outcome.message for outcome in import_paths(other, [tmp_path / "back"], "it") if outcome.message]
         assert told == []
         accept_truths(other, "Ada")
         FORMATS["coco"](other, tmp_path / "again")

@@ -10,17 +10,17 @@ from typing import Final
 
 from segr1_app.domain import DatasetError, SettingsError
 from segr1_app.language.codec import check_instruction
-from segr1_app.store.exchange.account import Account, ImportOptions
 from segr1_app.store.exchange.archives import is_archive, open_archive
 from segr1_app.store.exchange.files import Entry, Files, FolderFiles, LooseFiles, is_picture
 from segr1_app.store.exchange.hub import HubFiles, translate_hub_errors
-from segr1_app.store.exchange.intake import Intake, Record
+from segr1_app.store.exchange.import_options import ImportOptions
+from segr1_app.store.exchange.intake import Intake
 from segr1_app.store.exchange.jsonl import FILE_NAME, import_jsonl
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.outcomes import was_taken
+from segr1_app.store.exchange.outcomes import ImportReport, Outcome, Remark, Result, left_out
 from segr1_app.store.exchange.readers import mask_folders, pairing
 from segr1_app.store.exchange.readers.registry import find_sources
-from segr1_app.store.exchange.readers.sources import MALFORMED, Source, Tree, fault_of
+from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Source, Tree, fault_of
 from segr1_app.store.exchange.readers.strangers import not_understood
 from segr1_app.store.exchange.remote_files import open_address
 from segr1_app.store.store import AnnotationStore
@@ -39,8 +39,8 @@ def import_paths(
     masks: Sequence[Path] = (),
     *,
     options: ImportOptions | None = None,
-    account: Account | None = None,
-) -> Iterator[str | None]:
+    report: ImportReport | None = None,
+) -> Iterator[Outcome]:
     """Import files, folders and archives.
 
     A folder or an archive holds annotations of any kinds that are read, with their pictures, an export of a store as
@@ -52,10 +52,10 @@ def import_paths(
         instruction: what to segment, where nothing else says so.
         masks: ground-truth masks of the pictures under this instruction, by stem: files, folders and archives.
         options: what whoever imports decided.
-        account: updated during the import.
+        report: updated during the import.
 
     Yields:
-        None or a `Notice` for each imported task, a sentence for each record that could not be imported.
+        An outcome for each task and for each record that could not be imported.
 
     Raises:
         SegR1Error: when nothing can be imported: a path that does not exist, an invalid instruction, masks that
@@ -65,8 +65,8 @@ def import_paths(
     for path in (*paths, *masks):
         if isinstance(path, Path) and not path.exists():
             raise SettingsError(f"There is no file or folder '{path}'.")
-    intake = Intake(store, one_line(instruction), options or ImportOptions(), account or Account())
-    return _accounted(_import_paths(intake, paths, masks), intake.account)
+    intake = Intake(store, one_line(instruction), options or ImportOptions(), report or ImportReport())
+    return _reported(_import_paths(intake, paths, masks), intake.report)
 
 
 def import_hub(
@@ -78,8 +78,8 @@ def import_hub(
     token: bool | None = None,
     endpoint: str | None = None,
     options: ImportOptions | None = None,
-    account: Account | None = None,
-) -> Iterator[str | None]:
+    report: ImportReport | None = None,
+) -> Iterator[Outcome]:
     """Import a dataset of the hub; only the imported rows are fetched.
 
     Args:
@@ -88,7 +88,7 @@ def import_hub(
         instruction: what to segment in rows that do not say so.
         rows: how many records at most, whether they can be taken or not.
         token, endpoint: see `HubFiles`.
-        options, account: see `import_paths`.
+        options, report: see `import_paths`.
 
     Yields:
         As `import_paths` does.
@@ -97,9 +97,9 @@ def import_hub(
         DatasetError: when the hub cannot be reached, refuses access, or there is nothing to import.
     """
     check_instruction(instruction)
-    intake = Intake(store, one_line(instruction), options or ImportOptions(), account or Account())
+    intake = Intake(store, one_line(instruction), options or ImportOptions(), report or ImportReport())
 
-    def outcomes() -> Iterator[str | None]:
+    def outcomes() -> Iterator[Outcome]:
         with translate_hub_errors(dataset):
             files = HubFiles(dataset, token=token, endpoint=endpoint)
             if not any(is_picture(name) or name.suffix == ".parquet" for name in files.names()):
@@ -107,17 +107,16 @@ def import_hub(
             tree = Tree(files, files.names(), intake.options)
             yield from _take_all(intake, islice(_records(tree, {}, set()), rows), tree)
 
-    return _accounted(outcomes(), intake.account)
+    return _reported(outcomes(), intake.report)
 
 
-def _accounted(outcomes: Iterator[str | None], account: Account) -> Iterator[str | None]:
+def _reported(outcomes: Iterator[Outcome], report: ImportReport) -> Iterator[Outcome]:
     for outcome in outcomes:
-        if outcome is not None:
-            (account.notices if was_taken(outcome) else account.left_out).append(outcome)
+        report.add(outcome)
         yield outcome
 
 
-def _import_paths(intake: Intake, paths: Sequence[Path | str], masks: Sequence[Path]) -> Iterator[str | None]:
+def _import_paths(intake: Intake, paths: Sequence[Path | str], masks: Sequence[Path]) -> Iterator[Outcome]:
     with ExitStack() as opened:
         truths = _find_masks([_opened(path, opened) for path in masks])
         used: set[str] = set()
@@ -129,13 +128,13 @@ def _import_paths(intake: Intake, paths: Sequence[Path | str], masks: Sequence[P
                     elif isinstance(files, Path):
                         shown = _opened(files, one)
                         tree = Tree(shown, shown.names(), intake.options)
-                        intake.account.notices += getattr(shown, "notes", ())
+                        intake.report.notices += getattr(shown, "notes", ())
                     else:
                         tree = Tree(files, names, intake.options)
                     yield from _import_tree(intake, tree, truths, used)
             except DatasetError as error:
-                yield str(error)
-        yield from (pairing.lonely(mask) for stem, mask in truths.items() if stem not in used)
+                yield left_out(str(error))
+        yield from (left_out(pairing.lonely(mask)) for stem, mask in truths.items() if stem not in used)
 
 
 def _trees(paths: Sequence[Path | str]) -> Iterator[tuple[Path | str | Files, Sequence[PurePosixPath]]]:
@@ -179,29 +178,31 @@ def _find_masks(sources: Sequence[Files]) -> dict[str, Entry]:
     return found
 
 
-def _import_tree(intake: Intake, tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator[str | None]:
+def _import_tree(intake: Intake, tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator[Outcome]:
     for name in [name for name in tree.names if name.name == FILE_NAME or name.suffix.lower() == ".jsonl"]:
         if name.name == FILE_NAME or len(tree.names) == 1:
             below = name.parent
             tree.claim([each for each in tree.names if each == name or each.is_relative_to(below / "pictures")])
-            yield from import_jsonl(intake.store, tree.files, name, intake.account, intake.options.watch)
+            yield from import_jsonl(intake.store, tree.files, name, intake.report, intake.options.watch)
             if not tree.names:
                 return
     yield from _take_all(intake, _records(tree, masks, used), tree)
 
 
-def _take_all(intake: Intake, records: Iterable[Record | str], tree: Tree) -> Iterator[str | None]:
+def _take_all(intake: Intake, records: Iterable[Found], tree: Tree) -> Iterator[Outcome]:
     before = intake.seen
     for record in records:
         intake.expected = before + tree.expected
         if isinstance(record, str):
-            yield record
+            yield left_out(record)
+        elif isinstance(record, Remark):
+            yield Outcome(Result.REMARK, record.message)
         else:
             yield from intake.take(record)
     yield from intake.finish()
 
 
-def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator[Record | str]:
+def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator[Found]:
     """What lies among the files: annotations of every kind, pictures with masks, and pictures."""
     if tree.options.pictures_only:
         paired = pairing.Paired(tree.pictures())
@@ -240,7 +241,7 @@ def _nothing(tree: Tree, names: Sequence[PurePosixPath], strange: Sequence[str])
     return f"There is nothing to import: {shown} {'is' if len(names) == 1 else 'are'} neither pictures nor annotations."
 
 
-def _annotated(tree: Tree, sources: Sequence[Source], paired: pairing.Paired) -> Iterator[Record | str]:
+def _annotated(tree: Tree, sources: Sequence[Source], paired: pairing.Paired) -> Iterator[Found]:
     """The records of annotation files; what they do not mention stays in ``paired``, or is named."""
     claimed = {name for source in sources for name in source.claimed}
     pictures = Pictures(tree.files, (name for name in tree.files.names() if name not in claimed))

@@ -23,16 +23,16 @@ from segr1_app.domain import (
 from segr1_app.frames import Reading
 from segr1_app.geometry import box_iou, mask_box, union_masks
 from segr1_app.images import OrientedPicture, load_oriented
-from segr1_app.store.exchange.account import Account, ImportOptions, Progress
 from segr1_app.store.exchange.class_names import class_instruction
-from segr1_app.store.exchange.outcomes import Notice, replaced
+from segr1_app.store.exchange.import_options import ImportOptions, Progress
+from segr1_app.store.exchange.outcomes import IMPORTED, ImportReport, Outcome, left_out, truth_replaced
 from segr1_app.store.exchange.shapes import BoxShape, Canvas, Dots, Shape
 from segr1_app.store.store import AnnotationStore
 from segr1_app.typed_text import one_line
 
 _SAME_BOX: Final = 0.7
 """IoU from which a box counts as that of a mask: many tools write both for one object."""
-IMPORTED = "imported"
+IMPORTED_ID = "imported"
 """Policy id of predictions made from prompts in a file."""
 
 
@@ -141,7 +141,7 @@ class Intake:
         store: the store to import into.
         instruction: the instruction for records without one.
         options: the options of the import.
-        account: updated with the results.
+        report: updated with the results.
         seen: how many pictures were taken or refused.
         expected: of how many, as far as that is known.
     """
@@ -149,46 +149,45 @@ class Intake:
     store: AnnotationStore
     instruction: str
     options: ImportOptions = field(default_factory=ImportOptions)
-    account: Account = field(default_factory=Account)
+    report: ImportReport = field(default_factory=ImportReport)
     seen: int = 0
     expected: int = 0
     _truths: dict[tuple[str, str], str] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
     _waiting: list[Record] = field(default_factory=list)
 
-    def take(self, record: Record) -> Iterator[str | None]:
-        """Store a picture and its tasks.
-
-        Yields:
-            None or a `Notice` for each task, a sentence for each annotation or picture that could not be imported.
+    def take(self, record: Record) -> Iterator[Outcome]:
+        """Store a picture and its tasks; yields an outcome for each task, and for each annotation or picture that could
+        not be imported.
         """
         if isinstance(record.picture, str):
-            yield f"{record.where}: {record.picture}"
+            yield left_out(f"{record.where}: {record.picture}")
             return
         if record.listed and not record.instructions:
             self._waiting.append(record)
             return
         yield from self._take(record, record.picture)
 
-    def finish(self) -> Iterator[str | None]:
+    def finish(self) -> Iterator[Outcome]:
         """Import the pictures that were only listed and not mentioned elsewhere; yields as `take` does."""
         waiting, self._waiting = self._waiting, []
         for record in waiting:
             if not isinstance(record.picture, str):
                 yield from self._take(record, record.picture)
 
-    def _take(self, record: Record, picture: Content) -> Iterator[str | None]:
+    def _take(self, record: Record, picture: Content) -> Iterator[Outcome]:
         self.options.watch(Progress(self.seen, self.expected, "pictures"))
         self.seen += 1
         try:
             seen = load_oriented(picture.read())
         except SegR1Error as error:
-            yield f"{record.where}: {error}"
+            yield left_out(f"{record.where}: {error}")
             return
         if record.listed and not record.instructions and seen.picture.sha256 in self._asked:
             return
         found = {words: _Gathered() for words in record.instructions}
-        yield from self._gather(record, seen, found)
+        for problem in self._gather(record, seen, found):
+            yield left_out(problem)
         if not found:
             return
         sha256 = self._picture(seen, record.name)
@@ -197,7 +196,7 @@ class Intake:
             try:
                 yield self._task(sha256, words, gathered, record.where)
             except SegR1Error as error:
-                yield f"{record.where}: {error}"
+                yield left_out(f"{record.where}: {error}")
 
     def _gather(self, record: Record, seen: OrientedPicture, found: dict[str, _Gathered]) -> Iterator[str]:
         size = seen.picture.size
@@ -240,11 +239,11 @@ class Intake:
 
     def _picture(self, seen: OrientedPicture, name: str) -> str:
         known = _holds(self.store, seen.picture.sha256)
-        self.account.duplicates += known
-        self.account.pictures += not known
+        self.report.duplicates += known
+        self.report.pictures += not known
         return self.store.add_picture(seen.picture, name, seen.original)
 
-    def _task(self, sha256: str, words: str, gathered: _Gathered, where: str) -> Notice | None:
+    def _task(self, sha256: str, words: str, gathered: _Gathered, where: str) -> Outcome:
         """Add a task with its annotations; an incomplete ground truth is not stored."""
         whole = self.options.keep_partial or not gathered.broken
         prompted = bool(gathered.prompts) and (whole or gathered.mask is not None)
@@ -252,16 +251,16 @@ class Intake:
         before = self._check(sha256, words, truth)
         known = any(task.instruction == words for task in self.store.tasks_of(sha256))
         task = self.store.add_task(sha256, words, truth)
-        self.account.tasks += not known
+        self.report.tasks += not known
         if truth is not None:
             self._truths[sha256, words] = where
-            self.account.truths += before is None or bool((before != truth).any())
+            self.report.truths += before is None or bool((before != truth).any())
         answered = gathered.model is not None and gathered.mask is not None
         if (prompted or (answered and whole)) and task.prediction_id is None:
             self._prompt(task.id, task.image_size, words, gathered)
         if before is not None and truth is not None and (before != truth).any():
-            return replaced(where, words)
-        return None
+            return truth_replaced(where, words)
+        return IMPORTED
 
     def _check(self, sha256: str, words: str, truth: Mask | None) -> Mask | None:
         """The previous ground truth; rejects one that contradicts another record of the same import."""
@@ -295,13 +294,13 @@ class Intake:
                 well_formed=False,
                 masks=tuple(ObjectMask(mask, 0.0) for mask in masks),
                 mask=union_masks(masks, size),
-                policy_id=gathered.model or IMPORTED,
+                policy_id=gathered.model or IMPORTED_ID,
                 segmenter_id="",
             ),
             "",
         )
-        self.account.boxes += sum(prompt.box is not None for prompt in gathered.prompts)
-        self.account.points += sum(len(prompt.points) for prompt in gathered.prompts)
+        self.report.boxes += sum(prompt.box is not None for prompt in gathered.prompts)
+        self.report.points += sum(len(prompt.points) for prompt in gathered.prompts)
 
 
 def _holds(store: AnnotationStore, sha256: str) -> bool:

@@ -11,11 +11,11 @@ from typing import Any, Final
 from segr1_app.domain import DatasetError, SegR1Error, UnknownRecordError
 from segr1_app.files.foreign_json import bounded_lines, parse_json
 from segr1_app.images import Original, Picture
-from segr1_app.store.exchange.account import Account, Progress, Watch, ignore
 from segr1_app.store.exchange.exporting import ExportReport, new_folder, whole_store_only
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
+from segr1_app.store.exchange.import_options import Progress, Watch, ignore
 from segr1_app.store.exchange.options import EVERYTHING, Options
-from segr1_app.store.exchange.outcomes import Notice, replaced
+from segr1_app.store.exchange.outcomes import IMPORTED, ImportReport, Outcome, left_out, truth_replaced
 from segr1_app.store.pictures import file_name, read_picture
 from segr1_app.store.records import Numbers, check_record
 from segr1_app.store.store import AnnotationStore
@@ -49,10 +49,9 @@ def export_jsonl(store: AnnotationStore, out: Path, options: Options = EVERYTHIN
 
 
 def import_jsonl(
-    store: AnnotationStore, files: Files, name: PurePosixPath, account: Account, watch: Watch = ignore
-) -> Iterator[str | None]:
-    """Import an export of `export_jsonl`; yields a sentence for each record that could not be imported, None or a
-    `Notice` for each that was.
+    store: AnnotationStore, files: Files, name: PurePosixPath, report: ImportReport, watch: Watch = ignore
+) -> Iterator[Outcome]:
+    """Import an export of `export_jsonl`; yields an outcome for each record.
 
     Existing records are not duplicated. Only one record at a time is in memory, plus the new number of each.
 
@@ -60,7 +59,7 @@ def import_jsonl(
         store: where to.
         files: the export.
         name: its ``store.jsonl``.
-        account: updated with the results.
+        report: updated with the results.
         watch: see `ImportOptions`.
 
     Raises:
@@ -73,7 +72,7 @@ def import_jsonl(
             read += len(line or b"")
             watch(Progress(read, size, f"bytes of {name.name}"))
             if line is None:
-                yield f"{where}:{number}: this line is too long to be a record of a store."
+                yield left_out(f"{where}:{number}: this line is too long to be a record of a store.")
                 continue
             try:
                 record = parse_json(line)
@@ -81,35 +80,35 @@ def import_jsonl(
                     known = _holds(store, record["sha256"])
                     picture, original = _picture(files, name.parent, record["sha256"], record.get("original"))
                     store.add_picture(picture, record["name"], original)
-                    account.duplicates += known
-                    account.pictures += not known
-                yield _absorb(store, record, numbers, f"{where}:{number}", account)
+                    report.duplicates += known
+                    report.pictures += not known
+                yield _absorb(store, record, numbers, f"{where}:{number}", report)
             except (ValueError, TypeError, KeyError) as error:
-                yield f"{where}:{number}: this line is not a record of a store ({error})."
+                yield left_out(f"{where}:{number}: this line is not a record of a store ({error}).")
             except SegR1Error as error:
-                yield f"{where}:{number}: {error}"
+                yield left_out(f"{where}:{number}: {error}")
 
 
 def _absorb(
-    store: AnnotationStore, record: Mapping[str, Any], numbers: Numbers, where: str, account: Account
-) -> Notice | None:
+    store: AnnotationStore, record: Mapping[str, Any], numbers: Numbers, where: str, report: ImportReport
+) -> Outcome:
     if record["table"] == "tasks":
         picture = str(record.get("picture"))
         known = len(store.tasks_of(picture))
         store.absorb(record, numbers)
-        account.tasks += len(store.tasks_of(picture)) - known
-        return None
+        report.tasks += len(store.tasks_of(picture)) - known
+        return IMPORTED
     if record["table"] != "ground_truths":
         store.absorb(record, numbers)
-        return None
+        return IMPORTED
     picture, instruction = str(record["picture"]), str(record["instruction"])
     before = store.ground_truth(picture, instruction)
     store.absorb(record, numbers)
     now = store.ground_truth(picture, instruction)
     if before is not None and now is not None and not (before != now).any():
-        return None
-    account.truths += now is not None
-    return None if before is None else replaced(where, instruction)
+        return IMPORTED
+    report.truths += now is not None
+    return IMPORTED if before is None else truth_replaced(where, instruction)
 
 
 def _holds(store: AnnotationStore, sha256: str) -> bool:

@@ -1,19 +1,101 @@
-"""The message about each record of an import."""
+"""The outcomes of an import, one per record, and the report about all of them."""
 
 from __future__ import annotations
 
-
-class Notice(str):
-    """A sentence about a record that was imported; any other sentence is about one that was not."""
-
-    __slots__ = ()
+from dataclasses import dataclass, field
+from enum import Enum, auto
 
 
-def was_taken(outcome: str | None) -> bool:
-    """Whether a record was imported: there is no message about it, or only a `Notice`."""
-    return outcome is None or isinstance(outcome, Notice)
+class Result(Enum):
+    """What an outcome says; a remark is about a record whose own outcome is given separately."""
+
+    IMPORTED = auto()
+    LEFT_OUT = auto()
+    REMARK = auto()
 
 
-def replaced(where: str, instruction: str) -> Notice:
-    """The notice that a picture's ground-truth mask was replaced."""
-    return Notice(f"{where}: its ground-truth mask replaced another one for '{instruction}'.")
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result for a record of an import.
+
+    Attributes:
+        result: whether it was imported or left out.
+        message: a sentence about it; empty for a record that was imported and needs no comment.
+    """
+
+    result: Result
+    message: str = ""
+
+
+IMPORTED = Outcome(Result.IMPORTED)
+"""A record that was imported and needs no comment."""
+
+
+def truth_replaced(where: str, instruction: str) -> Outcome:
+    """The outcome for a record that replaced a picture's ground-truth mask."""
+    return Outcome(Result.IMPORTED, f"{where}: its ground-truth mask replaced another one for '{instruction}'.")
+
+
+def left_out(message: str) -> Outcome:
+    """The outcome for a record that could not be imported."""
+    return Outcome(Result.LEFT_OUT, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a reader says about records that it does not leave out."""
+
+    message: str
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """The result of an import as numbers and sentences, the same on the page and on the command line.
+
+    Attributes:
+        records: how many records were imported; for most formats a record is a task.
+        pictures, tasks: how many are new in the store.
+        truths: ground-truth masks that were stored.
+        boxes, points: prompts that were stored.
+        duplicates: pictures that were already in the store.
+        left_out: records that could not be imported.
+        notices: remarks about records that were imported.
+    """
+
+    records: int = 0
+    pictures: int = 0
+    tasks: int = 0
+    truths: int = 0
+    boxes: int = 0
+    points: int = 0
+    duplicates: int = 0
+    left_out: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome and keep its message."""
+        self.records += outcome.result is Result.IMPORTED
+        if outcome.message:
+            (self.left_out if outcome.result is Result.LEFT_OUT else self.notices).append(outcome.message)
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        parts = [
+            _counted(self.pictures, "picture"),
+            _counted(self.tasks, "task"),
+            _counted(self.truths, "ground-truth mask"),
+            _counted(self.boxes, "box", "boxes"),
+            _counted(self.points, "point"),
+        ]
+        left = f"; {_counted(len(self.left_out), 'record')} left out" if self.left_out else ""
+        return f"New: {', '.join(parts)}; {_counted(self.duplicates, 'duplicate')}{left}."
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was left out and why, by file and record, after the remarks about the rest."""
+        return [*self.notices, *self.left_out]
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"

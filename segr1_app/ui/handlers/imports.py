@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import AS_IT_COMES, Account, ImportOptions, Watch, ignore
+from segr1_app.store.exchange.import_options import AS_IT_COMES, ImportOptions, Watch, ignore
+from segr1_app.store.exchange.outcomes import ImportReport, Outcome
 from segr1_app.studio.cache_folder import in_use
 from segr1_app.studio.contracts import Imported
 
@@ -60,13 +61,13 @@ class ImportHandlers:
         from segr1_app.store.exchange.importing import import_paths  # noqa: PLC0415 - the first page need not wait
 
         paths, truths = ([self._uploaded(file) for file in those] for those in (files, masks))
-        account = Account()
+        report = ImportReport()
         # Importing many pictures may take longer than uploads are kept.
         with in_use([*paths, *truths]):
             taken = import_paths(
-                self._store, paths, instruction, truths, options=replace(options, watch=on_progress), account=account
+                self._store, paths, instruction, truths, options=replace(options, watch=on_progress), report=report
             )
-            found = _counted(taken, account)
+            found = _counted(taken, report)
         for path in (*paths, *truths):
             # The uploader does not need to know where the server keeps uploads.
             found["problems"] = [problem.replace(f"{path.parent}{os.sep}", "") for problem in found["problems"]]
@@ -98,7 +99,7 @@ class ImportHandlers:
         if not 1 <= rows <= MAX_ROWS:
             raise StoreError(f"Choose 1 to {MAX_ROWS} rows at a time.")
         name = dataset.strip()
-        account = Account()
+        report = ImportReport()
         taken = import_hub(
             self._store,
             name,
@@ -107,9 +108,9 @@ class ImportHandlers:
             token=self._token,
             endpoint=self._hub,
             options=replace(options, watch=on_progress),
-            account=account,
+            report=report,
         )
-        return _counted(taken, account)
+        return _counted(taken, report)
 
     def _uploaded(self, file: str) -> Path:
         path = Path(file).resolve()
@@ -118,8 +119,7 @@ class ImportHandlers:
         return path
 
 
-def _counted(outcomes: Iterator[str | None], account: Account) -> Imported:
-    from segr1_app.store.exchange.outcomes import was_taken  # noqa: PLC0415 - as above
-
-    added = sum(was_taken(outcome) for outcome in outcomes)
-    return {"added": added, "summary": account.summary, "problems": account.sentences}
+def _counted(outcomes: Iterable[Outcome], report: ImportReport) -> Imported:
+    for _ in outcomes:
+        pass
+    return {"added": report.records, "summary": report.summary, "problems": report.sentences}

@@ -12,8 +12,8 @@ from segr1_app.domain import SegR1Error
 from segr1_app.frames import Reading
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
-from segr1_app.store.exchange.account import ImportOptions, Watch, parse_columns
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
+from segr1_app.store.exchange.import_options import ImportOptions, Watch, parse_columns
 from segr1_app.studio.contracts import Imported
 from segr1_app.ui.gate.endpoints import Gate, one_of
 from segr1_app.ui.handlers.imports import ImportHandlers

@@ -13,8 +13,9 @@ from PIL import ExifTags, Image
 from segr1_app.domain import Mask
 from segr1_app.images import load_picture
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import Account, ImportOptions
+from segr1_app.store.exchange.import_options import ImportOptions
 from segr1_app.store.exchange.importing import import_paths
+from segr1_app.store.exchange.outcomes import ImportReport
 
 WIDTH, HEIGHT = 64, 48
 CAT = "Identify and segment the cat."
@@ -69,10 +70,10 @@ def write_json(path: Path, content: Any, encoding: str = "utf-8") -> Path:
     return path
 
 
-def bring(store: AnnotationStore, *paths: Path, options: ImportOptions | None = None, **more: Any) -> Account:
+def bring(store: AnnotationStore, *paths: Path, options: ImportOptions | None = None, **more: Any) -> ImportReport:
     """Import, and the account of it."""
-    account = Account()
-    for _ in import_paths(store, paths, DEFAULT, options=options, account=account, **more):
+    account = ImportReport()
+    for _ in import_paths(store, paths, DEFAULT, options=options, report=account, **more):
         pass
     return account
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import ImportOptions
+from segr1_app.store.exchange.import_options import ImportOptions
 from tests.store.imports.files import DEFAULT, HEIGHT, MASK, WIDTH, box_mask, bring, draw, instructions, truths
 
 OTHER = box_mask(44, 32, 60, 46)

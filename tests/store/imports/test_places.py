@@ -17,8 +17,8 @@ from pyarrow import ipc
 
 from segr1_app.domain import ImageSize
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import Account
 from segr1_app.store.exchange.importing import import_paths
+from segr1_app.store.exchange.outcomes import ImportReport
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
 from tests.store.imports.files import (
     CAT,
@@ -62,9 +62,9 @@ def served(folder: Path) -> Iterator[str]:
         thread.join()
 
 
-def from_address(store: AnnotationStore, address: str) -> Account:
-    account = Account()
-    for _ in import_paths(store, [address], "it", account=account):
+def from_address(store: AnnotationStore, address: str) -> ImportReport:
+    account = ImportReport()
+    for _ in import_paths(store, [address], "it", report=account):
         pass
     return account
 

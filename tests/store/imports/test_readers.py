@@ -19,7 +19,7 @@ from PIL import Image
 from segr1_app.domain import Mask
 from segr1_app.geometry import encode_rle
 from segr1_app.store import AnnotationStore
-from segr1_app.store.exchange.account import ImportOptions
+from segr1_app.store.exchange.import_options import ImportOptions
 from tests.store.imports.files import (
     CAT,
     DEFAULT,
@@ -461,6 +461,7 @@ def test_results_become_predictions_of_their_model(store: AnnotationStore, tmp_p
     assert np.array_equal(stored.mask, MASK)
     assert truths(store) == {}, "an answer is not a truth"
     assert account.notices == [f"{folder}/mask2former.json: 1 results with a score below 0.5 are not used."]
+    assert account.records == 1, "a remark is not a record"
     lost = "1 results are left out: there is no image with their image_id."
     assert account.left_out == [f"{folder}/mask2former.json: {lost}"]
 

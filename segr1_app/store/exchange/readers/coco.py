@@ -16,14 +16,14 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from segr1_app.domain import DatasetError
-from segr1_app.store.exchange.account import Progress, Watch, ignore
 from segr1_app.store.exchange.files import Files, translate_read_errors
+from segr1_app.store.exchange.import_options import Progress, Watch, ignore
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.outcomes import Notice
+from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.coco_shapes import category_key, key_of, shape_of
 from segr1_app.store.exchange.readers.json_stream import Member, members
-from segr1_app.store.exchange.readers.sources import Head, Source, Tree
+from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree
 from segr1_app.store.exchange.shapes import size_of
 from segr1_app.typed_text import storable
 
@@ -72,14 +72,14 @@ def _is_captions(head: Head | None) -> bool:
 def source(tree: Tree, name: PurePosixPath) -> Source:
     """One COCO file."""
 
-    def records(pictures: Pictures) -> Iterator[Record | str]:
+    def records(pictures: Pictures) -> Iterator[Found]:
         yield from _not_lists(tree.head(name), tree.files.display_name(name))
         yield from read(tree.files, name, pictures, tree.options.watch)
 
     return Source("COCO", [name], records)
 
 
-def read(files: Files, name: PurePosixPath, pictures: Pictures, watch: Watch = ignore) -> Iterator[Record | str]:
+def read(files: Files, name: PurePosixPath, pictures: Pictures, watch: Watch = ignore) -> Iterator[Found]:
     """The pictures of a COCO file with their annotations.
 
     Raises:
@@ -106,7 +106,7 @@ def read(files: Files, name: PurePosixPath, pictures: Pictures, watch: Watch = i
                 yield f"{where}, {image['file_name']}: {error}"
 
 
-def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath, watch: Watch = ignore) -> Iterator[str]:
+def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath, watch: Watch = ignore) -> Iterator[Remark | str]:
     """Put images, annotations and categories where they are found by picture; a sentence for each that is none.
 
     Raises:
@@ -118,7 +118,7 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath, watch: Watc
     db.execute("CREATE TABLE categories (id TEXT, content TEXT)")
     # One transaction: each row of its own would take as long as all of them.
     db.execute("BEGIN")
-    faults: list[str] = []
+    faults: list[Remark | str] = []
     numbers = dict.fromkeys(_ADD, 0)
 
     def told(read: int) -> None:
@@ -137,10 +137,11 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath, watch: Watc
             raise DatasetError(f"'{where}' is not a COCO file: it is damaged or cut off ({said}).") from error
     db.execute("CREATE INDEX annotations_image ON annotations (image)")
     db.execute("COMMIT")
-    yield from (type(fault)(f"{where}, {fault}") for fault in faults)
+    for fault in faults:
+        yield Remark(f"{where}, {fault.message}") if isinstance(fault, Remark) else f"{where}, {fault}"
 
 
-def _add_image(db: sqlite3.Connection, number: int, member: Member, faults: list[str]) -> None:
+def _add_image(db: sqlite3.Connection, number: int, member: Member, faults: list[Remark | str]) -> None:
     image, which = member.value, f"image {number}"
     if not isinstance(image, dict):
         faults.append(f"{which} is left out: it is {member.text[:60]} and no record.")
@@ -168,14 +169,14 @@ def _file_name(image: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _add_annotation(db: sqlite3.Connection, number: int, member: Member, faults: list[str]) -> None:
+def _add_annotation(db: sqlite3.Connection, number: int, member: Member, faults: list[Remark | str]) -> None:
     annotation = member.value
     if not isinstance(annotation, dict):
         faults.append(f"annotation {number} is left out: it is {member.text[:60]} and no record.")
         return
     unread = [field for field, value in annotation.items() if isinstance(value, float) and not math.isfinite(value)]
     if unread:
-        faults.append(Notice(f"annotation {number}: its {', '.join(unread)} is not a number and is not used."))
+        faults.append(Remark(f"annotation {number}: its {', '.join(unread)} is not a number and is not used."))
     key = key_of(annotation.get("image_id"))
     if not key:
         faults.append(f"annotation {number} is left out: it has no image_id.")
@@ -184,7 +185,7 @@ def _add_annotation(db: sqlite3.Connection, number: int, member: Member, faults:
         db.execute("INSERT INTO annotations VALUES (?, ?, ?)", [key, number, member.text])
 
 
-def _add_category(db: sqlite3.Connection, number: int, member: Member, faults: list[str]) -> None:
+def _add_category(db: sqlite3.Connection, number: int, member: Member, faults: list[Remark | str]) -> None:
     category = member.value
     if not isinstance(category, dict) or not key_of(category.get("id")) or not category.get("name"):
         faults.append(f"category {number} is left out: it has no id or no name.")

@@ -12,11 +12,11 @@ from typing import Final
 from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.outcomes import Notice
+from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers import coco
 from segr1_app.store.exchange.readers.coco_shapes import key_of, shape_of
 from segr1_app.store.exchange.readers.json_stream import members
-from segr1_app.store.exchange.readers.sources import Head, Source, Tree
+from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree
 from segr1_app.store.exchange.shapes import number, size_of
 
 SURE: Final = 0.5
@@ -40,7 +40,7 @@ def _source(tree: Tree, name: PurePosixPath, known: PurePosixPath) -> Source:
     return Source("COCO results", [name], lambda pictures: _read(tree, name, known, pictures))
 
 
-def _read(tree: Tree, name: PurePosixPath, known: PurePosixPath, pictures: Pictures) -> Iterator[Record | str]:
+def _read(tree: Tree, name: PurePosixPath, known: PurePosixPath, pictures: Pictures) -> Iterator[Found]:
     where, unsure = tree.files.display_name(name), 0
     with closing(sqlite3.connect("", isolation_level=None)) as db:
         list(coco.spool(db, tree.files, known))
@@ -64,7 +64,7 @@ def _read(tree: Tree, name: PurePosixPath, known: PurePosixPath, pictures: Pictu
         db.execute("CREATE INDEX results_image ON results (image)")
         db.execute("COMMIT")
         if unsure:
-            yield Notice(f"{where}: {unsure} results with a score below {SURE} are not used.")
+            yield Remark(f"{where}: {unsure} results with a score below {SURE} are not used.")
         lost = db.execute("SELECT count(*) FROM results WHERE image NOT IN (SELECT id FROM images)").fetchone()[0]
         if lost:
             yield f"{where}: {lost} results are left out: there is no image with their image_id."

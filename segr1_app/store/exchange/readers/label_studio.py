@@ -13,9 +13,9 @@ from segr1_app.domain import DatasetError, ImageSize
 from segr1_app.frames import Reading
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.outcomes import Notice
+from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
-from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Ring, Shape, number, ring_of, size_of
 
 _AROUND: Final = 64
@@ -55,7 +55,7 @@ def _source(tree: Tree, name: PurePosixPath) -> Source:
     return Source("Label Studio", [name], lambda pictures: _read(tree, name, pictures))
 
 
-def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Record | str]:
+def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Found]:
     where = tree.files.display_name(name)
     try:
         content = load_json(tree.entry(name))
@@ -83,15 +83,13 @@ def _picture(task: Mapping[str, Any]) -> str | None:
     return next((text for text in texts.values() if "." in PurePosixPath(text).name), None)
 
 
-def _task(
-    task: Mapping[str, Any], where: str, called: str, name: PurePosixPath, pictures: Pictures
-) -> Iterator[Record | str]:
+def _task(task: Mapping[str, Any], where: str, called: str, name: PurePosixPath, pictures: Pictures) -> Iterator[Found]:
     made = task.get("annotations") or task.get("completions") or []
     done = [each for each in made if isinstance(each, dict) and not each.get("was_cancelled")]
     chosen = next((each for each in done if each.get("ground_truth")), done[-1] if done else None)
     if len(done) > 1:
         which = "ground truth" if chosen and chosen.get("ground_truth") else "last"
-        yield Notice(f"{where}: of {len(done)} annotations the {which} is taken.")
+        yield Remark(f"{where}: of {len(done)} annotations the {which} is taken.")
     model = None
     if chosen is None:
         guesses = [each for each in task.get("predictions") or [] if isinstance(each, dict)]

@@ -17,7 +17,7 @@ from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers import coco
 from segr1_app.store.exchange.readers.coco_shapes import key_of, shape_of
-from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
+from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree, load_json
 from segr1_app.store.exchange.shapes import Runs, size_of
 
 _HOSTILE: Final = (
@@ -67,7 +67,7 @@ def _source(tree: Tree, name: PurePosixPath, instances: PurePosixPath) -> Source
     return Source("RefCOCO", [name, instances], lambda pictures: _read(tree, name, instances, pictures))
 
 
-def _read(tree: Tree, name: PurePosixPath, instances: PurePosixPath, pictures: Pictures) -> Iterator[Record | str]:
+def _read(tree: Tree, name: PurePosixPath, instances: PurePosixPath, pictures: Pictures) -> Iterator[Found]:
     where = tree.files.display_name(name)
     references = _load(tree.entry(name))
     with closing(sqlite3.connect("", isolation_level=None)) as db:

@@ -9,9 +9,9 @@ from typing import Any
 from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.outcomes import Notice
+from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.coco_shapes import box_of
-from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Shape, ring_of, size_of
 
 
@@ -25,7 +25,7 @@ def _is_sam(head: Head | None) -> bool:
     return head is not None and "annotations" in head.lists and "file_name" in head.values.get("image", ())
 
 
-def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterator[Record | str]:
+def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterator[Found]:
     masks = 0
     for name in names:
         entry = tree.entry(name)
@@ -41,7 +41,7 @@ def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterato
         masks += sum(bool(isinstance(each, dict) and each.get("segmentation")) for each in content["annotations"])
         yield Record(str(entry), pictures.find(name, called), PurePosixPath(called).name, parts, declared)
     if masks:
-        yield Notice(
+        yield Remark(
             f"{masks} masks of SA-1B are not used, for they have no names: their boxes and points are prompts."
         )
 

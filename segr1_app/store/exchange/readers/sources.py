@@ -15,10 +15,11 @@ import ijson
 
 from segr1_app.domain import DatasetError
 from segr1_app.files.foreign_json import JsonLimits
-from segr1_app.store.exchange.account import ImportOptions
 from segr1_app.store.exchange.files import Entry, Files, is_picture, translate_read_errors
+from segr1_app.store.exchange.import_options import ImportOptions
 from segr1_app.store.exchange.intake import Record
 from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.outcomes import Remark
 
 SNIFFED: Final = 10_000
 """How many values of a JSON file are read to recognise its format."""
@@ -87,6 +88,10 @@ class Tree:
         self.names = [name for name in self.names if name not in taken]
 
 
+Found: TypeAlias = Record | Remark | str
+"""What a reader finds: a record, a remark, or a sentence about something that is left out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Annotations of one kind among the files of an import.
@@ -100,7 +105,7 @@ class Source:
 
     kind: str
     claimed: Collection[PurePosixPath]
-    records: Callable[[Pictures], Iterator[Record | str]]
+    records: Callable[[Pictures], Iterator[Found]]
     all_pictures: bool = False
 
 

@@ -1,4 +1,4 @@
-"""The result of an import as numbers and sentences, the same on the page and on the command line."""
+"""The options of an import, and how it reports its progress; the same on the page and on the command line."""
 
 from __future__ import annotations
 
@@ -74,48 +74,3 @@ class ImportOptions:
 
 AS_IT_COMES: Final = ImportOptions()
 """Nothing was decided."""
-
-
-@dataclass(slots=True)
-class Account:
-    """Counts of what was imported, with sentences about everything else.
-
-    Attributes:
-        pictures, tasks: how many are new in the store.
-        truths: ground-truth masks that were stored.
-        boxes, points: prompts that were stored.
-        duplicates: pictures that were already in the store.
-        left_out: records that could not be imported.
-        notices: remarks about records that were imported.
-    """
-
-    pictures: int = 0
-    tasks: int = 0
-    truths: int = 0
-    boxes: int = 0
-    points: int = 0
-    duplicates: int = 0
-    left_out: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-
-    @property
-    def summary(self) -> str:
-        """One line."""
-        parts = [
-            _counted(self.pictures, "picture"),
-            _counted(self.tasks, "task"),
-            _counted(self.truths, "ground-truth mask"),
-            _counted(self.boxes, "box", "boxes"),
-            _counted(self.points, "point"),
-        ]
-        left = f"; {_counted(len(self.left_out), 'record')} left out" if self.left_out else ""
-        return f"New: {', '.join(parts)}; {_counted(self.duplicates, 'duplicate')}{left}."
-
-    @property
-    def sentences(self) -> list[str]:
-        """What was left out and why, by file and record, after the remarks about the rest."""
-        return [*self.notices, *self.left_out]
-
-
-def _counted(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
