@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.canvas_page import CanvasPage
 from tests.scenes import ellipse_scene
@@ -44,9 +44,20 @@ def shown(canvas: CanvasPage, task: int) -> CanvasPage:
     return canvas
 
 
+def unfold(section: Locator) -> None:
+    """Open a section of gradio's and wait until its fields are at rest: while they are set up, they are emptied."""
+    section.click()
+    section.page.evaluate("""async () => {
+      for (let turn = 0; turn < 3; turn++) {
+        await new Promise((done) => setTimeout(done, 50));
+        await new Promise((done) => requestIdleCallback(done));
+      }
+    }""")
+
+
 def bring_in(page: Page, files: list[Path], instruction: str) -> str:
     """Import files in the open Annotate tab; returns what the page tells of it."""
-    page.get_by_text("Import pictures").click()
+    unfold(page.get_by_text("Import pictures"))
     page.set_input_files("#import-files input[type=file]", files)
     expect(page.locator("#import-files")).to_contain_text(files[-1].stem)
     page.locator("#import-instruction textarea").fill(instruction)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
 
 from segr1_app.domain import ImageSize
 from segr1_app.images import Picture
@@ -53,9 +53,14 @@ class Visit:
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda m: self.faults.append(f"console: {m.text}") if m.type == "error" else None)
+        self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
         self.page.on("request", lambda request: self._check(request.url))
+
+    def _note(self, message: ConsoleMessage) -> None:
+        # gradio logs a request that was under way when the page was left or loaded again.
+        if message.type == "error" and not message.text.startswith("AbortError: signal is aborted"):
+            self.faults.append(f"console: {message.text}")
 
     def _check(self, url: str) -> None:
         if not url.startswith((self.url, "data:", "blob:")):
@@ -74,6 +79,9 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
             viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=touch, is_mobile=touch
         )
         page = context.new_page()
+        if slowdown := os.environ.get("SEGR1_BROWSER_SLOWDOWN"):
+            # A test that fails like this counts on a fast machine.
+            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": float(slowdown)})
         visits.append(Visit(page, url))
         page.goto(url)
         page.wait_for_selector("[data-phase=idle]")

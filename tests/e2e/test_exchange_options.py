@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from segr1_app.store.exchange.accepting import accept_truths
-from tests.e2e.annotate_page import SIZE, open_tab
+from tests.e2e.annotate_page import SIZE, open_tab, unfold
 from tests.e2e.conftest import ScriptedApp, switch_scheme
 from tests.scenes import ellipse_scene
 
@@ -61,9 +61,9 @@ def test_options_of_an_import_reach_the_store(
     annotate_app: ScriptedApp, visit: Callable[..., Page], pairs: Path
 ) -> None:
     page, store = open_tab(visit, annotate_app.url), annotate_app.store
-    page.get_by_text("Import pictures").click()
+    unfold(page.get_by_text("Import pictures"))
     page.locator("#import-instruction textarea").fill("the animal")
-    page.locator("#import-options").get_by_text("Options").click()
+    unfold(page.locator("#import-options").get_by_text("Options"))
 
     page.get_by_label("Pictures only, without annotations").check()
     assert "New: 3 pictures, 3 tasks, 0 ground-truth masks" in bring(page, pairs), "the mask is a picture, too"
@@ -85,8 +85,8 @@ def test_filters_and_rights_of_an_export_reach_the_archive(
         store.add_task(store.add_picture(picture, f"{name}.png"), f"Identify and segment the {name}.", mask)
     accept_truths(store, "Ada")
     page = open_tab(visit, annotate_app.url)
-    page.get_by_text("Export annotations").click()
-    page.locator("#export-filters").get_by_text("Filters and rights").click()
+    unfold(page.get_by_text("Export annotations"))
+    unfold(page.locator("#export-filters").get_by_text("Filters and rights"))
     for name, text in (("classes", "dog"), ("annotators", "Ada, Ben"), ("licence", "CC BY 4.0"), ("contributor", "Us")):
         page.locator(f"#export-{name} input, #export-{name} textarea").fill(text)
     page.click("#export-button")
@@ -111,10 +111,10 @@ def test_filters_and_rights_of_an_export_reach_the_archive(
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_options_fit_on_any_screen(annotate_app: ScriptedApp, visit: Callable[..., Page], width: int) -> None:
     page = open_tab(visit, annotate_app.url, width, 900)
-    page.get_by_text("Import pictures").click()
-    page.locator("#import-options").get_by_text("Options").click()
-    page.get_by_text("Export annotations").click()
-    page.locator("#export-filters").get_by_text("Filters and rights").click()
+    unfold(page.get_by_text("Import pictures"))
+    unfold(page.locator("#import-options").get_by_text("Options"))
+    unfold(page.get_by_text("Export annotations"))
+    unfold(page.locator("#export-filters").get_by_text("Filters and rights"))
     for scheme in ("light", "dark"):
         switch_scheme(page, scheme)
         expect(page.locator("#export-seed")).to_be_visible()
