@@ -82,7 +82,7 @@ def listed(value: Any, most: int) -> Sequence[Any]:
     return value
 
 
-def number(value: Any) -> float:
+def pixel_number(value: Any) -> float:
     """A finite JSON number of a size that pixels can have.
 
     Raises:
@@ -114,7 +114,7 @@ def _labelled(points: Sequence[Any], value: Mapping[str, Any]) -> list[Any]:
 def _point(value: Any, image_wh: ImageSize) -> Point:
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise ValueError(f'{short(value)} is not a point: write {{"x": 10, "y": 20, "label": 1}}')
-    x, y, label = (number(part) for part in value)
+    x, y, label = (pixel_number(part) for part in value)
     if not (0 <= x <= image_wh.width and 0 <= y <= image_wh.height):
         raise ValueError(f"a point lies outside the picture of {image_wh.width} x {image_wh.height} pixels")
     if label not in (0, 1):
@@ -125,7 +125,7 @@ def _point(value: Any, image_wh: ImageSize) -> Point:
 def _box(value: Any, image_wh: ImageSize) -> Box:
     if len(listed(value, 4)) != 4:
         raise ValueError("a box is [x1, y1, x2, y2]")
-    x1, y1, x2, y2 = (number(edge) for edge in value)
+    x1, y1, x2, y2 = (pixel_number(edge) for edge in value)
     if not (x1 >= 0 and y1 >= 0 and x2 <= image_wh.width and y2 <= image_wh.height):
         raise ValueError(f"its box does not lie within the picture of {image_wh.width} x {image_wh.height} pixels")
     return Box(x1, y1, x2, y2)

@@ -26,7 +26,7 @@ from segr1_app.settings.config import Settings, add_home_argument, add_model_arg
 from segr1_app.settings.environment import take_over_gradio
 from segr1_app.settings.space import Space, has_zero_gpu
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOADING_DELAY = 5.0
 """Seconds before the models start to load, so that the first page appears: loading uses a small machine completely."""
@@ -83,7 +83,7 @@ def serve(settings: Settings) -> None:
     log_as(settings.log)
     return_freed_memory()
     if (ignored := take_over_gradio(os.environ)) and Space.from_environ() is None:  # a Space sets some by itself
-        log.warning("These variables are ignored: %s; 'segr1 app --help' lists the options.", ", ".join(ignored))
+        logger.warning("These variables are ignored: %s; 'segr1 app --help' lists the options.", ", ".join(ignored))
 
     if has_zero_gpu():
         import_module("spaces")  # before torch, which it patches to work without a GPU until one is assigned

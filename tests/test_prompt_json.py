@@ -40,7 +40,7 @@ def test_the_documented_shape() -> None:
 
 @given(prompts)
 def test_every_shape_is_read_back_to_every_digit(prompt: ObjectPrompt) -> None:
-    for write in (prompt_value, prompt_record, rows.prompt_record):
+    for write in (prompt_value, prompt_record, rows.prompt_as_stored):
         assert read_prompt(json.loads(json.dumps(write(prompt))), SIZE) == prompt
 
 

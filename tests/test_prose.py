@@ -1,10 +1,11 @@
-"""The words of the project: no private vocabulary, and a reason beside every long function."""
+"""The words of the project: no private vocabulary, one name for one thing, a reason beside every long function."""
 
 from __future__ import annotations
 
 import ast
 import re
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,8 @@ BANNED = (
 )
 """Phrases, mostly translated word for word, that say less than the field's own terms."""
 MOST_LINES = 60
+SHARED_NAMES = {"add_command", "collect_rows", "draw", "find", "main", "make_trainer", "plan_notes", "run"}
+"""Functions that every module of its kind has: commands, readers of annotation files, training methods."""
 REASON = re.compile(r"# Longer than 60 lines: \S")
 
 
@@ -82,3 +85,17 @@ def test_long_functions_have_a_reason_beside_them() -> None:
             if not REASON.search("\n".join(lines[max(0, start - 3) : node.lineno])):
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name} has {lines_of(node)} lines")
     assert not found, "split these, or write '# Longer than 60 lines: REASON' above them:\n" + "\n".join(found)
+
+
+def test_one_name_means_one_thing() -> None:
+    places = defaultdict(list)
+    for path in tracked():
+        name = path.relative_to(ROOT)
+        if path.suffix != ".py" or name.parts[0] not in {"segr1_app", "train"}:
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                places[node.name].append(f"{name}:{node.lineno}")
+    found = [f"{name}: {', '.join(where)}" for name, where in places.items() if len(where) > 1]
+    found = [line for line in found if line.partition(":")[0] not in SHARED_NAMES]
+    assert not found, "two things have the same name; rename one of each:\n" + "\n".join(found)

@@ -24,7 +24,7 @@ from train.data.questions import question_folder
 from train.finetune.run_folder import RunFolder
 from train.finetune.setup import CONFIGS
 from train.scratch.policy import PolicyConfig, train_policy
-from train.scratch.run import CHECKPOINT_FILE, EXPORT_FOLDER, Budget, TrainingConfig
+from train.scratch.run import CHECKPOINT_FILE, EXPORT_FOLDER, TrainingBudget, TrainingConfig
 from train.scratch.segmenter import SegmenterConfig, train_segmenter
 
 SEGMENTER, POLICY, GRPO = "segmenter", "policy", "grpo"
@@ -82,12 +82,12 @@ def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
     }
     made: dict[str, Path] = {}
     if SEGMENTER in parts:
-        budget = Budget(given.segmenter_minutes, given.steps)
+        budget = TrainingBudget(given.segmenter_minutes, given.steps)
         segmenter = SegmenterConfig(**common, out=out / SEGMENTER, budget=budget)
         segmenter = dataclasses.replace(segmenter, batch=segmenter.batch * given.enlarge)
         made[SEGMENTER] = train_segmenter(_started(segmenter, given.start), resume=SEGMENTER in begun)
     if POLICY in parts:
-        budget = Budget(given.policy_minutes, given.steps)
+        budget = TrainingBudget(given.policy_minutes, given.steps)
         policy = PolicyConfig(**common, out=out / POLICY, budget=budget)
         larger = [dataclasses.replace(phase, pictures=phase.pictures * given.enlarge) for phase in policy.phases]
         policy = dataclasses.replace(policy, phases=tuple(larger))

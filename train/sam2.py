@@ -25,7 +25,7 @@ from segr1_app.files.logs import report_errors
 from segr1_app.models.checkpoint import checkpoint_hash
 from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter
-from segr1_app.models.segmenter_files import original_name, write_segmenter_files
+from segr1_app.models.segmenter_files import official_name, write_segmenter_files
 from segr1_app.settings.config import DEFAULT_SEGMENTER, add_home_argument
 from train.data.doctor import report
 from train.data.feedback import feedback_rows, useless_for_segmenter
@@ -34,9 +34,9 @@ from train.data.rows import Plan, pair_rows, scene_rows, select_held_out, split
 from train.finetune.arguments import training_home
 from train.finetune.model_card import write_manifest
 from train.finetune.run_folder import RunFolder, circumstances, refuse_changed
-from train.finetune.run_lock import ending_in_words, locked
+from train.finetune.run_lock import ending_in_words, locked_run
 from train.finetune.schema import check_value
-from train.finetune.segmenter.scores import ObjectScore, as_records, comparison, score_objects
+from train.finetune.segmenter.scores import ObjectScore, as_records, score_changes, score_objects
 from train.finetune.segmenter.tuning import SegmenterTuning, Tuning
 
 RUNS: Final = "segmenter-runs"
@@ -83,7 +83,7 @@ def _run(given: argparse.Namespace) -> int:
         }
         changed = sorted(name for name in record if before and before.get(name) != record[name])
         refuse_changed(folder.path, changed)
-        with locked(folder.path):
+        with locked_run(folder.path):
             if not before:
                 write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())
                 write_manifest(folder.path, plan, order)
@@ -130,7 +130,7 @@ def _train(
     write_segmenter_files(segmenter.model, given.segmenter, target)
     # Read back: what is scored is what the app will load.
     after = score_objects(Sam2Segmenter.load(target, device=given.device), held_out)
-    table, record = comparison(before, after)
+    table, record = score_changes(before, after)
     write_json(folder.after, as_records(after))
     folder.draw_losses()
     write_json(folder.result, {"steps": tuning.max_steps, "held_out": record})
@@ -154,7 +154,7 @@ def _tuning(given: argparse.Namespace) -> Tuning:
         learning_rate=check_value(Annotated[float, Gt(0)], given.lr, "--lr"),
         average=check_value(share, given.average, "--average"),
         # The loss that it was trained by.
-        focal=original_name(given.segmenter) is not None if given.focal is None else given.focal,
+        focal=official_name(given.segmenter) is not None if given.focal is None else given.focal,
         seed=check_value(Annotated[int, Ge(0), Lt(2**32)], given.seed, "--seed"),
     )
 

@@ -20,7 +20,7 @@ from segr1_app.files.json_files import write_json
 from segr1_app.geometry import box_iou, mask_box
 from segr1_app.images import IMAGE_SUFFIXES, Picture, load_picture
 from segr1_app.language.codec import PRESETS
-from segr1_app.language.protocol import Reading, Square
+from segr1_app.language.protocol import CoordinateFrame, Square
 from segr1_app.language.protocol_files import protocol_names
 from segr1_app.masks import load_mask
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(settings.policy)
     written = result["reading"] is not None and folder.is_dir()
     if written:
-        _write(policy, folder, Reading(result["reading"]))
+        _write(policy, folder, CoordinateFrame(result["reading"]))
     record = {**result, "asked": len(pairs), "protocol": policy.protocol.name, "written": written}
     print(json.dumps(record, indent=2))  # noqa: T201
     if result["reading"] is not None and not written:
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def fit(edges: list[npt.NDArray[np.float64]], readings: dict[Reading, float]) -> dict[str, Any]:
+def fit(edges: list[npt.NDArray[np.float64]], readings: dict[CoordinateFrame, float]) -> dict[str, Any]:
     """The factor between written and true coordinates, shared by x and y, and the reading that it indicates.
 
     The factor is the one with the least sum of absolute errors: a median of ratios, weighted by the true coordinate,
@@ -123,15 +123,15 @@ def _factor(edges: npt.NDArray[np.float64]) -> float:
     return float((written / true)[order][np.searchsorted(weight, weight[-1] / 2)])
 
 
-def _readings(policy: AnyPolicy) -> dict[Reading, float]:
+def _readings(policy: AnyPolicy) -> dict[CoordinateFrame, float]:
     """The factor that each reading implies, relative to what the model sees; both are 1 where the frame is not
     rounded.
     """
     request = policy.request(ImageSize(640, 480), "-")
     frame = policy.protocol.askings[request.stage, request.task].frame
     handed = frame.side / request.frame.width if isinstance(frame, Square) else 1.0
-    spans = isinstance(policy.protocol.askings[request.stage, request.task].coordinates, Reading)
-    return {Reading.SEEN: 1.0, Reading.HANDED: handed if spans else 1.0}
+    spans = isinstance(policy.protocol.askings[request.stage, request.task].coordinates, CoordinateFrame)
+    return {CoordinateFrame.SEEN: 1.0, CoordinateFrame.HANDED: handed if spans else 1.0}
 
 
 def _edges(policy: AnyPolicy, pairs: list[tuple[Path, Path]], instruction: str) -> list[npt.NDArray[np.float64]]:
@@ -195,7 +195,7 @@ def _pairs(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _write(policy: AnyPolicy, folder: Path, reading: Reading) -> None:
+def _write(policy: AnyPolicy, folder: Path, reading: CoordinateFrame) -> None:
     """Record the reading in a policy's card.
 
     Raises:

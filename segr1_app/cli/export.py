@@ -13,7 +13,7 @@ from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.import_options import Progress
-from segr1_app.store.exchange.options import Options, Pictures, Rights, Selection, Splits
+from segr1_app.store.exchange.options import ExportedPictures, Options, Rights, Selection, Splits
 
 
 def add_command(commands: Any) -> None:
@@ -36,7 +36,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument(
         "--pictures",
-        choices=[kind.value for kind in Pictures],
+        choices=[kind.value for kind in ExportedPictures],
         help="picture files: in their stored format, as PNG, as JPEG, or none (default: in their stored format; "
         "JPEG for voc "
         "and reasonseg, whose readers accept nothing else)",
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _options(arguments: argparse.Namespace) -> Options:
     return Options(
-        pictures=Pictures(arguments.pictures) if arguments.pictures else None,
+        pictures=ExportedPictures(arguments.pictures) if arguments.pictures else None,
         splits=Splits.parse(arguments.split, arguments.seed) if arguments.split else Splits(),
         selection=Selection.parse(
             arguments.annotator,

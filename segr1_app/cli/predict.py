@@ -116,14 +116,14 @@ def predict_all(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundPictures:
     """The pictures to predict on, and a sentence for each thing that was skipped."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
 
 
-def find_pictures(paths: Iterable[Path]) -> Found:
+def find_pictures(paths: Iterable[Path]) -> FoundPictures:
     """The files among ``paths`` and the pictures directly in its folders, sorted, without duplicates.
 
     `segr1_app.files.folders` defines which files of a folder are used; results of earlier predictions are skipped too.
@@ -154,7 +154,7 @@ def find_pictures(paths: Iterable[Path]) -> Found:
         endings = ", ".join(sorted(IMAGE_SUFFIXES))
         told = "".join(f" {note}" for note in notes)
         raise SettingsError(f"There are no pictures to predict on: none of the folders contains {endings}.{told}")
-    return Found(tuple(dict.fromkeys(found)), tuple(notes))
+    return FoundPictures(tuple(dict.fromkeys(found)), tuple(notes))
 
 
 def _is_result(entry: Path) -> bool:

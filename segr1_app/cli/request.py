@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from segr1_app.domain import ImageSize, ObjectPrompt, SettingsError
-from segr1_app.language.protocol import MAX_SIDE, Request, Stage, Task
+from segr1_app.language.protocol import MAX_SIDE, Request, Stage, TaskKind
 from segr1_app.language.protocol_files import find_protocol, protocol_names
 from segr1_app.language.sentences import is_sentence
 
@@ -20,7 +20,7 @@ MAX_COMPLETION: Final = 16 * 2**20
 """Longest completion that is read, in bytes."""
 REASONING: Final = "reasoning"
 """The task for which the instruction itself decides between sentence and phrase."""
-TASKS: Final = (Task.FOREGROUND.value, Task.REFERRING.value, REASONING, Task.FREE.value)
+TASKS: Final = (TaskKind.FOREGROUND.value, TaskKind.REFERRING.value, REASONING, TaskKind.FREE.value)
 _SIZE = re.compile(r"([0-9]{1,7})[xX×]([0-9]{1,7})")
 
 
@@ -63,7 +63,7 @@ def add_command(commands: Any) -> None:
             metavar="NAME|FILE",
             help=f"one of {', '.join(protocol_names())}, or a YAML file",
         )
-        parser.add_argument("--task", choices=TASKS, default=Task.FREE.value, help="default: %(default)s")
+        parser.add_argument("--task", choices=TASKS, default=TaskKind.FREE.value, help="default: %(default)s")
         parser.add_argument(
             "--size", required=True, metavar="WxH", help="size of the picture in pixels, such as 640x480"
         )
@@ -110,11 +110,11 @@ def run_read(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def find_task(name: str, instruction: str) -> Task:
+def find_task(name: str, instruction: str) -> TaskKind:
     """The task with a name of `TASKS`."""
     if name == REASONING:
-        return Task.SENTENCE if is_sentence(instruction) else Task.PHRASE
-    return Task(name)
+        return TaskKind.SENTENCE if is_sentence(instruction) else TaskKind.PHRASE
+    return TaskKind(name)
 
 
 def _request(arguments: argparse.Namespace, instruction: str) -> Request:

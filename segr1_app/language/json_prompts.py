@@ -28,7 +28,7 @@ from segr1_app.language.codec import (
     point_outside,
     quote,
 )
-from segr1_app.language.loose_json import Whole, decode
+from segr1_app.language.loose_json import Whole, decode_json
 
 MAX_LABEL = 200
 """Longest object name in characters; the rest is cut off."""
@@ -159,7 +159,7 @@ class _Reader:
             self._problem(f"the JSON is longer than {MAX_JSON} characters: what follows them is left out")
             content = content[:MAX_JSON]
         try:
-            found = decode(content)
+            found = decode_json(content)
         except ValueError as error:
             self._problem(f"the JSON cannot be read: {error}")
             value: Any = list(islice(_readable_entries(content), MAX_BOXES + 1))
@@ -363,7 +363,7 @@ def _readable_entries(content: str) -> Iterator[Any]:
     """The readable entries between braces in text that is not valid JSON."""
     for match in islice(_ENTRY.finditer(content), 4 * MAX_BOXES):
         try:
-            yield decode(match[0]).value
+            yield decode_json(match[0]).value
         except ValueError:
             if members := dict(_readable_members(match[0])):
                 yield members
@@ -374,7 +374,7 @@ def _readable_members(entry: str) -> Iterator[tuple[str, Any]]:
     for match in islice(_MEMBER.finditer(entry), MAX_NESTING):
         if match[1] in (*BOX_KEYS, *POINT_KEYS):
             try:
-                yield match[1], decode(match[2]).value
+                yield match[1], decode_json(match[2]).value
             except ValueError:
                 continue
 

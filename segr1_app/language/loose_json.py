@@ -47,7 +47,7 @@ class Decoded:
     oddities: tuple[str, ...] = ()
 
 
-def decode(text: str) -> Decoded:
+def decode_json(text: str) -> Decoded:
     """Read text as JSON: strictly if it is valid, else leniently where its meaning is clear.
 
     Raises:

@@ -24,7 +24,7 @@ MAX_SIDE: Final = 1_000_000
 """Longest side of a picture that is given to a policy, in pixels."""
 
 
-class Task(StrEnum):
+class TaskKind(StrEnum):
     """The kind of request; a protocol has its own prompt for each."""
 
     FOREGROUND = "foreground"
@@ -91,7 +91,7 @@ class Abstention(StrEnum):
     TAG = "no_camouflage tag"
 
 
-class Reading(StrEnum):
+class CoordinateFrame(StrEnum):
     """The coordinate range of an answer about a squashed picture whose processor rounds the square's side."""
 
     HANDED = "handed"
@@ -148,7 +148,7 @@ class Asking:
     instruction: tuple[str, ...]
     default: str
     frame: Square | Kept
-    coordinates: ImageSize | Reading
+    coordinates: ImageSize | CoordinateFrame
     points: PointRule
     max_new_tokens: int | None
 
@@ -179,17 +179,17 @@ class Protocol:
     grid: int
     output: Output
     abstention: Abstention
-    askings: Mapping[tuple[Stage, Task], Asking]
+    askings: Mapping[tuple[Stage, TaskKind], Asking]
 
     def request(
         self,
         image_wh: ImageSize | tuple[int, int],
         instruction: str = "",
-        task: Task = Task.FREE,
+        task: TaskKind = TaskKind.FREE,
         stage: Stage = Stage.INFERENCE,
         *,
         bounds: Bounds | None = None,
-        reading: Reading | None = None,
+        reading: CoordinateFrame | None = None,
         frame: ImageSize | None = None,
     ) -> Request:
         """Make the request to a policy about a picture; it also knows how to read the answer.
@@ -211,8 +211,8 @@ class Protocol:
         asking = self.askings[stage, task]
         frame = frame or _frame(asking.frame, size, bounds or Bounds(self.grid, 1, 2**62))
         coordinates = asking.coordinates
-        if isinstance(coordinates, Reading):
-            handed = (reading or coordinates) is Reading.HANDED and isinstance(asking.frame, Square)
+        if isinstance(coordinates, CoordinateFrame):
+            handed = (reading or coordinates) is CoordinateFrame.HANDED and isinstance(asking.frame, Square)
             side = asking.frame.side if isinstance(asking.frame, Square) else 0
             coordinates = ImageSize(side, side) if handed else frame
         words = _instruction(instruction, asking)
@@ -246,7 +246,7 @@ class Protocol:
         if answer.abstains is not (grammar is Grammar.ABSTENTION):
             wanted = "the answer should say that there is no such object"
             answer.problems["there is no mask prompt" if answer.abstains else wanted] = None
-        rule = points or self.askings[Stage.INFERENCE, Task.FREE].points
+        rule = points or self.askings[Stage.INFERENCE, TaskKind.FREE].points
         return ParsedCompletion(
             answer.reasoning,
             _ASSIGNED[rule](answer.boxes, answer.points),
@@ -273,7 +273,7 @@ class Request:
     """
 
     protocol: Protocol
-    task: Task
+    task: TaskKind
     stage: Stage
     image_wh: ImageSize
     frame: ImageSize

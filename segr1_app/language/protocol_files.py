@@ -18,15 +18,15 @@ from segr1_app.domain import ImageSize, SettingsError
 from segr1_app.language.protocol import (
     Abstention,
     Asking,
+    CoordinateFrame,
     Kept,
     Output,
     PointRule,
     Protocol,
     Reader,
-    Reading,
     Square,
     Stage,
-    Task,
+    TaskKind,
 )
 from segr1_app.language.tags import PARTS, TagRules
 
@@ -41,7 +41,7 @@ DEFAULT: Final = "studio"
 Text = Annotated[str, StringConstraints(min_length=1, max_length=8000)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Side = Annotated[int, Field(ge=28, le=8192)]
-Area = Annotated[int, Field(ge=28 * 28, le=2**26)]
+FrameArea = Annotated[int, Field(ge=28 * 28, le=2**26)]
 Span = Annotated[int, Field(ge=1, le=100_000)]
 
 
@@ -51,8 +51,8 @@ class _Part(BaseModel):
 
 class _Frame(_Part):
     square: Side | None = None
-    enlarge_to: Area | None = None
-    at_most: Area | None = None
+    enlarge_to: FrameArea | None = None
+    at_most: FrameArea | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -88,7 +88,7 @@ class _Words(_Part):
     instruction: tuple[Literal["one line", "lower case", "bare ends"], ...] | None = None
     default: Line | None = None
     frame: _Frame | None = None
-    coordinates: Reading | tuple[Span, Span] | None = None
+    coordinates: CoordinateFrame | tuple[Span, Span] | None = None
     points: PointRule | None = None
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] | None = None
 
@@ -98,7 +98,7 @@ class _TaskWords(_Words):
 
 
 class _StageWords(_Words):
-    tasks: Mapping[Task, _TaskWords] = {}
+    tasks: Mapping[TaskKind, _TaskWords] = {}
 
 
 class _File(_Words):
@@ -113,15 +113,15 @@ class _File(_Words):
     segmenter: Output
     abstention: Abstention
     frame: _Frame
-    coordinates: Reading | tuple[Span, Span]
+    coordinates: CoordinateFrame | tuple[Span, Span]
     points: PointRule
-    tasks: Mapping[Task, _TaskWords]
+    tasks: Mapping[TaskKind, _TaskWords]
     training: _StageWords = _StageWords()
     pre_rl: Annotated[_StageWords, Field(alias="pre-rl")] = _StageWords()
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if absent := [task.value for task in Task if task not in self.tasks or self.tasks[task].user is None]:
+        if absent := [task.value for task in TaskKind if task not in self.tasks or self.tasks[task].user is None]:
             raise ValueError(f"the text ('user') of these tasks is missing: {', '.join(absent)}")
         fixed = {Reader.STUDIO: {PointRule.NEAREST}, Reader.TAGS: {*PointRule} - {PointRule.OWN}}
         allowed = fixed.get(self.answer, {PointRule.OWN})
@@ -218,7 +218,7 @@ def _check_askings(path: Path, protocol: Protocol) -> None:
     """Refuse texts that would not pass on the question, and frames that no picture can have."""
     for (stage, task), asking in protocol.askings.items():
         key = f"tasks.{task.value}" if stage is Stage.INFERENCE else f"{stage.value}.tasks.{task.value}"
-        if task is not Task.FOREGROUND and "{instruction}" not in asking.user:
+        if task is not TaskKind.FOREGROUND and "{instruction}" not in asking.user:
             raise SettingsError(
                 f"The protocol file '{path}', key '{key}.user': the text needs {{instruction}} where the question goes."
             )
@@ -278,11 +278,11 @@ def _protocol(name: str, file: _File) -> Protocol:
         file.grid,
         file.segmenter,
         file.abstention,
-        {(stage, task): _asking(file, task, words) for stage, words in stages.items() for task in Task},
+        {(stage, task): _asking(file, task, words) for stage, words in stages.items() for task in TaskKind},
     )
 
 
-def _asking(file: _File, task: Task, stage: _StageWords) -> Asking:
+def _asking(file: _File, task: TaskKind, stage: _StageWords) -> Asking:
     """The settings of a task at a stage: the last part that gives a setting decides."""
     settled: dict[str, Any] = {}
     for part in (file, file.tasks[task], stage, stage.tasks.get(task, _TaskWords())):
@@ -297,7 +297,7 @@ def _asking(file: _File, task: Task, stage: _StageWords) -> Asking:
         instruction=settled.get("instruction") or (),
         default=settled.get("default") or "",
         frame=settled["frame"].value,
-        coordinates=coordinates if isinstance(coordinates, Reading) else ImageSize(*coordinates),
+        coordinates=coordinates if isinstance(coordinates, CoordinateFrame) else ImageSize(*coordinates),
         points=settled["points"],
         max_new_tokens=settled.get("max_new_tokens"),
     )

@@ -20,20 +20,20 @@ import numpy.typing as npt
 from segr1_app.domain import Effort, ImageSize, Mask, Prediction
 from segr1_app.geometry import mask_box, resize_nearest
 from segr1_app.images import Picture, picture_from_array
-from segr1_app.language.protocol import Task
+from segr1_app.language.protocol import TaskKind
 from segr1_app.metrics import iou
 from segr1_app.models.completions import read_completion, segment_completion
 from segr1_app.models.pipeline import Pipeline
 
 
-class Budget(NamedTuple):
+class SampleCounts(NamedTuple):
     """The number of completions sampled for the picture, and for the crop in addition to the greedy one."""
 
     samples: int
     close_samples: int
 
 
-BUDGETS: Final = {Effort.CAREFUL: Budget(8, 3), Effort.THOROUGH: Budget(24, 8)}
+BUDGETS: Final = {Effort.CAREFUL: SampleCounts(8, 3), Effort.THOROUGH: SampleCounts(24, 8)}
 TEMPERATURE: Final = 0.8
 MARGIN: Final = 0.4
 """Margin of the crop around the first medoid's mask on each side, as a fraction of the mask's longer side."""
@@ -95,7 +95,7 @@ class SamplingPolicy(Protocol):
         *,
         temperature: float = 1.0,
         seed: int | None = None,
-        task: Task = Task.FREE,
+        task: TaskKind = TaskKind.FREE,
     ) -> list[str]: ...
 
 
@@ -106,7 +106,7 @@ class _Question:
     pipeline: Pipeline
     policy: SamplingPolicy
     instruction: str
-    task: Task
+    task: TaskKind
     seed: int
 
     def sampled(self, picture: Picture, n: int, temperature: float = TEMPERATURE) -> list[str]:
@@ -123,7 +123,13 @@ class _Question:
 
 
 def find_consensus(
-    pipeline: Pipeline, picture: Picture, first: Prediction, effort: Effort, *, seed: int = 0, task: Task = Task.FREE
+    pipeline: Pipeline,
+    picture: Picture,
+    first: Prediction,
+    effort: Effort,
+    *,
+    seed: int = 0,
+    task: TaskKind = TaskKind.FREE,
 ) -> Consensus:
     """Find the answer that agrees best with all sampled ones.
 
@@ -165,7 +171,7 @@ def find_consensus(
 
 
 def predict_candidate(
-    pipeline: Pipeline, picture: Picture, first: Prediction, completion: str, *, task: Task = Task.FREE
+    pipeline: Pipeline, picture: Picture, first: Prediction, completion: str, *, task: TaskKind = TaskKind.FREE
 ) -> Prediction:
     """The prediction of another answer to what ``first`` answers, whole and in the picture's size.
 

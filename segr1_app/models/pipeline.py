@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from segr1_app.domain import Prediction
 from segr1_app.images import Picture
-from segr1_app.language.protocol import Task
+from segr1_app.language.protocol import TaskKind
 from segr1_app.models.completions import segment_completion
 from segr1_app.models.embeddings import Embedding
 from segr1_app.models.policy import Policy, VlmPolicy
@@ -56,7 +56,9 @@ class Pipeline:
     segmenter: Segmenter
     overlaps: bool = field(default=False, kw_only=True)
 
-    def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[TextDelta | Prediction]:
+    def stream(
+        self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE
+    ) -> Iterator[TextDelta | Prediction]:
         """Run, yielding the policy's text as it is generated and finally the prediction.
 
         Raises:
@@ -73,7 +75,7 @@ class Pipeline:
                 yield TextDelta(part)
 
     def stream_answer(
-        self, picture: Picture, instruction: str, task: Task = Task.FREE
+        self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE
     ) -> Iterator[str | EncodedAnswer]:
         """The part that needs a GPU: yields the policy's text as it is generated and finally the picture's embedding.
 
@@ -87,7 +89,7 @@ class Pipeline:
             (embedding,) = encoded()
         yield EncodedAnswer(embedding, {"policy": spoken - started, "encode": time.perf_counter() - spoken})
 
-    def run(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Prediction:
+    def run(self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE) -> Prediction:
         """The prediction for ``picture``; see `stream`."""
         for event in self.stream(picture, instruction, task):
             if isinstance(event, Prediction):
@@ -118,7 +120,7 @@ class Pipeline:
         return True
 
     def predict_completion(
-        self, picture: Picture, instruction: str, completion: str, seconds: float, *, task: Task = Task.FREE
+        self, picture: Picture, instruction: str, completion: str, seconds: float, *, task: TaskKind = TaskKind.FREE
     ) -> Prediction:
         """The prediction of a completion that the policy made elsewhere, in so many seconds.
 
@@ -153,7 +155,7 @@ class Pipeline:
         embedding: Embedding,
         seconds: Mapping[str, float],
         *,
-        task: Task = Task.FREE,
+        task: TaskKind = TaskKind.FREE,
     ) -> Prediction:
         """The prediction for a completion; ``seconds`` are the times of the previous stages."""
         begun = time.perf_counter()

@@ -29,7 +29,7 @@ from transformers.utils.logging import disable_progress_bar
 from segr1_app.domain import ImageSize, ModelError
 from segr1_app.images import Picture
 from segr1_app.language.codec import Grammar
-from segr1_app.language.protocol import Bounds, Protocol, Reading, Request, Stage, Task
+from segr1_app.language.protocol import Bounds, CoordinateFrame, Protocol, Request, Stage, TaskKind
 from segr1_app.language.protocol_files import DEFAULT, find_protocol, native_protocol
 from segr1_app.models.frames import resize_to_frame
 from segr1_app.models.loading import (
@@ -55,12 +55,12 @@ class Policy(Interface):
     def model_id(self) -> str: ...
 
     def request(
-        self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE, stage: Stage = Stage.INFERENCE
+        self, image_wh: ImageSize, instruction: str, task: TaskKind = TaskKind.FREE, stage: Stage = Stage.INFERENCE
     ) -> Request:
         """The request to the policy about a picture of this size; it also reads the completion."""
         ...
 
-    def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[str]:
+    def stream(self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE) -> Iterator[str]:
         """The greedy completion, in chunks."""
         ...
 
@@ -89,7 +89,7 @@ class VlmPolicy:
         card: PolicyCard | None = None,
         protocol: Protocol | None = None,
         *,
-        reading: Reading | None = None,
+        reading: CoordinateFrame | None = None,
     ) -> None:
         # Any, because their annotations do not show that both are callable.
         self._model: Any = model
@@ -159,7 +159,7 @@ class VlmPolicy:
         return device
 
     def request(
-        self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE, stage: Stage = Stage.INFERENCE
+        self, image_wh: ImageSize, instruction: str, task: TaskKind = TaskKind.FREE, stage: Stage = Stage.INFERENCE
     ) -> Request:
         """The request to the policy about a picture of this size; it also reads the completion.
 
@@ -184,7 +184,7 @@ class VlmPolicy:
         length: int = self._model.generation_config.max_new_tokens or MAX_NEW_TOKENS
         return length
 
-    def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Iterator[str]:
+    def stream(self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE) -> Iterator[str]:
         """Generate greedily and yield the text as it is generated; closing the iterator stops the generation.
 
         Raises:
@@ -246,7 +246,7 @@ class VlmPolicy:
         *,
         temperature: float = 1.0,
         seed: int | None = None,
-        task: Task = Task.FREE,
+        task: TaskKind = TaskKind.FREE,
         stage: Stage = Stage.INFERENCE,
         max_new_tokens: int | None = None,
     ) -> list[str]:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from segr1_app.domain import ModelError
 from segr1_app.files.json_files import read_json
-from segr1_app.language.protocol import Bounds, Reading
+from segr1_app.language.protocol import Bounds, CoordinateFrame
 from segr1_app.language.protocol_files import DEFAULT
 from segr1_app.models.foreign_folder import check_policy_files
 from segr1_app.models.hub import POLICY_WEIGHTS, is_repo_id, policy_on_hub, weights_are_whole
@@ -63,7 +63,7 @@ class PolicyCard:
     instructions: tuple[str, ...] = ()
     understands: str = ""
     protocol: str = DEFAULT
-    reading: Reading | None = None
+    reading: CoordinateFrame | None = None
 
     def unknown_words(self, instruction: str) -> tuple[str, ...]:
         """The words of an instruction that none of the instructions it was trained on has, in order.
@@ -103,7 +103,7 @@ def read_card(folder: Path) -> PolicyCard | None:
             tuple(card["instructions"]),
             str(card["understands"]),
             protocol,
-            None if reading is None else Reading(reading),
+            None if reading is None else CoordinateFrame(reading),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"'{path}' is not a policy card: it needs 'instructions' and 'understands'.") from error

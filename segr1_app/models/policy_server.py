@@ -24,7 +24,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from segr1_app.domain import ImageSize, ModelError
 from segr1_app.images import Picture
-from segr1_app.language.protocol import Bounds, Protocol, Request, Stage, Task
+from segr1_app.language.protocol import Bounds, Protocol, Request, Stage, TaskKind
 from segr1_app.language.protocol_files import find_protocol, native_protocol, protocol_names
 from segr1_app.models.frames import resize_to_frame
 from segr1_app.models.policy_files import PolicyCard, read_bounds, read_card
@@ -128,7 +128,7 @@ class ServerPolicy:
         return self._url
 
     def request(
-        self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE, stage: Stage = Stage.INFERENCE
+        self, image_wh: ImageSize, instruction: str, task: TaskKind = TaskKind.FREE, stage: Stage = Stage.INFERENCE
     ) -> Request:
         """The request to the policy about a picture of this size; it also reads the completion.
 
@@ -141,7 +141,7 @@ class ServerPolicy:
         """The size at which the policy sees a picture of size ``image_wh`` in a free request."""
         return self.request(image_wh, "-").frame
 
-    def stream(self, picture: Picture, instruction: str, task: Task = Task.FREE) -> Generator[str, None, None]:
+    def stream(self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE) -> Generator[str, None, None]:
         """Yield the greedy completion as it arrives; closing the iterator stops the generation on the server.
 
         Raises:
@@ -167,7 +167,7 @@ class ServerPolicy:
         *,
         temperature: float = 1.0,
         seed: int | None = None,
-        task: Task = Task.FREE,
+        task: TaskKind = TaskKind.FREE,
         stage: Stage = Stage.INFERENCE,
     ) -> list[str]:
         """Sample ``n`` completions in one request; arguments as for `VlmPolicy.sample`.

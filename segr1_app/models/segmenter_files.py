@@ -74,7 +74,7 @@ def write_segmenter_files(model: torch.nn.Module, source: str | Path, folder: Pa
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    original = original_name(source)
+    original = official_name(source)
     if original is not None:
         with whole_path(folder / original, lasting=True) as partial:
             torch.save({"model": weights}, partial)
@@ -85,7 +85,7 @@ def write_segmenter_files(model: torch.nn.Module, source: str | Path, folder: Pa
         save_file(weights, partial)
 
 
-def original_name(source: str | Path) -> str | None:
+def official_name(source: str | Path) -> str | None:
     """Under which name sam2's own checkpoints hold the weights of ``source``; None for anything else."""
     if not Path(source).is_dir():
         known = HF_MODEL_ID_TO_FILENAMES.get(str(source))

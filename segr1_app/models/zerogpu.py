@@ -17,14 +17,14 @@ import torch
 
 from segr1_app.domain import ModelError, Prediction, SegR1Error
 from segr1_app.images import Picture
-from segr1_app.language.protocol import Task
+from segr1_app.language.protocol import TaskKind
 from segr1_app.models.pipeline import EncodedAnswer, Pipeline
 from segr1_app.models.segmenter import Sam2Segmenter
 
 GPU_SECONDS: Final = 60
 """Longest GPU time of one answer; unused time costs nothing."""
 
-Border = Callable[[Picture, str, Task], Iterator[str | EncodedAnswer | SegR1Error]]
+Border = Callable[[Picture, str, TaskKind], Iterator[str | EncodedAnswer | SegR1Error]]
 """`Pipeline.stream_answer` in another process."""
 
 
@@ -48,7 +48,7 @@ class ZeroPipeline(Pipeline):
         return False
 
     def stream_answer(
-        self, picture: Picture, instruction: str, task: Task = Task.FREE
+        self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE
     ) -> Iterator[str | EncodedAnswer]:
         try:
             for part in self.border(picture, instruction, task):
@@ -75,7 +75,7 @@ def on_zero_gpu(pipeline: Pipeline, segmenter: Sam2Segmenter, refusal: type[Exce
 
     # A separate function for every pipeline: a forked process keeps the models that existed then.
     def stream_answer(
-        picture: Picture, instruction: str, task: Task = Task.FREE
+        picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE
     ) -> Iterator[str | EncodedAnswer | SegR1Error]:
         # A forked process has none of its parent's compute threads and would wait for them forever.
         torch.set_num_threads(1)

@@ -13,7 +13,7 @@ from segr1_app.settings.config import Settings
 from segr1_app.settings.roles import MAY, Act, Person, Role
 from segr1_app.settings.space import Space
 
-SignIn = Literal["none", "password", "hub"]
+SignInMethod = Literal["none", "password", "hub"]
 """How people sign in: not at all, with a name and a password, or with their account on the model hub."""
 
 _NEEDS: Final = {
@@ -35,7 +35,7 @@ class Access:
         stranger: the role of visitors whose request came through a proxy; None for that of any visitor.
     """
 
-    sign_in: SignIn
+    sign_in: SignInMethod
     visitor: Role
     role_of: Callable[[str], Role]
     stranger: Role | None = None

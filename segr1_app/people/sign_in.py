@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from segr1_app.domain import NotAllowedError, SettingsError
 from segr1_app.people.accounts import People
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 asked_from: ContextVar[str] = ContextVar("asked_from", default="")
 """The client address of the current sign-in; set by the server."""
@@ -88,18 +88,18 @@ class SignIn:
         if right:
             for key in ((name, address), (name, None)):
                 self._guesses.pop(key, None)
-            log.info("signed in", extra={"event": "sign-in", "person": name, "address": address})
+            logger.info("signed in", extra={"event": "sign-in", "person": name, "address": address})
         else:
             paused = any(guesses.until > self._clock() for guesses, _ in counted)
             said = "sign-in failed; the name has to pause" if paused else "sign-in failed"
-            log.warning(said, extra={"event": "sign-in-failed", "person": name[:200], "address": address})
+            logger.warning(said, extra={"event": "sign-in-failed", "person": name[:200], "address": address})
         return right
 
     def _checked_now(self, name: str, password: str) -> bool:
         try:
             return self._people.check(name, password)
         except SettingsError as error:
-            log.error("%s", error)
+            logger.error("%s", error)
             return False
 
     def _counted(self, name: str, address: str | None) -> _Guesses:

@@ -14,7 +14,7 @@ from segr1_app.geometry import Rle, check_rle
 from segr1_app.metrics import iou
 from segr1_app.store.connection import Connection
 from segr1_app.store.limits import MAX_CLICKS, MAX_SECONDS, MAX_TIME
-from segr1_app.store.rows import read_mask
+from segr1_app.store.rows import stored_mask
 from segr1_app.store.tasks import CURRENT
 
 TASKS: Final = 50
@@ -125,7 +125,7 @@ def _agreement_follows(db: Database, task: int) -> bool:
         masks = [(name, words, _checked(rle)) for name, words, rle in db.execute(query, [task])]
         found = {
             # Only two masks are decoded at a time, however many annotators there are.
-            (first, second): iou(read_mask(one), read_mask(other))
+            (first, second): iou(stored_mask(one), stored_mask(other))
             for (first, old, one), (second, new, other) in combinations(masks, 2)
             if old == new
         }

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from segr1_app.domain import ImageSize
 from segr1_app.geometry import Rle, encode_rle
-from segr1_app.store.rows import read_object, read_prompt
+from segr1_app.store.rows import read_object, stored_prompt
 from segr1_app.store.values import Blame, Feedback, RejectReason, Verdict
 
 PAGE = 256
@@ -48,8 +48,8 @@ def _read(row: Mapping[str, Any]) -> Feedback:
     verdict = Verdict(row["verdict"])
     rejected = verdict is Verdict.REJECT
     records = json.loads(row["objects"])
-    objects = tuple(read_prompt(record) for record in records)
-    before = tuple(read_prompt(record) for record in json.loads(row["before"] or "[]"))
+    objects = tuple(stored_prompt(record) for record in records)
+    before = tuple(stored_prompt(record) for record in json.loads(row["before"] or "[]"))
     same_prompts = [(old.box, old.points) for old in before] == [(new.box, new.points) for new in objects]
     return Feedback(
         task_id=row["task"],

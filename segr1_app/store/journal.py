@@ -34,7 +34,7 @@ from segr1_app.typed_text import storable
 PAGE: Final = 200
 """Entries that are read, or applied, in one transaction."""
 
-Record = Mapping[str, Any]
+JournalRecord = Mapping[str, Any]
 Bring = Callable[[str, str | None], tuple[Picture, Original | None]]
 """Fetches a picture by its digest and the name of its original, checks that it is both, and gives it with the file."""
 
@@ -127,7 +127,7 @@ class Journal:
                     [remote, file, size],
                 )
 
-    def apply_records(self, found: Iterable[Record], bring: Bring, remote: str) -> tuple[list[str], bool]:
+    def apply_records(self, found: Iterable[JournalRecord], bring: Bring, remote: str) -> tuple[list[str], bool]:
         """Add the records of other journals that are not here yet.
 
         Args:
@@ -156,9 +156,11 @@ class Journal:
         problems += [f"A record of {record.get('table')} follows from one that is missing." for record in early]
         return problems, not early
 
-    def _take_all(self, found: Iterator[Record], bring: Bring, remote: str, problems: list[str]) -> list[Record]:
+    def _take_all(
+        self, found: Iterator[JournalRecord], bring: Bring, remote: str, problems: list[str]
+    ) -> list[JournalRecord]:
         """Returns the records that refer to others that have not been received yet."""
-        early: list[Record] = []
+        early: list[JournalRecord] = []
         while batch := list(islice(found, PAGE)):
             usable = [record for record in batch if self._has_picture(record, bring, problems)]
             with self._connection.write() as db:
@@ -173,7 +175,7 @@ class Journal:
                 db.execute("UPDATE journal SET origin = ? WHERE number > ?", [remote, last])
         return early
 
-    def _has_picture(self, record: Record, bring: Bring, problems: list[str]) -> bool:
+    def _has_picture(self, record: JournalRecord, bring: Bring, problems: list[str]) -> bool:
         """Whether a record is not of a picture, or its picture is here, or was brought, and is of the size it says."""
         if record.get("table") != "pictures":
             return True
@@ -220,7 +222,7 @@ def _pushed(db: Database, remote: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _take(db: Database, record: Record) -> None:
+def _take(db: Database, record: JournalRecord) -> None:
     """Add one record completely or not at all.
 
     Raises:
@@ -241,7 +243,7 @@ def _take(db: Database, record: Record) -> None:
         db.execute("RELEASE record")
 
 
-def _resolve(db: Database, record: Record) -> None:
+def _resolve(db: Database, record: JournalRecord) -> None:
     table = check_record(record)
     if table == "pictures":
         db.execute(
@@ -267,7 +269,7 @@ def _resolve(db: Database, record: Record) -> None:
         records.absorb(db, {**record, **here}, numbers)
 
 
-def _take_task(db: Database, record: Record) -> None:
+def _take_task(db: Database, record: JournalRecord) -> None:
     """Add a task, or rename the one that it was before, unless a task of its new name exists."""
     query = "SELECT id FROM tasks WHERE picture = ? AND instruction = ?"
     picture, was = record["picture"], record.get("was")

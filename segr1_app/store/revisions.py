@@ -22,9 +22,9 @@ from segr1_app.store.rows import (
     content_hash,
     object_record,
     one,
-    read_mask,
-    read_prompt,
     read_revision,
+    stored_mask,
+    stored_prompt,
     to_json,
 )
 from segr1_app.store.tasks import ground_truth, insert, set_current
@@ -190,8 +190,8 @@ def describe(task: Task, correction: Correction, reference: Reference) -> dict[s
     before: tuple[ObjectPrompt, ...] = ()
     policy_iou = None
     if prediction is not None:
-        before = tuple(read_prompt(record) for record in json.loads(prediction["objects"]))
-        policy_iou = iou(read_mask(json.loads(prediction["mask"])), final)
+        before = tuple(stored_prompt(record) for record in json.loads(prediction["objects"]))
+        policy_iou = iou(stored_mask(json.loads(prediction["mask"])), final)
     blame = attribute_blame(correction, truth, before=before, policy_iou=policy_iou)
     return {
         "instruction": task.instruction,
@@ -274,7 +274,7 @@ def _compare(db: Database, row: Mapping[str, Any]) -> None:
         insert(
             db,
             "agreements",
-            {"task": task_id, "first": first, "second": second, "iou": iou(read_mask(json.loads(row["mask"])), mask)},
+            {"task": task_id, "first": first, "second": second, "iou": iou(stored_mask(json.loads(row["mask"])), mask)},
         )
 
 
@@ -285,4 +285,4 @@ def _others(db: Database, task_id: int, annotator: str, instruction: str) -> Ite
         "AND revisions.instruction = ?",
         [task_id, annotator, instruction],
     ).fetchall()
-    return ((name, read_mask(json.loads(mask))) for name, mask in rows)
+    return ((name, stored_mask(json.loads(mask))) for name, mask in rows)

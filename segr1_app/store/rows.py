@@ -51,7 +51,7 @@ def truth_hash(picture: str, instruction: str, mask: str) -> str:
     key=lambda rle: (*rle["size"], rle["counts"]),
     lock=Lock(),
 )
-def read_mask(rle: Rle) -> Mask:
+def stored_mask(rle: Rle) -> Mask:
     """The mask of a stored RLE, read-only and shared by a cache.
 
     One decision reads the same mask again and again: as the policy's answer when the task is prepared, leased and
@@ -67,10 +67,10 @@ def optional_rle(mask: Mask | None) -> Rle | None:
 
 
 def optional_mask(rle: Rle | None) -> Mask | None:
-    return None if rle is None else read_mask(rle)
+    return None if rle is None else stored_mask(rle)
 
 
-def prompt_record(prompt: ObjectPrompt) -> dict[str, Any]:
+def prompt_as_stored(prompt: ObjectPrompt) -> dict[str, Any]:
     """A prompt as JSON values: name, box [x1, y1, x2, y2] and points [x, y, label]."""
     return {
         "name": None if prompt.name is None else storable(prompt.name),
@@ -79,8 +79,8 @@ def prompt_record(prompt: ObjectPrompt) -> dict[str, Any]:
     }
 
 
-def read_prompt(record: Mapping[str, Any]) -> ObjectPrompt:
-    """The prompt of a `prompt_record`."""
+def stored_prompt(record: Mapping[str, Any]) -> ObjectPrompt:
+    """The prompt of a `prompt_as_stored`."""
     points = tuple(Point(x, y, int(label)) for x, y, label in record["points"])
     return ObjectPrompt(Box(*record["box"]) if record["box"] else None, points, record["name"])
 
@@ -88,7 +88,7 @@ def read_prompt(record: Mapping[str, Any]) -> ObjectPrompt:
 def object_record(made: AnnotatedObject) -> dict[str, Any]:
     """An annotated object as JSON values: its prompt's and its layers."""
     return {
-        **prompt_record(made.prompt),
+        **prompt_as_stored(made.prompt),
         "segmented": encode_rle(made.segmented),
         "painted": optional_rle(made.painted),
         "erased": optional_rle(made.erased),
@@ -99,8 +99,8 @@ def object_record(made: AnnotatedObject) -> dict[str, Any]:
 def read_object(record: Mapping[str, Any]) -> AnnotatedObject:
     """The object of an `object_record`."""
     return AnnotatedObject(
-        read_prompt(record),
-        read_mask(record["segmented"]),
+        stored_prompt(record),
+        stored_mask(record["segmented"]),
         *(optional_mask(record[layer]) for layer in ("painted", "erased", "refined_from")),
     )
 
@@ -169,7 +169,7 @@ def prediction_row(
         "policy_height": prediction.policy_size[1],
         "objects": to_json(
             [
-                {**prompt_record(prompt), "mask": encode_rle(found.mask), "confidence": found.confidence}
+                {**prompt_as_stored(prompt), "mask": encode_rle(found.mask), "confidence": found.confidence}
                 for prompt, found in zip(prediction.objects, prediction.masks, strict=True)
             ]
         ),
@@ -193,11 +193,11 @@ def read_prediction(row: Mapping[str, Any], size: ImageSize) -> StoredPrediction
         completion=row["completion"],
         policy_size=ImageSize(row["policy_width"], row["policy_height"]),
         reasoning=row["reasoning"],
-        objects=tuple(read_prompt(record) for record in objects),
+        objects=tuple(stored_prompt(record) for record in objects),
         problems=tuple(json.loads(row["problems"])),
         well_formed=bool(row["well_formed"]),
-        masks=tuple(ObjectMask(read_mask(record["mask"]), record["confidence"]) for record in objects),
-        mask=read_mask(json.loads(row["mask"])),
+        masks=tuple(ObjectMask(stored_mask(record["mask"]), record["confidence"]) for record in objects),
+        mask=stored_mask(json.loads(row["mask"])),
         seconds=json.loads(row["seconds"]),
         policy_id=row["policy_id"],
         segmenter_id=row["segmenter_id"],
@@ -217,7 +217,7 @@ def read_prediction(row: Mapping[str, Any], size: ImageSize) -> StoredPrediction
 def read_samples(row: Mapping[str, Any]) -> tuple[SampledCompletion, ...]:
     """The samples in a row of predictions."""
     return tuple(
-        SampledCompletion(each["completion"], read_mask(each["mask"]), each["reward"])
+        SampledCompletion(each["completion"], stored_mask(each["mask"]), each["reward"])
         for each in json.loads(row["samples"])
     )
 
@@ -233,7 +233,9 @@ def read_revision(row: Mapping[str, Any]) -> Revision:
     objects = tuple(read_object(record) for record in json.loads(row["objects"]))
     # The union is stored, too, for readers without objects; recomputing it is faster than decoding it.
     mask = (
-        union_masks((made.mask for made in objects), objects[0].size) if objects else read_mask(json.loads(row["mask"]))
+        union_masks((made.mask for made in objects), objects[0].size)
+        if objects
+        else stored_mask(json.loads(row["mask"]))
     )
     return Revision(
         id=row["id"],
@@ -253,7 +255,7 @@ def read_revision(row: Mapping[str, Any]) -> Revision:
             clicks=int(clipped(row["clicks"], MAX_CLICKS)),
         ),
         mask=mask,
-        before=tuple(read_prompt(record) for record in json.loads(row["before"] or "[]")),
+        before=tuple(stored_prompt(record) for record in json.loads(row["before"] or "[]")),
         change=read_change(json.loads(row["change"])),
         policy_iou=row["policy_iou"],
         blame=Blame(row["blame"]) if row["blame"] else None,

@@ -20,8 +20,8 @@ from segr1_app.store.rows import (
     content_hash,
     one,
     prediction_row,
-    read_mask,
     read_task,
+    stored_mask,
     to_json,
     truth_hash,
 )
@@ -147,7 +147,7 @@ def ground_truth(db: Database, sha256: str, instruction: str) -> Mask | None:
     found = db.execute(
         "SELECT mask FROM ground_truths WHERE picture = ? AND instruction = ?", [sha256, one_line(instruction)]
     ).fetchone()
-    return read_mask(json.loads(found[0])) if found else None
+    return stored_mask(json.loads(found[0])) if found else None
 
 
 def add_prediction(

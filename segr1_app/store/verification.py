@@ -14,7 +14,7 @@ from segr1_app.store.consistency import derived_problems
 from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.record_schema import JSON_COLUMNS, mask_problem, record_problem
 from segr1_app.store.revisions import revision_hash
-from segr1_app.store.rows import content_hash, read_object, read_prompt, truth_hash
+from segr1_app.store.rows import content_hash, read_object, stored_prompt, truth_hash
 
 PAGE = 200
 """Rows read at a time."""
@@ -121,7 +121,7 @@ def prediction_problem(row: Mapping[str, Any]) -> str | None:
     problem = _content_problem("predictions", row, as_stored=digest == row["content_hash"])
     if problem is None:
         for record in json.loads(row["objects"]):
-            read_prompt(record)
+            stored_prompt(record)
     return problem
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from segr1_app.domain import ImageSize, Mask, ObjectPrompt, SegR1Error
 from segr1_app.geometry import Rle, check_rle, decode_rle, most_objects, resize_nearest
-from segr1_app.prompt_json import listed, number, read_prompt
+from segr1_app.prompt_json import listed, pixel_number, read_prompt
 from segr1_app.studio.callers import charge
 from segr1_app.studio.painting import Stroke, layers, rows_of
 
@@ -127,8 +127,8 @@ def _read(entry: Any, image_wh: ImageSize) -> EditedObject:
 def _stroke(value: Any, image_wh: ImageSize) -> Stroke:
     if not isinstance(value, dict):
         raise ValueError(f"{short(value)} is not a stroke")
-    radius = number(value["radius"])
-    path = tuple((number(x), number(y)) for x, y in listed(value["path"], MAX_PLACES))
+    radius = pixel_number(value["radius"])
+    path = tuple((pixel_number(x), pixel_number(y)) for x, y in listed(value["path"], MAX_PLACES))
     if not isinstance(value["erase"], bool) or not path or not 0 < radius <= max(image_wh):
         raise ValueError("a stroke has no path, or no radius that fits the picture")
     return Stroke(value["erase"], radius, path)
@@ -138,7 +138,7 @@ def _rle(value: Any, image_wh: ImageSize) -> Rle | None:
     """A mask no larger than the picture, as run lengths that can be decoded."""
     if value is None:
         return None
-    height, width = (int(number(side)) for side in listed(value["size"], 2))
+    height, width = (int(pixel_number(side)) for side in listed(value["size"], 2))
     counts = value["counts"]
     if not (0 < height <= image_wh.height and 0 < width <= image_wh.width):
         raise ValueError("a mask is larger than the picture")

@@ -20,7 +20,7 @@ from segr1_app.domain import ImageSize, Mask
 from segr1_app.studio.callers import Turns, stop_if_nobody_waits
 
 Floats = npt.NDArray[np.float64]
-Whole = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 
 NOWHERE: Final = 2**40
 """Beyond any column: the start of a run that covers no pixel, whose end lies before it."""
@@ -131,7 +131,7 @@ class _Region:
     scale: tuple[float, float]
     radius: float
 
-    def rows(self, lines: Floats) -> tuple[Whole, Whole]:
+    def rows(self, lines: Floats) -> tuple[Int64Array, Int64Array]:
         """First row, and the row after the last, that each line can touch."""
         low = np.minimum(lines[:, 1], lines[:, 3]) - self.radius
         high = np.maximum(lines[:, 1], lines[:, 3]) + self.radius
@@ -162,7 +162,7 @@ class _Region:
         np.add.at(edges, (row, np.clip(start[found], self.left, self.right) - self.left), 1)
         np.add.at(edges, (row, np.clip(end[found] + 1, self.left, self.right) - self.left), -1)
 
-    def _first_within(self, edge: Floats, y: Floats, ax: Floats, dx: Floats, dy: Floats, step: int) -> Whole:  # noqa: PLR0917
+    def _first_within(self, edge: Floats, y: Floats, ax: Floats, dx: Floats, dy: Floats, step: int) -> Int64Array:  # noqa: PLR0917
         """The first column, coming from outside in steps of ``step``, whose centre is within the radius.
 
         It is the nearest to the computed end or the one after it; if it is neither, the run lies between two centres,
@@ -210,7 +210,7 @@ def _run(y: Floats, dx: Floats, dy: Floats, radius: float) -> tuple[Floats, Floa
 
 
 def _within(  # noqa: PLR0917 - the terms of one formula
-    columns: Whole, y: Floats, ax: Floats, dx: Floats, dy: Floats, scale: float, radius: float
+    columns: Int64Array, y: Floats, ax: Floats, dx: Floats, dy: Floats, scale: float, radius: float
 ) -> Mask:
     """Whether pixel centres are within the radius of a line, term by term as the browser computes it."""
     x = (columns + 0.5) * scale - ax

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Final
 
-Curve = Sequence[tuple[int, float]]
+Points = Sequence[tuple[int, float]]
 """(step, value) of a line."""
 
 PARTED: Final = 0.02
@@ -41,7 +41,7 @@ def last_words(log: str, *, alive: bool, where: str) -> str:
     return f"It crashed: {raised} (full output: {where})"
 
 
-def describe_parting(curve: Curve, validation: Curve) -> str:
+def describe_parting(curve: Points, validation: Points) -> str:
     """A warning when the reward of training rises while held-out answers get worse; empty otherwise.
 
     Args:

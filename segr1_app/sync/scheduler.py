@@ -8,7 +8,7 @@ import threading
 from segr1_app.domain import SegR1Error
 from segr1_app.sync.syncing import Synchroniser
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Scheduler:
@@ -45,12 +45,12 @@ class Scheduler:
         try:
             problems = self._synchroniser.sync()
         except SegR1Error as error:
-            log.warning("sync failed: %s", error)
+            logger.warning("sync failed: %s", error)
             return
         except Exception:
             # The thread must survive any content of a remote: without it nothing is synced, and nobody would notice.
-            log.exception("sync failed; it will be retried")
+            logger.exception("sync failed; it will be retried")
             return
         for problem in problems:
-            log.warning("a synced record was left out: %s", problem)
-        log.debug("synced with %s", self._synchroniser.state.remote)
+            logger.warning("a synced record was left out: %s", problem)
+        logger.debug("synced with %s", self._synchroniser.state.remote)

@@ -25,7 +25,7 @@ from segr1_app.files.foreign_json import bounded_lines, parse_json
 from segr1_app.images import Original, Picture
 from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import translate_errors
-from segr1_app.store.journal import Record
+from segr1_app.store.journal import JournalRecord
 from segr1_app.store.limits import MAX_TIME, is_number
 from segr1_app.store.pictures import file_name, read_picture
 from segr1_app.sync.remote import Remote
@@ -231,7 +231,7 @@ class _RecordFile:
         self._bad = 0
         self.problems: list[str] = []
 
-    def records(self) -> Iterator[tuple[float, Record]]:
+    def records(self) -> Iterator[tuple[float, JournalRecord]]:
         """The records in order, with non-decreasing times; lines that are not records are skipped."""
         latest = 0.0
         while lines := self._next_lines():

@@ -15,7 +15,7 @@ import gradio as gr
 from segr1_app.domain import ImageSize, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.geometry import encode_rle, resize_nearest
 from segr1_app.models.host import ModelStatus
-from segr1_app.people.access import SignIn
+from segr1_app.people.access import SignInMethod
 from segr1_app.prompt_json import prompt_value
 from segr1_app.settings.roles import MAY, Person
 from segr1_app.store import Revision
@@ -63,7 +63,7 @@ def view(module: str, value: Any, *, elem_id: str, functions: Sequence[Callable[
     )
 
 
-def header_value(status: ModelStatus, person: Person | None = None, sign_in: SignIn = "none") -> Header:
+def header_value(status: ModelStatus, person: Person | None = None, sign_in: SignInMethod = "none") -> Header:
     """The value of the header view.
 
     Args:
@@ -84,7 +84,7 @@ def header_value(status: ModelStatus, person: Person | None = None, sign_in: Sig
     }
 
 
-def _visitor(person: Person, sign_in: SignIn) -> Visitor:
+def _visitor(person: Person, sign_in: SignInMethod) -> Visitor:
     return {"name": person.name, "role": person.role, "may": sorted(MAY[person.role]), "sign_in": sign_in}
 
 
@@ -141,11 +141,11 @@ def revision_value(revision: Revision) -> list[ViewValue]:
 
 def addressed(canvas: CanvasValue) -> CanvasValue:
     """A `canvas_value` sent outside gradio's queue, where gradio does not add the picture's URL."""
-    canvas["picture"]["url"] = address_of(Path(canvas["picture"]["path"]))
+    canvas["picture"]["url"] = cached_file_url(Path(canvas["picture"]["path"]))
     return canvas
 
 
-def address_of(file: Path) -> str:
+def cached_file_url(file: Path) -> str:
     """The URL of a file in gradio's cache, relative to the page."""
     return f"gradio_api/file={file.as_posix()}"
 

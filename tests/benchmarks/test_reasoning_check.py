@@ -7,7 +7,7 @@ import pytest
 
 from segr1_app.domain import Mask, RgbPixels
 from tests.benchmarks.reasoning_check import check_reasoning, statements
-from train.data.traces import describe, separate_objects, write_trace
+from train.data.traces import foreground_traits, separate_objects, write_trace
 
 
 def scene(*boxes: tuple[int, int, int, int]) -> tuple[RgbPixels, Mask]:
@@ -23,7 +23,7 @@ def scene(*boxes: tuple[int, int, int, int]) -> tuple[RgbPixels, Mask]:
 @pytest.mark.parametrize("boxes", [((5, 5, 25, 25),), ((60, 30, 110, 80),), ((2, 2, 20, 30), (80, 40, 100, 80))])
 def test_every_form_of_a_trace_is_read_and_holds_of_its_own_mask(boxes: tuple[tuple[int, int, int, int], ...]) -> None:
     pixels, mask = scene(*boxes)
-    traits = describe(pixels, mask, len(separate_objects(mask)))
+    traits = foreground_traits(pixels, mask, len(separate_objects(mask)))
     for seed in range(30):
         reasoning = write_trace(pixels, mask, np.random.default_rng(seed)).reasoning
         assert statements(reasoning) == {name: getattr(traits, name) for name in type(traits).__slots__}

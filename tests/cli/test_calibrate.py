@@ -16,7 +16,7 @@ from PIL import Image
 from segr1_app.cli import main
 from segr1_app.cli.calibrate import fit
 from segr1_app.domain import ImageSize, SettingsError
-from segr1_app.language.protocol import Reading
+from segr1_app.language.protocol import CoordinateFrame
 from segr1_app.language.protocol_files import FOLDER, read_protocol
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.policy_files import CARD_FILE, read_card
@@ -25,7 +25,7 @@ from tests.scenes import ellipse_scene
 
 HANDED, SEEN = 266, 280
 """Side of a square as it is handed over and as the embedded policy's processor rounds it, in pixels."""
-READINGS = {Reading.SEEN: 1.0, Reading.HANDED: HANDED / SEEN}
+READINGS = {CoordinateFrame.SEEN: 1.0, CoordinateFrame.HANDED: HANDED / SEEN}
 NUMBER = re.compile(r"[0-9]+")
 
 
@@ -68,9 +68,9 @@ def scaled(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reading", list(Reading))
+@pytest.mark.parametrize("reading", list(CoordinateFrame))
 def test_the_reading_that_fits_is_found_and_holds_from_the_next_load_on(
-    reading: Reading,
+    reading: CoordinateFrame,
     command: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -93,7 +93,7 @@ def test_the_reading_that_fits_is_found_and_holds_from_the_next_load_on(
     assert after.reading is reading
     assert (after.instructions, after.protocol) == (before.instructions, before.protocol)
     loaded = VlmPolicy.load(policy, device="cpu", protocol=command[command.index("--protocol") + 1])
-    side = {Reading.SEEN: SEEN, Reading.HANDED: HANDED}[reading]
+    side = {CoordinateFrame.SEEN: SEEN, CoordinateFrame.HANDED: HANDED}[reading]
     assert loaded.request(ImageSize(640, 480), "x").coordinates == (side, side)
 
 
@@ -107,7 +107,7 @@ def test_a_policy_without_a_card_gets_one_of_the_protocol_it_was_measured_with(
     assert json.loads(capsys.readouterr().out)["written"]
     loaded = VlmPolicy.load(policy, device="cpu")
     size, measured = ImageSize(640, 480), read_protocol(squashed)
-    asked = measured.request(size, "x", bounds=loaded.frame_bounds, reading=Reading.SEEN)
+    asked = measured.request(size, "x", bounds=loaded.frame_bounds, reading=CoordinateFrame.SEEN)
     assert loaded.request(size, "x").messages == asked.messages
     assert loaded.request(size, "x").coordinates == (SEEN, SEEN)
 
@@ -132,7 +132,7 @@ def test_a_few_wrong_boxes_hardly_move_the_factor(factor: float) -> None:
 
 def test_what_is_not_clear_is_not_said() -> None:
     assert fit(edges((1 + HANDED / SEEN) / 2, 40), READINGS)["reading"] is None
-    assert fit(edges(1.0, 40), {Reading.SEEN: 1.0, Reading.HANDED: 1.0})["reading"] is None
+    assert fit(edges(1.0, 40), {CoordinateFrame.SEEN: 1.0, CoordinateFrame.HANDED: 1.0})["reading"] is None
     with pytest.raises(SettingsError, match="Only 4 answers"):
         fit(edges(1.0, 4), READINGS)
 

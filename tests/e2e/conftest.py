@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
 
 from segr1_app.domain import ImageSize
 from segr1_app.images import Picture
-from segr1_app.language.protocol import Request, Task
+from segr1_app.language.protocol import Request, TaskKind
 from segr1_app.language.protocol_files import find_protocol
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.segmenter import Sam2Segmenter
@@ -121,10 +121,10 @@ class ScriptedPolicy:
     go: threading.Event = field(default_factory=threading.Event)
     model_id: str = "scripted policy"
 
-    def request(self, image_wh: ImageSize, instruction: str, task: Task = Task.FREE) -> Request:
+    def request(self, image_wh: ImageSize, instruction: str, task: TaskKind = TaskKind.FREE) -> Request:
         return find_protocol("studio").request(image_wh, instruction, task, frame=image_wh)
 
-    def stream(self, picture: Picture, instruction: str, task: Task) -> Iterator[str]:  # noqa: ARG002
+    def stream(self, picture: Picture, instruction: str, task: TaskKind) -> Iterator[str]:  # noqa: ARG002
         for index, piece in enumerate(self.pieces):
             if index:
                 assert self.go.wait(30)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from segr1_app.images import Picture
-from segr1_app.language.protocol import Task
+from segr1_app.language.protocol import TaskKind
 from tests.e2e.canvas_page import CanvasPage
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy
 
@@ -38,7 +38,7 @@ class SamplingScript(ScriptedPolicy):
         *,
         temperature: float = 1.0,  # noqa: ARG002
         seed: int | None = None,  # noqa: ARG002
-        task: Task = Task.FREE,  # noqa: ARG002
+        task: TaskKind = TaskKind.FREE,  # noqa: ARG002
     ) -> list[str]:
         assert self.compare.wait(30)
         return [self.drawn[index % len(self.drawn)] for index in range(n)]

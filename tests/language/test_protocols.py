@@ -15,7 +15,7 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SegR1Error, SettingsError
 from segr1_app.language.codec import Grammar
-from segr1_app.language.protocol import MAX_SIDE, Bounds, Reading, Stage, Task
+from segr1_app.language.protocol import MAX_SIDE, Bounds, CoordinateFrame, Stage, TaskKind
 from segr1_app.language.protocol_files import FOLDER, find_protocol, native_protocol, protocol_names, read_protocol
 from segr1_app.language.sentences import is_sentence
 from segr1_app.language.writing import write_answer
@@ -53,15 +53,15 @@ SEG_ZERO = (
 @pytest.mark.parametrize(
     ("task", "instruction", "text", "sides", "tokens"),
     [
-        (Task.FOREGROUND, "", FOREGROUND + "    ", (756, 768), 1024),
-        (Task.REFERRING, "the Left dog", "Identify and segment the Left dog", (1036, 1024), 512),
-        (Task.SENTENCE, "What could cut it?", "What could cut it? Identify and segment it.", (1036, 1024), 512),
-        (Task.PHRASE, "The Tallest man", " Identify and segment the tallest man.", (1036, 1024), 512),
-        (Task.FREE, " mask\n {it} ", " mask\n {it} ", (1036, 1024), 1024),
+        (TaskKind.FOREGROUND, "", FOREGROUND + "    ", (756, 768), 1024),
+        (TaskKind.REFERRING, "the Left dog", "Identify and segment the Left dog", (1036, 1024), 512),
+        (TaskKind.SENTENCE, "What could cut it?", "What could cut it? Identify and segment it.", (1036, 1024), 512),
+        (TaskKind.PHRASE, "The Tallest man", " Identify and segment the tallest man.", (1036, 1024), 512),
+        (TaskKind.FREE, " mask\n {it} ", " mask\n {it} ", (1036, 1024), 1024),
     ],
 )
 def test_seg_r1_is_asked_to_the_letter(
-    task: Task, instruction: str, text: str, sides: tuple[int, int], tokens: int
+    task: TaskKind, instruction: str, text: str, sides: tuple[int, int], tokens: int
 ) -> None:
     frame, span = sides
     for size in (SIZE, ImageSize(1, 5000)):
@@ -77,12 +77,12 @@ def test_seg_r1_is_asked_to_the_letter(
 
 def test_seg_r1_is_trained_with_other_words_in_the_smaller_square() -> None:
     protocol = find_protocol("seg-r1")
-    for task in Task:
+    for task in TaskKind:
         request = protocol.request(SIZE, "it", task, Stage.TRAINING)
         assert request.system == SEG_R1_TRAINING
         assert request.coordinates == (768, 768)
-    assert protocol.request(SIZE, "", Task.FOREGROUND, Stage.TRAINING).text == FOREGROUND
-    early = protocol.request(SIZE, "", Task.FOREGROUND, Stage.PRE_RL)
+    assert protocol.request(SIZE, "", TaskKind.FOREGROUND, Stage.TRAINING).text == FOREGROUND
+    early = protocol.request(SIZE, "", TaskKind.FOREGROUND, Stage.PRE_RL)
     assert early.system is None
     assert "think" not in early.text
     assert "bbox" not in early.text
@@ -97,7 +97,7 @@ def test_the_demo_of_seg_r1_chats_where_no_mask_is_asked_for() -> None:
 
 @pytest.mark.parametrize(("asked", "shown"), [('"The Dog?!"', "the dog"), ("a.b", "a.b"), ("{width}", "{width}")])
 def test_seg_zero_is_asked_to_the_letter(asked: str, shown: str) -> None:
-    for task in Task:
+    for task in TaskKind:
         request = find_protocol("seg-zero").request(SIZE, asked, task)
         (user,) = request.messages
         assert user["content"] == [{"type": "image"}, {"type": "text", "text": SEG_ZERO.replace("{q}", shown)}]
@@ -109,7 +109,7 @@ def test_seg_zero_is_asked_to_the_letter(asked: str, shown: str) -> None:
 @pytest.mark.parametrize("size", [(640, 480), (1, 1), (1, MAX_SIDE), (MAX_SIDE, 1), (3000, 17), (28, 28)])
 def test_frames_are_whole_cells_that_no_processor_changes(name: str, size: tuple[int, int]) -> None:
     protocol = find_protocol(name)
-    for task in Task:
+    for task in TaskKind:
         request = protocol.request(size, "it", task)
         width, height = request.frame
         assert width % protocol.grid == height % protocol.grid == 0
@@ -127,8 +127,8 @@ def test_a_picture_without_a_size_is_refused(size: tuple[int, int]) -> None:
 def test_both_readings_of_a_squashed_picture_are_possible() -> None:
     answer = "<think> a </think> <bbox>[0,0,378,378]</bbox>, <points>[[378,378]]</points>, <labels>[1]</labels>"
     protocol = find_protocol("seg-r1")
-    for reading, span in ((None, 768), (Reading.HANDED, 768), (Reading.SEEN, 756)):
-        request = protocol.request((100, 50), "", Task.FOREGROUND, reading=reading)
+    for reading, span in ((None, 768), (CoordinateFrame.HANDED, 768), (CoordinateFrame.SEEN, 756)):
+        request = protocol.request((100, 50), "", TaskKind.FOREGROUND, reading=reading)
         (found,) = request.read(answer).objects
         assert found.box is not None
         assert found.box.x2 == pytest.approx(100 * 378 / span)
@@ -149,50 +149,50 @@ TWO = "<bbox>[0,0,512,1024]</bbox> and <bbox>[512,0,1024,512]</bbox>"
     [
         # Edges count, and a point in two boxes goes to both; outside every box it is dropped.
         (
-            Task.REFERRING,
+            TaskKind.REFERRING,
             f"<think>t</think>{TWO}<points>[[512,256],[700,900]]</points><labels>[1,0]</labels>",
             [((0, 0, 512, 1024), [(512, 256, 1)]), ((512, 0, 1024, 512), [(512, 256, 1)])],
         ),
         # Any order, with any text between.
         (
-            Task.FREE,
+            TaskKind.FREE,
             "so <labels>[1]</labels> x <points>[[5,6]]</points> y <bbox>[1,2,30,40]</bbox>!<think>t</think>.",
             [((1, 2, 30, 40), [(5, 6, 1)])],
         ),
         # Without a box all points are one object.
         (
-            Task.FREE,
+            TaskKind.FREE,
             "<think>t</think><points>[[5,6],[900,7]]</points><labels>[1,0]</labels>",
             [(None, [(5, 6, 1), (900, 7, 0)])],
         ),
         # Points and labels that differ in number are dropped, and the boxes stay.
         (
-            Task.FREE,
+            TaskKind.FREE,
             f"<think>t</think>{TWO}<points>[[5,6],[9,9]]</points><labels>[1]</labels>",
             [((0, 0, 512, 1024), []), ((512, 0, 1024, 512), [])],
         ),
         # Of several points and labels the first count.
         (
-            Task.FREE,
+            TaskKind.FREE,
             "<think>t</think><bbox>[0,0,9,9]</bbox><points>[[1,1]]</points><points>[[2,2]]</points><labels>[1]</labels>"
             "<labels>[0]</labels>",
             [((0, 0, 9, 9), [(1, 1, 1)])],
         ),
         # Reasoning is read with the first box alone, and every point.
         (
-            Task.PHRASE,
+            TaskKind.PHRASE,
             f"<think>t</think>{TWO}<points>[[512,256],[700,900]]</points><labels>[1,0]</labels>",
             [((0, 0, 512, 1024), [(512, 256, 1), (700, 900, 0)])],
         ),
         # Only whole numbers.
         (
-            Task.FREE,
+            TaskKind.FREE,
             "<think>t</think><bbox>[0.5,0,9,9]</bbox><bbox>[1,1,9,9]</bbox><points>[[2,2]]</points><labels>[1]</labels>",
             [((1, 1, 9, 9), [(2, 2, 1)])],
         ),
     ],
 )
-def test_seg_r1_is_read_as_its_authors_read_it(task: Task, text: str, objects: list[Any]) -> None:
+def test_seg_r1_is_read_as_its_authors_read_it(task: TaskKind, text: str, objects: list[Any]) -> None:
     parsed = find_protocol("seg-r1").request((1024, 1024), "segment", task).read(text)
     assert [
         (found.box and found.box.xyxy, [(point.x, point.y, point.label) for point in found.points])
@@ -236,7 +236,7 @@ def test_what_seg_r1_writes_well_is_well_formed_and_what_it_loses_is_a_problem()
     ],
 )
 def test_cfcamo_detects_or_abstains(text: str, boxes: int, abstains: bool, well: bool) -> None:
-    parsed = find_protocol("cfcamo").request((2000, 1000), "", Task.FOREGROUND).read(text)
+    parsed = find_protocol("cfcamo").request((2000, 1000), "", TaskKind.FOREGROUND).read(text)
     assert (len(parsed.objects), parsed.abstains, parsed.well_formed) == (boxes, abstains, well)
     if well and boxes:
         assert parsed.objects[0] == ObjectPrompt(Box(200, 200, 600, 400))
@@ -419,7 +419,7 @@ PIECES += ["'bbox_2d'", ":", ",", "1.0000000000000002", "1", "9" * 400, "-3", "[
 @settings(max_examples=400)
 def test_nothing_raises_or_leaves_the_picture(text: str, size: tuple[int, int]) -> None:
     for name in protocol_names():
-        for task in (Task.FREE, Task.PHRASE):
+        for task in (TaskKind.FREE, TaskKind.PHRASE):
             parsed = find_protocol(name).request(size, "segment", task).read(text)
             assert parsed.well_formed is (not parsed.problems)
             assert not (parsed.abstains and parsed.objects)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from segr1_app.cli import main
 from segr1_app.domain import ModelError, SettingsError
-from segr1_app.language.protocol import Task
+from segr1_app.language.protocol import TaskKind
 from segr1_app.language.protocol_files import find_protocol
 from segr1_app.models import policy_server as module
 from segr1_app.models.frames import resize_to_frame
@@ -46,9 +46,9 @@ def ask(server: Served, retries: int = 0, model: str = "geshang/Seg-R1-3B") -> s
 def test_it_is_asked_in_the_words_and_frame_of_its_protocol(server: Served) -> None:
     policy = ServerPolicy.find(server.url, "geshang/Seg-R1-3B", key=KEY)
     assert policy.protocol is find_protocol("seg-r1")
-    assert "".join(policy.stream(PICTURE, "", Task.FOREGROUND)) == ANSWER
+    assert "".join(policy.stream(PICTURE, "", TaskKind.FOREGROUND)) == ANSWER
     (body,) = server.asked
-    request = policy.request(PICTURE.size, "", Task.FOREGROUND)
+    request = policy.request(PICTURE.size, "", TaskKind.FOREGROUND)
     system, user = body["messages"]
     assert system == {"role": "system", "content": [{"type": "text", "text": request.system}]}
     image, text = user["content"]

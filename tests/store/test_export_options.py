@@ -22,7 +22,7 @@ from segr1_app.store.exchange.coco_export import export_coco
 from segr1_app.store.exchange.exporting import STAGING
 from segr1_app.store.exchange.file_names import FileNames
 from segr1_app.store.exchange.formats import FORMATS, TITLES
-from segr1_app.store.exchange.options import Options, Pictures, Rights, Selection, Splits
+from segr1_app.store.exchange.options import ExportedPictures, Options, Rights, Selection, Splits
 from segr1_app.store.exchange.polygons import mask_polygons, polygons_iou
 from tests.store.conftest import Clock
 from tests.store.values import corrected, picture, prediction, rectangle
@@ -173,7 +173,7 @@ def test_pictures_are_of_the_kind_that_was_asked_for(
     kind: str | None, ending: str, same: bool | None, store: AnnotationStore, tmp_path: Path
 ) -> None:
     sha256 = add(store, 0, "a.jpeg", ["cat"])
-    export_coco(store, tmp_path / "out", Options(pictures=Pictures(kind) if kind else None))
+    export_coco(store, tmp_path / "out", Options(pictures=ExportedPictures(kind) if kind else None))
     (image,) = coco(tmp_path / "out")["images"]
     assert image["file_name"] == f"a{ending}"
     file = tmp_path / "out" / "images" / "train" / f"a{ending}"

@@ -18,7 +18,7 @@ from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import connect
 from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.importing import import_paths
-from segr1_app.store.exchange.options import Options, Pictures
+from segr1_app.store.exchange.options import ExportedPictures, Options
 from segr1_app.store.exchange.outcomes import IMPORTED
 from segr1_app.sync import FolderRemote, Synchroniser
 from tests.store.values import HEIGHT, WIDTH, corrected
@@ -235,7 +235,7 @@ def test_a_store_of_before_takes_originals_beside_its_pngs(store: AnnotationStor
 def test_what_came_goes_out_again(store: AnnotationStore, tmp_path: Path, form: str) -> None:
     came = encoded(photograph())
     add(store, came, "sommer/écureuil 松鼠.JPG")
-    report = FORMATS[form](store, tmp_path / "out", Options(pictures=Pictures.ORIGINAL))
+    report = FORMATS[form](store, tmp_path / "out", Options(pictures=ExportedPictures.ORIGINAL))
     (path,) = (tmp_path / "out").rglob("*.[jJ][pP][gG]")
     assert path.read_bytes() == came
     assert (path.parent.name, path.stem) == ("sommer", "écureuil 松鼠")
@@ -245,10 +245,10 @@ def test_what_came_goes_out_again(store: AnnotationStore, tmp_path: Path, form: 
 def test_pictures_in_another_format_are_made_when_asked_for(store: AnnotationStore, tmp_path: Path) -> None:
     came = encoded(photograph(), "WEBP", lossless=True)
     sha256 = add(store, came, "a.webp")
-    FORMATS["coco"](store, tmp_path / "png", Options(pictures=Pictures.PNG))
+    FORMATS["coco"](store, tmp_path / "png", Options(pictures=ExportedPictures.PNG))
     (path,) = (tmp_path / "png").rglob("a.png")
     assert load_picture(path).sha256 == sha256
-    FORMATS["coco"](store, tmp_path / "jpeg", Options(pictures=Pictures.JPEG))
+    FORMATS["coco"](store, tmp_path / "jpeg", Options(pictures=ExportedPictures.JPEG))
     assert Image.open(next((tmp_path / "jpeg").rglob("a.jpg"))).format == "JPEG"
-    FORMATS["coco"](store, tmp_path / "none", Options(pictures=Pictures.NONE))
+    FORMATS["coco"](store, tmp_path / "none", Options(pictures=ExportedPictures.NONE))
     assert [path for path in (tmp_path / "none").rglob("*") if path.is_file() and path.suffix != ".json"] == []

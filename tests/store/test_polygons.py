@@ -11,10 +11,10 @@ from pycocotools import mask as coco
 
 from segr1_app.domain import Mask
 from segr1_app.metrics import iou
-from segr1_app.store.exchange.polygons import Ring, join_parts, mask_polygons
+from segr1_app.store.exchange.polygons import Corners, join_parts, mask_polygons
 
 
-def by_coco(rings: list[Ring], shape: tuple[int, int]) -> Mask:
+def by_coco(rings: list[Corners], shape: tuple[int, int]) -> Mask:
     flat = [[float(value) for corner in ring for value in corner] for ring in rings]
     decoded: Mask = coco.decode(coco.merge(coco.frPyObjects(flat, *shape))).astype(bool)
     return decoded

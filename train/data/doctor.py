@@ -108,7 +108,7 @@ def report(rows: Iterable[Row]) -> list[str]:
     ]
 
 
-def overlap(rows: Iterable[Row], folders: Sequence[Path]) -> list[str]:
+def shared_pictures(rows: Iterable[Row], folders: Sequence[Path]) -> list[str]:
     """Report which rows show a picture in other folders, such as a benchmark's, at any size or compression.
 
     Raises:

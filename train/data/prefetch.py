@@ -10,12 +10,12 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-Batch = TypeVar("Batch")
+Made = TypeVar("Made")
 AHEAD = 3
 """Batches that each process keeps ready."""
 
 
-def drawn_ahead(draw: Callable[[int], Batch], first: int, workers: int) -> Iterator[Batch]:
+def drawn_ahead(draw: Callable[[int], Made], first: int, workers: int) -> Iterator[Made]:
     """The batches of all steps from ``first`` on, in order.
 
     A batch depends only on its step, so it does not matter which process draws it.
@@ -42,11 +42,11 @@ def drawn_ahead(draw: Callable[[int], Batch], first: int, workers: int) -> Itera
     return iter(loader)
 
 
-class _Steps(Dataset[Batch]):
-    def __init__(self, draw: Callable[[int], Batch]) -> None:
+class _Steps(Dataset[Made]):
+    def __init__(self, draw: Callable[[int], Made]) -> None:
         self._draw = draw
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> Made:
         return self._draw(step)
 
 

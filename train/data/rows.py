@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from segr1_app.domain import DatasetError, Mask, PictureError
 from segr1_app.images import Picture, load_picture
-from segr1_app.language.protocol import Task
+from segr1_app.language.protocol import TaskKind
 from segr1_app.rewards import Truth
 from segr1_app.studio.samples import find_samples
 from train.data.doctor import find_copies, look_of, oddity
@@ -66,7 +66,7 @@ class Row:
         instruction: the instruction for the policy.
         load: reads it; raises a DatasetError, PictureError or StoreError when it changed or cannot be read.
         content_hash: the correction's content hash; empty for anything else.
-        task: the kind of request; `Task.FOREGROUND` for the standard instruction of its kind of data.
+        task: the kind of request; `TaskKind.FOREGROUND` for the standard instruction of its kind of data.
         unedited: whether it was accepted without edits, which is less informative than a correction.
         name: the file's name; empty for anything else.
         look: as for `look_of`; empty for generated pictures.
@@ -81,7 +81,7 @@ class Row:
     load: Callable[[], Example]
     content_hash: str = ""
     unedited: bool = False
-    task: Task = Task.FREE
+    task: TaskKind = TaskKind.FREE
     name: str = ""
     look: bytes = b""
     share: float | None = None
@@ -206,7 +206,7 @@ def scene_rows(count: int = SCENES, seed: int = 0) -> Collected:
     for number in range(count):
         kind = kinds[number % 2]
         load = partial(_load_scene, kind, seed * 1_000_003 + number)
-        rows.append(Row(load().picture.sha256, "scenes", SCENE, INSTRUCTIONS[kind], load, task=Task.FOREGROUND))
+        rows.append(Row(load().picture.sha256, "scenes", SCENE, INSTRUCTIONS[kind], load, task=TaskKind.FOREGROUND))
     return Collected(tuple(rows))
 
 
@@ -291,7 +291,7 @@ def photograph_rows(plan: Plan, limit: int) -> tuple[Row, ...]:
     for sample in find_samples():
         load = partial(_load_photograph, sample.path)
         rows.append(
-            Row(load().picture.sha256, PHOTOGRAPHS, PHOTOGRAPH, INSTRUCTIONS["salient"], load, task=Task.FOREGROUND)
+            Row(load().picture.sha256, PHOTOGRAPHS, PHOTOGRAPH, INSTRUCTIONS["salient"], load, task=TaskKind.FOREGROUND)
         )
     return tuple(row for row in rows if row.image_id not in planned)[:limit]
 
@@ -311,7 +311,7 @@ def _pair_row(source: str, instructions: Mapping[str, str], otherwise: str, pair
         PAIR,
         instructions.get(pair.stem, otherwise),
         partial(_load_pair, pair),
-        task=Task.FREE if pair.stem in instructions else Task.FOREGROUND,
+        task=TaskKind.FREE if pair.stem in instructions else TaskKind.FOREGROUND,
         name=pair.image.name,
         look=look_of(example.picture.pixels),
         share=float(mask.mean()),

@@ -124,7 +124,9 @@ def write_trace(pixels: RgbPixels, mask: Mask, rng: np.random.Generator) -> Trac
         ValueError: for an empty mask.
     """
     parts = separate_objects(mask)
-    return Trace(_reasoning(describe(pixels, mask, len(parts)), rng), tuple(_prompt(part, mask, rng) for part in parts))
+    return Trace(
+        _reasoning(foreground_traits(pixels, mask, len(parts)), rng), tuple(_prompt(part, mask, rng) for part in parts)
+    )
 
 
 def separate_objects(mask: Mask) -> list[Mask]:
@@ -149,7 +151,7 @@ def separate_objects(mask: Mask) -> list[Mask]:
     return [labels == large[i] for i in np.argsort([box.x1 for box in boxes])]
 
 
-def describe(pixels: RgbPixels, mask: Mask, count: int) -> Traits:
+def foreground_traits(pixels: RgbPixels, mask: Mask, count: int) -> Traits:
     """The traits of a foreground of ``count`` objects."""
     found = measure(pixels, mask)
     return Traits(

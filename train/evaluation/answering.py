@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from segr1_app.domain import Effort, Mask, ObjectPrompt
 from segr1_app.geometry import add_point, union_masks
 from segr1_app.images import Picture
-from segr1_app.language.protocol import Task
+from segr1_app.language.protocol import TaskKind
 from segr1_app.models.effort import find_consensus
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import Policy
@@ -50,7 +50,7 @@ def find_answer(
     policy: Policy | None,
     instruction: str,
     clicks: int = 0,
-    task: Task = Task.FREE,
+    task: TaskKind = TaskKind.FREE,
     effort: Effort = Effort.QUICK,
 ) -> EvaluatedAnswer:
     """Get the answer for one picture.

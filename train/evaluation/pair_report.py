@@ -29,7 +29,7 @@ MANY: Final = 3
 PASSED: Final = (0.5, 0.75, 0.9)
 """IoU thresholds at which an answer passes, for pass@k."""
 
-Record = Mapping[str, Any]
+PairRecord = Mapping[str, Any]
 
 
 def pair_record(
@@ -56,7 +56,7 @@ def pair_record(
     }
 
 
-def intervals(records: Sequence[Record]) -> dict[str, float]:
+def intervals(records: Sequence[PairRecord]) -> dict[str, float]:
     """95 % intervals of the means of all metrics, by bootstrap over pictures: NAME_low and NAME_high."""
     names = records[0]["scores"] if records else ()
     found = {name: mean_interval([record["scores"][name] for record in records]) for name in names}
@@ -68,9 +68,9 @@ def intervals(records: Sequence[Record]) -> dict[str, float]:
     }
 
 
-def by_category(records: Sequence[Record]) -> dict[str, dict[str, dict[str, float]]]:
+def by_category(records: Sequence[PairRecord]) -> dict[str, dict[str, dict[str, float]]]:
     """Count, mean IoU and mean S-measure of each category of pictures: by size, by number of objects and by noun."""
-    kinds: dict[str, dict[str, list[Record]]] = {}
+    kinds: dict[str, dict[str, list[PairRecord]]] = {}
     for record in records:
         for category, value in record["categories"].items():
             kinds.setdefault(category, {}).setdefault(value, []).append(record)
@@ -111,7 +111,7 @@ def sampled_table(ious: Sequence[Sequence[float]]) -> dict[str, float]:
     return table
 
 
-def write_log(path: Path, records: Sequence[Record]) -> None:
+def write_log(path: Path, records: Sequence[PairRecord]) -> None:
     """Write a JSON line for every picture.
 
     Raises:
@@ -122,7 +122,7 @@ def write_log(path: Path, records: Sequence[Record]) -> None:
 
 
 def write_worst(
-    path: Path, pairs: Sequence[Pair], records: Sequence[Record], table: Mapping[str, Any], worst: int
+    path: Path, pairs: Sequence[Pair], records: Sequence[PairRecord], table: Mapping[str, Any], worst: int
 ) -> None:
     """Write a page of the worst answers; the numbers in ``table`` are shown at the top.
 

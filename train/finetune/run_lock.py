@@ -29,7 +29,7 @@ _FULL_WORDS: Final = (
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked_run(folder: Path) -> Iterator[None]:
     """Lock a run's folder, which is created if missing; it is removed again if nothing was written.
 
     Raises:

@@ -17,7 +17,7 @@ import torch
 
 from segr1_app.files.json_files import read_json, write_json
 from segr1_app.studio.trainings import note_process
-from train.data.doctor import contact_sheet, overlap, report
+from train.data.doctor import contact_sheet, report, shared_pictures
 from train.data.feedback import feedback_rows
 from train.data.rows import Plan, split
 from train.finetune.arguments import training_home
@@ -27,7 +27,7 @@ from train.finetune.finetuning import Method, finetune_policy
 from train.finetune.launching import broadcast_folder, check_launch, check_same_training
 from train.finetune.model_card import write_manifest
 from train.finetune.run_folder import RunFolder, circumstances, refuse_changed
-from train.finetune.run_lock import ending_in_words, locked
+from train.finetune.run_lock import ending_in_words, locked_run
 from train.finetune.setup import TrainingSetup
 
 Setup = TypeVar("Setup", bound=TrainingSetup)
@@ -84,7 +84,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
         if extended:
             segments = [*segments, config.max_steps]
         config.max_steps = sum(segments)
-        with locked(folder.path) if main_process else nullcontext():
+        with locked_run(folder.path) if main_process else nullcontext():
             if extended and main_process:
                 folder.continue_from(extended)
             config.distributed_state.wait_for_everyone()
@@ -100,7 +100,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
 
 def _show_plan(plan: Plan, given: argparse.Namespace) -> None:
     """Show what a plan contains besides its table; nothing is written into the data folder."""
-    for line in overlap(plan.train, given.against):
+    for line in shared_pictures(plan.train, given.against):
         _print(line)
     sheet = given.contact_sheet or Path(tempfile.gettempdir()) / f"segr1-plan-{plan.fingerprint[:12]}.jpg"
     contact_sheet(plan.train, sheet)

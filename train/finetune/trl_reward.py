@@ -15,7 +15,7 @@ from typing import Any
 
 from segr1_app.images import Picture
 from segr1_app.language.codec import Grammar
-from segr1_app.language.protocol import Request, Stage, Task
+from segr1_app.language.protocol import Request, Stage, TaskKind
 from segr1_app.models.completions import read_completion, segment_completion
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Segmenter
@@ -46,11 +46,11 @@ class Answerer:
         """The stage: training or inference."""
         return Stage.of(self.grammar)
 
-    def request(self, picture: Picture, task: Task = Task.FREE) -> Request:
+    def request(self, picture: Picture, task: TaskKind = TaskKind.FREE) -> Request:
         """The request that reads completions about a picture; the instruction only affects the prompt."""
         return self.policy.request(picture.size, "-", task, self.stage)
 
-    def prepare(self, picture: Picture, completions: Sequence[str], task: Task = Task.FREE) -> None:
+    def prepare(self, picture: Picture, completions: Sequence[str], task: TaskKind = TaskKind.FREE) -> None:
         """Encode together the windows for several completions about one picture.
 
         Raises:
@@ -60,7 +60,7 @@ class Answerer:
         read = [read_completion(request, completion) for completion in completions]
         self.segmenter.prepare(picture, [prompt for parsed in read for prompt in parsed.objects])
 
-    def answer(self, picture: Picture, completion: str, tokens: int = 0, task: Task = Task.FREE) -> Answer:
+    def answer(self, picture: Picture, completion: str, tokens: int = 0, task: TaskKind = TaskKind.FREE) -> Answer:
         """The answer of one completion, in the picture's own pixels, with the same mask that the app shows.
 
         Raises:

@@ -43,8 +43,8 @@ from train.scratch.policy_model import (
     save_policy,
 )
 from train.scratch.run import (
-    Budget,
     Rates,
+    TrainingBudget,
     TrainingConfig,
     TrainingState,
     load_data,
@@ -106,7 +106,7 @@ class PolicyConfig(TrainingConfig):
         composed: as for `BatchMaker`.
     """
 
-    budget: Budget = field(default_factory=lambda: Budget(95))
+    budget: TrainingBudget = field(default_factory=lambda: TrainingBudget(95))
     rates: Rates = field(default_factory=lambda: Rates(peak=1.5e-3, weight_decay=0.05, average=0.998))
     holdout: int = 60
     report_minutes: float = 8.0

@@ -47,7 +47,7 @@ OTHER_KIND = 0.25
 """Probability of using the instructions for the other kind of picture."""
 
 
-class Question(NamedTuple):
+class PictureQuestion(NamedTuple):
     """An instruction about a picture, and the part of its foreground to which it refers: bool (H, W)."""
 
     instruction: str
@@ -65,7 +65,7 @@ class AugmentedPicture(NamedTuple):
 
     pixels: RgbPixels
     objects: tuple[Mask, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[PictureQuestion, ...]
 
     @property
     def mask(self) -> Mask:
@@ -73,7 +73,7 @@ class AugmentedPicture(NamedTuple):
         return self.questions[0].asked
 
 
-class Text(NamedTuple):
+class TokenizedQuestion(NamedTuple):
     """A question's tokens, those of its completion, which may be empty, and its target: bool (H, W)."""
 
     prompt: list[int]
@@ -81,11 +81,11 @@ class Text(NamedTuple):
     asked: Mask
 
 
-class Row(NamedTuple):
+class TokenizedPicture(NamedTuple):
     """A picture's tokens, and the texts about it."""
 
     picture: list[int]
-    texts: list[Text]
+    texts: list[TokenizedQuestion]
 
     @property
     def tokens(self) -> list[int]:
@@ -204,14 +204,14 @@ class BatchMaker:
             pixels, objects = compose(pixels, mask, pasted, rng)
         pixels, objects = resize_to_frame(pixels, frame), [mask_in_frame(part, frame) for part in objects]
         whole: Mask = np.any(objects, axis=0)
-        questions = [Question(self._instruction(index, rng), whole)]
+        questions = [PictureQuestion(self._instruction(index, rng), whole)]
         means = distinguishing_words(pixels, objects) if len(objects) > 1 and rng.random() < self._composed else {}
         for word in rng.permutation(list(means))[: MOST_QUESTIONS - 1].tolist():
             wording = WORDINGS[rng.integers(len(WORDINGS))]
-            questions.append(Question(wording.format(which=word), objects[means[word]]))
+            questions.append(PictureQuestion(wording.format(which=word), objects[means[word]]))
         return AugmentedPicture(pixels, tuple(objects), tuple(questions))
 
-    def row(self, sample: AugmentedPicture, traces: int, rng: np.random.Generator) -> Row:
+    def row(self, sample: AugmentedPicture, traces: int, rng: np.random.Generator) -> TokenizedPicture:
         """A picture's tokens and its questions, each in the format of the processor and the chat template.
 
         The first ``traces`` questions are answered.
@@ -227,8 +227,8 @@ class BatchMaker:
             text = self._protocol.request(size, question.instruction, frame=size).text
             prompt = [*self._tokenizer(" ".join(text.split("\n")[:2]).lower())["input_ids"], special["im_end"]]
             completion = self._completion(sample.pixels, question.asked, rng) if number < traces else []
-            texts.append(Text(prompt, completion, question.asked))
-        return Row(picture, texts)
+            texts.append(TokenizedQuestion(prompt, completion, question.asked))
+        return TokenizedPicture(picture, texts)
 
     def _completion(self, pixels: RgbPixels, asked: Mask, rng: np.random.Generator) -> list[int]:
         size = ImageSize(asked.shape[1], asked.shape[0])
@@ -242,7 +242,7 @@ class BatchMaker:
         texts = INSTRUCTIONS[kinds[camouflaged == (rng.random() < OTHER_KIND)]]
         return texts[rng.integers(len(texts))]
 
-    def _batch(self, samples: list[AugmentedPicture], rows: list[Row]) -> PolicyBatch:
+    def _batch(self, samples: list[AugmentedPicture], rows: list[TokenizedPicture]) -> PolicyBatch:
         patch = self._shape.patch
         longest = max((len(row.tokens) for row in rows), default=0)
         tokens = torch.full((len(rows), longest), self._special["pad"])

@@ -36,7 +36,7 @@ FINAL_RATE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class TrainingBudget:
     """How long to train: ``steps`` if given, else ``minutes`` of training time.
 
     Raises:
@@ -88,7 +88,7 @@ class TrainingConfig:
     data: tuple[Path, ...]
     out: Path
     cache: Path
-    budget: Budget
+    budget: TrainingBudget
     rates: Rates
     seed: int = 0
     holdout: int = 100
@@ -168,7 +168,7 @@ class TrainingState:
         hidden: decides by name which weights are hidden layers; their matrices are optimised by Muon.
     """
 
-    def __init__(self, model: nn.Module, budget: Budget, rates: Rates, hidden: Callable[[str], bool]) -> None:
+    def __init__(self, model: nn.Module, budget: TrainingBudget, rates: Rates, hidden: Callable[[str], bool]) -> None:
         self.model, self.budget, self.rates = model.train(), budget, rates
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
         self.curve: list[dict[str, float]] = []

@@ -33,8 +33,8 @@ from train.data.prefetch import drawn_ahead
 from train.data.prompted_scenes import draw_view
 from train.data.prompting import corrective_click, oracle_prompt
 from train.scratch.run import (
-    Budget,
     Rates,
+    TrainingBudget,
     TrainingConfig,
     TrainingState,
     load_data,
@@ -45,7 +45,7 @@ from train.scratch.segmenter_model import (
     LOSS_STRIDE,
     ModelShape,
     Sam2,
-    decode,
+    decode_masks,
     encode,
     export,
     mask_loss,
@@ -75,7 +75,7 @@ class SegmenterConfig(TrainingConfig):
         shape: the size of the model.
     """
 
-    budget: Budget = field(default_factory=lambda: Budget(100))
+    budget: TrainingBudget = field(default_factory=lambda: TrainingBudget(100))
     rates: Rates = field(default_factory=lambda: Rates(peak=2e-3, weight_decay=0.05, average=0.998))
     batch: int = 8
     prompts: int = 3
@@ -115,7 +115,7 @@ def draw_batch(pairs: PackedPairs, chances: npt.NDArray[np.float64], config: Seg
     )
 
 
-def batch_loss(model: Sam2, batch: Batch, clicks: int, *, feed_masks: bool) -> Tensor:
+def prompts_loss(model: Sam2, batch: Batch, clicks: int, *, feed_masks: bool) -> Tensor:
     """The mean loss over a batch's prompts and over the corrective clicks that follow them."""
     device = model.device
     prompts, low_res, losses = list(batch.prompts), None, []
@@ -124,7 +124,7 @@ def batch_loss(model: Sam2, batch: Batch, clicks: int, *, feed_masks: bool) -> T
         features = encode(model, to_input(batch.pictures, device)).repeated(len(prompts) // len(batch.pictures))
     for remaining in range(clicks, -1, -1):
         with _precision(device):
-            logits, quality = decode(model, features, prompts, low_res)
+            logits, quality = decode_masks(model, features, prompts, low_res)
         loss, fine = mask_loss(logits, quality, truth)
         losses.append(loss)
         if remaining:
@@ -167,7 +167,7 @@ def validate(model: Sam2, pairs: PackedPairs, indices: Sequence[int], clicks: in
         wanted = pairs.masks[i] > 127
         features, prompt = encode(model, to_input(pairs.images[i : i + 1], model.device)), oracle_prompt(wanted)
         for click in range(clicks + 1):
-            logits, _ = decode(model, features, [prompt])
+            logits, _ = decode_masks(model, features, [prompt])
             upsampled = interpolate(logits[:, :1], wanted.shape, mode="bilinear", align_corners=False)
             found = (upsampled > 0)[0, 0].cpu().numpy()
             scores[row, click] = (found & wanted).sum() / (found | wanted).sum()
@@ -213,7 +213,7 @@ def train_segmenter(config: SegmenterConfig, *, resume: bool = False) -> Path:
         # From no click to all of them: the first answer matters as much as the corrections.
         clicks = int(rng.integers(0, config.clicks + 1))
         warm = min(1.0, run.progress / WARM_UP + 1e-3)
-        return batch_loss(run.model, next(batches), clicks, feed_masks=rng.random() < MASK_INPUT_SHARE), warm
+        return prompts_loss(run.model, next(batches), clicks, feed_masks=rng.random() < MASK_INPUT_SHARE), warm
 
     def scores() -> dict[str, float]:
         averaged = run.averaged.module

@@ -145,7 +145,7 @@ def encode(model: Sam2, images: Tensor) -> Features:
     return Features(coarse, (fine, middle))
 
 
-def decode(
+def decode_masks(
     model: Sam2, features: Features, prompts: Sequence[ObjectPrompt], low_res: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """What ``SAM2ImagePredictor.predict`` does, for one prompt per picture, with gradients and for all mask tokens.

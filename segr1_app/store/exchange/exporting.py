@@ -23,8 +23,8 @@ from segr1_app.domain import Mask, SettingsError, StoreError, StoreFullError, St
 from segr1_app.geometry import union_masks
 from segr1_app.store.exchange.class_names import class_of
 from segr1_app.store.exchange.file_names import FileNames, ending_of
-from segr1_app.store.exchange.options import EVERYTHING, Options, Pictures
-from segr1_app.store.exchange.polygons import Ring, mask_polygons, polygons_iou, within_pixels
+from segr1_app.store.exchange.options import EVERYTHING, ExportedPictures, Options
+from segr1_app.store.exchange.polygons import Corners, mask_polygons, polygons_iou, within_pixels
 from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import AnnotatedObject, Revision, Task, Verdict
 
@@ -192,7 +192,7 @@ class Export:
 
     # What is written of them
 
-    def polygons(self, mask: Mask) -> list[Ring]:
+    def polygons(self, mask: Mask) -> list[Corners]:
         """A mask's polygons, simplified as configured; the loss is added to the report."""
         rings = mask_polygons(mask, self.options.simplify)
         if not self.options.simplify:
@@ -241,7 +241,7 @@ class Export:
 
     def write_picture(self, task: Task, path: Path) -> None:
         """Write a task's picture to a path with the extension chosen by `picture_file`, unless it exists."""
-        if self.options.pictures is Pictures.NONE or path.exists():
+        if self.options.pictures is ExportedPictures.NONE or path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         stored = self._store.picture_path(task.sha256)
@@ -256,7 +256,7 @@ class Export:
         Raises:
             SettingsError: when no pictures are wanted.
         """
-        if self.options.pictures is Pictures.NONE:
+        if self.options.pictures is ExportedPictures.NONE:
             raise SettingsError("This format holds the pictures themselves: leave out --pictures none.")
         stored, ending = self._store.picture_path(task.sha256), self._ending(task, jpeg=False)
         return stored.read_bytes() if _same_kind(stored.suffix, ending) else self._encoded(task, ending)
@@ -264,13 +264,13 @@ class Export:
     def _ending(self, task: Task, *, jpeg: bool) -> str:
         stored, own = self._store.picture_path(task.sha256).suffix, ending_of(task.picture_name)
         match self.options.pictures:
-            case Pictures.NONE:
+            case ExportedPictures.NONE:
                 return own or stored
-            case Pictures.PNG:
+            case ExportedPictures.PNG:
                 wanted = ".png"
-            case Pictures.JPEG:
+            case ExportedPictures.JPEG:
                 wanted = ".jpg"
-            case Pictures.ORIGINAL:
+            case ExportedPictures.ORIGINAL:
                 wanted = stored
             case None:
                 wanted = ".jpg" if jpeg else stored

@@ -19,7 +19,7 @@ ONLY_SPLIT: Final = "train"
 """The only split if none are requested: the one that every tool looks for."""
 
 
-class Pictures(StrEnum):
+class ExportedPictures(StrEnum):
     """Which picture files an export holds."""
 
     ORIGINAL = "original"
@@ -183,7 +183,7 @@ class Options:
         watch: called with the number of tasks processed, and their total.
     """
 
-    pictures: Pictures | None = None
+    pictures: ExportedPictures | None = None
     splits: Splits = field(default_factory=Splits)
     selection: Selection = field(default_factory=Selection)
     rights: Rights = field(default_factory=Rights)

@@ -20,7 +20,7 @@ from segr1_app.domain import Mask
 from segr1_app.metrics import iou
 
 Corner: TypeAlias = tuple[float, float]
-Ring: TypeAlias = list[Corner]
+Corners: TypeAlias = list[Corner]
 """The corners of a closed outline, in order; the last is joined to the first."""
 
 _Whole: TypeAlias = list[tuple[int, int]]
@@ -31,7 +31,7 @@ _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _INSIDE = ((0, 0), (0, -1), (-1, -1), (-1, 0))
 
 
-def mask_polygons(mask: Mask, simplify: float = 0.0) -> list[Ring]:
+def mask_polygons(mask: Mask, simplify: float = 0.0) -> list[Corners]:
     """One polygon per connected part of a bool (height, width) mask.
 
     Components that touch only at a corner are separate. A hole is connected to the outline on its left by a cut of zero
@@ -58,26 +58,26 @@ def mask_polygons(mask: Mask, simplify: float = 0.0) -> list[Ring]:
     return [_with_holes([outlines[part], *holes[part]]) for part in sorted(outlines)]
 
 
-def polygons_iou(rings: Sequence[Ring], mask: Mask) -> float:
+def polygons_iou(rings: Sequence[Corners], mask: Mask) -> float:
     """IoU of polygons, as drawn by pycocotools, with the bool (height, width) mask from which they were made."""
     height, width = mask.shape
     drawn = coco.decode(coco.merge(coco.frPyObjects([flat_corners(ring) for ring in rings], height, width)))
     return iou(drawn.astype(np.bool_), mask)
 
 
-def flat_corners(ring: Ring) -> list[float]:
+def flat_corners(ring: Corners) -> list[float]:
     """A polygon as x1, y1, x2, y2 and so on."""
     return [value for corner in ring for value in corner]
 
 
-def within_pixels(ring: Ring) -> Ring:
+def within_pixels(ring: Corners) -> Corners:
     """A polygon of `mask_polygons`, not simplified, for programs that cut coordinates to whole pixels and draw edges.
 
     So do Pillow and OpenCV, which thereby draw a column and a row too many. Right and lower edges are moved inwards by
     a hundredth of a pixel: cut to whole numbers they lie on the last pixel of the mask, and for programs that measure
     exactly hardly anything changes.
     """
-    moved: Ring = []
+    moved: Corners = []
     for number, (x, y) in enumerate(ring):
         edges = ((ring[number - 1], (x, y)), ((x, y), ring[(number + 1) % len(ring)]))
         # Outlines run clockwise: right edges are passed downwards, and lower edges to the left.
@@ -87,9 +87,9 @@ def within_pixels(ring: Ring) -> Ring:
     return moved
 
 
-def _simple_with_holes(outline: _Whole, holes: Sequence[_Whole], tolerance: float) -> Ring:
+def _simple_with_holes(outline: _Whole, holes: Sequence[_Whole], tolerance: float) -> Corners:
     """A simplified outline with its simplified holes, each joined by the shortest line between two corners."""
-    joined: Ring = [*(_simplified(outline, tolerance) or outline)]
+    joined: Corners = [*(_simplified(outline, tolerance) or outline)]
     waiting = [ring for ring in (_simplified(hole, tolerance) for hole in holes) if ring]
     while waiting:
         # Whichever hole is the nearest, so that no other one lies between.
@@ -112,9 +112,9 @@ def _shortest(ring: Sequence[Corner], hole: Sequence[Corner]) -> tuple[float, in
     return float(apart[here, there]), here, there
 
 
-def join_parts(rings: list[Ring]) -> Ring:
+def join_parts(rings: list[Corners]) -> Corners:
     """Several polygons as one, for formats that allow one per object: joined by lines of zero width, passed twice."""
-    joined: Ring = []
+    joined: Corners = []
     for ring in rings:
         joined += [*ring, ring[0]]
     # Back the same way, so that every joining line is traversed in both directions.
@@ -164,7 +164,7 @@ class _Cut:
     start: int
 
 
-def _with_holes(rings: list[_Whole]) -> Ring:
+def _with_holes(rings: list[_Whole]) -> Corners:
     """The first ring with the others, its holes, each joined to whatever lies to the left of its leftmost corner."""
     upright: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
     if len(rings) > 1:
@@ -181,7 +181,7 @@ def _with_holes(rings: list[_Whole]) -> Ring:
         # The target begins further to the left than this hole does, so no two holes wait for each other.
         met, ring_met, edge_met = upright[y][bisect_left(upright[y], (x,)) - 1]
         cuts[ring_met, edge_met].append(_Cut((met, y), number, hole.index((x, y))))
-    joined: Ring = []
+    joined: Corners = []
     # A stack instead of recursion, because a chain of holes may exceed Python's recursion limit.
     walks = [_walk(rings, cuts, None)]
     while walks:

@@ -14,13 +14,13 @@ from segr1_app.studio.contracts import DecodedCanvas, Failure, SavedRun
 from segr1_app.ui.gate.arguments import MAX_NUMBER
 from segr1_app.ui.gate.endpoints import Gate
 
-Question = dict[str, Any]
+CanvasQuestion = dict[str, Any]
 
 
 def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., DecodedCanvas]:
     """`CanvasHandlers.decode` for everybody who may view."""
 
-    def decode(question: Question, request: gr.Request, profile: gr.OAuthProfile | None) -> DecodedCanvas:
+    def decode(question: CanvasQuestion, request: gr.Request, profile: gr.OAuthProfile | None) -> DecodedCanvas:
         try:
             gate.admit(Act.LOOK, request, profile)
         except NotAllowedError as error:
@@ -33,7 +33,7 @@ def canvas_decode(canvas: CanvasHandlers, gate: Gate) -> Callable[..., DecodedCa
 def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., SavedRun | Failure]:
     """`CanvasHandlers.save`: files for everybody who may view, an annotation from those who may annotate."""
 
-    def save(question: Question, request: gr.Request, profile: gr.OAuthProfile | None) -> SavedRun | Failure:
+    def save(question: CanvasQuestion, request: gr.Request, profile: gr.OAuthProfile | None) -> SavedRun | Failure:
         try:
             person = gate.admit(Act.LOOK, request, profile)
         except NotAllowedError as error:
@@ -45,7 +45,7 @@ def canvas_save(canvas: CanvasHandlers, gate: Gate) -> Callable[..., SavedRun | 
     return save
 
 
-def _numbered(question: Question) -> Question:
+def _numbered(question: CanvasQuestion) -> CanvasQuestion:
     """A request and its number, which is returned with the response: an integer that a browser can represent, or
     None.
     """

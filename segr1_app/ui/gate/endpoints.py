@@ -26,9 +26,9 @@ from segr1_app.ui.gate.arguments import read_arguments
 from segr1_app.ui.gate.peers import address_of, forwarded
 from segr1_app.ui.gate.rates import RateLimiter
 
-Member = TypeVar("Member", bound=StrEnum)
+EnumMember = TypeVar("EnumMember", bound=StrEnum)
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _SIGNED: Final = {Act.ANNOTATE: "annotator", Act.REVIEW: "reviewer"}
 """For each act, the name of the handler argument with the acting person's name."""
@@ -172,7 +172,7 @@ def logged(endpoint: str, act: Act, person: Person) -> Iterator[None]:
         if act is not Act.LOOK:
             seconds = round(time.perf_counter() - started, 3)
             extra = {"act": act, "endpoint": endpoint, "person": person.name, "seconds": seconds, "failure": failure}
-            log.info("%s", endpoint, extra=extra)
+            logger.info("%s", endpoint, extra=extra)
 
 
 def _asking(call: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:
@@ -198,7 +198,7 @@ def _signed_in(request: gr.Request | fastapi.Request) -> str | None:
     return name
 
 
-def one_of(kind: type[Member], text: str | None, what: str) -> Member:
+def one_of(kind: type[EnumMember], text: str | None, what: str) -> EnumMember:
     """The enumeration member with this value.
 
     Raises:

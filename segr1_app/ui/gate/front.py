@@ -27,7 +27,7 @@ from segr1_app.ui.gate.refusals import RefusedError
 from segr1_app.ui.gate.streams import OpenStreams
 from segr1_app.ui.gate.uploads import UploadQuota
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOGIN: Final = "/login"
 UPLOAD: Final = "/gradio_api/upload"
@@ -98,7 +98,7 @@ class FrontDoor:
                 raise RefusedError(404, "WebSockets are not supported.")
             self._check_route(scope)
         except RefusedError as refusal:
-            log.info("refused: %s", refusal, extra={"endpoint": scope["path"], "failure": str(refusal)})
+            logger.info("refused: %s", refusal, extra={"endpoint": scope["path"], "failure": str(refusal)})
             await _refuse(refusal, scope, receive, send)
             return
         if scope["method"] in SAFE or _path(scope) == UPLOAD:

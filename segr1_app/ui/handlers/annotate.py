@@ -23,7 +23,7 @@ from segr1_app.store import (
 )
 from segr1_app.store.exchange.accepting import accept_truths
 from segr1_app.store.exchange.formats import FORMATS
-from segr1_app.store.exchange.options import EVERYTHING, Options, Pictures, Rights, Selection, Splits
+from segr1_app.store.exchange.options import EVERYTHING, ExportedPictures, Options, Rights, Selection, Splits
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.contracts import (
     CanvasValue,
@@ -42,7 +42,7 @@ from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
 from segr1_app.typed_text import one_line
 from segr1_app.ui.gate.endpoints import one_of
-from segr1_app.ui.views import address_of, addressed, canvas_value, revision_value
+from segr1_app.ui.views import addressed, cached_file_url, canvas_value, revision_value
 
 MAX_DRAFT = 4_000_000
 """Longest draft, in characters."""
@@ -118,7 +118,7 @@ class JobHandlers:
             The address of its preview.
         """
         preview = self._preparer.prewarmed(annotator, _order(order))
-        return {"picture": address_of(preview) if preview else None}
+        return {"picture": cached_file_url(preview) if preview else None}
 
     def open_task(self, annotator: str, task: int) -> LeasedTask:
         """Lease a given task, also a decided one, to continue from what was saved; the lease held before is released.
@@ -320,7 +320,7 @@ class JobHandlers:
         if form not in FORMATS:
             raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")
         options = Options(
-            pictures=one_of(Pictures, pictures, "Pictures are") if pictures else None,
+            pictures=one_of(ExportedPictures, pictures, "Pictures are") if pictures else None,
             splits=Splits.parse(split, seed) if split.strip() else Splits(),
             selection=selection,
             rights=rights,

@@ -20,7 +20,7 @@ from segr1_app.settings.promotion import go_back, promote, promoted_policy
 from segr1_app.studio.contracts import TrainingChange, TrainingChanges, TrainingPlan, TrainingReport, TrainingStatus
 from segr1_app.studio.training_changes import HeldOutChange
 from segr1_app.studio.trainings import TrainingRun, Trainings
-from segr1_app.ui.views import address_of
+from segr1_app.ui.views import cached_file_url
 
 STEPS = 40
 """Default number of optimiser steps, as in the embedded configuration."""
@@ -167,7 +167,7 @@ class TrainingHandlers:
             found = _resized(decode_rle(mask), pixels.shape[1], pixels.shape[0])
             drawn = draw_overlay(pixels, [ObjectPrompt(None)], [ObjectMask(found, 1.0)])
             Image.fromarray(drawn).save(file, quality=90)
-        return address_of(file)
+        return cached_file_url(file)
 
 
 def _report(run: TrainingRun) -> TrainingReport:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from segr1_app.settings.roles import Act
 from segr1_app.store.exchange.formats import FORMATS, TITLES
-from segr1_app.store.exchange.options import Pictures, Rights, Selection
+from segr1_app.store.exchange.options import ExportedPictures, Rights, Selection
 from segr1_app.store.values import Verdict
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.ui.gate.canvas_calls import canvas_decode
@@ -19,7 +19,7 @@ from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.tabs.import_panel import build_import_panel
 from segr1_app.ui.views import view
 
-PICTURES = [("default of the format", ""), *((kind.value, kind.value) for kind in Pictures)]
+PICTURES = [("default of the format", ""), *((kind.value, kind.value) for kind in ExportedPictures)]
 VERDICTS = [("accept and fix", ""), ("accept", "accept"), ("fix", "fix")]
 EXPORTS = [(TITLES[form], form) for form in FORMATS]
 

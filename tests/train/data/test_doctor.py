@@ -15,7 +15,7 @@ from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.studio.samples import find_samples
 from tests.train.data.test_rows import save
 from train import grpo
-from train.data.doctor import contact_sheet, find_copies, look_of, oddity, overlap, report
+from train.data.doctor import contact_sheet, find_copies, look_of, oddity, report, shared_pictures
 from train.data.feedback import feedback_rows
 from train.data.rows import Collected, pair_rows, split
 
@@ -106,12 +106,12 @@ def test_pictures_of_a_benchmark_are_named(tmp_path: Path) -> None:
     benchmark = tmp_path / "benchmark" / "deep"
     benchmark.mkdir(parents=True)
     (benchmark / PHOTOGRAPHS[0].name).write_bytes(PHOTOGRAPHS[0].read_bytes())
-    (line,) = overlap(rows, [tmp_path / "benchmark"])
+    (line,) = shared_pictures(rows, [tmp_path / "benchmark"])
     assert line.startswith(f"1 of {len(rows)} pictures are also in")
     assert PHOTOGRAPHS[0].stem in line
     (tmp_path / "empty").mkdir()
     with pytest.raises(SegR1Error, match="contains no picture"):
-        overlap(rows, [tmp_path / "empty"])
+        shared_pictures(rows, [tmp_path / "empty"])
 
 
 def test_the_plan_tells_shows_and_writes_nothing_into_the_data_folder(

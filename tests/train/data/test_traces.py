@@ -8,7 +8,7 @@ import pytest
 from segr1_app.domain import Box, Mask, RgbPixels
 from segr1_app.geometry import mask_box
 from segr1_app.language.codec import format_completion, parse_completion
-from train.data.traces import INSTRUCTIONS, describe, separate_objects, vocabulary, write_trace
+from train.data.traces import INSTRUCTIONS, foreground_traits, separate_objects, vocabulary, write_trace
 from train.scratch.policy_model import build_tokenizer
 
 COLOUR, GROUND = (225, 130, 40), (70, 130, 60)
@@ -35,18 +35,18 @@ def scene(*boxes: tuple[int, int, int, int]) -> tuple[RgbPixels, Mask]:
     ],
 )
 def test_place_and_size_are_those_of_the_mask(box: tuple[int, int, int, int], place: str, size: str) -> None:
-    traits = describe(*scene(box), count=1)
+    traits = foreground_traits(*scene(box), count=1)
     assert (traits.place, traits.size) == (place, size)
 
 
 def test_colour_and_contrast_are_those_of_the_picture() -> None:
     pixels, mask = scene((40, 30, 80, 60))
-    traits = describe(pixels, mask, count=1)
+    traits = foreground_traits(pixels, mask, count=1)
     assert (traits.colour, traits.ground, traits.contrast) == ("orange", "green", "stands out from")
     pixels[mask] = np.array(GROUND) + 6
-    traits = describe(pixels, mask, count=1)
+    traits = foreground_traits(pixels, mask, count=1)
     assert (traits.colour, traits.contrast) == ("green", "blends into")
-    describe(pixels, np.ones_like(mask), count=1)
+    foreground_traits(pixels, np.ones_like(mask), count=1)
 
 
 def test_separate_parts_are_objects_from_left_to_right() -> None:

@@ -14,7 +14,7 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageP
 from segr1_app.domain import Box, ImageSize
 from segr1_app.geometry import box_iou, mask_box
 from segr1_app.language.codec import Grammar
-from segr1_app.language.protocol import Reading, Stage, Task
+from segr1_app.language.protocol import CoordinateFrame, Stage, TaskKind
 from segr1_app.language.protocol_files import find_protocol, protocol_names
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.policy_files import CARD_FILE, read_card
@@ -41,9 +41,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> VlmPolicy:
     return VlmPolicy.load(folder, device="cpu")
 
 
-@pytest.mark.parametrize(("name", "task", "stage"), list(product(protocol_names(), Task, Stage)))
+@pytest.mark.parametrize(("name", "task", "stage"), list(product(protocol_names(), TaskKind, Stage)))
 def test_the_rendered_conversation_is_the_protocols_to_the_letter(
-    published: VlmPolicy, name: str, task: Task, stage: Stage
+    published: VlmPolicy, name: str, task: TaskKind, stage: Stage
 ) -> None:
     request = find_protocol(name).request((640, 480), "Segment the {odd} dog\u2019s ear?", task, stage)
     rendered = published.processor.apply_chat_template(
@@ -54,9 +54,9 @@ def test_the_rendered_conversation_is_the_protocols_to_the_letter(
     assert rendered == f"{system}{user}<|im_start|>assistant\n"
 
 
-@pytest.mark.parametrize(("name", "task"), list(product(protocol_names(), Task)))
+@pytest.mark.parametrize(("name", "task"), list(product(protocol_names(), TaskKind)))
 @pytest.mark.parametrize("size", [(640, 480), (90, 30)])
-def test_the_model_sees_the_frame(name: str, task: Task, size: tuple[int, int]) -> None:
+def test_the_model_sees_the_frame(name: str, task: TaskKind, size: tuple[int, int]) -> None:
     protocol = find_protocol(name)
     request = protocol.request(size, "it", task)
     patch = protocol.grid // 2
@@ -71,10 +71,10 @@ def test_it_is_trained_in_its_own_words_and_numbers(published: VlmPolicy) -> Non
     numbers = {"index": list(range(4)), "draw": list(range(4))}
     asked = PromptMaker(examples, published)(numbers)
     written = TraceMaker(examples, published, Grammar.FULL, seed=0)(numbers)
-    wanted = find_protocol("seg-r1").request((100, 100), "", Task.FOREGROUND, Stage.TRAINING)
+    wanted = find_protocol("seg-r1").request((100, 100), "", TaskKind.FOREGROUND, Stage.TRAINING)
     for index in range(4):
         example = examples[index]
-        request = published.request(example.picture.size, "", Task.FOREGROUND, Stage.TRAINING)
+        request = published.request(example.picture.size, "", TaskKind.FOREGROUND, Stage.TRAINING)
         assert asked["prompt"][index] == written["prompt"][index] == wanted.messages
         # Its small processor takes no more; the numbers run over the authors' square all the same.
         assert asked["image"][index].size == request.frame == (280, 280)
@@ -88,8 +88,10 @@ def test_it_is_trained_in_its_own_words_and_numbers(published: VlmPolicy) -> Non
         assert box_iou(around, truth) > 0.9
 
 
-@pytest.mark.parametrize("reading", [None, Reading.SEEN])
-def test_what_is_trained_from_it_is_asked_as_it_was(published: VlmPolicy, tmp_path: Path, reading: Reading) -> None:
+@pytest.mark.parametrize("reading", [None, CoordinateFrame.SEEN])
+def test_what_is_trained_from_it_is_asked_as_it_was(
+    published: VlmPolicy, tmp_path: Path, reading: CoordinateFrame
+) -> None:
     policy = VlmPolicy(published.model, published.processor, "new", published.card, published.protocol, reading=reading)
     folder = tmp_path / "policy"
     export_policy(policy, folder)
@@ -98,6 +100,6 @@ def test_what_is_trained_from_it_is_asked_as_it_was(published: VlmPolicy, tmp_pa
     assert (card.protocol, card.reading) == ("seg-r1", reading)
     loaded = VlmPolicy.load(folder, device="cpu")
     size = ImageSize(640, 480)
-    for task in Task:
+    for task in TaskKind:
         assert loaded.request(size, "segment it", task) == policy.request(size, "segment it", task)
     assert loaded.request(size, "segment it").coordinates == ((280, 280) if reading else (1024, 1024))

@@ -12,11 +12,11 @@ import pytest
 
 from segr1_app.domain import SegR1Error, SettingsError
 from segr1_app.settings.config import ASSETS
-from train.finetune.run_lock import LOCK, ending_in_words, locked
+from train.finetune.run_lock import LOCK, ending_in_words, locked_run
 
 ROOT = ASSETS.parent
-HOLD = "import sys; from pathlib import Path; from train.finetune.run_lock import locked\n" + (
-    "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+HOLD = "import sys; from pathlib import Path; from train.finetune.run_lock import locked_run\n" + (
+    "with locked_run(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 )
 
 
@@ -27,17 +27,17 @@ def test_a_second_process_is_refused_and_a_killed_one_holds_nothing(tmp_path: Pa
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"held\n"
-    with pytest.raises(SettingsError, match=r"Another process is training in .*run"), locked(folder):
+    with pytest.raises(SettingsError, match=r"Another process is training in .*run"), locked_run(folder):
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
-    with locked(folder):
+    with locked_run(folder):
         (folder / "config.json").touch()
     assert (folder / LOCK).exists()
 
 
 def test_nothing_is_left_of_a_training_that_wrote_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), locked(tmp_path / "new" / "run"):
+    with pytest.raises(RuntimeError), locked_run(tmp_path / "new" / "run"):
         raise RuntimeError
     assert not list(tmp_path.iterdir())
 

@@ -36,7 +36,7 @@ from train.data.scenes import draw_scene
 from train.finetune.segmenter.scores import score_objects
 from train.finetune.segmenter.tuning import FROZEN, SegmenterTuning, Tuning
 from train.finetune.segmenter.views import Viewer, targets, truth_in_window
-from train.scratch.segmenter_model import Features, decode
+from train.scratch.segmenter_model import Features, decode_masks
 
 ROOT = Path(__file__).parents[3]
 PROMPT = ObjectPrompt(Box(20, 30, 60, 90), (Point(40, 50, 1), Point(5, 5, 0)))
@@ -99,7 +99,7 @@ class TestViews:
         side = fresh.input_side
         seen = fresh.encode_window(scene.picture, window, EmbeddingFolder(tmp_path))
         with torch.no_grad():
-            logits, _ = decode(
+            logits, _ = decode_masks(
                 fresh.model,
                 Features(seen.image_embed, seen.high_res),
                 [prompt_in_window(prompt, window, ImageSize(side, side))],

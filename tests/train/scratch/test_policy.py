@@ -30,8 +30,8 @@ from train.scratch.policy_batch import (
     PICTURE,
     AugmentedPicture,
     BatchMaker,
+    PictureQuestion,
     PolicyBatch,
-    Question,
     foreground_shares,
     nearest_objects,
     object_colours,
@@ -52,7 +52,7 @@ from train.scratch.policy_model import (
     ordinal_embeddings,
     token_id,
 )
-from train.scratch.run import Budget, Rates, reduced_precision
+from train.scratch.run import Rates, TrainingBudget, reduced_precision
 
 TINY = PolicyShape(
     tokens=16, vision_width=48, vision_depth=2, vision_heads=2, text_width=48, text_depth=2, text_heads=2
@@ -72,7 +72,7 @@ def config(data: Path, tmp_path: Path) -> PolicyConfig:
         data=(data,),
         out=tmp_path / "run",
         cache=data.parent / "cache",
-        budget=Budget(1, steps=6),
+        budget=TrainingBudget(1, steps=6),
         rates=Rates(peak=3e-3, weight_decay=0.05, average=0.9),
         phases=PHASES,
         holdout=2,
@@ -152,7 +152,9 @@ class TestBatch:
         inputs = prompted.model_inputs(picture, "Segment the main object.")
         assert torch.allclose(pixel_values(patchify(picture.pixels, TINY.patch)), inputs["pixel_values"], atol=1e-5)
         maker = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY)
-        questions = tuple(Question(text, mask) for text in ("segment the main object.", "segment the left object."))
+        questions = tuple(
+            PictureQuestion(text, mask) for text in ("segment the main object.", "segment the left object.")
+        )
         row = maker.row(AugmentedPicture(picture.pixels, (mask,), questions), 1, np.random.default_rng(0))
         answered, asked = row.texts
         assert [*row.picture, *answered.prompt] == inputs["input_ids"][0].tolist()
@@ -306,7 +308,9 @@ class TestTraining:
     def test_it_learns_discs(self, config: PolicyConfig) -> None:
         phases = (Phase(0.1, 16, 0, 8), Phase(1.0, 16, 4, 8))
         # One disc in a picture: several of one kind and words for one of them take more than these steps.
-        alone = dataclasses.replace(config, composed=0, budget=Budget(1, steps=700), phases=phases, report_minutes=60)
+        alone = dataclasses.replace(
+            config, composed=0, budget=TrainingBudget(1, steps=700), phases=phases, report_minutes=60
+        )
         train_policy(alone)
         (point,) = json.loads((config.out / "curve.json").read_text())
         assert point["vision_iou"] > 0.5
@@ -362,7 +366,12 @@ class TestTraining:
         first = train_policy(config)
         still = Rates(peak=0, weight_decay=0.05, average=0.9)
         second = dataclasses.replace(
-            config, out=config.out.with_name("second"), start=first, budget=Budget(1, steps=2), rates=still, seed=7
+            config,
+            out=config.out.with_name("second"),
+            start=first,
+            budget=TrainingBudget(1, steps=2),
+            rates=still,
+            seed=7,
         )
         again = train_policy(second)
         before, after = (load_file(folder / "model.safetensors") for folder in (first, again))

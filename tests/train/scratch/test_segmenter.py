@@ -29,9 +29,9 @@ from train.data.prompting import (
     stack_prompts,
 )
 from train.scratch import segmenter
-from train.scratch.run import Budget, Rates
+from train.scratch.run import Rates, TrainingBudget
 from train.scratch.segmenter import SegmenterConfig, draw_batch, train_segmenter
-from train.scratch.segmenter_model import ModelShape, decode, encode, mask_loss, model_config, to_input
+from train.scratch.segmenter_model import ModelShape, decode_masks, encode, mask_loss, model_config, to_input
 
 TINY = ModelShape(image_size=64, trunk_width=8, stages=(1, 1, 2, 1), d_model=32)
 
@@ -68,7 +68,7 @@ def config(data: Path, tmp_path: Path) -> SegmenterConfig:
         data=(data,),
         out=tmp_path / "run",
         cache=data.parent / "cache",
-        budget=Budget(1, steps=6),
+        budget=TrainingBudget(1, steps=6),
         batch=4,
         holdout=2,
         report_minutes=0,
@@ -85,7 +85,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             data=(data,),
             out=tmp_path_factory.mktemp("trained"),
             cache=data.parent / "cache",
-            budget=Budget(1, steps=60),
+            budget=TrainingBudget(1, steps=60),
             batch=8,
             holdout=2,
             rates=Rates(peak=4e-3, weight_decay=0.05, average=0.9),
@@ -284,7 +284,7 @@ class TestTraining:
         model.load_state_dict(load_file(trained / "model.safetensors"))
         with torch.no_grad():
             features = encode(model, to_input(picture.pixels[None], torch.device("cpu")))
-            logits, quality = decode(model, features, [prompt])
+            logits, quality = decode_masks(model, features, [prompt])
         upsampled = torch.nn.functional.interpolate(logits[:, :1], (64, 64), mode="bilinear", align_corners=False)
         assert answer.mask.any()
         assert np.array_equal(answer.mask, (upsampled[0, 0] > 0).numpy())
@@ -293,7 +293,9 @@ class TestTraining:
     @pytest.mark.slow
     def test_a_start_goes_on_from_exported_weights(self, config: SegmenterConfig, trained: Path) -> None:
         still = Rates(peak=0, weight_decay=0.05, average=0.9)
-        again = train_segmenter(dataclasses.replace(config, start=trained, budget=Budget(1, steps=1), rates=still))
+        again = train_segmenter(
+            dataclasses.replace(config, start=trained, budget=TrainingBudget(1, steps=1), rates=still)
+        )
         before, after = (load_file(folder / "model.safetensors") for folder in (trained, again))
         assert all(torch.equal(value, after[name]) for name, value in before.items())
         wider = dataclasses.replace(config, start=trained, shape=dataclasses.replace(TINY, d_model=64))
@@ -306,4 +308,4 @@ class TestTraining:
         with pytest.raises(SettingsError, match="multiple of 32"):
             ModelShape(image_size=100)
         with pytest.raises(SettingsError, match="budget"):
-            Budget(1, steps=0)
+            TrainingBudget(1, steps=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from segr1_app.domain import SettingsError
-from segr1_app.language.protocol import Task
+from segr1_app.language.protocol import TaskKind
 from train.data.layouts import kind_of
 from train.data.scenes import INSTRUCTIONS
 from train.evaluation.benchmarks import foreground, reasoning, referring
@@ -40,7 +40,7 @@ class Benchmark:
     read: Callable[[str, Path], QuestionSet]
     measures: ScoringMethod
     truth: str
-    task: Callable[[Question], Task]
+    task: Callable[[Question], TaskKind]
 
     def choose_split(self, given: str | None) -> str:
         """The requested split: by its full name, or by its short name in the default partition.
@@ -76,7 +76,7 @@ def _foreground(name: str) -> Benchmark:
         "foreground exceeds half of the mask file's brightest value; a mask has its image's size, nothing is resized"
     )
     # The instruction with which this project's policies were trained on such pictures.
-    return Benchmark(name, (), INSTRUCTIONS[kind_of(name)], read, FOREGROUND, truth, lambda _: Task.FOREGROUND)
+    return Benchmark(name, (), INSTRUCTIONS[kind_of(name)], read, FOREGROUND, truth, lambda _: TaskKind.FOREGROUND)
 
 
 def _referring(name: str) -> Benchmark:
@@ -88,7 +88,7 @@ def _referring(name: str) -> Benchmark:
         measures=OVERLAPS,
         truth="The union of COCO's polygons and run lengths, by pycocotools; "
         "every expression ('sent') of every referent",
-        task=lambda _: Task.REFERRING,
+        task=lambda _: TaskKind.REFERRING,
     )
 
 
@@ -101,7 +101,7 @@ _REASONING: Final = Benchmark(
     truth="polygons with their edges, largest first; every query; pixels labelled 'ignore' are left out of prediction "
     "and target",
     # The data set says which of its queries are full sentences.
-    task=lambda question: Task.SENTENCE if question.group == "long" else Task.PHRASE,
+    task=lambda question: TaskKind.SENTENCE if question.group == "long" else TaskKind.PHRASE,
 )
 BENCHMARKS: Final = {
     benchmark.name: benchmark

@@ -14,7 +14,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.file_download import repo_folder_name
 
 from segr1_app.domain import ImageSize
-from segr1_app.language.protocol import Output, Request, Square, Task
+from segr1_app.language.protocol import Output, Request, Square, TaskKind
 from segr1_app.models.checkpoint import checkpoint_hash
 from segr1_app.models.pipeline import AnyPolicy
 from segr1_app.models.policy_server import ServerPolicy
@@ -39,7 +39,7 @@ def describe_protocol(
     policy_source: str,
     segmenter: Sam2Segmenter,
     segmenter_source: str,
-    tasks: Sequence[Task] = (),
+    tasks: Sequence[TaskKind] = (),
 ) -> dict[str, Any]:
     """The protocol as JSON values; two runs with equal protocols ask the same models the same questions.
 
@@ -81,7 +81,7 @@ def describe_models(
     segmenter_source: str,
     template: str,
     *,
-    tasks: Sequence[Task] = (),
+    tasks: Sequence[TaskKind] = (),
 ) -> dict[str, Any]:
     """How a question becomes a mask, as JSON values; arguments as for `describe_protocol`; ``tasks`` are given if the
     policy's own protocol is used instead of the template.
@@ -177,7 +177,7 @@ def _describe_runtime(policy: AnyPolicy) -> dict[str, Any]:
     }
 
 
-def _describe_task(policy: AnyPolicy, task: Task) -> dict[str, Any]:
+def _describe_task(policy: AnyPolicy, task: TaskKind) -> dict[str, Any]:
     """How a kind of question is asked and its answer read by the policy's own protocol, shown by an example."""
     request = policy.request(EXAMPLE, BLANK, task)
     return {
@@ -191,7 +191,7 @@ def _describe_task(policy: AnyPolicy, task: Task) -> dict[str, Any]:
     }
 
 
-def _describe_policy(policy: AnyPolicy, source: str, template: str, tasks: Sequence[Task]) -> dict[str, Any]:
+def _describe_policy(policy: AnyPolicy, source: str, template: str, tasks: Sequence[TaskKind]) -> dict[str, Any]:
     request = policy.request(EXAMPLE, template)
     known = {
         **identify(source, policy.model_id),

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from segr1_app.domain import DatasetError, Effort, PictureError
 from segr1_app.geometry import encode_rle
 from segr1_app.images import load_picture
-from segr1_app.language.protocol import Task
+from segr1_app.language.protocol import TaskKind
 from segr1_app.language.protocol_files import DEFAULT
 from segr1_app.models.loading import resolve_device
 from segr1_app.models.pipeline import AnyPolicy, load_models
@@ -41,7 +41,7 @@ from train.finetune.run_folder import circumstances
 
 logger = logging.getLogger(__name__)
 
-Record = Mapping[str, Any]
+AnswerRecord = Mapping[str, Any]
 
 PATIENCE = timedelta(days=2)
 """How long a process waits for the others, whose questions may take longer; the libraries' own limit is only
@@ -126,7 +126,7 @@ def run_benchmark(
 
     at_once = IN_FLIGHT if isinstance(policy, ServerPolicy) else 1
 
-    def answer(question: Question) -> Record:
+    def answer(question: Question) -> AnswerRecord:
         asked = None if by_protocol else template
         return _answer(
             question,
@@ -178,7 +178,7 @@ def _warn_of_other_count(benchmark: Benchmark, found: QuestionSet) -> None:
 
 def _answer_open_questions(
     questions: Sequence[Question],
-    answer: Callable[[Question], Record],
+    answer: Callable[[Question], AnswerRecord],
     log: AnswerLog,
     state: PartialState,
     *,
@@ -202,14 +202,14 @@ def _answer_open_questions(
     return dict(gather_object(failures))
 
 
-def _group_tables(records: Sequence[Record], measures: ScoringMethod) -> dict[str, dict[str, Any]]:
+def _group_tables(records: Sequence[AnswerRecord], measures: ScoringMethod) -> dict[str, dict[str, Any]]:
     groups = sorted({record["group"] for record in records} - {""})
     return {group: _table([record for record in records if record["group"] == group], measures) for group in groups}
 
 
 def _in_flight(
-    answer: Callable[[Question], Record], questions: Iterable[Question], at_once: int
-) -> Iterator[tuple[Question, Callable[[], Record]]]:
+    answer: Callable[[Question], AnswerRecord], questions: Iterable[Question], at_once: int
+) -> Iterator[tuple[Question, Callable[[], AnswerRecord]]]:
     """Yield the questions in order, each with a function that returns its answer, with up to ``at_once`` concurrent
     requests.
     """
@@ -217,7 +217,7 @@ def _in_flight(
         yield from ((question, partial(answer, question)) for question in questions)
         return
     pool = ThreadPoolExecutor(at_once, "ask")
-    asked: deque[tuple[Question, Future[Record]]] = deque()
+    asked: deque[tuple[Question, Future[AnswerRecord]]] = deque()
     try:
         for question in questions:
             asked.append((question, pool.submit(answer, question)))
@@ -240,11 +240,11 @@ def _answer(
     policy: AnyPolicy | None,
     segmenter: Sam2Segmenter,
     effort: Effort,
-) -> Record:
+) -> AnswerRecord:
     """Ask a question with a template, or, without one, with the policy's own protocol."""
     picture = load_picture(question.image)
     target = question.target(picture.size)
-    task = Task.FREE if template is not None else benchmark.task(question)
+    task = TaskKind.FREE if template is not None else benchmark.task(question)
     instruction = question.text if template is None else template.replace(BLANK, question.text)
     answer = find_answer(
         picture,
@@ -271,7 +271,7 @@ def _answer(
     }
 
 
-def _table(records: Sequence[Record], measures: ScoringMethod) -> dict[str, Any]:
+def _table(records: Sequence[AnswerRecord], measures: ScoringMethod) -> dict[str, Any]:
     formed = [record["well_formed"] for record in records if record["well_formed"] is not None]
     return {
         "count": len(records),

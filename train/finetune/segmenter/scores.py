@@ -64,7 +64,7 @@ def score_objects(segmenter: Sam2Segmenter, rows: Sequence[Row]) -> tuple[Object
     return tuple(found)
 
 
-def comparison(before: Sequence[ObjectScore], after: Sequence[ObjectScore]) -> tuple[str, dict[str, Any]]:
+def score_changes(before: Sequence[ObjectScore], after: Sequence[ObjectScore]) -> tuple[str, dict[str, Any]]:
     """What changed, as a table and ready for JSON: per source, with 95 % intervals of the change.
 
     Args:

@@ -22,9 +22,9 @@ from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter
 from train.data.rows import Row
 from train.finetune.segmenter.views import View, Viewer
-from train.scratch.run import CHECKPOINT_FILE, Budget, Rates, TrainingState
+from train.scratch.run import CHECKPOINT_FILE, Rates, TrainingBudget, TrainingState
 from train.scratch.segmenter import add_click
-from train.scratch.segmenter_model import LOSS_STRIDE, Features, Sam2, decode, mask_loss
+from train.scratch.segmenter_model import LOSS_STRIDE, Features, Sam2, decode_masks, mask_loss
 
 FROZEN: Final = ("conv_s0.", "conv_s1.")
 """Parts of the mask decoder that work on the encoder's maps before these are kept as embeddings."""
@@ -93,7 +93,7 @@ class SegmenterTuning:
         torch.manual_seed(tuning.seed)
         self._state = TrainingState(
             tuned_parts(segmenter),
-            Budget(minutes=1, steps=tuning.max_steps),
+            TrainingBudget(minutes=1, steps=tuning.max_steps),
             Rates(peak=tuning.learning_rate, weight_decay=0.0, average=tuning.average),
             lambda _: False,
         )
@@ -141,7 +141,7 @@ class SegmenterTuning:
         # From no click to all of them: the first answer matters as much as the corrections.
         clicks = int(np.random.default_rng((self._tuning.seed, step)).integers(self._tuning.clicks + 1))
         for remaining in range(clicks, -1, -1):
-            logits, quality = decode(model, features, prompts)
+            logits, quality = decode_masks(model, features, prompts)
             loss, fine = mask_loss(logits, quality, truth, focal=self._tuning.focal)
             losses.append(loss)
             if remaining:

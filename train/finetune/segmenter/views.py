@@ -30,7 +30,7 @@ _READ_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Target:
+class ObjectTarget:
     """An object of a row, in the picture's own pixels.
 
     Attributes:
@@ -57,7 +57,7 @@ class View:
     truth: npt.NDArray[np.float32]
 
 
-def targets(example: Example) -> tuple[Target, ...]:
+def targets(example: Example) -> tuple[ObjectTarget, ...]:
     """The objects of a row, with the annotator's prompts where each object has one.
 
     Raises:
@@ -68,9 +68,9 @@ def targets(example: Example) -> tuple[Target, ...]:
         raise ValueError("a row without a mask holds nothing to segment")
     masks = truth.objects or (truth.mask,)
     if len(masks) != len(truth.prompts):
-        return tuple(Target(mask, None) for mask in masks)
+        return tuple(ObjectTarget(mask, None) for mask in masks)
     return tuple(
-        Target(mask, prompt if prompt.box or prompt.points else None)
+        ObjectTarget(mask, prompt if prompt.box or prompt.points else None)
         for mask, prompt in zip(masks, truth.prompts, strict=True)
     )
 
@@ -115,11 +115,11 @@ class Viewer:
             truth_in_window(target.mask, shown, side // LOSS_STRIDE),
         )
 
-    def _read_row(self, index: int) -> tuple[Example, tuple[Target, ...]]:
+    def _read_row(self, index: int) -> tuple[Example, tuple[ObjectTarget, ...]]:
         example = self._rows[index].load()
         return example, targets(example)
 
-    def _first_prompt(self, index: int, number: int, view: int, target: Target) -> ObjectPrompt:
+    def _first_prompt(self, index: int, number: int, view: int, target: ObjectTarget) -> ObjectPrompt:
         """The prompt that decides on a window: the same one for the same object and number of the view."""
         if view == 0:
             return target.prompt or oracle_prompt(target.mask)

@@ -21,7 +21,7 @@ from segr1_app.store.exchange.import_options import Progress, Watch, ignore
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
-from segr1_app.store.exchange.readers.coco_shapes import category_key, key_of, shape_of
+from segr1_app.store.exchange.readers.coco_shapes import category_key, id_key, shape_of
 from segr1_app.store.exchange.readers.json_stream import Member, members
 from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree
 from segr1_app.store.exchange.shapes import size_of
@@ -146,7 +146,7 @@ def _add_image(db: sqlite3.Connection, number: int, member: Member, faults: list
     if not isinstance(image, dict):
         faults.append(f"{which} is left out: it is {member.text[:60]} and no record.")
         return
-    key = key_of(image.get("id"))
+    key = id_key(image.get("id"))
     which += f" (id {image.get('id')})" if key else ""
     if not key:
         faults.append(f"{which} is left out: it has no id.")
@@ -177,7 +177,7 @@ def _add_annotation(db: sqlite3.Connection, number: int, member: Member, faults:
     unread = [field for field, value in annotation.items() if isinstance(value, float) and not math.isfinite(value)]
     if unread:
         faults.append(Remark(f"annotation {number}: its {', '.join(unread)} is not a number and is not used."))
-    key = key_of(annotation.get("image_id"))
+    key = id_key(annotation.get("image_id"))
     if not key:
         faults.append(f"annotation {number} is left out: it has no image_id.")
     else:
@@ -187,10 +187,10 @@ def _add_annotation(db: sqlite3.Connection, number: int, member: Member, faults:
 
 def _add_category(db: sqlite3.Connection, number: int, member: Member, faults: list[Remark | str]) -> None:
     category = member.value
-    if not isinstance(category, dict) or not key_of(category.get("id")) or not category.get("name"):
+    if not isinstance(category, dict) or not id_key(category.get("id")) or not category.get("name"):
         faults.append(f"category {number} is left out: it has no id or no name.")
     else:
-        db.execute("INSERT INTO categories VALUES (?, ?)", [key_of(category["id"]), storable(str(category["name"]))])
+        db.execute("INSERT INTO categories VALUES (?, ?)", [id_key(category["id"]), storable(str(category["name"]))])
 
 
 _ADD: Final = {"images": _add_image, "annotations": _add_annotation, "categories": _add_category}

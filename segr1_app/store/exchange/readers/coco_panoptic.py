@@ -14,7 +14,7 @@ from segr1_app.frames import fit_pixels
 from segr1_app.images import load_picture
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.coco_shapes import key_of
+from segr1_app.store.exchange.readers.coco_shapes import id_key
 from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
 from segr1_app.store.exchange.shapes import Canvas, size_of, whole
 
@@ -60,15 +60,15 @@ def _read(tree: Tree, name: PurePosixPath, segments: list[PurePosixPath], pictur
     where = tree.files.display_name(name)
     try:
         content = load_json(tree.entry(name))
-        categories = {key_of(each["id"]): str(each["name"]) for each in content["categories"]}
-        images = {key_of(each["id"]): each for each in content["images"]}
+        categories = {id_key(each["id"]): str(each["name"]) for each in content["categories"]}
+        images = {id_key(each["id"]): each for each in content["images"]}
     except DatasetError as error:
         raise DatasetError(f"'{where}': {error}") from error
     except (KeyError, TypeError) as error:
         raise DatasetError(f"'{where}' is not COCO panoptic: its images or categories cannot be read.") from error
     numbers = Pictures(tree.files, segments)
     for place, annotation in enumerate(content["annotations"], start=1):
-        image = images.get(key_of(annotation.get("image_id"))) if isinstance(annotation, dict) else None
+        image = images.get(id_key(annotation.get("image_id"))) if isinstance(annotation, dict) else None
         if image is None or not image.get("file_name"):
             yield f"{where}, annotation {place} is left out: there is no image with its image_id."
             continue
@@ -86,7 +86,7 @@ def _parts(annotation: Mapping[str, Any], content: Content, categories: Mapping[
     for segment in annotation.get("segments_info") or []:
         which = f"segment {segment.get('id') if isinstance(segment, dict) else segment}"
         try:
-            category = categories.get(key_of(segment.get("category_id")))
+            category = categories.get(id_key(segment.get("category_id")))
             if category is None:
                 raise ValueError(f"its category_id {segment.get('category_id')} is not among the categories")
             yield Part(which, _Segment(content, whole(segment.get("id"), "its id")), category)

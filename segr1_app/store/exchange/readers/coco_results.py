@@ -14,7 +14,7 @@ from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers import coco
-from segr1_app.store.exchange.readers.coco_shapes import key_of, shape_of
+from segr1_app.store.exchange.readers.coco_shapes import id_key, shape_of
 from segr1_app.store.exchange.readers.json_stream import members
 from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree
 from segr1_app.store.exchange.shapes import number, size_of
@@ -57,7 +57,7 @@ def _read(tree: Tree, name: PurePosixPath, known: PurePosixPath, pictures: Pictu
                 yield f"{where}, result {place} is left out: {error}."
                 continue
             if sure:
-                row = [key_of(result.get("image_id")), place, json.dumps(result)]
+                row = [id_key(result.get("image_id")), place, json.dumps(result)]
                 db.execute("INSERT INTO results VALUES (?, ?, ?)", row)
             else:
                 unsure += 1

@@ -8,7 +8,7 @@ from typing import Any
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Ring, Runs, Several, Shape, number, ring_of
 
 
-def key_of(value: Any) -> str:
+def id_key(value: Any) -> str:
     """An id as a text, the same for 7, 7.0, "7" and " 7 "; empty for no id."""
     if value is None or isinstance(value, bool | list | dict):
         return ""
@@ -23,7 +23,7 @@ def key_of(value: Any) -> str:
 
 def category_key(annotation: Mapping[str, Any]) -> str:
     """The id of an annotation's category."""
-    return key_of(annotation.get("category_id"))
+    return id_key(annotation.get("category_id"))
 
 
 def shape_of(annotation: Mapping[str, Any]) -> Shape:

@@ -16,7 +16,7 @@ from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers import coco
-from segr1_app.store.exchange.readers.coco_shapes import key_of, shape_of
+from segr1_app.store.exchange.readers.coco_shapes import id_key, shape_of
 from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree, load_json
 from segr1_app.store.exchange.shapes import Runs, size_of
 
@@ -75,9 +75,9 @@ def _read(tree: Tree, name: PurePosixPath, instances: PurePosixPath, pictures: P
         db.execute("CREATE TABLE wanted (image TEXT, reference TEXT)")
         db.execute("BEGIN")
         for number, reference in enumerate(references, start=1):
-            if isinstance(reference, dict) and key_of(reference.get("image_id")):
+            if isinstance(reference, dict) and id_key(reference.get("image_id")):
                 kept = {key: reference.get(key) for key in ("ref_id", "ann_id", "sentences", "no_target")}
-                db.execute("INSERT INTO wanted VALUES (?, ?)", [key_of(reference["image_id"]), json.dumps(kept)])
+                db.execute("INSERT INTO wanted VALUES (?, ?)", [id_key(reference["image_id"]), json.dumps(kept)])
             else:
                 yield f"{where}, reference {number} is left out: it has no image_id."
         db.execute("CREATE INDEX wanted_image ON wanted (image)")
@@ -107,7 +107,7 @@ def _picture(
         return
     image = json.loads(row[0])
     found = db.execute("SELECT content FROM annotations WHERE image = ?", [key]).fetchall()
-    annotations = {key_of(each.get("id")): each for each in (json.loads(text) for (text,) in found)}
+    annotations = {id_key(each.get("id")): each for each in (json.loads(text) for (text,) in found)}
     parts = [part for reference in references for part in _parts(reference, annotations, image)]
     try:
         declared = size_of(image.get("width"), image.get("height"))
@@ -124,7 +124,7 @@ def _parts(
 ) -> Iterator[Part]:
     which = f"reference {reference.get('ref_id')}"
     wanted = reference.get("ann_id")
-    keys = [key_of(each) for each in (wanted if isinstance(wanted, list) else [wanted])]
+    keys = [id_key(each) for each in (wanted if isinstance(wanted, list) else [wanted])]
     nothing = bool(reference.get("no_target")) or keys in ([], ["-1"])
     sentences = reference.get("sentences") or []
     for sentence in sentences if isinstance(sentences, list) else []:

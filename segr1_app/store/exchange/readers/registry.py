@@ -22,9 +22,9 @@ from segr1_app.store.exchange.readers import (
     voc,
     yolo,
 )
-from segr1_app.store.exchange.readers.sources import Reader, Source, Tree
+from segr1_app.store.exchange.readers.sources import FindSources, Source, Tree
 
-READERS: Final[tuple[Reader, ...]] = (
+READERS: Final[tuple[FindSources, ...]] = (
     tables.find,
     open_images.find,
     videos.find,

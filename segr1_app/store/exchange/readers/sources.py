@@ -109,7 +109,7 @@ class Source:
     all_pictures: bool = False
 
 
-Reader: TypeAlias = Callable[[Tree], list[Source]]
+FindSources: TypeAlias = Callable[[Tree], list[Source]]
 """Finds annotations of its kind among unclaimed files."""
 
 
