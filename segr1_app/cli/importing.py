@@ -90,6 +90,13 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--pictures-only", action="store_true", help="import all pictures and ignore all annotations and masks"
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write every remark and everything that was left out to this text file; the terminal lists only the "
+        "first few of many alike",
+    )
     add_home_argument(parser)
     parser.set_defaults(run=run)
 
@@ -122,6 +129,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.rows < 1:
         raise SettingsError("--rows must be 1 or more.")
     report = ImportReport()
+    if arguments.report:
+        # Before the work, because a report that cannot be written is better known now.
+        _write_report(arguments.report, report)
     try:
         with AnnotationStore.open(settings.home) as store, bar() as watch:
             for _ in _import_all(store, arguments, report, watch):
@@ -132,12 +142,23 @@ def run(arguments: argparse.Namespace) -> int:
             f"there. {report.summary} Give the same command again to go on: nothing is taken twice.",
             file=sys.stderr,
         )
+        if arguments.report:
+            _write_report(arguments.report, report)
         raise
     print(f"{report.records} records imported into {settings.home}")  # noqa: T201
     print(report.summary)  # noqa: T201
     for sentence in report.sentences:
         print(sentence, file=sys.stderr)  # noqa: T201
+    if arguments.report:
+        _write_report(arguments.report, report)
     return 1 if report.left_out or not report.records else 0
+
+
+def _write_report(path: Path, report: ImportReport) -> None:
+    try:
+        path.write_text("".join(f"{line}\n" for line in (report.summary, *report.all_sentences)), encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"The report '{path}' cannot be written ({error.strerror}): name another file.") from error
 
 
 def _import_all(

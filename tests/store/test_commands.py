@@ -76,6 +76,21 @@ def test_another_true_mask_is_told_and_is_no_failure(
     assert "one.png: its ground-truth mask replaced another one for" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_report_lists_all_that_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(12):
+        (tmp_path / "in" / f"broken {number}.png").parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / f"broken {number}.png").write_bytes(b"\x89PNG")
+    command = ["import", str(tmp_path / "in"), "--home", str(tmp_path / "home")]
+    assert main([*command, "--report", str(tmp_path / "report.txt")]) == 1
+    told = capsys.readouterr().err
+    assert "... and 7 more like these" in told
+    lines = (tmp_path / "report.txt").read_text().splitlines()
+    assert "12 records left out" in lines[0]
+    assert sum("broken" in line for line in lines) == 12
+    assert main([*command, "--report", str(tmp_path / "nowhere" / "report.txt")]) == 1
+    assert "report.txt' cannot be written" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_an_archive_chooses_no_paths_and_fills_no_memory(
     photographs: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import stat
 import tarfile
 import tempfile
@@ -48,6 +49,11 @@ def is_archive(path: Path) -> bool:
     """Whether a file is an archive, by its extension."""
     name = path.name.lower()
     return name.endswith((".zip", ".tar", ".tgz", ".tbz2")) or name.endswith((".tar.gz", ".tar.bz2", ".tar.xz"))
+
+
+def stem_of(path: Path) -> str:
+    """An archive's name without its extension."""
+    return re.sub(r"\.(?:zip|tar|tgz|tbz2|tar\.(?:gz|bz2|xz))$", "", path.name, flags=re.IGNORECASE)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from segr1_app.store.exchange.files import Entry, Files, FolderFiles, LooseFiles
 from segr1_app.store.exchange.hub import HubFiles, translate_hub_errors
 from segr1_app.store.exchange.import_options import ImportOptions
 from segr1_app.store.exchange.intake import Intake
+from segr1_app.store.exchange.joining import called, join
 from segr1_app.store.exchange.jsonl import FILE_NAME, import_jsonl
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import ImportReport, Outcome, Remark, Result, left_out
@@ -120,6 +121,15 @@ def _import_paths(intake: Intake, paths: Sequence[Path | str], masks: Sequence[P
     with ExitStack() as opened:
         truths = _find_masks([_opened(path, opened) for path in masks])
         used: set[str] = set()
+        joined = _joined(paths, opened)
+        if joined is not None:
+            paths = [path for path in paths if isinstance(path, str)]
+            tree = Tree(joined, joined.names(), intake.options)
+            intake.report.notices += getattr(joined, "notes", ())
+            try:
+                yield from _import_tree(intake, tree, truths, used)
+            except DatasetError as error:
+                yield left_out(str(error))
         for files, names in _trees(paths):
             try:
                 with ExitStack() as one:
@@ -137,6 +147,31 @@ def _import_paths(intake: Intake, paths: Sequence[Path | str], masks: Sequence[P
         yield from (left_out(pairing.lonely(mask)) for stem, mask in truths.items() if stem not in used)
 
 
+def _joined(paths: Sequence[Path | str], stack: ExitStack) -> Files | None:
+    """Folders, archives and loose files as one where they belong together, see `join`."""
+    local = [path for path in paths if isinstance(path, Path)]
+    places = [path for path in local if path.is_dir() or is_archive(path)]
+    loose = [path for path in local if path not in places]
+    if len(places) + bool(loose) < 2 or any(_has_pictures_around(path) for path in loose):
+        return None
+    try:
+        parts = [(called(path, places), _opened(path, stack)) for path in places]
+        return join([*parts, ("", LooseFiles(loose))] if loose else parts)
+    except DatasetError:
+        # Each is opened again by itself, and says what is wrong with it.
+        return None
+
+
+def _has_pictures_around(path: Path) -> bool:
+    """Whether an annotation file lies in a data set."""
+    return path.suffix.lower() in _SPEAKING and any(map(is_picture, FolderFiles(_base(path)).names()))
+
+
+def _base(path: Path) -> Path:
+    """The folder of the data set that an annotation file belongs to."""
+    return path.parent.parent if path.parent.name.lower() in _ABOVE else path.parent
+
+
 def _trees(paths: Sequence[Path | str]) -> Iterator[tuple[Path | str | Files, Sequence[PurePosixPath]]]:
     """What belongs together: each folder or archive, each annotation file with its surroundings, loose pictures."""
     loose = [path for path in paths if isinstance(path, Path) and not path.is_dir() and not is_archive(path)]
@@ -147,7 +182,7 @@ def _trees(paths: Sequence[Path | str]) -> Iterator[tuple[Path | str | Files, Se
         if isinstance(path, str) or path not in loose:
             yield path, ()
         elif not together and path in speaking:
-            base = path.parent.parent if path.parent.name.lower() in _ABOVE else path.parent
+            base = _base(path)
             yield FolderFiles(base), [PurePosixPath(path.relative_to(base).as_posix())]
         elif first:
             first = False

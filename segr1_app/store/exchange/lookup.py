@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from segr1_app.store.exchange.files import Entry, Files, is_picture
 
 NOT_FOUND: Final = (
-    "there is no such picture beside the annotations or in their images folder (on the page, put all of it into one "
-    "ZIP archive)."
+    "there is no such picture beside the annotations or in their images folder: give the folder or archive of the "
+    "pictures, too."
 )
 MASK_FOLDERS: Final = frozenset(
     {"masks", "mask", "gt", "gts", "groundtruth", "ground_truth", "ground-truth", "segmentationclass", "labels"}

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Final
+
+_SHOWN: Final = 5
+"""How many sentences of one kind are listed before the others are counted."""
+_PARTICULARS: Final = re.compile(r"'[^']*'|\([^()]*\)|\S*[/\\]\S*|\S+\.\w{2,5}\b|\d+")
+"""What differs between sentences of one kind: quotations, remarks, paths, file names and numbers."""
 
 
 class Result(Enum):
@@ -92,9 +101,33 @@ class ImportReport:
         return f"New: {', '.join(parts)}; {_counted(self.duplicates, 'duplicate')}{left}."
 
     @property
-    def sentences(self) -> list[str]:
+    def all_sentences(self) -> list[str]:
         """What was left out and why, by file and record, after the remarks about the rest."""
         return [*self.notices, *self.left_out]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The same, where of many sentences that give one reason only the first few and the last are listed."""
+        return [*_abridged(self.notices), *_abridged(self.left_out)]
+
+
+def _abridged(sentences: Sequence[str]) -> Iterator[str]:
+    alike: dict[str, list[str]] = defaultdict(list)
+    for sentence in sentences:
+        alike[_reason_of(sentence)].append(sentence)
+    for group in alike.values():
+        if len(group) <= _SHOWN + 1:
+            yield from group
+        else:
+            yield from group[:_SHOWN]
+            yield f"... and {len(group) - _SHOWN:,} more like these, the last of them: {group[-1]}"
+
+
+def _reason_of(sentence: str) -> str:
+    """What is said of a record, without its name and the particulars."""
+    _, _, said = sentence.partition(": ")
+    _, _, reason = said.partition(" left out: ")
+    return _PARTICULARS.sub("", reason or said or sentence)
 
 
 def _counted(number: int, one: str, many: str = "") -> str:

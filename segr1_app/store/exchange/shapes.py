@@ -25,6 +25,8 @@ from segr1_app.masks import Labels
 _FAR: Final = 16
 """Corners further away than so many sides of the picture are brought nearer: what is drawn allocates by coordinates."""
 _LONGEST_NUMBER: Final = 40
+_ROUGHER: Final = 3
+"""How many times as long as in the other order the edges of a mask are whose runs were written in that order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +122,31 @@ class Runs:
         size: [height, width] as the file has it.
         counts: a compressed text or a list of numbers.
         empty: whether it may mark nothing.
+        by_rows: whether the lengths go along the rows of the picture, against the format.
     """
 
     size: Any
     counts: Any
     empty: bool = False
+    by_rows: bool = False
 
     def mask(self, canvas: Canvas) -> Mask:
         """Decoded.
 
         Raises:
-            ValueError: when they are none, or do not add up to their size.
+            ValueError: when they are none, do not add up to their size, or look as if they went along the rows.
             DatasetError: when the frame is not known.
         """
         if not isinstance(self.size, list | tuple) or len(self.size) != 2:
             raise ValueError("its run lengths come without a size [height, width]")
         height, width = (whole(side, "its size") for side in self.size)
         frame = canvas.frame_of(ImageSize(width, height))
-        mask = frame.pixels(self._decoded(height, width))
+        decoded = self._decoded(height, width)
+        if self.by_rows:
+            decoded = _along_rows(decoded)
+        elif _ROUGHER * _roughness(_along_rows(decoded)) < _roughness(decoded):
+            raise ValueError("its run lengths go along the rows, and COCO's go down the columns: write them again")
+        mask = frame.pixels(decoded)
         return mask if self.empty else _not_empty(mask)
 
     def _decoded(self, height: int, width: int) -> Mask:
@@ -377,6 +386,16 @@ def _not_empty(mask: Mask) -> Mask:
     if not mask.any():
         raise ValueError("it marks no pixel of the picture")
     return mask
+
+
+def _along_rows(mask: Mask) -> Mask:
+    """The same pixels, in the order of columns, laid out in rows."""
+    return np.ascontiguousarray(mask.ravel(order="F").reshape(mask.shape))
+
+
+def _roughness(mask: Mask) -> int:
+    """How many pairs of neighbouring pixels differ."""
+    return int(np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1]))
 
 
 def _nearer(ring: Ring, size: ImageSize) -> Ring:

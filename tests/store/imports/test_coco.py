@@ -23,6 +23,7 @@ from tests.store.imports.files import (
     PLACE,
     WIDTH,
     annotation,
+    box_mask,
     bring,
     coco,
     corners,
@@ -377,3 +378,68 @@ def test_results_spoil_only_their_own_record(store: AnnotationStore, folder: Pat
         f"{folder}/model.json, result 1 is left out: its score is not a finite number: NaN.",
         f"{folder}/model.json, result 3 is left out: its score is not a number: 'None'.",
     ]
+
+
+def runs(mask: Mask) -> list[int]:
+    """Lengths of runs in the order of ``mask``'s rows, from background on."""
+    flat = mask.ravel()
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    lengths = np.diff([0, *edges, flat.size]).tolist()
+    return [0, *lengths] if flat[0] else lengths
+
+
+BOX = [8, 6, 32, 24]
+"""`PLACE` as left, top, width and height."""
+
+
+@pytest.mark.parametrize("box", [BOX, None])
+def test_run_lengths_that_go_along_the_rows_are_refused(
+    store: AnnotationStore, folder: Path, box: list[int] | None
+) -> None:
+    segmentation = {"size": [HEIGHT, WIDTH], "counts": runs(MASK)}
+    assert take(store, folder, coco([image()], [annotation(segmentation, bbox=box)])) is None
+    assert "along the rows" in left_out()[0]
+
+
+@pytest.mark.parametrize("rough", [np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.5, np.eye(HEIGHT, WIDTH) > 0])
+def test_a_rough_mask_is_no_reason_to_doubt_the_order_of_its_runs(
+    store: AnnotationStore, folder: Path, rough: Mask
+) -> None:
+    segmentation = {"size": [HEIGHT, WIDTH], "counts": runs(np.asfortranarray(rough).T)}
+    assert np.array_equal(take(store, folder, coco([image()], [annotation(segmentation)])), rough)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "box", "told"),
+    [
+        ([[2, 8, 2, 32, 10, 32, 10, 8]], [8, 2, 24, 8], "y comes before x"),
+        ({"size": [HEIGHT, WIDTH], "counts": runs(MASK.T)[1:]}, BOX, "do not add up"),
+        ({"size": [HEIGHT, WIDTH], "counts": runs(~box_mask(0, 6, 40, 30).T)}, [0, 6, 40, 24], "begin with the object"),
+        ([corners(50, 36, 60, 44)], BOX, "lies outside of its bbox (8, 6 to 40, 30)"),
+    ],
+)
+def test_a_mask_that_contradicts_its_box_is_refused(
+    store: AnnotationStore, folder: Path, segmentation: Any, box: list[int], told: str
+) -> None:
+    assert take(store, folder, coco([image()], [annotation(segmentation, bbox=box)])) is None
+    assert told in left_out()[0]
+
+
+@pytest.mark.parametrize("box", [[0, 0, 0, 0], [8, 6, 40, 30], [1, 2], None, [7.6, 5.5, 32.9, 25], [0, 0, 40, 30]])
+def test_a_box_that_says_less_than_the_mask_changes_nothing(store: AnnotationStore, folder: Path, box: Any) -> None:
+    assert np.array_equal(take(store, folder, coco([image()], [annotation(SQUARE, bbox=box)])), MASK)
+    assert not left_out()
+
+
+def test_many_alike_are_summed_up(store: AnnotationStore, folder: Path) -> None:
+    outside = [annotation([corners(200, 200, 220, 220)], category_id=2) for _ in range(40)]
+    lost = [annotation(SQUARE, image_id=7, category_id=2)]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    take(store, folder, coco([image()], [annotation(SQUARE), *outside, *lost], categories))
+    account = take.account  # type: ignore[attr-defined]
+    assert len(account.left_out) == len(account.all_sentences) == 41
+    assert "41 records left out" in account.summary
+    assert len(account.sentences) == 7
+    assert "annotation 6 (id 1) is left out: its polygon lies outside" in account.sentences[5]
+    assert account.sentences[6].startswith("... and 35 more like these, the last of them: ")
+    assert account.sentences[0] == account.left_out[0]

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Ring, Runs, Several, Shape, number, ring_of
+from segr1_app.store.exchange.readers.boxed import Boxed
+from segr1_app.store.exchange.shapes import (
+    Area,
+    BoxShape,
+    Dots,
+    Polygons,
+    Ring,
+    Runs,
+    Several,
+    Shape,
+    number,
+    ring_of,
+)
 
 
 def id_key(value: Any) -> str:
@@ -35,6 +47,15 @@ def shape_of(annotation: Mapping[str, Any]) -> Shape:
     segmentation = annotation.get("segmentation")
     if segmentation in (None, [], {}, ""):
         return _prompt(annotation)
+    area = _area_of(segmentation, annotation)
+    try:
+        return Boxed(area, box_of(annotation.get("bbox")))
+    except ValueError:
+        # The mask says what the box would say.
+        return area
+
+
+def _area_of(segmentation: Any, annotation: Mapping[str, Any]) -> Area:
     if isinstance(segmentation, dict):
         return _runs(segmentation, annotation)
     if not isinstance(segmentation, list):

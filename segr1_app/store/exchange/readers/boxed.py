@@ -1,0 +1,74 @@
+"""COCO says twice where an object is, by its mask and by its box: a mask that contradicts its box is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from segr1_app.domain import Box, DatasetError, Mask
+from segr1_app.geometry import box_iou, mask_box
+from segr1_app.store.exchange.shapes import Area, BoxShape, Canvas, Polygons, Runs
+
+_AGREES: Final = 0.5
+"""Least IoU of a mask's own box with the one of its file; boxes may be rounded, or of more than is visible."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxed:
+    """A mask with the box that its file gives to the same object.
+
+    Attributes:
+        area: the mask.
+        box: the box.
+    """
+
+    area: Area
+    box: BoxShape
+
+    def mask(self, canvas: Canvas) -> Mask:
+        """The mask.
+
+        Raises:
+            ValueError: as that of ``area``, and when the box is elsewhere, or is that of another reading of the mask.
+            DatasetError: when the frame is not known.
+        """
+        mask = self.area.mask(canvas)
+        try:
+            said = self.box.prompt(canvas, None).box
+        except ValueError:
+            # A box that is none does not speak against the mask.
+            return mask
+        own = mask_box(mask)
+        if said is None or own is None or box_iou(own, said) >= _AGREES:
+            return mask
+        for reading, area in _other_readings(self.area):
+            if _fits(area, canvas, said):
+                raise ValueError(f"its bbox fits its segmentation only if {reading}")
+        if box_iou(own, said) == 0 and min(said.x2 - said.x1, said.y2 - said.y1) > 1:
+            raise ValueError(f"its segmentation ({_corners(own)}) lies outside of its bbox ({_corners(said)})")
+        return mask
+
+
+def _other_readings(area: Area) -> Iterator[tuple[str, Area]]:
+    """Faults that are made in writing such masks, with the mask that was meant."""
+    if isinstance(area, Polygons):
+        yield "y comes before x in its polygons", replace(area, rings=[ring[:, ::-1] for ring in area.rings])
+    elif isinstance(area, Runs):
+        yield "its run lengths go along the rows, and not down the columns", replace(area, by_rows=True)
+        if isinstance(area.counts, list):
+            yield "its run lengths begin with the object, and not with the background", replace(
+                area, counts=[0, *area.counts]
+            )
+
+
+def _fits(area: Area, canvas: Canvas, said: Box) -> bool:
+    try:
+        box = mask_box(area.mask(canvas))
+    except (ValueError, DatasetError):
+        return False
+    return box is not None and box_iou(box, said) >= _AGREES
+
+
+def _corners(box: Box) -> str:
+    return f"{box.x1:g}, {box.y1:g} to {box.x2:g}, {box.y2:g}"
