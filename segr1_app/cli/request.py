@@ -119,7 +119,9 @@ def find_task(name: str, instruction: str) -> TaskKind:
 
 def _request(arguments: argparse.Namespace, instruction: str) -> Request:
     task = find_task(arguments.task, instruction)
-    return find_protocol(arguments.protocol).request(_size(arguments.size), instruction, task, arguments.stage)
+    return find_protocol(arguments.protocol, policy=False).request(
+        _size(arguments.size), instruction, task, arguments.stage
+    )
 
 
 def _size(text: str) -> ImageSize:

@@ -10,10 +10,9 @@ text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from math import isfinite
 from typing import Any, Final
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
@@ -28,28 +27,36 @@ from segr1_app.language.codec import (
     point_outside,
     quote,
 )
-from segr1_app.language.loose_json import Whole, decode_json
+from segr1_app.language.json_shapes import (
+    BOX,
+    CORNERS,
+    EVERY_NAME,
+    MAX_NESTING,
+    NAMES,
+    POINT,
+    all_numbers,
+    are_shares,
+    box_lists,
+    numbers_of,
+    peel,
+    plain_key,
+    unwrap,
+)
+from segr1_app.language.loose_json import decode_json
 
 MAX_LABEL = 200
 """Longest object name in characters; the rest is cut off."""
 MAX_JSON = 100_000
 """Maximum number of characters of JSON that are read; 256 objects take some 30,000."""
-BOX, POINT = "bbox_2d", "point_2d"
-BOX_KEYS: Final = (BOX, "bbox", "box", "bounding_box")
-POINT_KEYS: Final = (POINT, "point", "points_2d", "points")
-"""Other names that models use for a box and a point."""
 _KEYS = {Grammar.FULL: {BOX, POINT}, Grammar.PRE_RL: {POINT}, Grammar.ABSTENTION: set[str]()}
-_CORNERS: Final = {BOX: ("x1", "y1", "x2", "y2"), POINT: ("x", "y")}
-MAX_NESTING: Final = 8
-"""Most wrappers around a box, a point or the list of objects that are looked through."""
-SHARE_MARGIN: Final = 0.5
-"""How far a share of width or height may lie outside the picture to be told from a pixel."""
+_ABSENT: Final = object()
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+-]*+")
 _LIST_START = re.compile(r"[\[［]\s*+[]{\[］｛［]|[{｛]")
+_BLOCK = re.compile(r"\s*+(?:json[a-z0-9]*+)?+\s*+[\[{［｛]", re.IGNORECASE)
 # Entries have no nested braces, so in text that is not valid JSON, whole entries can still be read one by one.
 _ENTRY = re.compile(r"[{｛][^{}｛｝]*+[}｝]")
 # In an entry that cannot be read, for example because of quotation marks within a name, its lists of numbers still can.
-_MEMBER = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z0-9_]++)[\"'”’]?+\s*+[:：]\s*+([\[［][^][{}［］｛｝]*+[]］])")
+_MEMBER = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z0-9_]++)[\\\"'”’`]*+\s*+[:：]\s*+([\[［][^][{}［］｛｝]*+[]］])")
 
 
 def parse_json_prompts(text: str, frame: ImageSize, grammar: Grammar = Grammar.FULL) -> ParsedCompletion:
@@ -106,7 +113,7 @@ class _Reader:
         if len(entries) > MAX_BOXES:
             self._problem(f"there are more than {MAX_BOXES} objects: the others are left out")
         entries = entries[:MAX_BOXES]
-        self.shares = _are_shares(list(islice(_all_numbers(entries), MAX_POINTS)))
+        self.shares = are_shares(list(islice(all_numbers(entries), MAX_POINTS)))
         for entry in entries:
             self._read_entry(entry)
         if len(self.objects) > MAX_BOXES:
@@ -139,7 +146,7 @@ class _Reader:
             return (answer[: start.start()], answer[start.start() :]) if start else (answer, None)
         # Every second part is between fences; of several, the last one that could be JSON is the answer.
         blocks = range(1, len(parts), 2)
-        likely = [i for i in blocks if "{" in parts[i] or "[" in parts[i] or "｛" in parts[i] or "［" in parts[i]]
+        likely = [i for i in blocks if _BLOCK.match(parts[i])] or [i for i in blocks if _LIST_START.search(parts[i])]
         chosen = likely[-1] if likely else 1
         if len(likely) > 1:
             self._problem(f"there are {len(likely)} blocks of JSON: the last one is read")
@@ -164,10 +171,9 @@ class _Reader:
             self._problem(f"the JSON cannot be read: {error}")
             value: Any = list(islice(_readable_entries(content), MAX_BOXES + 1))
         else:
-            value = found.value
             for oddity in found.oddities:
                 self._problem(f"the JSON is not well formed: {oddity}")
-            value = self._unwrapped(value)
+            value = self._unwrapped(self._unquoted(found.value))
             self.abstains = value == []
         if not isinstance(value, list):
             self._problem(f"the JSON should be a list, not {quote(content)}")
@@ -182,13 +188,24 @@ class _Reader:
             self._problem("the list should contain only objects in braces")
             if isinstance(each, list):
                 inner = [part for part in each if isinstance(part, dict)]
-                entries += inner or ([{BOX: each}] if _numbers(each, 4) else [])
+                entries += inner or ([{BOX: each}] if numbers_of(each, 4) else [])
         return entries
+
+    def _unquoted(self, value: Any) -> Any:
+        """What a string holds that is JSON itself; any other value as it is."""
+        if not isinstance(value, str):
+            return value
+        try:
+            inner = decode_json(value).value
+        except ValueError:
+            return value
+        self._problem("the JSON is inside a string")
+        return inner
 
     def _unwrapped(self, value: Any) -> Any:
         """The list of objects in whatever is wrapped around it."""
         for _ in range(MAX_NESTING):
-            inner = _wrapped(value)
+            inner = unwrap(value)
             if inner is None:
                 break
             self._problem("the JSON should be a list of objects with nothing around it")
@@ -199,20 +216,9 @@ class _Reader:
         return value
 
     def _read_entry(self, entry: Mapping[str, Any]) -> None:
-        wanted = _KEYS[self.grammar]
-        values = {}
-        for key, names in ((BOX, BOX_KEYS), (POINT, POINT_KEYS)):
-            name = next((name for name in names if name in entry), None)
-            if (name == key) is not (key in wanted):
-                if key not in wanted:
-                    self._problem(f"{key} does not belong in this answer")
-                else:
-                    instead = f": its '{name}' is used" if name else ""
-                    self._problem(f"an object lacks its {key}{instead}")
-            if name is not None:
-                values[key] = entry[name]
-        boxes = self._boxes(values[BOX]) if BOX in values else []
-        points = self._points(values[POINT]) if POINT in values else ()
+        values = {key: self._member(entry, key) for key in NAMES}
+        boxes = [] if values[BOX] is _ABSENT else self._boxes(values[BOX])
+        points = () if values[POINT] is _ABSENT else self._points(values[POINT])
         label = entry.get("label")
         name = (label.strip()[:MAX_LABEL] if isinstance(label, str) else "") or None
         if len(boxes) > 1:
@@ -220,11 +226,27 @@ class _Reader:
         elif boxes or points:
             self.objects.append(ObjectPrompt(boxes[0] if boxes else None, points, name))
 
+    def _member(self, entry: Mapping[str, Any], key: str) -> Any:
+        """The box or the point of an entry, under whatever name; `_ABSENT` if there is none."""
+        given = [name for name in entry if plain_key(name) in NAMES[key]]
+        if not given and any(all(name in entry for name in names) for names in CORNERS[key]):
+            # The coordinates lie in the entry itself.
+            return entry
+        if key not in _KEYS[self.grammar]:
+            if given:
+                self._problem(f"{key} does not belong in this answer")
+        elif given[-1:] != [key]:
+            instead = f": its {quote(given[-1])} is used" if given else ""
+            self._problem(f"an object lacks its {key}{instead}")
+        if len(given) > 1:
+            self._problem(f"an object has its {key} twice, also as {quote(given[0])}: the last one counts")
+        return entry[given[-1]] if given else _ABSENT
+
     def _boxes(self, value: Any) -> list[Box]:
         """One box, or several boxes, which some models write in one entry."""
         found = []
-        value = _peeled(value)
-        several = _box_lists(value)
+        value = peel(value)
+        several = box_lists(value)
         if several is not None:
             self._problem(f"{BOX} should read [x1, y1, x2, y2], not {_spelled(value)}")
         for each in [value] if several is None else several[:MAX_BOXES]:
@@ -245,7 +267,7 @@ class _Reader:
     def _points(self, value: Any) -> tuple[Point, ...]:
         """One point, or a list of points, which some models write for an object of several parts."""
         found = []
-        peeled = _peeled(value)
+        peeled = peel(value)
         if peeled is not value:
             self._problem(f"{POINT} should read [x, y], not {_spelled(value)}")
         value = peeled
@@ -262,13 +284,15 @@ class _Reader:
 
     def _coordinates(self, value: Any, key: str) -> tuple[float, ...] | None:
         """The numbers of a box or a point, in the frame; None where they make no sense."""
-        names = _CORNERS[key]
+        possible = CORNERS[key]
         if isinstance(value, dict):
             self._problem(f"{key} should be a list, not {_spelled(value)}")
-            value = [value.get(name) for name in names]
-        numbers = _numbers(value, len(names))
+            given = value
+            names = next((names for names in possible if all(name in given for name in names)), possible[0])
+            value = [given.get(name) for name in names]
+        numbers = numbers_of(value, len(possible[0]))
         # Nobody means a box within the first pixel: it is one in shares, whatever the others are.
-        if numbers is None or not (self.shares or _are_shares(value)):
+        if numbers is None or not (self.shares or are_shares(value)):
             return numbers
         self._problem("coordinates run from 0 to 1: they are read as fractions of width and height")
         return tuple(number * self.frame[i % 2] for i, number in enumerate(numbers))
@@ -299,66 +323,6 @@ class _AnswerReader(_Reader):
         return content
 
 
-def _wrapped(value: Any) -> Any:
-    """What a wrapper holds, such as {"objects": [...]} or a list around the list; None for what is no wrapper."""
-    if isinstance(value, dict) and not any(key in value for key in (*BOX_KEYS, *POINT_KEYS)):
-        inner = [each for each in value.values() if isinstance(each, dict) or _may_hold_objects(each)]
-        # The fullest: beside the objects there may be an empty list of something else.
-        return max(inner, key=len, default=None)
-    if isinstance(value, list) and len(value) == 1:
-        if isinstance(value[0], list) and not _numbers(value[0], 4):
-            return value[0]
-        return _wrapped(value[0]) if isinstance(value[0], dict) else None
-    return None
-
-
-def _may_hold_objects(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, list | dict) for each in value)
-
-
-def _peeled(value: Any) -> Any:
-    """A list of lists without further brackets around it."""
-    for _ in range(MAX_NESTING):
-        if not (isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)):
-            break
-        if not any(isinstance(each, list) for each in value[0]):
-            break
-        value = value[0]
-    return value
-
-
-def _box_lists(value: Any) -> list[Any] | None:
-    """The entries of a list of boxes, or the one box whose two corners are lists; None for anything else."""
-    if not isinstance(value, list) or not value or not all(isinstance(each, list) for each in value):
-        return None
-    if len(value) == 2 and all(_numbers(each, 2) for each in value):
-        return [[*value[0], *value[1]]]
-    return value
-
-
-def _all_numbers(entries: list[Mapping[str, Any]]) -> Iterator[float]:
-    """Every coordinate of the entries, of boxes and points alike."""
-    for entry in entries:
-        waiting = [entry[key] for key in (*BOX_KEYS, *POINT_KEYS) if key in entry]
-        while waiting:
-            value = waiting.pop()
-            if isinstance(value, float):
-                yield value
-            elif isinstance(value, list):
-                waiting += value[:MAX_POINTS]
-            elif isinstance(value, dict):
-                waiting += list(value.values())[:MAX_POINTS]
-
-
-def _are_shares(numbers: Sequence[Any]) -> bool:
-    """Whether coordinates run from 0 to 1, or little beyond, and not all are whole, as those of a pixel would be."""
-    return (
-        bool(numbers)
-        and all(isinstance(number, float) and -SHARE_MARGIN <= number <= 1 + SHARE_MARGIN for number in numbers)
-        and not all(isinstance(number, Whole) for number in numbers)
-    )
-
-
 def _readable_entries(content: str) -> Iterator[Any]:
     """The readable entries between braces in text that is not valid JSON."""
     for match in islice(_ENTRY.finditer(content), 4 * MAX_BOXES):
@@ -372,20 +336,11 @@ def _readable_entries(content: str) -> Iterator[Any]:
 def _readable_members(entry: str) -> Iterator[tuple[str, Any]]:
     """The coordinates that can be read, in an entry that is not valid JSON."""
     for match in islice(_MEMBER.finditer(entry), MAX_NESTING):
-        if match[1] in (*BOX_KEYS, *POINT_KEYS):
+        if plain_key(match[1]) in EVERY_NAME:
             try:
                 yield match[1], decode_json(match[2]).value
             except ValueError:
                 continue
-
-
-def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
-    """The numbers of a list of exactly ``count``; None for anything else."""
-    if not isinstance(value, list) or len(value) != count:
-        return None
-    if not all(isinstance(each, float) and isfinite(each) for each in value):
-        return None
-    return tuple(float(each) for each in value)
 
 
 def _spelled(value: Any) -> str:

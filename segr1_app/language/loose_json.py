@@ -1,4 +1,5 @@
-"""JSON as multimodal models really write it: single quotes, trailing commas, full-width characters, raw line feeds.
+"""JSON as multimodal models really write it: single quotes, missing and trailing commas, full-width and invisible
+characters, raw line feeds.
 
 Nothing is evaluated. Text is read in one pass, up to `MAX_TOKENS` tokens and `MAX_DEPTH` nested brackets.
 """
@@ -22,7 +23,7 @@ _WIDE: Final = str.maketrans("［］｛｝，、：（）()０１２３４５６
 """Full-width punctuation and digits, and Python's brackets of tuples, and what they stand for."""
 _WORDS: Final = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _TOKEN = re.compile(
-    r"""\s*+(?:
+    r"""[\s\u200b\u2060\ufeff]*+(?:
         (?P<mark>[][{},:［］｛｝，、：（）()])
       | (?P<double>"(?:[^"\\]|\\.)*+")
       | (?P<single>'(?:[^'\\]|\\.)*+'|‘[^’]*+’|“[^”]*+”|「[^」]*+」|＂[^＂]*+＂)
@@ -56,8 +57,11 @@ def decode_json(text: str) -> Decoded:
     repeated: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        repeated.extend([name for name, _ in pairs if len(found) < len(pairs)][:1])
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                repeated.append(name)
+            found[name] = value
         return found
 
     try:
@@ -172,7 +176,8 @@ class _Reader:
         if token == ("mark", closing):
             return token
         if token != ("mark", ","):
-            raise _UnreadableError
+            self.oddities["a comma is missing"] = None
+            return token
         token = self._next()
         if found and token == ("mark", closing):
             self.oddities["there is a comma before a closing bracket"] = None

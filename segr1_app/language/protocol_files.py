@@ -6,6 +6,7 @@ later ones win. It is treated as untrusted: plain YAML values of bounded size, n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,11 @@ ALIASES: Final[Mapping[str, str]] = {"segr1": "studio"}
 """Former names of protocols, which may still appear in model cards and command lines."""
 DEFAULT: Final = "studio"
 """The protocol of a policy about which nothing is known."""
+
+_TAG_RULES: Final = ("parts", "whole_numbers", "unpaired")
+"""Keys that only the reader of tags heeds."""
+_BLANKS: Final = ("instruction", "width", "height", "form")
+_BLANK = re.compile(r"\{([A-Za-z_]+)\}")
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=8000)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -133,6 +139,10 @@ class _File(_Words):
                 raise ValueError(f"answers read as '{self.answer.value}' cannot use points '{part.points.value}'")
         if self.abstention is Abstention.TAG and self.answer is not Reader.TAGS:
             raise ValueError("only answers read as 'tags' can contain the tag 'no_camouflage'")
+        if unused := [key for key in _TAG_RULES if key in self.model_fields_set and self.answer is not Reader.TAGS]:
+            raise ValueError(f"'{unused[0]}' is only for answers read as 'tags'")
+        if ("points" in self.parts) is not ("labels" in self.parts) or not {"bbox", "points"} & {*self.parts}:
+            raise ValueError("'parts' needs 'bbox', or both 'points' and 'labels', or all three")
         return self
 
 
@@ -141,8 +151,12 @@ def protocol_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
-def find_protocol(given: str) -> Protocol:
+def find_protocol(given: str, *, policy: bool = True) -> Protocol:
     """Find a protocol by its name, a former name, or its file.
+
+    Args:
+        given: name or file.
+        policy: whether the caller has a policy, which "auto" would go by; only then a message offers "auto".
 
     Raises:
         SettingsError: when there is none, or the file is not a protocol; the message names file and key.
@@ -157,7 +171,8 @@ def find_protocol(given: str) -> Protocol:
     path = Path(given)
     if path.suffix in (".yaml", ".yml"):
         return read_protocol(path)
-    raise SettingsError(f"--protocol {given} must be one of auto, {', '.join(protocol_names())}, or a YAML file.")
+    choices = ", ".join((*(("auto",) if policy else ()), *protocol_names()))
+    raise SettingsError(f"--protocol {given} must be one of {choices}, or a YAML file.")
 
 
 def native_protocol(model_type: str, source: str, told: str | None) -> Protocol:
@@ -208,8 +223,7 @@ def read_protocol(path: Path) -> Protocol:
     except ValidationError as error:
         raise SettingsError(_told(path, error)) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise SettingsError(f"The protocol file '{path}' cannot be read: {reason}") from error
+        raise SettingsError(f"The protocol file '{path}' cannot be read: {_reason(error)}.") from error
     _check_askings(path, protocol)
     return protocol
 
@@ -218,6 +232,19 @@ def _check_askings(path: Path, protocol: Protocol) -> None:
     """Refuse texts that would not pass on the question, and frames that no picture can have."""
     for (stage, task), asking in protocol.askings.items():
         key = f"tasks.{task.value}" if stage is Stage.INFERENCE else f"{stage.value}.tasks.{task.value}"
+        for text, field, known in (
+            (asking.user, f"{key}.user", {"instruction", "width", "height"}),
+            (asking.system or "", "system", set[str]()),
+        ):
+            unknown = [name for name in _BLANK.findall(text) if name not in known]
+            if "form" in unknown:
+                raise SettingsError(f"The protocol file '{path}' lacks the key 'form', which '{field}' inserts.")
+            if unknown and (known or unknown[0] in _BLANKS):
+                instead = ", ".join(f"{{{name}}}" for name in _BLANKS) if known else "none"
+                raise SettingsError(
+                    f"The protocol file '{path}', key '{field}': {{{unknown[0]}}} stands for nothing here; what can "
+                    f"be inserted: {instead}."
+                )
         if task is not TaskKind.FOREGROUND and "{instruction}" not in asking.user:
             raise SettingsError(
                 f"The protocol file '{path}', key '{key}.user': the text needs {{instruction}} where the question goes."
@@ -291,7 +318,7 @@ def _asking(file: _File, task: TaskKind, stage: _StageWords) -> Asking:
     without = settled.get("system_without")
     coordinates = settled["coordinates"]
     return Asking(
-        user=settled["user"].replace("{form}", settled.get("form") or ""),
+        user=settled["user"].replace("{form}", settled.get("form") or "{form}"),
         system=settled.get("system"),
         system_without=(tuple(word.lower() for word in without.words), without.text) if without else None,
         instruction=settled.get("instruction") or (),
@@ -309,7 +336,11 @@ def _told(path: Path, error: ValidationError) -> str:
     # A misspelt key also makes one missing; naming the misspelling is more helpful.
     first = min(errors, key=lambda each: each["type"] != "extra_forbidden" and "[key]" not in each["loc"])
     key = ".".join(str(part) for part in first["loc"] if part != "[key]" and not str(part).startswith("tuple["))[:200]
-    reason = first["msg"].removeprefix("Value error, ")
+    # YAML has lists only.
+    reason = first["msg"].removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")
+    if "coordinates" in first["loc"]:
+        key = key.partition(".str-enum")[0]
+        reason = "it is 'handed', 'seen', or a width and a height such as [1000, 1000], each from 1 to 100000"
     if first["type"] == "extra_forbidden":
         return f"The protocol file '{path}' has an unknown key '{key}'."
     if "[key]" in first["loc"]:
@@ -319,6 +350,16 @@ def _told(path: Path, error: ValidationError) -> str:
     if first["type"] in ("model_type", "mapping_type"):
         return f"The protocol file '{path}', key '{key}': it must map keys to values."
     return f"The protocol file '{path}'{f', key {key!r}' if key else ''}: {reason[:1].lower()}{reason[1:]}."
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, without the full stop."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        said = " ".join(part for part in (error.context, error.problem) if part)
+        return f"line {error.problem_mark.line + 1}: {said}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return " ".join(str(error).split())[:300].rstrip(".")
 
 
 def _checkpoint_name(source: str) -> str:

@@ -291,6 +291,24 @@ ENTRY = '{"bbox_2d": [100, 200, 300, 400], "point_2d": [150, 250], "label": "a c
         ENTRY.replace("a cat", 'the "big" cat').join("[]"),
         ENTRY.replace("a cat", "the cat's").replace('"', "'").join("[]"),
         f"[{ENTRY}, // the cat\n]",
+        # Other names.
+        ENTRY.replace("bbox_2d", "BBox-2D").join("[]"),
+        ENTRY.replace("bbox_2d", " boxes ").join("[]"),
+        f'{{"boxes": [{ENTRY}]}}',
+        f'{{"size": [9, 9], "objects": {{"boxes": [{ENTRY}]}}}}',
+        ENTRY.replace("[100, 200, 300, 400]", '{"xmin": 100, "ymin": 200, "xmax": 300, "ymax": 400}').join("[]"),
+        ENTRY.replace("[100, 200, 300, 400]", '[{"left": 100, "top": 200, "right": 300, "bottom": 400}]').join("[]"),
+        ENTRY.replace('"bbox_2d": [100, 200, 300, 400]', '"x1": 100, "y1": 200, "x2": 300, "y2": 400').join("[]"),
+        ENTRY.replace('"bbox_2d"', '"bbox": [1, 1, 2, 2], "bbox_2d"').join("[]"),
+        # Commas that are missing, quotation marks that are escaped, signs that are not to be seen.
+        ENTRY.replace("100, 200", "100 200").join("[]"),
+        ENTRY.replace(", ", "\n").join("[]"),
+        ENTRY.replace('"', '\\"').join("[]"),
+        json.dumps(ENTRY.join("[]")),
+        ENTRY.replace(": ", ":\u200b").join(["\ufeff[", "]"]),
+        # What comes after it is no JSON.
+        f"[{ENTRY}]\n```\nSo:\n```\nthe cat [1] is there",
+        f"[{ENTRY}]\n```\nSo:\n```python\nprint([1])",
     ],
 )
 def test_json_as_stock_models_really_write_it(content: str) -> None:
@@ -315,6 +333,22 @@ def test_json_without_its_fence_is_read(text: str) -> None:
     parsed = find_protocol("qwen3-vl").request((1000, 1000), "x").read(f"There.\n{text}")
     assert not parsed.well_formed
     assert [found.box for found in parsed.objects] == [Box(100, 200, 300, 400)]
+
+
+def test_every_object_of_a_mapping_is_read() -> None:
+    other = ENTRY.replace("100, 200, 300, 400", "500, 600, 700, 800")
+    for content in (f'{{"cat": {ENTRY}, "dog": {other}}}', f"[{ENTRY} {other}]", f"{ENTRY}\n{other}"):
+        parsed = find_protocol("qwen3-vl").request((1000, 1000), "x").read(f"There.\n```json\n{content}\n```")
+        assert [found.box for found in parsed.objects] == [Box(100, 200, 300, 400), Box(500, 600, 700, 800)]
+        assert not parsed.well_formed
+
+
+def test_a_repeated_key_is_named() -> None:
+    twice = ENTRY.replace('"label"', '"label": "a dog", "label"')
+    text = f"There.\n```json\n[{twice}]\n```"
+    parsed = find_protocol("qwen3-vl").request((1000, 1000), "x").read(text)
+    assert [found.name for found in parsed.objects] == ["a cat"]
+    assert any("'label'" in problem and "the last one counts" in problem for problem in parsed.problems)
 
 
 def test_shares_that_leave_the_picture_are_shares() -> None:
@@ -514,8 +548,18 @@ MINIMAL = (FOLDER / "seg-zero.yaml").read_text(encoding="utf-8")
         ("\x00", "grid: 28", "cannot be read"),
         ("- a", MINIMAL, "does not map"),
         ("x" * 70_000, "grid: 28", "larger than 64 KiB"),
+        ('referring: {user: "{form} {widht}"}', 'referring: {user: "{form}"}', "{widht} stands for nothing here"),
+        ("", MINIMAL[MINIMAL.index("form:") : MINIMAL.index("tasks:")], "lacks the key 'form'"),
+        ('system: "{width} wide"\ntasks:', "tasks:", "key 'system': {width} stands for nothing here"),
+        ("coordinates: [1000]", "coordinates: handed", "key 'coordinates': it is 'handed', 'seen', or a width"),
+        ("coordinates: pixels", "coordinates: handed", "key 'coordinates': it is 'handed', 'seen', or a width"),
+        ("whole_numbers: true\ngrid: 28", "grid: 28", "'whole_numbers' is only for answers read as 'tags'"),
+        ("answer: tags\nparts: [think]\npoints: inside each box", "answer: answer-json\npoints: own", "needs 'bbox'"),
+        ("answer: tags\nparts: [points]\npoints: inside each box", "answer: answer-json\npoints: own", "'labels'"),
+        ("checkpoints: seg-zero", "checkpoints: [seg-zero, visionreasoner]", "should be a valid list"),
+        ("\tgrid: 28", "grid: 28", "cannot be read: line 12: "),
     ],
-    ids=range(24),
+    ids=range(34),
 )
 def test_a_file_that_is_no_protocol_is_one_sentence(tmp_path: Path, wrong: str, right: str, said: str) -> None:
     assert right in MINIMAL
@@ -579,6 +623,12 @@ def test_request_and_read_print_json_without_a_model() -> None:
         refused = run("request", "--protocol", "studio", "--instruction", "x", f"--size={wrong}")
         assert "--size" in refused
         assert refused.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["request", "read"])
+def test_a_protocol_that_there_is_not_is_one_sentence_that_offers_those_there_are(command: str) -> None:
+    refused = run(command, "--protocol", "klingon", "--size", "9x9")
+    assert refused == f"--protocol klingon must be one of {', '.join(protocol_names())}, or a YAML file.\n"
 
 
 def test_neither_command_loads_torch() -> None:
