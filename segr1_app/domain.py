@@ -32,6 +32,10 @@ class ModelError(SegR1Error):
     """A model that cannot be loaded or run: missing files, wrong architecture, not enough memory."""
 
 
+class NotUnderstoodError(SegR1Error):
+    """An instruction with words that the policy was never taught; it would answer another question."""
+
+
 class SettingsError(SegR1Error):
     """An invalid argument or environment variable."""
 

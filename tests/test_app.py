@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 import app
-from segr1_app.domain import ModelError
+from segr1_app.domain import ModelError, NotUnderstoodError
 from segr1_app.models.host import LoadedModels, ModelHost
 from segr1_app.models.pipeline import Pipeline
+from segr1_app.models.policy import VlmPolicy
 from segr1_app.settings.config import Settings
 from segr1_app.studio.samples import find_samples
 from segr1_app.studio.sessions import CanvasSessions
@@ -197,11 +198,10 @@ def test_a_run_goes_on_when_its_own_picture_or_somebody_elses_is_shown(pipeline:
     assert answer["phase"] == "done"
 
 
-def test_an_instruction_that_the_policy_was_not_taught_is_said_to_be_so(pipeline: Pipeline, tmp_path: Path) -> None:
-    models = ModelHost(Settings(models="embedded"), lambda _: LoadedModels(pipeline, "cpu", "It understands this."))
-    models.start()
-    models.wait()
-    handlers = RunHandlers(models, tmp_path, CanvasSessions())
+def test_an_instruction_that_the_policy_was_not_taught_is_said_to_be_so(
+    pipeline: Pipeline, policy: VlmPolicy, tmp_path: Path
+) -> None:
+    handlers = RunHandlers(hosted(pipeline), tmp_path, CanvasSessions())
 
     def answered(instruction: str) -> Any:
         *_, answer = (each for _, each, _, _ in handlers.run(upload(tmp_path), instruction, "visit") if "phase" in each)
@@ -209,11 +209,13 @@ def test_an_instruction_that_the_policy_was_not_taught_is_said_to_be_so(pipeline
 
     refused = answered("Find the zebra that could outrun a car.")
     assert refused["phase"] == "failed"
-    assert refused["failure"] == "This policy was never taught 'zebra', 'could', 'outrun', 'car'. It understands this."
+    assert refused["failure"].startswith("This policy was never taught 'zebra', 'could', 'outrun', 'car'. This small ")
+    with pytest.raises(NotUnderstoodError, match="never taught 'zebra'"):
+        handlers.predict(upload(tmp_path), "Find the zebra.")
     assert answered("SEGMENT, please: a hidden black animal in the picture!")["phase"] == "done"
     # A policy that was trained further knows more than the card that it has from this one.
-    further = ModelHost(Settings(policy="trained", segmenter="s"), lambda _: LoadedModels(pipeline, "cpu", ""))
-    assert further.unknown_words("Find the zebra.") == ()
+    further = VlmPolicy(policy.model, policy.processor, "runs/policy", policy.card)
+    Pipeline(further, pipeline.segmenter).check_understood("Find the zebra.")
 
 
 def test_predict_is_the_record_of_the_same_run(pipeline: Pipeline, tmp_path: Path) -> None:

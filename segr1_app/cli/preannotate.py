@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.domain import Effort, Mask, Prediction, SettingsError, StoreDamagedError
+from segr1_app.domain import Effort, Mask, NotUnderstoodError, Prediction, SettingsError, StoreDamagedError
 from segr1_app.images import Picture
 from segr1_app.language.protocol import Request
 from segr1_app.models.selection import choose_models
@@ -24,7 +24,7 @@ from segr1_app.settings.config import Settings, add_effort_argument, add_home_ar
 from segr1_app.store import AnnotationStore, SampledCompletion, Task
 
 if TYPE_CHECKING:
-    from segr1_app.models.pipeline import AnyPolicy
+    from segr1_app.models.pipeline import AnyPolicy, Pipeline
     from segr1_app.models.policy_server import ServerPolicy
     from segr1_app.models.segmenter import Sam2Segmenter
 
@@ -150,7 +150,7 @@ def predict_tasks(
     than a quick ``effort`` the prediction is the answer that agrees best with all.
 
     Returns:
-        One sentence for each task whose picture can no longer be read.
+        One sentence for each task whose picture can no longer be read, or whose instruction is not understood.
     """
     from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
     from segr1_app.models.pipeline import working_together  # noqa: PLC0415
@@ -159,7 +159,7 @@ def predict_tasks(
     policy, segmenter = models
     pipeline = working_together(policy, segmenter)
     failures: list[str] = []
-    readable = _readable(store, tasks, failures)
+    readable = _readable(store, pipeline, tasks, failures)
 
     def keep(task: Task, picture: Picture, prediction: Prediction, texts: Sequence[str]) -> None:
         truth = store.ground_truth(task.sha256, task.instruction) if texts else None
@@ -193,12 +193,15 @@ def predict_tasks(
     return failures
 
 
-def _readable(store: AnnotationStore, tasks: Iterable[Task], failures: list[str]) -> Iterator[tuple[Task, Picture]]:
-    """The tasks with their pictures, read lazily; those that cannot be read go to ``failures``."""
+def _readable(
+    store: AnnotationStore, pipeline: Pipeline, tasks: Iterable[Task], failures: list[str]
+) -> Iterator[tuple[Task, Picture]]:
+    """The tasks with their pictures, read lazily; those that cannot be read or understood go to ``failures``."""
     for task in tasks:
         try:
+            pipeline.check_understood(task.instruction)
             yield task, store.picture(task.sha256)
-        except StoreDamagedError as error:
+        except (NotUnderstoodError, StoreDamagedError) as error:
             failures.append(f"Task {task.id}: {error}")
 
 

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict on every picture; returns 1 if one of them could not be read or its results could not be written.
 
     Raises:
-        SegR1Error: when nothing can be done: no pictures, no models, an empty instruction.
+        SegR1Error: when nothing can be done: no pictures, no models, an instruction that is empty or not understood.
     """
     settings = Settings.from_arguments(arguments)
     # Checked before the models are loaded, so that a typing error is reported immediately.
@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     many = len(stems) > 1 or any(path.is_dir() for path in arguments.paths)
     pipeline = working_together(*load_models(settings))
+    pipeline.check_understood(arguments.instruction)
     failures = predict_all(pipeline, stems, arguments.instruction, out, progress_bar=many, effort=arguments.effort)
     for note in found.notes:
         print(f"Note: {note}", file=sys.stderr)  # noqa: T201

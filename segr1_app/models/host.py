@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 from segr1_app.domain import ModelError, SegR1Error
 from segr1_app.models.checkpoint import checkpoint_hash
-from segr1_app.models.policy_files import read_card
 from segr1_app.models.selection import FULL_MODELS, choose_models, embedded_because, embedded_pair
 from segr1_app.settings.config import DEFAULT_POLICY, DEFAULT_SEGMENTER, Settings
 from segr1_app.settings.space import has_zero_gpu
@@ -187,14 +186,6 @@ class ModelHost:
         if loaded is None:
             raise ModelError(self._status.failure or "The models are being replaced: try again in a moment.")
         return loaded.pipeline
-
-    def unknown_words(self, instruction: str) -> tuple[str, ...]:
-        """The words of an instruction that the embedded policy was never taught; none for any other policy."""
-        # One that was trained further knows more words than the card it has from the embedded one says.
-        if self._settings.policy != str(DEFAULT_POLICY) or self._settings.policy_server is not None:
-            return ()
-        card = read_card(DEFAULT_POLICY)
-        return card.unknown_words(instruction) if card else ()
 
     def _work(self) -> None:
         status = replace(

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from segr1_app.domain import Prediction
+from segr1_app.domain import NotUnderstoodError, Prediction
 from segr1_app.images import Picture
 from segr1_app.language.protocol import TaskKind
 from segr1_app.models.completions import segment_completion
 from segr1_app.models.embeddings import Embedding
+from segr1_app.models.loading import model_name
 from segr1_app.models.policy import Policy, VlmPolicy
+from segr1_app.models.policy_files import read_card
 from segr1_app.models.policy_server import ServerPolicy
 from segr1_app.models.segmenter import Sam2Segmenter, Segmenter
 from segr1_app.models.selection import choose_models
-from segr1_app.settings.config import AUTO, POLICY_KEY, Settings
+from segr1_app.settings.config import AUTO, DEFAULT_POLICY, POLICY_KEY, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,22 @@ class Pipeline:
     policy: Policy
     segmenter: Segmenter
     overlaps: bool = field(default=False, kw_only=True)
+
+    def check_understood(self, instruction: str) -> None:
+        """Check that the policy was taught the words of an instruction; else it would answer another question.
+
+        Only the embedded policy was taught a fixed set of words.
+
+        Raises:
+            NotUnderstoodError: when it was not; the message names the words and says what it understands.
+        """
+        # One that was trained further knows more words than the card that it has from the embedded one says.
+        card = read_card(DEFAULT_POLICY) if self.policy.model_id == model_name(DEFAULT_POLICY) else None
+        unknown = card.unknown_words(instruction) if card else ()
+        if card and unknown:
+            named = ", ".join(f"'{word}'" for word in unknown[:5])
+            more = " and more" if len(unknown) > 5 else ""
+            raise NotUnderstoodError(f"This policy was never taught {named}{more}. {card.understands}")
 
     def stream(
         self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE

@@ -88,7 +88,7 @@ class LeasedTask(TypedDict):
     draft: Annotated[Any, 'import("../annotate/annotate.js").Draft | null']
     decided: bool
     saved: SavedWork | None
-    notice: NotRequired[str]
+    notice: str
     progress: TaskProgress
 
 

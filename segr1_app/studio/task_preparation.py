@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cachetools import LRUCache
 
-from segr1_app.domain import Prediction, SegR1Error
+from segr1_app.domain import NotUnderstoodError, Prediction, SegR1Error
 from segr1_app.geometry import union_masks
 from segr1_app.images import Picture
 from segr1_app.models.host import ModelHost
@@ -17,6 +17,21 @@ from segr1_app.studio.previews import RecentPictures, preview_of
 
 NAMES = 1000
 """Annotators whose next task is being prepared; anybody may call themselves anything."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedTask:
+    """A task that can be opened.
+
+    Attributes:
+        picture: its picture.
+        stored: its prediction; None where the policy does not understand the instruction.
+        notice: the reason for that; else empty.
+    """
+
+    picture: Picture
+    stored: StoredPrediction | None
+    notice: str = ""
 
 
 class TaskPreparer:
@@ -53,8 +68,10 @@ class TaskPreparer:
         """
         return preview_of(picture, self._cache)
 
-    def prepare(self, task: Task) -> tuple[Picture, StoredPrediction]:
+    def prepare(self, task: Task) -> PreparedTask:
         """A task's picture and prediction, which is made now if there is none yet.
+
+        An instruction that the policy does not understand leaves the task without a prediction, to be drawn by hand.
 
         Raises:
             SegR1Error: when the prediction cannot be made.
@@ -62,11 +79,14 @@ class TaskPreparer:
         picture = self.picture(task)
         number = self._store.task(task.id).prediction_id
         if number is None:
-            number = self._predict(picture, task)
+            try:
+                number = self._predict(picture, task)
+            except NotUnderstoodError as error:
+                return PreparedTask(picture, None, f"{error} Mark the object yourself.")
         stored = self._store.prediction(number)
         if _lacks_masks(stored.prediction):
             stored = self._store.prediction(self._segment(picture, task, stored))
-        return picture, stored
+        return PreparedTask(picture, stored)
 
     def prewarm(self, annotator: str, order: QueueOrder) -> None:
         """Start preparing an annotator's next task in the background."""
@@ -89,11 +109,13 @@ class TaskPreparer:
         try:
             task = self._store.upcoming(annotator, order)
             if task is not None:
-                picture, prepared = self.prepare(task)
+                prepared = self.prepare(task)
+                picture, found = prepared.picture, prepared.stored
                 self.preview(picture)
                 # Makes the embeddings that clicks on and around these objects will need.
                 segmenter = self._models.pipeline().segmenter
-                segmenter.segment(picture, prepared.prediction.objects, embedding=segmenter.encode(picture))
+                objects = found.prediction.objects if found else ()
+                segmenter.segment(picture, objects, embedding=segmenter.encode(picture))
         except SegR1Error:
             # The annotator who opens the task gets the same error, where it can be shown.
             return
@@ -106,6 +128,7 @@ class TaskPreparer:
             number = self._store.task(task.id).prediction_id
             if number is None:
                 pipeline = self._models.pipeline()
+                pipeline.check_understood(task.instruction)
                 with self._models.turn:
                     prediction = pipeline.run(picture, task.instruction)
                 number = self._store.add_prediction(task.id, prediction, self._models.checkpoint)

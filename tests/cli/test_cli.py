@@ -122,6 +122,7 @@ def test_one_picture_needs_no_progress_bar(folder: Path, tmp_path: Path, capsys:
         (["absent.jpg"], "absent.jpg"),
         (["."], "no pictures"),
         (["photo.jpg", "--instruction", " "], "instruction is empty"),
+        (["photo.jpg", "--instruction", "Find the zebra."], "never taught 'zebra'"),
         (["photo.jpg", "--policy", "./nowhere"], "nowhere"),
         (["photo.jpg", "--segmenter", "nobody/none"], "nobody/none"),
         (["photo.jpg", "--out", "photo.jpg"], "photo.jpg"),

@@ -143,11 +143,11 @@ class Visitor:
         size = self.rng.choice(((640, 480), (1600, 1200)))
         file = self.client.upload("scene.png", png(scene(self.rng.randrange(1000), size)))
         if self.rng.random() < 0.5:
-            self.client.call("predict", file, "Find the egg.", "quick")
+            self.client.call("predict", file, "Find the largest object.", "quick")
             return
         # A run sends only the values that changed; the last message need not hold the canvas.
         shown = self.client.call("show", file)
-        self.client.call("run", file, "Find the egg.", "quick")
+        self.client.call("run", file, "Find the largest object.", "quick")
         key = (shown or [{}])[0].get("key")
         drawn = {"box": None, "points": [{"x": size[0] // 2, "y": size[1] // 2, "label": 1}]}
         if key and "failure" not in self.client.click("stage", key, [drawn]):
@@ -171,7 +171,7 @@ class Admin:
             self.client.call("export", self.rng.choice(list(FORMATS)), "", "none", 0, *EVERYTHING)
         elif kind < 0.7:
             file = self.client.upload("more.png", png(scene(self.rng.randrange(1000), (640, 480))))
-            self.client.call("add_pictures", [file], "Find the egg.", [], *AS_IT_IS)
+            self.client.call("add_pictures", [file], "Find the largest object.", [], *AS_IT_IS)
         self.client.ask("train", "training_state")
         self.client.ask("header", "sync_state")
         time.sleep(self.rng.uniform(0.5, 1.5))

@@ -161,6 +161,18 @@ def test_export_names_what_is_lost(
     assert "not empty" in capsys.readouterr().err
 
 
+def test_a_task_that_the_policy_does_not_understand_is_named_and_left_open(
+    photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["import", str(photographs / "one.png"), "--instruction", "Find the zebra.", "--home", str(home)])
+    assert main(["preannotate", "--home", str(home), "--device", "cpu"]) == 1
+    told = capsys.readouterr()
+    assert "0 of 1 tasks predicted" in told.out
+    assert "Task 1: This policy was never taught 'zebra'." in told.err
+    with AnnotationStore.open(home) as store:
+        assert store.task(1).prediction_id is None
+
+
 @pytest.mark.slow
 def test_predictions_are_made_once_and_again_for_another_checkpoint(
     photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]

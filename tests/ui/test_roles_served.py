@@ -104,7 +104,7 @@ def test_a_queue_that_is_full_says_so(
     Image.fromarray(picture().pixels).save(tmp_path / "photo.png")
     client = served.api()
     with served.models.turn:
-        asked = [client.submit(handle_file(tmp_path / "photo.png"), "the cat", api_name="/predict") for _ in range(4)]
+        asked = [client.submit(handle_file(tmp_path / "photo.png"), "object", api_name="/predict") for _ in range(4)]
         deadline = time.monotonic() + 60
         while not (refused := [job for job in asked if job.done()]):
             assert time.monotonic() < deadline

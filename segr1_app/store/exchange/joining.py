@@ -30,8 +30,7 @@ def join(parts: Sequence[tuple[str, Files]]) -> Files | None:
     """
     pictures = [any(map(is_picture, files.names())) for _, files in parts]
     needy = [
-        not (has or _is_whole(files)) or _is_of_masks(name)
-        for (name, files), has in zip(parts, pictures, strict=True)
+        not (has or _is_whole(files)) or _is_of_masks(name) for (name, files), has in zip(parts, pictures, strict=True)
     ]
     if not any(needy) or not any(has and not needs for has, needs in zip(pictures, needy, strict=True)):
         return None

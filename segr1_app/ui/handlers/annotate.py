@@ -98,12 +98,12 @@ class JobHandlers:
             "notice": a message to show or "", "progress": as for `progress`}.
         """
         sequence = _order(order)
-        notice = "" if self._store.can_sort(sequence) else NOTHING_TO_SORT_BY[sequence]
+        unsorted = "" if self._store.can_sort(sequence) else NOTHING_TO_SORT_BY[sequence]
         task = self._store.lease_next(annotator, sequence)
         if task is None:
             return {"task": None, "progress": self.progress(annotator)}
         handed = self._handed_out(task, annotator)
-        handed["notice"] = notice
+        handed["notice"] = f"{handed['notice']} {unsorted}".strip()
         self._preparer.prewarm(annotator, sequence)
         return handed
 
@@ -128,7 +128,7 @@ class JobHandlers:
             task: its number.
 
         Returns:
-            As for `next_task`, without "notice".
+            As for `next_task`.
         """
         self._store.lease(int(task), annotator)
         return self._handed_out(self._store.task(int(task)), annotator)
@@ -333,25 +333,27 @@ class JobHandlers:
         return archive, [f"{report.written} tasks exported.", *report.warnings]
 
     def _handed_out(self, task: Task, annotator: str) -> LeasedTask:
-        picture, prediction = self._preparer.prepare(task)
+        prepared = self._preparer.prepare(task)
+        prediction = prepared.stored.prediction if prepared.stored else None
         draft = self._store.get_draft(task.id, annotator)
         own = self._store.heads(task.id).get(one_line(annotator))
         current = self._store.current(task.id)
         return {
             "task": task.id,
-            "canvas": self._canvas_value(task, picture, prediction.prediction),
+            "canvas": self._canvas_value(task, prepared.picture, prediction),
             "instruction": task.instruction,
             "picture_name": task.picture_name,
-            "reasoning": prediction.prediction.reasoning or "",
-            "prediction": prediction.id,
+            "reasoning": (prediction.reasoning if prediction else None) or "",
+            "prediction": prepared.stored.id if prepared.stored else None,
             "parent": own.id if own else None,
             "draft": json.loads(draft.content) if draft else None,
             "decided": not task.open,
             "saved": _saved(current, own),
+            "notice": prepared.notice,
             "progress": self.progress(annotator),
         }
 
-    def _canvas_value(self, task: Task, picture: Picture, prediction: Prediction) -> CanvasValue:
+    def _canvas_value(self, task: Task, picture: Picture, prediction: Prediction | None) -> CanvasValue:
         truth = self._store.ground_truth(task.sha256, task.instruction)
         key = self._sessions.begin(CanvasSession(picture, prediction, truth))
         title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
@@ -360,8 +362,8 @@ class JobHandlers:
             self._preparer.preview(picture),
             title,
             picture.size,
-            objects=prediction.objects,
-            masks=prediction.masks,
+            objects=prediction.objects if prediction else (),
+            masks=prediction.masks if prediction else (),
         )
         return addressed(value)
 

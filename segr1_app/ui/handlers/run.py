@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,8 +154,7 @@ class RunHandlers:
                 if run.left:
                     return
         pipeline = self._models.pipeline()
-        if unknown := self._models.unknown_words(instruction):
-            raise PictureError(_not_understood(unknown, self._models.status.understands))
+        pipeline.check_understood(instruction)
         if self._models.turn.locked():
             yield gr.skip(), answer_value("waiting")
         with self._turn(run) as is_ours:
@@ -246,6 +245,7 @@ class RunHandlers:
         work = _effort(effort)
         loaded = self._load(picture)
         pipeline = self._models.pipeline()
+        pipeline.check_understood(instruction)
         with self._models.turn:
             first = pipeline.run(loaded, instruction)
             return prediction_record(_consensus(pipeline, loaded, first, work).prediction)
@@ -303,12 +303,6 @@ def _consensus(pipeline: Pipeline, picture: Picture, first: Prediction, effort: 
     from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
 
     return find_consensus(pipeline, picture, first, effort)
-
-
-def _not_understood(words: Sequence[str], understands: str) -> str:
-    """Said in place of an answer: the policy would give the one to another question."""
-    named = ", ".join(f"'{word}'" for word in words[:5])
-    return f"This policy was never taught {named}{' and more' if len(words) > 5 else ''}. {understands}"
 
 
 def _effort(text: object) -> Effort:

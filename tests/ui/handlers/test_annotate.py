@@ -39,7 +39,7 @@ OBJECT: dict[str, Any] = {
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AnnotationStore]:
     with AnnotationStore.open(tmp_path / "home") as store:
-        store.add_task(store.add_picture(PICTURE, "egg.png"), "Identify and segment the egg.")
+        store.add_task(store.add_picture(PICTURE, "egg.png"), "Identify and segment the largest object.")
         yield store
 
 
@@ -98,12 +98,12 @@ def test_new_words_open_a_decided_task_with_a_new_answer(jobs: JobHandlers, stor
     first = jobs.next_task("Ada")
     saved = jobs.save_decision("Ada", 1, "fix", [OBJECT], prediction=first["prediction"])
     assert jobs.progress()["done"] == 1
-    told = jobs.set_instruction("Ada", 1, "Identify and segment the nest.")
+    told = jobs.set_instruction("Ada", 1, "Identify and segment the smallest object.")
     assert (told["decided"], told["saved"], told["parent"]) == (False, None, saved["revision"])
     assert told["prediction"] != first["prediction"]
     assert told["progress"]["done"] == 0
     assert jobs.next_task("Ada")["task"] == 1
-    back = jobs.set_instruction("Ada", 1, "Identify and segment the egg.")
+    back = jobs.set_instruction("Ada", 1, "Identify and segment the largest object.")
     assert (back["decided"], back["saved"]["revision"]) == (True, saved["revision"])
     assert list(store.verify()) == []
 
@@ -119,7 +119,7 @@ def test_an_order_that_nothing_supports_says_so(jobs: JobHandlers, store: Annota
 
 def test_what_it_was_started_from_is_a_revision_of_the_task(jobs: JobHandlers, store: AnnotationStore) -> None:
     saved = jobs.save_decision("Ada", 1, "fix", [OBJECT])
-    other = store.add_task(PICTURE.sha256, "the nest")
+    other = store.add_task(PICTURE.sha256, "the smallest object")
     with pytest.raises(StoreError, match="belongs to another task"):
         jobs.save_decision("Ada", other.id, "fix", [OBJECT], origin=saved["revision"])
     assert store.history(other.id) == []
@@ -145,7 +145,7 @@ def test_a_draft_that_arrives_late_takes_no_newer_ones_place(jobs: JobHandlers, 
 
 def test_whose_task_has_an_answer_waits_for_nobody_elses(jobs: JobHandlers, store: AnnotationStore) -> None:
     jobs.next_task("Ada")
-    later = store.add_task(store.task(1).sha256, "the nest")
+    later = store.add_task(store.task(1).sha256, "the smallest object")
     with jobs._preparer._models.turn:  # somebody's run takes long
         waiting = threading.Thread(target=jobs.open_task, args=["Ben", later.id])
         waiting.start()
@@ -175,7 +175,7 @@ def test_the_next_picture_is_told_once_it_is_ready(jobs: JobHandlers, store: Ann
     jobs.next_task("Ada")
     assert jobs.upcoming("Ada") == {"picture": None}, "there is no further task"
     other, _ = ellipse_scene(200, 300, (0.5, 0.5), (0.2, 0.3))
-    coming = store.add_task(store.add_picture(other, "nest.png"), "the nest")
+    coming = store.add_task(store.add_picture(other, "nest.png"), "the smallest object")
     jobs.next_task("Ada")
     address = jobs.upcoming("Ada")["picture"]
     assert store.task(coming.id).prediction_id is not None
@@ -251,3 +251,19 @@ def prediction(
         policy_id="imported",
         segmenter_id="",
     )
+
+
+def test_a_task_that_the_policy_does_not_understand_opens_without_an_answer(
+    jobs: JobHandlers, store: AnnotationStore
+) -> None:
+    told = "This policy was never taught 'zebra'."
+    opened = jobs.set_instruction("Ada", 1, "Identify and segment the zebra.")
+    assert (opened["prediction"], opened["canvas"]["objects"]) == (None, [])
+    assert opened["notice"].startswith(told)
+    assert opened["notice"].endswith("Mark the object yourself.")
+    assert jobs.next_task("Ada")["notice"].startswith(told)
+    # It is drawn by hand, and saved without a prediction that nobody asked for.
+    saved = jobs.save_decision("Ada", 1, "accept", [OBJECT], prediction=None)
+    assert saved["verdict"] == "fix"
+    assert store.current(1).prediction_id is None
+    assert store.task(1).prediction_id is None

@@ -57,8 +57,9 @@ def _other_readings(area: Area) -> Iterator[tuple[str, Area]]:
     elif isinstance(area, Runs):
         yield "its run lengths go along the rows, and not down the columns", replace(area, by_rows=True)
         if isinstance(area.counts, list):
-            yield "its run lengths begin with the object, and not with the background", replace(
-                area, counts=[0, *area.counts]
+            yield (
+                "its run lengths begin with the object, and not with the background",
+                replace(area, counts=[0, *area.counts]),
             )
 
 

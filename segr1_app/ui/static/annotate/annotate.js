@@ -209,7 +209,7 @@ class Annotate {
     this.canvas.show(this.task ? task.canvas : null);
     this.#beSeen();
     if (begun) this.canvas.restore(begun.objects);
-    this.tell(this.task ? (task.decided ? DECIDED : task.notice ?? "") : task.progress.tasks
+    this.tell(this.task ? (task.decided ? DECIDED : task.notice) : task.progress.tasks
       ? "You have no tasks left: every open task is decided, held by somebody else or skipped by you."
       : "There are no tasks yet: import pictures below.");
     this.render(task.progress);
@@ -304,7 +304,8 @@ class Annotate {
     if (!this.task || !this.idle) return;
     if (this.canvas.frame.dataset.seen === "false" && !this.clicks) return this.canvas.say(TOO_SOON);
     if (action === "accept" || action === "save") {
-      if (this.canvas.changed && this.canvas.blank) this.rejection.open(NOTHING);
+      const unanswered = this.task.prediction === null;
+      if (this.canvas.blank && (this.canvas.changed || unanswered)) this.rejection.open(NOTHING);
       else this.decide("accept", null);
     }
     // A task that was decided before keeps its decision.

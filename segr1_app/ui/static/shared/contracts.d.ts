@@ -83,7 +83,7 @@ export type LeasedTask = {
   draft: import("../annotate/annotate.js").Draft | null;
   decided: boolean;
   saved: SavedWork | null;
-  notice?: string;
+  notice: string;
   progress: TaskProgress;
 };
 
