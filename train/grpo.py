@@ -116,7 +116,7 @@ def read_grpo_setup(given: argparse.Namespace) -> GrpoSetup:
     Raises:
         SettingsError: when one of them is invalid.
     """
-    setup = read_setup(GrpoSetup, given, LORA_CONFIG)
+    setup = read_setup(GrpoSetup, given, DEFAULT_CONFIG, LORA_CONFIG)
     if not given.vllm_server:
         return setup
     # The server receives its weights from the trainer before each generation.
@@ -126,7 +126,7 @@ def read_grpo_setup(given: argparse.Namespace) -> GrpoSetup:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.grpo", description=__doc__)
-    _, how = add_training_arguments(parser, DEFAULT_CONFIG)
+    _, how = add_training_arguments(parser, DEFAULT_CONFIG, LORA_CONFIG)
     how.add_argument("--vllm-server", metavar="URL", help="generate with a server started by 'vllm serve'")
     return parser
 

@@ -64,13 +64,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    setup = read_setup(SftSetup, given, LORA_CONFIG)
-    return run_training(METHOD, setup.with_arguments(traces=tuple(given.traces) if given.traces else None), given)
+    return run_training(METHOD, read_sft_setup(given), given)
+
+
+def read_sft_setup(given: argparse.Namespace) -> SftSetup:
+    """The chosen config, overridden by the arguments of the command line.
+
+    Raises:
+        SettingsError: when one of them is invalid.
+    """
+    setup = read_setup(SftSetup, given, DEFAULT_CONFIG, LORA_CONFIG)
+    return setup.with_arguments(traces=tuple(given.traces) if given.traces else None)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.sft", description=__doc__)
-    data, _ = add_training_arguments(parser, DEFAULT_CONFIG)
+    data, _ = add_training_arguments(parser, DEFAULT_CONFIG, LORA_CONFIG)
     data.add_argument(
         "--traces",
         nargs="+",

@@ -137,18 +137,29 @@ def policy_folder(source: str) -> Path:
     Raises:
         ModelError: when there is none, or the hub does not provide it.
     """
+    check_policy_source(source)
+    folder = Path(source)
+    if folder.is_dir():
+        return folder
+    fetched = policy_on_hub(source).fetch()
+    check_policy_files(fetched)
+    return fetched
+
+
+def check_policy_source(source: str) -> None:
+    """Check that a policy can be looked for: a folder with a complete one, or a hub id. Nothing is downloaded.
+
+    Raises:
+        ModelError: when it cannot.
+    """
     folder = Path(source)
     if folder.is_dir():
         check_whole(folder)
         check_policy_files(folder)
-        return folder
-    if not is_repo_id(source):
+    elif not is_repo_id(source):
         raise ModelError(
             f"There is no folder '{source}': give --policy an existing folder or a hub id such as {FULL_POLICY}."
         )
-    fetched = policy_on_hub(source).fetch()
-    check_policy_files(fetched)
-    return fetched
 
 
 def check_whole(folder: Path) -> None:

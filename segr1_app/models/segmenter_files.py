@@ -52,13 +52,20 @@ def load_segmenter_files(source: str | Path, device: torch.device) -> SegmenterF
         ModelError: when there is no such model, or its files are damaged or cannot be downloaded.
         torch.OutOfMemoryError: when it does not fit into the device's memory.
     """
+    check_segmenter_source(source)
     folder = Path(source)
-    if folder.is_dir():
-        return _from_folder(folder, device)
-    if str(source) in HF_MODEL_ID_TO_FILENAMES:
-        return _from_hub(str(source), device)
-    known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
-    raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
+    return _from_folder(folder, device) if folder.is_dir() else _from_hub(str(source), device)
+
+
+def check_segmenter_source(source: str | Path) -> None:
+    """Check that a segmenter can be looked for: a folder, or a hub id that sam2 knows. Nothing is read.
+
+    Raises:
+        ModelError: when it cannot.
+    """
+    if not Path(source).is_dir() and str(source) not in HF_MODEL_ID_TO_FILENAMES:
+        known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
+        raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
 
 
 def write_segmenter_files(model: torch.nn.Module, source: str | Path, folder: Path) -> None:

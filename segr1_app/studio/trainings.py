@@ -43,10 +43,8 @@ ELSEWHERE = "It was started in a terminal: see its output there, and resume it t
 VALIDATION = "validation/reward"
 """The key of the mean reward of held-out answers in the metrics."""
 MAX_STEPS = 100_000
-LARGE_CONFIG = ("train", "configs", "seg-r1-3b-lora.yaml")
-"""The configuration for large policies, relative to `ROOT`; that for the embedded one is the command's default."""
 SMALL_PARAMETERS = 100_000_000
-"""Policies with at most this many weights are trained like the embedded one."""
+"""Policies with at most this many weights are trained like the embedded one: it decides the default configuration."""
 
 State = Literal["running", "done", "stopped"]
 _MOMENT: Final = re.compile(r"\d{8}-\d{6}b*")
@@ -245,7 +243,6 @@ class Trainings:
             *(sys.executable, "-m", "train.grpo", "--home", str(self._home)),
             *("--policy", _absolute(settings.policy), "--segmenter", _absolute(settings.segmenter)),
             *("--device", settings.device),
-            *([] if is_small(settings.policy) else ["--config", str(ROOT.joinpath(*LARGE_CONFIG))]),
             *(["--include-feedback"] if include_feedback else []),
         ]
 

@@ -10,7 +10,8 @@ from segr1_app.files.json_files import write_json
 from segr1_app.models.selection import embedded_pair
 from segr1_app.settings.config import Settings
 from segr1_app.studio.training_progress import describe_parting, last_words
-from segr1_app.studio.trainings import CONFIG, LOG, METRICS, PROCESS, Trainings, is_small
+from segr1_app.studio.trainings import CONFIG, LOG, METRICS, PROCESS, Trainings
+from train import grpo
 
 BAR = "training:  40%|####      | 16/40 [00:35<00:52,  2.2s/it, reward 1.2]"
 CRASH = f"""Training for 40 steps
@@ -70,12 +71,9 @@ def test_the_page_reads_both_curves_the_warning_and_the_crash(tmp_path: Path) ->
 
 
 def test_a_large_policy_is_trained_by_the_config_of_large_ones(tmp_path: Path) -> None:
-    trainings = Trainings(tmp_path)
     embedded = embedded_pair(Settings(home=tmp_path, device="cpu"))
-    assert is_small(embedded.policy)
-    assert "--config" not in trainings._command(embedded, include_feedback=True)
     large = Settings(home=tmp_path, policy="geshang/Seg-R1-3B", segmenter=embedded.segmenter, device="cpu")
-    command = trainings._command(large, include_feedback=True)
-    config = Path(command[command.index("--config") + 1])
-    assert config.name == "seg-r1-3b-lora.yaml"
-    assert config.is_file()
+    for settings, tokens in ((embedded, 128), (large, 400)):
+        command = Trainings(tmp_path)._command(settings, include_feedback=True)
+        setup = grpo.read_grpo_setup(grpo._parser().parse_args(command[3:]))
+        assert (setup.policy, setup.trainer["max_completion_length"]) == (settings.policy, tokens)

@@ -42,7 +42,6 @@ from train.data.prompting import oracle_prompt
 from train.data.rows import Example, Plan, Row, scene_rows, split
 from train.data.scenes import draw_scene
 from train.data.traces import vocabulary
-from train.finetune.arguments import read_setup
 from train.finetune.checkpoints import whole_checkpoints
 from train.finetune.finetuning import load_segmenter
 from train.finetune.grpo_setup import DEFAULT_CONFIG, GrpoSetup, generation_period, prompts_needed, prompts_per_step
@@ -283,7 +282,7 @@ class TestSetup:
 
     def test_embeddings_are_kept_where_it_is_asked_for(self, tmp_path: Path) -> None:
         given = grpo._parser().parse_args(["--embedding-cache", str(tmp_path)])
-        setup = read_setup(GrpoSetup, given, grpo.LORA_CONFIG)
+        setup = grpo.read_grpo_setup(given)
         picture = draw_scene("salient", 3).picture
         load_segmenter(setup, "cpu").encode(picture)
         assert [path.name.partition(".")[0] for path in tmp_path.glob("*/*.safetensors")] == [picture.sha256]

@@ -13,6 +13,7 @@ from annotated_types import Ge, Lt
 
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
+from segr1_app.studio.trainings import SMALL_PARAMETERS, is_small
 from train.finetune.schema import check_value
 from train.finetune.setup import TrainingSetup
 
@@ -36,13 +37,15 @@ SHORTCUTS: Final = {
 """Command-line options, and the settings for which they are shortcuts."""
 
 
-def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) -> Setup:
+def read_setup(kind: type[Setup], given: argparse.Namespace, small: Path, large: Path) -> Setup:
     """The chosen config, overridden by the arguments of `add_training_arguments`.
 
     Args:
         kind: the kind of setup.
         given: the arguments.
-        lora_config: provides the adapters if they are requested and the config has none.
+        small: the config for policies of the embedded one's size, and for when no policy is named.
+        large: the config for larger policies; it also provides the adapters if they are requested and the config has
+            none.
 
     Raises:
         SettingsError: when one of them is invalid.
@@ -55,13 +58,17 @@ def read_setup(kind: type[Setup], given: argparse.Namespace, lora_config: Path) 
         for option, key in SHORTCUTS.items()
         if (value := getattr(given, option, None)) is not None
     ]
-    setup = kind.read(given.config, [*assignments, *given.set])
+    config, assignments = given.config or small, [*assignments, *given.set]
+    setup = kind.read(config, assignments)
+    if given.config is None and not is_small(setup.policy):
+        config = large
+        setup = kind.read(config, assignments)
     if given.lora is False:
         return replace(setup, lora=None)
-    plain = kind.read(given.config).lora is None
+    plain = kind.read(config).lora is None
     if plain and (given.lora or setup.lora):
         # With --lora, adapters are those of the large policy's config, except for the settings given.
-        return replace(setup, lora=(kind.read(lora_config).lora or {}) | (setup.lora or {}))
+        return replace(setup, lora=(kind.read(large).lora or {}) | (setup.lora or {}))
     return setup
 
 
@@ -80,10 +87,14 @@ def training_home(given: argparse.Namespace) -> Path:
 
 # Longer than 60 lines: it only declares arguments, one after the other.
 def add_training_arguments(
-    parser: argparse.ArgumentParser, default_config: Path
+    parser: argparse.ArgumentParser, small: Path, large: Path
 ) -> tuple[argparse._ArgumentGroup, argparse._ArgumentGroup]:
     """Declare the arguments of all training commands; returns the groups for data and for settings, to which more
     can be added.
+
+    Args:
+        parser: receives them.
+        small, large: as for `read_setup`.
     """
     add_home_argument(parser)
     data = parser.add_argument_group("what to train on")
@@ -108,7 +119,11 @@ def add_training_arguments(
     )
     how = parser.add_argument_group("how to train")
     how.add_argument(
-        "--config", type=Path, default=default_config, metavar="FILE", help=f"settings (default: {default_config.name})"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"settings (default: {small.name}, or {large.name} for a policy of more than "
+        f"{SMALL_PARAMETERS // 10**6} million weights)",
     )
     how.add_argument("--policy", default=os.environ.get("SEGR1_POLICY"), metavar="ID|DIR", help="where to start from")
     how.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,7 +58,7 @@ def estimate(setup: TrainingSetup) -> Estimate | None:
     if adapters is not None:
         try:
             adapted = get_peft_model(model, adapters)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, re.error) as error:
             raise SettingsError(
                 f"lora.target_modules is {adapters.target_modules!r}, into which peft cannot insert adapters: {error}"
             ) from error

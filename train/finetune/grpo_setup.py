@@ -32,7 +32,7 @@ class GrpoSetup(TrainingSetup):
     """
 
     warm_up_steps: Annotated[int, Ge(0)] = 20
-    prompts_per_step: int | None = None
+    prompts_per_step: Annotated[int, Ge(1)] | None = None
 
     TRAINER: ClassVar[Any] = GRPOConfig
     # The order of rows comes from `draw_order`, which a resumed run computes again.

@@ -88,7 +88,6 @@ def check_launch(config: Any) -> None:
         unset_hf_deepspeed_config()
     if getattr(config, "use_vllm", False):
         _check_vllm(config)
-    _check_reporters(config.report_to)
 
 
 @contextmanager
@@ -191,7 +190,12 @@ def _check_vllm(config: Any) -> None:
         )
 
 
-def _check_reporters(names: Sequence[str]) -> None:
+def check_reporters(names: Sequence[str]) -> None:
+    """Check that the reporters of a run can be used.
+
+    Raises:
+        SettingsError: when one is unknown or not installed.
+    """
     lacking = sorted({*names} - {*get_available_reporting_integrations()})
     if lacking:
         raise SettingsError(

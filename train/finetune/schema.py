@@ -16,12 +16,56 @@ from typing import Annotated, Any, Final, Literal, Union
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
+from peft import LoraConfig, TaskType
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from transformers.generation.configuration_utils import ALL_CACHE_IMPLEMENTATIONS
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
 from segr1_app.domain import SettingsError
 
+_VALIDATION: Final = (
+    "eval_strategy",
+    "eval_steps",
+    "eval_delay",
+    "eval_on_start",
+    "eval_accumulation_steps",
+    "eval_do_concat_batches",
+    "eval_packing",
+    "eval_use_gather_object",
+    "batch_eval_metrics",
+    "bf16_full_eval",
+    "fp16_full_eval",
+    "include_for_metrics",
+    "num_generations_eval",
+    "per_device_eval_batch_size",
+    "prediction_loss_only",
+    "do_eval",
+    "do_predict",
+)
+_BEST: Final = ("load_best_model_at_end", "metric_for_best_model", "greater_is_better")
+_HUB: Final = (
+    "push_to_hub",
+    "hub_always_push",
+    "hub_model_id",
+    "hub_private_repo",
+    "hub_revision",
+    "hub_strategy",
+    "hub_token",
+    "log_completions_hub_repo",
+)
+_SAMPLING: Final = ("top_p", "top_k", "min_p", "generation_kwargs")
+_MODEL: Final = ("model_init_kwargs", "trust_remote_code", "chat_template_path", "eos_token", "pad_token")
+_ROWS: Final = (
+    "dataset_kwargs",
+    "dataset_num_proc",
+    "dataset_text_field",
+    "packing_strategy",
+    "padding_free",
+    "train_sampling_strategy",
+    "truncation_mode",
+    "remove_unused_columns",
+)
 SECTIONS: Final = ("trainer", "lora", "mixing", "reward")
 """Settings that are sections of other settings."""
 INSTEAD: Final[Mapping[str, str]] = {
@@ -33,20 +77,22 @@ INSTEAD: Final[Mapping[str, str]] = {
     "save_strategy": "checkpoints are written every save_steps steps",
     "save_total_limit": "the newest checkpoints and the best one are kept",
     "save_only_model": "a training could not be resumed",
-    "eval_strategy": "it is validate_every at the top of the file",
-    "eval_steps": "it is validate_every at the top of the file",
-    "do_eval": "it is validate_every at the top of the file",
-    "load_best_model_at_end": "the best checkpoint is always the one that is exported",
+    **dict.fromkeys(_VALIDATION, "it is validate_every and validation_rows at the top of the file"),
+    **dict.fromkeys(_BEST, "the checkpoint with the best validation is always the one that is exported"),
     "report_to": "it is --report-to",
+    "do_train": "a training always trains",
     "use_cpu": "it is --device",
+    "local_rank": "it is the launcher's",
     "bf16": "it follows from --device",
     "resume_from_checkpoint": "it is --resume",
-    "push_to_hub": "nothing is published by itself",
+    "ignore_data_skip": "a resumed training continues with the rows that come next",
+    **dict.fromkeys(_HUB, "nothing is published by itself"),
     "auto_find_batch_size": "a group of completions must not be split",
-    "remove_unused_columns": "rows are made when they are read",
-    "top_p": "sampling is from the whole distribution, or the policy's likelihoods would be wrong",
-    "top_k": "sampling is from the whole distribution, or the policy's likelihoods would be wrong",
-    "min_p": "sampling is from the whole distribution, or the policy's likelihoods would be wrong",
+    **dict.fromkeys(_ROWS, "the order of rows is drawn in advance, and each is made whole when it is read"),
+    "data_seed": "it is --seed",
+    **dict.fromkeys(_SAMPLING, "sampling is from the whole distribution, or the policy's likelihoods would be wrong"),
+    **dict.fromkeys(_MODEL, "the policy is loaded as dtype and attention at the top of the file say"),
+    "reward_weights": "there is one reward, and the weights of its terms are under 'reward'",
     "repetition_penalty": "completions are trained as they are sampled, without a penalty",
 }
 """Settings of trl that this project controls, and what controls them."""
@@ -56,11 +102,22 @@ _Count = Annotated[int, Ge(1)]
 NARROWED: Final[Mapping[str, Any]] = {
     "learning_rate": _Positive,
     "temperature": _Positive,
+    "adam_beta1": Annotated[float, Ge(0), Lt(1)],
+    "adam_beta2": Annotated[float, Ge(0), Lt(1)],
+    "adam_epsilon": _Positive,
+    "label_smoothing_factor": Annotated[float, Ge(0), Lt(1)],
+    "neftune_noise_alpha": Annotated[float, Ge(0)] | None,
+    "dataloader_num_workers": Annotated[int, Ge(0)],
+    "ddp_timeout": _Count,
     "beta": Annotated[float, Ge(0)],
     "epsilon": Annotated[float, Gt(0), Lt(1)],
     "epsilon_high": Annotated[float, Gt(0)] | None,
+    "delta": _Positive | None,
+    "top_entropy_quantile": _Share,
+    "ref_model_mixup_alpha": _Share,
+    "ref_model_sync_steps": _Count,
+    "vllm_gpu_memory_utilization": _Share,
     "weight_decay": Annotated[float, Ge(0)],
-    "warmup_ratio": _Share | None,
     "warmup_steps": Annotated[float, Ge(0)],
     "max_grad_norm": Annotated[float, Ge(0)],
     "num_generations": Annotated[int, Ge(2)] | None,
@@ -68,21 +125,28 @@ NARROWED: Final[Mapping[str, Any]] = {
     "steps_per_generation": _Count | None,
     "per_device_train_batch_size": _Count,
     "gradient_accumulation_steps": _Count,
+    "generation_batch_size": _Count | None,
     "max_completion_length": _Count,
+    "cache_implementation": Literal[ALL_CACHE_IMPLEMENTATIONS] | None,
     "logging_steps": _Positive,
     "optim": Literal[tuple(kind.value for kind in OptimizerNames)],
     "lr_scheduler_type": Literal[tuple(kind.value for kind in SchedulerType)],
-    "loss_type": Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"],
     "scale_rewards": Literal["group", "batch", "none"] | bool,
     "importance_sampling_level": Literal["token", "sequence"],
     "vllm_mode": Literal["server", "colocate"],
     "r": _Count,
+    "task_type": Literal[tuple(kind.value for kind in TaskType)] | None,
     "lora_alpha": _Positive,
     "lora_dropout": _Share,
     "bias": Literal["none", "all", "lora_only"],
     "target_modules": list[str] | str | None,
 }
 """Narrower types than the libraries' own, by setting."""
+_LOSSES: Final[Mapping[str, Any]] = {
+    "GRPOConfig": Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"],
+    "SFTConfig": Literal["nll", "dft"],
+}
+"""Losses by the configuration whose trainer knows them."""
 _SAID: Final[Mapping[str, str]] = {
     "int_parsing": "a whole number is needed",
     "int_from_float": "a whole number is needed",
@@ -101,6 +165,8 @@ _SAID: Final[Mapping[str, str]] = {
     "dict_type": "settings with their values are needed, or null",
     "mapping_type": "settings with their values are needed, or null",
     "dataclass_type": "settings with their values are needed",
+    "missing": "more values are needed",
+    "too_long": "fewer values are needed",
 }
 
 _BOUNDS: Final[Mapping[str, str]] = {
@@ -122,10 +188,21 @@ def library_schema(config: type, taken: frozenset[str] = frozenset()) -> type[Ba
     for entry in dataclasses.fields(config):
         if entry.init and entry.name not in taken and entry.name not in INSTEAD:
             default = None if entry.default is dataclasses.MISSING else entry.default
-            kind = NARROWED.get(entry.name, hints[entry.name])
+            kind = narrowed(config, entry.name) or hints[entry.name]
             fields[entry.name] = (kind, Field(default, description=str(entry.metadata.get("help", ""))))
-    settings = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    settings = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), allow_inf_nan=False)
     return create_model(config.__name__, __config__=settings, **fields)
+
+
+def narrowed(config: type, name: str) -> Any:
+    """A type with the bounds or choices of a library's setting; None if its own type says all that is known."""
+    if name == "loss_type":
+        return _LOSSES[config.__name__]
+    if name in NARROWED:
+        return NARROWED[name]
+    (entry,) = (entry for entry in dataclasses.fields(config) if entry.name == name)
+    choices = entry.metadata.get("choices")
+    return Literal[(*choices, *([] if entry.default in choices else [entry.default]))] if choices else None
 
 
 def check_library(config: type, given: Any, taken: frozenset[str], section: str) -> dict[str, Any]:
@@ -179,8 +256,11 @@ def _explained(error: ValidationError, names: Iterable[str], taken: frozenset[st
             told[name] = _unknown(path[0], names, taken, section)
         else:
             said = _said(fault)
-            before = told.get(name)
-            told[name] = f"{before}, or {said}" if before else f"{name} is {fault['input']!r}: {said}"
+            before = told.get(name, "")
+            if not before:
+                told[name] = f"{name} is {fault['input']!r}: {said}"
+            elif said not in before:
+                told[name] = f"{before}, or {said}"
     text = "; ".join(told.values())
     return text if text.endswith("?") else f"{text}."
 
@@ -227,7 +307,8 @@ def overridden(
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise SettingsError(f"--set {assignment}: the value cannot be read: {error}") from error
+            told = " ".join(str(error).split())
+            raise SettingsError(f"--set {assignment}: the value cannot be read: {told}") from error
         section, _, name = key.strip().rpartition(".")
         section = section or _section_of(name, own, trainer)
         if not section:
@@ -256,8 +337,6 @@ def _section_of(name: str, own: Iterable[str], trainer: type) -> str:
 
 def sections(trainer: type) -> dict[str, list[str]]:
     """The names of the settings in each section."""
-    from peft import LoraConfig  # noqa: PLC0415 - takes a second
-
     from segr1_app.rewards import RewardOptions  # noqa: PLC0415
     from train.data.mixing import Mixing  # noqa: PLC0415
 

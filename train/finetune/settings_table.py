@@ -17,7 +17,7 @@ from segr1_app.rewards import RewardOptions
 from train.data.mixing import Mixing
 from train.finetune.arguments import SHORTCUTS
 from train.finetune.grpo_setup import GrpoSetup
-from train.finetune.schema import NARROWED, library_schema, type_name
+from train.finetune.schema import library_schema, narrowed, type_name
 from train.finetune.setup import FEEDBACK_REWARD, TrainingSetup
 from train.finetune.sft_setup import SftSetup
 
@@ -69,11 +69,11 @@ def _rows(entries: Iterable[Any], kind: type, meanings: dict[str, str], prefix: 
 def _library_rows(config: type, taken: frozenset[str], prefix: str) -> list[str]:
     fields = library_schema(config, taken).model_fields
     rows = [
-        _row(prefix + name, type_name(NARROWED[name]), _plain(field.default), _first_sentence(field.description or ""))
+        _row(prefix + name, type_name(kind), _plain(field.default), _first_sentence(field.description or ""))
         for name, field in fields.items()
-        if name in NARROWED
+        if (kind := narrowed(config, name))
     ]
-    others = ", ".join(f"`{name}`" for name in sorted(fields) if name not in NARROWED)
+    others = ", ".join(f"`{name}`" for name in sorted(fields) if not narrowed(config, name))
     return [*rows, "", f"Also accepted, with the library's own types: {others}."]
 
 

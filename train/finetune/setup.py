@@ -26,12 +26,13 @@ from segr1_app.rewards import RewardOptions
 from segr1_app.settings.config import ATTENTIONS, AUTO, DEFAULT_POLICY, DEFAULT_SEGMENTER, DTYPES
 from train.data.mixing import Mixing
 from train.finetune.launching import check_installed
+from train.finetune.optimiser import check_optimiser
 from train.finetune.schema import check_library, check_section, explained, overridden
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FEEDBACK_REWARD = RewardOptions(abstention=1.0, rejection=1.0)
 """With these, rejects and "no object" are rows that can be scored; other rows get Seg-R1's own reward."""
-SCHEMA = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+SCHEMA = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 """For every kind of setup: an unknown setting is an error."""
 _Count = Annotated[int, Ge(1)]
 
@@ -100,6 +101,13 @@ class TrainingSetup(ABC):
             raise SettingsError(f"dtype is one of {', '.join(DTYPES)}; attention of {', '.join(ATTENTIONS)}.")
         if self.protocol != AUTO:
             find_protocol(self.protocol)
+        if self.validate_every and self.validate_every % self.save_steps:
+            raise SettingsError(
+                f"validate_every is {self.validate_every}: it must be a multiple of save_steps, {self.save_steps}, "
+                "because checkpoints are what is validated."
+            )
+        if self.lora is not None:
+            self.lora_config()
 
     @field_validator("trainer", mode="before")
     @classmethod
@@ -138,7 +146,7 @@ class TrainingSetup(ABC):
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            raise SettingsError(f"--config {path} cannot be read: {error}") from error
+            raise SettingsError(f"--config {path} cannot be read: {' '.join(str(error).split())}") from error
         if not isinstance(content, dict):
             raise SettingsError(f"--config {path} is not a mapping of settings to values.")
         names = [entry.name for entry in fields(cls)]
@@ -169,8 +177,15 @@ class TrainingSetup(ABC):
         return written
 
     def lora_config(self) -> LoraConfig | None:
-        """peft's configuration of the adapters, if any."""
-        return LoraConfig(**self.lora) if self.lora is not None else None
+        """peft's configuration of the adapters, if any.
+
+        Raises:
+            SettingsError: when peft rejects it.
+        """
+        try:
+            return LoraConfig(**self.lora) if self.lora is not None else None
+        except (ValueError, TypeError, ImportError) as error:
+            raise SettingsError(f"peft rejects the settings under 'lora': {error}") from error
 
     def trainer_config(self, output: Path, *, rows: int | None = None, seed: int, device: str, report_to: str) -> Any:
         """trl's configuration.
@@ -203,8 +218,9 @@ class TrainingSetup(ABC):
         check_installed(self.trainer)
         try:
             config = self.TRAINER(**given)
-        except ValueError as error:
+        except (ValueError, TypeError, ImportError) as error:
             raise SettingsError(f"trl rejects these settings: {error}") from error
+        check_optimiser(config)
         if rows is not None:
             self.set_length(config, rows)
         return config

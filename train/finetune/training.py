@@ -16,6 +16,8 @@ from typing import Any, Final, TypeVar
 import torch
 
 from segr1_app.files.json_files import read_json, write_json
+from segr1_app.models.policy_files import check_policy_source
+from segr1_app.models.segmenter_files import check_segmenter_source
 from segr1_app.studio.trainings import note_process
 from train.data.doctor import contact_sheet, report, shared_pictures
 from train.data.feedback import feedback_rows
@@ -24,7 +26,7 @@ from train.finetune.arguments import training_home
 from train.finetune.dry_step import dry_step
 from train.finetune.estimate import estimate
 from train.finetune.finetuning import Method, finetune_policy
-from train.finetune.launching import broadcast_folder, check_launch, check_same_training
+from train.finetune.launching import broadcast_folder, check_launch, check_reporters, check_same_training
 from train.finetune.model_card import write_manifest
 from train.finetune.run_folder import RunFolder, circumstances, refuse_changed
 from train.finetune.run_lock import ending_in_words, locked_run
@@ -53,8 +55,11 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     extended = RunFolder.done(given.extend) if given.extend else None
     before: dict[str, Any] = read_json((extended or folder).config) if given.resume or extended else {}
     # Checked before thousands of pictures are read, not after.
+    check_policy_source(setup.policy)
+    check_segmenter_source(setup.segmenter)
     needed = estimate(setup)
     config = setup.trainer_config(folder.path, seed=given.seed, device=given.device, report_to=given.report_to)
+    check_reporters(config.report_to)
     planned = given.plan or given.dry_step
     if not planned:
         check_launch(config)
