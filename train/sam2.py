@@ -27,7 +27,7 @@ from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.segmenter_files import official_name, write_segmenter_files
 from segr1_app.settings.config import DEFAULT_SEGMENTER, add_home_argument
-from train.data.doctor import report
+from train.data.doctor import repeats, report
 from train.data.feedback import feedback_rows, useless_for_segmenter
 from train.data.mixing import Mixing, describe_shares, draw_order
 from train.data.rows import Plan, pair_rows, scene_rows, select_held_out, split
@@ -68,7 +68,7 @@ def _run(given: argparse.Namespace) -> int:
         _print(plan.table())
         if given.include_feedback and not plan.corrections:
             _print(f"There are no corrections to learn from in '{home}': training continues without them.")
-        for line in report(plan.train):
+        for line in [*report(plan.rows), *repeats(plan.train)]:
             _print(line)
         _print(describe_shares(plan.train, len(order), mixing, tuning.seed))
         if given.plan:

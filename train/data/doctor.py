@@ -56,11 +56,25 @@ def find_copies(looks: Sequence[bytes], others: Sequence[bytes]) -> dict[int, in
     mine, theirs = _bits(looks), _bits(others)
     found: dict[int, int] = {}
     for first in range(0, len(mine), _COPIES_AT_ONCE):
-        part = mine[first : first + _COPIES_AT_ONCE]
-        distances = np.bitwise_count(part[:, None] ^ theirs[None]).sum(axis=2, dtype=np.int32)
+        distances = _distances(mine[first : first + _COPIES_AT_ONCE], theirs)
         nearest = distances.argmin(axis=1)
-        alike = np.flatnonzero(distances[np.arange(len(part)), nearest] <= ALIKE)
+        alike = np.flatnonzero(distances[np.arange(len(distances)), nearest] <= ALIKE)
         found |= {first + int(index): int(nearest[index]) for index in alike}
+    return found
+
+
+def find_repeats(looks: Sequence[bytes]) -> dict[int, int]:
+    """Indices of ``looks`` that are copies of an earlier one, each with the first such one's index."""
+    if not looks:
+        return {}
+    bits = _bits(looks)
+    found: dict[int, int] = {}
+    for first in range(0, len(bits), _COPIES_AT_ONCE):
+        part = bits[first : first + _COPIES_AT_ONCE]
+        alike = _distances(part, bits[: first + len(part)]) <= ALIKE
+        # Everything is alike itself, and the first row that it is alike is no later.
+        earliest = alike.argmax(axis=1)
+        found |= {first + at: int(other) for at, other in enumerate(earliest) if other < first + at}
     return found
 
 
@@ -106,6 +120,23 @@ def report(rows: Iterable[Row]) -> list[str]:
         f"look at {source}: {len(names)} of {len(shares.get(source, names))} masks: {kind} ({names[0]})"
         for (source, kind), names in sorted(by_kind.items())
     ]
+
+
+def repeats(rows: Sequence[Row]) -> list[str]:
+    """Report pairs that ask the same of a picture which is there more than once, at any size or compression."""
+    by_instruction: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.look and not row.is_feedback:
+            by_instruction.setdefault(row.instruction, []).append(row)
+    found = [
+        (group[later], group[earlier])
+        for group in by_instruction.values()
+        for later, earlier in find_repeats([row.look for row in group]).items()
+    ]
+    if not found:
+        return []
+    pictures = " and ".join(f"{row.source}/{row.name}" for row in found[0])
+    return [f"look at {len(found)} pairs: each repeats the picture of another one, which counts twice ({pictures})"]
 
 
 def shared_pictures(rows: Iterable[Row], folders: Sequence[Path]) -> list[str]:
@@ -163,6 +194,11 @@ def _tinted(pixels: RgbPixels, mask: Mask | None) -> RgbPixels:
     tinted = pixels.copy()
     tinted[mask] = (tinted[mask] * 0.45 + np.array([255, 40, 40]) * 0.55).astype(np.uint8)
     return tinted
+
+
+def _distances(mine: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+    """The number of differing bits of each pair of hashes, (len(mine), len(theirs))."""
+    return np.bitwise_count(mine[:, None] ^ theirs[None]).sum(axis=2, dtype=np.int32)
 
 
 def _bits(looks: Sequence[bytes]) -> npt.NDArray[np.uint64]:

@@ -134,9 +134,14 @@ class Plan:
             raise DatasetError(f"{len(both)} pictures are both in training and held out.")
 
     @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of both sides."""
+        return self.train + self.held_out
+
+    @property
     def corrections(self) -> tuple[str, ...]:
         """Sorted content hashes of all corrections on either side."""
-        return tuple(sorted(row.content_hash for row in self.train + self.held_out if row.is_feedback))
+        return tuple(sorted(row.content_hash for row in self.rows if row.is_feedback))
 
     @property
     def fingerprint(self) -> str:
@@ -286,7 +291,7 @@ def photograph_rows(plan: Plan, limit: int) -> tuple[Row, ...]:
 
     They have no masks: they show the effect on real photographs, but cannot be scored.
     """
-    planned = {row.image_id for row in plan.train + plan.held_out}
+    planned = {row.image_id for row in plan.rows}
     rows = []
     for sample in find_samples():
         load = partial(_load_photograph, sample.path)

@@ -19,7 +19,7 @@ from segr1_app.files.json_files import read_json, write_json
 from segr1_app.models.policy_files import check_policy_source
 from segr1_app.models.segmenter_files import check_segmenter_source
 from segr1_app.studio.trainings import note_process
-from train.data.doctor import contact_sheet, report, shared_pictures
+from train.data.doctor import contact_sheet, repeats, report, shared_pictures
 from train.data.feedback import feedback_rows
 from train.data.rows import Plan, split
 from train.finetune.arguments import training_home
@@ -77,7 +77,8 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
             _print(plan.table())
             if given.include_feedback and not plan.corrections:
                 _print(f"There are no corrections to learn from in '{home}': training continues without them.")
-            for line in [*report(plan.train), *method.notes(setup, config, plan), *([str(needed)] if needed else [])]:
+            told = [*report(plan.rows), *repeats(plan.train), *method.notes(setup, config, plan)]
+            for line in [*told, *([str(needed)] if needed else [])]:
                 _print(line)
         if planned:
             _show_plan(plan, given)
@@ -105,10 +106,10 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
 
 def _show_plan(plan: Plan, given: argparse.Namespace) -> None:
     """Show what a plan contains besides its table; nothing is written into the data folder."""
-    for line in shared_pictures(plan.train, given.against):
+    for line in shared_pictures(plan.rows, given.against):
         _print(line)
     sheet = given.contact_sheet or Path(tempfile.gettempdir()) / f"segr1-plan-{plan.fingerprint[:12]}.jpg"
-    contact_sheet(plan.train, sheet)
+    contact_sheet(plan.rows, sheet)
     _print(f"Contact sheet of some masks: {sheet}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.studio.samples import find_samples
 from tests.train.data.test_rows import save
 from train import grpo
-from train.data.doctor import contact_sheet, find_copies, look_of, oddity, report, shared_pictures
+from train.data.doctor import contact_sheet, find_copies, look_of, oddity, repeats, report, shared_pictures
 from train.data.feedback import feedback_rows
 from train.data.rows import Collected, pair_rows, split
 
@@ -138,6 +139,30 @@ def test_the_plan_tells_shows_and_writes_nothing_into_the_data_folder(
         assert grpo.main(asked) == 1
         assert f"There are no annotations in '{home}'" in caplog.records[-1].message
     assert not list(home.iterdir())
+
+
+def test_a_picture_that_is_there_twice_is_named_unless_something_else_is_asked_of_it(tmp_path: Path) -> None:
+    one, other = write_set(tmp_path / "one", copies=False), write_set(tmp_path / "other", copies=True)
+    rows = pair_rows([one]).rows
+    assert repeats(rows) == []
+    assert repeats([]) == []
+    (line,) = repeats(rows + pair_rows([other]).rows)
+    name = rows[0].name
+    assert f"{len(rows)} pairs" in line
+    assert f"(other/{Path(name).stem}.jpg and one/{name})" in line
+    (other / "instructions.json").write_text(json.dumps({row.name.rpartition(".")[0]: "Its shadow." for row in rows}))
+    assert repeats(rows + pair_rows([other]).rows) == []
+
+
+def test_odd_masks_of_held_out_pictures_are_told_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_set(tmp_path / "mine", copies=False)
+    (held_out,) = {row.name for row in split(pair_rows([data]), 0.1).held_out}
+    size = load_picture(data / "images" / held_out).size
+    inverted = np.full((size.height, size.width), 255, np.uint8)
+    inverted[size.height // 3 : size.height // 2, size.width // 3 : size.width // 2] = 0
+    Image.fromarray(inverted).save(data / "masks" / f"{Path(held_out).stem}.png")
+    assert grpo.main(["--home", str(tmp_path / "home"), "--data", str(data), "--plan"]) == 0
+    assert f"the mask looks inverted ({held_out})" in capsys.readouterr().out
 
 
 def test_odd_masks_come_first_on_the_sheet_and_are_counted(tmp_path: Path) -> None:
