@@ -195,7 +195,7 @@ def table(kind: Kind, runs: Sequence[Run]) -> str:
 
 
 def change(kind: Kind, runs: Sequence[Run], name: str, count: int, measure: str) -> str:
-    """The mean change of a score, its interval, and the change of every seed."""
+    """The mean change of a score, its interval, and the change of every seed if there are several."""
     gains, groups, each = [], [], []
     for run in runs:
         before, after = run.scores[name][0], run.scores[name][count]
@@ -205,7 +205,7 @@ def change(kind: Kind, runs: Sequence[Run], name: str, count: int, measure: str)
         each.append(f"{fmean(own):+.3f}")
     interval = grouped_interval(gains, groups)
     around = f" [{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval else ""
-    return f"**{fmean(gains):+.3f}**{around} ({', '.join(each)})"
+    return f"**{fmean(gains):+.3f}**{around}" + (f" ({', '.join(each)})" if len(each) > 1 else "")
 
 
 def caption(kind: Kind, runs: Sequence[Run]) -> str:
@@ -215,8 +215,9 @@ def caption(kind: Kind, runs: Sequence[Run]) -> str:
     works = [run.work for run in runs]
     clicks, painted = fmean(work.clicks for work in works), fmean(work.painted for work in works)
     count = AMOUNTS[-1] - AMOUNTS[0]
+    seeds = f"{len(runs)} seeds, in parentheses the change of each" if len(runs) > 1 else "One seed"
     return (
-        f"{len(runs)} seeds, in parentheses the change of each. {kind.name}: {pictures} pictures in {groups} groups, "
+        f"{seeds}. {kind.name}: {pictures} pictures in {groups} groups, "
         f"none of which was trained on; {' and '.join(ELSEWHERE)}: up to {SCORED} pictures. Intervals by bootstrap "
         f"over groups. The last {count} corrections of a seed took {clicks:.1f} clicks each beside box and point, "
         f"{painted:.0f} of them paint; all reach an IoU of {min(work.least for work in works):.2f}."

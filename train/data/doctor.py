@@ -198,7 +198,8 @@ def _tinted(pixels: RgbPixels, mask: Mask | None) -> RgbPixels:
 
 def _distances(mine: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
     """The number of differing bits of each pair of hashes, (len(mine), len(theirs))."""
-    return np.bitwise_count(mine[:, None] ^ theirs[None]).sum(axis=2, dtype=np.int32)
+    bits: npt.NDArray[np.int32] = np.bitwise_count(mine[:, None] ^ theirs[None]).sum(axis=2, dtype=np.int32)
+    return bits
 
 
 def _bits(looks: Sequence[bytes]) -> npt.NDArray[np.uint64]:
