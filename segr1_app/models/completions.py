@@ -1,7 +1,8 @@
-"""From a completion to masks: the path shared by page, commands, reward and evaluation."""
+"""From a completion or from prompts to masks: the path shared by page, commands, reward and evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt
@@ -67,5 +68,30 @@ def segment_completion(
     """
     parsed = read_completion(request, completion)
     best = request.protocol.output is Output.BEST
-    masks = segmenter.segment(picture, parsed.objects, embedding=embedding, best_of_three=best, size=size)
-    return Segmented(parsed, masks, union_masks((found.mask for found in masks), size or picture.size))
+    masks, union = segment_prompts(
+        parsed.objects, picture, segmenter, embedding=embedding, best_of_three=best, size=size
+    )
+    return Segmented(parsed, masks, union)
+
+
+def segment_prompts(
+    objects: Sequence[ObjectPrompt],
+    picture: Picture,
+    segmenter: Segmenter,
+    *,
+    embedding: Embedding | None = None,
+    best_of_three: bool = False,
+    size: ImageSize | None = None,
+) -> tuple[tuple[ObjectMask, ...], Mask]:
+    """A mask per prompt, in order, and their union: bool (height, width), all False without prompts.
+
+    Args:
+        objects: the prompts, in the picture's pixels.
+        picture, segmenter, embedding, size: as for `segment_completion`.
+        best_of_three: see `Sam2Segmenter.decode`.
+
+    Raises:
+        ModelError: when the segmenter runs out of memory.
+    """
+    masks = segmenter.segment(picture, objects, embedding=embedding, best_of_three=best_of_three, size=size)
+    return masks, union_masks((found.mask for found in masks), size or picture.size)

@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from segr1_app.geometry import Rle
-from segr1_app.prompt_json import PromptValue
+from segr1_app.prompt_json import PointValue, PromptValue
 from segr1_app.store.reports import WorkRecord
 
 VerdictName: TypeAlias = Annotated[str, 'import("./formatting.js").Verdict']
 WidthHeight: TypeAlias = Annotated[list[int], 'import("../canvas/types.js").Size']
 Names: TypeAlias = Annotated[list[str], "[string, string]"]
+Strokes: TypeAlias = Annotated[list[dict[str, Any]], 'import("../canvas/types.js").Stroke[]']
 StepValues: TypeAlias = tuple[tuple[int, float], ...]
 HeldOutGroups: TypeAlias = Annotated[dict[str, Any], "Record<string, HeldOutMeans | null>"]
 """Held-out scores by group, as the training wrote them."""
@@ -63,13 +64,25 @@ class TaskProgress(TypedDict):
     verdicts: dict[str, int]
 
 
+class SavedObject(PromptValue):
+    """An object of a revision: its prompt, the mask that the prompt refines, what was painted and erased, and the
+    segmenter's mask; each None where there is none. ``strokes`` is empty: they are part of ``painted`` and ``erased``.
+    """
+
+    strokes: Strokes
+    start: Rle | None
+    painted: Rle | None
+    erased: Rle | None
+    mask: Rle | None
+
+
 class SavedWork(TypedDict):
     """The current revision of a task, to continue from."""
 
     revision: int
     verdict: VerdictName
     comment: str
-    objects: Annotated[list[dict[str, Any]], "object[]"]
+    objects: list[SavedObject]
 
 
 class LeasedTask(TypedDict):
@@ -144,6 +157,29 @@ class DecidedPage(TypedDict):
     annotators: list[str]
 
 
+class BoxValue(TypedDict):
+    """A box: left, top, right and bottom edge."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class ChangeValue(TypedDict):
+    """How a revision's prompts differ from those before it; see `segr1_app.store.changes.PromptChange`."""
+
+    added: list[PointValue]
+    removed: list[PointValue]
+    flipped: list[PointValue]
+    moved: list[tuple[PointValue, PointValue]]
+    box_shifts: list[tuple[BoxValue, BoxValue]]
+    boxes_added: list[BoxValue]
+    boxes_removed: list[BoxValue]
+    objects_added: int
+    objects_removed: int
+
+
 class PastRevision(TypedDict):
     """A revision in the history of a task; ``origin`` is the revision it restores."""
 
@@ -156,7 +192,7 @@ class PastRevision(TypedDict):
     clicks: int
     policy_iou: float | None
     blame: str | None
-    change: Annotated[dict[str, Any], "object"]
+    change: ChangeValue
     origin: int | None
     created_at: float
     current: bool

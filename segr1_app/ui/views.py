@@ -12,15 +12,26 @@ from typing import Any, TypeAlias
 
 import gradio as gr
 
-from segr1_app.domain import ImageSize, ObjectMask, ObjectPrompt, Prediction
+from segr1_app.domain import Box, ImageSize, ObjectMask, ObjectPrompt, Point, Prediction
 from segr1_app.geometry import encode_rle, resize_nearest
 from segr1_app.models.host import ModelStatus
 from segr1_app.people.access import SignInMethod
-from segr1_app.prompt_json import prompt_value
+from segr1_app.prompt_json import PointValue, prompt_value
 from segr1_app.settings.roles import MAY, Person
 from segr1_app.store import Revision
+from segr1_app.store.changes import PromptChange
 from segr1_app.store.rows import optional_rle
-from segr1_app.studio.contracts import CanvasValue, ComparedAnswers, Header, RunAnswer, RunPhase, Visitor
+from segr1_app.studio.contracts import (
+    BoxValue,
+    CanvasValue,
+    ChangeValue,
+    ComparedAnswers,
+    Header,
+    RunAnswer,
+    RunPhase,
+    SavedObject,
+    Visitor,
+)
 from segr1_app.studio.palette import CASING, OBJECT_COLOURS, object_colour
 from segr1_app.studio.previews import live_size
 from segr1_app.studio.sessions import CanvasSession
@@ -123,7 +134,7 @@ def canvas_value(
     }
 
 
-def revision_value(revision: Revision) -> list[ViewValue]:
+def revision_value(revision: Revision) -> list[SavedObject]:
     """The objects of a revision, for continuing on a canvas, each with the segmenter's "mask"."""
     return [
         {
@@ -137,6 +148,29 @@ def revision_value(revision: Revision) -> list[ViewValue]:
         }
         for made in revision.correction.objects
     ]
+
+
+def change_value(change: PromptChange) -> ChangeValue:
+    """The difference between two sets of prompts as JSON values."""
+    return {
+        "added": [_point(point) for point in change.added],
+        "removed": [_point(point) for point in change.removed],
+        "flipped": [_point(point) for point in change.flipped],
+        "moved": [(_point(old), _point(new)) for old, new in change.moved],
+        "box_shifts": [(_box(old), _box(new)) for old, new in change.box_shifts],
+        "boxes_added": [_box(box) for box in change.boxes_added],
+        "boxes_removed": [_box(box) for box in change.boxes_removed],
+        "objects_added": change.objects_added,
+        "objects_removed": change.objects_removed,
+    }
+
+
+def _point(point: Point) -> PointValue:
+    return {"x": point.x, "y": point.y, "label": point.label}
+
+
+def _box(box: Box) -> BoxValue:
+    return {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
 
 
 def addressed(canvas: CanvasValue) -> CanvasValue:

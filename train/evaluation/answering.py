@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from segr1_app.domain import Effort, Mask, ObjectPrompt
-from segr1_app.geometry import add_point, union_masks
+from segr1_app.geometry import add_point
 from segr1_app.images import Picture
 from segr1_app.language.protocol import TaskKind
+from segr1_app.models.completions import segment_prompts
 from segr1_app.models.effort import find_consensus
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import Policy
@@ -91,10 +92,10 @@ def _from_truth(segmenter: Segmenter, picture: Picture, truth: Mask) -> Evaluate
     started = time.perf_counter()
     embedding = segmenter.encode(picture)
     encoded = time.perf_counter()
-    masks = segmenter.segment(picture, objects, embedding=embedding)
+    masks, union = segment_prompts(objects, picture, segmenter, embedding=embedding)
     decoded = time.perf_counter()
     return EvaluatedAnswer(
-        mask=union_masks((found.mask for found in masks), picture.size),
+        mask=union,
         well_formed=None,
         confidence=masks[0].confidence if masks else None,
         seconds={"encode": encoded - started, "decode": decoded - encoded, "total": decoded - started},
@@ -113,9 +114,8 @@ def _corrected(
             break
         objects = add_point(answer.objects, click)
         started = time.perf_counter()
-        masks = segmenter.segment(picture, objects)
+        masks, mask = segment_prompts(objects, picture, segmenter)
         spent.append(time.perf_counter() - started)
         confidence = masks[0].confidence if len(masks) == 1 else None
-        mask = union_masks((found.mask for found in masks), picture.size)
         answer = replace(answer, mask=mask, confidence=confidence, objects=objects)
     return replace(answer, seconds={**answer.seconds, "click": statistics.fmean(spent)}) if spent else answer

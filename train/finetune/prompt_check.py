@@ -11,8 +11,9 @@ from statistics import fmean
 from typing import Final
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
-from segr1_app.geometry import mask_box, union_masks
+from segr1_app.geometry import mask_box
 from segr1_app.metrics import iou
+from segr1_app.models.completions import segment_prompts
 from segr1_app.models.segmenter import Segmenter
 from train.data.prompting import oracle_prompt
 from train.data.rows import Row
@@ -70,8 +71,8 @@ def check_prompts(rows: Sequence[Row], segmenter: Segmenter, most: int = PICTURE
             continue
         size = example.picture.size
         prompts = (oracle_prompt(truth), shifted_prompt(truth, size), corner_prompt(truth, size))
-        masks = [segmenter.segment(example.picture, [prompt])[0].mask for prompt in prompts]
-        true, shifted, corner = (iou(union_masks([mask], size), truth) for mask in masks)
+        masks = [segment_prompts([prompt], example.picture, segmenter)[1] for prompt in prompts]
+        true, shifted, corner = (iou(mask, truth) for mask in masks)
         found.append((true, shifted, corner))
         if len(found) == most:
             break

@@ -6,7 +6,7 @@ Every method is also an API endpoint.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ from segr1_app.studio.contracts import (
 )
 from segr1_app.studio.previews import preview_of
 from segr1_app.ui.gate.endpoints import one_of
-from segr1_app.ui.views import addressed, canvas_value
+from segr1_app.ui.views import addressed, canvas_value, change_value
 
 LISTED = 40
 """Tasks per page of the list."""
@@ -276,7 +276,7 @@ def _history(revisions: Sequence[Revision], task: Task) -> list[PastRevision]:
             "clicks": each.correction.clicks,
             "policy_iou": each.policy_iou,
             "blame": each.blame.value if each.blame else None,
-            "change": asdict(each.change),
+            "change": change_value(each.change),
             "origin": each.origin_id,
             "created_at": each.created_at,
             "current": each.id == task.current_id,

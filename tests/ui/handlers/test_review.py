@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from segr1_app.domain import StoreError, UnknownRecordError
+from segr1_app.domain import Box, Point, StoreError, UnknownRecordError
 from segr1_app.geometry import decode_rle
 from segr1_app.store import AnnotationStore, Verdict
+from segr1_app.store.changes import PromptChange
 from segr1_app.ui.handlers.review import LISTED, ReviewHandlers
+from segr1_app.ui.views import change_value
 from tests.store.values import HEIGHT, SKIPPED, WIDTH, corrected, picture, prediction, rectangle, rejected
 
 HALF, WHOLE = rectangle(5, 10, 15, 20), rectangle(5, 10, 25, 20)
@@ -71,6 +75,12 @@ def test_a_task_comes_with_its_history_and_what_to_compare(reviews: ReviewHandle
     assert told["canvas"]["image_size"] == [WIDTH, HEIGHT]
     assert told["canvas"]["picture"]["url"].endswith(".jpg")
     assert reviews.history(1) == told["revisions"]
+
+
+def test_a_change_keeps_all_of_its_fields() -> None:
+    point, box = Point(1.5, 2, 1), Box(1, 2, 3.25, 4)
+    change = PromptChange((point,), (point,), (point,), ((point, point),), ((box, box),), (box,), (box,), 2, 1)
+    assert json.dumps(change_value(change)) == json.dumps(asdict(change))
 
 
 def test_without_a_prediction_people_are_compared(reviews: ReviewHandlers, store: AnnotationStore) -> None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from segr1_app.domain import ObjectPrompt
 from segr1_app.metrics import iou
+from segr1_app.models.completions import segment_prompts
 from segr1_app.models.segmenter import Sam2Segmenter
 from train.data.prompting import corrective_click, oracle_prompt
 from train.data.rows import Row
@@ -54,7 +55,7 @@ def score_objects(segmenter: Sam2Segmenter, rows: Sequence[Row]) -> tuple[Object
             prompt = oracle_prompt(target.mask)
             ious = []
             for _ in range(MOST_CLICKS + 1):
-                mask = segmenter.segment(example.picture, [prompt])[0].mask
+                _, mask = segment_prompts([prompt], example.picture, segmenter)
                 ious.append(iou(mask, target.mask))
                 click = corrective_click(mask, target.mask)
                 if ious[-1] >= GOOD or click is None:

@@ -14,8 +14,8 @@ import { Asking } from "../shared/server.js";
 
 /**
  * @typedef {import("../shared/contracts.js").TaskProgress} Progress
- * @typedef {{objects: object[], comment: string, seconds: number, clicks: number, origin?: number | null, at?: number}}
- *   Draft
+ * @typedef {{objects: import("../canvas/types.js").GivenObject[], comment: string, seconds: number, clicks: number,
+ *   origin?: number | null, at?: number}} Draft
  * @typedef {import("../shared/contracts.js").LeasedTask} LeasedTask
  * @typedef {Omit<LeasedTask, "task"> & {task: number | null}} Task with null where no task is left
  * @typedef {"idle" | "storing" | "asking"} Phase what is under way: nothing; the drawing on the present task is being

@@ -10,9 +10,7 @@ const LEAST_SIDE = 1; // of a box, in picture pixels
 
 /**
  * The state for given prompts; without any, one empty object.
- * @param {{box: import("./types.js").Box | null, points: import("./types.js").Point[], name?: string,
- *   strokes?: import("./types.js").Stroke[], start?: import("./types.js").Rle | null,
- *   painted?: import("./types.js").Rle | null, erased?: import("./types.js").Rle | null}[]} objects
+ * @param {import("./types.js").GivenObject[]} objects
  * @returns {Prompts}
  */
 export function promptsOf(objects) {

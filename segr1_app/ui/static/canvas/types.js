@@ -15,6 +15,10 @@
  * @typedef {{id: number, name: string, box: Box | null, points: Point[], strokes: Stroke[], start: Rle | null,
  *   painted: Rle | null, erased: Rle | null}} Prompt
  *
+ * An object as it comes from elsewhere: what it leaves out it does not have; its mask only if that is known.
+ * @typedef {{box: Box | null, points: Point[], name?: string, strokes?: Stroke[], start?: Rle | null,
+ *   painted?: Rle | null, erased?: Rle | null, mask?: Rle | null}} GivenObject
+ *
  * What Delete, F and the arrows act on, within the active object.
  * @typedef {{kind: "box"} | {kind: "point", index: number}} Mark
  *

@@ -150,7 +150,7 @@ export class Canvas {
 
   /**
    * Continue from a stored state; the given one stays one step of undo away.
-   * @param {any[]} objects as `objects` had them, each with its "mask" if that is known
+   * @param {import("./types.js").GivenObject[]} objects
    */
   restore(objects) {
     this.history.commit(edit.promptsOf(objects));

@@ -6,18 +6,18 @@ export type Rle = {
   counts: string;
 };
 
-/** The mask prompt of one object; ``box`` is [x1, y1, x2, y2], ``name`` is omitted if there is none. */
-export type PromptValue = {
-  box: [number, number, number, number] | null;
-  points: PointValue[];
-  name?: string;
-};
-
 /** A point prompt: ``label`` is 1 on the object and 0 on the background. */
 export type PointValue = {
   x: number;
   y: number;
   label: 0 | 1;
+};
+
+/** The mask prompt of one object; ``box`` is [x1, y1, x2, y2], ``name`` is omitted if there is none. */
+export type PromptValue = {
+  box: [number, number, number, number] | null;
+  points: PointValue[];
+  name?: string;
 };
 
 /** `WorkTotals` as JSON values: decided tasks, these per hour of working time, and the effort that they took. */
@@ -63,12 +63,24 @@ export type TaskProgress = {
   verdicts: Record<string, number>;
 };
 
+/** An object of a revision: its prompt, the mask that the prompt refines, what was painted and erased, and the segmenter's mask; each None where there is none. ``strokes`` is empty: they are part of ``painted`` and ``erased``. */
+export type SavedObject = {
+  box: [number, number, number, number] | null;
+  points: PointValue[];
+  name?: string;
+  strokes: import("../canvas/types.js").Stroke[];
+  start: Rle | null;
+  painted: Rle | null;
+  erased: Rle | null;
+  mask: Rle | null;
+};
+
 /** The current revision of a task, to continue from. */
 export type SavedWork = {
   revision: number;
   verdict: import("./formatting.js").Verdict;
   comment: string;
-  objects: object[];
+  objects: SavedObject[];
 };
 
 /** A task leased to the annotator, with everything the page shows of it. ``prediction`` is the number of the prediction, ``parent`` that of the annotator's own newest revision. */
@@ -133,6 +145,27 @@ export type DecidedPage = {
   annotators: string[];
 };
 
+/** A box: left, top, right and bottom edge. */
+export type BoxValue = {
+  x1: number;
+  y1: number;
+  x2: number;
+  y2: number;
+};
+
+/** How a revision's prompts differ from those before it; see `segr1_app.store.changes.PromptChange`. */
+export type ChangeValue = {
+  added: PointValue[];
+  removed: PointValue[];
+  flipped: PointValue[];
+  moved: [PointValue, PointValue][];
+  box_shifts: [BoxValue, BoxValue][];
+  boxes_added: BoxValue[];
+  boxes_removed: BoxValue[];
+  objects_added: number;
+  objects_removed: number;
+};
+
 /** A revision in the history of a task; ``origin`` is the revision it restores. */
 export type PastRevision = {
   revision: number;
@@ -144,7 +177,7 @@ export type PastRevision = {
   clicks: number;
   policy_iou: number | null;
   blame: string | null;
-  change: object;
+  change: ChangeValue;
   origin: number | null;
   created_at: number;
   current: boolean;
