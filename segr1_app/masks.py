@@ -313,7 +313,8 @@ def _soft(values: _Grey, between: _Grey, top: float) -> bool:
         return False
     if len(between) >= _MANY and top <= 255:
         return True
-    kernel = np.ones((3, 3), np.uint8)
+    # A soft edge of a single level is one pixel wide; the unknown zone of a trimap is wider.
+    kernel = np.ones((2, 2) if len(between) == 1 else (3, 3), np.uint8)
     picture = values.astype(np.float32)
     even = cv2.erode(picture, kernel) == cv2.dilate(picture, kernel)
     inside = np.isin(values, between)

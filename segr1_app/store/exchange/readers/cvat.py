@@ -85,14 +85,17 @@ def _shape(element: Element) -> Shape:
         case "box":
             left, top, right, bottom = (number(element.get(key), key) for key in ("xtl", "ytl", "xbr", "ybr"))
             if float(element.get("rotation") or 0):
-                return Polygons([_turned(left, top, right, bottom, number(element.get("rotation"), "rotation"))])
+                wide, high = (right - left) / 2, (bottom - top) / 2
+                corners = np.array([[-wide, -high], [wide, -high], [wide, high], [-wide, high]])
+                return Polygons([_turned((left + wide, top + high), corners, element)])
             return BoxShape((left, top, right, bottom))
         case "points":
             return Dots(tuple((float(x), float(y), 1) for x, y in _points(element)))
         case "ellipse":
             x, y, rx, ry = (number(element.get(key), key) for key in ("cx", "cy", "rx", "ry"))
             angles = np.arange(_AROUND) * 2 * math.pi / _AROUND
-            return Polygons([np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], axis=1)])
+            around = np.stack([rx * np.cos(angles), ry * np.sin(angles)], axis=1)
+            return Polygons([_turned((x, y), around, element)])
         case "mask":
             return _mask(element)
     raise ValueError(f"a {element.tag} marks no area")
@@ -111,9 +114,9 @@ def _points(element: Element) -> Ring:
     return ring_of([pair.split(",") for pair in (element.get("points") or "").split(";") if pair])
 
 
-def _turned(left: float, top: float, right: float, bottom: float, degrees: float) -> Ring:
-    centre = np.array([(left + right) / 2, (top + bottom) / 2])
-    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float64) - centre
-    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
-    turned: Ring = centre + corners @ np.array([[cosine, sine], [-sine, cosine]])
+def _turned(centre: tuple[float, float], around: Ring, element: Element) -> Ring:
+    """Corners about a centre, turned clockwise by the degrees of an element's ``rotation``."""
+    angle = math.radians(number(element.get("rotation") or 0, "rotation"))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    turned: Ring = np.array(centre) + around @ np.array([[cosine, sine], [-sine, cosine]])
     return turned

@@ -48,11 +48,9 @@ class LabelNames:
 
     Attributes:
         by_label: by what a mask file calls them: an index such as "3", or a colour such as "#ff0000".
-        files: where they stand.
     """
 
     by_label: Mapping[str, str] = field(default_factory=dict)
-    files: Sequence[PurePosixPath] = ()
 
     def name(self, labels: Labels, value: int) -> str | None:
         """What a label of a file is called; None when nobody says so, empty for the background."""
@@ -68,18 +66,50 @@ def is_label_names(name: PurePosixPath) -> bool:
     return name.name.lower() in LABELMAPS | LISTS | JSONS | OBJECTS
 
 
-def find_names(tree: Tree) -> LabelNames:
-    """The names that lie among the files; of several files about one label, the first."""
-    found: dict[str, str] = {}
-    files = []
+@dataclass(frozen=True, slots=True)
+class NameFiles:
+    """What the files of an import say of labels: each data set among them has its own names.
+
+    Attributes:
+        found: by folder, names by label.
+        otherwise: names where no file says any.
+    """
+
+    found: Mapping[PurePosixPath, Mapping[str, str]] = field(default_factory=dict)
+    otherwise: Mapping[str, str] = field(default_factory=dict)
+
+    def names_for(self, mask: PurePosixPath) -> LabelNames:
+        """The names for a mask file: from the folders above it, the nearest first, else from all others.
+
+        Raises:
+            DatasetError: when only folders that are not above it say something, and disagree.
+        """
+        names: dict[str, str] = {}
+        for folder in mask.parents:
+            for label, text in self.found.get(folder, {}).items():
+                names.setdefault(label, text)
+        if names:
+            return LabelNames(names)
+        for folder, own in self.found.items():
+            for label, text in own.items():
+                if names.setdefault(label, text) != text:
+                    raise DatasetError(
+                        f"its label {label} is '{names[label]}' in one folder and '{text}' in {folder}: put the names "
+                        "into a folder above it."
+                    )
+        return LabelNames(names or self.otherwise)
+
+
+def find_names(tree: Tree) -> NameFiles:
+    """The names that lie among the files; of several files of one folder about one label, the first."""
+    found: dict[PurePosixPath, dict[str, str]] = {}
     for name in tree.names:
         if is_label_names(name):
-            files.append(name)
             for label, text in _read(tree.entry(name), name.name.lower()):
-                found.setdefault(label, text)
+                found.setdefault(name.parent, {}).setdefault(label, text)
     if not found and any("gtfine" in name.as_posix().lower() for name in tree.names):
-        found = {str(index): name for index, name in enumerate(CITYSCAPES)}
-    return LabelNames(found, files)
+        return NameFiles(otherwise={str(index): name for index, name in enumerate(CITYSCAPES)})
+    return NameFiles(found)
 
 
 def names_of_file(name: PurePosixPath, labels: Labels, names: LabelNames) -> tuple[Labels, LabelNames]:
@@ -91,7 +121,7 @@ def names_of_file(name: PurePosixPath, labels: Labels, names: LabelNames) -> tup
     if re.search(r"_gt(?:Fine|Coarse)_instance(?:Train)?Ids$", stem):
         labels = _renamed(labels, np.where(labels.values >= _PER_CLASS, labels.values // _PER_CLASS, labels.values))
     if re.search(r"TrainIds$|\.trainIds$", stem):
-        return labels, LabelNames({str(index): name for index, name in enumerate(_TRAINED)}, names.files)
+        return labels, LabelNames({str(index): name for index, name in enumerate(_TRAINED)})
     return labels, names
 
 

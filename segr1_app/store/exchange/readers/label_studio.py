@@ -11,16 +11,20 @@ import numpy as np
 
 from segr1_app.domain import DatasetError, ImageSize
 from segr1_app.frames import Reading
+from segr1_app.masks import read_labels
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
+from segr1_app.store.exchange.readers.labelme import decode_picture
 from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Ring, Shape, number, ring_of, size_of
 
 _AROUND: Final = 64
-_LABELS: Final = frozenset({"polygonlabels", "brushlabels", "rectanglelabels", "keypointlabels", "ellipselabels"})
-_KINDS: Final = _LABELS | {"polygon", "brush", "rectangle", "keypoint", "ellipse"}
+_BASES: Final = frozenset({"polygon", "brush", "rectangle", "keypoint", "ellipse", "bitmask"})
+_LABELS: Final = frozenset(f"{base}labels" for base in _BASES)
+_WORDS: Final = frozenset({"choices", "textarea", "taxonomy", "rating", "number", "datetime", "pairwise", "relation"})
+"""Types of results that mark nothing; so does "labels", which names another result's region."""
 
 
 def find(tree: Tree) -> list[Source]:
@@ -101,7 +105,13 @@ def _task(task: Mapping[str, Any], where: str, called: str, name: PurePosixPath,
     except DatasetError as error:
         yield f"{where}: {error}"
         return
-    parts = [part for index, each in enumerate(results, start=1) for part in _parts(index, each, size, model)]
+    named = {each.get("id"): each["value"].get("labels") for each in results if _is_name(each)}
+    parts = [
+        part
+        for index, each in enumerate(results, start=1)
+        if not _is_name(each)
+        for part in _parts(index, each, named.get(each.get("id")), size, model)
+    ]
     words = task.get("data", {}).get("instruction")
     instructions = (words,) if isinstance(words, str) and words.strip() and not parts else ()
     # Browsers turn pictures upright.
@@ -117,18 +127,28 @@ def _size(results: Sequence[Mapping[str, Any]]) -> ImageSize | None:
     return next(iter(sizes), None)
 
 
-def _parts(index: int, result: Mapping[str, Any], size: ImageSize | None, model: str | None) -> Iterator[Part]:
+def _is_name(result: Mapping[str, Any]) -> bool:
+    """Whether a result only says what the region of the same id is called."""
+    return result.get("type") == "labels" and isinstance(result.get("value"), dict)
+
+
+def _parts(
+    index: int, result: Mapping[str, Any], named: Any, size: ImageSize | None, model: str | None
+) -> Iterator[Part]:
     kind, value = str(result.get("type") or "").lower(), result.get("value")
-    if kind not in _KINDS or not isinstance(value, dict):
+    if kind in _WORDS or not isinstance(value, dict):
         return
     base = kind.removesuffix("labels")
-    names = value.get(f"{base}labels") or value.get("labels") or [None]
+    names = value.get(f"{base}labels") or value.get("labels") or named or [None]
     for name in names if isinstance(names, list) else [names]:
         which = f"region {index} ({name or base})"
+        label = None if name is None else str(name)
         try:
-            yield Part(which, _shape(base, value, size), None if name is None else str(name), model=model)
-        except MALFORMED as error:
-            yield Part(which, fault_of(error), None if name is None else str(name))
+            if result.get("image_rotation"):
+                raise ValueError("its picture was turned in Label Studio: turn it back there, and export again")
+            yield Part(which, _shape(base, value, size), label, model=model)
+        except (*MALFORMED, DatasetError) as error:
+            yield Part(which, fault_of(error), label)
 
 
 def _shape(kind: str, value: Mapping[str, Any], size: ImageSize | None) -> Shape:
@@ -138,27 +158,45 @@ def _shape(kind: str, value: Mapping[str, Any], size: ImageSize | None) -> Shape
         if value.get("format") != "rle" or size is None:
             raise ValueError("its brush is in no format that is read")
         return Piece(decode_brush(value.get("rle"), size))
+    if kind == "bitmask":
+        return Piece(read_labels(decode_picture(str(value.get("imageDataURL")).partition("base64,")[2])).mask("all"))
+    if kind not in _BASES:
+        raise ValueError(f"a {kind} marks no area")
+    return _shape_at(kind, value, size)
+
+
+def _shape_at(kind: str, value: Mapping[str, Any], size: ImageSize | None) -> Shape:
+    """A keypoint, rectangle or ellipse, which may be turned."""
     x, y = (number(value.get(key), key) for key in ("x", "y"))
     if kind == "keypoint":
         return Dots(((x / 100, y / 100, 1),), normalised=True)
     if kind == "rectangle":
         width, height = (number(value.get(key), key) for key in ("width", "height"))
-        if float(value.get("rotation") or 0):
-            return Polygons([_turned((x, y, width, height), number(value["rotation"], "rotation"), size)])
+        if value.get("rotation"):
+            corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
+            return Polygons([_turned((x, y), corners, value["rotation"], size)])
         return BoxShape((x / 100, y / 100, (x + width) / 100, (y + height) / 100), normalised=True)
     rx, ry = (number(value.get(key), key) for key in ("radiusX", "radiusY"))
     angles = np.arange(_AROUND) * 2 * math.pi / _AROUND
-    return Polygons([np.stack([x + rx * np.cos(angles), y + ry * np.sin(angles)], axis=1) / 100], normalised=True)
+    around = np.stack([rx * np.cos(angles), ry * np.sin(angles)], axis=1)
+    if value.get("rotation"):
+        return Polygons([_turned((x, y), around, value["rotation"], size)])
+    return Polygons([(around + np.array([x, y])) / 100], normalised=True)
 
 
-def _turned(box: tuple[float, float, float, float], degrees: float, size: ImageSize | None) -> Ring:
-    """A box that was turned about its upper left corner, in pixels: percents of two sides cannot be turned."""
+def _turned(pivot: tuple[float, float], around: Ring, rotation: Any, size: ImageSize | None) -> Ring:
+    """Corners that were turned about a point, in pixels: percents of two sides cannot be turned.
+
+    Args:
+        pivot: the upper left corner of a box, or the centre of an ellipse, in percent.
+        around: the corners as they lie from there before they are turned, in percent.
+        rotation: degrees, clockwise.
+        size: of the picture.
+    """
     if size is None:
-        raise ValueError("a turned box needs original_width and original_height")
-    x, y, width, height = box
+        raise ValueError("a turned region needs original_width and original_height")
     scale = np.array([size.width, size.height]) / 100
-    corner = np.array([x, y]) * scale
-    sides = np.array([[0, 0], [width, 0], [width, height], [0, height]]) * scale
-    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
-    turned: Ring = corner + sides @ np.array([[cosine, sine], [-sine, cosine]])
+    angle = math.radians(number(rotation, "rotation"))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    turned: Ring = np.array(pivot) * scale + around * scale @ np.array([[cosine, sine], [-sine, cosine]])
     return turned

@@ -53,7 +53,7 @@ def _record(entry: Entry, content: Mapping[str, Any], pictures: Pictures) -> Rec
         found = pictures.find(entry.name, entry.name.name, by_stem=True)
         picture = found if isinstance(found, Entry) else picture
     if isinstance(picture, str) and isinstance(content.get("imageData"), str):
-        picture = Held(_decoded(content["imageData"]))
+        picture = Held(decode_picture(content["imageData"]))
     parts = [_part(index, shape) for index, shape in enumerate(content["shapes"], start=1)]
     declared = size_of(content.get("imageWidth"), content.get("imageHeight"))
     shown = PurePosixPath(str(called or entry.name.stem).replace("\\", "/")).name
@@ -107,12 +107,17 @@ def _shape(shape: Mapping[str, Any]) -> Shape:
 def _mask(text: Any, ring: Any) -> Piece:
     if not isinstance(text, str):
         raise ValueError("it has no mask")
-    labels = read_labels(_decoded(text))
+    labels = read_labels(decode_picture(text))
     left, top = (round(float(value)) for value in ring.min(axis=0))
     return Piece(labels.mask("all"), left, top)
 
 
-def _decoded(text: str) -> bytes:
+def decode_picture(text: str) -> bytes:
+    """The file of a picture that is written in base64.
+
+    Raises:
+        DatasetError: when it is not.
+    """
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -11,7 +11,7 @@ from segr1_app.domain import DatasetError
 from segr1_app.masks import Labels, read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
-from segr1_app.store.exchange.readers.label_names import LabelNames, find_names, names_of_file
+from segr1_app.store.exchange.readers.label_names import NameFiles, find_names, names_of_file
 from segr1_app.store.exchange.readers.pairing import Paired, key_of, plain
 from segr1_app.store.exchange.readers.sources import Tree
 from segr1_app.store.exchange.shapes import MaskPicture
@@ -34,7 +34,7 @@ def records(tree: Tree, paired: Paired, masks: Mapping[str, Entry], used: set[st
         names = find_names(tree)
     except DatasetError as error:
         yield str(error)
-        names = LabelNames()
+        names = NameFiles()
     met: dict[str, None] = {}
     for name in paired.pictures:
         stem = plain(name.stem)
@@ -62,7 +62,7 @@ def _masked(  # noqa: PLR0917 - what is the same for all pictures comes last
     record: Record,
     mask: Entry,
     instruction: str | None,
-    names: LabelNames,
+    names: NameFiles,
     tree: Tree,
     met: dict[str, None],
 ) -> Iterator[Record | str]:
@@ -72,7 +72,7 @@ def _masked(  # noqa: PLR0917 - what is the same for all pictures comes last
     """
     which = f"its mask {mask.name}"
     try:
-        labels, own_names = names_of_file(mask.name, read_labels(mask.read()), names)
+        labels, own_names = names_of_file(mask.name, read_labels(mask.read()), names.names_for(mask.name))
     except DatasetError as error:
         yield replace(record, parts=(Part(which, str(error), instruction=instruction),))
         return

@@ -5,27 +5,64 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import DatasetError, Mask
+from segr1_app.files.foreign_json import ForeignJsonError, parse_json
+from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
 from segr1_app.store.exchange.shapes import Canvas, Ring, check_ring, ring_of
 
+_LARGEST: Final = 2**20
+"""Bytes of a file of one picture's outlines."""
+
 
 def find(tree: Tree) -> list[Source]:
     """Files with a text and shapes."""
-    names = [name for name in tree.with_suffix(".json") if _is_reasonseg(tree.head(name))]
+    names = [
+        name
+        for name in tree.with_suffix(".json")
+        if _is_reasonseg(tree.head(name)) or (_is_cut(tree.head(name)) and _is_in_western(tree.entry(name)))
+    ]
     return [Source("ReasonSeg", names, lambda pictures: _read(tree, names, pictures))] if names else []
 
 
 def _is_reasonseg(head: Head | None) -> bool:
     return head is not None and head.keys >= {"text", "shapes"} and "shapes" in head.lists
+
+
+def _is_cut(head: Head | None) -> bool:
+    """Whether a file's beginning cannot be read to its shapes."""
+    return head is None or (head.kind == "map" and head.keys <= {"text", "is_sentence"})
+
+
+def _is_in_western(entry: Entry) -> bool:
+    content = entry.begin(_LARGEST + 1)
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return len(content) <= _LARGEST and b'"text"' in content and b'"shapes"' in content
+    return False
+
+
+def _load(entry: Entry) -> Any:
+    """A file's content; some of the published ones are in Windows' Western encoding, in which LISA reads them, too.
+
+    Raises:
+        DatasetError: when it is not JSON.
+    """
+    if not _is_in_western(entry):
+        return load_json(entry)
+    try:
+        return parse_json(entry.read().decode("cp1252"))
+    except (UnicodeDecodeError, ForeignJsonError) as error:
+        raise DatasetError(f"it is not valid JSON that can be read ({error}).") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +103,7 @@ def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterato
     for name in names:
         entry = tree.entry(name)
         try:
-            content = load_json(entry)
+            content = _load(entry)
         except DatasetError as error:
             yield f"{entry}: {error}"
             continue

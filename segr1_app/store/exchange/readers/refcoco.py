@@ -89,7 +89,11 @@ def _read(tree: Tree, name: PurePosixPath, instances: PurePosixPath, pictures: P
 
 def _load(entry: Entry) -> list[Any]:
     try:
-        content = load_json(entry) if entry.name.suffix == ".json" else _Data(io.BytesIO(entry.read())).load()
+        content = (
+            load_json(entry)
+            if entry.name.suffix == ".json"
+            else _Data(io.BytesIO(entry.read()), encoding="utf-8").load()
+        )
     except _HOSTILE as error:
         raise DatasetError(f"'{entry}' is not a list of references that can be read: {error}.") from error
     if not isinstance(content, list):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, Any, Final, Protocol, TypeAlias
@@ -78,8 +79,14 @@ class Tree:
     def head(self, name: PurePosixPath) -> Head | None:
         """The beginning of a JSON file; None if it is not JSON."""
         if name not in self._heads:
-            with translate_read_errors(f"'{self.files.display_name(name)}'"), json_bytes(self.files, name) as file:
-                self._heads[name] = _head(file)
+            with translate_read_errors(f"'{self.files.display_name(name)}'"):
+                with json_bytes(self.files, name) as file:
+                    head = _head(file)
+                if head is not None and head.kind == "map" and "images" in head.keys and "annotations" not in head.keys:
+                    # COCO's many kinds differ in their annotations, which may come after thousands of images.
+                    with json_bytes(self.files, name) as file:
+                        head = _with_annotations(head, file)
+                self._heads[name] = head
         return self._heads[name]
 
     def claim(self, names: Collection[PurePosixPath]) -> None:
@@ -231,6 +238,29 @@ def load_json(entry: Entry) -> Any:
         return json.loads(b"".join(parts))
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"it is not valid JSON that can be read ({str(error)[:200]}).") from error
+
+
+_ANNOTATIONS: Final = re.compile(rb'"annotations"\s*:\s*\[\s*\{')
+_FIRST: Final = 4096
+"""How much of the first annotation is read for its keys."""
+_CHUNK: Final = 2**20
+
+
+def _with_annotations(head: Head, file: Readable) -> Head:
+    """The same with the keys of the first annotation, wherever it is."""
+    text = b""
+    while chunk := file.read(_CHUNK):
+        text = text[-_FIRST:] + chunk
+        if found := _ANNOTATIONS.search(text):
+            first = text[found.end() :] + file.read(_FIRST)
+            inner = frozenset(key.decode() for key in re.findall(rb'"(\w+)"\s*:', first[:_FIRST]))
+            return replace(
+                head,
+                keys=head.keys | {"annotations"},
+                values={**head.values, "annotations": inner},
+                lists=head.lists | {"annotations"},
+            )
+    return head
 
 
 def _head(file: Readable) -> Head | None:

@@ -17,8 +17,9 @@ from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.import_options import ROLES, ImportOptions
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.arrow_rows import arrow_rows
-from segr1_app.store.exchange.readers.sources import Source, Tree, decode_text
+from segr1_app.store.exchange.readers.sources import Found, Source, Tree, decode_text
 from segr1_app.store.exchange.shapes import MaskPicture, Runs, Shape
 
 _USUAL: Final = {
@@ -74,7 +75,7 @@ def _rows_of(name: PurePosixPath) -> _ReadRows | None:
 
 def _read(
     files: Files, name: PurePosixPath, rows: _ReadRows, options: ImportOptions, pictures: Pictures
-) -> Iterator[Record | str]:
+) -> Iterator[Found]:
     where = files.display_name(name)
     columns: dict[str, str] | None = None
     with translate_read_errors(f"'{where}'"), files.open(name) as content:
@@ -83,7 +84,10 @@ def _read(
                 if isinstance(row, str):
                     yield f"{where} {row}"
                     continue
-                columns = columns or _choose(found, where, options.columns)
+                if columns is None:
+                    columns = _choose(found, where, options.columns)
+                    if unused := [each for each in found if each not in columns.values()]:
+                        yield Remark(f"'{where}': its columns {', '.join(unused)} are not used.")
                 cells = {role: row.get(column) for role, column in columns.items()}
                 yield from _record(cells, f"{where} row {number}", partial(_content, name, pictures), options.label)
         except DatasetError as error:

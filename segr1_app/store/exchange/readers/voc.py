@@ -94,8 +94,21 @@ def _shape(element: Element, name: PurePosixPath, files: Pictures) -> Shape:
         box = [number(text_of(element, f"bndbox/{side}"), side) for side in ("xmin", "ymin", "xmax", "ymax")]
         # The first pixel of Pascal VOC is 1, and the last one belongs to the box.
         return BoxShape((box[0] - 1, box[1] - 1, box[2], box[3]))
-    ring = ring_of([(text_of(point, "x"), text_of(point, "y")) for point in polygon.findall("pt")])
+    ring = ring_of(_corners(polygon))
     if text_of(element, "type") == "bounding_box" and len(ring):
         (left, top), (right, bottom) = ring.min(axis=0), ring.max(axis=0)
         return BoxShape((float(left), float(top), float(right), float(bottom)))
     return Polygons([ring])
+
+
+def _corners(polygon: Element) -> list[tuple[str, str]]:
+    """LabelMe writes ``<pt><x/><y/></pt>``; Roboflow ``<x1/><y1/><x2/><y2/>`` and so on."""
+    points = polygon.findall("pt")
+    if points:
+        return [(text_of(point, "x"), text_of(point, "y")) for point in points]
+    corners: list[tuple[str, str]] = []
+    while (x := text_of(polygon, f"x{len(corners) + 1}")) and (y := text_of(polygon, f"y{len(corners) + 1}")):
+        corners.append((x, y))
+    if 2 * len(corners) != len(polygon):
+        raise ValueError("its polygon is written in a way that is not read")
+    return corners

@@ -10,6 +10,7 @@ from defusedxml.ElementTree import fromstring
 
 from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.files import Entry
+from segr1_app.store.exchange.readers.sources import read_text
 
 
 def load_xml(entry: Entry) -> Element:
@@ -32,7 +33,11 @@ def text_of(element: Element, path: str) -> str:
 
 def root_name(entry: Entry) -> str:
     """The name of the outermost element, from how a file begins; empty when it does not begin like XML."""
-    text = entry.begin(4096).decode("utf-8", "replace")
+    try:
+        text = read_text(entry, 4096)
+    except DatasetError:
+        # XML says its encoding itself; names of elements are ASCII.
+        text = entry.begin(4096).decode("latin-1")
     for piece in _tags(text):
         return piece
     return ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -26,12 +27,12 @@ _SPARE: Final = frozenset({"obj.data", "notes.json", "train.txt", "val.txt", "va
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Classes by number, the file that says so, whether there are keypoints, and files that cannot be read."""
+    """Classes by number, the file that says so, whether there are keypoints, and whether it cannot be read."""
 
     by_id: Mapping[int, str]
-    files: tuple[PurePosixPath, ...] = ()
+    file: PurePosixPath
     posed: bool = False
-    unread: tuple[str, ...] = ()
+    unread: bool = False
 
 
 def find(tree: Tree) -> list[Source]:
@@ -44,8 +45,12 @@ def find(tree: Tree) -> list[Source]:
     ]
     if not any(tree.entry(name).begin(1) for name in labels):
         return []
-    names = _names(tree)
-    claimed = [*labels, *names.files, *(name for name in tree.names if name.name.lower() in _SPARE)]
+    names = _all_names(tree)
+    claimed = [
+        *labels,
+        *(each.file for each in names if not each.unread),
+        *(name for name in tree.names if name.name.lower() in _SPARE),
+    ]
     return [Source("YOLO", claimed, lambda pictures: _read(tree, labels, names, pictures), all_pictures=True)]
 
 
@@ -64,43 +69,75 @@ def _is_yolo(entry: Entry) -> bool:
     return len(values) >= 5 and values[0] >= 0 and values[0] == int(values[0])
 
 
-def _names(tree: Tree) -> _Names:
-    unread = []
+def _all_names(tree: Tree) -> list[_Names]:
+    """What files say of the classes' names, those in ``data.yaml`` first; a file without names says that, too."""
+    found = []
     for name in tree.with_suffix(".yaml", ".yml"):
         try:
             content = yaml.safe_load(read_text(tree.entry(name), 2**20))
         except (yaml.YAMLError, DatasetError, RecursionError):
-            unread.append(name.name)
+            found.append(_Names({}, name, unread=True))
             continue
         if isinstance(content, dict) and isinstance(content.get("names"), dict | list):
             listed = content["names"]
             pairs = listed.items() if isinstance(listed, dict) else enumerate(listed)
-            by_id = {int(key): str(value) for key, value in pairs if str(key).isdecimal()}
-            return _Names(by_id, (name,), posed="kpt_shape" in content)
+            by_id = {int(key): text for key, value in pairs if str(key).isdecimal() and (text := _name(value))}
+            found.append(_Names(by_id, name, posed="kpt_shape" in content))
     for name in tree.names:
         if name.name.lower() in _LISTS:
             lines = read_text(tree.entry(name), 2**20).splitlines()
-            return _Names({index: line.strip() for index, line in enumerate(lines) if line.strip()}, (name,))
-    return _Names({}, unread=tuple(unread))
+            found.append(_Names({index: line.strip() for index, line in enumerate(lines) if line.strip()}, name))
+    return found
 
 
-def _read(tree: Tree, labels: list[PurePosixPath], names: _Names, pictures: Pictures) -> Iterator[Record | str]:
-    nameless = not names.by_id
+def _name(value: Any) -> str:
+    if isinstance(value, dict):
+        value = value.get("name")
+    return str(value).strip() if isinstance(value, str | int | float) else ""
+
+
+def _names_for(label: PurePosixPath, found: Sequence[_Names]) -> _Names:
+    """The names for a file of labels, from the folders above it, else from the nearest: each data set has its own.
+
+    Raises:
+        DatasetError: when two files disagree.
+    """
+    known = [names for names in found if names.by_id]
+    near = max((_shared(label, names.file) for names in known), default=0)
+    above = [names for names in known if label.is_relative_to(names.file.parent)]
+    fitting = above or [names for names in known if _shared(label, names.file) == near]
+    for other in fitting[1:]:
+        if any(other.by_id.get(key, name) != name for key, name in fitting[0].by_id.items()):
+            raise DatasetError(
+                f"{fitting[0].file} and {other.file} give its classes different names: leave one of them away."
+            )
+    return fitting[0] if fitting else _Names({}, label)
+
+
+def _shared(one: PurePosixPath, other: PurePosixPath) -> int:
+    """How many of the outermost folders are the same."""
+    pairs = zip(one.parts[:-1], other.parts[:-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _read(tree: Tree, labels: list[PurePosixPath], found: list[_Names], pictures: Pictures) -> Iterator[Record | str]:
+    nameless = not any(names.by_id for names in found)
     for label in labels:
         entry = tree.entry(label)
         # labels/train/a.txt is that of images/train/a.jpg.
         called = PurePosixPath(*("images" if part.lower() == "labels" else part for part in label.parts))
         picture = pictures.find(label, str(called), by_stem=True)
         try:
-            lines = read_text(entry).splitlines()
+            lines, names = read_text(entry).splitlines(), _names_for(label, found)
         except DatasetError as error:
-            yield str(error)
+            yield str(error) if str(entry) in str(error) else f"{entry}: {error}"
             continue
         parts = [_part(n, line.split(), names) for n, line in enumerate(lines, start=1) if line.strip()]
         shown = picture.name.name if not isinstance(picture, str) else label.stem
         yield Record(str(entry), picture, shown, parts, reading=Reading.UPRIGHT)
     if nameless:
-        broken = f" ({', '.join(names.unread)} cannot be read)" if names.unread else ""
+        unread = [names.file.name for names in found if names.unread]
+        broken = f" ({', '.join(unread)} cannot be read)" if unread else ""
         yield (
             f"{tree.files.display_name(labels[0].parent)}: the classes of these YOLO labels have no names{broken}: put "
             "data.yaml or classes.txt beside them."
