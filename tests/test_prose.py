@@ -39,6 +39,8 @@ BANNED = (
 MOST_LINES = 60
 SHARED_NAMES = {"add_command", "collect_rows", "draw", "find", "main", "make_trainer", "plan_notes", "run"}
 """Functions that every module of its kind has: commands, readers of annotation files, training methods."""
+MOST_FILE_LINES = 420
+LONG_FILE = re.compile(r"\bIt is long because\b|\bLonger than 400 lines: \S")
 REASON = re.compile(r"# Longer than 60 lines: \S")
 
 
@@ -99,3 +101,14 @@ def test_one_name_means_one_thing() -> None:
     found = [f"{name}: {', '.join(where)}" for name, where in places.items() if len(where) > 1]
     found = [line for line in found if line.partition(":")[0] not in SHARED_NAMES]
     assert not found, "two things have the same name; rename one of each:\n" + "\n".join(found)
+
+
+def test_long_files_say_why_at_the_top() -> None:
+    found = []
+    for path in tracked():
+        if path.suffix not in {".py", ".js", ".css"} or path.relative_to(ROOT).parts[0] not in {"segr1_app", "train"}:
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if len(lines) > MOST_FILE_LINES and not LONG_FILE.search("\n".join(lines[:15])):
+            found.append(f"{path.relative_to(ROOT)} has {len(lines)} lines")
+    assert not found, "split these, or write at the top: It is long because ...\n" + "\n".join(found)

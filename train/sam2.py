@@ -27,7 +27,7 @@ from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.segmenter_files import official_name, write_segmenter_files
 from segr1_app.settings.config import DEFAULT_SEGMENTER, add_home_argument
-from train.data.doctor import repeats, report
+from train.data.doctor import describe_plan
 from train.data.feedback import feedback_rows, useless_for_segmenter
 from train.data.mixing import Mixing, describe_shares, draw_order
 from train.data.rows import Plan, pair_rows, scene_rows, select_held_out, split
@@ -65,12 +65,8 @@ def _run(given: argparse.Namespace) -> int:
         before: dict[str, Any] = read_json(folder.config) if given.resume else {}
         plan = _plan(given, home, before)
         order = draw_order(plan.train, tuning.max_steps * tuning.batch, mixing, tuning.seed)
-        _print(plan.table())
-        if given.include_feedback and not plan.corrections:
-            _print(f"There are no corrections to learn from in '{home}': training continues without them.")
-        for line in [*report(plan.rows), *repeats(plan.train)]:
-            _print(line)
-        _print(describe_shares(plan.train, len(order), mixing, tuning.seed))
+        shares = describe_shares(plan.train, len(order), mixing, tuning.seed)
+        _print(describe_plan(plan, home if given.include_feedback else None, [shares]))
         if given.plan:
             return 0
         segmenter = Sam2Segmenter.load(given.segmenter, device=given.device)

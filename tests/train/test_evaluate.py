@@ -26,8 +26,9 @@ from tests.scenes import ellipse_scene
 from train.data.drawing import draw
 from train.data.pairs import find_pairs, read_pair
 from train.data.prompting import corrective_click, oracle_prompt
-from train.evaluate import PairScores, evaluate, main
+from train.evaluate import main
 from train.evaluation.answering import EvaluatedAnswer
+from train.evaluation.pair_scores import PairScores, score_pairs
 
 SCENES = [((0.3, 0.6), (0.2, 0.25)), ((0.6, 0.4), (0.3, 0.2)), ((0.5, 0.5), (0.15, 0.3))]
 
@@ -95,7 +96,7 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
     assert 0 <= result["format_rate"] <= 1  # type: ignore[operator]
     assert result["seconds_policy"] > 0  # type: ignore[operator]
     pairs = draw(find_pairs(data / "images", data / "masks").pairs, 2, 3)
-    found = evaluate(
+    found = score_pairs(
         pairs, segmenter=pipeline.segmenter, policy=pipeline.policy, instruction=str(result["instruction"]), clicks=0
     ).summary()
     assert found["iou"] == result["iou"]
@@ -149,7 +150,7 @@ def test_an_unreadable_completion_is_scored_as_the_empty_mask(data: Path, segmen
             yield "I see nothing."
 
     pairs = find_pairs(data / "images", data / "masks").pairs
-    found = evaluate(pairs, segmenter=segmenter, policy=Mute(), instruction="x", clicks=0).summary()
+    found = score_pairs(pairs, segmenter=segmenter, policy=Mute(), instruction="x", clicks=0).summary()
     assert found["count"] == 3
     assert found["iou"] == 0
     assert found["format_rate"] == 0

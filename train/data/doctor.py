@@ -18,7 +18,7 @@ from segr1_app.files.outputs import translate_write_errors
 from segr1_app.images import IMAGE_SUFFIXES, load_picture
 
 if TYPE_CHECKING:
-    from train.data.rows import Row
+    from train.data.rows import Plan, Row
 
 LOOK_SIDE: Final = 16
 """Bits of a picture's hash in each of its two directions."""
@@ -98,6 +98,20 @@ def oddity(values: npt.NDArray[np.generic], mask: Mask) -> str:
     if between > SOFT:
         return "soft edges, thresholded at one half"
     return ""
+
+
+def describe_plan(plan: Plan, home: Path | None, notes: Iterable[str]) -> str:
+    """What every training prints about its data before it starts.
+
+    Args:
+        plan: the training and held-out rows.
+        home: the data folder whose corrections were asked for; None if none were.
+        notes: the method's own lines, such as the fractions that are drawn.
+    """
+    lines = [plan.table()]
+    if home is not None and not plan.corrections:
+        lines.append(f"There are no corrections to learn from in '{home}': training continues without them.")
+    return "\n".join([*lines, *report(plan.rows), *repeats(plan.train), *notes])
 
 
 def report(rows: Iterable[Row]) -> list[str]:

@@ -19,7 +19,7 @@ from segr1_app.files.json_files import read_json, write_json
 from segr1_app.models.policy_files import check_policy_source
 from segr1_app.models.segmenter_files import check_segmenter_source
 from segr1_app.studio.trainings import note_process
-from train.data.doctor import contact_sheet, repeats, report, shared_pictures
+from train.data.doctor import contact_sheet, describe_plan, shared_pictures
 from train.data.feedback import feedback_rows
 from train.data.rows import Plan, split
 from train.finetune.arguments import training_home
@@ -74,12 +74,8 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
         config.output_dir = str(folder.path)
         main_process = config.process_index == 0
         if main_process:
-            _print(plan.table())
-            if given.include_feedback and not plan.corrections:
-                _print(f"There are no corrections to learn from in '{home}': training continues without them.")
-            told = [*report(plan.rows), *repeats(plan.train), *method.notes(setup, config, plan)]
-            for line in [*told, *([str(needed)] if needed else [])]:
-                _print(line)
+            notes = [*method.notes(setup, config, plan), *([str(needed)] if needed else [])]
+            _print(describe_plan(plan, home if given.include_feedback else None, notes))
         if planned:
             _show_plan(plan, given)
             if given.dry_step:

@@ -21,9 +21,8 @@ from segr1_app.frames import TURNS_NOTHING, Frame, Reading, find_frame, fit_pixe
 from segr1_app.geometry import check_rle, decode_rle
 from segr1_app.images import MAX_PIXELS
 from segr1_app.masks import Labels
+from segr1_app.store.exchange.clipping import clip_far
 
-_FAR: Final = 16
-"""Corners further away than so many sides of the picture are brought nearer: what is drawn allocates by coordinates."""
 _LONGEST_NUMBER: Final = 40
 _ROUGHER: Final = 3
 """How many times as long as in the other order the edges of a mask are whose runs were written in that order."""
@@ -107,7 +106,7 @@ class Polygons:
             (left, top), (right, bottom) = upright.min(axis=0), upright.max(axis=0)
             if right <= 0 or bottom <= 0 or left >= width or top >= height:
                 raise ValueError(f"{which}lies outside of the picture")
-            drawn.append(_nearer(upright, canvas.size).ravel().tolist())
+            drawn.append(clip_far(upright, canvas.size).ravel().tolist())
         if not drawn:
             raise ValueError("it has no polygon")
         mask: Mask = coco.decode(coco.merge(coco.frPyObjects(drawn, height, width))).astype(bool)
@@ -396,28 +395,3 @@ def _along_rows(mask: Mask) -> Mask:
 def _roughness(mask: Mask) -> int:
     """How many pairs of neighbouring pixels differ."""
     return int(np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1]))
-
-
-def _nearer(ring: Ring, size: ImageSize) -> Ring:
-    """A polygon cut off far outside of the picture (Sutherland and Hodgman, 1974), if it reaches further."""
-    reach = _FAR * max(size)
-    if np.abs(ring).max() <= reach:
-        return ring
-    for axis in (0, 1):
-        for sign in (1, -1):
-            ring = _cut(ring, axis, sign, reach)
-            if not len(ring):
-                return ring
-    return ring
-
-
-def _cut(ring: Ring, axis: int, sign: int, limit: float) -> Ring:
-    """The part of a polygon in which sign * coordinate <= limit."""
-    kept: list[Ring] = []
-    for start, end in zip(np.roll(ring, 1, axis=0), ring, strict=True):
-        before, after = sign * start[axis] - limit, sign * end[axis] - limit
-        if (before > 0) != (after > 0):
-            kept.append(start + (end - start) * (before / (before - after)))
-        if after <= 0:
-            kept.append(end)
-    return np.array(kept).reshape(-1, 2)
