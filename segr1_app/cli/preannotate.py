@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -104,26 +105,66 @@ def run(arguments: argparse.Namespace) -> int:
         # All processes must read the same list before one of them shortens it.
         share.wait_for_everyone()
         mine = waiting[share.process_index :: share.num_processes]
-        bar = tqdm(mine, unit="task", disable=not share.is_main_process)
         served = settings.policy_server is not None
         batch = arguments.batch or (SERVER_BATCH if served else GPU_BATCH if on_gpu else 1)
-        models = load_models(settings)
-        started = time.perf_counter()
-        failures = predict_tasks(
+        failures = _predict_shown(
             store,
-            models,
-            bar,
+            load_models(settings),
+            mine,
             checkpoint,
             samples=arguments.samples,
             batch=batch,
             effort=Effort(arguments.effort),
+            bar=tqdm(total=len(mine), unit="task", disable=not share.is_main_process),
         )
-        speed = (len(mine) - len(failures)) / max(time.perf_counter() - started, 1e-9)
-    pace = f", {speed:.3g} pictures a second" if mine else ""
-    print(f"{len(mine) - len(failures)} of {len(mine)} tasks predicted{pace}")  # noqa: T201
     for failure in failures:
         print(failure, file=sys.stderr)  # noqa: T201
     return 1 if failures else 0
+
+
+def _predict_shown(
+    store: AnnotationStore,
+    models: tuple[AnyPolicy, Sam2Segmenter],
+    tasks: Sequence[Task],
+    checkpoint: str,
+    *,
+    samples: int,
+    batch: int,
+    effort: Effort,
+    bar: tqdm[Any],
+) -> list[str]:
+    """`predict_tasks` with a bar, and with a summary also where a server fails in the middle."""
+    failures: list[str] = []
+    predicted: list[int] = []
+
+    def count(task: Task) -> None:
+        predicted.append(task.id)
+        bar.update()
+
+    started = time.perf_counter()
+    try:
+        with bar:
+            predict_tasks(
+                store,
+                models,
+                tasks,
+                checkpoint,
+                samples=samples,
+                batch=batch,
+                effort=effort,
+                predicted=count,
+                failures=failures,
+            )
+    finally:
+        print(_summary(len(tasks), len(predicted), len(failures), time.perf_counter() - started))  # noqa: T201
+    return failures
+
+
+def _summary(tasks: int, predicted: int, failed: int, seconds: float) -> str:
+    parts = [f"{predicted} of {tasks} tasks predicted"]
+    parts += [f"{failed} failed"] if failed else []
+    parts += [f"{predicted / seconds:.3g} pictures a second"] if predicted else []
+    return ", ".join(parts)
 
 
 def needs_prediction(store: AnnotationStore, task: Task, checkpoint: str, *, again: bool, samples: bool) -> bool:
@@ -144,38 +185,36 @@ def predict_tasks(
     samples: int,
     batch: int = 1,
     effort: Effort = Effort.QUICK,
+    predicted: Callable[[Task], object] = lambda _: None,
+    failures: list[str] | None = None,
 ) -> list[str]:
     """Predict for the tasks, ``batch`` at a time, and store each batch immediately; the next batch is read meanwhile.
-    With a policy server, ``batch`` requests are kept in flight, and each prediction is stored as it arrives. With more
-    than a quick ``effort`` the prediction is the answer that agrees best with all.
+    With a policy server, ``batch`` tasks are asked about at a time, and each prediction is stored as it arrives. With
+    more than a quick ``effort`` the prediction is the answer that agrees best with all.
+
+    Args:
+        predicted: called with each task whose prediction was stored.
+        failures: the list to which a sentence is added for each task whose picture can no longer be read, or
+            whose instruction is not understood.
 
     Returns:
-        One sentence for each task whose picture can no longer be read, or whose instruction is not understood.
+        That list.
+
+    Raises:
+        ModelError: when a model or the server fails; what was predicted until then is stored.
     """
-    from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
     from segr1_app.models.pipeline import working_together  # noqa: PLC0415
     from segr1_app.models.policy_server import ServerPolicy  # noqa: PLC0415
 
     policy, segmenter = models
     pipeline = working_together(policy, segmenter)
-    failures: list[str] = []
+    work = _Work(store, pipeline, policy, segmenter, checkpoint, samples, effort)
+    failures = [] if failures is None else failures
     readable = _readable(store, pipeline, tasks, failures)
-
-    def keep(task: Task, picture: Picture, prediction: Prediction, texts: Sequence[str]) -> None:
-        truth = store.ground_truth(task.sha256, task.instruction) if texts else None
-        request = policy.request(picture.size, task.instruction)
-        drawn = [_sample(request, segmenter, picture, text, truth) for text in texts]
-        prediction = find_consensus(pipeline, picture, prediction, effort, seed=task.id).prediction
-        store.add_prediction(task.id, prediction, checkpoint, drawn)
-
     if isinstance(policy, ServerPolicy):
-        for task, picture, answer in _in_flight(policy, readable, samples, batch):
-            keep(
-                task,
-                picture,
-                pipeline.predict_completion(picture, task.instruction, answer.text, answer.seconds),
-                answer.samples,
-            )
+        for task, picture, answer in _in_flight(partial(work.ask, policy), readable, batch):
+            work.keep(task, picture, answer)
+            predicted(task)
         return failures
 
     def read() -> list[tuple[Task, Picture]]:
@@ -188,7 +227,8 @@ def predict_tasks(
             coming = beside.submit(read)
             predictions = pipeline.run_together([(picture, task.instruction) for task, picture in together])
             for (task, picture), prediction in zip(together, predictions, strict=True):
-                keep(task, picture, prediction, _draw(policy, picture, task, samples))
+                work.keep(task, picture, work.finish(task, picture, prediction))
+                predicted(task)
             together = coming.result()
     return failures
 
@@ -207,41 +247,77 @@ def _readable(
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A server's answer for a task: the greedy completion, sampled ones, and the seconds that the former took."""
+    """What is stored of a task: its prediction, and the sampled completions."""
 
-    text: str
+    prediction: Prediction
     samples: list[str]
-    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is done for a task; arguments as for `predict_tasks`."""
+
+    store: AnnotationStore
+    pipeline: Pipeline
+    policy: AnyPolicy
+    segmenter: Sam2Segmenter
+    checkpoint: str
+    samples: int
+    effort: Effort
+
+    def ask(self, server: ServerPolicy, task: Task, picture: Picture, ended: Event) -> _Answer:
+        """The answer of a policy server, which is stopped there once nobody needs it any more.
+
+        Raises:
+            CancelledError: when it was stopped.
+            ModelError: when the server fails.
+        """
+        started = time.perf_counter()
+        pieces = []
+        with closing(server.stream(picture, task.instruction)) as stream:
+            for piece in stream:
+                if ended.is_set():
+                    raise CancelledError
+                pieces.append(piece)
+        seconds = time.perf_counter() - started
+        first = self.pipeline.predict_completion(picture, task.instruction, "".join(pieces), seconds)
+        return self.finish(task, picture, first)
+
+    def finish(self, task: Task, picture: Picture, first: Prediction) -> _Answer:
+        """The answer to a task whose greedy prediction is ``first``."""
+        from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
+
+        found = find_consensus(self.pipeline, picture, first, self.effort, seed=task.id).prediction
+        if not self.samples:
+            return _Answer(found, [])
+        return _Answer(found, self.policy.sample(picture, task.instruction, self.samples, seed=task.id))
+
+    def keep(self, task: Task, picture: Picture, answer: _Answer) -> None:
+        """Store an answer."""
+        truth = self.store.ground_truth(task.sha256, task.instruction) if answer.samples else None
+        request = self.policy.request(picture.size, task.instruction)
+        drawn = [_sample(request, self.segmenter, picture, text, truth) for text in answer.samples]
+        self.store.add_prediction(task.id, answer.prediction, self.checkpoint, drawn)
 
 
 def _in_flight(
-    policy: ServerPolicy, tasks: Iterator[tuple[Task, Picture]], samples: int, most: int
+    ask: Callable[[Task, Picture, Event], _Answer], tasks: Iterator[tuple[Task, Picture]], most: int
 ) -> Iterator[tuple[Task, Picture, _Answer]]:
-    """Yield the tasks with their answers as they arrive, with at most ``most`` concurrent requests.
+    """Yield the tasks with their answers as they arrive, asking about at most ``most`` at a time.
+
+    Args:
+        ask: answers a task, in a thread; the event says that its answer is no longer needed.
 
     Raises:
         ModelError: when the server fails, after the answers received so far were yielded.
     """
-
-    def ask(task: Task, picture: Picture) -> _Answer:
-        started = time.perf_counter()
-        pieces = []
-        with closing(policy.stream(picture, task.instruction)) as stream:
-            for piece in stream:
-                pieces.append(piece)
-                if ended.is_set():
-                    break
-        seconds = time.perf_counter() - started
-        drawn = [] if ended.is_set() else _draw(policy, picture, task, samples)
-        return _Answer("".join(pieces), drawn, seconds)
-
     ended = Event()
     pool = ThreadPoolExecutor(most, "ask")
     waiting: dict[Future[_Answer], tuple[Task, Picture]] = {}
     try:
         while True:
             for task, picture in islice(tasks, most - len(waiting)):
-                waiting[pool.submit(ask, task, picture)] = task, picture
+                waiting[pool.submit(ask, task, picture, ended)] = task, picture
             if not waiting:
                 return
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -253,11 +329,6 @@ def _in_flight(
         # Nobody needs the answers still being generated: they are stopped on the server.
         ended.set()
         pool.shutdown(cancel_futures=True)
-
-
-def _draw(policy: AnyPolicy, picture: Picture, task: Task, samples: int) -> list[str]:
-    """Sampled completions, the same on every call; empty for no samples."""
-    return policy.sample(picture, task.instruction, samples, seed=task.id) if samples else []
 
 
 def _sample(

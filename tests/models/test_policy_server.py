@@ -8,16 +8,19 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from segr1_app.cli import main
-from segr1_app.domain import ModelError, SettingsError
+from segr1_app.domain import Effort, ModelError, SettingsError
 from segr1_app.language.protocol import TaskKind
 from segr1_app.language.protocol_files import find_protocol
 from segr1_app.models import policy_server as module
+from segr1_app.models.effort import BUDGETS
 from segr1_app.models.frames import resize_to_frame
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy
@@ -220,10 +223,15 @@ def test_preannotate_keeps_many_in_flight_and_resumes(
     server.say, server.pause = say, 0.01
     assert main(command) == 1
     assert server.most == 4
-    assert "refuses the request" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "refuses the request" in told.err
     with AnnotationStore.open(home) as store:
         done = sum(task.prediction_id is not None for task in store.tasks())
     assert 0 < done < 8
+    # What is shown as done is done.
+    assert f"{done} of 8 tasks predicted" in told.out
+    assert f"{done}/8" in told.err
+    assert "8/8" not in told.err
     server.say, server.failures_left = lambda *_: ANSWER, 0
     server.asked.clear()
     assert main(command) == 0
@@ -231,3 +239,30 @@ def test_preannotate_keeps_many_in_flight_and_resumes(
     told = capsys.readouterr().out
     assert f"{8 - done} of {8 - done} tasks predicted" in told
     assert "pictures a second" in told
+
+
+def test_preannotate_keeps_many_in_flight_while_it_thinks_harder(
+    server: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, home = tmp_path / "pictures", tmp_path / "home"
+    folder.mkdir()
+    for number in range(3):
+        picture, _ = ellipse_scene(64, 48, (0.5, 0.5), (0.2, 0.2), seed=number)
+        Image.fromarray(picture.pixels).save(folder / f"{number}.png")
+    assert main(["import", str(folder), "--home", str(home)]) == 0
+    next((home / "pictures").iterdir()).unlink()
+    together = Barrier(2, timeout=60)
+
+    def say(body: dict[str, Any], choice: int) -> str:
+        # The first samples of both pictures have to be asked for at the same time.
+        if body["n"] == BUDGETS[Effort.CAREFUL].samples and choice == 0:
+            together.wait()
+        return ANSWER
+
+    server.say = say
+    command = ["preannotate", "--home", str(home), "--policy-server", server.url, "--policy", "m", "--device", "cpu"]
+    assert main([*command, "--models", "embedded", "--effort", "careful"]) == 1
+    told = capsys.readouterr()
+    assert "2 of 3 tasks predicted, 1 failed" in told.out
+    assert "2/3" in told.err
+    assert "3/3" not in told.err
