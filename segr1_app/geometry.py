@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Annotated, TypedDict
+from typing import Annotated, Final, TypedDict
 
 import cv2
 import numpy as np
@@ -29,12 +29,16 @@ class Rle(TypedDict):
     counts: str
 
 
+MOST_ASPECT: Final = 200
+"""How many times longer than the other one side of a picture may be that Qwen's image processors accept."""
+
+
 def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels: int) -> ImageSize:
     """The size to which a picture is resized for the policy.
 
     Both sides are multiples of ``grid`` and the area lies within the bounds. Among those sizes it is the one whose
     aspect ratio is nearest to the picture's (as a factor), and of equally near ones the one nearest to the picture's
-    own area, clipped to the bounds.
+    own area, clipped to the bounds. No side is more than `MOST_ASPECT` times the other.
 
     Args:
         image_wh: the original size in pixels.
@@ -49,8 +53,10 @@ def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels:
     best, best_key = ImageSize(grid, grid), (math.inf, math.inf)
     for columns in range(1, most + 1):
         exact = columns * height / width
-        for rows in {math.floor(exact), math.ceil(exact), math.ceil(least / columns), most // columns}:
-            if not least <= columns * rows <= most:
+        narrowest, widest = columns * MOST_ASPECT, math.ceil(columns / MOST_ASPECT)
+        near = {math.floor(exact), math.ceil(exact), math.ceil(least / columns), most // columns, narrowest, widest}
+        for rows in near:
+            if not least <= columns * rows <= most or not widest <= rows <= narrowest:
                 continue
             distortion = abs(math.log(columns / rows * height / width))
             # Distortions of up to 2 % are not visible; among those, the area decides.
