@@ -116,7 +116,7 @@ def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
     )
     check_scored(len(pairs), "pairs", tally.failures)
     scored = [pair for pair in pairs if pair.stem not in tally.failures]
-    models = describe_models(policy, settings.policy, segmenter, settings.segmenter, instruction)
+    models = describe_models(policy, settings.policy, segmenter, settings.segmenter, instruction, given=True)
     write_log(log_file, tally.records)
     if given.worst:
         write_worst(page_file, scored, tally.records, tally.summary(), given.worst)

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,7 @@ def test_the_protocol_names_every_choice(camo: Path, tmp_path: Path) -> None:
     assert written["questions"]["drawn"] == {"limit": 1, "seed": 7}
     policy, segmenter = written["policy"], written["segmenter"]
     assert policy["instruction"] == "Find it."
+    assert policy["words"] == "the instruction given, as a free request of the protocol studio"
     assert policy["decoding"] == "greedy"
     assert policy["max_new_tokens"] == 256
     assert {"grid", "min_pixels", "max_pixels"} <= policy["frame"].keys()
@@ -384,6 +386,42 @@ def test_a_square_that_the_image_processor_does_not_allow_is_said(camo: Path, tm
     task = written["policy"]["tasks"]["foreground"]
     assert task["example"]["frame"] == [280, 280]
     assert "square of 280 pixels: 768, rounded to the grid, but no larger than" in task["frame"]["rule"]
+
+
+@pytest.mark.slow
+def test_an_instruction_of_ones_own_is_said_and_what_was_answered_is_logged(camo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    command = [
+        "--benchmark",
+        "CAMO",
+        "--data",
+        str(camo),
+        "--json",
+        str(out),
+        "--device",
+        "cpu",
+        "--protocol",
+        "seg-r1",
+    ]
+    command += ["--models", "embedded", "--instruction", "Segment it.", "--policy", "m"]
+    with policy_server() as server:
+        calls = count()
+
+        def say(*_: object) -> str:
+            # The first answer breaks off, while the others are still being written.
+            if next(calls) == 0:
+                raise BrokenPipeError
+            return "<think> a </think> <bbox>[9,9,99,99]</bbox>, <points>[[50,50]]</points>, <labels>[1]</labels>"
+
+        server.say, server.pause = say, 0.05
+        assert main([*command, "--policy-server", server.url]) == 1
+        server.asked.clear()
+        assert main([*command, "--policy-server", server.url]) == 0
+        assert len(server.asked) == 1
+        assert len(answers(out)) == len(SCENES)
+        policy = json.loads(out.read_text())["protocol"]["policy"]
+        assert policy["words"] == "the instruction given, as a free request of the protocol seg-r1"
+        assert policy["example"]["user_prompt"] == "Segment it."
 
 
 @pytest.mark.slow

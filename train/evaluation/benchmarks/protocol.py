@@ -40,6 +40,7 @@ def describe_protocol(
     segmenter: Sam2Segmenter,
     segmenter_source: str,
     tasks: Sequence[TaskKind] = (),
+    given: bool = False,
 ) -> dict[str, Any]:
     """The protocol as JSON values; two runs with equal protocols ask the same models the same questions.
 
@@ -52,6 +53,7 @@ def describe_protocol(
         segmenter: makes the masks.
         policy_source, segmenter_source: the folders or hub ids from which they were loaded.
         tasks: kinds of questions asked with the policy's own protocol instead of the template.
+        given: whether the template is one that was given, and not this project's.
 
     Raises:
         ModelError: when a model's weights cannot be read.
@@ -67,7 +69,7 @@ def describe_protocol(
             "sha256": digest.hexdigest(),
             "drawn": None if limit is None else {"limit": limit, "seed": seed},
         },
-        **describe_models(policy, policy_source, segmenter, segmenter_source, template, tasks=tasks),
+        **describe_models(policy, policy_source, segmenter, segmenter_source, template, tasks=tasks, given=given),
         "truth": benchmark.truth,
         "metrics": dict(benchmark.measures.definitions),
         "metric_libraries": library_versions(),
@@ -82,6 +84,7 @@ def describe_models(
     template: str,
     *,
     tasks: Sequence[TaskKind] = (),
+    given: bool = False,
 ) -> dict[str, Any]:
     """How a question becomes a mask, as JSON values; arguments as for `describe_protocol`; ``tasks`` are given if the
     policy's own protocol is used instead of the template.
@@ -93,7 +96,7 @@ def describe_models(
     output = "the most confident of three" if best else "single-mask output"
     return {
         "prompts": "by the policy" if policy else "from the ground truth: its box and deepest point, one object",
-        "policy": _describe_policy(policy, policy_source, template, tasks) if policy else None,
+        "policy": _describe_policy(policy, policy_source, template, tasks, given=given) if policy else None,
         "segmenter": {
             **identify(segmenter_source, segmenter.model_id),
             "specks and holes removed below": f"{segmenter.clean:g} of a mask's area",
@@ -191,7 +194,9 @@ def _describe_task(policy: AnyPolicy, task: TaskKind) -> dict[str, Any]:
     }
 
 
-def _describe_policy(policy: AnyPolicy, source: str, template: str, tasks: Sequence[TaskKind]) -> dict[str, Any]:
+def _describe_policy(
+    policy: AnyPolicy, source: str, template: str, tasks: Sequence[TaskKind], *, given: bool
+) -> dict[str, Any]:
     request = policy.request(EXAMPLE, template)
     known = {
         **identify(source, policy.model_id),
@@ -206,7 +211,9 @@ def _describe_policy(policy: AnyPolicy, source: str, template: str, tasks: Seque
         return {**known, "words": followed, "tasks": {task.value: _describe_task(policy, task) for task in tasks}}
     return {
         **known,
-        "words": "this project's template",
+        "words": f"the instruction given, as a free request of the protocol {policy.protocol.name}"
+        if given
+        else "this project's template",
         "instruction": template,
         "system_prompt": request.system,
         "frame": _describe_frame(policy, request),

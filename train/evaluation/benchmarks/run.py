@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,7 @@ def run_benchmark(
         segmenter=segmenter,
         segmenter_source=settings.segmenter,
         tasks=tasks,
+        given=instruction is not None,
     )
     # Logs from before there were efforts are of quick answers.
     if effort is not Effort.QUICK:
@@ -191,13 +192,16 @@ def _answer_open_questions(
     open_questions = [question for question in questions if question.id not in answered]
     failures: list[tuple[str, str]] = []
     # Neighbouring questions stay together: they are often about the same picture, which is then encoded once.
-    with state.split_between_processes(open_questions) as share:
-        bar = tqdm(share, desc=title, unit="question", disable=not state.is_main_process)
-        for question, result in _in_flight(answer, bar, at_once):
+    with (
+        state.split_between_processes(open_questions) as share,
+        tqdm(total=len(share), desc=title, unit="question", disable=not state.is_main_process) as bar,
+    ):
+        for question, result in _in_flight(answer, share, at_once):
             try:
                 log.add(result())
             except (PictureError, DatasetError) as error:
                 failures.append((question.id, str(error)))
+            bar.update()
     # Gathering waits until all processes have written their last answers.
     return dict(gather_object(failures))
 
@@ -210,23 +214,27 @@ def _group_tables(records: Sequence[AnswerRecord], measures: ScoringMethod) -> d
 def _in_flight(
     answer: Callable[[Question], AnswerRecord], questions: Iterable[Question], at_once: int
 ) -> Iterator[tuple[Question, Callable[[], AnswerRecord]]]:
-    """Yield the questions in order, each with a function that returns its answer, with up to ``at_once`` concurrent
-    requests.
+    """Yield the questions, each with a function that returns its answer, with up to ``at_once`` concurrent requests;
+    what was answered comes before what failed.
     """
     if at_once == 1:
         yield from ((question, partial(answer, question)) for question in questions)
         return
     pool = ThreadPoolExecutor(at_once, "ask")
-    asked: deque[tuple[Question, Future[AnswerRecord]]] = deque()
+    asked: dict[Future[AnswerRecord], Question] = {}
+    coming = iter(questions)
     try:
-        for question in questions:
-            asked.append((question, pool.submit(answer, question)))
-            if len(asked) >= at_once:
-                first, future = asked.popleft()
-                yield first, future.result
-        while asked:
-            first, future = asked.popleft()
-            yield first, future.result
+        while True:
+            for question in islice(coming, at_once - len(asked)):
+                asked[pool.submit(answer, question)] = question
+            if not asked:
+                return
+            done, others = wait(asked, return_when=FIRST_COMPLETED)
+            if others and any(future.exception() for future in done):
+                # A failure may end the run: what is being answered is logged before.
+                done, _ = wait(asked)
+            for future in sorted(done, key=lambda each: each.exception() is not None):
+                yield asked.pop(future), future.result
     finally:
         pool.shutdown(cancel_futures=True)
 
