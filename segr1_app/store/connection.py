@@ -1,4 +1,4 @@
-"""One SQLite connection for many threads, with its errors turned into messages."""
+"""One SQLite connection shared by many threads, whose errors become messages that say what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from segr1_app.store.migrations import migrations
 
 MISSING = (-1, -1)
 BUSY_SECONDS = 30.0
-"""Seconds that a transaction waits for another process's."""
+"""How many seconds a transaction waits for one of another process."""
 
 
 class Connection:
@@ -135,7 +135,7 @@ class Connection:
 
 
 def _identity(file: Path) -> tuple[int, int]:
-    """Identifies the file with a name by device and inode; `MISSING` if there is none."""
+    """The device and inode of a file; `MISSING` if it does not exist."""
     try:
         found = file.stat()
     except OSError:
@@ -192,8 +192,8 @@ _READ_ONLY = (
 _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_FULL: (StoreFullError, _FULL),
     sqlite3.SQLITE_READONLY: (StoreReadOnlyError, _READ_ONLY),
-    sqlite3.SQLITE_BUSY: (StoreBusyError, "Another process keeps the annotations locked: try again in a moment."),
-    sqlite3.SQLITE_LOCKED: (StoreBusyError, "Another process keeps the annotations locked: try again in a moment."),
+    sqlite3.SQLITE_BUSY: (StoreBusyError, "Another process has locked the annotations: try again in a moment."),
+    sqlite3.SQLITE_LOCKED: (StoreBusyError, "Another process has locked the annotations: try again in a moment."),
     sqlite3.SQLITE_CORRUPT: (StoreDamagedError, "The annotation database is damaged: restore a backup."),
     sqlite3.SQLITE_NOTADB: (StoreDamagedError, "The file segr1.db is not an annotation database: restore a backup."),
     sqlite3.SQLITE_CANTOPEN: (StoreError, "The annotation database cannot be opened: check the data folder --home."),
@@ -214,7 +214,7 @@ def translate_errors() -> Iterator[None]:
         )
         raise kind(text) from error
     except OverflowError as error:
-        raise UnknownRecordError("There is no record of this number: it is larger than any that is given.") from error
+        raise UnknownRecordError("There is no record with so large a number.") from error
     except UnicodeEncodeError as error:
         raise StoreError("A text holds a lone surrogate, which cannot be stored.") from error
     except OSError as error:

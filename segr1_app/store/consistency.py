@@ -24,7 +24,7 @@ TOLERANCE: Final = 1e-6
 
 
 def derived_problems(connection: Connection) -> Iterator[str]:
-    """A sentence for each derived value in the store that does not follow from the revisions."""
+    """A sentence for each derived value in the store that differs from the one recomputed from the revisions."""
     with connection.read() as db:
         told = [*_current_problems(db), *_head_problems(db), *_tally_problems(db)]
     yield from told

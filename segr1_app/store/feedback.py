@@ -1,4 +1,5 @@
-"""The training's view of the store: the current revision of every decided task, or those of an earlier training."""
+"""What a training reads from the store: the current revision of every decided task, or the revisions that an earlier
+training used."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ PAGE: Final = 200
 
 JournalRecord = Mapping[str, Any]
 Bring = Callable[[str, str | None], tuple[Picture, Original | None]]
-"""Fetches a picture by its digest and the name of its original, checks that it is both, and gives it with the file."""
+"""Fetches a picture by its digest and the name of its original, checks both, and returns the picture with the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Page:
     Attributes:
         records: as JSON values, in an order that `Journal.apply_records` accepts.
         end: the number of the last one.
-        problems: a sentence for each entry that is left out because no store would take it in.
+        problems: a sentence for each entry that is left out because every store would reject it.
     """
 
     records: list[dict[str, Any]]
@@ -74,12 +74,12 @@ class Journal:
             numbers = [row[0] for row in db.execute(f"{_WAITING} ORDER BY number LIMIT {PAGE}", [start, origin])]
             if not numbers:
                 return None
-            # Everything is named as it is called now, so records of later renamings must be included, too.
+            # Records refer to tasks by their present instruction, so later changes of instructions are included, too.
             query = f"SELECT * FROM ({_WAITING}) WHERE number <= ? OR was IS NOT NULL ORDER BY number"
             entries = list(db.query(query, [start, origin, numbers[-1]]))
             entries.sort(key=lambda entry: entry["kind"] not in ("pictures", "tasks"))
             outgoing = Outgoing(db, entries)
-        # Digests and masks are checked while nobody waits for the database.
+        # Digests and masks are checked outside the transaction, so that nobody waits for the database.
         found, problems = outgoing.checked()
         return Page(found, numbers[-1], problems)
 
@@ -132,7 +132,7 @@ class Journal:
 
         Args:
             found: the records; a record may precede those it refers to.
-            bring: is called for a picture that is not here.
+            bring: called for a picture that this store does not have.
             remote: where they come from; they are not pushed there again.
 
         Returns:
@@ -176,7 +176,7 @@ class Journal:
         return early
 
     def _has_picture(self, record: JournalRecord, bring: Bring, problems: list[str]) -> bool:
-        """Whether a record is not of a picture, or its picture is here, or was brought, and is of the size it says."""
+        """Whether a record refers to no picture, or to one of the right size that is here or was fetched."""
         if record.get("table") != "pictures":
             return True
         try:
@@ -195,13 +195,13 @@ class Journal:
         return True
 
     def _size_of(self, sha256: str, original: str | None, bring: Bring) -> ImageSize:
-        """The size of a picture, which is brought unless its file is here."""
+        """The size of a picture, which is fetched unless its file is here."""
         with self._connection.read() as db:
             stored = tasks.find_picture(db, sha256)
         if stored is not None and self.pictures.path(sha256, stored.original).exists():
             return self.pictures.size(sha256, stored.original)
         if self.pictures.path(sha256, original).exists():
-            # Nothing vouches yet for this file being the picture: the record that says so comes from outside.
+            # The file may be another picture: the record that names it comes from outside.
             picture = self.pictures.decoded(sha256, original)
             if picture.sha256 != sha256:
                 raise StoreDamagedError(f"The file of the picture {sha256[:12]} is of another picture.")
@@ -235,7 +235,7 @@ def _take(db: Database, record: JournalRecord) -> None:
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError, sqlite3.IntegrityError) as error:
         db.execute("ROLLBACK TO record")
         kind = str(record.get("table"))[:40]
-        raise StoreError(f"A record of {kind!r} is not what a store writes ({error!r}).") from error
+        raise StoreError(f"A record of {kind!r} has unexpected values ({error!r}).") from error
     except StoreError:
         db.execute("ROLLBACK TO record")
         raise
@@ -259,7 +259,7 @@ def _resolve(db: Database, record: JournalRecord) -> None:
     elif table == "ground_truths":
         records.absorb(db, record, Numbers())
     else:
-        # Somebody may have renamed the task meanwhile, elsewhere: then it is a separate task.
+        # Somebody else may have changed the task's instruction in the meantime: then it is a separate task.
         task = tasks.add_task(db, record["picture"], record["asked"], float(record["at"]))
         prediction = _number(db, "predictions", task, record.get("prediction_hash"))
         origin = _number(db, "revisions", task, record.get("origin_hash"))
@@ -270,7 +270,7 @@ def _resolve(db: Database, record: JournalRecord) -> None:
 
 
 def _take_task(db: Database, record: JournalRecord) -> None:
-    """Add a task, or rename the one that it was before, unless a task of its new name exists."""
+    """Add a task, or change the instruction of the one that it was before, unless a task with the new one exists."""
     query = "SELECT id FROM tasks WHERE picture = ? AND instruction = ?"
     picture, was = record["picture"], record.get("was")
     there = db.execute(query, [picture, record["instruction"]]).fetchone()
@@ -282,7 +282,7 @@ def _take_task(db: Database, record: JournalRecord) -> None:
 
 
 def _number(db: Database, table: str, task: int, digest: str | None) -> int | None:
-    """The number that a record has here.
+    """The number of a record in this store.
 
     Raises:
         UnknownRecordError: when it is not here.

@@ -79,7 +79,7 @@ def m003_journal(db: Database) -> None:
 
 @migrations()
 def m004_verdicts(db: Database) -> None:
-    """Indices for the review list of one verdict, of which there may be few."""
+    """Indices for the review list filtered by verdict."""
     db.execute("CREATE INDEX revisions_verdict ON revisions (verdict)")
     db.execute("CREATE INDEX heads_verdict ON heads (annotator, verdict, revision)")
 
@@ -117,7 +117,7 @@ def m006_decisions_are_about_words(db: Database) -> None:
 
 @migrations()
 def m007_bounded_tallies(db: Database) -> None:
-    """Where a revision has numbers that are out of bounds, everything is counted again with the nearest ones within."""
+    """If any revision has numbers out of bounds, everything is counted again with these clipped."""
     out_of_bounds = db.execute(
         "SELECT 1 FROM revisions WHERE clicks NOT BETWEEN 0 AND 1000000 OR seconds NOT BETWEEN 0 AND 2678400 "
         "OR created_at NOT BETWEEN 0 AND 253402300799 OR policy_iou NOT BETWEEN 0 AND 1 LIMIT 1"
@@ -149,7 +149,7 @@ def m008_class_numbers(db: Database) -> None:
 
 @migrations()
 def m009_originals(db: Database) -> None:
-    """The file of a picture that is kept as it came; those of before are PNGs that are named by the picture."""
+    """The file name of a picture's original; older pictures are PNGs named by the picture's digest."""
     db.execute("ALTER TABLE pictures ADD COLUMN original TEXT")
 
 

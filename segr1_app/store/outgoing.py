@@ -1,7 +1,7 @@
-"""What a store hands on to other stores: its records by content, and only those that another store would take in.
+"""What a store sends to other stores: its records by content, and only those that another store would accept.
 
-A record may be one that no store takes: written by a version whose digests were made otherwise, or changed by somebody
-else's program. It stays here, is named, and so is everything that follows from it.
+A record can be unacceptable, for example because another program changed it or an earlier version computed digests
+differently. It stays here and is reported, and so is everything that refers to it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _NAMED: Final = {
     "choices": f"""t.*, {_OF_TASK},
         (SELECT content_hash FROM revisions WHERE id = t.revision) AS revision_hash""",
 }
-"""What is read of each table ``t``: "asked" is what a record's task asks for now."""
+"""The columns read from each table ``t``; "asked" is the present instruction of a record's task."""
 _FOLLOWS: Final = {
     "revisions": (("predictions", "prediction"), ("revisions", "origin")),
     "choices": (("revisions", "revision"),),
 }
-"""From which rows a row of a table follows, and which column says so."""
+"""Which rows a row of a table refers to, and in which column."""
 _OWN_NUMBERS: Final = frozenset({"id", "task", "parent", "prediction", "origin", "revision"})
-"""Columns that mean something in one store only."""
+"""Columns whose values are only valid in one store."""
 _CHECKS: Final = {
     "ground_truths": ground_truth_problem,
     "predictions": prediction_problem,
@@ -69,7 +69,7 @@ class Outgoing:
         self._own: dict[_Key, str | None] = {}
 
     def checked(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """The records that any store would take in, and a sentence for each of the others."""
+        """The records that every store would accept, and a sentence for each of the others."""
         records, problems = [], []
         for entry in self._entries:
             key = (entry["kind"], entry["row"])
@@ -85,7 +85,7 @@ class Outgoing:
         return [(table, row[column]) for table, column in _FOLLOWS.get(key[0], ()) if row[column] is not None]
 
     def _problem(self, key: _Key) -> str | None:
-        """What is wrong with a row, or with one that it follows from."""
+        """What is wrong with a row, or with one that it refers to."""
         waiting, seen = [key], set[_Key]()
         while waiting:
             each = waiting.pop()
@@ -96,7 +96,7 @@ class Outgoing:
                 self._own[each] = self._own_problem(*each)
             problem = self._own[each]
             if problem:
-                return problem if each == key else f"it follows from row {each[1]} of {each[0]}, which is not"
+                return problem if each == key else f"it refers to row {each[1]} of {each[0]}, which is not"
             waiting += self._origins(each)
         return None
 
@@ -112,7 +112,7 @@ class Outgoing:
             return f"its content cannot be read ({error})"
 
     def _portable(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """The record of an entry, which names what it follows from by content."""
+        """The record of an entry, which refers to other records by content."""
         table = entry["kind"]
         left_out = _OWN_NUMBERS | (frozenset({"width", "height"}) if table != "pictures" else frozenset())
         content = json_values(table, self._rows[table, entry["row"]])

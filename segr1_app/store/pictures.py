@@ -1,4 +1,4 @@
-"""The pictures' files: originals as they came where they can be kept, else a PNG. No name from outside decides a path.
+"""The pictures' files: the original file where it can be kept, else a PNG. No name from outside decides a path.
 
 A picture is its upright RGB pixels, and `Picture.sha256` is their digest. A PNG that is made of them is named by it. An
 original is named by the digest of its bytes: decoders of JPEG and WebP may differ in the last bit from one version to
@@ -43,11 +43,11 @@ def file_name(sha256: str, original: str | None = None) -> str:
         ValueError: for anything but the digest of a `Picture` and a name by `original_name`.
     """
     if not _DIGEST.fullmatch(sha256):
-        raise ValueError(f"a picture is named by its SHA-256 in hex, not by {sha256!r}")
+        raise ValueError(f"a picture's file name is its SHA-256 in hex, not {sha256!r}")
     if original is None:
         return f"{sha256}.png"
     if not re.fullmatch(ORIGINAL_NAME, original):
-        raise ValueError(f"an original is named by its SHA-256 in hex and its ending, not {original!r}")
+        raise ValueError(f"an original's file name is its SHA-256 in hex and its extension, not {original!r}")
     return original
 
 
@@ -148,7 +148,7 @@ class PictureFolder:
         return Picture(self.decoded(sha256, original).pixels, sha256)
 
     def decoded(self, sha256: str, original: str | None = None) -> Picture:
-        """As `get`, with the digest of the pixels as they are decoded now.
+        """As `get`, with the digest of the pixels as the installed decoder returns them.
 
         Raises:
             StoreDamagedError: as `get`.

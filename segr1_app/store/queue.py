@@ -28,7 +28,7 @@ _INDEX = {
 
 
 LONGEST: Final = 600.0
-"""Most seconds that a lease lasts without being renewed."""
+"""Longest lease in seconds, unless it is renewed."""
 _HOLDS: Final = f"leases.expires_at > :now AND leases.expires_at <= :now + {2 * LONGEST}"
 """Whether a lease holds. One that ends later than any could was given before the clock was set back: it ended with it,
 or its task would stay held until the clock is there again. Small corrections of the clock end none."""
@@ -87,18 +87,18 @@ def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Tas
 
 
 def can_sort(db: Database, order: QueueOrder) -> bool:
-    """Whether an order can sort the open tasks: without values to sort by they come as imported."""
+    """Whether an order can sort the open tasks; without values to sort by they stay in the order of import."""
     column = {QueueOrder.LEAST_CONFIDENT: "confidence", QueueOrder.MOST_DISAGREEMENT: "disagreement"}.get(order)
     if column is None:
         return True
-    # The first one in the index has a value, if any has one.
+    # If any task has a value, the first one of the index has.
     query = f"SELECT {column} FROM tasks INDEXED BY {_INDEX[order]} WHERE current IS NULL ORDER BY {_ORDER_BY[order]}"
     first = db.execute(f"{query} LIMIT 1").fetchone()
     return first is None or first[0] is not None
 
 
 def _held(db: Database, annotator: str, now: float) -> Task | None:
-    # A decided task that somebody holds was opened again: with a draft of it they are working on it.
+    # Somebody who holds a decided task has opened it again; a draft shows that they are working on it.
     rows = db.query(
         f"{TASK_QUERY} JOIN leases ON leases.task = tasks.id "
         f"WHERE leases.annotator = :annotator AND {_HOLDS} AND (tasks.current IS NULL OR EXISTS "

@@ -1,4 +1,4 @@
-"""What a record of a store may look like: types, ranges and forms, the same for imports, syncs and `verify`.
+"""Which values the records of a store may hold: types, ranges and formats, the same for imports, syncs and `verify`.
 
 A digest tells only that a record was not changed since somebody made it. Whoever makes records makes digests, too: what
 comes in is therefore checked as the app's own writes are, before anything reads, decodes or stores it.
@@ -52,7 +52,7 @@ JSON_COLUMNS: Final = {
 
 
 class _Record(BaseModel):
-    # Strict: neither true nor 1.0 is a number of a task, and no text is a number.
+    # Strict: true, 1.0 and "1" are not task numbers.
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
 
@@ -200,12 +200,12 @@ def record_problem(table: str, record: Mapping[str, Any]) -> str | None:
     for name in _NUMBERS:
         number = record.get(name)
         if number is not None and (type(number) is not int or not -1 < number <= MAX_NUMBER):
-            return f"its {name} is not a number of a record"
+            return f"its {name} is not a valid record number"
     return None
 
 
 def mask_problem(table: str, record: Mapping[str, Any], size: ImageSize) -> str | None:
-    """What is wrong with the masks of a record that `record_problem` has nothing against; None when nothing is.
+    """What is wrong with the masks of a record that passed `record_problem`; None if nothing is.
 
     Args:
         table: what it is a record of.

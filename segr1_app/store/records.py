@@ -60,7 +60,7 @@ def absorb(db: Database, record: Mapping[str, Any], numbers: Numbers) -> None:
     try:
         _ADD[table](db, row, numbers)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise StoreError(f"A record of {table} is not what a store writes ({error!r}).") from error
+        raise StoreError(f"A record of {table} has unexpected values ({error!r}).") from error
 
 
 def check_record(record: Mapping[str, Any]) -> str:
@@ -76,7 +76,7 @@ def check_record(record: Mapping[str, Any]) -> str:
         raise StoreError(f"A record of {str(table)[:40]!r} is not one of a store's.")
     problem = record_problem(table, record) or _text_problem(record)
     if problem:
-        raise StoreError(f"A record of {table} is not what a store writes: {problem}.")
+        raise StoreError(f"A record of {table} has unexpected values: {problem}.")
     return table
 
 

@@ -97,7 +97,7 @@ def save(db: Database, task: Task, annotator: str, row: Mapping[str, Any], *, li
     before = head(db, task.id, annotator)
     if links.parent_id != (before["id"] if before else None):
         if before is None:
-            raise StoreError(f"Revision {links.parent_id} is none that {annotator} saved for this task.")
+            raise StoreError(f"Revision {links.parent_id} was not saved by {annotator} for this task.")
         raise StaleRevisionError(revision_of(db, before["id"]))
     content = {**row, "annotator": annotator, "created_at": now}
     content["content_hash"] = revision_hash(content, task.sha256)
@@ -156,8 +156,8 @@ def check_words(db: Database, task: Task, revision_id: int) -> None:
     made_for = revision_of(db, revision_id).instruction
     if made_for != task.instruction:
         raise StoreError(
-            f"This revision was made for another instruction ('{made_for}'): it counts again when the task returns to "
-            "that."
+            f"This revision was made for another instruction ('{made_for}'): it counts again when the task has "
+            "that instruction again."
         )
 
 
@@ -166,7 +166,7 @@ def choose(db: Database, task_id: int, revision_id: int | None, reviewer: str, n
     if revision_id is not None:
         revision = revision_of(db, revision_id)
         if revision.task_id != task_id or revision.correction.verdict is Verdict.SKIP:
-            raise StoreError("Only a decision about this very task can be chosen as the current one.")
+            raise StoreError("Only a decision about this task can be chosen as the current one.")
     insert(db, "choices", {"task": task_id, "revision": revision_id, "reviewer": storable(reviewer), "created_at": now})
     set_current(db, task_id)
 

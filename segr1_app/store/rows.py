@@ -154,7 +154,7 @@ def read_task(row: Mapping[str, Any]) -> Task:
 def prediction_row(
     prediction: Prediction, checkpoint_hash: str, samples: Sequence[SampledCompletion], created_at: float
 ) -> dict[str, Any]:
-    """A prediction's columns except those that say where it belongs and how good it seems."""
+    """A prediction's columns, without those for its task and its confidence."""
     return {
         "instruction": storable(prediction.instruction),
         "created_at": created_at,

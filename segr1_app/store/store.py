@@ -82,7 +82,7 @@ class AnnotationStore:
 
     @classmethod
     def open_existing(cls, home: Path, *, clock: Callable[[], float] = time.time) -> Self:
-        """The existing store in the data folder ``home``, read-only where it is not writable.
+        """The existing store in the data folder ``home``; read-only if the folder is not writable.
 
         Raises:
             StoreError: when there is no store; none is created for a mistyped name.
@@ -260,7 +260,7 @@ class AnnotationStore:
             return queue.upcoming(db, _name(annotator), order, self._clock())
 
     def can_sort(self, order: QueueOrder) -> bool:
-        """Whether an order can sort the open tasks; without predictions, or samples, it cannot."""
+        """Whether an order can sort the open tasks: it needs predictions or samples."""
         with self._connection.read() as db:
             return queue.can_sort(db, order)
 
@@ -479,7 +479,7 @@ class AnnotationStore:
     # Exchange
 
     def class_numbers(self, names: Collection[str] = ()) -> dict[str, int]:
-        """The number of every class that has one, from 1; those of ``names`` that have none get the next ones.
+        """The number of every numbered class, from 1; those of ``names`` without a number get the next ones.
 
         A number is never changed, so that a class has the same one in all exports.
         """
@@ -510,11 +510,11 @@ class AnnotationStore:
 
     @property
     def journal(self) -> Journal:
-        """The journal of additions, for remote copies, and for what comes from there."""
+        """The journal of additions, for syncing with remote copies."""
         return Journal(self._connection, self._pictures)
 
     def verify(self) -> Iterator[str]:
-        """Check everything; yields a sentence for each thing that is not as it was written."""
+        """Check everything; yields a sentence for each problem."""
         return verification.problems(self._connection, self._pictures)
 
     def backup(self, target: Path) -> list[str]:

@@ -51,7 +51,7 @@ def add_picture(db: Database, picture: Picture, name: str, original: str | None,
 
 
 def set_original(db: Database, sha256: str, original: str | None) -> None:
-    """Note which file a picture has now; see `StoredPicture`."""
+    """Record which file a picture has now; see `StoredPicture`."""
     db.execute("UPDATE pictures SET original = ? WHERE sha256 = ?", [original, sha256])
 
 
@@ -90,7 +90,7 @@ def set_instruction(db: Database, task_id: int, instruction: str) -> None:
     if words == task.instruction:
         return
     if any(db.execute("SELECT 1 FROM tasks WHERE picture = ? AND instruction = ?", [task.sha256, words])):
-        raise StoreError("This picture has a task with that instruction already: open that one instead.")
+        raise StoreError("This picture already has a task with that instruction: open that one instead.")
     db.execute(
         "UPDATE tasks SET instruction = ?, prediction = NULL, confidence = NULL, disagreement = NULL WHERE id = ?",
         [words, task_id],

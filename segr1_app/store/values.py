@@ -18,7 +18,7 @@ from segr1_app.store.limits import MAX_CLICKS, MAX_COMMENT, MAX_SECONDS, is_coun
 
 
 class InvalidCorrectionError(StoreError, ValueError):
-    """A decision that cannot be one: numbers out of bounds, or parts that do not belong together."""
+    """An invalid decision: numbers out of bounds, or parts that contradict each other."""
 
 
 class Verdict(StrEnum):
@@ -208,8 +208,8 @@ class Correction:
             raise InvalidCorrectionError("a reject needs a reason, and only a reject has one")
         if not is_number(self.seconds, MAX_SECONDS) or not is_count(self.clicks, MAX_CLICKS):
             raise InvalidCorrectionError(
-                f"seconds and clicks count up from 0, to {MAX_SECONDS:.0f} and {MAX_CLICKS}, and clicks in whole "
-                f"numbers; got {self.seconds!r} and {self.clicks!r}"
+                f"seconds must be from 0 to {MAX_SECONDS:.0f} and clicks a whole number from 0 to {MAX_CLICKS}; "
+                f"got {self.seconds!r} and {self.clicks!r}"
             )
         if len(self.comment) > MAX_COMMENT:
             raise InvalidCorrectionError(f"a comment has at most {MAX_COMMENT} characters, not {len(self.comment)}")
@@ -338,7 +338,7 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An unfinished correction: text that only the canvas understands."""
+    """An unfinished correction, as text in the canvas's own format."""
 
     content: str
     saved_at: float

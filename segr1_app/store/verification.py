@@ -23,7 +23,7 @@ _Check: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 
 
 def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
-    """A sentence for each thing that is not as it was written; nothing for a sound store."""
+    """A sentence for each problem of a store; nothing for an intact one."""
     # Nothing is yielded within a transaction: the consumer may be slow, or use the store itself.
     with connection.read() as db:
         told = [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
@@ -44,8 +44,8 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
             yield f"The stored picture {row['sha256'][:12]} has another size than the database says."
         elif picture.sha256 != row["sha256"]:
             yield (
-                f"The stored picture {row['sha256'][:12]} is decoded to other pixels than when it came in: its file is "
-                "unchanged, and Pillow or its libraries are of another version."
+                f"The stored picture {row['sha256'][:12]} is decoded to other pixels than before: its file is "
+                "unchanged, but Pillow or its libraries have another version."
             )
     yield from _ground_truth_problems(connection)
     for table in ("tasks", "choices"):

@@ -73,7 +73,7 @@ def test_options_of_an_import_reach_the_store(
     assert np.array_equal(store.ground_truth(store.task(1).sha256, "the animal"), DOG)
 
     page.locator("#import-columns input, #import-columns textarea").fill("masks=label")
-    assert "'masks=label' should read ROLE=NAME" in bring(page, pairs)
+    assert "'masks=label' should have the form ROLE=NAME" in bring(page, pairs)
 
 
 def test_filters_and_rights_of_an_export_reach_the_archive(

@@ -34,7 +34,7 @@ from segr1_app.store.exchange.import_options import ImportOptions
 from segr1_app.store.exchange.importing import import_paths
 from segr1_app.store.exchange.jsonl import export_jsonl
 from segr1_app.store.exchange.mask_export import export_masks
-from segr1_app.store.exchange.outcomes import IMPORTED, Outcome
+from segr1_app.store.exchange.outcomes import IMPORTED, Outcome, Result
 from segr1_app.store.exchange.sft_export import export_traces
 from segr1_app.store.exchange.voc_export import export_voc
 from segr1_app.store.exchange.yolo_export import export_yolo
@@ -209,7 +209,10 @@ def test_masks_of_two_tasks_on_one_picture_come_back_with_their_words(
 
 def test_a_hugging_face_dataset_comes_back(filled: AnnotationStore, empty: AnnotationStore, tmp_path: Path) -> None:
     assert export_hf(filled, tmp_path / "out").written == 4
-    assert messages(import_paths(empty, [tmp_path / "out"], "unused")) == []
+    outcomes = list(import_paths(empty, [tmp_path / "out"], "unused"))
+    (remark,) = messages(outcomes)
+    assert "its columns prompts, reasoning, completion, verdict, annotator" in remark
+    assert [outcome.result for outcome in outcomes].count(Result.IMPORTED) == 4
     assert {name: mask.tobytes() for name, mask in truths(empty).items()} == {
         name: mask.tobytes() for name, mask in hard_masks().items()
     }
@@ -278,7 +281,7 @@ def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: Annotati
         "There is no picture",
         "'leases' is not one of a store's",
         "not a record of a store",
-        "A record of tasks is not what a store writes",
+        "A record of tasks has unexpected values",
     ):
         assert expected in told, told
     assert told.count("was changed since a store wrote it") == 2

@@ -221,7 +221,7 @@ def test_an_interrupted_export_leaves_nothing_that_blocks_the_next(
 
 def test_a_place_that_cannot_be_written_to_is_named(store: AnnotationStore, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"The export stopped at .*file"):
+    with pytest.raises(StoreError, match=r"The export failed at .*file"):
         export_coco(store, tmp_path / "file" / "out")
 
 

@@ -56,7 +56,7 @@ def test_a_save_on_an_older_revision_is_refused_with_the_newest(store: Annotatio
         with pytest.raises(StaleRevisionError) as refused:
             store.save(task.id, "ann", corrected(rectangle(0, 0, 7, 7)), parent_id=stale)
         assert refused.value.newest.id == second.id
-    with pytest.raises(StoreError, match="none that ben saved"):
+    with pytest.raises(StoreError, match="was not saved by ben"):
         store.save(task.id, "ben", corrected(rectangle(0, 0, 7, 7)), parent_id=first.id)
     assert [revision.id for revision in store.history(task.id)] == [first.id, second.id]
 
@@ -76,7 +76,7 @@ def test_the_latest_decision_counts_until_a_reviewer_chooses(store: AnnotationSt
     assert current() == first.id
     store.choose_current(task.id, None, "reviewer")
     assert current() == third.id
-    with pytest.raises(StoreError, match="this very task"):
+    with pytest.raises(StoreError, match="Only a decision about this task"):
         store.choose_current(task.id, skip.id, "reviewer")
     assert {name: revision.id for name, revision in store.heads(task.id).items()} == {
         "ann": first.id,
@@ -128,7 +128,7 @@ def test_a_correction_makes_sense() -> None:
         Correction(Verdict.REJECT)
     with pytest.raises(ValueError, match="only a reject"):
         Correction(Verdict.ACCEPT, reason=RejectReason.GROUNDING)
-    with pytest.raises(ValueError, match="count up from 0"):
+    with pytest.raises(ValueError, match="seconds must be from 0"):
         Correction(Verdict.ACCEPT, seconds=float("nan"))
     with pytest.raises(ValueError, match="painted is a bool"):
         AnnotatedObject(PROMPT, rectangle(0, 0, 1, 1), painted=np.zeros((2, 2), bool))

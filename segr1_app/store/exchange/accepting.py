@@ -52,8 +52,8 @@ def accept_truths(
     """
     name, accepted = person_name(annotator), Accepted()
     if name is None:
-        raise StoreError("Name the person who accepts the masks: 1 to 200 characters.")
-    # The tasks are listed first: those that are decided meanwhile are open no longer.
+        raise StoreError("Name the person who accepts the masks, in 1 to 200 characters.")
+    # The tasks are listed first; some may be decided in the meantime.
     for seen, task_id in enumerate([task.id for task in store.tasks(open_only=True)], start=1):
         task = store.task(task_id)
         truth = store.ground_truth(task.sha256, task.instruction)

@@ -37,7 +37,7 @@ _PACKERS: Final[Mapping[str, Callable[[Path, str], Any]]] = {
     ".xz": lzma.open,
 }
 PACKED: Final[Mapping[str, str]] = {
-    **dict.fromkeys((".zip", ".tar", ".tgz", ".tbz2"), "an archive in here is not opened: give it by itself"),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".tbz2"), "an archive inside an archive: import it separately"),
     **dict.fromkeys((".rar", ".7z"), "archives of this kind are not opened: unpack it, or pack it as ZIP"),
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zst"), "packed files are not opened: unpack it"),
 }

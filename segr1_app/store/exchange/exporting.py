@@ -160,7 +160,7 @@ class Export:
             self.options.watch(done, self._total)
 
     def leave_out(self, annotation: Annotation) -> None:
-        """Uncount an annotation that turned out to have nothing that the format can represent."""
+        """Undo the count of an annotation that has nothing that the format can represent."""
         self.report.written -= 1
         if self.report.splits:
             self.report.splits[annotation.split] -= 1
@@ -190,7 +190,7 @@ class Export:
             self.report.splits[split] += 1
         return Annotation(task, revision, objects, split)
 
-    # What is written of them
+    # The fraction that is written
 
     def polygons(self, mask: Mask) -> list[Corners]:
         """A mask's polygons, simplified as configured; the loss is added to the report."""
@@ -360,7 +360,7 @@ def _writing(out: Path) -> Iterator[None]:
                 f"There is no room left for '{where}': free some disk space and export again."
             ) from error
         raise StoreError(
-            f"The export stopped at '{where}' ({error.strerror}): check that path, or give another folder."
+            f"The export failed at '{where}' ({error.strerror}): check that path, or give another folder."
         ) from error
 
 

@@ -55,7 +55,7 @@ FORMATS: Final[dict[str, Exporter]] = {
     "sft": _export_traces,
     "jsonl": export_jsonl,
 }
-"""Every format by the name it is asked for."""
+"""Every format by its name in commands and in the API."""
 TITLES: Final[dict[str, str]] = {
     "coco": "COCO, run lengths",
     "coco-polygons": "COCO, polygons",
@@ -72,4 +72,4 @@ TITLES: Final[dict[str, str]] = {
     "sft": "Traces for training",
     "jsonl": "JSONL of everything",
 }
-"""What to call them on the page."""
+"""Their names on the page."""

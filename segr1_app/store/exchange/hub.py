@@ -100,7 +100,7 @@ def translate_hub_errors(dataset: str) -> Iterator[None]:
     except (HFValidationError, HfUriError) as error:
         raise DatasetError(f"{dataset!r} is not a dataset's id: those look like owner/name.") from error
     except RepositoryNotFoundError as error:
-        raise DatasetError(f"The hub knows no dataset '{dataset}', or it is private: check the id.") from error
+        raise DatasetError(f"The hub has no dataset '{dataset}', or it is private: check the id.") from error
     except OfflineModeIsEnabled as error:
         raise DatasetError(
             "This app works offline (HF_HUB_OFFLINE is set): start it without, to use the hub."

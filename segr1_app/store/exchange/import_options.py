@@ -10,20 +10,20 @@ from segr1_app.domain import SettingsError
 from segr1_app.frames import Reading
 
 ROLES: Final = ("image", "mask", "instruction", "name")
-"""What a column of a table may be."""
+"""The roles that a table's column can have."""
 
 
 def parse_columns(text: str) -> dict[str, str]:
-    """Columns by what they are, from a text such as ``mask=label,instruction=text``.
+    """Columns by their roles, from a text such as ``mask=label,instruction=text``.
 
     Raises:
-        SettingsError: when it is not written as it should be.
+        SettingsError: when it has another form.
     """
     found = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         role, equals, name = pair.partition("=")
         if not equals or role.strip() not in ROLES:
-            raise SettingsError(f"'{pair}' should read ROLE=NAME, with one of {', '.join(ROLES)}.")
+            raise SettingsError(f"'{pair}' should have the form ROLE=NAME, with one of {', '.join(ROLES)}.")
         found[role.strip()] = name.strip()
     return found
 
@@ -33,9 +33,9 @@ class Progress:
     """How far an import is.
 
     Attributes:
-        done: how many.
-        total: of how many at most; 0 where that is not known.
-        unit: of what: "pictures", or "bytes of FILE" while annotations are read that come before the pictures.
+        done: number of units done.
+        total: the most that there can be; 0 if unknown.
+        unit: "pictures", or "bytes of FILE" while annotations are read before the pictures.
     """
 
     done: int
@@ -47,7 +47,7 @@ Watch = Callable[[Progress], None]
 
 
 def ignore(_: Progress) -> None:
-    """For whoever does not want to know."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -28,9 +27,9 @@ from segr1_app.store.store import AnnotationStore
 from segr1_app.typed_text import one_line
 
 _SPEAKING: Final = frozenset({".json", ".jsonl", ".parquet", ".arrow", ".xml", ".csv", ".p"})
-"""Endings of files that may hold annotations of pictures."""
+"""Extensions of files that may hold annotations of pictures."""
 _ABOVE: Final = frozenset({"annotations", "annotation", "labels"})
-"""Folders next to which the pictures are, instead of inside."""
+"""Folders of annotations whose pictures are next to them instead of inside."""
 
 
 def import_paths(
@@ -48,7 +47,7 @@ def import_paths(
     JSONL, or pictures, perhaps with masks. A single file is one of those with what it needs beside it, or a picture.
 
     Args:
-        store: where to.
+        store: the store to import into.
         paths: what to import; a text is an address that fsspec opens.
         instruction: what to segment, where nothing else says so.
         masks: ground-truth masks of the pictures under this instruction, by stem: files, folders and archives.
@@ -84,10 +83,10 @@ def import_hub(
     """Import a dataset of the hub; only the imported rows are fetched.
 
     Args:
-        store: where to.
+        store: the store to import into.
         dataset: its id, "owner/name".
         instruction: what to segment in rows that do not say so.
-        rows: how many records at most, whether they can be taken or not.
+        rows: the largest number of records, including those that cannot be imported.
         token, endpoint: see `HubFiles`.
         options, report: see `import_paths`.
 
@@ -106,9 +105,19 @@ def import_hub(
             if not any(is_picture(name) or name.suffix == ".parquet" for name in files.names()):
                 raise DatasetError(f"The dataset '{dataset}' holds neither Parquet files nor pictures.")
             tree = Tree(files, files.names(), intake.options)
-            yield from _take_all(intake, islice(_records(tree, {}, set()), rows), tree)
+            yield from _take_all(intake, _first(_records(tree, {}, set()), rows), tree)
 
     return _reported(outcomes(), intake.report)
+
+
+def _first(found: Iterable[Found], rows: int) -> Iterator[Found]:
+    """The first ``rows`` records, including those that are left out, and the remarks up to there."""
+    seen = 0
+    for each in found:
+        yield each
+        seen += not isinstance(each, Remark)
+        if seen == rows:
+            return
 
 
 def _reported(outcomes: Iterator[Outcome], report: ImportReport) -> Iterator[Outcome]:
@@ -158,7 +167,7 @@ def _joined(paths: Sequence[Path | str], stack: ExitStack) -> Files | None:
         parts = [(called(path, places), _opened(path, stack)) for path in places]
         return join([*parts, ("", LooseFiles(loose))] if loose else parts)
     except DatasetError:
-        # Each is opened again by itself, and says what is wrong with it.
+        # Each is opened again separately, which reports what is wrong with it.
         return None
 
 
@@ -173,7 +182,7 @@ def _base(path: Path) -> Path:
 
 
 def _trees(paths: Sequence[Path | str]) -> Iterator[tuple[Path | str | Files, Sequence[PurePosixPath]]]:
-    """What belongs together: each folder or archive, each annotation file with its surroundings, loose pictures."""
+    """What is read together: each folder or archive, each annotation file with its surroundings, loose pictures."""
     loose = [path for path in paths if isinstance(path, Path) and not path.is_dir() and not is_archive(path)]
     speaking = [path for path in loose if path.suffix.lower() in _SPEAKING]
     together = bool(speaking) and len(speaking) < len(loose)
@@ -208,7 +217,7 @@ def _find_masks(sources: Sequence[Files]) -> dict[str, Entry]:
         if not is_picture(entry.name):
             continue
         if stem in found:
-            raise DatasetError(f"'{entry}' and '{found[stem]}' share one name: which is the picture's mask?")
+            raise DatasetError(f"'{entry}' and '{found[stem]}' have the same name: remove one of them.")
         found[stem] = entry
     return found
 
@@ -238,7 +247,7 @@ def _take_all(intake: Intake, records: Iterable[Found], tree: Tree) -> Iterator[
 
 
 def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator[Found]:
-    """What lies among the files: annotations of every kind, pictures with masks, and pictures."""
+    """The records among the files: annotations of every kind, pictures with masks, and pictures."""
     if tree.options.pictures_only:
         paired = pairing.Paired(tree.pictures())
         tree.expected = len(paired.pictures)
@@ -254,7 +263,7 @@ def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator
     if (strange or paired.unmatched) and not sources and not paired.masks and not masks:
         yield from (*strange, *paired.unmatched)
         yield (
-            "Nothing is taken, because annotations would be lost: give them in a format that is read, or take the "
+            "Nothing is imported, because annotations would be lost: convert them to a supported format, or import the "
             "pictures without them with --pictures-only."
         )
         return
@@ -266,7 +275,7 @@ def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator
 
 
 def _nothing(tree: Tree, names: Sequence[PurePosixPath], strange: Sequence[str]) -> str:
-    """That there is nothing to import, and what there is instead."""
+    """A sentence that there is nothing to import, and what was found instead."""
     if strange:
         return " ".join(strange)
     if not names:
@@ -277,7 +286,7 @@ def _nothing(tree: Tree, names: Sequence[PurePosixPath], strange: Sequence[str])
 
 
 def _annotated(tree: Tree, sources: Sequence[Source], paired: pairing.Paired) -> Iterator[Found]:
-    """The records of annotation files; what they do not mention stays in ``paired``, or is named."""
+    """The records of annotation files; pictures that they do not mention stay in ``paired`` or are reported."""
     claimed = {name for source in sources for name in source.claimed}
     pictures = Pictures(tree.files, (name for name in tree.files.names() if name not in claimed))
     for source in sources:
@@ -290,7 +299,7 @@ def _annotated(tree: Tree, sources: Sequence[Source], paired: pairing.Paired) ->
         except MALFORMED as error:
             first = tree.files.display_name(next(iter(source.claimed)))
             yield f"'{first}' looks like {source.kind} and cannot be read to its end: {fault_of(error)}."
-    # Tables name their mask files themselves.
+    # Tables name their own mask files.
     paired.masks = {name: mask for name, mask in paired.masks.items() if mask.name not in pictures.used}
     rest = [name for name in paired.pictures if name not in pictures.used]
     if any(source.all_pictures for source in sources):
@@ -301,6 +310,6 @@ def _annotated(tree: Tree, sources: Sequence[Source], paired: pairing.Paired) ->
         shown = ", ".join(name.name for name in names[:3]) + (", ..." if len(names) > 3 else "")
         yield (
             f"{tree.files.display_name(folder)}: {len(names)} pictures ({shown}) are left out: no annotations mention "
-            "them; take pictures alone with --pictures-only."
+            "them; import pictures alone with --pictures-only."
         )
     paired.pictures = with_masks

@@ -31,7 +31,7 @@ from segr1_app.store.store import AnnotationStore
 from segr1_app.typed_text import one_line
 
 _SAME_BOX: Final = 0.7
-"""IoU from which a box counts as that of a mask: many tools write both for one object."""
+"""From this IoU on, a box and a mask count as one object: many tools write both."""
 IMPORTED_ID = "imported"
 """Policy id of predictions made from prompts in a file."""
 
@@ -270,7 +270,7 @@ class Intake:
         first = self._truths.get((sha256, words))
         if first is not None and before is not None and (before != truth).any():
             raise DatasetError(
-                f"its mask for '{words}' is left out: {first} is the same picture and gave another mask for it."
+                f"its mask for '{words}' is left out: {first} is the same picture with another mask for it."
             )
         return before
 

@@ -13,13 +13,13 @@ from segr1_app.store.exchange.jsonl import FILE_NAME
 from segr1_app.store.exchange.lookup import MASK_FOLDERS, MASK_WORDS, words_of
 
 _WHOLE: Final = frozenset({".parquet", ".arrow", ".jsonl"})
-"""Endings of files that hold their pictures themselves."""
+"""Extensions of files that contain their own pictures."""
 
 
 def join(parts: Sequence[tuple[str, Files]]) -> Files | None:
     """Several folders, archives and loose files as one, if some of them need what is in the others.
 
-    Data sets are often handed on as an archive of pictures and one of annotations, or a folder of pictures and one of
+    Data sets are often distributed as an archive of pictures and one of annotations, or a folder of pictures and one of
     masks. Folders that each hold pictures, and are not called like masks, are data sets of their own.
 
     Args:
@@ -73,7 +73,7 @@ class JoinedFiles:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the parts have to say."""
+        """The notes of all parts."""
         return [note for files in self._parts.values() for note in getattr(files, "notes", ())]
 
     def names(self) -> Sequence[PurePosixPath]:

@@ -22,7 +22,7 @@ from segr1_app.store.store import AnnotationStore
 
 FILE_NAME: Final = "store.jsonl"
 PICTURES_NAME: Final = "pictures"
-NEVER_HOLDS: Final = "drafts, and who holds which task"
+NEVER_HOLDS: Final = "drafts and leases"
 
 
 def export_jsonl(store: AnnotationStore, out: Path, options: Options = EVERYTHING) -> ExportReport:
@@ -56,7 +56,7 @@ def import_jsonl(
     Existing records are not duplicated. Only one record at a time is in memory, plus the new number of each.
 
     Args:
-        store: where to.
+        store: the store to import into.
         files: the export.
         name: its ``store.jsonl``.
         report: updated with the results.

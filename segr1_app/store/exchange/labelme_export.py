@@ -12,7 +12,7 @@ from segr1_app.store.exchange.polygons import flat_corners
 from segr1_app.store.store import AnnotationStore
 
 VERSION: Final = "5.5.0"
-"""Of labelme, whose form this is."""
+"""The version of labelme whose format is written."""
 NEVER_HOLDS: Final = (
     "prompts, reasoning and completions, verdicts, comments and annotators, what was painted apart from the rest of "
     f"the mask, {ALL_BUT_ONE}"

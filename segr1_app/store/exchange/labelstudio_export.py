@@ -1,7 +1,7 @@
-"""Label Studio: a JSON file of tasks with brush masks, and the labelling configuration that fits it.
+"""Label Studio: a JSON file of tasks with brush masks, and the matching labelling configuration.
 
 Masks are in the packed run lengths of Label Studio's editor (the format of the npm package ``@thi.ng/rle-pack``): of
-pixels of four channels, red to alpha, in which alpha says what is painted.
+pixels of four channels, red to alpha, in which alpha marks the painted pixels.
 """
 
 from __future__ import annotations

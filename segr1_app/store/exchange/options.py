@@ -16,7 +16,7 @@ from segr1_app.store.values import Revision, Verdict
 from segr1_app.typed_text import one_line
 
 ONLY_SPLIT: Final = "train"
-"""The only split if none are requested: the one that every tool looks for."""
+"""The only split by default: the one that every tool looks for."""
 
 
 class ExportedPictures(StrEnum):
@@ -47,7 +47,7 @@ class Splits:
         """The splits of a text such as ``train=.8,val=.1,test=.1``.
 
         Raises:
-            SettingsError: when it is of another form, or the shares do not add up to 1.
+            SettingsError: when it has another form, or the fractions do not add up to 1.
         """
         shares: list[tuple[str, float]] = []
         for part in text.split(","):
@@ -123,7 +123,7 @@ class Selection:
         """A selection as people write it: days as 2026-11-30 in UTC, both of them included.
 
         Raises:
-            SettingsError: for a day that is none, or an IoU that is not from 0 to 1.
+            SettingsError: for an invalid date, or an IoU outside [0, 1].
         """
         for option, iou in (("--min-iou", min_iou), ("--max-iou", max_iou)):
             if iou is not None and not 0 <= iou <= 1:

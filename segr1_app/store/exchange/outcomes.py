@@ -10,9 +10,9 @@ from enum import Enum, auto
 from typing import Final
 
 _SHOWN: Final = 5
-"""How many sentences of one kind are listed before the others are counted."""
+"""How many sentences of one kind are listed; the others are only counted."""
 _PARTICULARS: Final = re.compile(r"'[^']*'|\([^()]*\)|\S*[/\\]\S*|\S+\.\w{2,5}\b|\d+")
-"""What differs between sentences of one kind: quotations, remarks, paths, file names and numbers."""
+"""The parts that differ between sentences of one kind: quotations, parentheses, paths, file names and numbers."""
 
 
 class Result(Enum):
@@ -124,7 +124,7 @@ def _abridged(sentences: Sequence[str]) -> Iterator[str]:
 
 
 def _reason_of(sentence: str) -> str:
-    """What is said of a record, without its name and the particulars."""
+    """A message without the name of its record and other particulars, to recognise similar ones."""
     _, _, said = sentence.partition(": ")
     _, _, reason = said.partition(" left out: ")
     return _PARTICULARS.sub("", reason or said or sentence)

@@ -72,7 +72,7 @@ class _Split:
         infos = []
         for segment, category in enumerate(classes, start=1):
             mask = segments == segment
-            # Of what a later object covers there is nothing left to be named.
+            # Later objects may cover all of an earlier one.
             if mask.any():
                 infos.append({"id": segment, "category_id": category, **area_and_box(mask), "iscrowd": 0})
         self._annotations.append({"image_id": number, "file_name": file_name, "segments_info": infos})

@@ -24,7 +24,7 @@ Corners: TypeAlias = list[Corner]
 """The corners of a closed outline, in order; the last is joined to the first."""
 
 _Whole: TypeAlias = list[tuple[int, int]]
-"""A ring as it follows from the mask: corners of pixels."""
+"""A ring whose corners are corners of pixels, uncut and unsimplified."""
 # The four directions of an edge, each a right turn of the one before: right, down, left, up.
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 # Where the pixel to the right of an edge lies, seen from the corner where the edge starts, as (row, column).

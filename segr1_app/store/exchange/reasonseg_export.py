@@ -20,7 +20,7 @@ NEVER_HOLDS: Final = (
     f"was painted apart from the rest of the mask, {ALL_BUT_ONE}"
 )
 TARGET: Final = "target"
-"""How ReasonSeg labels what is asked for."""
+"""ReasonSeg's label of the target."""
 
 
 def export_reasonseg(store: AnnotationStore, out: Path, options: Options = EVERYTHING) -> ExportReport:
@@ -33,7 +33,7 @@ def export_reasonseg(store: AnnotationStore, out: Path, options: Options = EVERY
         for name in options.splits.names:
             (export.folder / "ReasonSeg" / name).mkdir(parents=True)
         for annotation in export.annotations():
-            # The reader does not look into folders below, and takes nothing but .jpg.
+            # LISA's reader ignores subfolders and all files but .jpg.
             file = export.task_file(annotation.task, jpeg=True)
             path = export.folder / "ReasonSeg" / annotation.split / "__".join(file.parts)
             export.write_picture(annotation.task, path)

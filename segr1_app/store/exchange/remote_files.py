@@ -18,13 +18,13 @@ from segr1_app.store.exchange.files import Files
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an address and no path of this machine."""
+    """Whether a text is an address instead of a local path."""
     return "://" in text or text.startswith("memory:")
 
 
 @contextmanager
 def open_address(address: str) -> Iterator[tuple[Files, Sequence[PurePosixPath]]]:
-    """The files at an address, and which of them were asked for.
+    """The files at an address, and the names of those to import.
 
     An archive is fetched once, into a temporary file without a name that goes with this process.
 
@@ -59,7 +59,7 @@ class RemoteFiles:
     Args:
         system: fsspec's file system.
         root: where they are in it.
-        address: what the person gave, for messages.
+        address: as given by the user, for messages.
     """
 
     def __init__(self, system: Any, root: str, address: str) -> None:

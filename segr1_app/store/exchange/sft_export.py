@@ -23,7 +23,7 @@ from segr1_app.store.exchange.options import EVERYTHING, Options
 from segr1_app.store.store import AnnotationStore
 
 NEVER_HOLDS: Final = (
-    "masks, for which prompts stand, class names, the policy's own completions, verdicts, comments and annotators, "
+    "masks (replaced by prompts), class names, the policy's own completions, verdicts, comments and annotators, "
     f"{ALL_BUT_ONE}"
 )
 _MESSAGES = List({"role": Value("string"), "content": Value("string")})
@@ -41,7 +41,7 @@ FEATURES = Features(
         "reasoning_by_policy": Value("bool"),
     }
 )
-"""Columns: "completion" speaks in pixels of a picture of "width" and "height", the picture's own size; "problem",
+"""Columns: "completion" uses pixels of a picture of "width" and "height", the picture's own size; "problem",
 "thinking" and "solution" say the same as "instruction" and "completion" in the form of FCoT."""
 _CARD = (
     "Traces of Seg-R1 studio: picture, instruction, and the completion that an annotator wanted, in pixels of the "
@@ -71,8 +71,8 @@ def _rows(export: Export) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             completion = format_completion(reasoning, objects)
         except ValueError:
-            # It is missing, or contains one of the answer's own tags.
-            losses["Reasoning is missing and a plain sentence stands for it"] += 1
+            # The reasoning is missing, or contains one of the answer's own tags.
+            losses["Reasoning is missing and replaced by a plain sentence"] += 1
             reasoning = ""
             completion = format_completion(f"I look for this: {_without_tags(instruction)}", objects)
         if reasoning and annotation.revision.change.edits:
@@ -81,7 +81,7 @@ def _rows(export: Export) -> Iterator[tuple[str, dict[str, Any]]]:
             losses["What was painted is not in the prompts, which alone make another mask"] += 1
         size = annotation.task.image_size
         start = answer_start(completion)
-        # Over the picture's own pixels, in which the completion speaks.
+        # The completion uses the picture's own pixels.
         asked = find_protocol(DEFAULT).request(size, instruction, frame=size).asked
         yield (
             annotation.split,
@@ -101,7 +101,7 @@ def _rows(export: Export) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _without_tags(instruction: str) -> str:
-    """An instruction as a part of reasoning, which holds none of the answer's tags."""
+    """An instruction as a part of reasoning, without the answer's tags."""
     return instruction.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}")
 
 

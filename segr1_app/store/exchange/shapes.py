@@ -1,7 +1,7 @@
-"""What annotations mark: polygons, run lengths, mask files, boxes and points, in the frame they came in.
+"""The shapes of annotations: polygons, run lengths, mask files, boxes and points, in the coordinates of their file.
 
-Every shape is checked like an enemy's before it is drawn: a polygon that leads to nothing, runs that do not add up and
-boxes outside of the picture are refused in words, because an empty truth that nobody meant is the worst kind of label.
+Every shape is checked before it is drawn: polygons without area, run lengths that do not add up and boxes outside of
+the picture are refused with a message, because an unintended empty mask is the worst kind of label.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from segr1_app.store.exchange.clipping import clip_far
 
 _LONGEST_NUMBER: Final = 40
 _ROUGHER: Final = 3
-"""How many times as long as in the other order the edges of a mask are whose runs were written in that order."""
+"""A mask whose edges are this many times as long as in the other order has its run lengths in the wrong order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Canvas:
     """The picture that shapes are drawn on.
 
     Attributes:
-        size: as it is seen.
+        size: of the upright picture.
         orientation: EXIF orientation of its file.
-        declared: what the annotations say of its size; None when they say nothing.
+        declared: its size according to the annotations; None if they give none.
         reading: see `find_frame`.
     """
 
@@ -53,7 +53,7 @@ class Canvas:
         return find_frame(self.size, self.orientation, self.declared, self.reading)
 
     def frame_of(self, own: ImageSize) -> Frame:
-        """The frame of a mask that says its own size, which must agree with that of the record."""
+        """The frame of a mask with a size of its own, which must agree with that of the record."""
         if self.declared is not None and tuple(own) != tuple(self.declared):
             raise ValueError(
                 f"its mask is {own.width} x {own.height}, its picture is said to be {self.declared.width} x "
@@ -63,17 +63,17 @@ class Canvas:
 
 
 LARGEST: Final = 1e18
-"""Largest coordinate or length that is read, to either side."""
+"""Largest absolute value of a coordinate or length."""
 
 Ring: TypeAlias = npt.NDArray[np.float64]
 """Corners of a polygon, float64 (N, 2) as x, y."""
 
 
 class Area(Protocol):
-    """Something that marks pixels."""
+    """A shape that marks pixels."""
 
     def mask(self, canvas: Canvas) -> Mask:
-        """The pixels; raises `ValueError` or `DatasetError` when it marks none, or when that cannot be said."""
+        """The marked pixels; raises `ValueError` or `DatasetError` if there are none or they cannot be determined."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +82,7 @@ class Polygons:
 
     Attributes:
         rings: the outlines.
-        normalised: whether their coordinates are shares of the picture's sides and not pixels.
+        normalised: whether coordinates are fractions of width and height instead of pixels.
     """
 
     rings: Sequence[Ring]
@@ -133,7 +133,8 @@ class Runs:
         """Decoded.
 
         Raises:
-            ValueError: when they are none, do not add up to their size, or look as if they went along the rows.
+            ValueError: for invalid run lengths, those that do not add up to their size, or those that seem to be
+                row by row.
             DatasetError: when the frame is not known.
         """
         if not isinstance(self.size, list | tuple) or len(self.size) != 2:
@@ -144,7 +145,7 @@ class Runs:
         if self.by_rows:
             decoded = _along_rows(decoded)
         elif _ROUGHER * _roughness(_along_rows(decoded)) < _roughness(decoded):
-            raise ValueError("its run lengths go along the rows, and COCO's go down the columns: write them again")
+            raise ValueError("its run lengths go along the rows, but COCO's go down the columns: write them again")
         mask = frame.pixels(decoded)
         return mask if self.empty else _not_empty(mask)
 
@@ -157,7 +158,7 @@ class Runs:
         if not isinstance(self.counts, list):
             raise ValueError("it has no run lengths")
         lengths = [whole(run, "a run length") for run in self.counts]
-        # Added up as Python's integers: a sum of 64 bits could come round to the right one.
+        # Added up as Python's integers: a 64-bit sum could overflow to the right one.
         if min(lengths, default=0) < 0 or sum(lengths) != width * height:
             raise ValueError(f"its run lengths do not add up to {width} x {height} pixels")
         runs = np.array(lengths, dtype=np.int64)
@@ -175,7 +176,7 @@ class Piece:
     top: int = 0
 
     def mask(self, canvas: Canvas) -> Mask:
-        """Pasted.
+        """The mask within the picture.
 
         Raises:
             ValueError: when it marks nothing, or nothing in the picture.
@@ -229,7 +230,7 @@ class BoxShape:
         """
         corners = np.array(self.edges, dtype=np.float64).reshape(2, 2)
         if not np.isfinite(corners).all():
-            raise ValueError("its box has coordinates that are no numbers")
+            raise ValueError("its box has coordinates that are not numbers")
         upright = _placed(corners, canvas, normalised=self.normalised)
         (x1, y1), (x2, y2) = upright.min(axis=0).clip(0), np.minimum(upright.max(axis=0), canvas.size)
         if x1 >= x2 or y1 >= y2:
@@ -255,9 +256,9 @@ class Dots:
         places = np.array([point[:2] for point in self.points], dtype=np.float64).reshape(-1, 2)
         upright = _placed(places, canvas, normalised=self.normalised)
         if not len(places) or not np.isfinite(upright).all():
-            raise ValueError("it has no points, or some that are no numbers")
+            raise ValueError("it has no points, or some that are not numbers")
         if (upright < 0).any() or (upright > canvas.size).any():
-            raise ValueError("a point of it lies outside of the picture")
+            raise ValueError("one of its points lies outside of the picture")
         dots = tuple(Point(float(x), float(y), label) for (x, y), (*_, label) in zip(upright, self.points, strict=True))
         return ObjectPrompt(self.box.prompt(canvas, name).box if self.box else None, dots, name)
 
@@ -289,7 +290,7 @@ def ring_of(values: Iterable[Any]) -> Ring:
     """Corners from x, y, x, y, ...; or from pairs.
 
     Raises:
-        ValueError: when they are no pairs of numbers.
+        ValueError: when they are not pairs of numbers.
     """
     listed = list(values)
     if listed and isinstance(listed[0], list | tuple):
@@ -350,7 +351,7 @@ def size_of(width: Any, height: Any) -> ImageSize | None:
     except ValueError as error:
         raise DatasetError(f"{error}.") from error
     if min(size) < 1:
-        raise DatasetError(f"its size is said to be {size.width} x {size.height}, which no picture has.")
+        raise DatasetError(f"its size is given as {size.width} x {size.height}, which no picture has.")
     return size
 
 
@@ -366,7 +367,7 @@ def _placed(points: Ring, canvas: Canvas, *, normalised: bool) -> Ring:
 
 
 def check_ring(ring: Ring, which: str) -> None:
-    """Refuse an outline that leads to nothing.
+    """Refuse an outline without area.
 
     Raises:
         ValueError: when it has no area.
@@ -374,7 +375,7 @@ def check_ring(ring: Ring, which: str) -> None:
     if len(ring) < 3:
         raise ValueError(f"{which}has {len(ring)} corners, and an area needs at least three")
     if not np.isfinite(ring).all():
-        raise ValueError(f"{which}has coordinates that are no numbers")
+        raise ValueError(f"{which}has coordinates that are not numbers")
     from_first = ring - ring[0]
     furthest = from_first[np.argmax((from_first**2).sum(axis=1))]
     if not (from_first[:, 0] * furthest[1] - from_first[:, 1] * furthest[0]).any():

@@ -27,7 +27,7 @@ NEVER_HOLDS: Final = (
     f"the rest of the mask, {ALL_BUT_ONE}"
 )
 MOST: Final = 254
-"""Most classes, and most objects of a picture: index 0 is the background, and VOC leaves 255 to what is unclear."""
+"""Largest number of classes, and of objects in a picture: index 0 is the background, and 255 means "unclear"."""
 ROOT: Final = PurePosixPath("VOCdevkit", "VOC2012")
 
 
@@ -62,7 +62,7 @@ def export_voc(store: AnnotationStore, out: Path, options: Options = EVERYTHING)
 
 def _write(export: Export, root: Path, annotation: Annotation) -> str:
     """Write a task's files and return their stem."""
-    # VOC's readers put the ending themselves: .jpg for pictures.
+    # VOC's readers add the extension themselves: .jpg for pictures.
     file = export.task_file(annotation.task, jpeg=True)
     stem = file.with_suffix("")
     export.write_picture(annotation.task, root / "JPEGImages" / file)
@@ -121,19 +121,19 @@ def _record(
         SubElement(made, "name").text = _in_labelmap(name)
         if box is not None:
             edges = SubElement(made, "bndbox")
-            # VOC counts pixels from 1 and takes the last one in.
+            # VOC counts pixels from 1, and a box includes its last one.
             for tag, edge in (("xmin", box.x1 + 1), ("ymin", box.y1 + 1), ("xmax", box.x2), ("ymax", box.y2)):
                 SubElement(edges, tag).text = str(int(edge))
     return ElementTree(root)
 
 
 def xml_text(text: str) -> str:
-    """A text in one line and without what XML cannot hold."""
+    """A text in one line, without characters that XML does not allow."""
     return re.sub(r"[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+", " ", text)
 
 
 def _in_labelmap(name: str) -> str:
-    """A class name as a line of ``labelmap.txt`` can hold it: a colon ends it there, and a # makes it a remark."""
+    """A class name for a line of ``labelmap.txt``, where a colon ends the name and a # begins a comment."""
     plain = xml_text(name).replace(":", "\N{FULLWIDTH COLON}")
     return f"\N{FULLWIDTH NUMBER SIGN}{plain[1:]}" if plain.startswith("#") else plain
 

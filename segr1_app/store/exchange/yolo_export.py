@@ -20,7 +20,7 @@ NEVER_HOLDS: Final = (
 
 
 def export_yolo(store: AnnotationStore, out: Path, options: Options = EVERYTHING) -> ExportReport:
-    """Write ``images/SPLIT/``, ``labels/SPLIT/`` (a polygon per object, in shares of width and height), ``data.yaml``.
+    """Write ``images/SPLIT/``, ``labels/SPLIT/`` (a polygon per object, normalised), ``data.yaml``.
 
     Raises:
         StoreError: when the folder is not empty or cannot be written to.
@@ -33,7 +33,7 @@ def export_yolo(store: AnnotationStore, out: Path, options: Options = EVERYTHING
         for annotation in export.annotations():
             _write(export, annotation)
         content = _paths(options) | {"names": {number - 1: name for name, number in export.classes.items()}}
-        # Without "path", the folders are looked for beside the file, wherever it is moved to.
+        # Without "path", folders are relative to the file, wherever it is moved.
         text = yaml.safe_dump(content | _rights(options.rights), allow_unicode=True, sort_keys=False, width=10_000)
         (export.folder / "data.yaml").write_text(text, encoding="utf-8")
     return export.report
@@ -45,9 +45,9 @@ def _write(export: Export, annotation: Annotation) -> None:
     name = export.picture_file(task)
     export.write_picture(task, export.folder / "images" / annotation.split / name)
     if not masks:
-        report.losses["Empty masks add no label: without any, a picture is one of nothing"] += 1
+        report.losses["Empty masks add no label; a picture without labels is a background picture"] += 1
     if sum(np.count_nonzero(mask) for _, mask in masks) > np.count_nonzero(annotation.mask):
-        report.losses["Objects overlap, and trainings may give what they share to one of them"] += 1
+        report.losses["Objects overlap, and trainings may assign their common pixels to only one of them"] += 1
     labels = (export.folder / "labels" / annotation.split / name).with_suffix(".txt")
     labels.parent.mkdir(parents=True, exist_ok=True)
     with labels.open("a", encoding="ascii") as file:

@@ -356,10 +356,7 @@ def test_annotations_that_are_no_list_are_told(store: AnnotationStore, folder: P
     content = coco([image()], [])
     write_json(folder / "coco.json", {**content, "annotations": {"1": annotation([corners(*PLACE)])}})
     (told,) = bring(store, folder).left_out
-    assert (
-        told
-        == f"{folder}/coco.json: its annotations are left out: they are an object and not a list, as COCO has them."
-    )
+    assert told == f"{folder}/coco.json: its annotations are left out: they must be a list, not an object."
 
 
 def test_another_encoding_than_unicode_is_named(store: AnnotationStore, folder: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_bad_line_of_metadata_is_named_and_the_rest_comes_in(store: Annotation
     assert account.truths == 1, "a column that the first line lacks is read, too"
     first, second = account.left_out
     assert first.startswith(f"{folder}/metadata.jsonl line 2 is left out: it is not JSON")
-    assert second == f"{folder}/metadata.jsonl line 4 is left out: it is no object with columns."
+    assert second == f"{folder}/metadata.jsonl line 4 is left out: it is not an object with columns."
 
 
 @pytest.mark.parametrize("kind", ["stream", "file"])

@@ -395,7 +395,7 @@ def test_objects_of_videos_that_nobody_names_are_counted(store: AnnotationStore,
     write_json(folder / "train" / "meta.json", {"videos": {"other": {"objects": {}}}})
     account = bring(store, folder)
     assert truths(store) == {}
-    assert "1 masks of the video v1 are left out: nothing says what their objects are." in account.left_out
+    assert "1 masks of the video v1 are left out: their objects have no names." in account.left_out
 
 
 def test_refcoco_asks_its_expressions(store: AnnotationStore, tmp_path: Path) -> None:
@@ -502,7 +502,7 @@ def test_annotations_that_are_not_understood_keep_everything_out(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("more.zip", "an archive in here is not opened: give it by itself."),
+        ("more.zip", "an archive inside an archive: import it separately."),
         ("more.7z", "archives of this kind are not opened: unpack it, or pack it as ZIP."),
         ("labels.json.gz", "packed files are not opened: unpack it."),
     ],
@@ -557,7 +557,7 @@ def test_yolo_boxes_without_names_are_not_guessed(store: AnnotationStore, tmp_pa
     yolo(folder)
     (folder / "data.yaml").unlink()
     account = bring(store, folder)
-    assert "put data.yaml or classes.txt beside them" in "\n".join(account.left_out)
+    assert "put data.yaml or classes.txt next to them" in "\n".join(account.left_out)
     assert truths(store) == {}
 
 

@@ -1,4 +1,4 @@
-"""Reads a Parquet or Arrow file as a program of its own, which may die of it: `arrow_rows` starts it and answers it.
+"""Read a Parquet or Arrow file in a separate process, which the file may crash; `arrow_rows` starts and serves it.
 
 It imports nothing of this project, so that it starts at once. It writes JSON lines: ``["read", place, size]`` and
 ``["size"]`` ask for parts of the file, which come on standard input, each after its length in eight bytes;
@@ -19,11 +19,11 @@ from typing import Any, Final
 BYTES: Final = "\0bytes"
 ROWS_AT_A_TIME: Final = 16
 WHOLE_FILE: Final = b"ARROW1"
-"""How an Arrow file begins that is no stream: its batches are found from its end."""
+"""How an Arrow file that is not a stream begins; its batches are found from its end."""
 
 
 class Asked(io.RawIOBase):
-    """A file that whoever started this program has."""
+    """A file that the parent process reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def _tell_rows(names: Sequence[str], batches: Iterable[Any]) -> None:
 
 
 def main(kind: str, most_bytes: int, most_seconds: int) -> None:
-    """Tell all rows of a "parquet" or "arrow" file, with so much address space and time of a processor."""
+    """Write all rows of a "parquet" or "arrow" file, within limits of address space and CPU time."""
     resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,7 +1,7 @@
 """The rows of Parquet and Arrow files, read by another process.
 
-Arrow is C++, and these files come from anybody: one that is made to mislead it, or to grow, ends a process that nobody
-else needs.
+Arrow is written in C++, and these files come from anybody: a malicious one can only crash or fill a process that
+nothing else depends on.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from segr1_app.store.exchange.readers import arrow_child
 MOST_BYTES: Final = 4 * 2**30
 """Address space of the process: a column of a row group is held whole, which may be some hundred photographs."""
 MOST_SECONDS: Final = 600
-"""Its time on a processor for one file."""
+"""Its CPU seconds for one file."""
 MAX_ROW: Final = 512 * 2**20
-"""Most bytes of a row as JSON, in which a picture takes a third more than it has."""
+"""Most bytes of a row as JSON, in which pictures grow by a third (base64)."""
 MAX_READ: Final = 512 * 2**20
 """Most bytes that it is given at once."""
 
@@ -33,11 +33,11 @@ def arrow_rows(kind: Literal["parquet", "arrow"], content: IO[bytes]) -> Iterato
     """The columns with each row of a file.
 
     Args:
-        kind: what it should be.
+        kind: "parquet" or "arrow".
         content: the file; only what is needed of it is read.
 
     Raises:
-        DatasetError: when it is not of this kind, takes too much memory or time, or crashes what reads it.
+        DatasetError: when it is not of this kind, takes too much memory or time, or crashes its process.
         OSError: when it cannot be read.
     """
     environ = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"}
@@ -57,7 +57,7 @@ def arrow_rows(kind: Literal["parquet", "arrow"], content: IO[bytes]) -> Iterato
             said.seek(0)
             words = said.read().decode("utf-8", "replace").strip().rpartition("\n")[2][:300]
             why = words if code > 0 else "reading it takes too much memory or time, or fails within Arrow"
-            raise DatasetError(f"it is not a table that can be read: {why.rstrip('.')}.")
+            raise DatasetError(f"its table cannot be read: {why.rstrip('.')}.")
 
 
 def _rows(child: subprocess.Popen[bytes], content: IO[bytes]) -> Iterator[tuple[list[str], dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""COCO says twice where an object is, by its mask and by its box: a mask that contradicts its box is refused."""
+"""COCO gives each object both a mask and a box: a mask that contradicts its box is refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Boxed:
         try:
             said = self.box.prompt(canvas, None).box
         except ValueError:
-            # A box that is none does not speak against the mask.
+            # An invalid box says nothing about the mask.
             return mask
         own = mask_box(mask)
         if said is None or own is None or box_iou(own, said) >= _AGREES:
@@ -51,7 +51,7 @@ class Boxed:
 
 
 def _other_readings(area: Area) -> Iterator[tuple[str, Area]]:
-    """Faults that are made in writing such masks, with the mask that was meant."""
+    """Common mistakes in such masks, each with a function that undoes it."""
     if isinstance(area, Polygons):
         yield "y comes before x in its polygons", replace(area, rings=[ring[:, ::-1] for ring in area.rings])
     elif isinstance(area, Runs):

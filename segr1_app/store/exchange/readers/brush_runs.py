@@ -9,7 +9,7 @@ import numpy as np
 from segr1_app.domain import ImageSize, Mask
 
 _WORD, _CHOICE = 5, 2
-"""Bits that tell the size of a value, and of a choice among four sizes of run lengths."""
+"""Number of bits of a value's size, and of the choice among four sizes of run lengths."""
 
 
 def decode_brush(runs: Any, size: ImageSize) -> Mask:
@@ -43,7 +43,7 @@ def decode_brush(runs: Any, size: ImageSize) -> Mask:
                 values[place:end] = [bits.take(word) for _ in range(end - place)]
             place = end
     except (TypeError, OverflowError, IndexError) as error:
-        raise ValueError("its brush is cut off or in no format that is read") from error
+        raise ValueError("its brush is cut off or in an unsupported format") from error
     mask: Mask = values.reshape(size.height, size.width, 4)[..., 3] > 127
     return mask
 

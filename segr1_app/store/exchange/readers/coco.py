@@ -29,7 +29,7 @@ from segr1_app.typed_text import storable
 
 LISTS: Final = frozenset({"categories", "images", "annotations"})
 _NAMED: Final = 5
-"""How many of many alike are named in a sentence."""
+"""How many of several similar records a sentence lists."""
 
 
 def find(tree: Tree) -> list[Source]:
@@ -42,14 +42,14 @@ def find(tree: Tree) -> list[Source]:
 
 
 def _not_lists(head: Head | None, where: str) -> Iterator[str]:
-    """Sentences about what should be a list and is an object, which some tools write by id."""
+    """Sentences about members that should be lists but are objects by id, as some tools write them."""
     for key in sorted(LISTS & (head.keys - head.lists if head else frozenset())):
         if head is not None and head.values.get(key):
-            yield f"{where}: its {key} are left out: they are an object and not a list, as COCO has them."
+            yield f"{where}: its {key} are left out: they must be a list, not an object."
 
 
 def _captions(tree: Tree, name: PurePosixPath) -> Source:
-    sentence = f"{tree.files.display_name(name)}: its captions are left out: they mark nothing in the pictures."
+    sentence = f"{tree.files.display_name(name)}: its captions are left out: they mark no pixels."
     return Source("COCO captions", [name], lambda _: iter([sentence]))
 
 
@@ -86,7 +86,7 @@ def read(files: Files, name: PurePosixPath, pictures: Pictures, watch: Watch = i
         DatasetError: when it is not a COCO file.
     """
     where = files.display_name(name)
-    # An empty name is SQLite's for a database on disk that nobody else sees and that goes with its connection.
+    # An empty name is SQLite's for a private temporary database on disk, deleted with its connection.
     with closing(sqlite3.connect("", isolation_level=None)) as db:
         yield from spool(db, files, name, watch)
         categories = Categories.read(db)
@@ -107,7 +107,7 @@ def read(files: Files, name: PurePosixPath, pictures: Pictures, watch: Watch = i
 
 
 def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath, watch: Watch = ignore) -> Iterator[Remark | str]:
-    """Put images, annotations and categories where they are found by picture; a sentence for each that is none.
+    """Write images, annotations and categories into a database; yields a sentence for each invalid one.
 
     Raises:
         DatasetError: when the file is not a COCO file.
@@ -116,7 +116,7 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath, watch: Watc
     db.execute("CREATE TABLE images (id TEXT, file_name TEXT, content TEXT)")
     db.execute("CREATE TABLE annotations (image TEXT, number INTEGER, content TEXT)")
     db.execute("CREATE TABLE categories (id TEXT, content TEXT)")
-    # One transaction: each row of its own would take as long as all of them.
+    # One transaction: a transaction per row would take far longer.
     db.execute("BEGIN")
     faults: list[Remark | str] = []
     numbers = dict.fromkeys(_ADD, 0)
@@ -159,7 +159,7 @@ def _add_image(db: sqlite3.Connection, number: int, member: Member, faults: list
 
 
 def _file_name(image: Mapping[str, Any]) -> str | None:
-    """What a picture is called; LVIS only has addresses."""
+    """A picture's file name; LVIS only has addresses."""
     for key in ("file_name", "coco_url", "flickr_url"):
         value = image.get(key)
         if key == "file_name" and isinstance(value, int) and not isinstance(value, bool):
@@ -181,7 +181,7 @@ def _add_annotation(db: sqlite3.Connection, number: int, member: Member, faults:
     if not key:
         faults.append(f"annotation {number} is left out: it has no image_id.")
     else:
-        # As it is written: to write it again would take longer than to read it.
+        # The original text: serialising it again would take longer than reading it.
         db.execute("INSERT INTO annotations VALUES (?, ?, ?)", [key, number, member.text])
 
 
@@ -198,7 +198,7 @@ _ADD: Final = {"images": _add_image, "annotations": _add_annotation, "categories
 
 @dataclass(frozen=True, slots=True)
 class Categories:
-    """Names by id; an id of two names is none."""
+    """Names by id; ids with two names are ``doubtful``."""
 
     names: Mapping[str, str]
     doubtful: frozenset[str]
@@ -225,7 +225,7 @@ class Categories:
 
 
 def _faults(db: sqlite3.Connection, where: str) -> Iterator[str]:
-    """Sentences about what belongs to nothing, or to more than one."""
+    """Sentences about annotations without an image, and about duplicate ids."""
     orphans = "FROM annotations WHERE image NOT IN (SELECT id FROM images)"
     count = db.execute(f"SELECT count(*) {orphans}").fetchone()[0]
     if count:

@@ -1,4 +1,4 @@
-"""One COCO annotation: what it marks, and ids by value."""
+"""The shape of one COCO annotation, and its ids."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def category_key(annotation: Mapping[str, Any]) -> str:
 
 
 def shape_of(annotation: Mapping[str, Any]) -> Shape:
-    """What an annotation marks: its mask; without one its keypoints; without those its box.
+    """The shape of an annotation: its mask, else its keypoints, else its box.
 
     Raises:
         ValueError: when it marks nothing, or something that cannot be read.
@@ -51,7 +51,7 @@ def shape_of(annotation: Mapping[str, Any]) -> Shape:
     try:
         return Boxed(area, box_of(annotation.get("bbox")))
     except ValueError:
-        # The mask says what the box would say.
+        # The mask already says what the box would.
         return area
 
 
@@ -70,7 +70,7 @@ def _area_of(segmentation: Any, annotation: Mapping[str, Any]) -> Area:
 
 
 def polygons_of(rings: list[Ring], box: Any = None) -> Polygons:
-    """Polygons in pixels, or in shares of the picture when all of their coordinates are fractions.
+    """Polygons in pixels, or in fractions of width and height if all coordinates lie between 0 and 1.
 
     Raises:
         ValueError: when both readings are possible.
@@ -82,13 +82,13 @@ def polygons_of(rings: list[Ring], box: Any = None) -> Polygons:
         return Polygons(rings, normalised=True)
     if isinstance(box, list) and any(number(side, "a side of its box") > 1 for side in box):
         return Polygons(rings)
-    raise ValueError("all its coordinates are 0 or 1: pixels, or shares of the picture's sides?")
+    raise ValueError("all its coordinates are 0 or 1, so they could be pixels or fractions of width and height")
 
 
 def _runs(segmentation: Mapping[str, Any], annotation: Mapping[str, Any]) -> Runs:
     if "counts" not in segmentation:
         raise ValueError("its segmentation has no counts")
-    # An empty mask that somebody decided on differs from a faulty one by the words it answers: only this app has them.
+    # An intentional empty mask has an instruction, which only this app writes; otherwise it is a mistake.
     return Runs(segmentation.get("size"), segmentation["counts"], empty=bool(annotation.get("instruction")))
 
 
@@ -110,7 +110,7 @@ def box_of(box: Any) -> BoxShape:
     """A box [left, top, width, height].
 
     Raises:
-        ValueError: when it is none.
+        ValueError: when it is invalid.
     """
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError("its bbox is not a list of four numbers")

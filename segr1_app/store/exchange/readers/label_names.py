@@ -146,7 +146,7 @@ def _read(entry: Entry, kind: str) -> Iterable[tuple[str, str]]:
     if kind in LABELMAPS:
         return _colours(lines)
     names = [line for line in lines if line not in {"__ignore__"}]
-    # Without a background in front it could be either class that the first index stands for.
+    # Without a leading background, the first index is ambiguous.
     return [(str(index), name) for index, name in enumerate(names)] if names and _is_background(names[0]) else []
 
 

@@ -46,7 +46,7 @@ def _is_minimal(head: Head) -> bool:
 
 
 def _whole(task: Any) -> Any:
-    """A task of the smaller form as one of the larger."""
+    """A task of JSON_MIN in the form of the full JSON."""
     if not isinstance(task, dict) or "data" in task:
         return task
     regions = [each for value in task.values() if isinstance(value, list) for each in value if isinstance(each, dict)]
@@ -156,7 +156,7 @@ def _shape(kind: str, value: Mapping[str, Any], size: ImageSize | None) -> Shape
         return Polygons([ring_of(value.get("points") or []) / 100], normalised=True)
     if kind == "brush":
         if value.get("format") != "rle" or size is None:
-            raise ValueError("its brush is in no format that is read")
+            raise ValueError("its brush is in an unsupported format")
         return Piece(decode_brush(value.get("rle"), size))
     if kind == "bitmask":
         return Piece(read_labels(decode_picture(str(value.get("imageDataURL")).partition("base64,")[2])).mask("all"))

@@ -17,7 +17,7 @@ from segr1_app.store.exchange.readers.sources import Tree
 from segr1_app.store.exchange.shapes import MaskPicture
 
 _NAMED: Final = 12
-"""How many classes a sentence lists."""
+"""How many classes a message lists."""
 
 
 def records(tree: Tree, paired: Paired, masks: Mapping[str, Entry], used: set[str]) -> Iterator[Record | str]:
@@ -58,7 +58,7 @@ def records(tree: Tree, paired: Paired, masks: Mapping[str, Entry], used: set[st
         yield f"No mask marks a class '{wanted}', only {', '.join(list(met)[:_NAMED])}."
 
 
-def _masked(  # noqa: PLR0917 - what is the same for all pictures comes last
+def _masked(  # noqa: PLR0917 - arguments that are the same for all pictures come last
     record: Record,
     mask: Entry,
     instruction: str | None,

@@ -24,7 +24,7 @@ _BOXES: Final = frozenset({"ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax
 _HEADER: Final = 4096
 _DESCRIPTIONS: Final = re.compile(r"class-?descriptions.*\.csv$", re.I)
 _SPARE: Final = re.compile(r"(images-with-rotation.*\.csv|image-ids.*\.csv|hierarchy.*\.json|images\.meta)$", re.I)
-"""Files beside the tables that mark nothing."""
+"""Files beside the tables that contain no annotations."""
 
 
 def find(tree: Tree) -> list[Source]:
@@ -79,7 +79,7 @@ def _part(which: str, row: Mapping[str, str], names: Mapping[str, str], table: P
     code = row.get("LabelName") or ""
     name = names.get(code) or (None if code.startswith("/") else code or None)
     if name is None:
-        return Part(which, f"its class {code} has no name: put class-descriptions.csv beside it")
+        return Part(which, f"its class {code} has no name: put class-descriptions.csv next to it")
     shape: Shape | str
     if row.get("MaskPath"):
         entry = files.find(table, row["MaskPath"])

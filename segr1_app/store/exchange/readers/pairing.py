@@ -30,7 +30,7 @@ INSTANCE_FOLDERS: Final = frozenset(
 SHOWN_FOLDERS: Final = frozenset(
     {"segmentationclassvisualization", "segmentationobjectvisualization", "viz", "semantic_rgb", "masks_human"}
 )
-"""Pictures with annotations drawn into them, which are neither."""
+"""Pictures with annotations drawn into them, which are neither pictures nor masks."""
 _PICTURE_FOLDERS: Final = frozenset(
     {"images", "image", "imgs", "img", "im", "jpegimages", "leftimg8bit", "rgb", "pictures", "photos", "src", "image_2"}
 )
@@ -51,9 +51,9 @@ _RANKS: Final = (
     re.compile(r"(?:instanceIds|instanceTrainIds)$"),
     re.compile(r"_gt(?:Fine|Coarse)_color$"),
 )
-"""Cityscapes writes several files of one thing: the first kind that is there says what the others say, or more."""
+"""Cityscapes writes several files per picture; the first kind that exists contains what the others do, or more."""
 _SAMPLE: Final = 3
-"""How many files of a folder are looked at to know what it holds."""
+"""How many files of a folder are opened to recognise what it holds."""
 _Key = tuple[str, ...]
 
 
@@ -67,7 +67,7 @@ class Paired:
         index: rows of an ``index.csv`` by the folders above them and their stem.
         problems: sentences about files that cannot be used.
         unmatched: sentences about masks without a picture.
-        spare: files that say no more than others.
+        spare: files without information beyond that of others.
     """
 
     pictures: list[PurePosixPath] = field(default_factory=list)
@@ -133,7 +133,7 @@ def _beside(tree: Tree) -> set[PurePosixPath]:
 
 
 class _Looks:
-    """Tells masks by what they look like, where names only hint at them.
+    """Recognises masks by their pixels where names are ambiguous.
 
     Args:
         tree: the files.
@@ -149,7 +149,7 @@ class _Looks:
             self._suffixes[name.parent, name.stem].add(name.suffix)
 
     def is_mask(self, name: PurePosixPath) -> bool:
-        """Whether a file's folder is called like one of masks, or the file like the picture beside it, and looks so."""
+        """Whether a file has the pixels of a mask, and the folder of one or the name of a picture."""
         hinted = any(words_of(part) & MASK_WORDS for part in name.parts[:-1])
         others = self._suffixes[name.parent, name.stem] - {name.suffix}
         if hinted:
@@ -166,7 +166,7 @@ class _Looks:
 
 
 def _by_key(tree: Tree, masks: Sequence[PurePosixPath], paired: Paired) -> dict[_Key, PurePosixPath]:
-    """Of several masks of one thing, the one that says most."""
+    """Of several masks of the same picture, the most informative one."""
     found: dict[_Key, PurePosixPath] = {}
     for name in sorted(masks, key=_rank):
         first = found.setdefault(key_of(name), name)
@@ -208,7 +208,7 @@ def _match(tree: Tree, by_key: dict[_Key, PurePosixPath], paired: Paired) -> Non
 
 
 def _fits(mask: PurePosixPath, picture: PurePosixPath) -> bool:
-    """Whether the folders of one are among those of the other: a mask of ``train`` is none of a picture of ``val``."""
+    """Whether the folders of one contain those of the other: no mask in ``train`` is for a picture in ``val``."""
     own, other = _folder_words(mask), _folder_words(picture)
     return own <= other or other <= own
 
@@ -225,12 +225,12 @@ def lonely(mask: Entry) -> str:
 
 
 def plain(stem: str) -> str:
-    """A name as it is compared: systems write letters with accents in two ways."""
+    """A name in the normalised form used for comparison: accented letters have two encodings."""
     return unicodedata.normalize("NFC", stem)
 
 
 def _bare_mask(stem: str, *, fold: bool = True) -> str:
-    """What a mask's picture is called: without a picture's ending in the middle, and without what marks a mask."""
+    """The picture's name in that of its mask: without its extension in the middle and without a mask suffix."""
     bare = _MASK_BEGINNING.sub("", _MASK_ENDING.sub("", stem)) or stem
     return _bare_picture(bare) if fold else _without_ending(bare)
 
@@ -245,7 +245,7 @@ def _without_ending(stem: str) -> str:
 
 
 def key_of(name: PurePosixPath) -> _Key:
-    """What a picture and its mask have in common: the other folders, and the name."""
+    """The key that a picture and its mask share: the other folders, and the name."""
     kinds = MASK_FOLDERS | _PICTURE_FOLDERS | INSTANCE_FOLDERS
     folders = (_ANNOTATED.sub(r"\1", plain(part)) for part in name.parts[:-1] if part.casefold() not in kinds)
     stem = _MASK_ENDING.sub("", _PICTURE_ENDING.sub("", name.stem))

@@ -123,7 +123,7 @@ def _shape(content: Mapping[str, Any]) -> _Painted | str:
     try:
         for shape in content["shapes"]:
             label = str(shape["label"]).lower()
-            # Marks of the annotators that mean nothing.
+            # Annotators' marks without meaning.
             if label != "flag":
                 outlines.append(("ignore" not in label, ring_of(shape["points"])))
     except (KeyError, TypeError, ValueError) as error:

@@ -21,7 +21,7 @@ from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree, 
 from segr1_app.store.exchange.shapes import Runs, size_of
 
 _HOSTILE: Final = (
-    # What a pickle that was damaged, or made to do harm, ends in.
+    # Errors of damaged or malicious pickles.
     pickle.UnpicklingError,
     EOFError,
     ValueError,
@@ -137,7 +137,7 @@ def _parts(
             yield Part(which, "an expression of it is not a text")
             continue
         if nothing:
-            # An expression that nothing in the picture answers: gRefCOCO says so on purpose.
+            # gRefCOCO has expressions that intentionally match nothing in the picture.
             size = [image.get("height"), image.get("width")]
             yield Part(which, Runs(size, [int(image["height"]) * int(image["width"])], empty=True), None, words)
             continue

@@ -42,11 +42,11 @@ READERS: Final[tuple[FindSources, ...]] = (
     voc.find,
     yolo.find,
 )
-"""Those that know their files for sure come before those of a looser kind."""
+"""Readers with strict checks come before readers with loose ones."""
 
 
 def find_sources(tree: Tree) -> list[Source]:
-    """Annotations of every kind that is read; their files are claimed."""
+    """Annotations of every supported kind; their files are claimed."""
     found = []
     for reader in READERS:
         for source in reader(tree):

@@ -104,7 +104,7 @@ class Source:
     """Annotations of one kind among the files of an import.
 
     Attributes:
-        kind: what to call it.
+        kind: its name in messages.
         claimed: its files but for the pictures.
         records: reads them, given the pictures.
         all_pictures: whether pictures that it does not mention are simply not annotated yet and become tasks.
@@ -121,18 +121,18 @@ FindSources: TypeAlias = Callable[[Tree], list[Source]]
 
 
 MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError)
-"""What reading a record raises whose fields are of other types than its format says."""
+"""Errors raised by reading a record whose fields have unexpected types."""
 
 
 def fault_of(error: Exception) -> str:
     """Describe what is wrong with a record; Python's own errors would not help the author of the file."""
     own = type(error) is ValueError or isinstance(error, DatasetError)
-    return str(error) if own else "its fields are not as its format has them"
+    return str(error) if own else "its fields do not have the types of its format"
 
 
 @contextmanager
 def json_bytes(files: Files, name: PurePosixPath) -> Iterator[Readable]:
-    """A JSON file as UTF-8 without a mark of its encoding, whatever of the usual encodings it is in."""
+    """A JSON file in any of the usual encodings as UTF-8 without a byte order mark."""
     with files.open(name) as file:
         begin = file.read(4)
         for mark, encoding in _MARKS:
@@ -147,7 +147,7 @@ def json_bytes(files: Files, name: PurePosixPath) -> Iterator[Readable]:
             yield _Recoded(file, begin, None)
 
 
-_MARKS: Final = (  # those of UTF-32 before those of UTF-16, which they begin with
+_MARKS: Final = (  # UTF-32 before UTF-16, whose marks are prefixes of them
     (codecs.BOM_UTF8, None),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -170,14 +170,14 @@ class _Recoded:
         self._file = file
         self._begin = begin
         self._decoder = codecs.getincrementaldecoder(encoding)() if encoding else None
-        # Before any parser: one in C crashes on numbers of thousands of digits, and nesting takes gigabytes.
+        # Before any parser: a C parser crashes on numbers of thousands of digits, and deep nesting takes gigabytes.
         self._limits = JsonLimits()
 
     def read(self, size: int = -1) -> bytes:
         if size == 0:
             return b""
         begin, self._begin = self._begin, b""
-        # What was read already is enough of an answer: a reader asks again.
+        # Returning fewer bytes than asked for is allowed: the reader asks again.
         chunk = begin or self._file.read(size)
         if begin and size < 0:
             chunk += self._file.read()
@@ -208,8 +208,8 @@ def decode_text(content: bytes, where: str, *, whole: bool = True) -> str:
 
     Args:
         content: its bytes.
-        where: what to call it.
-        whole: whether it ends where it ends, and not in the middle of a letter.
+        where: its name in messages.
+        whole: whether the content is complete; else its last character may be cut off.
 
     Raises:
         DatasetError: when it is in another encoding.

@@ -49,7 +49,7 @@ _FAMILIES: Final = (
     ({"imgHeight", "objects"}, "Cityscapes' outlines without their labelIds files"),
     ({"LabelName", "Subcategory"}, "Open Images' hierarchy of classes"),
 )
-"""Kinds of JSON by the keys that all of their files have; an earlier one counts."""
+"""Kinds of JSON by the keys that all of their files have; the first match counts."""
 _NUMBER: Final = r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"
 _NUMBERS: Final = re.compile(rf"(?:^|[\s,;|])(?:{_NUMBER}[\s,;|]+){{3,}}{_NUMBER}(?:$|[\s,;|])")
 """Four numbers or more in a row."""
@@ -67,7 +67,7 @@ _PICTURE_ENDING: Final = re.compile(r"\.(?:jpe?g|png|tiff?|bmp|webp)\b", re.I)
 
 
 def not_understood(tree: Tree) -> Iterator[str]:
-    """What unclaimed files look like, and that it is not read: a sentence for each folder and kind."""
+    """A sentence for each folder and kind of unclaimed files that look like unsupported annotations."""
     alike: dict[tuple[PurePosixPath, str], list[PurePosixPath]] = {}
     stems = {name.stem for name in tree.pictures()}
     for name in tree.names:

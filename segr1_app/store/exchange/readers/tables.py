@@ -28,7 +28,7 @@ _USUAL: Final = {
     "instruction": ("instruction",),
     "name": ("name",),
 }
-"""Names of columns that are taken without being asked for."""
+"""Names of columns that are recognised by default."""
 _TEXTS: Final = frozenset(
     {"text", "texts", "sentence", "sentences", "caption", "expression", "expressions", "query", "question", "phrase"}
     | {"prompt", "referring_expression", "raw_sentences"}
@@ -95,7 +95,7 @@ def _read(
 
 
 def _choose(found: Sequence[str], where: str, chosen: Mapping[str, str]) -> dict[str, str]:
-    """Which column is what.
+    """The role of each column.
 
     Raises:
         DatasetError: when there is no picture, or one that looks like a mask or a text is called something else.
@@ -146,7 +146,7 @@ def _record(
 
 
 def _content(table: PurePosixPath, pictures: Pictures, cell: Any) -> Content | str:
-    """What a cell holds or names; a sentence when that is nothing."""
+    """The content of a cell, or of the file that it names; a sentence if there is none."""
     if isinstance(cell, bytes):
         return Held(cell)
     if isinstance(cell, dict):
@@ -155,8 +155,8 @@ def _content(table: PurePosixPath, pictures: Pictures, cell: Any) -> Content | s
         cell = cell.get("path")
     if isinstance(cell, str) and cell:
         found = pictures.find(table, cell)
-        return found if isinstance(found, Entry) else f"the row only names it ('{cell}'), and {found}"
-    return "the row holds none."
+        return found if isinstance(found, Entry) else f"the row only has its name ('{cell}'), and {found}"
+    return "the row has no picture."
 
 
 def _mask(cell: Any, content: Callable[[Any], Content | str], label: str | None) -> Shape | str:
@@ -164,7 +164,7 @@ def _mask(cell: Any, content: Callable[[Any], Content | str], label: str | None)
         return Runs(cell.get("size"), cell["counts"])
     if isinstance(cell, list):
         if len(cell) != 1:
-            return f"it is a list of {len(cell)} masks: make a row of each, with words of its own"
+            return f"it is a list of {len(cell)} masks: give each mask a row with an instruction of its own"
         cell = cell[0]
     found = content(cell)
     if isinstance(found, str):
@@ -210,7 +210,7 @@ def _json_rows(content: IO[bytes]) -> _Rows:
             found |= dict.fromkeys(row)
             rows.append(row)
         else:
-            rows.append(f"line {number} is left out: it is no object with columns.")
+            rows.append(f"line {number} is left out: it is not an object with columns.")
     yield from ((list(found), row) for row in rows)
 
 

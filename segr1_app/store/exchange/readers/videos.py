@@ -20,7 +20,7 @@ _MASKS: Final = "annotations"
 
 
 def find(tree: Tree) -> list[Source]:
-    """Files about the objects of videos, with the masks of their frames."""
+    """Files that describe the objects of videos, with the masks of their frames."""
     names = [name for name in tree.with_suffix(".json") if _is_videos(tree.head(name))]
     masks = [name for name in tree.pictures() if _MASKS in {part.lower() for part in name.parts[:-1]}]
     if not names or not masks:
@@ -42,7 +42,7 @@ def _read(
         except DatasetError as error:
             yield f"{tree.files.display_name(name)}: {error}"
         except (TypeError, AttributeError):
-            yield f"{tree.files.display_name(name)} is left out: its videos are not as YouTube-VOS has them."
+            yield f"{tree.files.display_name(name)} is left out: its videos do not have the form of YouTube-VOS."
     without: dict[str, int] = defaultdict(int)
     for mask in masks:
         video = mask.parent.name
@@ -61,7 +61,7 @@ def _read(
         shown = f"{video}/{picture.name.name}" if isinstance(picture, Entry) else str(called)
         yield Record(where, picture, shown, parts)
     for video, count in without.items():
-        yield f"{count} masks of the video {video} are left out: nothing says what their objects are."
+        yield f"{count} masks of the video {video} are left out: their objects have no names."
 
 
 def _parts(labels: Labels, label: str, known: tuple[str | None, tuple[str, ...]] | None) -> Iterator[Part]:

@@ -20,7 +20,7 @@ _BEGIN: Final = 4096
 
 
 def find(tree: Tree) -> list[Source]:
-    """Files of boxes; those of pictures that have a mask of classes say less than it and are left to it."""
+    """Files of boxes; pictures with a mask of classes are skipped, because the mask says more."""
     names = [name for name in tree.with_suffix(".xml") if root_name(tree.entry(name)) == "annotation"]
     masked = {name.stem for name in tree.pictures() if "segmentationclass" in {part.lower() for part in name.parts}}
     boxes = [name for name in names if name.stem not in masked]
@@ -83,7 +83,7 @@ def _read(
 
 
 def _shape(element: Element, name: PurePosixPath, files: Pictures) -> Shape:
-    """What an object of the file ``name`` marks."""
+    """The shape of an object of the file ``name``."""
     if mask := text_of(element, "segm/mask"):
         found = files.find(name, mask)
         if isinstance(found, str):
@@ -92,7 +92,7 @@ def _shape(element: Element, name: PurePosixPath, files: Pictures) -> Shape:
     polygon = element.find("polygon")
     if polygon is None:
         box = [number(text_of(element, f"bndbox/{side}"), side) for side in ("xmin", "ymin", "xmax", "ymax")]
-        # The first pixel of Pascal VOC is 1, and the last one belongs to the box.
+        # Pascal VOC counts pixels from 1, and a box includes its last one.
         return BoxShape((box[0] - 1, box[1] - 1, box[2], box[3]))
     ring = ring_of(_corners(polygon))
     if text_of(element, "type") == "bounding_box" and len(ring):

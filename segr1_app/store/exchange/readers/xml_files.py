@@ -1,4 +1,4 @@
-"""XML of other tools, read without what XML can do beside holding data."""
+"""XML of other tools, read without entities and other active features of XML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YOLO: a text file for each picture, with polygons or boxes in shares of the picture's sides."""
+"""YOLO: a text file for each picture, with polygons or boxes in fractions of width and height."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _read(tree: Tree, labels: list[PurePosixPath], found: list[_Names], pictures
     nameless = not any(names.by_id for names in found)
     for label in labels:
         entry = tree.entry(label)
-        # labels/train/a.txt is that of images/train/a.jpg.
+        # labels/train/a.txt belongs to images/train/a.jpg.
         called = PurePosixPath(*("images" if part.lower() == "labels" else part for part in label.parts))
         picture = pictures.find(label, str(called), by_stem=True)
         try:
@@ -140,7 +140,7 @@ def _read(tree: Tree, labels: list[PurePosixPath], found: list[_Names], pictures
         broken = f" ({', '.join(unread)} cannot be read)" if unread else ""
         yield (
             f"{tree.files.display_name(labels[0].parent)}: the classes of these YOLO labels have no names{broken}: put "
-            "data.yaml or classes.txt beside them."
+            "data.yaml or classes.txt next to them."
         )
 
 
