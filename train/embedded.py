@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 
 from segr1_app.domain import SegR1Error, SettingsError
+from segr1_app.files.ending import INTERRUPTED
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.studio.trainings import CONFIG
 from train import grpo
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         made = _train(given, out)
     except SegR1Error as error:
         parser.exit(1, f"{error}\n")
+    except KeyboardInterrupt:
+        parser.exit(INTERRUPTED, "Stopped: the last checkpoint is kept, go on with --resume.\n")
     if made is None:
         return 1
     options = " ".join(f"--{part} {folder}" for part, folder in made.items())

@@ -25,7 +25,7 @@ from segr1_app.cli import (
     verify,
 )
 from segr1_app.domain import SegR1Error
-from segr1_app.files.ending import ending_quietly, terminable
+from segr1_app.files.ending import INTERRUPTED, ending_quietly, terminable
 
 PROGRAM: Final = "python -m segr1_app"
 
@@ -90,5 +90,5 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)  # noqa: T201
-        return 130
+        return INTERRUPTED
     return status

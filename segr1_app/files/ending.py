@@ -1,4 +1,4 @@
-"""How a command exits when its output pipe is closed or it receives SIGTERM."""
+"""How a command exits when its output pipe is closed, or it is interrupted or terminated."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from typing import Final, NoReturn
 BROKEN_PIPE: Final = 128 + signal.SIGPIPE
 """Exit status of a command whose output pipe was closed, as a shell reports it for ``cat big | head``."""
 TERMINATED: Final = 128 + signal.SIGTERM
+INTERRUPTED: Final = 128 + signal.SIGINT
+"""Exit status of a command that was stopped by Ctrl+C."""
 
 
 def ending_quietly(command: Callable[[], int]) -> int:

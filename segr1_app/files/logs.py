@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from segr1_app.domain import SegR1Error
-from segr1_app.files.ending import ending_quietly
+from segr1_app.files.ending import INTERRUPTED, ending_quietly
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def log_as(form: str) -> None:
 
 
 def report_errors(command: Callable[[argparse.Namespace], int], given: argparse.Namespace) -> int:
-    """Run a command; a `SegR1Error` is printed as one line and the exit status is 1."""
+    """Run a command; a `SegR1Error` is printed as one line and the exit status is 1, after Ctrl+C `INTERRUPTED`."""
     logging.basicConfig(format="%(message)s")
 
     def run() -> int:
@@ -59,5 +59,8 @@ def report_errors(command: Callable[[argparse.Namespace], int], given: argparse.
         except SegR1Error as error:
             logger.error("%s", error)
             return 1
+        except KeyboardInterrupt:
+            logger.error("Stopped.")
+            return INTERRUPTED
 
     return ending_quietly(run)
