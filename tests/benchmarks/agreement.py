@@ -2,7 +2,8 @@
 
 DIR holds the report sets. Samples of the embedded policy about photographs are rewarded as in training and answered as
 in the app, each by its own path: the reward that trl calls, and the app's pipeline. Beside them stands what is cheaper
-and was done before: every prompt decoded from the whole picture. ``--write`` puts the table into docs/benchmarks.md.
+and was done before: every prompt decoded from the whole picture. The seconds are the processor's, so that other
+processes do not count. ``--write`` puts the table into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -135,11 +136,11 @@ def measure(paths: Paths, folder: Path, limit: int, seed: int) -> Found:
         picture = load_picture(pair.image)
         truth = read_mask(pair, picture.size)
         texts = paths.policy.sample(picture, instruction, GROUP, seed=number)
-        started = time.perf_counter()
+        started = time.process_time()
         trained = paths.trained(picture, truth, texts)
-        between = time.perf_counter()
+        between = time.process_time()
         whole = paths.whole(picture, truth, texts)
-        found.seconds.append((between - started, time.perf_counter() - between))
+        found.seconds.append((between - started, time.process_time() - between))
         shown = paths.shown(picture, truth, texts)
         found.windows.append(paths.windows(picture, texts))
         for ranks, scores in ((found.training, trained), (found.whole, whole)):

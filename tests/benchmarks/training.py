@@ -9,7 +9,8 @@ seconds in which completions were segmented and scored, as the bare one's reward
 drawing rows, reading and resizing pictures, the reward's own bookkeeping, and the journal.
 `train.finetune.shared_pictures` saves more than all of that costs; a third side, the bare one with shared pictures,
 shows the cost by itself. Beside them stands the ratio with everything, encoding of new pictures included, which tells
-what the reward costs. No side's step contains the saving of a checkpoint.
+what the reward costs, and that to a training whose masks are decoded from whole pictures: what it costs that the reward
+scores the mask of the app, which looks closer. No side's step contains the saving of a checkpoint.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,20 +77,21 @@ class WatchedReward:
 
     __name__ = SegR1Reward.__name__
 
-    def __init__(self, reward: SegR1Reward) -> None:
-        self._reward, self._score = reward, reward.terms
+    def __init__(self, reward: SegR1Reward, segmenter: Sam2Segmenter) -> None:
+        self._reward = reward
         self.given: list[list[float | None]] = []
         self.seconds = 0.0
-        reward.terms = self._timed  # type: ignore[method-assign]
+        reward.terms = partial(self._timed, reward.terms)  # type: ignore[method-assign]
+        segmenter.prepare = partial(self._timed, segmenter.prepare)  # type: ignore[method-assign]
 
     def __call__(self, **columns: Any) -> list[float | None]:
         self.given.append(self._reward(**columns))
         return self.given[-1]
 
-    def _timed(self, *arguments: Any) -> Any:
+    def _timed(self, work: Callable[..., Any], *arguments: Any) -> Any:
         started = time.perf_counter()
         try:
-            return self._score(*arguments)
+            return work(*arguments)
         finally:
             self.seconds += time.perf_counter() - started
 
@@ -98,18 +101,21 @@ def training_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float]
     setup = replace(GrpoSetup.read(DEFAULT_CONFIG), max_steps=STEPS + 1)
     plan = split(scene_rows(24), setup.held_out_share)
     # What the bare side is paid is known only when the other one was trained once.
-    rewards = _ours(setup, plan, segmenter).rewards
+    zoom = segmenter.zoom
+    rewards = _ours(setup, plan, segmenter, zoom=zoom).rewards
     sides: tuple[Callable[[], Course], ...] = (
-        lambda: _ours(setup, plan, segmenter),
+        lambda: _ours(setup, plan, segmenter, zoom=zoom),
         lambda: _bare(setup, plan, rewards, shared=False),
         lambda: _bare(setup, plan, rewards, shared=True),
     )
     courses: tuple[list[Course], ...] = ([], [], [])
+    coarse: list[Course] = []
     for round_ in range(rounds):
         for turn in range(len(sides)):
             which = (turn + round_) % len(sides)
             courses[which].append(sides[which]())
         _check_same_work(*(course[-1] for course in courses))
+        coarse.append(_ours(setup, plan, segmenter, zoom=None))
     ours, alone, sharing = ([step for course in side for step in course.steps] for side in courses)
     scoring = [step for course in courses[0] for step in course.scoring]
     unpaid = [whole - scored for whole, scored in zip(ours, scoring, strict=True)]
@@ -119,6 +125,7 @@ def training_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float]
         "training, but scoring / bare trl": _ratio(unpaid, alone),
         "training, but scoring / trl with shared pictures": _ratio(unpaid, sharing),
         "training / bare trl": _ratio(ours, alone),
+        "training / with masks from whole pictures": _ratio(ours, [step for course in coarse for step in course.steps]),
     }
 
 
@@ -126,13 +133,13 @@ def _ratio(steps: Iterable[float], others: Iterable[float]) -> float:
     return statistics.median(one / other for one, other in zip(steps, others, strict=True))
 
 
-def _ours(setup: GrpoSetup, plan: Plan, segmenter: Sam2Segmenter) -> Course:
+def _ours(setup: GrpoSetup, plan: Plan, segmenter: Sam2Segmenter, *, zoom: float | None) -> Course:
     policy = VlmPolicy.load(setup.policy, device="cpu")
     # With nothing in memory, so that every picture is encoded in every round.
-    segmenter = Sam2Segmenter(segmenter.model, segmenter.model_id)
+    segmenter = Sam2Segmenter(segmenter.model, segmenter.model_id, zoom=zoom, clean=segmenter.clean)
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(setup, _config(setup, plan, folder), plan, policy, segmenter)
-        reward = WatchedReward(trainer.reward_funcs[0])
+        reward = WatchedReward(trainer.reward_funcs[0], segmenter)
         trainer.reward_funcs[0] = reward
         trainer.add_callback(MetricsLogger(RunFolder(Path(folder))))
         return replace(_course(trainer, policy, lambda: reward.seconds), rewards=reward.given)
