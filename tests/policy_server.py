@@ -12,6 +12,28 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 ANSWER = "<think> a thing </think> <bbox>[10,10,90,90]</bbox>, <points>[[50,50]]</points>, <labels>[1]</labels>"
+TOO_LONG = (
+    "The decoder prompt (length 1480) is longer than the maximum model length of 1024. Make sure that `max_model_len` "
+    "is no smaller than the number of text tokens plus multimodal tokens. For image inputs, the number of image tokens "
+    "depends on the number of images and their aspect ratios as well."
+)
+"""What vLLM says of a picture with more tokens than its context."""
+
+REFUSALS = {
+    "no images": (400, '{"error": {"message": "This model does not support image inputs", "code": 400}}'),
+    "too long": (400, json.dumps({"error": {"message": TOO_LONG, "code": 400}})),
+    "no key": (401, '{"error": {"message": "bad key KEY"}}'),
+    "no model": (404, '{"error": {"message": "The model does not exist."}}'),
+    "no address": (404, '{"detail": "Not Found"}'),
+    "refuses": (422, '{"error": {"message": "too hot for KEY"}}'),
+}
+"""By mode: the status and what it says; KEY stands for the client's key, which a server may repeat."""
+STREAMS = {
+    "nonsense": 'data: {"choices": 7}\n\ndata: [DONE]\n\n',
+    "not json": "data: {{{{\n\ndata: [DONE]\n\n",
+    "breaks": 'data: {"error": {"message": "EngineCore died, KEY", "code": 500}}\n\n',
+}
+"""By mode: what a stream consists of."""
 
 
 @dataclass
@@ -79,27 +101,30 @@ def policy_server() -> Iterator[Served]:
 def _answer(handler: BaseHTTPRequestHandler, state: Served, body: dict[str, Any]) -> None:
     if state.failures_left > 0:
         state.failures_left -= 1
-        _whole(handler, 503, {"error": {"message": "loading"}})
+        _whole(handler, 503, '{"error": {"message": "loading"}}')
     elif callable(state.mode):
         state.mode(handler)
+    elif state.mode in REFUSALS:
+        status, content = REFUSALS[state.mode]
+        _whole(handler, status, _with_key(content, handler))
+    elif state.mode in STREAMS:
+        _raw(handler, _with_key(STREAMS[state.mode], handler).encode(), "text/event-stream")
     elif state.mode == "html":
         _raw(handler, b"<html><body>Welcome to nginx!</body></html>", "text/html")
-    elif state.mode == "nonsense":
-        _raw(handler, b'data: {"choices": 7}\n\ndata: [DONE]\n\n', "text/event-stream")
-    elif state.mode == "not json":
-        _raw(handler, b"data: {{{{\n\ndata: [DONE]\n\n", "text/event-stream")
-    elif state.mode == "no images":
-        _whole(handler, 400, {"error": {"message": "This model does not support image inputs", "code": 400}})
-    elif state.mode == "no key":
-        key = handler.headers["Authorization"]
-        _whole(handler, 401, {"error": {"message": f"bad key {key}"}})
-    elif state.mode == "refuses":
-        key = handler.headers["Authorization"]
-        _whole(handler, 422, {"error": {"message": f"too hot for {key}"}})
-    elif state.mode == "no model":
-        _whole(handler, 404, {"error": {"message": "The model does not exist."}})
+    elif state.mode == "silent":
+        _silent(handler)
     else:
         _stream(handler, state, body)
+
+
+def _silent(handler: BaseHTTPRequestHandler) -> None:
+    """As in a long queue: the answer is announced, and does not come until the client leaves."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/event-stream")
+    handler.end_headers()
+    handler.wfile.flush()
+    if handler.connection.recv(1) == b"":
+        raise BrokenPipeError
 
 
 def _stream(handler: BaseHTTPRequestHandler, state: Served, body: dict[str, Any]) -> None:
@@ -135,8 +160,12 @@ def _event(handler: BaseHTTPRequestHandler, model: str, choice: int, piece: str,
     handler.wfile.flush()
 
 
-def _whole(handler: BaseHTTPRequestHandler, status: int, content: Any) -> None:
-    _raw(handler, json.dumps(content).encode(), "application/json", status)
+def _with_key(content: str, handler: BaseHTTPRequestHandler) -> str:
+    return content.replace("KEY", handler.headers["Authorization"].removeprefix("Bearer "))
+
+
+def _whole(handler: BaseHTTPRequestHandler, status: int, content: str) -> None:
+    _raw(handler, content.encode(), "application/json", status)
 
 
 def _raw(handler: BaseHTTPRequestHandler, content: bytes, kind: str, status: int = 200) -> None:

@@ -11,9 +11,12 @@ import base64
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from socket import SHUT_RDWR
+from threading import Lock, Thread
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -38,8 +41,36 @@ TOKEN_CHARACTERS: Final = 32
 """Upper bound on the average number of characters per token: a longer completion exceeds the requested length."""
 TIMEOUT: Final = httpx2.Timeout(300.0, connect=10.0)
 """Seconds without a byte after which a request is abandoned; generous, because a long queue delays answers."""
+SILENCE: Final = 0.2
+"""Seconds without a piece of an answer after which an empty one is passed on."""
 RETRIES: Final = 4
 """How often a request is retried, with increasing delays, when the server is busy or unreachable."""
+
+
+class _Connection:
+    """The connection on which an answer arrives; any thread may end it."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._lock = Lock()
+        self._response: httpx2.Response | None = None
+
+    def begin(self, response: httpx2.Response) -> None:
+        with self._lock:
+            self._response = response
+        if self.ended:
+            self.end()
+
+    def end(self) -> None:
+        """The server notices it immediately, and so does a thread that waits for the next piece."""
+        with self._lock:
+            self.ended, response = True, self._response
+        stream = response.extensions.get("network_stream") if response is not None else None
+        sock = stream.get_extra_info("socket") if stream is not None else None
+        if sock is not None:
+            # Closed by the server, or by the thread that has read it to its end.
+            with suppress(OSError):
+                sock.shutdown(SHUT_RDWR)
 
 
 class ServerPolicy:
@@ -144,11 +175,38 @@ class ServerPolicy:
     def stream(self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE) -> Generator[str, None, None]:
         """Yield the greedy completion as it arrives; closing the iterator stops the generation on the server.
 
+        While the server is silent, as when its queue is long, empty strings are yielded, so that a caller can stop.
+
         Raises:
             ModelError: when the server cannot be reached or its answer is invalid.
         """
-        for _, piece in self._pieces(picture, self.request(picture.size, instruction, task)):
-            yield piece
+        request = self.request(picture.size, instruction, task)
+        arrived: SimpleQueue[str | ModelError | None] = SimpleQueue()
+        connection = _Connection()
+
+        def read() -> None:
+            try:
+                for _, piece in self._pieces(picture, request, connection):
+                    arrived.put(piece)
+                arrived.put(None)
+            except ModelError as error:
+                arrived.put(error)
+
+        # A daemon: a server that never answers must not keep the program from ending.
+        Thread(target=read, name="policy-read", daemon=True).start()
+        try:
+            while True:
+                try:
+                    part = arrived.get(timeout=SILENCE)
+                except Empty:
+                    part = ""
+                if part is None:
+                    return
+                if isinstance(part, ModelError):
+                    raise part
+                yield part
+        finally:
+            connection.end()
 
     def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
         """The greedy completions for pictures and their instructions, with up to `IN_FLIGHT` concurrent requests.
@@ -179,14 +237,24 @@ class ServerPolicy:
             raise ValueError(f"sample() needs n >= 1, not {n}")
         texts: dict[int, list[str]] = defaultdict(list)
         request = self.request(picture.size, instruction, task, stage)
-        for choice, piece in self._pieces(picture, request, n=n, temperature=temperature, seed=seed):
+        pieces = self._pieces(picture, request, _Connection(), n=n, temperature=temperature, seed=seed)
+        for choice, piece in pieces:
             texts[choice].append(piece)
         return ["".join(texts[choice]) for choice in range(n)]
 
     def _pieces(
-        self, picture: Picture, request: Request, *, n: int = 1, temperature: float = 0.0, seed: int | None = None
+        self,
+        picture: Picture,
+        request: Request,
+        connection: _Connection,
+        *,
+        n: int = 1,
+        temperature: float = 0.0,
+        seed: int | None = None,
     ) -> Iterator[tuple[int, str]]:
-        """Yield (choice, text) as they arrive; raises if a completion stays incomplete."""
+        """Yield (choice, text) as they arrive, until the connection is ended; raises if a completion stays
+        incomplete.
+        """
         most = (request.max_new_tokens or self.max_new_tokens) * TOKEN_CHARACTERS
         lengths, ended = [0] * n, [False] * n
         with self._failures_in_words():
@@ -199,10 +267,13 @@ class ServerPolicy:
                 max_tokens=request.max_new_tokens or self.max_new_tokens,
                 **_sampling(temperature),
             )
+            connection.begin(answer.response)
             try:
                 if not answer.response.headers.get("content-type", "").startswith("text/event-stream"):
                     raise self._nonsense()
                 for chunk in answer:
+                    if connection.ended:
+                        return
                     for choice, piece, last in self._checked(chunk, n):
                         lengths[choice] += len(piece)
                         ended[choice] = ended[choice] or last
@@ -251,26 +322,53 @@ class ServerPolicy:
             raise ModelError(f"The policy server at {self._url} does not answer in time: is it overloaded?") from error
         except openai.APIStatusError as error:
             raise ModelError(self._refusal(error)) from error
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+        except (openai.APIConnectionError, httpx2.HTTPError, OSError) as error:
             raise ModelError(
                 f"The policy server at {self._url} cannot be reached or closed the connection: is it running, and is "
                 "--policy-server right?"
             ) from error
+        except openai.APIError as error:
+            if not isinstance(error.body, dict):
+                raise self._nonsense() from error
+            said = self._server_words(error)
+            raise ModelError(f"The policy server at {self._url} failed while it answered{said}") from error
         except (openai.OpenAIError, ValueError, TypeError, AttributeError, KeyError) as error:
             # The client passes on whatever its parsers raise on invalid responses.
             raise self._nonsense() from error
 
-    def _refusal(self, error: openai.APIStatusError) -> str:
-        said = _server_words(error)
+    def _server_words(self, error: openai.APIError) -> str:
+        """A server's reason for a failure, as the end of a sentence: shortened, on one line, without the key."""
+        body = error.body if isinstance(error.body, dict) else {}
+        inner = body.get("error") if isinstance(body.get("error"), dict) else body
+        said = inner.get("message") if isinstance(inner, dict) else None
+        if not isinstance(said, str):
+            return "."
         if self._key:
             said = said.replace(self._key, "...")
+        words = " ".join("".join(islice((c if c.isprintable() else " " for c in said), 300)).split())
+        return f": {words}" if words else "."
+
+    def _refusal(self, error: openai.APIStatusError) -> str:
+        said = self._server_words(error)
         if error.status_code in (401, 403):
             return f"The policy server at {self._url} requires a valid key: set SEGR1_POLICY_KEY."
-        if error.status_code == 404:
+        if error.status_code in (404, 405):
+            # A server that knows the address says something about the model.
+            if "model" not in said.lower():
+                return str(self._nonsense())
             return f"The policy server at {self._url} has no model '{self._model}'{said}"
+        if any(words in said.lower() for words in _TOO_LONG):
+            return (
+                f"Picture and answer do not fit into the context of '{self._model}' at {self._url}: start the server "
+                f"with a longer one, as with vLLM's --max-model-len{said}"
+            )
         if "image" in said.lower() or "multimodal" in said.lower():
             return f"The model '{self._model}' at {self._url} takes no pictures: serve a multimodal one{said}"
         return f"The policy server at {self._url} refuses the request (HTTP {error.status_code}){said}"
+
+
+_TOO_LONG: Final = ("context length", "context size", "max_model_len", "maximum model length", "max_tokens", "too long")
+"""Words with which servers refuse a request that is longer than they can take."""
 
 
 def _messages(picture: Picture, request: Request) -> Any:
@@ -307,14 +405,3 @@ def _model_type(model: str) -> str:
     name = "".join(letter if letter.isalnum() else "_" for letter in model.lower())
     known = (kind for each in protocol_names() for kind in find_protocol(each).model_types)
     return next((kind for kind in sorted(known, key=len, reverse=True) if kind in name), "")
-
-
-def _server_words(error: openai.APIStatusError) -> str:
-    """A server's reason for a refusal, as the end of a sentence; shortened and on one line."""
-    body = error.body if isinstance(error.body, dict) else {}
-    inner = body.get("error") if isinstance(body.get("error"), dict) else body
-    said = inner.get("message") if isinstance(inner, dict) else None
-    if not isinstance(said, str):
-        return "."
-    words = " ".join("".join(islice((c if c.isprintable() else " " for c in said), 300)).split())
-    return f": {words}" if words else "."

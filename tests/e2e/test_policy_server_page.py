@@ -87,6 +87,27 @@ def test_a_server_that_fails_is_a_sentence_and_the_page_goes_on(
     assert page.locator("[data-mark=box]").count() == 1
 
 
+def test_a_server_that_is_silent_is_stopped_and_the_page_goes_on(
+    app: tuple[str, Served, Path], visit: Callable[..., Page]
+) -> None:
+    url, server, _ = app
+    server.mode, server.pause, before = "silent", 0.0, server.broken_off
+    page = visit(url)
+    ask(page, "the moth")
+    deadline = time.monotonic() + RUN_MS / 1000
+    while not server.at_work and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    page.click("#stop-button")
+    page.wait_for_selector("[data-phase=stopped]")
+    expect(page.locator("#run-button")).to_be_enabled(timeout=RUN_MS)
+    while server.at_work and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (server.at_work, server.broken_off) == (0, before + 1)
+    server.mode, server.say = "good", lambda *_: "<think> there </think> <bbox>[100,100,900,900]</bbox>"
+    page.click("#run-button")
+    page.wait_for_selector("[data-phase=done]", timeout=RUN_MS)
+
+
 def test_stop_ends_the_answer_at_the_server(app: tuple[str, Served, Path], visit: Callable[..., Page]) -> None:
     url, server, _ = app
     server.mode, server.pause, before = "endless", 0.05, server.broken_off

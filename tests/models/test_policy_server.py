@@ -110,6 +110,19 @@ def test_closing_a_stream_ends_it_at_the_server(server: Served) -> None:
     assert server.broken_off == 1
 
 
+def test_a_silent_server_can_be_left(server: Served) -> None:
+    server.mode = "silent"
+    stream = ServerPolicy(server.url, "m", find_protocol("studio")).stream(PICTURE, "x")
+    assert next(stream) == ""
+    deadline = time.monotonic() + 60
+    while not server.at_work and time.monotonic() < deadline:
+        assert next(stream) == ""
+    stream.close()
+    while not server.broken_off and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert server.broken_off == 1
+
+
 def test_a_busy_server_is_asked_again(server: Served) -> None:
     server.failures_left = 2
     assert ask(server, retries=3) == ANSWER
@@ -127,6 +140,9 @@ def test_a_busy_server_is_asked_again(server: Served) -> None:
         ("no images", "takes no pictures"),
         ("no key", "SEGR1_POLICY_KEY"),
         ("no model", "has no model 'geshang/Seg-R1-3B'"),
+        ("no address", "which usually ends in /v1"),
+        ("too long", "do not fit into the context of 'geshang/Seg-R1-3B'"),
+        ("breaks", "failed while it answered: EngineCore died"),
         ("refuses", "HTTP 422"),
     ],
 )

@@ -168,7 +168,8 @@ class RunHandlers:
                     continue
                 text += event.text
                 if time.monotonic() - shown_at >= STREAM_SECONDS:
-                    yield gr.skip(), answer_value("writing", text)
+                    # A server may be silent for long, and the user may stop it even so.
+                    yield gr.skip(), answer_value("writing", text) if text else gr.skip()
                     shown_at = time.monotonic()
             if found is None:
                 return

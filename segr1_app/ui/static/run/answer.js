@@ -72,7 +72,7 @@ export function mount({ element, props, watch, trigger }) {
     reasoning.scrollTop = value.phase === "writing" ? reasoning.scrollHeight : 0;
     prompts.textContent = spoken.rest;
     raw.textContent = value.text;
-    asked.replaceChildren(...value.asked.flatMap(message));
+    asked.replaceChildren(...(value.asked.length ? value.asked.flatMap(message) : [h("p", {}, "Shown with an answer.")]));
     objects.replaceChildren(...value.objects.map(objectRow));
     times.replaceChildren(...timeRows(value.seconds));
     downloads.replaceChildren(...links(value.files));
@@ -86,7 +86,9 @@ export function mount({ element, props, watch, trigger }) {
  * @param {{role: string, text: string}} message
  */
 function message({ role, text }) {
-  return [h("h3", {}, role === "system" ? "System" : "User, after the picture"), h("pre", { class: "answer-raw" }, text)];
+  const title = role === "system" ? "System" : "User, after the picture";
+  const attributes = { class: "answer-raw", tabindex: "0", role: "group", "aria-label": title };
+  return [h("h3", {}, title), h("pre", attributes, text)];
 }
 
 /**
