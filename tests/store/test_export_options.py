@@ -22,7 +22,7 @@ from segr1_app.store.exchange.coco_export import export_coco
 from segr1_app.store.exchange.exporting import STAGING
 from segr1_app.store.exchange.file_names import FileNames
 from segr1_app.store.exchange.formats import FORMATS, TITLES
-from segr1_app.store.exchange.options import ExportedPictures, Options, Rights, Selection, Splits
+from segr1_app.store.exchange.options import ExportedPictures, Options, Rights, Selection, Splits, parse_names
 from segr1_app.store.exchange.polygons import mask_polygons, polygons_iou
 from tests.store.conftest import Clock
 from tests.store.values import corrected, picture, prediction, rectangle
@@ -284,3 +284,17 @@ def test_what_is_decided_or_worked_on_is_left_alone_by_accepting(store: Annotati
     assert iou(first.mask, rectangle(5, 5, 20, 20)) == 1
     with pytest.raises(StoreError, match="who accepts"):
         accept_truths(store, " ")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", []),
+        ("cat, dog ,", ["cat", "dog"]),
+        ('cat, "dog, black", mouse', ["cat", "dog, black", "mouse"]),
+        ('"5"" pipe"', ['5" pipe']),
+        ("cat\ndog", ["cat", "dog"]),
+    ],
+)
+def test_names_are_separated_by_commas_but_for_those_in_quotation_marks(text: str, names: list[str]) -> None:
+    assert parse_names(text) == names

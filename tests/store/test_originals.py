@@ -242,6 +242,28 @@ def test_what_came_goes_out_again(store: AnnotationStore, tmp_path: Path, form: 
     assert not [line for line in report.warnings if "JPEG" in line]
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_where_a_photograph_was_taken_stays_behind_when_a_format_is_asked_for(
+    store: AnnotationStore, tmp_path: Path, form: str
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "a camera"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] = (48.0, 51.0, 30.0)
+    came = encoded(photograph(), form, exif=exif, **({} if form == "JPEG" else {"lossless": True}))
+    add(store, came, f"a.{form.lower()}")
+    for pictures, kept in (
+        (None, True),
+        (ExportedPictures.ORIGINAL, True),
+        (ExportedPictures.PNG, False),
+        (ExportedPictures.JPEG, False),
+    ):
+        out = tmp_path / str(pictures)
+        FORMATS["coco"](store, out, Options(pictures=pictures))
+        (path,) = (out / "images" / "train").iterdir()
+        with Image.open(path) as image:
+            assert bool(image.getexif().get_ifd(ExifTags.IFD.GPSInfo)) == kept
+
+
 def test_pictures_in_another_format_are_made_when_asked_for(store: AnnotationStore, tmp_path: Path) -> None:
     came = encoded(photograph(), "WEBP", lossless=True)
     sha256 = add(store, came, "a.webp")

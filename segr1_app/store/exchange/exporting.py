@@ -245,7 +245,7 @@ class Export:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         stored = self._store.picture_path(task.sha256)
-        if _same_kind(stored.suffix, path.suffix):
+        if self._copies(stored, path.suffix):
             shutil.copyfile(stored, path)
         else:
             path.write_bytes(self._encoded(task, path.suffix))
@@ -259,7 +259,12 @@ class Export:
         if self.options.pictures is ExportedPictures.NONE:
             raise SettingsError("This format holds the pictures themselves: leave out --pictures none.")
         stored, ending = self._store.picture_path(task.sha256), self._ending(task, jpeg=False)
-        return stored.read_bytes() if _same_kind(stored.suffix, ending) else self._encoded(task, ending)
+        return stored.read_bytes() if self._copies(stored, ending) else self._encoded(task, ending)
+
+    def _copies(self, stored: Path, ending: str) -> bool:
+        """Whether a stored file is exported as it is; where a format was asked for, its metadata stay behind."""
+        asked = self.options.pictures in {ExportedPictures.PNG, ExportedPictures.JPEG}
+        return _same_kind(stored.suffix, ending) and not asked
 
     def _ending(self, task: Task, *, jpeg: bool) -> str:
         stored, own = self._store.picture_path(task.sha256).suffix, ending_of(task.picture_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import math
 import re
@@ -17,6 +18,12 @@ from segr1_app.typed_text import one_line
 
 ONLY_SPLIT: Final = "train"
 """The only split by default: the one that every tool looks for."""
+
+
+def parse_names(text: str) -> list[str]:
+    """Names separated by commas; one that contains a comma stands in quotation marks."""
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    return [name.strip() for row in rows for name in row if name.strip()]
 
 
 class ExportedPictures(StrEnum):

@@ -67,8 +67,9 @@ class _Split:
         """Write a picture's segments, uint32 (height, width), of which the n-th is of the class ``classes[n - 1]``."""
         path = self._folder / f"panoptic_{self.name}" / file_name
         path.parent.mkdir(parents=True, exist_ok=True)
-        colours = np.stack([segments >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)
-        Image.fromarray(colours).save(path, compress_level=1)
+        # Red, green and blue are the lowest three bytes of a number.
+        colours = segments.astype("<u4").view(np.uint8).reshape(*segments.shape, 4)[..., :3]
+        Image.fromarray(np.ascontiguousarray(colours)).save(path, compress_level=1)
         infos = []
         for segment, category in enumerate(classes, start=1):
             mask = segments == segment

@@ -9,7 +9,7 @@ import gradio as gr
 
 from segr1_app.settings.roles import Act
 from segr1_app.store.exchange.formats import FORMATS, TITLES
-from segr1_app.store.exchange.options import ExportedPictures, Rights, Selection
+from segr1_app.store.exchange.options import ExportedPictures, Rights, Selection, parse_names
 from segr1_app.store.values import Verdict
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.ui.gate.canvas_calls import canvas_decode
@@ -43,11 +43,6 @@ def _build_filters() -> list[gr.Component]:
             contributor = gr.Textbox("", label="Contributor", elem_id="export-contributor")
             seed = gr.Number(0, label="Seed of the splits", precision=0, elem_id="export-seed")
     return [annotators, verdict, classes, since, until, least, most, licence, contributor, seed]
-
-
-def _several(text: str) -> list[str]:
-    """What is separated by commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 # Longer than 60 lines: it lists everything on the tab in order.
@@ -122,7 +117,7 @@ def build_annotate_tab(
             simplify: tolerance of polygons in pixels.
             annotators: only what these people decided, separated by commas; empty for everybody.
             verdict: accept or fix; empty for both.
-            classes: only objects of these classes, separated by commas; empty for all.
+            classes: only objects of these classes, separated by commas, as in cat, "dog, black"; empty for all.
             since: only what was decided on this day (UTC) or later, such as 2026-11-30.
             until: only what was decided on this day (UTC) or earlier.
             min_iou: only where the IoU of the policy's mask with the final one is at least this; 0 for all.
@@ -138,9 +133,9 @@ def build_annotate_tab(
             person = gate.admit(Act.ADMINISTER, request, profile)
             gate.note("export", request, person, str(form))
             selection = Selection.parse(
-                _several(annotators),
-                _several(one_of(Verdict, verdict, "A verdict is") if verdict else ""),
-                _several(classes),
+                parse_names(annotators),
+                parse_names(one_of(Verdict, verdict, "A verdict is") if verdict else ""),
+                parse_names(classes),
                 since.strip() or None,
                 until.strip() or None,
                 # From 0 to 1 is no filter: it also takes what the policy has no mask of.
