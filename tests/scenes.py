@@ -11,7 +11,7 @@ from segr1_app.images import Picture, picture_from_array
 def ellipse_scene(
     width: int, height: int, centre: tuple[float, float], radii: tuple[float, float], seed: int = 0
 ) -> tuple[Picture, Mask]:
-    """An orange ellipse on grey-green noise; ``centre`` and ``radii`` are shares of width and height."""
+    """An orange ellipse on grey-green noise; ``centre`` and ``radii`` are fractions of width and height."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(0, 12, (height // 16 + 1, width // 16 + 1))
     ground = np.kron(coarse, np.ones((16, 16)))[:height, :width] + rng.normal(0, 6, (height, width))

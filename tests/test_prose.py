@@ -34,6 +34,17 @@ BANNED = (
     r"goes on with",
     r"in this very",
     r"stands twice|stands \w+ times",
+    r"\bwhat to call it\b",
+    r"\bcalled like (?!this)",
+    r"\bthis very\b",
+    r"like an enemy",
+    r"\bshares of (the |its |a )?(picture|width|side)",
+    r"\bmany alike\b",
+    r"\bNot taken\.",
+    r"\bkept as (it|they) came\b",
+    r"\bis an? \w+ of nothing\b",
+    r"\bin no \w+ that is read\b",
+    r"\bthat are no numbers\b",
 )
 """Phrases, mostly translated word for word, that say less than the field's own terms."""
 MOST_LINES = 60

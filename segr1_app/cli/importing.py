@@ -95,7 +95,7 @@ def add_command(commands: Any) -> None:
         type=Path,
         metavar="FILE",
         help="write every remark and everything that was left out to this text file; the terminal lists only the "
-        "first few of many alike",
+        "first few of similar ones",
     )
     add_home_argument(parser)
     parser.set_defaults(run=run)

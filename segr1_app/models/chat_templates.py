@@ -29,7 +29,7 @@ def check_template(template: str, where: str) -> None:
 
     Args:
         template: its text.
-        where: what to call it in a message.
+        where: its name in messages.
 
     Raises:
         ModelError: when it is too long, is not a template, multiplies, nests too many loops, or does not finish in time

@@ -52,12 +52,12 @@ class Candidate:
     Attributes:
         completion: what the policy wrote.
         mask: its mask, bool (height, width), of the whole picture in a small size; see `compared_size`.
-        agreement: its mean IoU with the masks of all answers, its own included, in [0, 1].
+        mean_iou: its mean IoU with the masks of all answers, its own included, in [0, 1].
     """
 
     completion: str
     mask: Mask
-    agreement: float
+    mean_iou: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,10 +158,10 @@ def find_consensus(
     completions = [first.completion, *sampled]
     masks = [known[completion] for completion in completions]
     voters = [*masks, *_closer_masks(question, picture, _medoid(masks), budget.close_samples)]
-    agreements = dict(zip(completions, _agreements(masks, voters), strict=True))
+    mean_ious = dict(zip(completions, _mean_ious(masks, voters), strict=True))
     candidates = tuple(
-        Candidate(each, known[each], float(agreements[each]))
-        for each in sorted(agreements, key=lambda completion: -agreements[completion])
+        Candidate(each, known[each], float(mean_ious[each]))
+        for each in sorted(mean_ious, key=lambda completion: -mean_ious[completion])
     )
     chosen = candidates[0].completion
     prediction = first if chosen == first.completion else predict_candidate(pipeline, picture, first, chosen, task=task)
@@ -235,10 +235,10 @@ def _crop_around(mask: Mask) -> _Crop | None:
 
 
 def _medoid(masks: Sequence[Mask]) -> Mask:
-    return masks[int(np.argmax(_agreements(masks, masks)))]
+    return masks[int(np.argmax(_mean_ious(masks, masks)))]
 
 
-def _agreements(masks: Sequence[Mask], voters: Sequence[Mask]) -> npt.NDArray[np.float64]:
+def _mean_ious(masks: Sequence[Mask], voters: Sequence[Mask]) -> npt.NDArray[np.float64]:
     """Each mask's mean IoU with all voters, float (len(masks),); all are of one size."""
     pairs: dict[tuple[int, int], float] = {}
 

@@ -140,7 +140,7 @@ class Pipeline:
     def predict_completion(
         self, picture: Picture, instruction: str, completion: str, seconds: float, *, task: TaskKind = TaskKind.FREE
     ) -> Prediction:
-        """The prediction of a completion that the policy made elsewhere, in so many seconds.
+        """The prediction of a completion that the policy made elsewhere, which took ``seconds``.
 
         Raises:
             ModelError: when the segmenter runs out of memory.

@@ -113,7 +113,7 @@ class AnnotationStore:
 
         Args:
             picture: the picture.
-            name: what to call it, such as its file's name; any text.
+            name: its name, such as that of its file; any text.
             original: the file that it was read from, to be kept in place of a PNG.
         """
         with self._connection.read() as db:

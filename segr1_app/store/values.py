@@ -65,7 +65,7 @@ class StoredPicture:
         name: what it was called.
         size: in pixels.
         added_at: when it came.
-        original: the name of its file where that is kept as it came; None for a PNG of its pixels.
+        original: the name of its original file, if that is kept; None for a PNG of its pixels.
     """
 
     sha256: str

@@ -546,7 +546,7 @@ class OfferedAnswer(TypedDict):
     """An answer to pick: its mask in a small size, and its mean IoU with all answers that were compared."""
 
     mask: Rle
-    agreement: float
+    mean_iou: float
     shown: bool
 
 

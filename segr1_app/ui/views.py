@@ -219,7 +219,7 @@ def comparison_value(
         "replaced": replaced,
         "picked": picked,
         "candidates": [
-            {"mask": encode_rle(each.mask), "agreement": round(each.agreement, 3), "shown": each.completion == shown}
+            {"mask": encode_rle(each.mask), "mean_iou": round(each.mean_iou, 3), "shown": each.completion == shown}
             for each in session.candidates
         ],
     }

@@ -45,7 +45,7 @@ SALIENT, CAMOUFLAGED = ("duts_te", "ecssd", "sod"), ("camo_test",)
 SETS = (*CAMOUFLAGED, *SALIENT)
 """The report sets: none of them is ever trained on."""
 SHARES = (0.5, 0.6, 0.7, 0.8)
-"""Sides of the centred box as shares of the picture's."""
+"""Sides of the centred box as fractions of the picture's."""
 CARD_PAGE = ROOT / "assets" / "models" / "README.md"
 MARK, GOALS_MARK = "quality-table", "goals-table"
 COLD_START = ROOT / "assets" / "models" / "cold-start"

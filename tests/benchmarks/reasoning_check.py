@@ -28,7 +28,7 @@ from train.data.traces import (
 )
 
 PLACE_PLAY, SHARE_PLAY, LAB_PLAY = 0.08, 1.5, 8.0
-"""To either side of the true amount: of a centroid in shares of the picture's side, of a foreground's share as a
+"""To either side of the true amount: of a centroid in fractions of the picture's side, of a foreground's share as a
 factor, and of colours and contrast as a distance in CIELAB."""
 
 _SENTENCES = tuple(

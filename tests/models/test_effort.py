@@ -40,7 +40,7 @@ def test_the_answer_that_agrees_best_is_taken_whole(pipeline: Pipeline) -> None:
     found = find_consensus(pipeline, PICTURE, first, Effort.CAREFUL, seed=3)
     best, *others = found.candidates
     assert 1 <= len(found.candidates) <= BUDGETS[Effort.CAREFUL].samples + 1
-    assert all(best.agreement >= other.agreement for other in others)
+    assert all(best.mean_iou >= other.mean_iou for other in others)
     # Prompts, reasoning and mask are one answer's own.
     assert found.prediction.completion == best.completion
     assert iou(resize_nearest(found.prediction.mask, compared_size(PICTURE.size)), best.mask) > 0.98

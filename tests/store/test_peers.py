@@ -469,7 +469,7 @@ def test_a_round_through_another_program_keeps_masks_and_names(program: str, tru
         name = next(name for name in wanted if stem.endswith(Path(name).name))
         for kind, mask in objects:
             (true,) = [other for other_kind, other in wanted[name] if other_kind == kind]
-            # supervision writes polygons of objects that are no crowd, without their holes.
+            # supervision writes polygons of objects that are not crowds, without their holes.
             assert iou(mask, filled(true) if program == "supervision" else true) >= 0.97
 
 

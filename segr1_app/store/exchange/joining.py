@@ -20,7 +20,7 @@ def join(parts: Sequence[tuple[str, Files]]) -> Files | None:
     """Several folders, archives and loose files as one, if some of them need what is in the others.
 
     Data sets are often distributed as an archive of pictures and one of annotations, or a folder of pictures and one of
-    masks. Folders that each hold pictures, and are not called like masks, are data sets of their own.
+    masks. Folders that each hold pictures, and do not have the names of mask folders, are data sets of their own.
 
     Args:
         parts: files by what their folder is called, see `called`.

@@ -1,7 +1,6 @@
 """Pascal VOC: index PNGs of classes and of objects in VOC's palette, with an XML file of boxes per task.
 
-The layout is that of ``VOCdevkit/VOC2012``, with the ``labelmap.txt`` by which CVAT and Datumaro know classes of one's
-own.
+The layout is that of ``VOCdevkit/VOC2012``, with the ``labelmap.txt`` from which CVAT and Datumaro read class names.
 """
 
 from __future__ import annotations

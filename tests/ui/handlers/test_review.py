@@ -123,7 +123,7 @@ def test_a_reviewers_choice_counts_until_it_is_taken_back(reviews: ReviewHandler
     assert reviews.make_current("Rob", 1) == {"current": 2, "chosen_by": None}
     with pytest.raises(StoreError, match="Enter your name first"):
         reviews.make_current(" ", 1, 1)
-    with pytest.raises(StoreError, match="this very task"):
+    with pytest.raises(StoreError, match="Only a decision about this task"):
         reviews.make_current("Rea", 1, 3)
 
 

@@ -18,10 +18,10 @@ from segr1_app.store.exchange.files import Files
 from segr1_app.store.exchange.readers.sources import Readable, json_bytes
 
 MAX_MEMBER: Final = 64 * 2**20
-"""Most characters of one member of a list, and of a value that is no list."""
+"""Most characters of one member of a list, and of any value outside a list."""
 _PIECE: Final = 2**20
 _LONGEST_WORD: Final = 16
-"""Within so many characters of the end of what was read, a word, an escape or a number may go on in the next piece."""
+"""At most this many characters before the end of a chunk, a word, escape or number may continue in the next one."""
 _DECODER: Final = json.JSONDecoder()
 _BLANK: Final = " \t\n\r"
 
@@ -97,7 +97,7 @@ class _Text:
         self._bytes, self._ended = 0, False
 
     def peek(self) -> str:
-        """The next character that is no white space; empty at the end."""
+        """The next character that is not white space; empty at the end."""
         while True:
             while self._at < len(self._text):
                 if self._text[self._at] not in _BLANK:

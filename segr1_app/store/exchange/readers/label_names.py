@@ -62,7 +62,7 @@ class LabelNames:
 
 
 def is_label_names(name: PurePosixPath) -> bool:
-    """Whether a file is called like those in which tools name the labels of mask files."""
+    """Whether a file has the name of those in which tools list the labels of mask files."""
     return name.name.lower() in LABELMAPS | LISTS | JSONS | OBJECTS
 
 

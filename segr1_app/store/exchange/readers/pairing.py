@@ -121,7 +121,7 @@ def _sort(tree: Tree, paired: Paired) -> tuple[list[PurePosixPath], list[PurePos
 
 
 def _beside(tree: Tree) -> set[PurePosixPath]:
-    """Files that are called like a picture of their own folder, but for what marks a mask."""
+    """Files that have the name of a picture in their folder plus a mask suffix."""
     stems = {(name.parent, plain(name.stem).casefold()) for name in tree.pictures()}
     found = set()
     for name in tree.pictures():

@@ -98,7 +98,7 @@ def _choose(found: Sequence[str], where: str, chosen: Mapping[str, str]) -> dict
     """The role of each column.
 
     Raises:
-        DatasetError: when there is no picture, or one that looks like a mask or a text is called something else.
+        DatasetError: when there is no picture, or a column that looks like a mask or a text has another name.
     """
     missing = [column for column in chosen.values() if column and column not in found]
     if missing:

@@ -25,8 +25,8 @@ export function outcome({ answers, replaced, picked }) {
  * @returns {HTMLElement[]}
  */
 export function candidateButtons({ candidates }, pick) {
-  return candidates.map(({ mask, agreement, shown }, index) => {
-    const percent = `${Math.round(100 * agreement)} %`;
+  return candidates.map(({ mask, mean_iou, shown }, index) => {
+    const percent = `${Math.round(100 * mean_iou)} %`;
     const button = h(
       "button",
       { type: "button", class: "candidate", "aria-pressed": String(shown),

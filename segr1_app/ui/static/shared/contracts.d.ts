@@ -516,7 +516,7 @@ export type AskedMessage = {
 /** An answer to pick: its mask in a small size, and its mean IoU with all answers that were compared. */
 export type OfferedAnswer = {
   mask: Rle;
-  agreement: number;
+  mean_iou: number;
   shown: boolean;
 };
 

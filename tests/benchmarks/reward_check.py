@@ -1,4 +1,4 @@
-"""Does training reward what the app shows, and what does it cost? ``python -m tests.benchmarks.agreement --data DIR``.
+"""Does training reward what the app shows, and what does it cost? ``python -m tests.benchmarks.reward_check``.
 
 DIR holds the report sets. Samples of the embedded policy about photographs are rewarded as in training and answered as
 in the app, each by its own path: the reward that trl calls, and the app's pipeline. Beside them stands what is cheaper
@@ -45,7 +45,7 @@ from train.finetune.trl_rows import ExampleReader
 SHOWN = ("camo_test", "ecssd")
 GROUP = 8
 """Completions about a picture, as in training."""
-MARK = "reward-agreement"
+MARK = "reward-check"
 
 
 @dataclass
@@ -179,7 +179,7 @@ def table(results: dict[str, Found]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.agreement", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.reward_check", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the report sets")
     parser.add_argument("--limit", type=int, default=30, metavar="N", help="pictures of a set (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which pictures (default: %(default)s)")
