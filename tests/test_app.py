@@ -235,7 +235,7 @@ def test_a_client_cannot_name_a_file_that_it_did_not_upload(pipeline: Pipeline, 
         assert "not an upload" in answer["failure"]
 
 
-def test_a_hostile_picture_is_told_of_in_a_sentence(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_hostile_picture_is_reported_in_a_sentence(pipeline: Pipeline, tmp_path: Path) -> None:
     handlers = RunHandlers(hosted(pipeline), tmp_path, CanvasSessions())
     file = tmp_path / "photo.tiff"
     file.write_bytes(tiff_with_a_fraction())

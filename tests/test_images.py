@@ -102,7 +102,7 @@ def test_floats_are_shades_of_the_least_white_that_holds_them(brightest: float, 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_no_numbers_are_refused(value: float) -> None:
+def test_values_that_are_not_numbers_are_refused(value: float) -> None:
     content = encoded(Image.fromarray(np.array([[0, value, 1]], np.float32)), "TIFF")
     with pytest.raises(PictureError, match="not a number"):
         load_picture(content)
@@ -146,7 +146,7 @@ def test_huge_pictures_are_refused_before_they_are_decoded(size: tuple[int, int]
 
 
 @pytest.mark.parametrize("content", [b"", b"text\n", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0"], ids=repr)
-def test_what_is_no_picture_is_said_to_be_none(content: bytes, tmp_path: Path) -> None:
+def test_what_is_not_a_picture_is_refused(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "photo.png"
     file.write_bytes(content)
     with pytest.raises(PictureError, match=r"photo\.png"):
@@ -242,6 +242,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "pixels", [np.zeros((2, 2), np.uint8), np.zeros((0, 2, 3), np.uint8), np.zeros((2, 2, 3), np.float32)]
 )
-def test_arrays_that_are_no_pictures_are_refused(pixels: np.ndarray) -> None:
+def test_arrays_that_are_not_pictures_are_refused(pixels: np.ndarray) -> None:
     with pytest.raises(PictureError, match="uint8"):
         picture_from_array(pixels)

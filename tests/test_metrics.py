@@ -124,7 +124,7 @@ def test_iou_and_mae_by_hand() -> None:
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_what_is_no_pair_of_masks_is_refused(metric: object) -> None:
+def test_what_is_not_a_pair_of_masks_is_refused(metric: object) -> None:
     mask = np.ones((3, 4), dtype=bool)
     with pytest.raises(TypeError, match="bool"):
         metric(mask.astype(np.uint8) * 255, mask)  # type: ignore[operator]

@@ -49,7 +49,7 @@ def test_one_line_is_its_own_normal_form(text: str) -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\x00", "\u200b\u202e", "x" * (MAX_NAME + 1), " " * 10**7 + "ann"])
-def test_what_is_no_name_is_refused_everywhere(store: AnnotationStore, task: Task, nothing: str) -> None:  # noqa: F811
+def test_what_is_not_a_name_is_refused_everywhere(store: AnnotationStore, task: Task, nothing: str) -> None:  # noqa: F811
     assert person_name(nothing) is None
     with pytest.raises(SegR1Error, match="1 to 200 characters"):
         store.lease_next(nothing)

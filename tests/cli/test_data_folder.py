@@ -110,7 +110,7 @@ def test_a_store_in_use_is_read_where_it_may_not_be_written_to(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_names_of_data_folders_are_no_addresses(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_of_data_folders_are_not_addresses(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = tmp_path / name / "home"
     fill(home)
     for command in READERS:

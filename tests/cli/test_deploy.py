@@ -90,7 +90,7 @@ def fine_grained(kind: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("token", [{"role": "write"}, {"role": "read"}, fine_grained("user", "ada")])
-def test_a_token_for_everything_is_not_handed_over_unless_told(
+def test_a_token_for_everything_is_not_handed_over_unless_allowed(
     token: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = []

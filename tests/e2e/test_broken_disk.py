@@ -67,7 +67,7 @@ def kept_points(store: AnnotationStore) -> int:
     return len(objects[0]["points"])
 
 
-def test_a_full_disk_is_told_and_costs_no_work(
+def test_a_full_disk_is_reported_and_costs_no_work(
     home: Path, store: AnnotationStore, tmp_path: Path, visit: Callable[..., Page]
 ) -> None:
     before = len(PROMPT.points)
@@ -120,7 +120,7 @@ def test_a_full_disk_is_told_and_costs_no_work(
     assert list(store.verify()) == []
 
 
-def test_a_read_only_database_is_told_and_keeps_the_draft(
+def test_a_read_only_database_is_reported_and_keeps_the_draft(
     home: Path, tmp_path: Path, visit: Callable[..., Page]
 ) -> None:
     with AnnotationStore.open(home) as store:

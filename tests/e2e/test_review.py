@@ -204,7 +204,7 @@ def test_a_stale_restore_is_refused_with_a_choice(review_app: ScriptedApp, visit
     assert store.revision(5).parent_id == newer.id
 
 
-def test_a_decided_task_is_corrected_anew(review_app: ScriptedApp, visit: Callable[..., Page]) -> None:
+def test_a_decided_task_is_corrected_again(review_app: ScriptedApp, visit: Callable[..., Page]) -> None:
     store = review_app.store
     spot = np.zeros_like(BEN)
     spot[300:340, 20:60] = True

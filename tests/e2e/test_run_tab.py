@@ -168,7 +168,7 @@ def test_layers_can_be_hidden(real_app: str, visit: Callable[..., Page]) -> None
 
 
 @pytest.mark.parametrize("content", [b"This is not a picture.\n", b"\x89PNG\r\n\x1a\n" + bytes(64), b""])
-def test_what_is_no_picture_is_said_to_be_none(
+def test_what_is_not_a_picture_is_refused(
     real_app: str, visit: Callable[..., Page], tmp_path: Path, content: bytes
 ) -> None:
     file = tmp_path / "photo.png"

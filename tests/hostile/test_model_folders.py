@@ -112,7 +112,7 @@ BOMB = "a: &a [x]\n" + "".join(
         b"- 1",
     ],
 )
-def test_a_configuration_that_is_none_is_refused_at_once(segmenter: Path, text: bytes) -> None:
+def test_an_invalid_configuration_is_refused_at_once(segmenter: Path, text: bytes) -> None:
     (segmenter / "config.yaml").write_bytes(text)
     started = time.monotonic()
     with pytest.raises(ModelError, match=r"config\.yaml"):
@@ -123,7 +123,7 @@ def test_a_configuration_that_is_none_is_refused_at_once(segmenter: Path, text: 
 @pytest.mark.parametrize(
     "content", [b"", b"\xff" * 100, b"\xff\xff\xff\xff\xff\xff\xff\x7f{}", b"\x02" + b"\0" * 7 + b"{}"]
 )
-def test_weights_that_are_none_are_refused(segmenter: Path, content: bytes) -> None:
+def test_invalid_weights_are_refused(segmenter: Path, content: bytes) -> None:
     (segmenter / "model.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match=r"damaged|belong to another"):
         load_segmenter_files(segmenter, CPU)
@@ -190,7 +190,7 @@ def test_configurations_have_the_sizes_of_a_model(policy: Path, file: str, place
 @pytest.mark.parametrize(
     "content", [b"[" * 50_000, b"{" + b'"a":{' * 100, b'{"a": NaN}', b"\xff\xfe{\0}\0", b"[]", b""]
 )
-def test_json_that_is_none_is_refused(policy: Path, content: bytes) -> None:
+def test_invalid_json_is_refused(policy: Path, content: bytes) -> None:
     (policy / "config.json").write_bytes(content)
     with pytest.raises(ModelError, match=r"config\.json"):
         policy_folder(str(policy))

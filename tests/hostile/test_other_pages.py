@@ -289,11 +289,11 @@ def test_a_space_works_in_the_frame_of_the_hub(serve: Callable[..., Served], mon
 @pytest.mark.parametrize(
     "text", ["http://x", "x/y", "*", "*.example", "x:0", "x:99999", "::1", "a b", "", ".", "x..:1:2"]
 )
-def test_what_is_no_host_name_is_not_allowed(text: str) -> None:
+def test_what_is_not_a_host_name_is_not_allowed(text: str) -> None:
     assert read_address(text) is None
 
 
-def test_nothing_that_everybody_may_read_tells_where_the_app_lies(local: Served) -> None:
+def test_nothing_public_contains_the_path_of_the_app(local: Served) -> None:
     served = WIRE.get(f"{local.url}studio/canvas/canvas.js")
     assert served.content == (STATIC / "canvas" / "canvas.js").read_bytes()
     assert WIRE.get(f"{local.url}studio/../page.py").status_code == 404

@@ -140,7 +140,7 @@ def test_only_the_command_of_a_training_is_resumed(run: Path, command: object) -
 
 
 @pytest.mark.parametrize("pid", [-1, 0, 2**40, True, "1", None, 1.5])
-def test_a_process_that_is_none_does_not_run(run: Path, pid: object) -> None:
+def test_an_invalid_process_is_not_running(run: Path, pid: object) -> None:
     (run / RESULT).unlink()
     (run / PROCESS).write_text(json.dumps({"pid": pid, "started": 0.0}))
     assert Trainings(run.parent.parent).running() is None

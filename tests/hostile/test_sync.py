@@ -145,7 +145,7 @@ def test_more_files_than_a_process_may_open(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_links_out_of_the_folder_are_no_part_of_it(tmp_path: Path) -> None:
+def test_links_out_of_the_folder_are_not_part_of_it(tmp_path: Path) -> None:
     remote = FolderRemote(tmp_path / "remote")
     (tmp_path / "secret.jsonl").write_text("the secret\n")
     (tmp_path / "remote" / "records").mkdir(parents=True)

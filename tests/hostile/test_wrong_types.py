@@ -90,7 +90,7 @@ def test_a_call_that_asks_for_nothing_there_is_says_so(untrained: Served) -> Non
         assert answer.json()["detail"]
 
 
-def test_what_nests_too_deep_or_is_no_unicode_is_not_taken() -> None:
+def test_what_nests_too_deep_or_is_not_unicode_is_not_taken() -> None:
     def put_draft(annotator: str, content: dict[str, Any]) -> None: ...
 
     deep: Any = {}

@@ -399,7 +399,7 @@ def test_an_abstention_is_one_however_it_is_written(name: str, text: str, well: 
         ("qwen3-vl", "There is no such object."),
     ],
 )
-def test_what_cannot_be_read_is_no_abstention(name: str, text: str) -> None:
+def test_what_cannot_be_read_is_not_an_abstention(name: str, text: str) -> None:
     parsed = find_protocol(name).request(SIZE, "segment it").read(text)
     assert not parsed.abstains
     assert not parsed.well_formed
@@ -414,7 +414,7 @@ def test_the_last_of_several_blocks_is_read() -> None:
 
 
 @pytest.mark.parametrize("number", ["1e999", "NaN", "-Infinity", "9" * 401, "null", '"5"', "true"])
-def test_what_is_no_number_is_no_coordinate(number: str) -> None:
+def test_what_is_not_a_number_is_not_a_coordinate(number: str) -> None:
     text = f"There.\n```json\n[{ENTRY.replace('100', number)}]\n```"
     parsed = find_protocol("qwen3-vl").request((1000, 1000), "x").read(text)
     assert not parsed.well_formed
@@ -561,7 +561,7 @@ MINIMAL = (FOLDER / "seg-zero.yaml").read_text(encoding="utf-8")
     ],
     ids=range(34),
 )
-def test_a_file_that_is_no_protocol_is_one_sentence(tmp_path: Path, wrong: str, right: str, said: str) -> None:
+def test_a_file_that_is_not_a_protocol_is_one_sentence(tmp_path: Path, wrong: str, right: str, said: str) -> None:
     assert right in MINIMAL
     path = tmp_path / "own.yaml"
     path.write_text(MINIMAL.replace(right, wrong), encoding="utf-8")

@@ -136,7 +136,7 @@ def test_the_folder_is_bounded_and_keeps_what_is_asked_for(tmp_path: Path) -> No
     assert PICTURES[4].sha256 not in kept(tmp_path)
 
 
-def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     with pytest.raises(SegR1Error, match="--embedding-cache"):

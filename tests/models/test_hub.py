@@ -124,7 +124,9 @@ def test_after_a_broken_download_only_what_is_missing_comes(hub: Hub) -> None:
         ("bare", r"has no \*\.safetensors to load: choose another --policy"),
     ],
 )
-def test_what_the_hub_refuses_is_told_in_one_sentence(hub: Hub, tmp_path: Path, trouble: str, sentence: str) -> None:
+def test_what_the_hub_refuses_is_reported_in_one_sentence(
+    hub: Hub, tmp_path: Path, trouble: str, sentence: str
+) -> None:
     if trouble == "missing":
         hub.repositories.clear()
     elif trouble == "bare":
@@ -137,7 +139,7 @@ def test_what_the_hub_refuses_is_told_in_one_sentence(hub: Hub, tmp_path: Path, 
         VlmPolicy.load(POLICY, device="cpu")
 
 
-def test_a_name_that_the_hub_cannot_have_is_told(hub: Hub) -> None:
+def test_a_name_that_the_hub_cannot_have_is_reported(hub: Hub) -> None:
     with pytest.raises(ModelError, match=r"hub has no a/b\.\.c"):
         VlmPolicy.load("a/b..c", device="cpu")
     assert not hub.asked

@@ -112,7 +112,7 @@ def test_closing_a_stream_stops_it_and_frees_the_policy(policy: VlmPolicy) -> No
     assert "".join(policy.stream(PICTURE, INSTRUCTION)).startswith("".join(begun))
 
 
-def test_whatever_goes_wrong_in_the_model_is_raised_and_is_no_empty_answer(
+def test_an_error_inside_the_model_is_raised_and_is_not_an_empty_answer(
     policy: VlmPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def generate(**_: object) -> None:
@@ -156,7 +156,7 @@ def test_a_missing_policy_is_named_in_one_sentence(source: str) -> None:
         VlmPolicy.load(source, device="cpu")
 
 
-def test_folders_that_are_no_policy_are_refused(tmp_path: Path) -> None:
+def test_folders_that_are_not_a_policy_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"config\.json is missing"):
         VlmPolicy.load(tmp_path, device="cpu")
     copy_of_policy(tmp_path)
@@ -235,7 +235,7 @@ def test_one_gpu_is_not_another(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve_device("cuda:2")
 
 
-def test_too_many_pictures_at_once_are_told(policy: VlmPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_pictures_at_once_are_reported(policy: VlmPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_much(**_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 

@@ -186,7 +186,7 @@ def test_a_server_that_is_silent_is_a_sentence(server: Served, monkeypatch: pyte
 @pytest.mark.parametrize(
     "url", ["localhost:8000", "ftp://x/v1", "http://", "http://u:p@x/v1", "http://x:99999/v1", "http://[::1/v1", ""]
 )
-def test_what_is_no_address_is_refused(url: str) -> None:
+def test_what_is_not_an_address_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="--policy-server"):
         ServerPolicy(url, "m", find_protocol("studio"))
 

@@ -215,9 +215,7 @@ def test_the_terminal_says_which_models_run_and_little_else(
     assert line.endswith("The embedded models run, because the full weights need a GPU, not cpu.")
 
 
-def test_models_that_cannot_be_had_leave_their_place_to_the_embedded_ones(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_unavailable_models_are_replaced_by_the_embedded_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     use_hub(monkeypatch, tmp_path, None)
     models = ModelHost(Settings(policy="someone/large", device="cpu"))
     assert models.pipeline().policy.model_id == "embedded policy"
@@ -227,7 +225,7 @@ def test_models_that_cannot_be_had_leave_their_place_to_the_embedded_ones(
     assert models.settings.policy == str(DEFAULT_POLICY), "what is trained and stored is what runs"
 
 
-def test_when_nothing_loads_what_was_asked_for_is_told() -> None:
+def test_when_nothing_loads_what_was_asked_for_is_reported() -> None:
     def load(settings: Settings) -> LoadedModels:
         raise ModelError(f"not {settings.policy}")
 

@@ -45,7 +45,7 @@ class TestWindow:
     def test_without_a_box_or_with_a_large_one_it_is_the_picture(self, prompt: ObjectPrompt) -> None:
         assert prompt_window(prompt, None, SIZE, 1.25) is None
 
-    def test_prompts_are_told_in_it(self) -> None:
+    def test_prompts_are_part_of_it(self) -> None:
         points = (Point(120, 110, 1), Point(10, 10, 0), Point(92, 97, 0), Point(110, 130, 0))
         told = prompt_in_window(ObjectPrompt(BOX, points, name="cup"), Window(90, 95, 60, 30), ImageSize(120, 60))
         found = (Point(60, 30, 1), Point(4, 4, 0), Point(40, 60, 0))

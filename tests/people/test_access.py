@@ -123,7 +123,7 @@ def test_a_name_that_nobody_has_costs_as_much(tmp_path: Path, monkeypatch: pytes
     assert costs == [2**10, 2**10]
 
 
-def test_what_is_no_file_of_people_signs_nobody_in(tmp_path: Path) -> None:
+def test_an_invalid_file_of_people_signs_nobody_in(tmp_path: Path) -> None:
     file = tmp_path / "people.json"
     file.write_text('{"Ada": {"role": "queen", "salt": "", "hash": ""}}')
     with pytest.raises(SettingsError, match="not a file of accounts"):

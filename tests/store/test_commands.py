@@ -47,7 +47,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_a_folder_and_its_masks_come_in(photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_and_its_masks_are_imported(photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     masks = str(photographs.parent / "masks")
     for _ in range(2):
         assert main(["import", str(photographs), "--masks", masks, "--home", str(home), "--instruction", "it"]) == 1
@@ -64,7 +64,7 @@ def test_a_folder_and_its_masks_come_in(photographs: Path, home: Path, capsys: p
         assert store.ground_truth(picture(1).sha256, "it") is None
 
 
-def test_another_true_mask_is_told_and_is_no_failure(
+def test_another_true_mask_is_reported_and_is_not_a_failure(
     photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mask = photographs.parent / "masks" / "one.png"

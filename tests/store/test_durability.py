@@ -168,7 +168,7 @@ def test_a_database_that_stays_locked_says_so(store: AnnotationStore, task: Task
     hasty.close()
 
 
-def test_what_is_no_database_says_so(tmp_path: Path) -> None:
+def test_what_is_not_a_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "segr1.db").write_bytes(os.urandom(5000))
     with pytest.raises(StoreDamagedError, match="not an annotation database"):
         AnnotationStore.open(tmp_path)

@@ -139,7 +139,7 @@ def _as_records(folder: Path, mask: Mask) -> Path:
 
 
 @pytest.mark.parametrize("form", [_as_coco, _as_masks, _as_rows, _as_records])
-def test_another_true_mask_in_place_of_one_is_told(
+def test_another_true_mask_in_place_of_one_is_reported(
     store: AnnotationStore, pictures: Path, form: Callable[[Path, Mask], Path]
 ) -> None:
     for _ in range(2):
@@ -200,7 +200,7 @@ def test_an_archive_that_unpacks_to_more_than_pictures_would_is_refused(
     assert "far more than pictures would" in str(taken(import_paths(store, [tmp_path / "bomb.zip"], "it")))
 
 
-def test_a_damaged_archive_says_so_and_the_rest_comes_in(
+def test_a_damaged_archive_says_so_and_the_rest_is_imported(
     store: AnnotationStore, pictures: Path, tmp_path: Path
 ) -> None:
     archive = packed(tmp_path / "bad.zip", {"a.png": pictures / "a.png", "note.json": pictures / "b.png"})
@@ -240,7 +240,7 @@ def hub(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.mark.parametrize("dataset", ["ada/nests", "ada/converted"])
-def test_a_dataset_of_the_hub_comes_in_by_its_id(store: AnnotationStore, hub: Hub, dataset: str) -> None:
+def test_a_dataset_of_the_hub_is_imported_by_its_id(store: AnnotationStore, hub: Hub, dataset: str) -> None:
     assert taken(import_hub(store, dataset, "it", rows=2, token=False, endpoint=hub.url)) == (2, [])
     first = truth(store, 0)
     assert first is not None
@@ -262,7 +262,7 @@ def test_a_dataset_of_the_hub_comes_in_by_its_id(store: AnnotationStore, hub: Hu
         ("", "is not a dataset's id"),
     ],
 )
-def test_a_dataset_that_cannot_be_had_says_why(store: AnnotationStore, hub: Hub, dataset: str, told: str) -> None:
+def test_an_unavailable_dataset_says_why(store: AnnotationStore, hub: Hub, dataset: str, told: str) -> None:
     with pytest.raises(DatasetError, match=told):
         list(import_hub(store, dataset, "it", rows=2, token=False, endpoint=hub.url))
     assert list(store.tasks()) == []

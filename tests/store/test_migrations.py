@@ -38,7 +38,7 @@ def test_a_released_step_makes_the_schema_it_always_made(step: str) -> None:
     assert hashlib.sha256(schema.encode()).hexdigest()[:16] == RELEASED[step]
 
 
-def test_what_is_there_gets_what_later_steps_bring(store: AnnotationStore, task: Task, tmp_path: Path) -> None:
+def test_existing_data_goes_through_later_migrations(store: AnnotationStore, task: Task, tmp_path: Path) -> None:
     """A store of before digests of truths, and before a decision counted for its own words only."""
     store.add_task(task.sha256, "the cat", rectangle(0, 0, 9, 9))
     first = store.save(task.id, "ann", corrected(rectangle(0, 0, 5, 5)))

@@ -135,7 +135,7 @@ def test_a_task_that_is_renamed_keeps_its_history(
             assert tasks == {"the whole cat": 6, "the cat": 0}
 
 
-def test_what_is_no_record_is_told_and_keeps_nothing_else_out(
+def test_what_is_not_a_record_is_reported_and_keeps_nothing_else_out(
     open_store: Callable[[str], AnnotationStore], remote: FolderRemote, clock: Clock, tmp_path: Path
 ) -> None:
     with open_store("first") as store, open_store("second") as again:

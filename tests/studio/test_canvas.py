@@ -142,7 +142,7 @@ def test_a_picture_that_is_not_at_hand_is_said_to_be(canvas: CanvasHandlers, key
         assert "choose the picture again" in answer["failure"]
 
 
-def test_a_state_that_is_none_is_said_to_be(canvas: CanvasHandlers, sessions: CanvasSessions) -> None:
+def test_an_invalid_state_is_reported(canvas: CanvasHandlers, sessions: CanvasSessions) -> None:
     key = sessions.begin(CanvasSession(PICTURE))
     assert "list of" in canvas.decode({"rev": 1, "picture": key, "objects": "all"})["failure"]
     assert "reload" in canvas.save({"picture": key, "objects": [{}]})["failure"]

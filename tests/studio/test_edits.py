@@ -77,7 +77,7 @@ def test_a_state_is_read_as_it_is() -> None:
         ("start", {"size": [50, 100]}),
     ],
 )
-def test_what_is_no_state_is_refused(field: str, value: object) -> None:
+def test_what_is_not_a_state_is_refused(field: str, value: object) -> None:
     entry = copy.deepcopy(ENTRY)
     entry[field] = value
     with pytest.raises(EditError, match=r"^Object 2 of the canvas cannot be read: .{8}.* reload the page"):
@@ -96,7 +96,7 @@ def test_a_client_names_only_what_there_is_and_may_send_back_what_it_was_told() 
 
 
 @pytest.mark.parametrize("value", [None, {}, "[]", 3, [None], [[]], [{}], [ENTRY] * 65])
-def test_what_is_no_list_of_objects_is_refused(value: object) -> None:
+def test_what_is_not_a_list_of_objects_is_refused(value: object) -> None:
     with pytest.raises(EditError):
         read_objects(value, SIZE)
 

@@ -82,7 +82,7 @@ def answers(mask: Mask, ious: Mapping[str, float], **others: Mask) -> dict[str, 
     }
 
 
-def test_changes_are_told_row_by_row_what_became_worse_first_and_what_cannot_be_judged_last(tmp_path: Path) -> None:
+def test_changes_are_reported_row_by_row_what_became_worse_first_and_what_cannot_be_judged_last(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "20260101-000000"
     mask: Mask = np.eye(4, dtype=bool)
     write_json(folder / PROCESS, {"pid": 2**22 + 1, "started": 0.0, "command": []})

@@ -220,7 +220,7 @@ def test_faults_are_one_sentence(
     assert told in caplog.records[-1].message
 
 
-def test_a_mask_of_another_size_is_no_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_mask_of_another_size_is_not_a_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for part, size in (("images", (20, 10)), ("masks", (10, 20))):
         (tmp_path / part).mkdir()
         Image.new("L", size).save(tmp_path / part / "a.png")

@@ -315,7 +315,7 @@ class TestSetup:
             ("dtype: int8", "dtype"),
         ],
     )
-    def test_what_makes_no_sense_is_told(self, tmp_path: Path, content: str, message: str) -> None:
+    def test_what_makes_no_sense_is_reported(self, tmp_path: Path, content: str, message: str) -> None:
         (tmp_path / "c.yaml").write_text(content)
         with pytest.raises(SettingsError, match=message):
             GrpoSetup.read(tmp_path / "c.yaml")
@@ -399,7 +399,7 @@ class TestCommand:
         assert names.keys() == load_file(tiny / "model.safetensors").keys()
         assert grpo.main([*arguments, "--output-dir", str(out)]) == 1
 
-    def test_what_is_missing_is_told(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_what_is_missing_is_reported(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         for wrong in (["--resume"], ["--data", str(tmp_path / "absent")], ["--config", str(tmp_path / "absent.yaml")]):
             assert grpo.main(["--home", str(tmp_path / "home"), *wrong]) == 1
         assert [record.message.split()[0] for record in caplog.records] == ["There", "There", "--config"]

@@ -273,7 +273,7 @@ class TestSetup:
         ("content", "message"),
         [("trainer: {packing: true}", "packing cannot be set"), ("trainer: {num_generations: 2}", "num_generations")],
     )
-    def test_what_makes_no_sense_is_told(self, tmp_path: Path, content: str, message: str) -> None:
+    def test_what_makes_no_sense_is_reported(self, tmp_path: Path, content: str, message: str) -> None:
         (tmp_path / "c.yaml").write_text(content)
         with pytest.raises(SettingsError, match=message):
             SftSetup.read(tmp_path / "c.yaml")
@@ -355,7 +355,9 @@ class TestTraining:
         assert len(losses(tmp_path / "run")) == 2
         assert (tmp_path / "run" / "policy" / "model.safetensors").is_file()
 
-    def test_the_plan_is_told_and_nothing_is_trained(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_plan_is_reported_and_nothing_is_trained(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert sft.main(["--home", str(tmp_path / "home"), "--plan"]) == 0
         assert "scenes" in capsys.readouterr().out
         assert not (tmp_path / "home").exists()

@@ -225,7 +225,7 @@ def test_what_belongs_to_nothing_or_to_two_is_named(store: AnnotationStore, fold
         assert expected in told
 
 
-def test_numbers_that_are_none_spoil_only_their_own_record(store: AnnotationStore, folder: Path) -> None:
+def test_invalid_numbers_spoil_only_their_own_record(store: AnnotationStore, folder: Path) -> None:
     draw(folder / "b.png", 1)
     good = annotation(SQUARE, 1, area=float("nan"), note='a "NaN" in \\ words, -Infinity')
     bad = annotation([[8, 6, float("inf"), 6, 40, 30]], 2)
@@ -308,7 +308,7 @@ def test_the_same_import_twice_changes_nothing(store: AnnotationStore, folder: P
     )
 
 
-def test_a_box_of_a_mask_is_no_other_object(store: AnnotationStore, folder: Path) -> None:
+def test_a_box_of_a_mask_is_not_another_object(store: AnnotationStore, folder: Path) -> None:
     """Many tools write both for one object; a box elsewhere is an object whose mask is missing."""
     mask = annotation([corners(*PLACE)])
     x1, y1, x2, y2 = PLACE
@@ -321,7 +321,7 @@ def test_a_box_of_a_mask_is_no_other_object(store: AnnotationStore, folder: Path
     assert "some of its objects have masks" in bring(store, folder).left_out[0]
 
 
-def test_points_on_a_mask_are_no_other_object(store: AnnotationStore, folder: Path) -> None:
+def test_points_on_a_mask_are_not_another_object(store: AnnotationStore, folder: Path) -> None:
     x, y = PLACE[0] + 2, PLACE[1] + 2
     on_it = annotation([], keypoints=[x, y, 2])
     write_json(folder / "coco.json", coco([image()], [annotation([corners(*PLACE)]), on_it]))
@@ -352,7 +352,7 @@ def test_a_picture_whose_annotations_have_no_class_stays(store: AnnotationStore,
     assert instructions(store) == [("a.png", DEFAULT)]
 
 
-def test_annotations_that_are_no_list_are_told(store: AnnotationStore, folder: Path) -> None:
+def test_annotations_that_are_not_a_list_are_reported(store: AnnotationStore, folder: Path) -> None:
     content = coco([image()], [])
     write_json(folder / "coco.json", {**content, "annotations": {"1": annotation([corners(*PLACE)])}})
     (told,) = bring(store, folder).left_out
@@ -399,7 +399,7 @@ def test_run_lengths_that_go_along_the_rows_are_refused(
 
 
 @pytest.mark.parametrize("rough", [np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.5, np.eye(HEIGHT, WIDTH) > 0])
-def test_a_rough_mask_is_no_reason_to_doubt_the_order_of_its_runs(
+def test_a_rough_mask_is_not_a_reason_to_doubt_the_order_of_its_runs(
     store: AnnotationStore, folder: Path, rough: Mask
 ) -> None:
     segmentation = {"size": [HEIGHT, WIDTH], "counts": runs(np.asfortranarray(rough).T)}

@@ -57,7 +57,7 @@ def test_a_file_that_is_cut_off_is_never_taken_for_a_whole_one(tmp_path: Path, p
     "text",
     ['{"a": [1 2]}', '{"a": [1,]}', '{"a": [1], }', '{"a" [1]}', "{1: [2]}", '{"a": [none]}', '[1] "more"', "7", ""],
 )
-def test_what_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
+def test_what_is_not_json_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(json.JSONDecodeError):
         read(tmp_path, text)
 

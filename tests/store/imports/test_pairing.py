@@ -68,7 +68,7 @@ def test_a_mask_finds_its_picture(store: AnnotationStore, tmp_path: Path, pictur
         (["one/a.png", "two/a.png"], "masks/a.png", "it may be the mask of any of one/a.png, two/a.png"),
     ],
 )
-def test_a_mask_of_another_place_is_no_pictures_mask(
+def test_a_mask_of_another_place_is_not_a_pictures_mask(
     store: AnnotationStore, tmp_path: Path, pictures: list[str], mask: str, said: str
 ) -> None:
     folder = tmp_path / "in"
@@ -88,7 +88,7 @@ def test_a_mask_of_another_place_is_no_pictures_mask(
 
 
 @pytest.mark.parametrize("name", ["task-1-annotation-1-by-1-tag-cat-0.png", "x/segmentation_7.png", "depth/a.png"])
-def test_masks_of_nobody_knows_what_keep_everything_out(store: AnnotationStore, tmp_path: Path, name: str) -> None:
+def test_masks_without_a_picture_keep_everything_out(store: AnnotationStore, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "in"
     draw(folder / "images" / "a.png")
     path = draw_mask(folder / name)
@@ -170,7 +170,7 @@ def test_instances_of_ade20k_are_of_the_class_that_is_their_red(store: Annotatio
     assert np.array_equal(mask, MASK | OTHER)
 
 
-def test_a_class_that_no_mask_has_is_told(store: AnnotationStore, tmp_path: Path) -> None:
+def test_a_class_that_no_mask_has_is_reported(store: AnnotationStore, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     draw(folder / "images" / "a.png")
     draw_mask(folder / "masks" / "a.png", 13, 1)

@@ -111,7 +111,7 @@ def test_bitmasks_of_label_studio_are_read(store: AnnotationStore, tmp_path: Pat
         ),
     ],
 )
-def test_regions_of_label_studio_that_are_not_read_are_told(
+def test_regions_of_label_studio_that_are_not_read_are_reported(
     store: AnnotationStore, tmp_path: Path, more: dict[str, Any], told: str
 ) -> None:
     picture = label_studio(
@@ -135,7 +135,7 @@ def test_each_yolo_data_set_has_its_own_names(store: AnnotationStore, tmp_path: 
     assert np.array_equal(truth(store, two, DOG), MASK)
 
 
-def test_names_of_yolo_that_disagree_are_told(store: AnnotationStore, tmp_path: Path) -> None:
+def test_names_of_yolo_that_disagree_are_reported(store: AnnotationStore, tmp_path: Path) -> None:
     yolo(tmp_path, "names: [cat]")
     (tmp_path / "labels" / "classes.txt").write_text("dog\n")
     told = bring(store, tmp_path).left_out
@@ -150,7 +150,7 @@ def test_names_of_yolo_in_every_form(store: AnnotationStore, tmp_path: Path, nam
     assert np.array_equal(truth(store, picture), MASK)
 
 
-def test_a_yolo_class_whose_name_is_no_text_is_told(store: AnnotationStore, tmp_path: Path) -> None:
+def test_a_yolo_class_whose_name_is_not_a_text_is_reported(store: AnnotationStore, tmp_path: Path) -> None:
     yolo(tmp_path, "names: [[cat, dog]]")
     assert bring(store, tmp_path).left_out
     assert not truths(store)
@@ -170,7 +170,7 @@ def test_each_folder_of_masks_has_its_own_labelmap(store: AnnotationStore, tmp_p
     assert np.array_equal(truth(store, two, DOG), MASK)
 
 
-def test_labelmaps_of_other_folders_that_disagree_are_told(store: AnnotationStore, tmp_path: Path) -> None:
+def test_labelmaps_of_other_folders_that_disagree_are_reported(store: AnnotationStore, tmp_path: Path) -> None:
     draw(tmp_path / "images" / "a.png")
     draw_mask(tmp_path / "masks" / "a.png", value=1)
     for name, word in (("one", "cat"), ("two", "dog")):
@@ -203,7 +203,7 @@ def test_a_kind_of_coco_is_known_after_thousands_of_images(store: AnnotationStor
         assert np.array_equal(truth(store, picture), MASK)
 
 
-def test_columns_of_a_table_that_are_not_used_are_told(store: AnnotationStore, tmp_path: Path) -> None:
+def test_columns_of_a_table_that_are_not_used_are_reported(store: AnnotationStore, tmp_path: Path) -> None:
     draw(tmp_path / "a.png")
     row = {"file_name": "a.png", "objects": {"bbox": [[1, 2, 3, 4]], "categories": [0]}}
     (tmp_path / "metadata.jsonl").write_text(json.dumps(row))
@@ -296,7 +296,7 @@ def test_other_forms_of_via(store: AnnotationStore, tmp_path: Path, write: Any) 
 
 
 @pytest.mark.parametrize("wide", [1, 2, 4])
-def test_the_unknown_zone_of_a_trimap_is_no_soft_edge(tmp_path: Path, wide: int) -> None:
+def test_the_unknown_zone_of_a_trimap_is_not_a_soft_edge(tmp_path: Path, wide: int) -> None:
     values = Image.new("L", (WIDTH, HEIGHT))
     pen = ImageDraw.Draw(values)
     x1, y1, x2, y2 = PLACE

@@ -45,7 +45,7 @@ def dataset(dm: Any) -> Any:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_datumaro_writes_comes_in(store: AnnotationStore, tmp_path: Path, form: str) -> None:
+def test_what_datumaro_writes_is_imported(store: AnnotationStore, tmp_path: Path, form: str) -> None:
     datumaro = pytest.importorskip("datumaro")
     dataset(datumaro).export(str(tmp_path / "in"), form, save_media=True)
     account = bring(store, tmp_path / "in")

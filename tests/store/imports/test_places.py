@@ -69,7 +69,7 @@ def from_address(store: AnnotationStore, address: str) -> ImportReport:
     return account
 
 
-def test_a_folder_at_an_address_comes_in(store: AnnotationStore, folder: Path) -> None:
+def test_a_folder_at_an_address_is_imported(store: AnnotationStore, folder: Path) -> None:
     memory = fsspec.filesystem("memory")
     for path in folder.rglob("*"):
         if path.is_file():
@@ -80,7 +80,7 @@ def test_a_folder_at_an_address_comes_in(store: AnnotationStore, folder: Path) -
     assert np.array_equal(mask, MASK)
 
 
-def test_an_archive_at_an_address_comes_in(store: AnnotationStore, served: str) -> None:
+def test_an_archive_at_an_address_is_imported(store: AnnotationStore, served: str) -> None:
     pytest.importorskip("aiohttp")
     assert from_address(store, f"{served}/in.zip").left_out == []
     assert np.array_equal(truths(store)["a.png", CAT], MASK)
@@ -124,7 +124,7 @@ def test_a_brush_that_is_cut_off_is_refused(runs: object) -> None:
         decode_brush(runs, ImageSize(64, 48))
 
 
-def test_a_bad_line_of_metadata_is_named_and_the_rest_comes_in(store: AnnotationStore, tmp_path: Path) -> None:
+def test_a_bad_line_of_metadata_is_named_and_the_rest_is_imported(store: AnnotationStore, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     for seed, name in enumerate("abc"):
         draw(folder / f"{name}.png", seed)

@@ -507,7 +507,7 @@ def test_annotations_that_are_not_understood_keep_everything_out(
         ("labels.json.gz", "packed files are not opened: unpack it."),
     ],
 )
-def test_an_archive_among_the_files_is_told(store: AnnotationStore, tmp_path: Path, name: str, said: str) -> None:
+def test_an_archive_among_the_files_is_reported(store: AnnotationStore, tmp_path: Path, name: str, said: str) -> None:
     folder = tmp_path / "in"
     (folder / "a").mkdir(parents=True)
     (folder / "a" / name).write_bytes(b"x")

@@ -34,7 +34,7 @@ DISC: Mask = np.hypot(*np.mgrid[-20:20, -30:30]) < 9
         (np.full((40, 60), 255, np.uint8), "all or nothing"),
     ],
 )
-def test_what_is_odd_about_a_mask_is_told(values: npt.NDArray[np.generic], told: str) -> None:
+def test_what_is_odd_about_a_mask_is_reported(values: npt.NDArray[np.generic], told: str) -> None:
     found = oddity(values, values > values.max() / 2)
     assert (told in found) if told else not found
 

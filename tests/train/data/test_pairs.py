@@ -68,7 +68,7 @@ def test_a_picture_pairs_by_any_ending_that_pictures_have(folders: tuple[Path, P
     assert found.describe_unpaired() == []
 
 
-def test_everything_unpaired_is_told_by_name(folders: tuple[Path, Path]) -> None:
+def test_everything_unpaired_is_reported_by_name(folders: tuple[Path, Path]) -> None:
     images, masks = folders
     lonely, widowed = [f"lonely, {i}.jpg" for i in range(9)], [f"widowed{i}.png" for i in range(12)]
     for name in lonely:
@@ -138,7 +138,7 @@ def test_soft_edges_are_cut_at_one_half_and_black_is_empty(tmp_path: Path) -> No
     assert not load_mask(mask(tmp_path / "black.png", np.zeros((3, 3)))).any()
 
 
-def test_a_file_that_is_no_mask_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_mask_is_named(tmp_path: Path) -> None:
     whole = mask(tmp_path / "m.png", np.random.default_rng(0).random((64, 64)) > 0.5)
     torn = tmp_path / "torn.png"
     torn.write_bytes(whole.read_bytes()[:200])

@@ -52,5 +52,5 @@ def test_a_patch_is_of_one_colour_and_within_bounds() -> None:
         assert np.ptp(pixels[mask].reshape(-1, 3), axis=0).max() == 0
 
 
-def test_nothing_allowed_is_no_patch() -> None:
+def test_nothing_allowed_is_not_a_patch() -> None:
     assert patch(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), dtype=bool), 1.0, np.random.default_rng(0)) is None

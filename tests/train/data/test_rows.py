@@ -157,7 +157,7 @@ class TestLayouts:
 
 
 class TestRows:
-    def test_pairs_become_rows_and_what_does_not_is_told(self, tmp_path: Path) -> None:
+    def test_pairs_become_rows_and_what_does_not_is_reported(self, tmp_path: Path) -> None:
         images, masks = tmp_path / "set" / "images", tmp_path / "set" / "masks"
         write_pair(images, masks, "a", LEFT)
         write_pair(images, masks, "empty", LEFT & ~LEFT, 1)

@@ -125,7 +125,7 @@ class TestForeground:
         assert [question.id for question in found.questions] == ["COD10K-CAM-1-Test"]
         assert found.found["without_camouflaged_object"] == 1
 
-    def test_what_is_no_such_set_is_told(self, tmp_path: Path) -> None:
+    def test_a_folder_of_another_kind_is_reported(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="Imgs"):
             BENCHMARKS["CAMO"].read("", tmp_path)
         write_pair(tmp_path / "Imgs", tmp_path / "GT", "a", LEFT)
@@ -208,7 +208,7 @@ class TestReferring:
             (lambda base: (base / "images" / "COCO_train2014_000000000001.jpg").unlink(), "none of the folders"),
         ],
     )
-    def test_damage_is_told(self, tmp_path: Path, damage: Callable[[Path], object], told: str) -> None:
+    def test_damage_is_reported(self, tmp_path: Path, damage: Callable[[Path], object], told: str) -> None:
         damage(write_refcoco(tmp_path))
         with pytest.raises(DatasetError, match=told):
             BENCHMARKS["RefCOCO"].read("unc/testA", tmp_path)
@@ -236,7 +236,7 @@ class TestReasoning:
         assert np.array_equal(island.left_out, rectangle(1, 1, 12, 11) & ~rectangle(3, 3, 7, 7))
 
     @pytest.mark.parametrize("content", ["{", "{}", '{"text": 3, "is_sentence": true, "shapes": []}'])
-    def test_damage_is_told(self, tmp_path: Path, content: str) -> None:
+    def test_damage_is_reported(self, tmp_path: Path, content: str) -> None:
         base = write_reasonseg(tmp_path)
         (base / "test" / "hole.json").write_text(content)
         with pytest.raises(DatasetError, match=r"hole\.json"):
@@ -244,7 +244,7 @@ class TestReasoning:
         with pytest.raises(DatasetError, match="no annotations"):
             BENCHMARKS["ReasonSeg"].read("val", base)
 
-    def test_an_outline_that_is_none_is_told(self, tmp_path: Path) -> None:
+    def test_an_invalid_outline_is_reported(self, tmp_path: Path) -> None:
         base = write_reasonseg(tmp_path)
         shapes = [{"label": "target", "points": [["a", 1]]}]
         (base / "test" / "hole.json").write_text(json.dumps({"text": ["x"], "is_sentence": True, "shapes": shapes}))

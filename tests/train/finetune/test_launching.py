@@ -43,7 +43,7 @@ def without_deepspeed() -> None:
 
 
 class TestSharing:
-    def test_zero_without_deepspeed_is_told(
+    def test_zero_without_deepspeed_is_reported(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         without_deepspeed()
@@ -178,7 +178,7 @@ class TestServer:
             said = refusal(tmp_path / "home", caplog, "--vllm-server", address)
         assert f"No vLLM server answers at {address}" in said
 
-    def test_one_that_is_not_up_yet_is_no_server(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_one_that_is_not_up_yet_is_not_a_server(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         with answering(503) as address:
             assert address in refusal(tmp_path / "home", caplog, "--vllm-server", address)
 

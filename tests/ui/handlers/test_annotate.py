@@ -170,7 +170,7 @@ def test_a_picture_at_hand_is_not_read_again(store: AnnotationStore) -> None:
         RecentPictures(store).get(sha256)
 
 
-def test_the_next_picture_is_told_once_it_is_ready(jobs: JobHandlers, store: AnnotationStore) -> None:
+def test_the_next_picture_is_reported_once_it_is_ready(jobs: JobHandlers, store: AnnotationStore) -> None:
     assert jobs.upcoming("Ada") == {"picture": None}, "nothing was begun"
     jobs.next_task("Ada")
     assert jobs.upcoming("Ada") == {"picture": None}, "there is no further task"
