@@ -24,8 +24,9 @@ from segr1_app.files.json_files import read_json, write_json
 from segr1_app.files.logs import report_errors
 from segr1_app.models.checkpoint import checkpoint_hash
 from segr1_app.models.embeddings import EmbeddingFolder
+from segr1_app.models.loading import resolve_device
 from segr1_app.models.segmenter import Sam2Segmenter
-from segr1_app.models.segmenter_files import official_name, write_segmenter_files
+from segr1_app.models.segmenter_files import check_segmenter_source, official_name, write_segmenter_files
 from segr1_app.settings.config import DEFAULT_SEGMENTER, add_home_argument
 from train.data.doctor import describe_plan
 from train.data.feedback import feedback_rows, useless_for_segmenter
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     tuning, mixing = _tuning(given), _mixing(given)
+    check_segmenter_source(given.segmenter)
+    resolve_device(given.device)
     if given.threads:
         torch.set_num_threads(given.threads)
     home = training_home(given)
@@ -142,6 +145,8 @@ def _tuning(given: argparse.Namespace) -> Tuning:
         SettingsError: when one of them is out of its bounds.
     """
     count, share = Annotated[int, Ge(1)], Annotated[float, Ge(0), Lt(1)]
+    check_value(count, given.held_out_rows, "--held-out-rows")
+    check_value(count | None, given.threads, "--threads")
     return Tuning(
         max_steps=check_value(count, given.max_steps, "--max-steps"),
         save_steps=check_value(count, given.save_steps, "--save-steps"),

@@ -372,6 +372,6 @@ def check_value(kind: Any, value: Any, name: str) -> Any:
         SettingsError: with a message that names it and what is allowed.
     """
     try:
-        return TypeAdapter(kind).validate_python(value)
+        return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
         raise SettingsError(f"{name} {value}: {_said(error.errors()[0])}.") from error

@@ -191,13 +191,29 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("option", "value"),
-        [("--lr", "0"), ("--batch", "two"), ("--seed", "-1"), ("--average", "1"), ("--clicks", "-1")],
+        [
+            ("--lr", "0"),
+            ("--lr", "inf"),
+            ("--batch", "two"),
+            ("--seed", "-1"),
+            ("--average", "1"),
+            ("--clicks", "-1"),
+            ("--held-out-rows", "0"),
+            ("--threads", "0"),
+        ],
     )
     def test_a_wrong_value_is_named(
         self, tmp_path: Path, option: str, value: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         assert sam2.main(command(tmp_path / "run", f"{option}={value}")) == 1
         assert f"{option} {value}" in caplog.text
+
+    @pytest.mark.parametrize(("option", "value"), [("--segmenter", "/nowhere"), ("--device", "abacus")])
+    def test_the_plan_refuses_what_the_training_would(
+        self, tmp_path: Path, option: str, value: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert sam2.main(command(tmp_path / "run", "--plan", f"{option}={value}")) == 1
+        assert f"'{value}'" in caplog.text
 
     @pytest.mark.slow
     def test_killed_twice_it_ends_with_the_very_same_weights(self, tmp_path: Path) -> None:
