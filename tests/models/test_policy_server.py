@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from threading import Barrier
@@ -30,6 +30,7 @@ from segr1_app.settings.config import DEFAULT_POLICY
 from segr1_app.store import AnnotationStore
 from tests.policy_server import ANSWER, Served, policy_server
 from tests.scenes import ellipse_scene
+from train import evaluate
 
 PICTURE, _ = ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))
 KEY = "sk-very-secret"
@@ -282,3 +283,67 @@ def test_preannotate_keeps_many_in_flight_while_it_thinks_harder(
     assert "2 of 3 tasks predicted, 1 failed" in told.out
     assert "2/3" in told.err
     assert "3/3" not in told.err
+
+
+FAULTS = {
+    "html": "is not a policy server",
+    "half": "stopped in the middle of its answer",
+    "endless": "returned more than was requested",
+    "no images": "takes no pictures",
+    "too long": "do not fit into the context",
+    "no key": "requires a valid key: set SEGR1_POLICY_KEY",
+    "another model": "answers with the model 'somebody/else'",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["predict", "preannotate", "calibrate", "evaluate", "evaluate --benchmark"])
+def test_every_command_tells_what_a_server_does_wrong_in_one_sentence(
+    server: Served,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    command: str,
+) -> None:
+    pictures, masks = tmp_path / "CAMO" / "Imgs", tmp_path / "CAMO" / "GT"
+    for folder in (pictures, masks):
+        folder.mkdir(parents=True)
+    for number in range(3):
+        picture, mask = ellipse_scene(64, 48, (0.5, 0.5), (0.2, 0.2), seed=number)
+        Image.fromarray(picture.pixels).save(pictures / f"{number}.jpg")
+        Image.fromarray(mask).save(masks / f"{number}.png")
+    home = str(tmp_path / "home")
+    assert main(["import", str(pictures), "--home", home]) == 0
+    pairs = ["--images", str(pictures), "--masks", str(masks)]
+    result = ["--json", str(tmp_path / "result.json"), "--worst", "0"]
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "predict": lambda rest: main(["predict", str(pictures), "--home", home, *rest]),
+        "preannotate": lambda rest: main(["preannotate", "--home", home, *rest]),
+        "calibrate": lambda rest: main(["calibrate", *pairs, *rest]),
+        "evaluate": lambda rest: evaluate.main([*pairs, *result, *rest]),
+        "evaluate --benchmark": lambda rest: evaluate.main(
+            ["--benchmark", "CAMO", "--data", str(tmp_path / "CAMO"), *result, *rest]
+        ),
+    }
+    run = commands[command]
+    monkeypatch.setattr(module, "RETRIES", 0)
+    monkeypatch.setenv("SEGR1_POLICY_KEY", KEY)
+    where = ["--policy-server", server.url, "--policy", "m", "--models", "embedded", "--device", "cpu"]
+    for fault, said in FAULTS.items():
+        server.mode = "good" if fault == "another model" else fault
+        server.model = "somebody/else" if fault == "another model" else None
+        capsys.readouterr()
+        caplog.clear()
+        assert run(where) == 1
+        told = [*capsys.readouterr().err.splitlines(), *(record.getMessage() for record in caplog.records)]
+        sentences = [line for line in told if said in line]
+        assert len(sentences) == 1, told
+        assert server.url in sentences[0]
+        assert not any("Traceback" in line or KEY in line for line in told)
+    # Nothing was lost: a server that is in order is asked about everything, as at first.
+    server.mode, server.model = "good", None
+    server.asked.clear()
+    run(where)
+    assert len(server.asked) == 3
