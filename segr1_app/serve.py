@@ -138,15 +138,15 @@ def serve(settings: Settings) -> None:
 
 def wait_for_the_end() -> None:
     """Return when the process is interrupted or terminated; a second signal ends it at once."""
-    told = threading.Event()
+    stopping = threading.Event()
 
     def end(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        told.set()
+        stopping.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    told.wait()
+    stopping.wait()
 
 
 def prepare_cache(home: Path) -> Path:

@@ -180,8 +180,8 @@ def _check_breadth(api: HfApi, dataset: str, environ: Mapping[str, str] = os.env
     Raises:
         SettingsError: when the token can write to all repositories of its owner.
     """
-    told = api.whoami(token=environ.get("SEGR1_SPACE_TOKEN") or _token())
-    token = told.get("auth", {}).get("accessToken", {})
+    account = api.whoami(token=environ.get("SEGR1_SPACE_TOKEN") or _token())
+    token = account.get("auth", {}).get("accessToken", {})
     scopes = token.get("fineGrained", {}).get("scoped", [])
     # One of the kind 'fineGrained' may be as broad: for an account, that is, and not for repositories by name.
     whole = [scope["entity"].get("name") for scope in scopes if scope["entity"].get("type") in ("user", "org")]
@@ -189,7 +189,7 @@ def _check_breadth(api: HfApi, dataset: str, environ: Mapping[str, str] = os.env
     if token.get("role") in ("write", "read") or (whole and writes):
         raise SettingsError(
             f"The token for the Space is of type '{token['role']}' and covers everything of "
-            f"{', '.join(map(str, whole)) or told.get('name')}: make one "
+            f"{', '.join(map(str, whole)) or account.get('name')}: make one "
             f"under {api.endpoint}/settings/tokens/new?tokenType=fineGrained, with 'Write access to contents' of the "
             f"dataset {dataset} only (create it first, as private), and put it into SEGR1_SPACE_TOKEN; or add "
             "--broad-token to use this one anyway."

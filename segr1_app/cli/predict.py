@@ -153,8 +153,8 @@ def find_pictures(paths: Iterable[Path]) -> FoundPictures:
             raise SettingsError(f"'{path}' cannot be opened ({error.strerror}).") from error
     if not found:
         endings = ", ".join(sorted(IMAGE_SUFFIXES))
-        told = "".join(f" {note}" for note in notes)
-        raise SettingsError(f"There are no pictures to predict on: none of the folders contains {endings}.{told}")
+        remarks = "".join(f" {note}" for note in notes)
+        raise SettingsError(f"There are no pictures to predict on: none of the folders contains {endings}.{remarks}")
     return FoundPictures(tuple(dict.fromkeys(found)), tuple(notes))
 
 

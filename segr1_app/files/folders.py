@@ -35,12 +35,14 @@ class Walked:
     @property
     def notes(self) -> list[str]:
         """A sentence for each thing that was skipped."""
-        told = [f"'{link}' is a link to a folder and was not followed: name that folder itself." for link in self.links]
+        sentences = [
+            f"'{link}' is a link to a folder and was not followed: name that folder itself." for link in self.links
+        ]
         if self.hidden:
-            told.append(
+            sentences.append(
                 f"{self.hidden} hidden or system {'entry was' if self.hidden == 1 else 'entries were'} left out."
             )
-        return told
+        return sentences
 
 
 def is_clutter(name: PurePath) -> bool:

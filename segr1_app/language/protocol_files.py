@@ -175,19 +175,19 @@ def find_protocol(given: str, *, policy: bool = True) -> Protocol:
     raise SettingsError(f"--protocol {given} must be one of {choices}, or a YAML file.")
 
 
-def native_protocol(model_type: str, source: str, told: str | None) -> Protocol:
+def native_protocol(model_type: str, source: str, given: str | None) -> Protocol:
     """The protocol that a policy uses by default.
 
     Args:
         model_type: that of its configuration; empty if unknown.
         source: the folder or hub id it was loaded from; published checkpoints are recognised by their name in it.
-        told: the protocol named in its card; every policy trained by this project has one.
+        given: the protocol named in its card; every policy trained by this project has one.
 
     Raises:
         SettingsError: when the card names a protocol that does not exist.
     """
-    if told is not None:
-        return find_protocol(told)
+    if given is not None:
+        return find_protocol(given)
     name = _checkpoint_name(source)
     shipped = [_shipped(each) for each in protocol_names()]
     for protocol in shipped:

@@ -133,8 +133,8 @@ class VlmPolicy:
         model, processor = _load_model(folder, str(source), device, dtype, attention)
         name = model_name(folder) if Path(source).is_dir() else str(source)
         card = read_card(folder)
-        told = protocol if protocol != "auto" else card.protocol_in(folder) if card else None
-        spoken = native_protocol(model.config.model_type, str(source), told)
+        given = protocol if protocol != "auto" else card.protocol_in(folder) if card else None
+        spoken = native_protocol(model.config.model_type, str(source), given)
         return cls(model, processor, name, card, spoken, reading=card.reading if card else None)
 
     @property

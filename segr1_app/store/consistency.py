@@ -26,8 +26,8 @@ TOLERANCE: Final = 1e-6
 def derived_problems(connection: Connection) -> Iterator[str]:
     """A sentence for each derived value in the store that differs from the one recomputed from the revisions."""
     with connection.read() as db:
-        told = [*_current_problems(db), *_head_problems(db), *_tally_problems(db)]
-    yield from told
+        problems = [*_current_problems(db), *_head_problems(db), *_tally_problems(db)]
+    yield from problems
     yield from _agreement_problems(connection)
 
 

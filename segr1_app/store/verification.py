@@ -26,9 +26,9 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
     """A sentence for each problem of a store; nothing for an intact one."""
     # Nothing is yielded within a transaction: the consumer may be slow, or use the store itself.
     with connection.read() as db:
-        told = [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        found = [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
         broken = db.execute("PRAGMA foreign_key_check").fetchall()
-    yield from told
+    yield from found
     yield from (f"A row of {row[0]} refers to one of {row[2]} that is missing." for row in broken)
     for row in _pages(connection, "SELECT rowid AS number, * FROM pictures WHERE rowid > ? ORDER BY rowid LIMIT ?"):
         problem = record_problem("pictures", row)

@@ -112,7 +112,7 @@ def _indexed(path: Path) -> dict[str, str]:
             rows = csv.DictReader(file)
             if not {"stem", "instruction"} <= set(rows.fieldnames or ()):
                 return {}
-            told = {cell_text(row["stem"] or ""): cell_text(row["instruction"] or "") for row in rows}
+            instructions = {cell_text(row["stem"] or ""): cell_text(row["instruction"] or "") for row in rows}
     except (OSError, ValueError, csv.Error) as error:
         raise DatasetError(f"'{path}' cannot be read: {error}") from error
-    return {stem: instruction for stem, instruction in told.items() if instruction.strip()}
+    return {stem: instruction for stem, instruction in instructions.items() if instruction.strip()}

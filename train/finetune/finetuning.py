@@ -210,7 +210,7 @@ def _conclude(
     """
     earlier = read_json(folder.before)
     changed = changes(earlier, after)
-    told = comparison(read_scores(earlier["scores"]), read_scores(after["scores"]), changed)
+    table = comparison(read_scores(earlier["scores"]), read_scores(after["scores"]), changed)
     if main:
         method.draw_curves(folder)
         write_json(folder.after, after)
@@ -224,9 +224,9 @@ def _conclude(
                 group: {name: asdict(change) for name, change in found.items()} for group, found in changed.items()
             },
         }
-        write_card(folder, setup, plan, result, told)
+        write_card(folder, setup, plan, result, table)
         write_json(folder.result, result)
-    return told
+    return table
 
 
 def check_reward(plan: Plan, segmenter: Sam2Segmenter, *, anyway: bool) -> None:

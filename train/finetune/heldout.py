@@ -149,7 +149,7 @@ def score_held_out(
         tokens = len(answerer.policy.processor.tokenizer(completion, add_special_tokens=False)["input_ids"]) + 1
         answer, truth = answerer.answer(example.picture, completion, tokens, row.task), example.truth
         terms = score(answer, truth, options)
-        told = HeldOutAnswer(
+        record = HeldOutAnswer(
             row.image_id,
             row.source,
             row.instruction,
@@ -161,14 +161,14 @@ def score_held_out(
             encode_rle(truth.mask) if truth.mask is not None else None,
             terms.s_measure if terms else None,
         )
-        found.append((row.is_feedback, terms, told))
+        found.append((row.is_feedback, terms, record))
     if ranks > 1:
         found = gather_object(found)
     scores = {
         group: HeldOutScores.of([terms for feedback, terms, _ in found if terms and feedback is (group == "feedback")])
         for group in GROUPS
     }
-    return HeldOut(scores, tuple(told for *_, told in found))
+    return HeldOut(scores, tuple(record for *_, record in found))
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Change]]:
@@ -205,8 +205,8 @@ def comparison(
     """The changes with their intervals, then both scores as a table, one line per group."""
     lines = []
     for group, scores in (changed or {}).items():
-        told = ", ".join(f"{name} {change}" for name, change in scores.items())
-        lines.append(f"change of {group}, with 95 % intervals by bootstrap: {told}")
+        text = ", ".join(f"{name} {change}" for name, change in scores.items())
+        lines.append(f"change of {group}, with 95 % intervals by bootstrap: {text}")
     few = [f"{new.count} of {group}" for group, new in after.items() if new and new.count < ENOUGH]
     if few:
         lines.append(

@@ -75,8 +75,8 @@ def ending_in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        told = f"Its last checkpoint is kept: {resume}." if started() else "Nothing was trained yet."
-        raise SegR1Error(f"The training was interrupted. {told}") from error
+        state = f"Its last checkpoint is kept: {resume}." if started() else "Nothing was trained yet."
+        raise SegR1Error(f"The training was interrupted. {state}") from error
     except torch.OutOfMemoryError as error:
         raise ModelError(
             "The GPU's memory is full: give a smaller --batch, with gradient_accumulation_steps increased "

@@ -247,21 +247,21 @@ def explained(error: ValidationError, names: Iterable[str], trainer: type) -> st
 
 
 def _explained(error: ValidationError, names: Iterable[str], taken: frozenset[str], section: str) -> str:
-    told: dict[str, str] = {}
+    faults: dict[str, str] = {}
     for fault in error.errors():
         # The part after the setting's own name is the alternative of its type that was tried.
         path = [str(part) for part in fault["loc"][:1]]
         name = ".".join([*([section] if section else []), *path])
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            told[name] = _unknown(path[0], names, taken, section)
+            faults[name] = _unknown(path[0], names, taken, section)
         else:
             said = _said(fault)
-            before = told.get(name, "")
+            before = faults.get(name, "")
             if not before:
-                told[name] = f"{name} is {fault['input']!r}: {said}"
+                faults[name] = f"{name} is {fault['input']!r}: {said}"
             elif said not in before:
-                told[name] = f"{before}, or {said}"
-    text = "; ".join(told.values())
+                faults[name] = f"{before}, or {said}"
+    text = "; ".join(faults.values())
     return text if text.endswith("?") else f"{text}."
 
 
@@ -307,8 +307,8 @@ def overridden(
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            told = " ".join(str(error).split())
-            raise SettingsError(f"--set {assignment}: the value cannot be read: {told}") from error
+            reason = " ".join(str(error).split())
+            raise SettingsError(f"--set {assignment}: the value cannot be read: {reason}") from error
         section, _, name = key.strip().rpartition(".")
         section = section or _section_of(name, own, trainer)
         if not section:

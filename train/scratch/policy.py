@@ -196,8 +196,8 @@ def vision_iou(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int
     scores = []
     for index in indices:
         batch, layout = _view(model, maker, index, cells, traces=0)
-        told = model.head(model.features(batch, layout))
-        found, true = told[:, : SUB_CELLS**2] > 0, batch.shares > 0.5
+        outputs = model.head(model.features(batch, layout))
+        found, true = outputs[:, : SUB_CELLS**2] > 0, batch.shares > 0.5
         scores.append(float((found & true).sum() / (found | true).sum().clamp(min=1)))
     return round(float(np.mean(scores)), 4)
 

@@ -145,14 +145,14 @@ def pointing_loss(pointed: Tensor, batch: PolicyBatch) -> Tensor:
     )
 
 
-def vision_loss(told: Tensor, batch: PolicyBatch) -> Tensor:
+def vision_loss(outputs: Tensor, batch: PolicyBatch) -> Tensor:
     """Cross-entropy plus Dice (per picture) of the foreground fractions, plus the errors of positions and of colours.
 
     Args:
-        told: float (T, SUB_CELLS ** 2 + PLACES + colours), the head's output for every vision token.
+        outputs: float (T, SUB_CELLS ** 2 + PLACES + colours), the head's output for every vision token.
         batch: the targets.
     """
-    logits, places, colours = told.float().split([SUB_CELLS**2, PLACES, len(COLOURS)], dim=1)
+    logits, places, colours = outputs.float().split([SUB_CELLS**2, PLACES, len(COLOURS)], dim=1)
     entropy = binary_cross_entropy_with_logits(logits, batch.shares)
     counts, pictures = cell_counts(batch)
 

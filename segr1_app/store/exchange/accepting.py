@@ -27,12 +27,12 @@ class Accepted:
 
     @property
     def sentences(self) -> list[str]:
-        told = [f"{self.done} imported masks accepted."]
+        sentences = [f"{self.done} imported masks accepted."]
         if self.without_truth:
-            told.append(f"{self.without_truth} open tasks have no imported mask and stay open.")
+            sentences.append(f"{self.without_truth} open tasks have no imported mask and stay open.")
         if self.held:
-            told.append(f"{self.held} tasks are being worked on and were left alone: run it again later.")
-        return told
+            sentences.append(f"{self.held} tasks are being worked on and were left alone: run it again later.")
+        return sentences
 
 
 def accept_truths(

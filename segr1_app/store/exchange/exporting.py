@@ -100,16 +100,18 @@ class ExportReport:
     @property
     def warnings(self) -> list[str]:
         """What the format cannot represent, if anything was written, and a sentence for each loss."""
-        told = [f"Not in this format: {self.never_holds}."] if self.written else []
-        told += [f"{what} ({count} {'time' if count == 1 else 'times'})" for what, count in sorted(self.losses.items())]
+        lines = [f"Not in this format: {self.never_holds}."] if self.written else []
+        lines += [
+            f"{what} ({count} {'time' if count == 1 else 'times'})" for what, count in sorted(self.losses.items())
+        ]
         if self.splits:
-            told.append(f"Tasks per split: {', '.join(f'{name} {count}' for name, count in self.splits.items())}.")
+            lines.append(f"Tasks per split: {', '.join(f'{name} {count}' for name, count in self.splits.items())}.")
         if self.simplified:
-            told.append(
+            lines.append(
                 f"The simplified polygons have a mean IoU of {np.mean(self.simplified):.4f} with their masks; the "
                 f"worst has {min(self.simplified):.4f}."
             )
-        return told
+        return lines
 
 
 class Export:

@@ -28,8 +28,8 @@ def forwarded(headers: Mapping[str, str]) -> bool:
 
 def seen_scheme(headers: Mapping[str, str]) -> str | None:
     """The scheme with which a browser opened the page, if a proxy reports it."""
-    told = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
-    return told if told in ("http", "https") else None
+    scheme = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    return scheme if scheme in ("http", "https") else None
 
 
 def address_of(headers: Mapping[str, str], peer: str | None, *, proxied: bool) -> str:
@@ -41,5 +41,5 @@ def address_of(headers: Mapping[str, str], peer: str | None, *, proxied: bool) -
         proxied: whether all requests come through a proxy that records their origin. It appends the address that it
             saw to the list; everything before that may be forged.
     """
-    told = headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if proxied else ""
-    return told or peer or ""
+    forwarded = headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if proxied else ""
+    return forwarded or peer or ""

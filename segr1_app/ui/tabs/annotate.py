@@ -143,10 +143,10 @@ def build_annotate_tab(
                 None if max_iou == 1 else max_iou,
             )
             rights = Rights(licence.strip(), contributor=contributor.strip())
-            made, told = jobs.export(
+            made, losses = jobs.export(
                 form, split, pictures, simplify or 0, selection=selection, rights=rights, seed=seed or 0
             )
-        return str(made), "\n".join(told)
+        return str(made), "\n".join(losses)
 
     def accept_truths(request: gr.Request, profile: gr.OAuthProfile | None, annotator: str) -> str:
         """Accept every open task that was imported with a ground-truth mask, with that mask.

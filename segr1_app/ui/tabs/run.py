@@ -90,7 +90,7 @@ def _build_components(calls: list[Callable[..., Any]], samples: tuple[SamplePict
                 stop = gr.Button("Stop", interactive=False, elem_id="stop-button", min_width=0)
         with gr.Column(elem_id="look"):
             stage = view("canvas/canvas", None, elem_id="stage", functions=calls)
-        with gr.Column(elem_id="told"):
+        with gr.Column(elem_id="answer-column"):
             answer = view("run/answer", answer_value("idle"), elem_id="answer")
     return _Components(picture, strip, instruction, presets, effort, run, stop, stage, answer)
 
@@ -146,8 +146,8 @@ def _wire_candidates(parts: _Components, handlers: RunHandlers, gate: Gate) -> N
         except NotAllowedError as error:
             yield gr.skip(), answer_value("failed", failure=str(error))
             return
-        told = _told(event)
-        yield from handlers.pick(told.get("key"), told.get("index"))
+        picked = _data_of(event)
+        yield from handlers.pick(picked.get("key"), picked.get("index"))
 
     parts.answer.select(pick, None, [parts.stage, parts.answer], api_visibility="private", show_progress="hidden")
 
@@ -200,7 +200,7 @@ def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[Sam
     def choose(event: gr.EventData) -> str:
         """The file of the sample that was clicked."""
         with refusing():
-            index = _told(event).get("index")
+            index = _data_of(event).get("index")
             if not isinstance(index, int) or not 0 <= index < len(samples):
                 raise PictureError(f"Choose a sample by its number, from 0 to {len(samples) - 1}.")
             return handlers.uploaded_copy(samples[index].path)
@@ -213,10 +213,10 @@ def _cost(effort: object) -> float:
     return RUN_COST * {Effort.CAREFUL.value: 2, Effort.THOROUGH.value: 5}.get(str(effort), 1)
 
 
-def _told(event: gr.EventData) -> dict[str, object]:
+def _data_of(event: gr.EventData) -> dict[str, object]:
     """What the page sends along with an event; that may be missing, or anything at all."""
-    told: object = vars(event).get("_data")
-    return told if isinstance(told, dict) else {}
+    data: object = vars(event).get("_data")
+    return data if isinstance(data, dict) else {}
 
 
 def _always(text: str) -> Callable[[], str]:

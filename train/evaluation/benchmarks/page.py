@@ -74,11 +74,11 @@ def _case(question: Question, record: Mapping[str, Any]) -> str:
     prediction = draw_overlay(_tint(picture, decode_rle(record["mask"])), objects, ())
     scores = ", ".join(f"{name} {value:.4g}" for name, value in record["scores"].items())
     form = "" if record["well_formed"] in (True, None) else " The completion is malformed."
-    told = f"<pre>{escape(record['completion'])}</pre>" if record["completion"] else ""
+    completion = f"<pre>{escape(record['completion'])}</pre>" if record["completion"] else ""
     return (
         f"<article><h3>{escape(question.id)}</h3><p>{escape(record['instruction'])}</p>"
         f'<div class="pictures">{_figure("truth", truth)}{_figure("prediction", prediction)}</div>'
-        f"<p>{escape(scores)}.{form}</p>{told}</article>"
+        f"<p>{escape(scores)}.{form}</p>{completion}</article>"
     )
 
 

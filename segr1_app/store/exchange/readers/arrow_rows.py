@@ -65,13 +65,13 @@ def _rows(child: subprocess.Popen[bytes], content: IO[bytes]) -> Iterator[tuple[
     asking, answering = _pipe(child.stdout), _pipe(child.stdin)
     names: list[str] = []
     while (line := asking.readline(MAX_ROW)).endswith(b"\n"):
-        told, *values = json.loads(line, object_hook=_unpacked)
-        if told == "row":
+        kind, *values = json.loads(line, object_hook=_unpacked)
+        if kind == "row":
             yield names, values[0]
-        elif told == "names":
+        elif kind == "names":
             names = values[0]
         else:
-            piece = _size(content) if told == "size" else _piece(content, *values)
+            piece = _size(content) if kind == "size" else _piece(content, *values)
             try:
                 answering.write(len(piece).to_bytes(8, "big") + piece)
                 answering.flush()

@@ -121,12 +121,12 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath, watch: Watc
     faults: list[Remark | str] = []
     numbers = dict.fromkeys(_ADD, 0)
 
-    def told(read: int) -> None:
+    def report(read: int) -> None:
         watch(Progress(read, files.size(name), f"bytes of {name.name}"))
 
     with translate_read_errors(f"'{where}'"):
         try:
-            for member in members(files, name, told):
+            for member in members(files, name, report):
                 if member.key in _ADD:
                     numbers[member.key] += 1
                     _ADD[member.key](db, numbers[member.key], member, faults)

@@ -27,7 +27,7 @@ const BUSY = new Set(["loading", "waiting", "looking", "writing", "comparing"]);
 export function mount({ element, props, watch, trigger }) {
   const phase = h("p", { class: "answer-phase", role: "status" });
   const notice = h("div", { class: "notice", role: "alert" });
-  const told = h("p", { class: "answer-outcome" });
+  const outcomeText = h("p", { class: "answer-outcome" });
   const candidates = h("div", { class: "answer-candidates", role: "group", "aria-label": "Answers to pick from" });
   const reasoning = h("p", { class: "answer-reasoning", id: "reasoning", tabindex: "0", "aria-label": "Reasoning" });
   const prompts = h("pre", { class: "answer-prompts", tabindex: "0", role: "group", "aria-label": "Prompts as written" });
@@ -42,7 +42,7 @@ export function mount({ element, props, watch, trigger }) {
   element.replaceChildren(
     phase,
     notice,
-    told,
+    outcomeText,
     candidates,
     section("Reasoning", reasoning),
     section("Prompts as written", prompts),
@@ -60,7 +60,7 @@ export function mount({ element, props, watch, trigger }) {
     phase.classList.toggle("is-busy", BUSY.has(value.phase));
     renderNotice(notice, value);
     const { comparison } = value;
-    told.textContent = comparison ? outcome(comparison) : "";
+    outcomeText.textContent = comparison ? outcome(comparison) : "";
     const pick = (/** @type {number} */ index) =>
       replacing(() => trigger("select", { key: comparison?.key, index }));
     const several = comparison !== null && comparison.candidates.length > 1;
