@@ -26,7 +26,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from segr1_app.domain import Effort, SettingsError
+from segr1_app.domain import Effort, ModelError, SettingsError
 from segr1_app.files.logs import report_errors
 from segr1_app.files.outputs import check_writable, translate_write_errors
 from segr1_app.language.codec import PRESETS
@@ -48,7 +48,7 @@ from train.evaluation.pair_report import (
     write_log,
     write_worst,
 )
-from train.evaluation.pair_scores import METRICS, score_pairs
+from train.evaluation.pair_scores import METRICS, PairScores, score_pairs
 from train.evaluation.report import EvaluationReport, check_scored, describe_failures
 from train.finetune.run_folder import circumstances
 
@@ -97,23 +97,26 @@ def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
         logger.warning("%s", text)
     pairs = draw(listing.pairs, given.limit, given.seed)
     instruction = given.instruction or PRESETS[0].text
-    segmenter: Sam2Segmenter
-    policy: AnyPolicy | None = None
-    if given.prompts == "policy":
-        policy, segmenter = load_models(settings)
-    else:
-        segmenter = Sam2Segmenter.load(settings.segmenter, device=settings.device)
+    policy, segmenter = _load(settings, given.prompts)
     logger.info("%s", name_models(policy, settings.policy, segmenter, settings.segmenter))
-    tally = score_pairs(
-        tqdm(pairs, unit="pair"),
-        segmenter=segmenter,
-        policy=policy,
-        instruction=instruction,
-        clicks=given.clicks,
-        samples=given.samples,
-        effort=Effort(given.effort),
-        nouns=nouns,
-    )
+    tally = PairScores()
+    try:
+        score_pairs(
+            tqdm(pairs, unit="pair"),
+            segmenter=segmenter,
+            policy=policy,
+            instruction=instruction,
+            clicks=given.clicks,
+            samples=given.samples,
+            effort=Effort(given.effort),
+            nouns=nouns,
+            tally=tally,
+        )
+    except ModelError:
+        if tally.records:
+            write_log(log_file, tally.records)
+            logger.warning("%d of %d pairs were scored before: see '%s'.", len(tally.records), len(pairs), log_file)
+        raise
     check_scored(len(pairs), "pairs", tally.failures)
     scored = [pair for pair in pairs if pair.stem not in tally.failures]
     models = describe_models(policy, settings.policy, segmenter, settings.segmenter, instruction, given=True)
@@ -140,6 +143,13 @@ def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
         **flat("circumstances", {**circumstances(), "device": str(segmenter.device)}),
     }
     return EvaluationReport(result, tally.failures)
+
+
+def _load(settings: Settings, prompts: str) -> tuple[AnyPolicy | None, Sam2Segmenter]:
+    """The models that are needed: the ground truth prompts without a policy."""
+    if prompts == "policy":
+        return load_models(settings)
+    return None, Sam2Segmenter.load(settings.segmenter, device=settings.device)
 
 
 def _pairs_protocol(pairs: Sequence[Pair], models: Mapping[str, Any], clicks: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import DEFAULT_POLICY
 from segr1_app.settings.promotion import promote
+from tests.policy_server import ANSWER, policy_server
 from tests.scenes import ellipse_scene
 from train.data.drawing import draw
 from train.data.pairs import find_pairs, read_pair
@@ -299,3 +301,23 @@ def test_what_lies_at_the_place_of_the_result_stays_until_there_is_one(tmp_path:
 def test_options_that_make_no_sense_are_refused(options: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--images", "a", "--masks", "b", "--json", "c", *options])
+
+
+def test_what_was_scored_before_a_server_failed_is_kept(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = count()
+
+    def say(*_: object) -> str:
+        if next(calls) == 2:
+            raise BrokenPipeError
+        return ANSWER
+
+    out = tmp_path / "r.json"
+    with policy_server() as server:
+        server.say = say
+        where = ["--policy-server", server.url, "--policy", "m", "--models", "embedded", "--device", "cpu"]
+        assert main([*arguments(data, out), *where]) == 1
+    assert len(out.with_suffix(".jsonl").read_text().splitlines()) == 2
+    assert not out.exists()
+    assert "2 of 3 pairs were scored before" in caplog.text

@@ -85,6 +85,7 @@ def score_pairs(
     samples: int = 0,
     effort: Effort = Effort.QUICK,
     nouns: Mapping[str, str] | None = None,
+    tally: PairScores | None = None,
 ) -> PairScores:
     """Score every pair that can be read.
 
@@ -97,15 +98,16 @@ def score_pairs(
         samples: additional answers sampled per picture at temperature 1, if the policy can sample.
         nouns: what pictures show, by stem, where known.
         effort: how much work the policy's answer is worth.
+        tally: the scores to add to, which has those made until then if a model fails.
 
     Returns:
         The scores, and as failures the pairs whose image or mask cannot be read or that differ in size.
 
     Raises:
-        ModelError: when a model runs out of memory.
+        ModelError: when a model runs out of memory, or a policy server fails.
         SegR1Error: when the instruction is empty or too long.
     """
-    tally = PairScores()
+    tally = tally or PairScores()
     for pair in pairs:
         try:
             picture, truth = read_pair(pair)
