@@ -123,6 +123,13 @@ def outside(folder: Path, *command: str | Path) -> str:
     return done.stdout
 
 
+def test_training_without_its_extra_says_what_to_install() -> None:
+    code = "import sys; sys.modules['trl'] = None; import train.grpo"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Training and evaluation need trl: install the package with its extra 'train'" in done.stderr
+
+
 @pytest.mark.slow
 def test_an_installed_wheel_predicts_and_trains_with_the_embedded_models(installed: Path, tmp_path: Path) -> None:
     assert outside(tmp_path, installed / "segr1", "--version") == f"segr1 {segr1_app.__version__}\n"
