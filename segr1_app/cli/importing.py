@@ -145,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.report:
             _write_report(arguments.report, report)
         raise
-    print(f"{report.records} records imported into {settings.home}")  # noqa: T201
+    print(f"{report.records} record{'' if report.records == 1 else 's'} imported into {settings.home}")  # noqa: T201
     print(report.summary)  # noqa: T201
     for sentence in report.sentences:
         print(sentence, file=sys.stderr)  # noqa: T201
