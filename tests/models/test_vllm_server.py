@@ -105,6 +105,14 @@ def test_what_it_refuses_is_a_sentence(url: str) -> None:
         assert "sk-" not in str(failure.value)
 
 
+def test_an_answer_longer_than_its_context_is_a_sentence(url: str) -> None:
+    picture, _ = ellipse_scene(64, 48, (0.5, 0.5), (0.2, 0.2))
+    longer = ServerPolicy.find(url, str(DEFAULT_POLICY), protocol="seg-zero", key=KEY)
+    assert (longer.request(picture.size, "x").max_new_tokens or 0) > 1024
+    with pytest.raises(ModelError, match=r"do not fit into the context of .*--max-model-len"):
+        list(longer.stream(picture, "x"))
+
+
 def test_a_stopped_answer_is_stopped_on_the_server(served: ServerPolicy, url: str) -> None:
     picture, _ = ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))
     before = _count(url, "generation_tokens_total")
