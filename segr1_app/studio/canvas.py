@@ -11,12 +11,12 @@ from segr1_app.domain import ImageSize, Mask, ObjectMask, Prediction, SegR1Error
 from segr1_app.geometry import compose_layers, encode_rle, resize_nearest
 from segr1_app.images import Picture
 from segr1_app.models.host import ModelHost
-from segr1_app.prompt_json import MAX_NAME
+from segr1_app.prompt_json import MAX_NAME, pixel_number
 from segr1_app.studio.contracts import CanvasMasks, DecodedCanvas, Failure, SavedRun
-from segr1_app.studio.edits import EditedObject, read_objects
+from segr1_app.studio.edits import EditedObject, EditError, read_objects
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import live_size
-from segr1_app.studio.recording import CanvasResult, RunRecorder
+from segr1_app.studio.recording import CanvasResult, RunRecorder, WorkDone
 from segr1_app.studio.reward_preview import live_reward, same_prompts
 from segr1_app.studio.sessions import CanvasSessions
 
@@ -91,7 +91,8 @@ class CanvasHandlers:
         """Compute the full-size masks of a canvas, save them as an annotation, and write them to files.
 
         Args:
-            question: {"picture", "objects", "annotator"}, the annotator being a name or missing.
+            question: {"picture", "objects", "annotator", "seconds", "clicks"} as for `save_run`; only the first two are
+                required.
             keep: whether they are also saved as an annotation.
             name: who saves, instead of the question's annotator; empty where unknown.
 
@@ -102,17 +103,28 @@ class CanvasHandlers:
         picture: Any = question.get("picture")
         objects: Any = question.get("objects")
         try:
-            return self._save(picture, objects, annotator, keep=keep)
+            seconds, clicks = (_amount(question.get(name, 0), name) for name in ("seconds", "clicks"))
+            work = WorkDone(seconds, int(clicks))
+            return self._save(picture, objects, annotator, work, keep=keep)
         except SegR1Error as error:
             return {"failure": str(error)}
 
-    def save_run(self, picture: str, objects: list[dict[str, Any]], annotator: str = "") -> SavedRun:
+    def save_run(
+        self,
+        picture: str,
+        objects: list[dict[str, Any]],
+        annotator: str = "",
+        seconds: float = 0.0,
+        clicks: int = 0,
+    ) -> SavedRun:
         """Save the canvas of a run as an annotation, and write its full-size masks to files.
 
         Args:
             picture: the "key" of its canvas, as `run` gives it.
             objects: the objects on it, as for `segment`.
             annotator: who corrected it.
+            seconds: working time it took.
+            clicks: edits it took.
 
         Returns:
             A sentence about what was saved, and the files.
@@ -120,14 +132,14 @@ class CanvasHandlers:
         Raises:
             SegR1Error: when it cannot be saved.
         """
-        return self._save(picture, objects, annotator[:MAX_NAME], keep=True)
+        return self._save(picture, objects, annotator[:MAX_NAME], WorkDone(seconds, clicks), keep=True)
 
-    def _save(self, key: str, objects: list[dict[str, Any]], annotator: str, *, keep: bool) -> SavedRun:
+    def _save(self, key: str, objects: list[dict[str, Any]], annotator: str, work: WorkDone, *, keep: bool) -> SavedRun:
         from segr1_app.studio.results import save_correction  # noqa: PLC0415 - supervision takes a while
 
         session = self._sessions.get(key)
         corrected = self.correct(session.picture, read_objects(objects, session.picture.size), session.prediction)
-        revision = self._recorder.record(key, session, corrected, annotator) if keep else None
+        revision = self._recorder.record(key, session, corrected, annotator, work) if keep else None
         with new_downloads(self._cache, "correction-") as folder:
             files = save_correction(
                 folder,
@@ -219,5 +231,13 @@ def _record(corrected: CanvasResult) -> list[Mapping[str, Any]]:
     ]
 
 
-def _counted(number: int) -> str:
-    return "no object" if not number else "1 object" if number == 1 else f"{number} objects"
+def _amount(value: object, name: str) -> float:
+    """A number that a page sends."""
+    try:
+        return pixel_number(value)
+    except (TypeError, ValueError) as error:
+        raise EditError(f"The {name} of a save must be a number: {error}.") from error
+
+
+def _counted(objects: int) -> str:
+    return "no object" if not objects else "1 object" if objects == 1 else f"{objects} objects"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore, Correction, RejectReason, Revision, Task, Verdict
-from segr1_app.store.limits import MAX_CLICKS
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.edits import read_objects
+from segr1_app.studio.recording import WorkDone
 from segr1_app.studio.task_preparation import TaskPreparer
 
 LONGEST_COMMENT: Final = 4000
 """Most characters of a comment from the page; the store keeps longer ones that are imported."""
-LONGEST_WORK: Final = 86_400.0
-"""Most working time that is stored for one decision, in seconds: a page may have been open for days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,7 @@ class DecisionRequest:
         objects: what is on the canvas, as `segr1_app.studio.edits.read_objects` takes it.
         reason: why it is rejected; None for any other verdict.
         comment: any text.
-        seconds: working time it took; counted within [0, `LONGEST_WORK`].
-        clicks: edits it took; counted within [0, `MAX_CLICKS`].
+        work: what it took.
         prediction: the number of the prediction that was corrected; None for none.
         parent: the annotator's own revision that this one follows; None for none.
         origin: the revision that it was started from; None for none.
@@ -42,8 +39,7 @@ class DecisionRequest:
     objects: list[dict[str, Any]]
     reason: RejectReason | None = None
     comment: str = ""
-    seconds: float = 0.0
-    clicks: int = 0
+    work: WorkDone = field(default_factory=WorkDone)
     prediction: int | None = None
     parent: int | None = None
     origin: int | None = None
@@ -90,8 +86,8 @@ class DecisionRecorder:
             corrected.annotated(picture.size),
             request.reason,
             request.comment,
-            seconds=max(0.0, min(request.seconds, LONGEST_WORK)),
-            clicks=max(0, min(request.clicks, MAX_CLICKS)),
+            seconds=request.work.seconds,
+            clicks=request.work.clicks,
         )
 
     def _revision_of(self, task: Task, number: int | None) -> int | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Final
 
 from cachetools import LRUCache
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.models.host import ModelHost
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Revision, Verdict
+from segr1_app.store.limits import MAX_CLICKS
 from segr1_app.studio.edits import EditedObject
 from segr1_app.studio.reward_preview import same_prompts
 from segr1_app.studio.sessions import CanvasSession
@@ -17,6 +19,25 @@ from segr1_app.typed_text import one_line
 
 VISITOR = "visitor"
 """The annotator's name for saves from the Run tab without a name."""
+LONGEST_WORK: Final = 86_400.0
+"""Most working time that is stored for one decision, in seconds: a page may have been open for days."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDone:
+    """What a decision took, as a page reports it.
+
+    Attributes:
+        seconds: working time; counted within [0, `LONGEST_WORK`].
+        clicks: edits; counted within [0, `MAX_CLICKS`].
+    """
+
+    seconds: float = 0.0
+    clicks: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seconds", max(0.0, min(self.seconds, LONGEST_WORK)))
+        object.__setattr__(self, "clicks", max(0, min(self.clicks, MAX_CLICKS)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +87,9 @@ class RunRecorder:
         self._predictions: LRUCache[str, tuple[int, int]] = LRUCache(1000)
         self._lock = threading.Lock()
 
-    def record(self, key: str, session: CanvasSession, corrected: CanvasResult, annotator: str) -> Revision | None:
+    def record(
+        self, key: str, session: CanvasSession, corrected: CanvasResult, annotator: str, work: WorkDone
+    ) -> Revision | None:
         """Store a corrected run; a picture without a prediction is not stored.
 
         Args:
@@ -74,6 +97,7 @@ class RunRecorder:
             session: the picture and its prediction.
             corrected: the contents of the canvas.
             annotator: who saves; empty for a visitor.
+            work: what the correction took.
 
         Raises:
             StoreError: when it cannot be stored.
@@ -94,7 +118,9 @@ class RunRecorder:
             return self._store.save(
                 task_id,
                 name,
-                Correction(verdict, corrected.annotated(session.picture.size)),
+                Correction(
+                    verdict, corrected.annotated(session.picture.size), seconds=work.seconds, clicks=work.clicks
+                ),
                 parent_id=before.id if before else None,
                 prediction_id=number,
             )

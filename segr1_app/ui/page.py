@@ -44,7 +44,7 @@ from segr1_app.ui.tabs.guide import build_guide_tab
 from segr1_app.ui.tabs.review import build_progress_tab, build_review_tab
 from segr1_app.ui.tabs.run import build_run_tab
 from segr1_app.ui.tabs.train import build_train_tab
-from segr1_app.ui.theme import build_theme
+from segr1_app.ui.theme import SIGN_IN, build_theme
 from segr1_app.ui.views import STATIC, STYLES, header_value, view
 
 CALLS_PER_SECOND = 20.0
@@ -194,7 +194,7 @@ def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: 
     """The arguments of ``launch()`` for access control and appearance."""
     return {
         "auth": sign_in(People(settings.auth), AuditLog(settings.home)) if settings.auth is not None else None,
-        "auth_message": "Sign in with the name and password you were given.",
+        "auth_message": SIGN_IN,
         "max_file_size": None if settings.alone else MAX_UPLOAD,
         "state_session_capacity": MAX_VISITS,
         "theme": build_theme(),

@@ -8,6 +8,22 @@ SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Libera
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace")
 
 
+SIGN_IN = """<style>
+.wrap > div { max-width: 400px; margin: 12vh auto 0; border: 1px solid #dde2e9 !important; border-radius: 10px; }
+.wrap h2 { display: none; }
+.wrap .auth { margin: 0 0 16px; text-align: left; }
+.auth h1 { margin: 0 0 6px; font-size: 26px; font-weight: 700; letter-spacing: -0.01em; }
+.wrap button.primary { background: #1d5fd1; color: #ffffff; }
+.wrap { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", Arial, sans-serif; }
+.dark .wrap > div { border-color: #2a3340 !important; }
+.dark .wrap button.primary { background: #2563d6; }
+</style>
+<h1>Seg-R1</h1>
+Reasoning segmentation: ask, correct, annotate.
+Sign in with the name and password you were given."""
+"""What the sign-in page shows above its fields; gradio takes HTML here, and serves it without the page's own styles."""
+
+
 def build_theme() -> gr.themes.Base:
     """A quiet theme: neutral surfaces around the picture and one accent colour."""
     return gr.themes.Base(

@@ -179,6 +179,7 @@ def test_a_list_is_narrowed_and_goes_on(review_app: ScriptedApp, visit: Callable
     expect(page.get_by_role("button", name="More tasks")).to_be_hidden()
     page.select_option("#review-annotator", "Ann")
     expect(tasks).to_have_count(2)
+    expect(page.locator("#review .job-count")).to_have_text(f"2 tasks of {LISTED + 1} tasks decided")
     page.select_option("#review-verdict", "reject")
     expect(tasks).to_have_count(1)
     tasks.click()
@@ -309,8 +310,11 @@ def test_the_tabs_are_legible_and_hold_still(review_app: ScriptedApp, visit: Cal
         compared(page, "Policy", "revision 3", iou(POLICY, BEN))
     else:
         expect(page.locator(".progress-table")).to_be_visible()
-    for width in (390, 1280, 1920):
+    for width in (390, 768, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
+        if tab == "Progress":
+            whole = "e => e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth"
+            assert page.locator(".progress-table").evaluate(whole), width
         for name in ("Run", "Annotate", "Review", "Progress", "Guide"):
             expect(page.get_by_role("tab", name=name)).to_be_in_viewport()
         for scheme in ("light", "dark"):

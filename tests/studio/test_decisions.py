@@ -13,8 +13,8 @@ from segr1_app.settings.config import Settings
 from segr1_app.store import AnnotationStore, StaleRevisionError, Verdict
 from segr1_app.store.limits import MAX_CLICKS
 from segr1_app.studio.canvas import CanvasHandlers
-from segr1_app.studio.decisions import LONGEST_COMMENT, LONGEST_WORK, DecisionRecorder, DecisionRequest
-from segr1_app.studio.recording import RunRecorder
+from segr1_app.studio.decisions import LONGEST_COMMENT, DecisionRecorder, DecisionRequest
+from segr1_app.studio.recording import LONGEST_WORK, RunRecorder, WorkDone
 from segr1_app.studio.sessions import CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
 from tests.scenes import ellipse_scene
@@ -40,7 +40,7 @@ def decisions(store: AnnotationStore, tmp_path: Path) -> DecisionRecorder:
 
 @pytest.mark.parametrize(("given", "kept"), [(-5, 0), (12, 12), (10**9, None)])
 def test_working_time_and_clicks_count_within_their_bounds(decisions: DecisionRecorder, given: int, kept: int) -> None:
-    request = DecisionRequest("Ada", 1, Verdict.SKIP, [], seconds=float(given), clicks=given)
+    request = DecisionRequest("Ada", 1, Verdict.SKIP, [], work=WorkDone(float(given), given))
     correction = decisions.record(request).correction
     expected = (LONGEST_WORK, MAX_CLICKS) if kept is None else (kept, kept)
     assert (correction.seconds, correction.clicks) == expected

@@ -38,6 +38,7 @@ from segr1_app.studio.contracts import (
 )
 from segr1_app.studio.decisions import DecisionRecorder, DecisionRequest
 from segr1_app.studio.output_folders import new_downloads
+from segr1_app.studio.recording import WorkDone
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
 from segr1_app.typed_text import one_line
@@ -206,8 +207,7 @@ class JobHandlers:
             objects=objects,
             reason=one_of(RejectReason, reason, "A reject needs a reason:") if decision is Verdict.REJECT else None,
             comment=comment,
-            seconds=seconds,
-            clicks=clicks,
+            work=WorkDone(seconds, clicks),
             prediction=prediction,
             parent=parent,
             origin=origin,

@@ -16,6 +16,7 @@ from cachetools import LRUCache
 
 from segr1_app.domain import Effort, PictureError, Prediction, SegR1Error
 from segr1_app.images import Picture, load_picture
+from segr1_app.language.codec import check_instruction
 from segr1_app.models.host import ModelHost
 from segr1_app.store.connection import translate_errors
 from segr1_app.studio.contracts import CanvasValue, PredictionRecord, RunAnswer
@@ -260,13 +261,19 @@ class RunHandlers:
         with translate_errors():
             return str(shutil.copy(file, self._cache / file.name))
 
-    def _load(self, upload: Upload) -> Picture:
-        """Load the uploaded picture; a client must not name other files on this machine."""
-        named = _path_of(upload)
+    def uploaded(self, named: object) -> Path:
+        """The path of an upload, as a client names it; it must not name other files on this machine.
+
+        Raises:
+            PictureError: when it does.
+        """
         path = Path(named).resolve() if isinstance(named, str) and "\0" not in named else None
         if path is None or not path.is_relative_to(self._cache):
             raise PictureError("The picture is not an upload: with gradio_client, send it by handle_file().")
-        return load_picture(path)
+        return path
+
+    def _load(self, upload: Upload) -> Picture:
+        return load_picture(self.uploaded(_path_of(upload)))
 
     def _bare(self, picture: Picture) -> CanvasValue:
         """The value of the canvas for a picture without marks."""
@@ -295,9 +302,10 @@ def _path_of(upload: object) -> object:
 
 
 def _check_instruction(instruction: object) -> None:
-    """Raise `PictureError` if an instruction is not a string; its length is checked where it is read."""
+    """Raise a `SegR1Error` if an instruction is not a string, empty or too long."""
     if not isinstance(instruction, str):
         raise PictureError("The instruction is not a text: say in words what should be found.")
+    check_instruction(instruction)
 
 
 def _consensus(pipeline: Pipeline, picture: Picture, first: Prediction, effort: Effort) -> Consensus:

@@ -198,9 +198,12 @@ def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[Sam
     )
 
     def choose(event: gr.EventData) -> str:
-        """The file of the sample that was clicked."""
+        """The file of the sample that was clicked, or the upload that was dropped or pasted."""
         with refusing():
-            index = _data_of(event).get("index")
+            data = _data_of(event)
+            if "path" in data:
+                return str(handlers.uploaded(data["path"]))
+            index = data.get("index")
             if not isinstance(index, int) or not 0 <= index < len(samples):
                 raise PictureError(f"Choose a sample by its number, from 0 to {len(samples) - 1}.")
             return handlers.uploaded_copy(samples[index].path)

@@ -1,5 +1,6 @@
 import { h } from "../shared/dom.js";
 import { storage } from "../shared/storage.js";
+import { Clock } from "../annotate/clock.js";
 import { NAME_KEY } from "../annotate/keys.js";
 import { answer } from "./live.js";
 import { isSameWork } from "./prompts.js";
@@ -18,8 +19,14 @@ export function mount({ element, props, watch, server }) {
     empty: "Choose a picture, enter an instruction, press Run.",
     keys: [],
     act: () => save(),
-    edited: () => results.replaceChildren(),
+    edited: () => {
+      clicks++;
+      results.replaceChildren();
+    },
   });
+  // Both since the picture came, or since it was saved last.
+  let clicks = 0;
+  const clock = new Clock();
   const results = h("p", { class: "stage-results" });
   const saver = h("button", { type: "button", class: "quiet-button is-primary", title: "Save (Ctrl+S)" }, "Save");
   saver.addEventListener("click", () => save());
@@ -34,6 +41,8 @@ export function mount({ element, props, watch, server }) {
     const value = props.value || null; // gradio turns None into an empty string
     if (value?.instead_of && value.instead_of === canvas.value?.key && unsaved()) return canvas.say(KEPT);
     saved = null;
+    clicks = 0;
+    clock.start(0);
     results.replaceChildren();
     canvas.show(value);
   };
@@ -44,15 +53,20 @@ export function mount({ element, props, watch, server }) {
     const key = canvas.value?.key;
     if (!key) return;
     const sent = canvas.prompts;
+    const work = { clicks, seconds: clock.seconds };
     canvas.say("Saving …");
     saver.disabled = true;
     const reply = await answer(() => server.save({ picture: key, objects: canvas.objects,
-      annotator: storage.getItem(NAME_KEY) }));
+      annotator: storage.getItem(NAME_KEY), ...work }));
     saver.disabled = false;
     if (canvas.value?.key !== key) return;
     const failure = reply ? reply.failure : "The server did not answer: nothing was saved, and nothing is lost. Try again.";
     canvas.say(failure ?? reply.message);
-    if (!failure) saved = sent;
+    if (!failure) {
+      saved = sent;
+      clicks -= work.clicks;
+      clock.start(Math.max(0, clock.seconds - work.seconds));
+    }
     results.replaceChildren(...(reply?.files ?? []).map(fileLink));
   }
 }

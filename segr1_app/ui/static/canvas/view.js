@@ -204,6 +204,7 @@ export class Canvas {
   commit(prompts) {
     this.passing = null;
     if (prompts !== this.prompts) {
+      this.say("");
       this.reveal();
       this.history.commit(prompts);
       this.send(false);
@@ -232,7 +233,7 @@ export class Canvas {
    * @param {import("./live.js").Reply} reply
    */
   answered(state, { rev, masks, reward, failure }) {
-    this.say(failure ?? "");
+    if (failure) this.say(failure);
     if (masks) masks.forEach(({ rle }, index) => this.masks.put(state.objects[index], rle));
     this.reward.render(reward ?? null);
     if (this.drawn) cancelAnimationFrame(this.drawn);
@@ -308,6 +309,7 @@ export class Canvas {
   }
 
   returned() {
+    this.say("");
     this.passing = null;
     this.reveal();
     this.send(false);

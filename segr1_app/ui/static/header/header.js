@@ -40,12 +40,21 @@ export function mount({ element, props, watch, server, trigger }) {
     copy,
     failure,
   );
+  let reached = true;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   const follow = async () => {
+    clearTimeout(timer);
     const state = /** @type {Copy | undefined} */ (await answer(() => server.sync_state({})));
     if (state) copy.textContent = copyStatus(state);
-    if (state?.remote) setTimeout(follow, SYNC_MS);
+    if (Boolean(state) !== reached) {
+      reached = !reached;
+      render();
+    }
+    timer = setTimeout(follow, SYNC_MS);
   };
-  follow();
+  // What a browser knows of its own connection comes at once.
+  for (const kind of ["online", "offline"]) window.addEventListener(kind, () => void follow());
 
   const render = () => {
     const {
@@ -53,8 +62,8 @@ export function mount({ element, props, watch, server, trigger }) {
     } = /** @type {Status} */ (props.value);
     element.dataset.state = state;
     models.replaceChildren(
-      h("span", { class: `lamp is-${state}`, "aria-hidden": "true" }),
-      { loading: "Models are loading… ", failed: "No models. ", ready: "" }[state],
+      h("span", { class: `lamp is-${reached ? state : "gone"}`, "aria-hidden": "true" }),
+      reached ? { loading: "Models are loading… ", failed: "No models. ", ready: "" }[state] : "The server does not answer. ",
       h("span", { class: "model-name" }, policy),
       " + ",
       h("span", { class: "model-name" }, segmenter),
@@ -81,6 +90,7 @@ export function mount({ element, props, watch, server, trigger }) {
   };
   watch("value", render);
   render();
+  follow();
 }
 
 /**

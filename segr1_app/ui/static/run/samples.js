@@ -1,8 +1,10 @@
 import { h } from "../shared/dom.js";
+import { bringPictures } from "./bringing.js";
 import { replacing } from "./corrections.js";
+import { tellAsker } from "./understands.js";
 
 /**
- * A strip of photographs; a click triggers 'select' with its index.
+ * A strip of photographs; a click triggers 'select' with its index, a picture from elsewhere with its path on the server.
  * @param {import("../shared/dom.js").Host} host its value is [{title, thumbnail}]
  */
 export function mount({ element, props, trigger }) {
@@ -17,5 +19,6 @@ export function mount({ element, props, trigger }) {
     button.addEventListener("click", () => replacing(() => trigger("select", { index })));
     return button;
   });
+  bringPictures((path) => trigger("select", { path }), tellAsker);
   element.replaceChildren(h("div", { class: "samples", role: "group", "aria-label": "Sample pictures" }, ...buttons));
 }
