@@ -86,6 +86,19 @@ def upcoming(db: Database, annotator: str, order: QueueOrder, now: float) -> Tas
     return read_task(next(db.query(f"{TASK_QUERY} WHERE tasks.id = ?", [row[0]]))) if row else None
 
 
+def neighbour(db: Database, task_id: int, annotator: str, step: int, now: float) -> int | None:
+    """The number of the nearest task after (``step`` 1) or before (-1) one that nobody else holds; None at the end."""
+    side, direction = (">", "ASC") if step > 0 else ("<", "DESC")
+    query = f"""
+        SELECT tasks.id FROM tasks WHERE tasks.id {side} :task
+        AND NOT EXISTS (
+            SELECT 1 FROM leases WHERE leases.task = tasks.id AND leases.annotator != :annotator AND {_HOLDS})
+        ORDER BY tasks.id {direction} LIMIT 1
+    """
+    row = db.execute(query, {"task": task_id, "annotator": annotator, "now": now}).fetchone()
+    return int(row[0]) if row else None
+
+
 def can_sort(db: Database, order: QueueOrder) -> bool:
     """Whether an order can sort the open tasks; without values to sort by they stay in the order of import."""
     column = {QueueOrder.LEAST_CONFIDENT: "confidence", QueueOrder.MOST_DISAGREEMENT: "disagreement"}.get(order)

@@ -259,6 +259,13 @@ class AnnotationStore:
         with self._connection.read() as db:
             return queue.upcoming(db, _name(annotator), order, self._clock())
 
+    def neighbour(self, task_id: int, annotator: str, step: int) -> int | None:
+        """The number of the nearest task after (``step`` 1) or before (-1) a task, open or decided, that nobody else
+        holds; None when there is none.
+        """
+        with self._connection.read() as db:
+            return queue.neighbour(db, task_id, _name(annotator), step, self._clock())
+
     def can_sort(self, order: QueueOrder) -> bool:
         """Whether an order can sort the open tasks: it needs predictions or samples."""
         with self._connection.read() as db:

@@ -38,7 +38,8 @@ class ShownObject(PromptValue):
 class CanvasValue(TypedDict):
     """A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours.
 
-    ``instead_of`` is the key of the canvas whose place it takes unless somebody has begun to correct that one.
+    ``truth`` is the ground-truth mask at the picture's own size, if there is one. ``instead_of`` is the key of the
+    canvas whose place it takes unless somebody has begun to correct that one.
     """
 
     key: str
@@ -49,6 +50,7 @@ class CanvasValue(TypedDict):
     palette: list[str]
     casing: str
     objects: list[ShownObject]
+    truth: Rle | None
     instead_of: NotRequired[str]
 
 
@@ -435,7 +437,8 @@ class HeldOutMeans(TypedDict):
 class TrainingReport(TypedDict):
     """A training. Curves are pairs of step and mean reward; ``before`` and ``after`` are held-out scores by group.
 
-    ``exported`` is the step whose weights became the new policy, and ``problems`` name damaged files of its folder.
+    ``exported`` is the step whose weights became the new policy, ``saved`` the step after which it continues when it is
+    resumed, and ``problems`` name damaged files of its folder.
     """
 
     name: str
@@ -450,6 +453,7 @@ class TrainingReport(TypedDict):
     validation: StepValues
     warning: str
     exported: int | None
+    saved: int
 
 
 class TrainingStatus(TypedDict):

@@ -48,6 +48,7 @@ SMALL_PARAMETERS = 100_000_000
 
 State = Literal["running", "done", "stopped"]
 _MOMENT: Final = re.compile(r"\d{8}-\d{6}b*")
+_CHECKPOINT: Final = re.compile(r"checkpoint-(\d{1,9})")
 _TRAINING: Final = ["-m", "train.grpo"]
 
 
@@ -65,6 +66,7 @@ class TrainingRun:
         validation: (step, mean reward) of held-out answers, so far.
         warning: a problem with the reward's course; empty for none.
         exported: the step whose weights are the new policy; None while unknown.
+        saved: the step of the newest checkpoint, after which a resumed run continues; 0 without one.
         before, after: held-out scores by group; None while unknown.
         problems: a sentence for each damaged file of the folder; the others are read regardless.
     """
@@ -81,6 +83,7 @@ class TrainingRun:
     validation: tuple[tuple[int, float], ...] = ()
     warning: str = ""
     exported: int | None = None
+    saved: int = 0
 
 
 class Trainings:
@@ -206,6 +209,7 @@ class Trainings:
             validation=validation,
             warning=describe_parting(curve, validation),
             exported=files.number(result, "exported_step", MAX_STEPS) or None,
+            saved=_newest_checkpoint(folder),
             problems=tuple(files.problems),
         )
 
@@ -316,6 +320,12 @@ def _command_of(folder: Path) -> list[str]:
     if command[1:3] != _TRAINING:
         raise SettingsError(f"'{folder / PROCESS}' does not contain the command of a training run: start a new one.")
     return [sys.executable, *command[1:]]
+
+
+def _newest_checkpoint(folder: Path) -> int:
+    """The step of a run's newest checkpoint; 0 without one. A checkpoint has its name only once it is complete."""
+    names = (_CHECKPOINT.fullmatch(entry.name) for entry in folder.glob("checkpoint-*"))
+    return max((int(found[1]) for found in names if found), default=0)
 
 
 def _is_running(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import gradio as gr
 
-from segr1_app.domain import Box, ImageSize, ObjectMask, ObjectPrompt, Point, Prediction
+from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction
 from segr1_app.geometry import encode_rle, resize_nearest
 from segr1_app.models.host import ModelStatus
 from segr1_app.people.access import SignInMethod
@@ -107,6 +107,7 @@ def canvas_value(
     *,
     objects: Sequence[ObjectPrompt] = (),
     masks: Sequence[ObjectMask] = (),
+    truth: Mask | None = None,
 ) -> CanvasValue:
     """The value of the canvas view: a picture with its prompts and masks, in original pixels.
 
@@ -117,6 +118,7 @@ def canvas_value(
         image_wh: the original picture's size, the frame of ``objects`` and ``masks``.
         objects: the mask prompts.
         masks: one per object, or empty; they are sent at the size of the canvas.
+        truth: the ground-truth mask of the picture, if there is one; it is sent at its own size.
     """
     live = live_size(image_wh)
     shown = [resize_nearest(found.mask, live) for found in masks]
@@ -131,6 +133,7 @@ def canvas_value(
         "palette": list(OBJECT_COLOURS),
         "casing": CASING,
         "objects": [{**prompt_value(prompt), "mask": rle} for prompt, rle in zip(objects, rles, strict=True)],
+        "truth": None if truth is None else encode_rle(truth),
     }
 
 

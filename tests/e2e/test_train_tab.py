@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from segr1_app.files.json_files import write_json
 from segr1_app.geometry import encode_rle
-from segr1_app.studio.trainings import AFTER, BEFORE, CONFIG, PICTURES, RESULT
+from segr1_app.studio.trainings import AFTER, BEFORE, CONFIG, METRICS, PICTURES, PROCESS, RESULT
 from tests.e2e.conftest import switch_scheme
 from tests.e2e.serving import serving
 from tests.e2e.test_run_tab import LOAD_MS, LOWEST_CONTRAST
@@ -96,6 +96,10 @@ def test_a_training_of_a_terminal_is_shown_the_worst_first_and_the_rest_when_ask
     (folder / PICTURES).mkdir()
     for row in rows:
         Image.new("RGB", (40, 40)).save(folder / PICTURES / f"{row['image_id']}.jpg")
+    stopped = folder.with_name("20250101-000000")
+    write_json(stopped / CONFIG, {"steps": 80})
+    write_json(stopped / PROCESS, {"pid": 2**22 + 1, "started": 0.0, "command": ["python", "-m", "train.grpo"]})
+    (stopped / METRICS).write_text("".join(f'{{"step": {step}, "reward": 0.5}}\n' for step in (1, 2, 3)))
     with serving(tmp_path) as (url, _):
         page = visit(url)
         page.get_by_role("tab", name="Train").click()
@@ -108,4 +112,17 @@ def test_a_training_of_a_terminal_is_shown_the_worst_first_and_the_rest_when_ask
         expect(changes.last).to_contain_text("+0.20 IoU")
         expect(page.get_by_role("button", name="Show all 30")).to_be_hidden()
         expect(page.locator("[data-action=resume-training]")).to_be_hidden()
+
+        # What a stop costs is said before it is resumed.
+        lost = page.locator(".train-lost")
+        expect(lost).to_be_hidden()
+        page.select_option("#train-run", "20250101-000000")
+        expect(page.get_by_role("button", name="Resume")).to_be_visible()
+        expect(lost).to_have_text(
+            "There is no checkpoint yet: Resume starts at the beginning, and the 3 steps are made again."
+        )
+        (stopped / "checkpoint-2").mkdir()
+        page.get_by_role("tab", name="Run").click()
+        page.get_by_role("tab", name="Train").click()
+        expect(lost).to_have_text("Resume continues after step 2: the 1 step is made again.")
         page.close()

@@ -134,6 +134,24 @@ class JobHandlers:
         self._store.lease(int(task), annotator)
         return self._handed_out(self._store.task(int(task)), annotator)
 
+    def open_neighbour(self, annotator: str, task: int, step: int) -> LeasedTask:
+        """Lease the next or the previous task by number, open or decided; those that others hold are passed over.
+
+        Args:
+            annotator: name of the annotator.
+            task: the number of the present task.
+            step: 1 for the next task, -1 for the previous one.
+
+        Returns:
+            As for `next_task`.
+        """
+        if step not in (1, -1):
+            raise StoreError("A step is 1 for the next task or -1 for the previous one.")
+        found = self._store.neighbour(int(task), annotator, step)
+        if found is None:
+            raise StoreError("There is no later task." if step > 0 else "There is no earlier task.")
+        return self.open_task(annotator, found)
+
     def set_instruction(self, annotator: str, task: int, instruction: str) -> LeasedTask:
         """Change a task's instruction; the policy predicts again, and the annotator's draft is discarded.
 
@@ -364,6 +382,7 @@ class JobHandlers:
             picture.size,
             objects=prediction.objects if prediction else (),
             masks=prediction.masks if prediction else (),
+            truth=truth,
         )
         return addressed(value)
 

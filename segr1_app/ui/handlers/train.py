@@ -184,6 +184,7 @@ def _report(run: TrainingRun) -> TrainingReport:
         "validation": run.validation,
         "warning": run.warning,
         "exported": run.exported,
+        "saved": run.saved,
     }
 
 

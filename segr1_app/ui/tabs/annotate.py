@@ -54,6 +54,7 @@ def build_annotate_tab(
         jobs.next_task,
         jobs.upcoming,
         jobs.open_task,
+        jobs.open_neighbour,
         jobs.set_instruction,
         jobs.add_task,
         jobs.save_decision,

@@ -1,3 +1,6 @@
+/** It is long because the life of a task, from being asked for to its decision, is one state that every call changes. */
+
+import { noteTask, openTasksBy } from "../shared/address.js";
 import { button } from "../shared/controls.js";
 import { choiceDialog } from "../shared/dialogs.js";
 import { isBlocked, storage } from "../shared/storage.js";
@@ -99,7 +102,8 @@ class Annotate {
       nameIn(this.bench.name, person);
       this.allowed = person.may.includes("annotate");
       if (!this.allowed) this.tell(refusal("annotate", person));
-      else if (!asked) this.#resume(element);
+      const linked = openTasksBy("annotate", (task) => this.reopen({ annotator: this.annotator, task }));
+      if (this.allowed && !asked && !linked) this.#resume(element);
       this.render();
     });
   }
@@ -122,6 +126,11 @@ class Annotate {
    */
   async reopen({ annotator, task }) {
     this.resuming.disconnect();
+    if (!annotator) {
+      this.linked = task;
+      this.tell(`Enter your name, then press Next task: task ${task} opens.`);
+      return this.bench.name.focus();
+    }
     if (!this.idle) return this.tell("Another task is loading: try again when it is there.");
     await this.take("open_task", { task }, annotator);
   }
@@ -190,7 +199,10 @@ class Annotate {
     }
     storage.setItem(NAME_KEY, this.annotator);
     storage.setItem(ORDER_KEY, this.bench.order.value);
-    const reply = await this.ask("next_task", { annotator: this.annotator, order: this.bench.order.value });
+    const { annotator, linked } = this;
+    this.linked = null;
+    const reply = linked === null ? await this.ask("next_task", { annotator, order: this.bench.order.value })
+      : await this.ask("open_task", { annotator, task: linked });
     if (reply) this.open(reply);
   }
 
@@ -198,6 +210,7 @@ class Annotate {
   open(task) {
     this.drafts.cancel();
     this.task = task.task === null ? null : task;
+    noteTask("annotate", task.task);
     const draft = task.task === null ? null
       : this.drafts.unsent.latest({ annotator: this.annotator, task: task.task, parent: task.parent, draft: task.draft });
     const saved = this.task?.saved ?? null;
@@ -246,6 +259,8 @@ class Annotate {
 
   /** @type {number | null} */
   decided = null;
+  /** The task that the page's address names, until there is a name to open it for. @type {number | null} */
+  linked = null;
 
   async undo() {
     const { decided } = this;
@@ -302,6 +317,9 @@ class Annotate {
   act(action) {
     if (action === "undo-decision") return void this.undo();
     if (!this.task || !this.idle) return;
+    if (action === "fill") return this.fill(!this.bench.root.classList.contains("is-full"));
+    if (action === "truth") return this.canvas.seeTruth();
+    if (action === "take-truth") return this.canvas.takeTruth();
     if (this.canvas.frame.dataset.seen === "false" && !this.clicks) return this.canvas.say(TOO_SOON);
     if (action === "accept" || action === "save") {
       const unanswered = this.task.prediction === null;
@@ -312,6 +330,14 @@ class Annotate {
     if (action === "skip" && this.task.decided) this.leave();
     else if (action === "skip") this.decide("skip", null);
     if (action === "reject") this.rejection.open();
+    if (action === "later" || action === "earlier")
+      void this.take("open_neighbour", { task: this.task.task, step: action === "later" ? 1 : -1 });
+  }
+
+  /** Let picture and decision fill the window, or not any more. @param {boolean} full */
+  fill(full) {
+    this.bench.root.classList.toggle("is-full", full);
+    this.bench.filler.setAttribute("aria-pressed", String(full));
   }
 
   /**
@@ -385,6 +411,7 @@ class Annotate {
     this.bench.about.textContent = task ? `Task ${task.task} · ${task.picture_name}` : "";
     this.bench.reasoning.textContent = task?.reasoning ?? "";
     this.bench.root.classList.toggle("is-open", Boolean(task));
+    if (!task) this.fill(false);
     this.bench.comment.disabled = !task;
     this.bench.editor.disabled = !task || !this.idle;
     for (const each of this.bench.buttons) each.disabled = !task || !this.idle;

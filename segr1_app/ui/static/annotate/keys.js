@@ -20,6 +20,11 @@ export const DECISION_KEYS = [
   ...DECISIONS,
   { group: "Decide", keys: "Ctrl+Enter", does: "accept, also from within the comment; Esc leaves the comment",
     action: "accept", on: ["Ctrl+Enter"] },
+  { group: "Tasks", keys: "J", does: "the next task by number, decided or not", action: "later", on: ["j"] },
+  { group: "Tasks", keys: "K", does: "the previous one", action: "earlier", on: ["k"] },
+  { group: "Tasks", keys: "Shift+F", does: "picture and decision fill the window", action: "fill", on: ["Shift+f"] },
+  { group: "Tasks", keys: "T", does: "show the imported mask as a dashed outline", action: "truth", on: ["t"] },
+  { group: "Tasks", keys: "Shift+T", does: "start from the imported mask", action: "take-truth", on: ["Shift+t"] },
   { group: "Decide", keys: "U", does: "undo the last decision: its task opens again", action: "undo-decision", on: ["u"] },
 ];
 

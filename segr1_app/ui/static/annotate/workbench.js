@@ -27,6 +27,10 @@ export function workbench(element, { start, edit, act, commented, leaveComment }
   const about = h("p", { class: "job-picture" });
   const editor = button("Edit", "edit-instruction", edit);
   editor.setAttribute("aria-label", "Edit the instruction");
+  const filler = button("Full", "fill", () => act("fill"));
+  filler.setAttribute("aria-label", "Fill the window");
+  filler.setAttribute("aria-pressed", "false");
+  filler.title = "Picture and decision fill the window (Shift+F)";
   const reasoning = h("p", { class: "job-reasoning", tabindex: "0", "aria-label": "Reasoning of the policy" });
   const comment = h("textarea", { id: "job-comment", rows: "2", maxlength: "4000" });
   comment.addEventListener("input", commented);
@@ -46,7 +50,7 @@ export function workbench(element, { start, edit, act, commented, leaveComment }
   const decisions = h("div", { class: "job-decisions", role: "group", "aria-label": "Decision" }, ...buttons);
   const root = h("div", { class: "job-bench" }, stage,
     h("div", { class: "job-side" },
-      title, h("div", { class: "job-about" }, about, editor),
+      title, h("div", { class: "job-about" }, about, h("div", { class: "job-tools" }, filler, editor)),
       h("section", { class: "answer-section" }, h("h2", {}, "Reasoning"), reasoning),
       decisions, field("Comment", comment)));
   element.replaceChildren(
@@ -56,7 +60,7 @@ export function workbench(element, { start, edit, act, commented, leaveComment }
     root,
   );
   return { name, order, starter, meter, count, title, about, editor, reasoning, comment, buttons, undoing, stage,
-    decisions, root };
+    decisions, filler, root };
 }
 
 /**

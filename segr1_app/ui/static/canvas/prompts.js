@@ -249,6 +249,16 @@ export function refineFrom(prompts, start) {
 }
 
 /**
+ * Replace all objects by one whose layers make up its mask, whatever its prompts lead to.
+ * @param {Prompts} prompts
+ * @param {Pick<Prompt, "box" | "painted" | "erased">} given
+ * @returns {Prompts}
+ */
+export function startFrom(prompts, given) {
+  return { objects: [{ ...blank(nextId(prompts)), name: activeObject(prompts).name, ...given }], active: 0, mark: null };
+}
+
+/**
  * @param {Prompts} prompts
  * @param {Partial<Prompt>} changed
  * @returns {Prompts}

@@ -51,6 +51,26 @@ export function fillShape(context, path, place, colour, opacity) {
 }
 
 /**
+ * Draw a dashed outline, which no object has.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Path2D} path in mask pixels
+ * @param {DOMMatrix} place see onScreen
+ * @param {string} casing
+ */
+export function drawDashes(context, path, place, casing) {
+  const shape = new Path2D();
+  shape.addPath(path, place);
+  const dashes = [9, 6].map((length) => length * devicePixelRatio);
+  for (const [stroke, line, dash] of /** @type {[string, number, number[]][]} */ ([[casing, 4, []], ["#ffffff", 2, dashes]])) {
+    context.setLineDash(dash);
+    context.strokeStyle = stroke;
+    context.lineWidth = line * devicePixelRatio;
+    context.stroke(shape);
+  }
+  context.setLineDash([]);
+}
+
+/**
  * Draw a shape: an outline that is visible on any picture, and its inside.
  * @param {CanvasRenderingContext2D} context
  * @param {Path2D} path in mask pixels

@@ -1,3 +1,5 @@
+/** It is long because every key of the canvas acts on the one state that it draws. */
+
 import { h, svg } from "../shared/dom.js";
 import { listen } from "./gestures.js";
 import { helpDialog } from "./help.js";
@@ -13,7 +15,8 @@ import { hearKeys } from "./shortcuts.js";
 import { describePrompts, describeSelection } from "./descriptions.js";
 import { chosenTools, toolbar } from "./toolbar.js";
 import * as viewport from "./viewport.js";
-import { encodeRle } from "../shared/rle.js";
+import { boxOf, encodeRle, maskAt } from "../shared/rle.js";
+import { drawDashes, onScreen, pathOf } from "./shapes.js";
 
 /**
  * @typedef {import("./types.js").Place} Place
@@ -27,6 +30,7 @@ const STEP = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1],
 const PAUSE_MS = 500;
 const ZOOM_STEP = 1.25;
 const BRUSH_STEP = 1.25;
+const NO_TRUTH = "This task came without a mask.";
 const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
 
 /**
@@ -61,7 +65,9 @@ export class Canvas {
   space = false;
   /** Whether edits are blocked. */
   resting = false;
-  look = { masks: true, marks: true, outline: false, opacity: 2 };
+  look = { masks: true, marks: true, outline: false, opacity: 2, truth: false };
+  /** The outline of the ground-truth mask at the live size. @type {Path2D | null} */
+  truth = null;
   drawn = 0;
 
   /**
@@ -127,6 +133,7 @@ export class Canvas {
     this.history = new History(this.given);
     this.masks = new Masks(value?.image_size ?? [1, 1], value?.live_size ?? [1, 1]);
     value?.objects.forEach(({ mask }, index) => this.masks.put(this.prompts.objects[index], mask));
+    this.truth = value?.truth ? pathOf(maskAt(value.truth, ...value.live_size), value.live_size) : null;
     this.frame.hidden = !value;
     this.empty.hidden = Boolean(value);
     this.tools.classList.toggle("is-idle", !value);
@@ -322,6 +329,23 @@ export class Canvas {
     if (mask?.includes(1)) this.commit(edit.refineFrom(this.prompts, encodeRle(mask, ...this.masks.size)));
   }
 
+  /** Show the ground-truth mask as an outline, or not any more. */
+  seeTruth() {
+    if (!this.truth) return this.say(NO_TRUTH);
+    this.see({ truth: !this.look.truth });
+  }
+
+  /** Start from the ground-truth mask: it takes the place of all objects, which one step of undo brings back. */
+  takeTruth() {
+    const { truth, image_size: size } = /** @type {Value} */ (this.value);
+    if (!truth) return this.say(NO_TRUTH);
+    const mask = maskAt(truth, ...size);
+    const box = boxOf(mask, size);
+    if (!box) return this.say("The imported mask is empty.");
+    const erased = encodeRle(mask.map((inside) => 1 - inside), ...size);
+    this.commit(edit.startFrom(this.prompts, { box, painted: truth, erased }));
+  }
+
   /** @param {import("./types.js").View} view */
   lookAt(view) {
     this.view = view;
@@ -388,6 +412,8 @@ export class Canvas {
     this.masks.draw(context, shown.objects, view, colour, value.casing, {
       opacity: OPACITIES[look.opacity], fill: !look.outline,
     });
+    if (look.truth && this.truth)
+      drawDashes(context, this.truth, onScreen(view, value.image_size, value.live_size), value.casing);
     this.marks.replaceChildren(...marksOf(shown, view, colour, value.casing));
     this.frame.dataset.tool = this.tool;
     const [x, y] = this.pointer ?? [0, 0];

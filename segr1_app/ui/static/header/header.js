@@ -1,6 +1,7 @@
 import { answer } from "../canvas/live.js";
 import { Offer } from "./download.js";
 import { h } from "../shared/dom.js";
+import { followAddress } from "../shared/address.js";
 import { mendMarkup } from "../shared/mending.js";
 import { describeModels } from "../shared/models.js";
 import { meet } from "../shared/person.js";
@@ -19,6 +20,7 @@ const SYNC_MS = 15_000;
  */
 export function mount({ element, props, watch, server, trigger }) {
   mendMarkup();
+  followAddress();
   const models = h("p", { class: "header-models", role: "status" });
   const who = h("p", { class: "header-person" });
   const copy = h("p", { class: "header-copy", role: "status" });

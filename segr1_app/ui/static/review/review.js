@@ -2,6 +2,7 @@ import { Asking } from "../shared/server.js";
 import { choiceDialog } from "../shared/dialogs.js";
 import { NAME_KEY } from "../annotate/keys.js";
 import { askFor } from "../annotate/reopening.js";
+import { noteTask, openTasksBy } from "../shared/address.js";
 import { button, field, whenSeen } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
 import { storage } from "../shared/storage.js";
@@ -99,6 +100,7 @@ class Review {
     ], (choice) => this.settle(choice));
     element.append(this.stale.element);
     this.render();
+    openTasksBy("review", (task) => this.open(task));
     whenSeen(element, () => {
       this.name.value = storage.getItem(NAME_KEY) ?? "";
       whenMet((person) => nameIn(this.name, person));
@@ -108,8 +110,9 @@ class Review {
 
   async refresh() {
     await this.list();
-    if (this.task) await this.open(this.task.task, this.compared);
-    else if (this.listed.length) await this.open(this.listed[0].task);
+    const number = this.chosen ?? this.listed.at(0)?.task;
+    if (number === undefined) return;
+    await this.open(number, number === this.task?.task ? this.compared : undefined);
   }
 
   /**
@@ -146,11 +149,13 @@ class Review {
    */
   async open(number, compared) {
     const asked = ++this.asked.task;
+    this.chosen = number;
     /** @type {Task | null} */
     const task = await this.asking.ask("review_task", { task: number });
     if (!task || asked !== this.asked.task) return;
     const another = task.task !== this.task?.task;
     this.task = task;
+    noteTask("review", task.task);
     if (another) {
       this.status.textContent = "";
       this.panes.open(task.canvas);
@@ -267,6 +272,8 @@ class Review {
   }
 
   pending = { revision: 0, parent: 0 };
+  /** The task that is open, or about to be. @type {number | undefined} */
+  chosen = undefined;
 }
 
 /**

@@ -39,7 +39,7 @@ export type ShownObject = {
   mask: Rle | null;
 };
 
-/** A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours. ``instead_of`` is the key of the canvas whose place it takes unless somebody has begun to correct that one. */
+/** A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours. ``truth`` is the ground-truth mask at the picture's own size, if there is one. ``instead_of`` is the key of the canvas whose place it takes unless somebody has begun to correct that one. */
 export type CanvasValue = {
   key: string;
   picture: {url: string, orig_name: string};
@@ -49,6 +49,7 @@ export type CanvasValue = {
   palette: string[];
   casing: string;
   objects: ShownObject[];
+  truth: Rle | null;
   instead_of?: string;
 };
 
@@ -422,7 +423,7 @@ export type HeldOutMeans = {
   intervals?: Record<string, [number, number]>;
 };
 
-/** A training. Curves are pairs of step and mean reward; ``before`` and ``after`` are held-out scores by group. ``exported`` is the step whose weights became the new policy, and ``problems`` name damaged files of its folder. */
+/** A training. Curves are pairs of step and mean reward; ``before`` and ``after`` are held-out scores by group. ``exported`` is the step whose weights became the new policy, ``saved`` the step after which it continues when it is resumed, and ``problems`` name damaged files of its folder. */
 export type TrainingReport = {
   name: string;
   state: "running" | "stopped" | "done";
@@ -436,6 +437,7 @@ export type TrainingReport = {
   validation: [number, number][];
   warning: string;
   exported: number | null;
+  saved: number;
 };
 
 /** The trainings, the newest first, and the one that is asked for. ``promoted`` tells whether there is a promotion to roll back, ``promoted_run`` whose policy the app uses. */

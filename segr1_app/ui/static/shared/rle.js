@@ -66,6 +66,22 @@ function firstSamples(full, shown) {
 }
 
 /**
+ * The tight box of a mask; null for an empty one.
+ * @param {Uint8Array} mask 1 inside and 0 outside, row by row
+ * @param {[number, number]} size width and height
+ * @returns {[number, number, number, number] | null} left, top, right and bottom edge
+ */
+export function boxOf(mask, [width, height]) {
+  let [left, top, right, bottom] = [width, height, 0, 0];
+  mask.forEach((inside, at) => {
+    if (!inside) return;
+    const [x, y] = [at % width, Math.floor(at / width)];
+    [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), Math.max(bottom, y + 1)];
+  });
+  return right ? [left, top, right, bottom] : null;
+}
+
+/**
  * A mask as a COCO RLE, the counterpart of `maskAt`.
  * @param {Uint8Array} mask 1 inside and 0 outside, row by row
  * @param {number} width

@@ -50,6 +50,7 @@ class Train {
     this.runs.addEventListener("change", () => this.look(this.runs.value));
     this.state = h("p", { class: "train-state", role: "status" });
     this.words = h("p", { class: "train-words" });
+    this.lost = h("p", { class: "train-lost", role: "status" });
     this.warning = h("p", { class: "train-warning", role: "alert" });
     this.chart = h("div", { class: "train-chart" });
     this.scores = h("div", { class: "train-scores" });
@@ -61,7 +62,7 @@ class Train {
     this.used = h("p", { class: "train-used" });
     this.outcome = h("div", { class: "train-run" },
       h("div", { class: "job-top" }, field("Training", this.runs), this.state, this.resumer, this.promoter, this.used),
-      this.words, this.warning,
+      this.words, this.lost, this.warning,
       h("div", { class: "train-figures" }, this.chart, this.scores),
       this.changes);
     this.empty = h("p", { class: "train-empty" },
@@ -164,6 +165,8 @@ class Train {
     this.words.textContent = [run.last_words, ...run.problems].join(" ");
     this.words.hidden = run.state === "done";
     this.words.classList.toggle("is-failure", run.state === "stopped");
+    this.lost.textContent = run.resumable ? lossOf(made, run.saved) : "";
+    this.lost.hidden = !this.lost.textContent;
     this.warning.textContent = run.warning;
     this.warning.hidden = !run.warning;
     this.resumer.hidden = !run.resumable || running !== null;
@@ -172,6 +175,19 @@ class Train {
     this.chart.replaceChildren(rewardChart(run.curve, run.steps, run.validation));
     this.scores.replaceChildren(...scoreTable(run.before, run.after));
   }
+}
+
+/**
+ * What a stop costs: the steps since the last checkpoint.
+ * @param {number} made
+ * @param {number} saved the step of that checkpoint, 0 without one
+ */
+function lossOf(made, saved) {
+  const lost = made - saved;
+  if (lost <= 0) return "";
+  const what = lost === 1 ? "step is" : "steps are";
+  return saved ? `Resume continues after step ${saved}: the ${lost} ${what} made again.`
+    : `There is no checkpoint yet: Resume starts at the beginning, and the ${lost} ${what} made again.`;
 }
 
 /**
