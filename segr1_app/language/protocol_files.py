@@ -98,6 +98,13 @@ class _Words(_Part):
     points: PointRule | None = None
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] | None = None
 
+    @model_validator(mode="after")
+    def _needed(self) -> Self:
+        for name in ("user", "frame", "coordinates", "points"):
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise ValueError(f"'{name}' is empty: leave it out where it is inherited")
+        return self
+
 
 class _TaskWords(_Words):
     user: Text | None = None

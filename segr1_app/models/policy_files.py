@@ -21,6 +21,8 @@ CARD_FILE = "segr1.json"
 PROTOCOL_FILE = "protocol.yaml"
 """The protocol of a policy that was trained with a custom one, next to its card."""
 ADAPTER_CONFIG = "adapter_config.json"
+MAX_BOUND = 2**40
+"""Most pixels that a bound of an image processor may name."""
 FILLERS = frozenset(
     {
         "a",
@@ -99,9 +101,12 @@ def read_card(folder: Path) -> PolicyCard | None:
         # Protocols used to be called dialects.
         protocol = str(card.get("protocol", card.get("dialect", DEFAULT)))
         reading = card.get("reading")
+        texts = [*card["instructions"], card["understands"]]
+        if not isinstance(card["instructions"], list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("its instructions are no list of texts, or what it understands is no text")
         return PolicyCard(
             tuple(card["instructions"]),
-            str(card["understands"]),
+            card["understands"],
             protocol,
             None if reading is None else CoordinateFrame(reading),
         )
@@ -125,10 +130,22 @@ def read_bounds(folder: Path) -> Bounds | None:
             size = images.get("size") or {}
             least = size.get("shortest_edge", images.get("min_pixels"))
             most = size.get("longest_edge", images.get("max_pixels"))
-            return Bounds(int(images["patch_size"]) * int(images["merge_size"]), int(least), int(most))
+            return Bounds(_whole(images["patch_size"]) * _whole(images["merge_size"]), _whole(least), _whole(most))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"'{path}' does not describe an image processor: {error!r}.") from error
+            reason = repr(error)[:200]
+            raise ModelError(f"'{path}' does not describe an image processor: {reason}.") from error
     return None
+
+
+def _whole(value: object) -> int:
+    """A number of pixels.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_BOUND:
+        raise ValueError(f"{str(value)[:40]!r} is not a number of pixels")
+    return value
 
 
 def policy_folder(source: str) -> Path:

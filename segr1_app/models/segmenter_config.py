@@ -5,7 +5,6 @@ Hydra instantiates its classes, and would instantiate, and thus run, any class t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -149,7 +148,7 @@ def _check_scalar(path: Path, place: str, value: Any) -> None:
             if key == "compile_image_encoder" and value:
                 raise _refusal(path, f"{place} is not allowed: nothing is compiled here")
         case int() | float():
-            if not math.isfinite(value) or not -most <= value <= most:
+            if not -most <= value <= most:  # nor is NaN
                 raise _refusal(path, f"{place} is not a number up to {most}")
         case str():
             if len(value) > 64 or "${" in value or value == "???":

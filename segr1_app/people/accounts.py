@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from segr1_app.domain import SettingsError
+from segr1_app.files.foreign_json import parse_json
 from segr1_app.files.json_files import write_json
 from segr1_app.files.locks import locked
 from segr1_app.settings.roles import Role
@@ -44,6 +45,7 @@ class Account:
     hash: str
 
 
+_SALT, _DIGEST = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{128}")
 _NOBODY: Final = Account(Role.READER, "00" * 16, "00" * 64)
 
 
@@ -74,13 +76,11 @@ class People:
         changed = (found.st_mtime_ns, found.st_ino, found.st_size)
         if changed != self._read_at:
             try:
-                content = json.loads(self._file.read_text(encoding="utf-8"))
-                self._accounts = {
-                    name: Account(Role(entry["role"]), entry["salt"], entry["hash"]) for name, entry in content.items()
-                }
+                content = parse_json(self._file.read_bytes())
+                self._accounts = {name: _read(name, entry) for name, entry in content.items()}
             except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
                 raise SettingsError(
-                    f"'{self._file}' is not a file of accounts ({error}): make one with "
+                    f"'{self._file}' is not a file of accounts ({str(error)[:200]}): make one with "
                     "'python -m segr1_app people add NAME --role ROLE'."
                 ) from error
             self._read_at = changed
@@ -141,6 +141,20 @@ class People:
 
     def _write(self, accounts: dict[str, Account]) -> None:
         write_json(self._file, {name: asdict(account) for name, account in sorted(accounts.items())}, private=True)
+
+
+def _read(name: str, entry: dict[str, str]) -> Account:
+    """An account of the file.
+
+    Raises:
+        ValueError: when something in it is not as `People.put` writes it.
+        TypeError, KeyError: when it has another form.
+    """
+    if person_name(name) != name or name.endswith(UNSIGNED):
+        raise ValueError(f"{name[:40]!a} is not a name of an account")
+    if not (_SALT.fullmatch(entry["salt"]) and _DIGEST.fullmatch(entry["hash"])):
+        raise ValueError(f"the salt or the hash of {name!a} is not one in hex")
+    return Account(Role(entry["role"]), entry["salt"], entry["hash"])
 
 
 def _hash(password: str, salt: bytes) -> str:

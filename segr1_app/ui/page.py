@@ -52,8 +52,6 @@ CALLS_PER_SECOND = 20.0
 CALLS_AT_ONCE = 400.0
 MAX_UPLOAD = "512mb"
 """Largest upload from another machine in bytes: an archive of about a hundred photographs."""
-MAX_VISITS = 500
-"""Number of visits whose state gradio keeps, some 140 KB each; anybody can invent visit ids."""
 MAX_WAITING = 200
 """Longest queue of gradio; further requests are refused because it is full."""
 
@@ -196,7 +194,6 @@ def launch_options(settings: Settings = Settings()) -> dict[str, Any]:  # noqa: 
         "auth": sign_in(People(settings.auth), AuditLog(settings.home)) if settings.auth is not None else None,
         "auth_message": SIGN_IN,
         "max_file_size": None if settings.alone else MAX_UPLOAD,
-        "state_session_capacity": MAX_VISITS,
         "theme": build_theme(),
         "css_paths": list(STYLES),
         "footer_links": ["api"],

@@ -46,13 +46,15 @@ def test_all_uploads_together_have_a_limit(serve: Callable[..., Served], monkeyp
     assert uploaded(served, 10).status_code == 507
 
 
-def test_made_up_visits_are_forgotten(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segr1_app.ui.page.MAX_VISITS", 5)
+def test_nothing_is_kept_of_visits(serve: Callable[..., Served]) -> None:
     served = serve()
+    mark = "a value that nobody else sends"
     for number in range(12):
-        body = {"data": [], "session_hash": f"made up {number}"}
-        assert WIRE.post(f"{served.url}gradio_api/run/statistics", json=body).status_code == 200
-    assert len(served.page.app.state_holder.session_data) <= 6
+        drawn = {"data": ["Ada", 1, {"objects": mark}], "session_hash": f"made up {number}"}
+        assert WIRE.post(f"{served.url}gradio_api/run/put_draft", json=drawn).status_code == 200
+    holder = served.page.app.state_holder
+    assert not holder.session_data
+    assert mark not in str(holder["made up 1"].config_values)
 
 
 @pytest.mark.slow

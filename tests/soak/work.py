@@ -21,10 +21,6 @@ SIZES: Final = ((1280, 960), (1280, 960), (1280, 960), (4000, 3000))
 """Sizes of the pictures that are annotated: every fourth is as large as a telephone takes them."""
 SQUARE: Final = 4
 VERDICTS: Final = ("accept", "fix", "fix", "reject", "skip")
-EVERYTHING: Final = ("", "", "", "", "", 0, 1, "", "", 0)
-"""The filters of an export, and what is written into it, as they are by default."""
-AS_IT_IS: Final = ("", "", "", False, False)
-"""The options of an import, as they are by default."""
 
 
 def scene(number: int, size: tuple[int, int]) -> Picture:
@@ -168,10 +164,10 @@ class Admin:
             self.begun = "failure" not in self.client.ask("train", "start_training", steps=2)
         kind = self.rng.random()
         if kind < 0.4:
-            self.client.call("export", self.rng.choice(list(FORMATS)), "", "none", 0, *EVERYTHING)
+            self.client.call("export", self.rng.choice(list(FORMATS)), "", "none")
         elif kind < 0.7:
             file = self.client.upload("more.png", png(scene(self.rng.randrange(1000), (640, 480))))
-            self.client.call("add_pictures", [file], "Find the largest object.", [], *AS_IT_IS)
+            self.client.call("add_pictures", [file], "Find the largest object.")
         self.client.ask("train", "training_state")
         self.client.ask("header", "sync_state")
         time.sleep(self.rng.uniform(0.5, 1.5))

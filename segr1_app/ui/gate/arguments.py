@@ -21,6 +21,8 @@ MAX_TEXT: Final = 100_000
 MAX_DEPTH: Final = 32
 """Deepest nesting of lists and objects; the state of a canvas has six levels."""
 SHOWN: Final = 80
+FILLED_IN: Final = frozenset({"request", "profile", "progress"})
+"""Parameters of handlers that gradio fills in; they are no arguments of a call."""
 
 
 class ArgumentsError(SegR1Error):
@@ -52,8 +54,10 @@ def _schema(method: Callable[..., Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {
         name: (_bounded(hints[name]), ... if parameter.default is inspect.Parameter.empty else parameter.default)
         for name, parameter in inspect.signature(method).parameters.items()
+        if name not in FILLED_IN
     }
-    return create_model(method.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+    # Strict: neither true nor "1" nor 1.0 is a whole number, and no number is a text.
+    return create_model(method.__name__, __config__=ConfigDict(extra="forbid", strict=True), **fields)
 
 
 def _bounded(hint: Any) -> Any:

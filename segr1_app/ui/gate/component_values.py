@@ -22,6 +22,21 @@ WORDS: Final = {
 }
 
 
+JSON_TYPES: Final = {"string": str, "number": int | float, "integer": int | float, "boolean": bool}
+"""What a value must be for a component of each type; None stands for an empty one."""
+
+
+def is_other_type(component: Any, value: Any) -> bool:
+    """Whether a component would have to convert a value: a text box shows true as "True", a number box takes it for 1.
+
+    Components of anything but texts, numbers and checkboxes are left to gradio.
+    """
+    if not isinstance(component, gr.Textbox | gr.Number | gr.Checkbox) or value is None:
+        return False
+    taken = JSON_TYPES[component.api_info()["type"]]
+    return not isinstance(value, taken) or (isinstance(value, bool) and taken is not bool)
+
+
 async def wrong_argument(function: BlockFunction, values: list[Any], preprocess: Preprocess) -> str:
     """A sentence about the first argument of an event that its component does not take.
 
@@ -31,13 +46,16 @@ async def wrong_argument(function: BlockFunction, values: list[Any], preprocess:
         preprocess: raises an error for an event some of whose arguments are not taken.
     """
     for index, component in enumerate(function.inputs):
+        given = values[index]
         alone = copy.copy(function)
         alone.inputs = [component]
         alone.component_prop_inputs = [0] if index in function.component_prop_inputs else []
+        wrong = is_other_type(component, given)
         try:
-            await preprocess(alone, [values[index]])
+            await preprocess(alone, [given])
         except (gr.Error, ValueError, OSError):
-            given = values[index]
+            wrong = True
+        if wrong:
             return f"'{_name(function, index)}' takes {_allowed(component)}, and not {shown(given)}."
     return "The arguments of this call do not go together."
 

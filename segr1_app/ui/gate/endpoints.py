@@ -22,7 +22,7 @@ from segr1_app.people.accounts import UNSIGNED
 from segr1_app.people.audit import AuditLog
 from segr1_app.settings.roles import Act, Person
 from segr1_app.studio.callers import charge
-from segr1_app.ui.gate.arguments import read_arguments
+from segr1_app.ui.gate.arguments import FILLED_IN, read_arguments
 from segr1_app.ui.gate.peers import address_of, forwarded
 from segr1_app.ui.gate.rates import RateLimiter
 
@@ -48,6 +48,24 @@ def refusing() -> Iterator[None]:
         yield
     except SegR1Error as error:
         raise gr.Error(str(error), print_exception=False) from error
+
+
+def checked(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler of gradio's events whose arguments must be of the types that it declares.
+
+    Components convert what they are given, and let None through; `Gate.publish` has no components and needs no such
+    check.
+    """
+    signature = inspect.signature(handler)
+
+    @functools.wraps(handler)
+    def call(*arguments: Any) -> Any:
+        given = signature.bind(*arguments).arguments
+        with refusing():
+            read = read_arguments(handler, {name: given[name] for name in given if name not in FILLED_IN})
+        return handler(**{**given, **read})
+
+    return call
 
 
 class Gate:

@@ -68,7 +68,7 @@ class FrontDoor:
         app: the wrapped application.
         hosts: the host names that requests may use.
         signed_in: whether a request may have more than a sign-in form as its body; always true where nobody signs in.
-        check: raises `RefusedError` for a JSON body that is invalid for a path.
+        check: returns the JSON body to pass on for a path and a body; raises `RefusedError` for an invalid one.
         uploads: limits what people upload; None for no limit.
         streams: limits responses that stay open.
     """
@@ -79,7 +79,7 @@ class FrontDoor:
         hosts: Hosts,
         signed_in: Callable[[Headers], bool],
         *,
-        check: Callable[[str, bytes], None] = lambda *_: None,
+        check: Callable[[str, bytes], bytes] = lambda _, content: content,
         uploads: UploadQuota | None = None,
         streams: OpenStreams | None = None,
     ) -> None:
@@ -109,14 +109,13 @@ class FrontDoor:
             path = _path(scope)
             await self._read(body, _most(path), receive)
             whole = True
-            if path != LOGIN:
-                self._check(path, bytes(body))
+            passed_on = bytes(body) if path == LOGIN else self._check(path, bytes(body))
         except RefusedError as refusal:
             await _refuse(refusal, scope, receive, send, whole=whole)
         except TimeoutError:
             await _refuse(RefusedError(408, "The request did not arrive in time."), scope, receive, send)
         else:
-            await self._pass_on(bytes(body), scope, receive, send)
+            await self._pass_on(passed_on, scope, receive, send)
         finally:
             self._reading -= len(body)
 

@@ -23,12 +23,13 @@ from segr1_app.people.sign_in import Sessions
 from segr1_app.settings.config import Settings
 from segr1_app.settings.space import Space
 from segr1_app.ui.gate.answers import Answers
-from segr1_app.ui.gate.component_values import wrong_argument
+from segr1_app.ui.gate.component_values import is_other_type, wrong_argument
 from segr1_app.ui.gate.front import FrontDoor
 from segr1_app.ui.gate.hosts import Hosts
 from segr1_app.ui.gate.posts import Posts
 from segr1_app.ui.gate.streams import Seldom, close_idle
 from segr1_app.ui.gate.uploads import UploadQuota
+from segr1_app.ui.gate.visits import NoVisits
 from segr1_app.ui.views import STATIC_ROUTE
 
 Lifespan = Callable[[App], AbstractAsyncContextManager[Any]]
@@ -64,6 +65,8 @@ class GuardedBlocks(gr.Blocks):
             return await super(GuardedBlocks, self).preprocess_data(function, values, state, explicit_call)
 
         try:
+            if block_fn.preprocess and any(map(is_other_type, block_fn.inputs, inputs)):
+                raise ValueError("a component would have to convert its value")
             return await preprocess(block_fn, inputs)
         except (gr.Error, ComponentProcessingError, ValueError, OSError) as error:
             raise gr.Error(await wrong_argument(block_fn, inputs, preprocess), print_exception=False) from error
@@ -83,6 +86,7 @@ def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
             raise RuntimeError("the application has no middleware stack yet: it cannot be guarded")
         if settings.auth is not None:
             app.tokens = cast(dict[str, str], Sessions(People(settings.auth)))
+        app.state_holder = NoVisits(app.get_blocks())
         posts = Posts(app.get_blocks())
         framed = Space.from_environ() is not None
 

@@ -1,7 +1,9 @@
-"""Validate the bodies of gradio's routes before gradio uses their values for lookups."""
+"""Validate the bodies of gradio's routes before gradio uses their values for lookups, and complete calls."""
 
 from __future__ import annotations
 
+import json
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from gradio.block_function import BlockFunction
@@ -30,14 +32,22 @@ class Posts:
 
     def __init__(self, page: Blocks) -> None:
         self._page = page
-        self._parameters: dict[str, list[Any]] | None = None
 
-    def check(self, path: str, content: bytes) -> None:
-        """Raise `RefusedError` if a body is invalid for a route, or refers to something that does not exist.
+    def check(self, path: str, content: bytes) -> bytes:
+        """Check a body, and complete a call of an endpoint that leaves out its last arguments.
+
+        A call lists its arguments in order. Whoever wrote a client before an endpoint got another argument at its end
+        is answered as before, because every such argument has a default.
 
         Args:
             path: the route, below `PREFIX` and without a trailing slash.
             content: JSON.
+
+        Returns:
+            The body to pass on to gradio.
+
+        Raises:
+            RefusedError: when the body is invalid for the route, or refers to something that does not exist.
         """
         route, _, name = path.removeprefix(PREFIX).partition("/")
         if path.startswith(f"{PREFIX}call/v2/"):
@@ -49,7 +59,7 @@ class Posts:
             found = self._by_name(name) if number is None else self._page.fns.get(number)
             if found is None:
                 raise RefusedError(404, "There is no event with this number.")
-            self._check_call(found, call)
+            return self._completed(found, call, content)
         elif route == "queue":
             body = _read(PredictBody, content)
             function = self._page.fns.get(-1 if body.fn_index is None else body.fn_index)
@@ -68,6 +78,7 @@ class Posts:
                 raise RefusedError(422, "'data' must be an object with the function's arguments.")
         else:
             _read(CancelBody if route == "cancel" else ResetBody, content)
+        return content
 
     def _by_name(self, name: str) -> BlockFunction:
         found = [function for function in self._page.fns.values() if function.api_name == name]
@@ -75,27 +86,43 @@ class Posts:
             raise RefusedError(404, "There is no endpoint with this name.")
         return found[0]
 
-    def _check_call(self, function: BlockFunction, body: PredictBody | SimplePredictBody) -> None:
-        """Check that a call has as many arguments as the event; those kept by the page itself may be omitted."""
+    def _completed(self, function: BlockFunction, body: PredictBody | SimplePredictBody, content: bytes) -> bytes:
+        """A call with as many arguments as its event takes; those that the page itself keeps may be omitted."""
         if function.fn is None:
             raise RefusedError(404, "This event is handled by the browser only.")
         if isinstance(body, PredictBody) and body.batched:
             raise RefusedError(422, "Batched calls are not supported.")
+        known = self._endpoints.get(f"/{function.api_name}")
+        if known is not None and len(body.data) < len(known):
+            return json.dumps({**json.loads(content), "data": _arguments(known, tuple(body.data), {})}).encode()
         wanted = {len(function.inputs), sum(not each.skip_api for each in function.inputs)}
         if len(body.data) not in wanted and not function.cancels:
             raise RefusedError(422, f"'data' must be a list of {max(wanted)} arguments, not {len(body.data)}.")
+        return content
 
     def _check_named(self, name: str, given: dict[str, Any]) -> None:
         self._by_name(name)
-        if self._parameters is None:
-            known = self._page.get_api_info()["named_endpoints"]
-            self._parameters = {each: info["parameters"] for each, info in known.items()}
-        if f"/{name}" not in self._parameters:
+        if f"/{name}" not in self._endpoints:
             raise RefusedError(404, "There is no endpoint with this name.")
-        try:
-            construct_args(self._parameters[f"/{name}"], (), dict(given))
-        except TypeError as error:
-            raise RefusedError(422, f"{str(error).removesuffix('.')}.") from error
+        _arguments(self._endpoints[f"/{name}"], (), given)
+
+    @cached_property
+    def _endpoints(self) -> dict[str, list[Any]]:
+        """The parameters of each published endpoint, as gradio describes them, by its name after a slash."""
+        known = self._page.get_api_info()["named_endpoints"]
+        return {name: info["parameters"] for name, info in known.items()}
+
+
+def _arguments(parameters: list[Any], listed: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+    """All arguments of a call in order, with defaults for those that are not given.
+
+    Raises:
+        RefusedError: when one without a default is missing, or one is unknown.
+    """
+    try:
+        return list(construct_args(parameters, listed, dict(named)))
+    except TypeError as error:
+        raise RefusedError(422, f"{str(error).removesuffix('.')}.") from error
 
 
 def _read(kind: type[Body], content: bytes) -> Body:

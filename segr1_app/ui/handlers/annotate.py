@@ -131,8 +131,8 @@ class JobHandlers:
         Returns:
             As for `next_task`.
         """
-        self._store.lease(int(task), annotator)
-        return self._handed_out(self._store.task(int(task)), annotator)
+        self._store.lease(task, annotator)
+        return self._handed_out(self._store.task(task), annotator)
 
     def open_neighbour(self, annotator: str, task: int, step: int) -> LeasedTask:
         """Lease the next or the previous task by number, open or decided; those that others hold are passed over.
@@ -163,8 +163,8 @@ class JobHandlers:
         Returns:
             As for `next_task`.
         """
-        self._store.lease(int(task), annotator)
-        changed = self._store.set_instruction(int(task), instruction)
+        self._store.lease(task, annotator)
+        changed = self._store.set_instruction(task, instruction)
         self._store.drop_draft(changed.id, annotator)
         return self._handed_out(changed, annotator)
 
@@ -179,7 +179,7 @@ class JobHandlers:
         Returns:
             As for `next_task`.
         """
-        added = self._store.add_task(self._store.task(int(task)).sha256, instruction)
+        added = self._store.add_task(self._store.task(task).sha256, instruction)
         return self.open_task(annotator, added.id)
 
     def save_decision(  # noqa: PLR0917 - its arguments are those of the endpoint, which clients name
@@ -256,10 +256,10 @@ class JobHandlers:
         if len(text) > MAX_DRAFT:
             raise StoreError("This draft is too large to be kept: save the task, or paint with fewer strokes.")
         with self._drafting:
-            if _follows(content, self._store.get_draft(int(task), annotator)):
-                self._store.put_draft(int(task), annotator, text)
+            if _follows(content, self._store.get_draft(task, annotator)):
+                self._store.put_draft(task, annotator, text)
         try:
-            self._store.renew(int(task), annotator)
+            self._store.renew(task, annotator)
         except LeaseLostError:
             return {"kept": True, "held": False}
         return {"kept": True, "held": True}
@@ -274,8 +274,8 @@ class JobHandlers:
         Returns:
             {"kept": False}.
         """
-        self._store.drop_draft(int(task), annotator)
-        self._store.release(int(task), annotator)
+        self._store.drop_draft(task, annotator)
+        self._store.release(task, annotator)
         return {"kept": False}
 
     def progress(self, annotator: str = "") -> TaskProgress:

@@ -89,7 +89,7 @@ class ReviewHandlers:
             what to `compare` initially, "chosen_by": the reviewer who chose the current revision or None, "agreement":
             mean pairwise IoU or None, "pairs": [{"annotators": [two names], "iou"}]}.
         """
-        asked = self._store.task(int(task))
+        asked = self._store.task(task)
         revisions = self._store.history(asked.id)
         numbers = {each.prediction_id for each in revisions} | {asked.prediction_id}
         known = sorted((number for number in numbers if number is not None), reverse=True)
@@ -121,7 +121,7 @@ class ReviewHandlers:
             [{"revision", "annotator", "verdict", "reason", "comment", "seconds", "clicks", "policy_iou", "blame",
             "change", "origin": the revision that it restores or None, "created_at", "current"}].
         """
-        asked = self._store.task(int(task))
+        asked = self._store.task(task)
         return _history(self._store.history(asked.id), asked)
 
     def compare(self, task: int, first: str, second: str) -> Comparison:
@@ -136,7 +136,7 @@ class ReviewHandlers:
             {"first", "second": {"mask": COCO RLE of the picture's size, or None when it is empty, "objects": [{"box",
             "points"}] in its pixels}, "iou", "only_first", "only_second", "both": pixel counts}.
         """
-        asked = self._store.task(int(task))
+        asked = self._store.task(task)
         one, other = self._side(asked, first), self._side(asked, second)
         return {
             "first": _shown(one),
@@ -158,7 +158,7 @@ class ReviewHandlers:
         Returns:
             {"current": the number of the current revision, "chosen_by": the reviewer or None}.
         """
-        number = int(task)
+        number = task
         self._store.choose_current(number, None if revision is None else int(revision), reviewer)
         choice = self._store.choice(number)
         return {"current": self._store.task(number).current_id, "chosen_by": choice.reviewer if choice else None}

@@ -83,7 +83,7 @@ class TrainingHandlers:
         Returns:
             As `training_state`.
         """
-        name = self._trainings.start(self._models.settings, int(steps), include_feedback=bool(include_feedback))
+        name = self._trainings.start(self._models.settings, steps, include_feedback=include_feedback)
         return self.training_state(name)
 
     def stop_training(self) -> TrainingStatus:

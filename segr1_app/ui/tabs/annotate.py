@@ -13,7 +13,7 @@ from segr1_app.store.exchange.options import ExportedPictures, Rights, Selection
 from segr1_app.store.values import Verdict
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.ui.gate.canvas_calls import canvas_decode
-from segr1_app.ui.gate.endpoints import Gate, one_of, refusing
+from segr1_app.ui.gate.endpoints import Gate, checked, one_of, refusing
 from segr1_app.ui.handlers.annotate import JobHandlers
 from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.tabs.import_panel import build_import_panel
@@ -163,8 +163,8 @@ def build_annotate_tab(
             gate.note("accept_truths", request, person, annotator)
             return "\n".join(jobs.accept_truths(person.name or annotator))
 
-    make.click(export, [form, split, pictures, simplify, *filters], [archive, notes], api_name="export")
-    accept.click(accept_truths, vouching, notes, api_name="accept_truths")
+    make.click(checked(export), [form, split, pictures, simplify, *filters], [archive, notes], api_name="export")
+    accept.click(checked(accept_truths), vouching, notes, api_name="accept_truths")
     for method in page_calls:
         gate.publish(method, Act.ANNOTATE)
     gate.publish(jobs.progress, Act.LOOK)

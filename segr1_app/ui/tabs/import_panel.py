@@ -15,7 +15,7 @@ from segr1_app.settings.roles import Act
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.store.exchange.import_options import ImportOptions, Watch, parse_columns
 from segr1_app.studio.contracts import Imported
-from segr1_app.ui.gate.endpoints import Gate, one_of
+from segr1_app.ui.gate.endpoints import Gate, checked, one_of
 from segr1_app.ui.handlers.imports import ImportHandlers
 
 ANNOUNCE = "() => void document.dispatchEvent(new Event('segr1:imported'))"
@@ -212,9 +212,9 @@ def build_import_panel(imports: ImportHandlers, gate: Gate, *, visible: bool) ->
         return _summary(work)
 
     inputs = [parts.files, parts.instruction, parts.masks, *parts.options]
-    parts.start.click(add_pictures, inputs, parts.outcome, api_name="add_pictures").then(None, js=ANNOUNCE)
+    parts.start.click(checked(add_pictures), inputs, parts.outcome, api_name="add_pictures").then(None, js=ANNOUNCE)
     inputs = [parts.dataset, parts.instruction, parts.rows, *parts.options]
-    parts.fetch.click(add_dataset, inputs, parts.outcome, api_name="add_dataset").then(None, js=ANNOUNCE)
+    parts.fetch.click(checked(add_dataset), inputs, parts.outcome, api_name="add_dataset").then(None, js=ANNOUNCE)
     return parts.panel
 
 
