@@ -17,6 +17,7 @@ from sqlite_utils import Database
 
 from segr1_app.domain import (
     ImageSize,
+    SegR1Error,
     StoreDamagedError,
     StoreError,
     StoreFullError,
@@ -239,6 +240,9 @@ def _take(db: Database, record: JournalRecord) -> None:
     except StoreError:
         db.execute("ROLLBACK TO record")
         raise
+    except SegR1Error as error:
+        db.execute("ROLLBACK TO record")
+        raise StoreError(f"A record of {record.get('table')} is refused: {error}") from error
     finally:
         db.execute("RELEASE record")
 

@@ -104,7 +104,7 @@ def _task(db: Database, row: Mapping[str, Any], numbers: Numbers) -> None:
 def _prediction(db: Database, row: Mapping[str, Any], numbers: Numbers) -> None:
     task = tasks.task_of(db, numbers.tasks[row["task"]])
     size = {"width": task.image_size.width, "height": task.image_size.height}
-    own = {name: row[name] for name in _columns(db, "predictions")}
+    own = _own(db, "predictions", row)
     _refuse(prediction_problem({**own, "picture": task.sha256, **size}))
     number = _known(db, "predictions", task.id, row["content_hash"])
     if number is None:
@@ -123,7 +123,7 @@ def _revision(db: Database, row: Mapping[str, Any], numbers: Numbers) -> None:
     prediction = None if row["prediction"] is None else numbers.predictions[row["prediction"]]
     digest = db.execute("SELECT content_hash FROM predictions WHERE id = ?", [prediction]).fetchone()
     size = {"width": task.image_size.width, "height": task.image_size.height}
-    own = {name: row[name] for name in _columns(db, "revisions")}
+    own = _own(db, "revisions", row)
     checked = {**own, **size, "picture": task.sha256, "prediction_hash": digest[0] if digest else None}
     _refuse(revision_problem(checked))
     number = _known(db, "revisions", task.id, row["content_hash"])
@@ -164,8 +164,13 @@ _ADD: Final = {
 }
 
 
-def _columns(db: Database, table: str) -> list[str]:
-    return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+def _own(db: Database, table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's own columns, as the database will give them back: one of floats keeps neither 1 nor -0.0."""
+    kinds = {name: kind for _, name, kind, *_ in db.execute(f"PRAGMA table_info({table})")}
+    return {
+        name: float(row[name]) + 0.0 if kind in ("REAL", "FLOAT") and row[name] is not None else row[name]
+        for name, kind in kinds.items()
+    }
 
 
 def _known(db: Database, table: str, task_id: int, digest: str) -> int | None:

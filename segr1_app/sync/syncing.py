@@ -13,7 +13,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -157,7 +157,7 @@ class Synchroniser:
             files = [_RecordFile(folder / file, file, known.get(file, 0), size) for file, size in news.items()]
             mixed = heapq.merge(*(file.records() for file in files), key=lambda timed: timed[0])
             unusable, whole = self._journal.apply_records(
-                (record for _, record in mixed), partial(self._picture, folder), self._remote.name
+                (record for _, record in mixed), partial(self._picture, folder, there.keys()), self._remote.name
             )
         for file in files:
             problems += file.problems
@@ -186,8 +186,12 @@ class Synchroniser:
             problems += page.problems
         return problems
 
-    def _picture(self, folder: Path, sha256: str, original: str | None) -> tuple[Picture, Original | None]:
+    def _picture(
+        self, folder: Path, there: Container[str], sha256: str, original: str | None
+    ) -> tuple[Picture, Original | None]:
         name = remote_name(file_name(sha256, original))
+        if name not in there:
+            raise StoreDamagedError(f"The remote copy has a record of the picture {sha256[:12]}, but no file of it.")
         self._remote.fetch([name], folder)
         try:
             if (folder / name).stat().st_size > MAX_FILE:

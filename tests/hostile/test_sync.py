@@ -4,6 +4,7 @@ not.
 
 from __future__ import annotations
 
+import json
 import logging
 import resource
 import threading
@@ -18,6 +19,8 @@ from segr1_app.store import AnnotationStore
 from segr1_app.sync import FolderRemote, Scheduler, Synchroniser
 from tests.store.values import corrected, picture, prediction, rectangle
 
+OF_ALL = picture(1).sha256.encode()
+"""The picture of the store whose lines hostile ones are put among."""
 HOSTILE_LINES: dict[str, bytes] = {
     "50,000 brackets": b"[" * 50_000,
     "50,000 closed brackets": b"[" * 50_000 + b"]" * 50_000,
@@ -37,6 +40,10 @@ HOSTILE_LINES: dict[str, bytes] = {
     b'"added_at": 0}',
     "a lone surrogate": b'{"table": "tasks", "at": 0, "picture": "\\ud800", "instruction": "\\ud800", "created_at": 0}',
     "a dict for a text": b'{"table": "tasks", "at": 0, "picture": {}, "instruction": [], "created_at": 0}',
+    "an empty instruction": b'{"table": "tasks", "at": 0, "picture": "%s", "instruction": "", "created_at": 0}'
+    % OF_ALL,
+    "a long instruction": b'{"table": "tasks", "at": 0, "picture": "%s", "instruction": "%s", "created_at": 0}'
+    % (OF_ALL, b"x" * 100_000),
     "a choice by a number": b'{"table": "choices", "at": 0, "picture": 1, "asked": 2, "reviewer": 3, "created_at": 0}',
 }
 
@@ -86,6 +93,22 @@ def test_a_damaged_picture_stops_only_what_needs_it(tmp_path: Path) -> None:
         with pytest.raises(StoreDamagedError, match="remote copy of picture"):
             synchroniser.sync()
         assert "remote copy of picture" in synchroniser.state.failure
+        assert synchroniser.state.waiting == 0
+        assert second.statistics().tasks == 2
+
+
+def test_a_record_of_a_picture_that_is_nowhere_stops_nothing_else(tmp_path: Path) -> None:
+    remote = FolderRemote(tmp_path / "remote")
+    with AnnotationStore.open(tmp_path / "first") as first, AnnotationStore.open(tmp_path / "second") as second:
+        fill(first, 1)
+        Synchroniser(first, remote, tmp_path).sync()
+        (file,) = (tmp_path / "remote" / "records").iterdir()
+        made_up = json.loads(file.read_bytes().splitlines()[0]) | {"sha256": "0" * 64, "at": 0}
+        (file.parent / "hostile.jsonl").write_text(f"{json.dumps(made_up)}\n")
+        fill(second, 2)
+        synchroniser = Synchroniser(second, remote, tmp_path)
+        with pytest.raises(StoreDamagedError, match="000000000000, but no file of it"):
+            synchroniser.sync()
         assert synchroniser.state.waiting == 0
         assert second.statistics().tasks == 2
 
