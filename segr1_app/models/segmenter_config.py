@@ -124,7 +124,7 @@ def _check_events(path: Path, text: str) -> None:
 def _check(path: Path, place: str, value: Any) -> None:
     if isinstance(value, dict):
         target = value.get("_target_")
-        if target is not None and target not in CLASSES:
+        if target is not None and not (isinstance(target, str) and target in CLASSES):
             raise _refusal(path, f"{place} names {str(target)[:80]!r}, which is not a component of SAM 2")
         for name, inner in value.items():
             if not isinstance(name, str) or name in _REFUSED or (name.startswith("_") and name != "_target_"):

@@ -233,6 +233,6 @@ def test_every_value_of_what_was_promoted(tmp_path: Path) -> None:
 
 def test_every_value_of_a_segmenter_config(tmp_path: Path) -> None:
     written = yaml.safe_load((CORPUS / "segmenter_config" / "valid").read_text())
-    for changed in replaced(written, FEW):
+    for changed in replaced(written, FEW[::5]):
         (tmp_path / "config.yaml").write_text(json.dumps(changed))
         in_words(lambda: read_segmenter_config(tmp_path / "config.yaml"))
