@@ -6,7 +6,7 @@ import io
 import threading
 from pathlib import Path
 
-from cachetools import LRUCache
+from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
 from segr1_app.domain import ImageSize
@@ -33,21 +33,18 @@ class RecentPictures:
     def __init__(self, store: AnnotationStore) -> None:
         self._store = store
         self._held: LRUCache[str, Picture] = LRUCache(MEMORY, getsizeof=lambda picture: picture.pixels.nbytes)
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
+    # With the condition, whoever asks for a picture that is being read waits for it: decoding takes several times what
+    # the picture itself does, and many people are given the same picture at once.
+    @cachedmethod(lambda self: self._held, condition=lambda self: self._changed)
     def get(self, sha256: str) -> Picture:
         """A stored picture.
 
         Raises:
             StoreError: when it cannot be read.
         """
-        with self._lock:
-            held = self._held.get(sha256)
-        if held is None:
-            held = self._store.picture(sha256)
-            with self._lock:
-                self._held[sha256] = held
-        return held
+        return self._store.picture(sha256)
 
 
 def preview_of(picture: Picture, cache: Path) -> Path:

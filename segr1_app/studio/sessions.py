@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segr1_app.models.effort import Candidate
 
 MEMORY = 384 * 2**20
-"""Size in bytes of the pictures kept for the canvases; some ten of a dozen megapixels each."""
+"""Size in bytes of what is kept for the canvases; some six of a dozen megapixels, with a prediction of one object."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +35,14 @@ class CanvasSession:
     truth: Mask | None = None
     candidates: tuple[Candidate, ...] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of its picture and its masks, each of which takes a third of the picture."""
+        masks = [] if self.truth is None else [self.truth]
+        if self.prediction is not None:
+            masks += [self.prediction.mask, *(found.mask for found in self.prediction.masks)]
+        return self.picture.pixels.nbytes + sum(mask.nbytes for mask in masks)
+
 
 class CanvasSessions:
     """Assigns a key to the contents of a canvas, so that an edit needs to send neither the picture nor the prediction.
@@ -42,12 +50,14 @@ class CanvasSessions:
     A key cannot be guessed, so nobody can read from another person's canvas.
 
     Args:
-        memory: limit on the pixels held, in bytes; beyond that, the least recently used sessions are dropped.
+        memory: limit on the pictures and masks held, in bytes; beyond that, the least recently used sessions are
+            dropped.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
+        # One that is larger than the limit is held alone.
         self._held: LRUCache[str, CanvasSession] = LRUCache(
-            memory, getsizeof=lambda session: session.picture.pixels.nbytes
+            memory, getsizeof=lambda session: min(session.nbytes, memory)
         )
         self._lock = threading.Lock()
 

@@ -35,7 +35,7 @@ class NoVisits(StateHolder):
     """
 
     def __init__(self, page: Blocks) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         if any(block.stateful for block in page.blocks.values()):
             raise TypeError("a gr.State would be shared by all visits: keep the state in the page or in the store")
         self._state = _Unchanging(page)
