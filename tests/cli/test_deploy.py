@@ -124,9 +124,15 @@ def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None
 
 
 def test_the_front_matter_is_what_a_space_needs() -> None:
-    _, front, _ = (ROOT / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    _, front, text = (ROOT / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     told = yaml.safe_load(front)
-    assert (told["sdk"], told["hf_oauth"], told["license"]) == ("gradio", True, "apache-2.0")
+    assert (told["sdk"], told["hf_oauth"]) == ("gradio", True)
+    # The code's licence is not that of the weights: the card names neither alone, and links to what says so.
+    assert (told["license"], told["license_link"]) == ("other", "README.md#licence-and-citation")
+    assert (
+        "The code is under [Apache-2.0](LICENSE). The weights in `assets/models/`"
+        in text.partition("## Licence and citation")[2]
+    )
     assert (ROOT / told["app_file"]).is_file()
     assert set(told["models"]) == {FULL_POLICY, FULL_SEGMENTER}
     assert told["suggested_hardware"] in list(SpaceHardware)
