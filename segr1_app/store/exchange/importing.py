@@ -161,9 +161,11 @@ def _joined(paths: Sequence[Path | str], stack: ExitStack) -> Files | None:
     local = [path for path in paths if isinstance(path, Path)]
     places = [path for path in local if path.is_dir() or is_archive(path)]
     loose = [path for path in local if path not in places]
-    if len(places) + bool(loose) < 2 or any(_has_pictures_around(path) for path in loose):
+    if len(places) + bool(loose) < 2:
         return None
     try:
+        if any(_has_pictures_around(path) for path in loose):
+            return None
         parts = [(called(path, places), _opened(path, stack)) for path in places]
         return join([*parts, ("", LooseFiles(loose))] if loose else parts)
     except DatasetError:

@@ -350,6 +350,8 @@ def size_of(width: Any, height: Any) -> ImageSize | None:
         size = ImageSize(whole(width, "its width"), whole(height, "its height"))
     except ValueError as error:
         raise DatasetError(f"{error}.") from error
+    if 0 in size:
+        return None
     if min(size) < 1:
         raise DatasetError(f"its size is given as {size.width} x {size.height}, which no picture has.")
     return size

@@ -412,7 +412,8 @@ def test_a_rough_mask_is_not_a_reason_to_doubt_the_order_of_its_runs(
         ([[2, 8, 2, 32, 10, 32, 10, 8]], [8, 2, 24, 8], "y comes before x"),
         ({"size": [HEIGHT, WIDTH], "counts": runs(MASK.T)[1:]}, BOX, "do not add up"),
         ({"size": [HEIGHT, WIDTH], "counts": runs(~box_mask(0, 6, 40, 30).T)}, [0, 6, 40, 24], "begin with the object"),
-        ([corners(50, 36, 60, 44)], BOX, "lies outside of its bbox (8, 6 to 40, 30)"),
+        ([corners(50, 36, 60, 44)], BOX, "(50, 36 to 60, 44) is not where its bbox is (8, 6 to 40, 30)"),
+        ([corners(4, 3, 20, 15)], BOX, "is not where its bbox is"),
     ],
 )
 def test_a_mask_that_contradicts_its_box_is_refused(
@@ -422,7 +423,9 @@ def test_a_mask_that_contradicts_its_box_is_refused(
     assert told in left_out()[0]
 
 
-@pytest.mark.parametrize("box", [[0, 0, 0, 0], [8, 6, 40, 30], [1, 2], None, [7.6, 5.5, 32.9, 25], [0, 0, 40, 30]])
+@pytest.mark.parametrize(
+    "box", [[0, 0, 0, 0], [8, 6, 40, 30], [0, 0, 1, 1], [1, 2], None, [7.6, 5.5, 32.9, 25], [0, 0, 40, 30]]
+)
 def test_a_box_that_says_less_than_the_mask_changes_nothing(store: AnnotationStore, folder: Path, box: Any) -> None:
     assert np.array_equal(take(store, folder, coco([image()], [annotation(SQUARE, bbox=box)])), MASK)
     assert not left_out()
@@ -440,3 +443,10 @@ def test_many_alike_are_summed_up(store: AnnotationStore, folder: Path) -> None:
     assert "annotation 6 (id 1) is left out: its polygon lies outside" in account.sentences[5]
     assert account.sentences[6].startswith("... and 35 more like these, the last of them: ")
     assert account.sentences[0] == account.left_out[0]
+
+
+def test_a_box_may_have_been_written_as_its_corners(store: AnnotationStore, folder: Path) -> None:
+    place = (50, 36, 56, 40)
+    found = take(store, folder, coco([image()], [annotation([corners(*place)], bbox=list(place))]))
+    assert np.array_equal(found, box_mask(*place))
+    assert not left_out()

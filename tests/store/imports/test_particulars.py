@@ -309,3 +309,39 @@ def test_the_unknown_zone_of_a_trimap_is_not_a_soft_edge(tmp_path: Path, wide: i
     else:
         with pytest.raises(DatasetError, match="128"):
             load_mask(tmp_path / "mask.png")
+
+
+def labelme(folder: Path, *shapes: dict[str, Any]) -> Path:
+    more = {"imagePath": "a.png", "imageData": None, "imageHeight": HEIGHT, "imageWidth": WIDTH}
+    write_json(folder / "a.json", {"version": "5.5.0", "flags": {}, "shapes": shapes, **more})
+    return draw(folder / "a.png")
+
+
+def test_one_shape_of_labelme_that_is_no_number_is_named(store: AnnotationStore, tmp_path: Path) -> None:
+    broken = {"label": "dog", "points": [[float("nan"), 1], [2, 2], [3, 1]], "shape_type": "polygon"}
+    picture = labelme(tmp_path, broken, {"label": "cat", "points": PAIRS, "shape_type": "polygon"})
+    assert "shape 1 (dog) is left out: a corner is not a finite number" in bring(store, tmp_path).left_out[0]
+    assert np.array_equal(truth(store, picture), MASK)
+
+
+def test_a_mask_of_labelme_of_another_size_than_its_corners_is_refused(store: AnnotationStore, tmp_path: Path) -> None:
+    content = io.BytesIO()
+    Image.fromarray(np.ones((24, 32), bool)).save(content, "PNG")
+    shape = {"label": "cat", "shape_type": "mask", "mask": base64.b64encode(content.getvalue()).decode()}
+    picture = labelme(tmp_path, {**shape, "points": [[8, 6], [39, 29]]})
+    assert not bring(store, tmp_path).left_out
+    assert np.array_equal(truth(store, picture), MASK)
+    labelme(tmp_path, {**shape, "label": "dog", "points": [[8, 6], [60, 40]]})
+    assert "has 32 x 24 pixels, and its corners say 53 x 35" in bring(store, tmp_path).left_out[0]
+
+
+@pytest.mark.parametrize("size", ["0", "0.0", ""])
+def test_a_size_of_nothing_says_nothing(store: AnnotationStore, tmp_path: Path, size: str) -> None:
+    (tmp_path / "a.xml").write_text(
+        f"<annotation><filename>a.png</filename><size><width>{size}</width><height>{size}</height></size><object>"
+        "<name>cat</name><bndbox><xmin>9</xmin><ymin>7</ymin><xmax>40</xmax><ymax>30</ymax></bndbox></object></annotation>"
+    )
+    draw(tmp_path / "a.png")
+    report = bring(store, tmp_path)
+    assert not report.left_out
+    assert report.boxes == 1

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
 
 from segr1_app.domain import Box, DatasetError, Mask
 from segr1_app.geometry import box_iou, mask_box
 from segr1_app.store.exchange.shapes import Area, BoxShape, Canvas, Polygons, Runs
 
-_AGREES: Final = 0.5
-"""Least IoU of a mask's own box with the one of its file; boxes may be rounded, or of more than is visible."""
+_AGREES, _CONTRADICTS = 0.5, 0.2
+"""IoU of a mask's own box with the one of its file, from which they agree, and below which they contradict each other;
+between them are boxes of more than is visible.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,20 +35,21 @@ class Boxed:
             DatasetError: when the frame is not known.
         """
         mask = self.area.mask(canvas)
-        try:
-            said = self.box.prompt(canvas, None).box
-        except ValueError:
-            # An invalid box says nothing about the mask.
-            return mask
-        own = mask_box(mask)
-        if said is None or own is None or box_iou(own, said) >= _AGREES:
+        own, said = mask_box(mask), _in_picture(self.box, canvas)
+        # An invalid box says nothing about the mask, and a box may have been written as its two corners.
+        if said is None or own is None or box_iou(own, said) >= _AGREES or self._is_of_corners(own, canvas):
             return mask
         for reading, area in _other_readings(self.area):
             if _fits(area, canvas, said):
                 raise ValueError(f"its bbox fits its segmentation only if {reading}")
-        if box_iou(own, said) == 0 and min(said.x2 - said.x1, said.y2 - said.y1) > 1:
-            raise ValueError(f"its segmentation ({_corners(own)}) lies outside of its bbox ({_corners(said)})")
+        if box_iou(own, said) < _CONTRADICTS and min(said.x2 - said.x1, said.y2 - said.y1) > 1:
+            raise ValueError(f"its segmentation ({_corners(own)}) is not where its bbox is ({_corners(said)})")
         return mask
+
+    def _is_of_corners(self, own: Box, canvas: Canvas) -> bool:
+        left, top, right, bottom = self.box.edges
+        said = _in_picture(replace(self.box, edges=(left, top, right - left, bottom - top)), canvas)
+        return said is not None and box_iou(own, said) >= _AGREES
 
 
 def _other_readings(area: Area) -> Iterator[tuple[str, Area]]:
@@ -61,6 +63,13 @@ def _other_readings(area: Area) -> Iterator[tuple[str, Area]]:
                 "its run lengths begin with the object, and not with the background",
                 replace(area, counts=[0, *area.counts]),
             )
+
+
+def _in_picture(box: BoxShape, canvas: Canvas) -> Box | None:
+    try:
+        return box.prompt(canvas, None).box
+    except ValueError:
+        return None
 
 
 def _fits(area: Area, canvas: Canvas, said: Box) -> bool:

@@ -108,8 +108,15 @@ def _mask(text: Any, ring: Any) -> Piece:
     if not isinstance(text, str):
         raise ValueError("it has no mask")
     labels = read_labels(decode_picture(text))
+    mask = labels.mask("all")
     left, top = (round(float(value)) for value in ring.min(axis=0))
-    return Piece(labels.mask("all"), left, top)
+    # The lower right corner is the last pixel.
+    said = ring.max(axis=0) - ring.min(axis=0) + 1
+    if len(ring) > 1 and (np.abs(said - mask.shape[::-1]) > 1).any():
+        raise ValueError(
+            f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, and its corners say {said[0]:g} x {said[1]:g}"
+        )
+    return Piece(mask, left, top)
 
 
 def decode_picture(text: str) -> bytes:

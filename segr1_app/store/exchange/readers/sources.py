@@ -263,13 +263,26 @@ def _with_annotations(head: Head, file: Readable) -> Head:
     return head
 
 
+class _Finite:
+    """What is read of a file without NaN and Infinity, which Python writes and this parser does not know."""
+
+    def __init__(self, file: Readable) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        return _NO_JSON.sub(b"0", self._file.read(size))
+
+
+_NO_JSON: Final = re.compile(rb"\b(?:NaN|Infinity)\b")
+
+
 def _head(file: Readable) -> Head | None:
     keys: list[str] = []
     lists: set[str] = set()
     inner: dict[str, set[str]] = {}
     kind = ""
     try:
-        for path, event, value in islice(ijson.parse(file, use_float=True), SNIFFED):
+        for path, event, value in islice(ijson.parse(_Finite(file), use_float=True), SNIFFED):
             if not kind:
                 kind = event.removeprefix("start_")
                 if kind not in {"map", "array"}:
