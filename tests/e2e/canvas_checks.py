@@ -265,6 +265,25 @@ def check_zoom(key: str, factor: float, back: str) -> Callable[[CanvasPage], Non
     return check
 
 
+def check_clear_prompts(c: CanvasPage) -> None:
+    check_box(c)
+    place, _, _ = spots(c)
+    c.click(place)
+    c.press("w")
+    assert (c.object["box"], c.object["points"]) == (None, [])
+    c.press("Control+z")
+    assert c.object["box"] is not None
+
+
+def check_answer(c: CanvasPage) -> None:
+    check_click(c)
+    edited = c.objects
+    c.press("q")
+    assert c.object["points"] == []
+    c.press("Control+z")
+    assert c.objects == edited
+
+
 def check_one_to_one(c: CanvasPage) -> None:
     before, middle = c.scale(), c.centre()
     c.press("1")
@@ -375,6 +394,7 @@ CHECKS: dict[str, Callable[[CanvasPage], None]] = {
     "M": check_marks,
     "Shift+M": check_marks,
     "F": check_flip,
+    "W": check_clear_prompts,
     "Delete": check_delete,
     "←": check_arrow("ArrowLeft", -1, 0),
     "→": check_arrow("ArrowRight", 1, 0),
@@ -402,6 +422,7 @@ CHECKS: dict[str, Callable[[CanvasPage], None]] = {
     "H": check_hide,
     "Ctrl+Z": check_undo,
     "Ctrl+Shift+Z or Ctrl+Y": check_undo,
+    "Q": check_answer,
     "Ctrl+S": check_save,
     "Esc": check_leave,
     "?": check_help,

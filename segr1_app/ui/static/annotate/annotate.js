@@ -11,6 +11,7 @@ import { DECISION_KEYS, NAME_KEY, REASONS } from "./keys.js";
 import { openBy } from "./reopening.js";
 import { comeIntoSight, workbench } from "./workbench.js";
 import { answer } from "../canvas/live.js";
+import { addObjects } from "../canvas/prompts.js";
 import { Canvas } from "../canvas/view.js";
 import { nameIn, refusal, whenMet } from "../shared/person.js";
 import { Asking } from "../shared/server.js";
@@ -318,6 +319,7 @@ class Annotate {
     if (action === "undo-decision") return void this.undo();
     if (!this.task || !this.idle) return;
     if (action === "fill") return this.fill(!this.bench.root.classList.contains("is-full"));
+    if (action === "repeat") return this.repeat();
     if (action === "truth") return this.canvas.seeTruth();
     if (action === "take-truth") return this.canvas.takeTruth();
     if (this.canvas.frame.dataset.seen === "false" && !this.clicks) return this.canvas.say(TOO_SOON);
@@ -332,6 +334,12 @@ class Annotate {
     if (action === "reject") this.rejection.open();
     if (action === "later" || action === "earlier")
       void this.take("open_neighbour", { task: this.task.task, step: action === "later" ? 1 : -1 });
+  }
+
+  /** Add the objects of the task that was decided before this one. */
+  repeat() {
+    if (!this.decidedObjects.length) return this.canvas.say("No objects yet: decide a task first.");
+    this.canvas.commit(addObjects(this.canvas.prompts, this.decidedObjects, this.canvas.picture));
   }
 
   /** Let picture and decision fill the window, or not any more. @param {boolean} full */
@@ -359,6 +367,7 @@ class Annotate {
       return this.stale.open(reply.message);
     }
     this.drafts.unsent.forget({ annotator: this.annotator, task });
+    if (verdict === "accept") this.decidedObjects = this.canvas.objects;
     await this.next();
     this.offerUndo(task);
   }
@@ -426,6 +435,8 @@ class Annotate {
 
   /** Whether this visitor may annotate; until that is known the server alone decides. */
   allowed = true;
+  /** Those of the task that was accepted or fixed last. @type {Canvas["objects"]} */
+  decidedObjects = [];
   /** The revision that the present work was started from. @type {number | null} */
   origin = null;
   /** Whether the notice is about a draft. */

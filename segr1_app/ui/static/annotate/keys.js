@@ -22,6 +22,8 @@ export const DECISION_KEYS = [
     action: "accept", on: ["Ctrl+Enter"] },
   { group: "Tasks", keys: "J", does: "the next task by number, decided or not", action: "later", on: ["j"] },
   { group: "Tasks", keys: "K", does: "the previous one", action: "earlier", on: ["k"] },
+  { group: "Tasks", keys: "D", does: "add the objects of the task decided before: points, boxes and classes", action: "repeat",
+    on: ["d"] },
   { group: "Tasks", keys: "Shift+F", does: "picture and decision fill the window", action: "fill", on: ["Shift+f"] },
   { group: "Tasks", keys: "T", does: "show the imported mask as a dashed outline", action: "truth", on: ["t"] },
   { group: "Tasks", keys: "Shift+T", does: "start from the imported mask", action: "take-truth", on: ["Shift+t"] },

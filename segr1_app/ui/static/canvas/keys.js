@@ -7,7 +7,7 @@
  * @typedef {"flip" | "remove" | "removeObject" | "left" | "right" | "up" | "down" | "farLeft" | "farRight" | "farUp"
  *   | "farDown" | "nextMark" | "previousMark" | "pointInside" | "pointOutside" | "next" | "previous" | "newObject"
  *   | "refine" | "undo" | "redo" | "prompt" | "brush" | "eraser" | "smaller" | "larger" | "fit" | "oneToOne" | "zoomIn"
- *   | "zoomOut" | "fainter" | "stronger" | "outline" | "hide" | "save" | "leave" | "help"} Action
+ *   | "zoomOut" | "fainter" | "stronger" | "clear" | "answer" | "outline" | "hide" | "save" | "leave" | "help"} Action
  */
 
 /** @type {Row[]} */
@@ -33,6 +33,7 @@ export const KEYS = [
   { group: "Points and boxes", keys: "→", does: "move right", action: "right", on: ["ArrowRight"] },
   { group: "Points and boxes", keys: "↑", does: "move up", action: "up", on: ["ArrowUp"] },
   { group: "Points and boxes", keys: "↓", does: "move down", action: "down", on: ["ArrowDown"] },
+  { group: "Points and boxes", keys: "W", does: "clear the object's points and box", action: "clear", on: ["w"] },
   { group: "Points and boxes", keys: "P", does: "positive point in the middle of the canvas", action: "pointInside",
     on: ["p"] },
   { group: "Points and boxes", keys: "Shift+P", does: "negative point there", action: "pointOutside", on: ["Shift+p"] },
@@ -61,6 +62,7 @@ export const KEYS = [
 
   { group: "Work", keys: "Ctrl+Z", does: "undo", action: "undo", on: ["Ctrl+z"] },
   { group: "Work", keys: "Ctrl+Shift+Z, Ctrl+Y", does: "redo", action: "redo", on: ["Ctrl+Shift+z", "Ctrl+y"] },
+  { group: "Work", keys: "Q", does: "back to the model's answer, which undo takes back", action: "answer", on: ["q"] },
   { group: "Work", keys: "Ctrl+S", does: "save", action: "save", on: ["Ctrl+s"] },
   { group: "Work", keys: "Esc", does: "cancel a drag; clear the selection, then Tab leaves the canvas", action: "leave",
     on: ["Escape"] },

@@ -161,6 +161,38 @@ export function removeMark(prompts) {
 }
 
 /**
+ * Remove the active object's points and its box; what was painted stays.
+ * @param {Prompts} prompts
+ * @returns {Prompts}
+ */
+export function clearPrompts(prompts) {
+  const { box, points } = activeObject(prompts);
+  return box || points.length ? { ...change(prompts, { box: null, points: [] }), mark: null } : prompts;
+}
+
+/**
+ * Add objects with their points, boxes and names to those there are; empty ones give way.
+ * @param {Prompts} prompts
+ * @param {Pick<Prompt, "box" | "points" | "name">[]} given
+ * @param {Size} size of the picture, within which they are put
+ * @returns {Prompts}
+ */
+export function addObjects(prompts, given, [width, height]) {
+  const kept = prompts.objects.filter((object) => !isBlank(object));
+  const fitting = given.map(({ box, points, name }) => ({
+    name,
+    box: box && /** @type {import("./types.js").Box} */ (
+      [settled(box[0], width), settled(box[1], height), settled(box[2], width), settled(box[3], height)]),
+    points: points.map(({ x, y, label }) => ({ x: settled(x, width), y: settled(y, height), label })),
+  })).map((each) => (each.box && (each.box[0] >= each.box[2] || each.box[1] >= each.box[3]) ? { ...each, box: null } : each))
+    .filter(({ box, points }) => box || points.length);
+  if (!fitting.length) return prompts;
+  const first = nextId(prompts);
+  const added = fitting.map((each, index) => ({ ...blank(first + index), ...each }));
+  return { objects: [...kept, ...added], active: kept.length, mark: null };
+}
+
+/**
  * Remove the active object with everything that belongs to it.
  * @param {Prompts} prompts
  * @returns {Prompts}

@@ -30,6 +30,7 @@ const STEP = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1],
 const PAUSE_MS = 500;
 const ZOOM_STEP = 1.25;
 const BRUSH_STEP = 1.25;
+const MISSED = "This point did not enter the mask: add another one, or draw a box around the object.";
 const NO_TRUTH = "This task came without a mask.";
 const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
 
@@ -245,10 +246,22 @@ export class Canvas {
     this.reward.render(reward ?? null);
     if (this.drawn) cancelAnimationFrame(this.drawn);
     this.render();
+    if (masks && rev === this.live.rev && !this.passing && this.#missed(state)) this.say(MISSED);
     // Not before the masks can be seen.
     if (rev === this.live.rev) this.frame.setAttribute("aria-busy", "false");
     if (rev === this.live.rev && reward?.total != null && !reward.exact)
       this.pausing = setTimeout(() => this.scoreExactly(state), PAUSE_MS);
+  }
+
+  /** Whether the selected point is positive, and not in its object's mask. @param {Prompts} state */
+  #missed(state) {
+    const object = edit.activeObject(state);
+    const point = state.mark?.kind === "point" ? object.points[state.mark.index] : null;
+    if (point?.label !== 1) return false;
+    const { size, picture } = this.masks;
+    const [column, row] = [point.x, point.y].map((place, axis) =>
+      Math.min(size[axis] - 1, Math.floor((place * size[axis]) / picture[axis])));
+    return !this.masks.of(object)?.[row * size[0] + column];
   }
 
   /** Masks of the picture's own size take too long for every edit. @param {Prompts} state */
@@ -278,6 +291,8 @@ export class Canvas {
         return this.say(describeSelection(this.prompts));
       case "newObject": return this.choose(edit.newObject(prompts));
       case "refine": return this.refine();
+      case "clear": return this.commit(edit.clearPrompts(prompts));
+      case "answer": return edit.isSameWork(this.given, prompts) ? undefined : this.commit({ ...this.given });
       case "undo": return this.history.undo() && this.returned();
       case "redo": return this.history.redo() && this.returned();
       case "prompt": case "brush": case "eraser":

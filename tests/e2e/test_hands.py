@@ -1,0 +1,51 @@
+"""What hands do all day: the objects of the task before, and a point that changed nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.annotate_page import ROOT, at_work, shown
+from tests.e2e.conftest import ScriptedApp
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_the_objects_of_the_task_before_are_added_and_a_point_outside_is_said(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    store = annotate_app.store
+    canvas = at_work(visit, annotate_app.url, uploads[:2])
+    page, status = canvas.page, canvas.page.locator(f"{ROOT} .stage-status")
+    canvas.press("d")
+    expect(status).to_have_text("No objects yet: decide a task first.")
+    page.get_by_label("Class of object 1").fill("egg")
+    page.get_by_label("Class of object 1").press("Enter")
+    # What was erased stays outside, whatever is clicked there.
+    canvas.press("e")
+    canvas.drag((200, 200), (230, 200))
+    canvas.press("v")
+    canvas.click((215, 200))
+    expect(status).to_contain_text("This point did not enter the mask")
+    canvas.click((300, 60), button="right")
+    expect(status).to_have_text("")
+    drawn = canvas.object
+    canvas.press("a")
+    shown(canvas, 2)
+    canvas.press("Shift+Delete", "d")
+    repeated = canvas.object
+    assert {key: repeated[key] for key in ("box", "points", "name")} == {
+        key: drawn[key] for key in ("box", "points", "name")
+    }
+    assert repeated["strokes"] == []
+    canvas.press("a")
+    shown(canvas, 3)
+    first, second = (store.current(task) for task in (1, 2))
+    assert first is not None
+    assert second is not None
+    (kept,), (again,) = first.correction.objects, second.correction.objects
+    assert again.prompt == kept.prompt
+    assert again.prompt.name == "egg"
