@@ -450,3 +450,10 @@ def test_a_box_may_have_been_written_as_its_corners(store: AnnotationStore, fold
     found = take(store, folder, coco([image()], [annotation([corners(*place)], bbox=list(place))]))
     assert np.array_equal(found, box_mask(*place))
     assert not left_out()
+
+
+def test_a_box_may_be_of_the_picture_before_it_was_scaled(store: AnnotationStore, folder: Path) -> None:
+    scaled = [[10 * value for value in SQUARE[0]]]
+    larger = image(width=10 * WIDTH, height=10 * HEIGHT)
+    assert np.array_equal(take(store, folder, coco([larger], [annotation(scaled, bbox=BOX)])), MASK)
+    assert not left_out()

@@ -35,6 +35,9 @@ class Boxed:
             DatasetError: when the frame is not known.
         """
         mask = self.area.mask(canvas)
+        if not canvas.frame().same:
+            # Where a picture was scaled or rotated, its boxes may be of either frame.
+            return mask
         own, said = mask_box(mask), _in_picture(self.box, canvas)
         # An invalid box says nothing about the mask, and a box may have been written as its two corners.
         if said is None or own is None or box_iou(own, said) >= _AGREES or self._is_of_corners(own, canvas):
