@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -96,6 +97,7 @@ class SamplingPolicy(Protocol):
         temperature: float = 1.0,
         seed: int | None = None,
         task: TaskKind = TaskKind.FREE,
+        stopped: Event | None = None,
     ) -> list[str]: ...
 
 
@@ -108,9 +110,18 @@ class _Question:
     instruction: str
     task: TaskKind
     seed: int
+    stopped: Event
 
     def sampled(self, picture: Picture, n: int, temperature: float = TEMPERATURE) -> list[str]:
-        return self.policy.sample(picture, self.instruction, n, temperature=temperature, seed=self.seed, task=self.task)
+        return self.policy.sample(
+            picture,
+            self.instruction,
+            n,
+            temperature=temperature,
+            seed=self.seed,
+            task=self.task,
+            stopped=self.stopped,
+        )
 
     def masks(self, picture: Picture, completions: Iterable[str], size: ImageSize) -> dict[str, Mask]:
         """The mask of each different completion, in a given size."""
@@ -130,6 +141,7 @@ def find_consensus(
     *,
     seed: int = 0,
     task: TaskKind = TaskKind.FREE,
+    stopped: Event | None = None,
 ) -> Consensus:
     """Find the answer that agrees best with all sampled ones.
 
@@ -140,24 +152,31 @@ def find_consensus(
         effort: how many answers to sample. `Effort.QUICK`, and a pipeline that cannot sample, keep the first one.
         seed: makes the samples repeatable.
         task: the kind of request.
+        stopped: once it is set, sampling ends and the first answer is kept.
 
     Raises:
-        ModelError: when a model runs out of memory.
+        ModelError: when a model runs out of memory, or a policy server fails.
     """
     size = compared_size(picture.size)
     own = resize_nearest(first.mask, size)
+    kept = Consensus(first, (Candidate(first.completion, own, 1.0),))
+    stopped = stopped or Event()
     budget = BUDGETS.get(effort)
     policy = pipeline.policy
     if budget is None or not pipeline.samples or not isinstance(policy, SamplingPolicy):
-        return Consensus(first, (Candidate(first.completion, own, 1.0),))
+        return kept
     begun = time.perf_counter()
-    question = _Question(pipeline, policy, first.instruction, task, seed)
+    question = _Question(pipeline, policy, first.instruction, task, seed, stopped)
     sampled = question.sampled(picture, budget.samples)
+    if stopped.is_set():
+        return kept
     known = question.masks(picture, (each for each in sampled if each != first.completion), size)
     known[first.completion] = own
     completions = [first.completion, *sampled]
     masks = [known[completion] for completion in completions]
     voters = [*masks, *_closer_masks(question, picture, _medoid(masks), budget.close_samples)]
+    if stopped.is_set():
+        return kept
     mean_ious = dict(zip(completions, _mean_ious(masks, voters), strict=True))
     candidates = tuple(
         Candidate(each, known[each], float(mean_ious[each]))
@@ -204,7 +223,9 @@ def _closer_masks(question: _Question, picture: Picture, seen: Mask, samples: in
             ]
         )
     )
-    completions = [*question.sampled(part, 1, temperature=0.0), *question.sampled(part, samples)]
+    completions = question.sampled(part, 1, temperature=0.0)
+    if not question.stopped.is_set():
+        completions += question.sampled(part, samples)
     size = ImageSize(crop.right - crop.left, crop.bottom - crop.top)
     known: dict[str, Mask] = {}
     for completion, mask in question.masks(part, completions, size).items():

@@ -249,6 +249,7 @@ class VlmPolicy:
         task: TaskKind = TaskKind.FREE,
         stage: Stage = Stage.INFERENCE,
         max_new_tokens: int | None = None,
+        stopped: threading.Event | None = None,
     ) -> list[str]:
         """Sample ``n`` completions from one prefill of picture and instruction.
 
@@ -262,6 +263,7 @@ class VlmPolicy:
             seed: makes the samples repeatable; the caller's random state is restored.
             task, stage: the kind of request, and training or inference.
             max_new_tokens: tokens after which a completion is cut off; by default those of the protocol or the model.
+            stopped: once it is set, the completions end as they are.
 
         Raises:
             ModelError: when the device runs out of memory.
@@ -290,6 +292,7 @@ class VlmPolicy:
                 cache=cache,
                 # Training knows no repetition penalty, and what is drawn here is compared with it.
                 **{**self._generation(request, temperature=temperature), "repetition_penalty": 1.0, **shorter},
+                stopping_criteria=StoppingCriteriaList([StopWhen(stopped)] if stopped else []),
             )
             return self._decoded(sequences[:, prompt.shape[1] :])
 

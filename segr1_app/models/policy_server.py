@@ -11,12 +11,12 @@ import base64
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from socket import SHUT_RDWR
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -181,32 +181,8 @@ class ServerPolicy:
             ModelError: when the server cannot be reached or its answer is invalid.
         """
         request = self.request(picture.size, instruction, task)
-        arrived: SimpleQueue[str | ModelError | None] = SimpleQueue()
-        connection = _Connection()
-
-        def read() -> None:
-            try:
-                for _, piece in self._pieces(picture, request, connection):
-                    arrived.put(piece)
-                arrived.put(None)
-            except ModelError as error:
-                arrived.put(error)
-
-        # A daemon: a server that never answers must not keep the program from ending.
-        Thread(target=read, name="policy-read", daemon=True).start()
-        try:
-            while True:
-                try:
-                    part = arrived.get(timeout=SILENCE)
-                except Empty:
-                    part = ""
-                if part is None:
-                    return
-                if isinstance(part, ModelError):
-                    raise part
-                yield part
-        finally:
-            connection.end()
+        with closing(self._arriving(picture, request)) as pieces:
+            yield from (piece for _, piece in pieces)
 
     def complete(self, asked: Sequence[tuple[Picture, str]]) -> list[str]:
         """The greedy completions for pictures and their instructions, with up to `IN_FLIGHT` concurrent requests.
@@ -227,6 +203,7 @@ class ServerPolicy:
         seed: int | None = None,
         task: TaskKind = TaskKind.FREE,
         stage: Stage = Stage.INFERENCE,
+        stopped: Event | None = None,
     ) -> list[str]:
         """Sample ``n`` completions in one request; arguments as for `VlmPolicy.sample`.
 
@@ -237,10 +214,41 @@ class ServerPolicy:
             raise ValueError(f"sample() needs n >= 1, not {n}")
         texts: dict[int, list[str]] = defaultdict(list)
         request = self.request(picture.size, instruction, task, stage)
-        pieces = self._pieces(picture, request, _Connection(), n=n, temperature=temperature, seed=seed)
-        for choice, piece in pieces:
-            texts[choice].append(piece)
+        with closing(self._arriving(picture, request, n=n, temperature=temperature, seed=seed)) as pieces:
+            for choice, piece in pieces:
+                if stopped is not None and stopped.is_set():
+                    break
+                texts[choice].append(piece)
         return ["".join(texts[choice]) for choice in range(n)]
+
+    def _arriving(self, picture: Picture, request: Request, **sampling: Any) -> Generator[tuple[int, str], None, None]:
+        """`_pieces`, read by a thread; empty ones while the server is silent. Closing the iterator ends the request."""
+        arrived: SimpleQueue[tuple[int, str] | ModelError | None] = SimpleQueue()
+        connection = _Connection()
+
+        def read() -> None:
+            try:
+                for piece in self._pieces(picture, request, connection, **sampling):
+                    arrived.put(piece)
+                arrived.put(None)
+            except ModelError as error:
+                arrived.put(error)
+
+        # A daemon: a server that never answers must not keep the program from ending.
+        Thread(target=read, name="policy-read", daemon=True).start()
+        try:
+            while True:
+                try:
+                    part = arrived.get(timeout=SILENCE)
+                except Empty:
+                    part = (0, "")
+                if part is None:
+                    return
+                if isinstance(part, ModelError):
+                    raise part
+                yield part
+        finally:
+            connection.end()
 
     def _pieces(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from segr1_app.models.effort import (
     predict_candidate,
 )
 from segr1_app.models.pipeline import Pipeline
+from segr1_app.models.policy import VlmPolicy
 from tests.scenes import ellipse_scene
 
 PICTURE, TRUTH = ellipse_scene(320, 240, (0.4, 0.5), (0.2, 0.25))
@@ -99,3 +101,13 @@ def test_a_pipeline_that_cannot_sample_keeps_the_first_answer(
     monkeypatch.setattr(Pipeline, "samples", False)
     first = pipeline.run(PICTURE, TASK)
     assert find_consensus(pipeline, PICTURE, first, Effort.CAREFUL).prediction is first
+
+
+def test_stopped_sampling_ends_at_once_and_keeps_the_first_answer(pipeline: Pipeline, policy: VlmPolicy) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    whole = policy.sample(PICTURE, TASK, 2, seed=1)
+    cut = policy.sample(PICTURE, TASK, 2, seed=1, stopped=stopped)
+    assert all(text.startswith(part) and len(part) < 10 < len(text) for text, part in zip(whole, cut, strict=True))
+    first = pipeline.run(PICTURE, TASK)
+    assert find_consensus(pipeline, PICTURE, first, Effort.CAREFUL, stopped=stopped).prediction is first

@@ -6,9 +6,10 @@ import base64
 import io
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,22 @@ def test_a_silent_server_can_be_left(server: Served) -> None:
     while not server.at_work and time.monotonic() < deadline:
         assert next(stream) == ""
     stream.close()
+    while not server.broken_off and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert server.broken_off == 1
+
+
+def test_sampling_from_a_silent_server_can_be_stopped(server: Served) -> None:
+    server.mode = "silent"
+    policy, stopped = ServerPolicy(server.url, "m", find_protocol("studio")), Event()
+    deadline = time.monotonic() + 60
+    with ThreadPoolExecutor(1) as pool:
+        sampling = pool.submit(policy.sample, PICTURE, "x", 3, stopped=stopped)
+        while not server.at_work and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not sampling.done()
+        stopped.set()
+        assert sampling.result(60) == ["", "", ""]
     while not server.broken_off and time.monotonic() < deadline:
         time.sleep(0.02)
     assert server.broken_off == 1

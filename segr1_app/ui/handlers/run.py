@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -179,7 +180,7 @@ class RunHandlers:
             shown = self._sessions.begin(CanvasSession(picture, found))
             phase = "done" if effort is Effort.QUICK else "comparing"
             yield self._stage(shown), {**prediction_value(found, {}), "phase": phase}
-            consensus = None if effort is Effort.QUICK else _consensus(pipeline, picture, found, effort)
+            consensus = None if effort is Effort.QUICK else (yield from _consensus(pipeline, picture, found, effort))
         if consensus is None:
             yield gr.skip(), prediction_value(found, self._save(picture, found))
         elif not run.left:
@@ -241,6 +242,7 @@ class RunHandlers:
         Raises:
             SegR1Error: when it cannot be made.
         """
+        from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
         from segr1_app.studio.results import prediction_record  # noqa: PLC0415
 
         _check_instruction(instruction)
@@ -250,7 +252,7 @@ class RunHandlers:
         pipeline.check_understood(instruction)
         with self._models.turn:
             first = pipeline.run(loaded, instruction)
-            return prediction_record(_consensus(pipeline, loaded, first, work).prediction)
+            return prediction_record(find_consensus(pipeline, loaded, first, work).prediction)
 
     def uploaded_copy(self, file: Path) -> str:
         """A copy of ``file`` among the uploads.
@@ -308,10 +310,21 @@ def _check_instruction(instruction: object) -> None:
     check_instruction(instruction)
 
 
-def _consensus(pipeline: Pipeline, picture: Picture, first: Prediction, effort: Effort) -> Consensus:
+def _consensus(
+    pipeline: Pipeline, picture: Picture, first: Prediction, effort: Effort
+) -> Generator[Update, None, Consensus]:
+    """`find_consensus`; updates without a change come meanwhile, after each of which the run can be stopped."""
     from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
 
-    return find_consensus(pipeline, picture, first, effort)
+    stopped = threading.Event()
+    with ThreadPoolExecutor(1, "compare") as pool:
+        comparing = pool.submit(find_consensus, pipeline, picture, first, effort, stopped=stopped)
+        try:
+            while not wait([comparing], LEFT_SECONDS).done:
+                yield gr.skip(), gr.skip()
+            return comparing.result()
+        finally:
+            stopped.set()
 
 
 def _effort(text: object) -> Effort:
