@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SAID = "<think> A flower. </think> <bbox>[180,60,460,400]</bbox>, <points>[[320,220]]</points>, <labels>[1]</labels>"
 SIZE = (640, 427)
-SERVER = re.compile("component_server")
 BRING = """([kind, where, content, name]) => {
   const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
   const files = new DataTransfer();
@@ -60,13 +59,13 @@ def test_a_picture_is_dropped_or_pasted_anywhere(scripted_app: ScriptedApp, visi
     canvas = answered(visit(scripted_app.url))
     page = canvas.page
     shown = page.locator("#stage .stage-picture")
-    for kind, where, size in (("drop", "#told", (90, 60)), ("paste", "#instruction textarea", (70, 50))):
+    for kind, where, size in (("drop", "#answer", (90, 60)), ("paste", "#instruction textarea", (70, 50))):
         assert not page.evaluate(BRING, [kind, where, picture_of(*size), "brought.png"])
         expect(shown).to_have_attribute("alt", f"Picture of {size[0]} by {size[1]} pixels", timeout=30_000)
     expect(page.locator("#understands .notice")).to_be_hidden()
     # Corrections that are not saved are not replaced without a question.
     CanvasPage(page, (70, 50)).click((30, 20))
-    page.evaluate(BRING, ["drop", "#told", picture_of(40, 30), "third.png"])
+    page.evaluate(BRING, ["drop", "#answer", picture_of(40, 30), "third.png"])
     expect(page.get_by_role("dialog", name="Replace your corrections?")).to_be_visible()
     page.keyboard.press("Escape")
     # On another tab a dropped file does not end the visit.
@@ -108,16 +107,16 @@ def test_what_a_correction_took_is_counted(scripted_app: ScriptedApp, visit: Cal
         assert newest.seconds > 0
 
 
-def test_the_lamp_is_red_while_the_server_is_gone(scripted_app: ScriptedApp, visit: Callable[..., Page]) -> None:
-    page = visit(scripted_app.url)
-    page.wait_for_selector(".lamp.is-ready")
-    page.route(SERVER, lambda route: route.fulfill(json={"error": "gone"}))
-    page.evaluate("dispatchEvent(new Event('offline'))")
-    page.wait_for_selector(".lamp.is-gone")
-    expect(page.locator(".header-models")).to_contain_text("The server does not answer.")
-    page.unroute(SERVER)
-    page.evaluate("dispatchEvent(new Event('online'))")
-    page.wait_for_selector(".lamp.is-ready")
+def test_the_lamp_is_red_while_the_server_is_gone(scripted_app: ScriptedApp, browser: Browser) -> None:
+    with closing(browser.new_context()) as context:
+        page = context.new_page()
+        page.goto(scripted_app.url)
+        page.wait_for_selector(".lamp.is-ready")
+        context.set_offline(True)
+        page.wait_for_selector(".lamp.is-gone")
+        expect(page.locator(".header-models")).to_contain_text("The server does not answer.")
+        context.set_offline(False)
+        page.wait_for_selector(".lamp.is-ready")
 
 
 def test_the_cursor_tells_an_edge_a_corner_and_a_point(scripted_app: ScriptedApp, visit: Callable[..., Page]) -> None:

@@ -46,17 +46,20 @@ export function mount({ element, props, watch, server, trigger }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   const follow = async () => {
-    clearTimeout(timer);
     const state = /** @type {Copy | undefined} */ (await answer(() => server.sync_state({})));
     if (state) copy.textContent = copyStatus(state);
-    if (Boolean(state) !== reached) {
+    if (state?.remote) setTimeout(follow, SYNC_MS);
+  };
+  const beat = async () => {
+    clearTimeout(timer);
+    if (await isServed() !== reached) {
       reached = !reached;
       render();
     }
-    timer = setTimeout(follow, SYNC_MS);
+    timer = setTimeout(beat, SYNC_MS);
   };
   // What a browser knows of its own connection comes at once.
-  for (const kind of ["online", "offline"]) window.addEventListener(kind, () => void follow());
+  for (const kind of ["online", "offline"]) window.addEventListener(kind, () => void beat());
 
   const render = () => {
     const {
@@ -93,6 +96,17 @@ export function mount({ element, props, watch, server, trigger }) {
   watch("value", render);
   render();
   follow();
+  void beat();
+}
+
+/** Whether the server answers at all: it is asked for this file, which costs it nothing. */
+async function isServed() {
+  try {
+    return (await fetch(import.meta.url, { method: "HEAD", cache: "no-store" })).ok;
+  } catch (error) {
+    console.warn(error);
+    return false;
+  }
 }
 
 /**
