@@ -75,7 +75,7 @@ def test_picture_and_decision_fill_the_window(
         assert bench.bounding_box() == {"x": 0, "y": 0, "width": width, "height": height}
         assert canvas.frame.evaluate("e => e.offsetHeight") >= before
         expect(page.locator(".job-decisions")).to_be_in_viewport()
-        page.get_by_role("button", name="Fill the window").click()
+        page.get_by_role("button", name="Full window").click()
         expect(bench).not_to_have_class(re.compile("is-full"))
 
 

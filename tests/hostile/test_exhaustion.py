@@ -57,6 +57,20 @@ def test_nothing_is_kept_of_visits(serve: Callable[..., Served]) -> None:
     assert mark not in str(holder["made up 1"].config_values)
 
 
+def test_waiting_for_results_that_do_not_exist_writes_no_log(
+    serve: Callable[..., Served], capfd: pytest.CaptureFixture[str]
+) -> None:
+    served = serve()
+    for path in ("call/progress/made-up", "call/v2/progress/made-up"):
+        answer = WIRE.get(f"{served.url}gradio_api/{path}")
+        assert (answer.status_code, answer.json()["detail"][:21]) == (404, "There is no such call")
+    answer = WIRE.get(f"{served.url}gradio_api/queue/data", params={"session_hash": "made up"})
+    assert answer.text.startswith('data: {"msg": "unexpected_error"')
+    called = WIRE.post(f"{served.url}gradio_api/call/progress", json={"data": []}).json()["event_id"]
+    assert "event: complete" in WIRE.get(f"{served.url}gradio_api/call/progress/{called}").text
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 @pytest.mark.slow
 def test_idle_visits_do_not_use_up_all_file_descriptors(tmp_path: Path) -> None:
     port = free_port()

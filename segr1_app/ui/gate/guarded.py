@@ -27,6 +27,7 @@ from segr1_app.ui.gate.component_values import is_other_type, wrong_argument
 from segr1_app.ui.gate.front import FrontDoor
 from segr1_app.ui.gate.hosts import Hosts
 from segr1_app.ui.gate.posts import Posts
+from segr1_app.ui.gate.results import KnownResults
 from segr1_app.ui.gate.streams import Seldom, close_idle
 from segr1_app.ui.gate.uploads import UploadQuota
 from segr1_app.ui.gate.visits import NoVisits
@@ -94,7 +95,8 @@ def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
             return settings.auth is None or signed_in_as(app, headers) is not None
 
         uploads = None if settings.alone else UploadQuota(Path(app.uploaded_file_dir))
-        door = FrontDoor(inner, Hosts.of(settings), known, check=posts.check, uploads=uploads)
+        results = KnownResults(inner, app.get_blocks(), known)
+        door = FrontDoor(results, Hosts.of(settings), known, check=posts.check, uploads=uploads)
         app.middleware_stack = Answers(door, framed=framed)
         logging.getLogger("asyncio").addFilter(Seldom())
         closing = asyncio.create_task(close_idle(lambda: _connections(app)))

@@ -28,7 +28,7 @@ export function workbench(element, { start, edit, act, commented, leaveComment }
   const editor = button("Edit", "edit-instruction", edit);
   editor.setAttribute("aria-label", "Edit the instruction");
   const filler = button("Full", "fill", () => act("fill"));
-  filler.setAttribute("aria-label", "Fill the window");
+  filler.setAttribute("aria-label", "Full window");
   filler.setAttribute("aria-pressed", "false");
   filler.title = "Picture and decision fill the window (Shift+F)";
   const reasoning = h("p", { class: "job-reasoning", tabindex: "0", "aria-label": "Reasoning of the policy" });
