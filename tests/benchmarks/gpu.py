@@ -270,8 +270,7 @@ def measure_step(policy: VlmPolicy, segmenter: Sam2Segmenter, size: Size) -> Fig
             **passes,
             "num_generations": size.group,
             "max_completion_length": size.completion,
-            "generation_kwargs": {"suppress_tokens": silenced(policy), "min_new_tokens": size.completion},
-            # Completions of full length are cut off by their limit, and would else count for nothing.
+            # Completions are cut off by their limit, and would else count for nothing.
             "mask_truncated_completions": False,
         },
     )
@@ -279,6 +278,8 @@ def measure_step(policy: VlmPolicy, segmenter: Sam2Segmenter, size: Size) -> Fig
     with tempfile.TemporaryDirectory() as folder:
         config = setup.trainer_config(Path(folder), rows=len(rows), seed=0, device=str(policy.device), report_to="none")
         config.save_strategy = SaveStrategy.NO
+        # Completions of full length, which no training asks for.
+        config.generation_kwargs = {"suppress_tokens": silenced(policy), "min_new_tokens": size.completion}
         trainer = make_trainer(setup, config, Plan(rows, ()), policy, segmenter)
         trainer.remove_callback(PrinterCallback)  # it would write into the table
         clock = StepClock(policy.device)

@@ -298,7 +298,7 @@ def test_the_instruction_is_edited_and_a_picture_gets_a_further_task(
     page.get_by_role("button", name="Edit the instruction").click()
     page.fill("#task-instruction", "Segment  the nest.")
     page.get_by_role("button", name="Change the instruction").click()
-    expect(page.locator(f"{ROOT} .notice")).to_contain_text("has a task with that instruction already")
+    expect(page.locator(f"{ROOT} .notice")).to_contain_text("already has a task with that instruction")
     assert store.task(1).instruction == other
     assert page.evaluate("window.hacked") is None
 

@@ -106,7 +106,7 @@ def test_an_archive_chooses_no_paths_and_fills_no_memory(
     before = set(tmp_path.rglob("*"))
     assert main(["import", str(archive), "--home", str(home)]) == 1
     told = capsys.readouterr()
-    assert "1 records" in told.out
+    assert "1 record imported" in told.out
     assert "bomb.png: it has more than 512 MiB" in told.err
     made = set(tmp_path.rglob("*")) - before
     assert all(path.is_relative_to(home) for path in made)

@@ -15,9 +15,20 @@ from gradio.state_holder import SessionState, StateHolder
 
 
 class _Unchanging(SessionState):
-    """The state of every visit: the page as it was built."""
+    """The state of every visit: the page as it was built.
 
-    def __setitem__(self, key: int, value: Any) -> None: ...
+    For ``gr.update`` gradio makes the updated component, sets it and reads it back at once, without a pause in which
+    another visit's call could come; what it reads decides what is sent. It is kept for that one reading.
+    """
+
+    _updated: tuple[int, Any] | None = None
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        self._updated = (key, value)
+
+    def __getitem__(self, key: int) -> Any:
+        updated, self._updated = self._updated, None
+        return updated[1] if updated is not None and updated[0] == key else super().__getitem__(key)
 
     def _update_config(self, key: int) -> None: ...
 
