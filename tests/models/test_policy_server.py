@@ -236,15 +236,21 @@ def test_predict_needs_the_models_name_and_says_what_is_wrong(
     assert KEY not in told
 
 
-def test_preannotate_keeps_many_in_flight_and_resumes(
-    server: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def home_with(tmp_path: Path, tasks: int) -> Path:
+    """A data folder with a number of small pictures, imported by the command."""
     folder, home = tmp_path / "pictures", tmp_path / "home"
     folder.mkdir()
-    for number in range(8):
+    for number in range(tasks):
         picture, _ = ellipse_scene(64, 48, (0.5, 0.5), (0.2, 0.2), seed=number)
         Image.fromarray(picture.pixels).save(folder / f"{number}.png")
     assert main(["import", str(folder), "--home", str(home)]) == 0
+    return home
+
+
+def test_preannotate_keeps_many_in_flight_and_resumes(
+    server: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = home_with(tmp_path, 8)
     monkeypatch.setattr(module, "RETRIES", 0)
     command = ["preannotate", "--home", str(home), "--policy-server", server.url, "--policy", "m", "--device", "cpu"]
     command += ["--models", "embedded", "--batch", "4"]
@@ -278,12 +284,7 @@ def test_preannotate_keeps_many_in_flight_and_resumes(
 def test_preannotate_keeps_many_in_flight_while_it_thinks_harder(
     server: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, home = tmp_path / "pictures", tmp_path / "home"
-    folder.mkdir()
-    for number in range(3):
-        picture, _ = ellipse_scene(64, 48, (0.5, 0.5), (0.2, 0.2), seed=number)
-        Image.fromarray(picture.pixels).save(folder / f"{number}.png")
-    assert main(["import", str(folder), "--home", str(home)]) == 0
+    home = home_with(tmp_path, 3)
     next((home / "pictures").iterdir()).unlink()
     together = Barrier(2, timeout=60)
 

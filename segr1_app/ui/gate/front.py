@@ -101,12 +101,12 @@ class FrontDoor:
             logger.info("refused: %s", refusal, extra={"endpoint": scope["path"], "failure": str(refusal)})
             await _refuse(refusal, scope, receive, send)
             return
-        if scope["method"] in SAFE or _path(scope) == UPLOAD:
+        if scope["method"] in SAFE or path_of(scope) == UPLOAD:
             await self._pass_unread(scope, receive, send)
             return
         body, whole = bytearray(), False
         try:
-            path = _path(scope)
+            path = path_of(scope)
             await self._read(body, _most(path), receive)
             whole = True
             passed_on = bytes(body) if path == LOGIN else self._check(path, bytes(body))
@@ -121,7 +121,7 @@ class FrontDoor:
 
     async def _pass_unread(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request without a body, or an upload, whose body is written to disk as it arrives."""
-        path, who = _path(scope), self._address(scope)
+        path, who = path_of(scope), self._address(scope)
         try:
             if path == UPLOAD and self._uploads is not None:
                 receive = self._uploads.counting(who, receive)
@@ -176,7 +176,7 @@ class FrontDoor:
 
         watching = asyncio.create_task(watch())
         try:
-            await self._app(scope, replay, _in_words(send) if _path(scope).startswith(AT_ONCE) else send)
+            await self._app(scope, replay, _in_words(send) if path_of(scope).startswith(AT_ONCE) else send)
         finally:
             watching.cancel()
 
@@ -203,7 +203,7 @@ class FrontDoor:
         if len(own) > 1 or not all(own):
             raise RefusedError(403, "This request comes from a page of another site.")
         site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "")
-        leads_here = mode == "navigate" and scope.get("method") in SAFE and _path(scope) != "/logout"
+        leads_here = mode == "navigate" and scope.get("method") in SAFE and path_of(scope) != "/logout"
         if site in ("cross-site", "same-site") and not leads_here:
             raise RefusedError(403, "This request comes from a page of another site.")
 
@@ -211,7 +211,7 @@ class FrontDoor:
         """Raise `RefusedError` if there is no such route, or if the request does not declare the required content
         type.
         """
-        path, headers = _path(scope), Headers(scope=scope)
+        path, headers = path_of(scope), Headers(scope=scope)
         if path.startswith(UNUSED):
             raise RefusedError(404, "There is no page at this address.")
         if scope["method"] in SAFE:
@@ -233,7 +233,7 @@ class FrontDoor:
             raise RefusedError(413, f"A request may have at most {_most(path)} bytes.")
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
     """The path by which a route is looked up, without trailing slashes."""
     return str(scope["path"]).rstrip("/") or "/"
 

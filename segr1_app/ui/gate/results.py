@@ -16,6 +16,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from segr1_app.ui.gate.front import path_of
+
 CALL: Final = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
 """Where the result of one call is waited for."""
 VISIT: Final = "/gradio_api/queue/data"
@@ -41,7 +43,7 @@ class KnownResults:
         await (answer or self._app)(scope, receive, send)
 
     def _answer(self, scope: Scope) -> Response | None:
-        path = str(scope["path"]).rstrip("/")
+        path = path_of(scope)
         call = CALL.fullmatch(path)
         if (call is None and path != VISIT) or not self._signed_in(Headers(scope=scope)):
             return None
