@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 
 # Whatever a test does, nothing may be fetched from a model hub. Set before huggingface_hub is imported.
@@ -20,6 +21,9 @@ from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import DEFAULT_POLICY, DEFAULT_SEGMENTER
+
+# A shell starts background jobs with SIGINT ignored, which Python and the processes that tests start then inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Only benchmarks measure time; a busy machine is no fault of the code.
 hypothesis.settings.register_profile("patient", deadline=None)

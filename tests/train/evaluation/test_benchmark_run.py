@@ -20,6 +20,7 @@ from py_sod_metrics import MAE, Emeasure, FmeasureHandler, FmeasureV2, Smeasure,
 
 from segr1_app import metrics
 from segr1_app.domain import DatasetError, ImageSize, SettingsError
+from segr1_app.files.ending import INTERRUPTED
 from segr1_app.geometry import decode_rle
 from segr1_app.images import Picture, load_picture
 from segr1_app.masks import load_mask
@@ -162,8 +163,7 @@ def test_an_interrupted_run_goes_on_where_it_was(camo: Path, tmp_path: Path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "load_picture", load_until_interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            main([*arguments, "--device", "cpu"])
+        assert main([*arguments, "--device", "cpu"]) == INTERRUPTED
     (part,) = tmp_path.glob("r.jsonl.part*")
     first, second = part.read_text().splitlines()
     # The machine went down in the middle of the second line.

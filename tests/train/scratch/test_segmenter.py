@@ -240,7 +240,7 @@ class TestTraining:
         model = instantiate(model_config(TINY).model).train()
         for step in range(4):
             batch = draw_batch(pairs, np.full(len(pairs), 1 / len(pairs)), config, step)
-            segmenter.batch_loss(model, batch, 1, feed_masks=True).backward()
+            segmenter.prompts_loss(model, batch, 1, feed_masks=True).backward()
         still = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
         assert still == {"maskmem_tpos_enc", "no_mem_pos_enc"}, (
             "only the memory of earlier frames has no use in pictures"
