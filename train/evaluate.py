@@ -9,6 +9,9 @@ A malformed or empty completion is scored by the mask it leads to, which is empt
 left out. A picture or mask that cannot be read, or a mask whose size differs from its picture's, is listed at the end
 and does not stop the others from being scored; the exit status is then 1.
 
+With ``--against`` a second policy answers the same questions with the same segmenter, and the result compares the two:
+mean differences with intervals, wins and losses, and a page of those answers that differ most.
+
 With ``--prompts oracle`` the ground truth prompts the segmenter, which shows its quality with a perfect policy;
 ``--clicks`` adds simulated corrective clicks.
 """
@@ -20,7 +23,7 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +42,13 @@ from train.data.pairs import Pair, find_pairs
 from train.evaluation.benchmarks.catalogue import BENCHMARKS, BLANK, find_benchmark
 from train.evaluation.benchmarks.measures import FOREGROUND
 from train.evaluation.benchmarks.protocol import describe_models, flat, library_versions, name_models
+from train.evaluation.benchmarks.question import Question
 from train.evaluation.benchmarks.run import run_benchmark
+from train.evaluation.comparison import compare, pair_answers, read_answers, write_pairings
 from train.evaluation.pair_report import (
     by_category,
     intervals,
+    pair_question,
     read_nouns,
     sampled_table,
     write_log,
@@ -73,7 +79,7 @@ def _run(given: argparse.Namespace) -> int:
     logging.getLogger("train").setLevel(logging.INFO)
     # Checked before hours of scoring, not after.
     check_writable(given.json)
-    report = _score_pairs(given) if given.benchmark is None else _score_benchmark(given)
+    report = _score(given) if given.against is None else _compare(given)
     if report is None:
         return 0
     text = json.dumps(report.result, indent=2)
@@ -87,12 +93,54 @@ def _run(given: argparse.Namespace) -> int:
     return 1 if report.failures else 0
 
 
+def _score(given: argparse.Namespace) -> EvaluationReport | None:
+    return _score_pairs(given) if given.benchmark is None else _score_benchmark(given)
+
+
+def _compare(given: argparse.Namespace) -> EvaluationReport | None:
+    """Score both policies; returns the report of the first, with the comparison."""
+    other = argparse.Namespace(**{**vars(given), "policy": given.against, "json": _beside(given.json, ".against.json")})
+    page_file = _beside(given.json, ".comparison.html")
+    for file in (other.json, page_file):
+        check_writable(file)
+    report, against = _score(given), _score(other)
+    if report is None or against is None:
+        return None
+    with translate_write_errors(other.json, "its answers are in the log next to it"):
+        other.json.write_text(json.dumps(against.result, indent=2) + "\n", encoding="utf-8")
+    pairings = pair_answers(*(read_answers(_beside(of.json, ".jsonl")) for of in (given, other)))
+    table = compare(pairings)
+    if given.worst:
+        write_pairings(
+            page_file,
+            against=given.against,
+            table=table,
+            pairings=pairings,
+            questions=_questions(given),
+            most=given.worst,
+        )
+    comparison = {"against": given.against, "result": other.json.name, **table}
+    added = flat("comparison", comparison) if given.benchmark is None else {"comparison": comparison}
+    return EvaluationReport(report.result | added, {**against.failures, **report.failures})
+
+
+def _questions(given: argparse.Namespace) -> Iterable[Question]:
+    if given.benchmark is None:
+        return map(pair_question, find_pairs(given.images, given.masks).pairs)
+    benchmark = find_benchmark(given.benchmark)
+    return benchmark.read(benchmark.choose_split(given.split), given.data).questions
+
+
+def _beside(path: Path, end: str) -> Path:
+    """The file next to a result that has its name and another ending."""
+    return path.with_name(f"{path.stem}{end}")
+
+
 def _score_pairs(given: argparse.Namespace) -> EvaluationReport:
     settings = choose_models(Settings.from_arguments(given)).settings
     listing = find_pairs(given.images, given.masks)
     nouns = read_nouns(given.nouns)
-    # The log is next to the result and has the same name.
-    log_file, page_file = (given.json.with_name(f"{given.json.stem}{end}") for end in (".jsonl", ".html"))
+    log_file, page_file = (_beside(given.json, end) for end in (".jsonl", ".html"))
     for text in listing.describe_unpaired():
         logger.warning("%s", text)
     pairs = draw(listing.pairs, given.limit, given.seed)
@@ -176,7 +224,7 @@ def _score_benchmark(given: argparse.Namespace) -> EvaluationReport | None:
     benchmark = find_benchmark(given.benchmark)
     if given.json.suffix != ".json":
         raise SettingsError(f"--json {given.json} does not end in .json: log and page are named after it.")
-    log_file, page_file = given.json.with_suffix(".jsonl"), given.json.with_suffix(".html")
+    log_file, page_file = (_beside(given.json, end) for end in (".jsonl", ".html"))
     for file in (log_file, page_file):
         check_writable(file)
     return run_benchmark(
@@ -205,6 +253,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--images and --masks are for pairs, --benchmark and --data for a benchmark: give one of the two")
     if given.benchmark is None and given.split is not None:
         parser.error("--split is for benchmarks")
+    if given.against is not None and given.prompts == "oracle":
+        parser.error("--against compares two policies: leave out --prompts oracle")
     if given.benchmark is not None and given.clicks:
         parser.error("--clicks is for pairs: no benchmark has a person click")
     return given
@@ -278,6 +328,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what to find (default: {PRESETS[0].text}); for a benchmark with its own questions, a template in "
         f"which {BLANK} stands for the question (default: the prompt of the policy's own "
         "protocol; for policies trained here, those of the paper)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="ID|DIR",
+        help="a second policy, compared with the first on the same questions: a model folder or a hub id, or with "
+        "--policy-server the name of another model that it serves (default: none)",
     )
     add_effort_argument(parser)
     parser.add_argument("--limit", type=_positive, metavar="N", help="score only N random ones, drawn by --seed")

@@ -132,11 +132,13 @@ def write_worst(
     files = {pair.stem: pair for pair in pairs}
     order = sorted(records, key=lambda record: record["scores"]["iou"])[:worst]
     numbers = {name: value for name, value in table.items() if isinstance(value, int | float)}
-    cases = [
-        (Question(record["id"], files[record["id"]].image, "", partial(_target, files[record["id"]])), record)
-        for record in order
-    ]
+    cases = [(pair_question(files[record["id"]]), record) for record in order]
     write_page(path, "Pairs", numbers, cases)
+
+
+def pair_question(pair: Pair) -> Question:
+    """A pair as the question of a page."""
+    return Question(pair.stem, pair.image, "", partial(_target, pair))
 
 
 def read_nouns(path: Path | None) -> dict[str, str]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from segr1_app.domain import ImageSize, Mask
+
+AnswerRecord: TypeAlias = Mapping[str, Any]
+"""An answer in a run's log: "id" of the question, "image", "instruction", "completion", "well_formed", "objects",
+"mask", "scores" and "seconds" as JSON values.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
@@ -35,13 +35,11 @@ from train.evaluation.benchmarks.log import AnswerLog
 from train.evaluation.benchmarks.measures import ScoringMethod
 from train.evaluation.benchmarks.page import write_page
 from train.evaluation.benchmarks.protocol import describe_protocol, name_models
-from train.evaluation.benchmarks.question import Question, QuestionSet
+from train.evaluation.benchmarks.question import AnswerRecord, Question, QuestionSet
 from train.evaluation.report import EvaluationReport, check_scored
 from train.finetune.run_folder import circumstances
 
 logger = logging.getLogger(__name__)
-
-AnswerRecord = Mapping[str, Any]
 
 PATIENCE = timedelta(days=2)
 """How long a process waits for the others, whose questions may take longer; the libraries' own limit is only
