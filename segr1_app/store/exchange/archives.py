@@ -84,6 +84,8 @@ def open_archive(path: Path) -> Iterator[Files]:
 class ZipFiles:
     """The files of an open ZIP archive."""
 
+    notes: Sequence[str] = ()
+
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self._path = path
         self._archive = archive
@@ -116,6 +118,8 @@ class ZipFiles:
 
 class TarFiles:
     """The files of an open, uncompressed tar archive."""
+
+    notes: Sequence[str] = ()
 
     def __init__(self, path: Path, archive: tarfile.TarFile, members: Sequence[tarfile.TarInfo]) -> None:
         self._path = path

@@ -28,6 +28,10 @@ MAX_FILE_BYTES: Final = 512 * 2**20
 class Files(Protocol):
     """Files by relative names."""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What `names` left out, such as folders that cannot be read, one sentence each."""
+
     def names(self) -> Sequence[PurePosixPath]:
         """All of them, in order."""
 
@@ -137,6 +141,8 @@ class FolderFiles:
 
 class LooseFiles:
     """Files that were given individually, named by their own paths."""
+
+    notes: Sequence[str] = ()
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths: Mapping[PurePosixPath, Path] = {PurePosixPath(path.as_posix()): path for path in paths}

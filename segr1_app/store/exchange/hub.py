@@ -40,8 +40,10 @@ class HubFiles:
 
     Raises:
         DatasetError: when it is not an id.
-        httpx2.HTTPError, OSError: as `translate_hub_errors` tells them.
+        httpx2.HTTPError, OSError: `translate_hub_errors` turns them into messages.
     """
+
+    notes: Sequence[str] = ()
 
     def __init__(self, dataset: str, *, token: bool | None = None, endpoint: str | None = None) -> None:
         if not _ID.fullmatch(dataset):

@@ -134,7 +134,7 @@ def _import_paths(intake: Intake, paths: Sequence[Path | str], masks: Sequence[P
         if joined is not None:
             paths = [path for path in paths if isinstance(path, str)]
             tree = Tree(joined, joined.names(), intake.options)
-            intake.report.notices += getattr(joined, "notes", ())
+            intake.report.notices += joined.notes
             try:
                 yield from _import_tree(intake, tree, truths, used)
             except DatasetError as error:
@@ -147,7 +147,7 @@ def _import_paths(intake: Intake, paths: Sequence[Path | str], masks: Sequence[P
                     elif isinstance(files, Path):
                         shown = _opened(files, one)
                         tree = Tree(shown, shown.names(), intake.options)
-                        intake.report.notices += getattr(shown, "notes", ())
+                        intake.report.notices += shown.notes
                     else:
                         tree = Tree(files, names, intake.options)
                     yield from _import_tree(intake, tree, truths, used)

@@ -74,7 +74,7 @@ class JoinedFiles:
     @property
     def notes(self) -> Sequence[str]:
         """The notes of all parts."""
-        return [note for files in self._parts.values() for note in getattr(files, "notes", ())]
+        return [note for files in self._parts.values() for note in files.notes]
 
     def names(self) -> Sequence[PurePosixPath]:
         return list(self._entries)

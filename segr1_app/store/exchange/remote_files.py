@@ -62,6 +62,8 @@ class RemoteFiles:
         address: as given by the user, for messages.
     """
 
+    notes: Sequence[str] = ()
+
     def __init__(self, system: Any, root: str, address: str) -> None:
         self._system = system
         self._root = root.rstrip("/")
