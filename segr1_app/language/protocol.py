@@ -19,6 +19,7 @@ from segr1_app.geometry import assign_points, points_inside, policy_frame
 from segr1_app.language.codec import MAX_INSTRUCTION, Grammar, ParsedCompletion, limit_problems, parse_completion
 from segr1_app.language.json_prompts import parse_answer_json, parse_json_prompts
 from segr1_app.language.tags import TaggedAnswer, TagRules
+from segr1_app.typed_text import one_line
 
 MAX_SIDE: Final = 1_000_000
 """Longest side of a picture that is given to a policy, in pixels."""
@@ -316,12 +317,8 @@ class Request:
         return replace(parsed, objects=tuple(found for found in objects if found.box or found.points), abstains=False)
 
 
-def _one_line(instruction: str) -> str:
-    return " ".join(instruction.split())
-
-
 TREATMENTS: Final[Mapping[str, Callable[[str], str]]] = {
-    "one line": _one_line,
+    "one line": one_line,
     "lower case": str.lower,
     "bare ends": lambda instruction: instruction.strip('."?!'),
 }

@@ -30,6 +30,7 @@ from segr1_app.language.protocol import (
     TaskKind,
 )
 from segr1_app.language.tags import PARTS, TagRules
+from segr1_app.typed_text import one_line
 
 FOLDER: Final = Path(__file__).parent / "protocols"
 MAX_BYTES: Final = 64 * 1024
@@ -366,7 +367,7 @@ def _reason(error: Exception) -> str:
         return f"line {error.problem_mark.line + 1}: {said}"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    return " ".join(str(error).split())[:300].rstrip(".")
+    return one_line(str(error))[:300].rstrip(".")
 
 
 def _checkpoint_name(source: str) -> str:

@@ -18,15 +18,26 @@ from segr1_app.store.reports import WorkRecord
 VerdictName: TypeAlias = Annotated[str, 'import("./formatting.js").Verdict']
 WidthHeight: TypeAlias = Annotated[list[int], 'import("../canvas/types.js").Size']
 Names: TypeAlias = Annotated[list[str], "[string, string]"]
-Strokes: TypeAlias = Annotated[list[dict[str, Any]], 'import("../canvas/types.js").Stroke[]']
 StepValues: TypeAlias = tuple[tuple[int, float], ...]
-HeldOutGroups: TypeAlias = Annotated[dict[str, Any], "Record<string, HeldOutMeans | null>"]
-"""Held-out scores by group, as the training wrote them."""
-StoredFile: TypeAlias = Annotated[dict[str, Any], "{url: string, orig_name: string}"]
-"""A file as gradio describes it; made by `segr1_app.ui.views.file_value`."""
-
 
 RunPhase = Literal["idle", "loading", "waiting", "looking", "writing", "comparing", "done", "stopped", "failed"]
+
+
+class StoredFile(TypedDict):
+    """A file in the app's cache, as gradio describes it: gradio recognises it by ``meta`` and fills in the ``url``."""
+
+    path: str
+    url: Annotated[str | None, "string"]
+    orig_name: str
+    meta: dict[str, str]
+
+
+class Stroke(TypedDict):
+    """What a disc covers that is drawn along a path, in pixels of the picture: painted or erased."""
+
+    erase: bool
+    radius: float
+    path: list[tuple[float, float]]
 
 
 class ShownObject(PromptValue):
@@ -71,7 +82,7 @@ class SavedObject(PromptValue):
     segmenter's mask; each None where there is none. ``strokes`` is empty: they are part of ``painted`` and ``erased``.
     """
 
-    strokes: Strokes
+    strokes: list[Stroke]
     start: Rle | None
     painted: Rle | None
     erased: Rle | None
@@ -100,7 +111,7 @@ class LeasedTask(TypedDict):
     reasoning: str
     prediction: int | None
     parent: int | None
-    draft: Annotated[Any, 'import("../annotate/annotate.js").Draft | null']
+    draft: Annotated[dict[str, Any] | None, 'import("../annotate/annotate.js").Draft | null']
     decided: bool
     saved: SavedWork | None
     notice: str
@@ -364,7 +375,7 @@ class CanvasMasks(TypedDict):
 class DecodedCanvas(TypedDict):
     """The answer to the canvas's request number ``rev``: as `CanvasMasks`, or why there are no masks."""
 
-    rev: Annotated[Any, "number"]
+    rev: Annotated[int | None, "number"]
     masks: NotRequired[list[LiveMask]]
     reward: NotRequired[LiveReward]
     failure: NotRequired[str]
@@ -447,8 +458,8 @@ class TrainingReport(TypedDict):
     steps: int
     curve: StepValues
     last_words: str
-    before: HeldOutGroups | None
-    after: HeldOutGroups | None
+    before: dict[str, HeldOutMeans | None] | None
+    after: dict[str, HeldOutMeans | None] | None
     problems: tuple[str, ...]
     validation: StepValues
     warning: str

@@ -30,6 +30,7 @@ from segr1_app.studio.contracts import (
     RunAnswer,
     RunPhase,
     SavedObject,
+    StoredFile,
     Visitor,
 )
 from segr1_app.studio.palette import CASING, OBJECT_COLOURS, object_colour
@@ -260,6 +261,6 @@ def prediction_value(
     }
 
 
-def file_value(path: Path, name: str) -> ViewValue:
+def file_value(path: Path, name: str) -> StoredFile:
     """A file in a view's value; gradio recognises it, adds its ``url`` and serves it."""
-    return gr.FileData(path=str(path), orig_name=name).model_dump()
+    return {"path": str(path), "url": None, "orig_name": name, "meta": {"_type": "gradio.FileData"}}

@@ -23,6 +23,7 @@ from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
 from segr1_app.domain import SettingsError
+from segr1_app.typed_text import one_line
 
 _VALIDATION: Final = (
     "eval_strategy",
@@ -307,7 +308,7 @@ def overridden(
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(str(error))
             raise SettingsError(f"--set {assignment}: the value cannot be read: {reason}") from error
         section, _, name = key.strip().rpartition(".")
         section = section or _section_of(name, own, trainer)

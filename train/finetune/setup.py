@@ -24,6 +24,7 @@ from segr1_app.language.protocol_files import find_protocol
 from segr1_app.models.loading import resolve_device
 from segr1_app.rewards import RewardOptions
 from segr1_app.settings.config import ATTENTIONS, AUTO, DEFAULT_POLICY, DEFAULT_SEGMENTER, DTYPES
+from segr1_app.typed_text import one_line
 from train.data.mixing import Mixing
 from train.finetune.launching import check_installed
 from train.finetune.optimiser import check_optimiser
@@ -146,7 +147,7 @@ class TrainingSetup(ABC):
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            raise SettingsError(f"--config {path} cannot be read: {' '.join(str(error).split())}") from error
+            raise SettingsError(f"--config {path} cannot be read: {one_line(str(error))}") from error
         if not isinstance(content, dict):
             raise SettingsError(f"--config {path} is not a mapping of settings to values.")
         names = [entry.name for entry in fields(cls)]

@@ -31,6 +31,21 @@ export type WorkRecord = {
   iou_gained: number | null;
 };
 
+/** A file in the app's cache, as gradio describes it: gradio recognises it by ``meta`` and fills in the ``url``. */
+export type StoredFile = {
+  path: string;
+  url: string;
+  orig_name: string;
+  meta: Record<string, string>;
+};
+
+/** What a disc covers that is drawn along a path, in pixels of the picture: painted or erased. */
+export type Stroke = {
+  erase: boolean;
+  radius: number;
+  path: [number, number][];
+};
+
 /** A prompt with its mask at the size of the canvas; None for an empty mask. */
 export type ShownObject = {
   box: [number, number, number, number] | null;
@@ -42,7 +57,7 @@ export type ShownObject = {
 /** A picture with prompts and masks. ``key`` names the session that answers for it; colours are CSS colours. ``truth`` is the ground-truth mask at the picture's own size, if there is one. ``instead_of`` is the key of the canvas whose place it takes unless somebody has begun to correct that one. */
 export type CanvasValue = {
   key: string;
-  picture: {url: string, orig_name: string};
+  picture: StoredFile;
   title: string;
   image_size: import("../canvas/types.js").Size;
   live_size: import("../canvas/types.js").Size;
@@ -69,7 +84,7 @@ export type SavedObject = {
   box: [number, number, number, number] | null;
   points: PointValue[];
   name?: string;
-  strokes: import("../canvas/types.js").Stroke[];
+  strokes: Stroke[];
   start: Rle | null;
   painted: Rle | null;
   erased: Rle | null;
@@ -539,7 +554,7 @@ export type RunAnswer = {
   problems: string[];
   objects: AnswerObject[];
   seconds: Record<string, number>;
-  files: Record<string, {url: string, orig_name: string}>;
+  files: Record<string, StoredFile>;
   abstains: boolean;
   asked: AskedMessage[];
   comparison: ComparedAnswers | null;
