@@ -29,6 +29,7 @@ PROGRAMS = {
     "app.py": "segr1 app",
     "python -m train.grpo": "python -m train.grpo",
     "python -m train.sft": "python -m train.sft",
+    "python -m train.sam2": "python -m train.sam2",
     "python -m train.evaluate": "python -m train.evaluate",
     "python -m train.embedded": "python -m train.embedded",
 }

@@ -32,7 +32,7 @@ class StoredFile(TypedDict):
     meta: dict[str, str]
 
 
-class Stroke(TypedDict):
+class StrokeValue(TypedDict):
     """What a disc covers that is drawn along a path, in pixels of the picture: painted or erased."""
 
     erase: bool
@@ -82,7 +82,7 @@ class SavedObject(PromptValue):
     segmenter's mask; each None where there is none. ``strokes`` is empty: they are part of ``painted`` and ``erased``.
     """
 
-    strokes: list[Stroke]
+    strokes: list[StrokeValue]
     start: Rle | None
     painted: Rle | None
     erased: Rle | None

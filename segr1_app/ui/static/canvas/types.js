@@ -6,7 +6,7 @@
  * @typedef {[number, number]} Place x and y
  * @typedef {[number, number, number, number]} Box left, top, right and bottom edge, left < right and top < bottom
  * @typedef {{x: number, y: number, label: 0 | 1}} Point label 1 is inside, 0 outside
- * @typedef {import("../shared/contracts.js").Stroke} Stroke
+ * @typedef {import("../shared/contracts.js").StrokeValue} Stroke
  * @typedef {{size: [number, number], counts: string}} Rle COCO's compressed run lengths; size is height before width
  *
  * One object: its prompts, the strokes painted on top of their mask, the mask that the prompts refine, if any, and

@@ -40,7 +40,7 @@ export type StoredFile = {
 };
 
 /** What a disc covers that is drawn along a path, in pixels of the picture: painted or erased. */
-export type Stroke = {
+export type StrokeValue = {
   erase: boolean;
   radius: number;
   path: [number, number][];
@@ -84,7 +84,7 @@ export type SavedObject = {
   box: [number, number, number, number] | null;
   points: PointValue[];
   name?: string;
-  strokes: Stroke[];
+  strokes: StrokeValue[];
   start: Rle | null;
   painted: Rle | null;
   erased: Rle | null;
