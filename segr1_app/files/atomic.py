@@ -37,8 +37,10 @@ def whole_file(path: Path, *, lasting: bool, private: bool = False) -> Iterator[
 def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[Path]:
     """As `whole_file`, for writers that need a path: yields that of an empty file next to ``path``."""
     partial = _partial_of(path)
-    handle = _begin(partial, 0o600 if private else 0o666)
+    handle: int | None = None
+    # The file is made inside the block, so that it is also deleted if a signal ends the process just then.
     try:
+        handle = _begin(partial, 0o600 if private else 0o666)
         yield partial
         if lasting:
             _sync(partial)
@@ -48,7 +50,8 @@ def whole_path(path: Path, *, lasting: bool, private: bool = False) -> Iterator[
             with suppress(OSError):
                 _sync(path.parent)
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
         partial.unlink(missing_ok=True)
 
 
@@ -64,8 +67,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         OSError: when it cannot be made or moved.
     """
     partial = _partial_of(path)
-    partial.mkdir()
     try:
+        partial.mkdir()
         yield partial
         try:
             partial.rename(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -136,3 +137,13 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
     assert len(list(tmp_path.iterdir())) == 5
     remove_partial(tmp_path / "a[1]")
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_an_interruption_before_the_first_byte_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcntl, "flock", interrupted)
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "weights", lasting=False):
+        pytest.fail("nothing is written")
+    assert list(tmp_path.iterdir()) == []
