@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SegR1Error as error:
         parser.exit(1, f"{error}\n")
     except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, "Stopped: the last checkpoint is kept, go on with --resume.\n")
+        parser.exit(INTERRUPTED, "Stopped: the last checkpoint is kept; continue with --resume.\n")
     if made is None:
         return 1
     options = " ".join(f"--{part} {folder}" for part, folder in made.items())

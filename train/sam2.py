@@ -1,7 +1,7 @@
 """Fine-tune a segmenter on image-mask pairs and on the corrections of annotators.
 
 ``python -m train.sam2 --data DIR --include-feedback`` trains the prompt encoder and the mask decoder of a SAM 2 with
-annotators' own prompts and simulated ones; the image encoder is frozen. Nothing is put to use automatically: the new
+annotators' own prompts and simulated ones; the image encoder is frozen. Nothing is promoted automatically: the new
 segmenter stays in the run's folder until the app is started with it.
 """
 
@@ -41,7 +41,7 @@ from train.finetune.segmenter.scores import ObjectScore, as_records, score_chang
 from train.finetune.segmenter.tuning import SegmenterTuning, Tuning
 
 RUNS: Final = "segmenter-runs"
-"""Where runs lie in the data folder, beside those of policies."""
+"""Folder of the runs in the data folder, next to that of policies."""
 SEGMENTER: Final = "segmenter"
 """What ``app.py --segmenter`` loads, in a run's folder."""
 EMBEDDINGS: Final = "embeddings"
@@ -52,7 +52,7 @@ MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=40)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 when data, models or settings are at fault."""
+    """The command line; returns 1 if data, models or settings are invalid."""
     return report_errors(_run, _parser().parse_args(arguments))
 
 
@@ -91,7 +91,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _plan(given: argparse.Namespace, home: Path, before: dict[str, Any]) -> Plan:
-    """What is trained on and what is held out; a resumed training keeps the corrections that it was started with."""
+    """The training and held-out rows; a resumed training keeps the corrections with which it was started."""
     collected = pair_rows(given.data) if given.data else scene_rows()
     if given.include_feedback:
         collected += feedback_rows(home, before.get("corrections"), useless_for_segmenter)
@@ -154,7 +154,7 @@ def _tuning(given: argparse.Namespace) -> Tuning:
         clicks=check_value(Annotated[int, Ge(0)], given.clicks, "--clicks"),
         learning_rate=check_value(Annotated[float, Gt(0)], given.lr, "--lr"),
         average=check_value(share, given.average, "--average"),
-        # The loss that it was trained by.
+        # The loss with which it was trained.
         focal=official_name(given.segmenter) is not None if given.focal is None else given.focal,
         seed=check_value(Annotated[int, Ge(0), Lt(2**32)], given.seed, "--seed"),
     )
@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         "--feedback-fraction",
         default=MIXING.feedback_fraction,
         metavar="F",
-        help="share of corrections among all draws (default: %(default)s)",
+        help="fraction of corrections among all draws (default: %(default)s)",
     )
     data.add_argument(
         "--max-repeats",
@@ -193,13 +193,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="most draws of one correction in this training (default: %(default)s)",
     )
-    data.add_argument("--plan", action="store_true", help="only print what would be trained on, and what not and why")
+    data.add_argument("--plan", action="store_true", help="only print which data would be used, and which not and why")
     how = parser.add_argument_group("how to train")
     how.add_argument(
         "--segmenter",
         default=os.environ.get("SEGR1_SEGMENTER") or str(DEFAULT_SEGMENTER),
         metavar="ID|DIR",
-        help="where to start from (default: the one that ships)",
+        help="where to start from (default: the embedded one)",
     )
     how.add_argument("--max-steps", default=DEFAULTS.max_steps, metavar="N", help="optimiser steps (%(default)s)")
     how.add_argument("--save-steps", default=DEFAULTS.save_steps, metavar="N", help="between checkpoints (%(default)s)")
@@ -209,12 +209,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--lr", default=DEFAULTS.learning_rate, metavar="X", help="learning rate (%(default)s)")
     how.add_argument(
-        "--average", default=DEFAULTS.average, metavar="X", help="decay of the average of weights (%(default)s)"
+        "--average",
+        default=DEFAULTS.average,
+        metavar="X",
+        help="decay of the moving average of the weights (%(default)s)",
     )
     how.add_argument(
         "--focal",
         action=argparse.BooleanOptionalAction,
-        help="compare pixels by the focal loss, or by cross-entropy (default: focal for SAM 2's own checkpoints)",
+        help="use the focal loss or cross-entropy for pixels (default: focal for SAM 2's own checkpoints)",
     )
     how.add_argument(
         "--embedding-cache",

@@ -1,6 +1,6 @@
 """Teach a policy to write mask prompts from examples: the cold start before GRPO (Seg-R1, section 3).
 
-The answers are derived from image-mask pairs (`train.data.traces`), written by people (``--traces``, in FCoT's format),
+The answers are derived from image-mask pairs (`train.data.traces`), read from traces (``--traces``, in FCoT's format),
 or corrected by annotators (``--include-feedback``), in which case only the answer is learnt and not the reasoning
 before it. ``python -m train.sft`` needs nothing else: the embedded models and generated scenes. Nothing is promoted
 automatically: the new policy stays in the run's folder until somebody promotes it.

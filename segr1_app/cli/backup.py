@@ -18,7 +18,7 @@ def add_command(commands: Any) -> None:
         description="Copy a consistent snapshot of database and pictures into a folder that can be used as --home. "
         "An older backup there is updated.",
     )
-    parser.add_argument("target", type=Path, metavar="DIR", help="where to")
+    parser.add_argument("target", type=Path, metavar="DIR", help="the folder of the copy")
     add_home_argument(parser)
     parser.set_defaults(run=run)
 

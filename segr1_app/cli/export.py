@@ -60,15 +60,26 @@ def add_command(commands: Any) -> None:
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     filters = parser.add_argument_group("filters", "all given conditions must hold; what they leave out is counted")
-    filters.add_argument("--annotator", action="append", default=[], metavar="NAME", help="decided by; may be repeated")
-    filters.add_argument("--verdict", action="append", default=[], choices=["accept", "fix"], help="may be repeated")
     filters.add_argument(
-        "--class", dest="classes", action="append", default=[], metavar="NAME", help="objects of it; may be repeated"
+        "--annotator", action="append", default=[], metavar="NAME", help="decided by them; may be repeated"
+    )
+    filters.add_argument(
+        "--verdict", action="append", default=[], choices=["accept", "fix"], help="with this decision; may be repeated"
+    )
+    filters.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="objects of this class; may be repeated",
     )
     filters.add_argument("--since", metavar="DATE", help="decided on this day (UTC) or later, as in 2026-11-30")
     filters.add_argument("--until", metavar="DATE", help="decided on this day (UTC) or earlier")
-    filters.add_argument("--min-iou", type=float, metavar="IOU", help="IoU of the policy's mask with the final one")
-    filters.add_argument("--max-iou", type=float, metavar="IOU", help="as above; for what the policy got wrong")
+    filters.add_argument(
+        "--min-iou", type=float, metavar="IOU", help="least IoU of the policy's mask with the final one"
+    )
+    filters.add_argument("--max-iou", type=float, metavar="IOU", help="largest one, to find what the policy got wrong")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -139,7 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (KeyboardInterrupt, SystemExit):
         print(  # noqa: T201
             f"{report.records} records were imported into {settings.home} before the import was stopped, and stay "
-            f"there. {report.summary} Give the same command again to go on: nothing is taken twice.",
+            f"there. {report.summary} Give the same command again to continue: nothing is imported twice.",
             file=sys.stderr,
         )
         if arguments.report:

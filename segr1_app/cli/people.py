@@ -38,7 +38,7 @@ def add_command(commands: Any) -> None:
         metavar="ROLE",
     )
     remove = actions.add_parser("remove", help="remove an account; its annotations stay")
-    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("name", metavar="NAME", help="the name of the account")
     for each in (add, remove, actions.add_parser("list", help="show everybody and their roles")):
         add_auth_argument(each)
     parser.set_defaults(run=run)

@@ -14,8 +14,7 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
         help="check the annotation store for damage",
-        description="Check every picture, mask, digest and reference; the exit status is 1 when one is not as it "
-        "was written.",
+        description="Check every picture, mask, digest and reference; the exit status is 1 if one is damaged.",
     )
     add_home_argument(parser)
     parser.set_defaults(run=run)

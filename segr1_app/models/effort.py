@@ -43,7 +43,7 @@ WORTHWHILE: Final = 0.85
 COMPARED_SIDE: Final = 256
 """The longest side, in pixels, at which masks are compared."""
 NEARLY_THE_SAME: Final = 0.95
-"""The IoU from which on two masks are one choice for a person."""
+"""Masks with at least this IoU are offered to people as one choice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ class Consensus:
     """The result of an effort.
 
     Attributes:
-        prediction: the answer that is taken; the given one where nothing agrees better.
+        prediction: the chosen answer; the first one if no other agrees better.
         candidates: every different answer, the one that agrees best first.
         answers: how many were compared, those about the crop included; 1 where there was nothing to compare.
     """
@@ -128,7 +128,7 @@ class _Question:
         segmenter = self.pipeline.segmenter
         request = self.pipeline.policy.request(picture.size, self.instruction, self.task)
         different = dict.fromkeys(completions)
-        # What a segmenter looks at closely it encodes together, which is faster.
+        # Encoding the windows of all answers together is faster.
         segmenter.prepare(picture, [prompt for each in different for prompt in read_completion(request, each).objects])
         return {each: segment_completion(request, each, picture, segmenter, size=size).mask for each in different}
 
@@ -192,7 +192,7 @@ def find_consensus(
 def predict_candidate(
     pipeline: Pipeline, picture: Picture, first: Prediction, completion: str, *, task: TaskKind = TaskKind.FREE
 ) -> Prediction:
-    """The prediction of another answer to what ``first`` answers, whole and in the picture's size.
+    """The prediction of another answer to the question of ``first``, with masks of the picture's size.
 
     Raises:
         ModelError: when the segmenter runs out of memory.
@@ -209,7 +209,7 @@ def compared_size(image_wh: ImageSize) -> ImageSize:
 
 
 def _closer_masks(question: _Question, picture: Picture, seen: Mask, samples: int) -> list[Mask]:
-    """Masks of answers about the crop around ``seen``, in its frame; none where the crop shows hardly less."""
+    """Masks of answers about the crop around ``seen``, in its frame; none if the crop would show nearly all of it."""
     crop = _crop_around(seen)
     if crop is None:
         return []
@@ -243,7 +243,7 @@ class _Crop(NamedTuple):
 
 
 def _crop_around(mask: Mask) -> _Crop | None:
-    """What is shown closer, in the mask's pixels; None for an empty mask or one that fills the picture."""
+    """The part to zoom in on, in the mask's pixels; None for an empty mask or one that fills the picture."""
     box = mask_box(mask)
     if box is None:
         return None
@@ -260,7 +260,7 @@ def _medoid(masks: Sequence[Mask]) -> Mask:
 
 
 def _mean_ious(masks: Sequence[Mask], voters: Sequence[Mask]) -> npt.NDArray[np.float64]:
-    """Each mask's mean IoU with all voters, float (len(masks),); all are of one size."""
+    """Each mask's mean IoU with all voters, float (len(masks),); all have the same size."""
     pairs: dict[tuple[int, int], float] = {}
 
     def overlap(a: Mask, b: Mask) -> float:

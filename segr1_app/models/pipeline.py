@@ -59,14 +59,14 @@ class Pipeline:
     overlaps: bool = field(default=False, kw_only=True)
 
     def check_understood(self, instruction: str) -> None:
-        """Check that the policy was taught the words of an instruction; else it would answer another question.
+        """Check that the policy was taught the words of an instruction; otherwise it would answer another question.
 
         Only the embedded policy was taught a fixed set of words.
 
         Raises:
             NotUnderstoodError: when it was not; the message names the words and says what it understands.
         """
-        # One that was trained further knows more words than the card that it has from the embedded one says.
+        # A policy that was trained further keeps the embedded one's card, but may know more words.
         card = read_card(DEFAULT_POLICY) if self.policy.model_id == model_name(DEFAULT_POLICY) else None
         unknown = card.unknown_words(instruction) if card else ()
         if card and unknown:
@@ -247,7 +247,7 @@ def load_pipeline(
         device: a torch device such as "cpu" or "cuda:1"; "auto" for the first GPU, else the CPU.
         dtype: the policy's number format: "auto", "float32", "bfloat16" or "float16".
         attention: the policy's attention kernel: "auto", "sdpa", "flash_attention_2" or "eager".
-        protocol: how the policy is asked and its answers are read: a name or a YAML file; "auto" for what it was
+        protocol: how the policy is prompted and its answers are parsed: a name or a YAML file; "auto" for what it was
             trained with.
 
     Raises:

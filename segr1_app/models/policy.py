@@ -325,7 +325,7 @@ class VlmPolicy:
     def _generation(self, request: Request, temperature: float) -> dict[str, Any]:
         """Arguments of ``generate``; sampling is from the whole distribution, as in GRPO, without top-k or top-p.
 
-        Greedily, what else the checkpoint's generation config says holds, as its authors had it.
+        For greedy decoding, the rest of the checkpoint's generation config applies, as its authors intended.
         """
         length = {"max_new_tokens": request.max_new_tokens or self.max_new_tokens}
         if temperature == 0:

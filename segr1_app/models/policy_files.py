@@ -103,7 +103,7 @@ def read_card(folder: Path) -> PolicyCard | None:
         reading = card.get("reading")
         texts = [*card["instructions"], card["understands"]]
         if not isinstance(card["instructions"], list) or not all(isinstance(text, str) for text in texts):
-            raise ValueError("its instructions are no list of texts, or what it understands is no text")
+            raise ValueError("its instructions are not a list of strings, or what it understands is not a string")
         return PolicyCard(
             tuple(card["instructions"]),
             card["understands"],
@@ -141,7 +141,7 @@ def _whole(value: object) -> int:
     """A number of pixels.
 
     Raises:
-        ValueError: when it is none.
+        ValueError: when it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_BOUND:
         raise ValueError(f"{str(value)[:40]!r} is not a number of pixels")

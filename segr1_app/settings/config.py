@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
 """The folder of the source code; for an installed package, the folder in which it is installed."""
 ASSETS = PACKAGE / "assets" if (PACKAGE / "assets").is_dir() else CHECKOUT / "assets"
-"""The embedded models and pictures: a wheel carries the models inside the package, a checkout has them beside it."""
+"""The embedded models and pictures: a wheel carries the models inside the package, a checkout has them next to it."""
 DEFAULT_POLICY = ASSETS / "models" / "policy"
 DEFAULT_SEGMENTER = ASSETS / "models" / "segmenter"
 FULL_POLICY = "geshang/Seg-R1-3B"
@@ -54,8 +54,8 @@ class Settings:
         device: a torch device such as "cpu" or "cuda:1", or "auto" for the GPU if there is one.
         dtype: the policy's number format, or "auto" for bfloat16 on a GPU and float32 elsewhere.
         attention: the policy's attention kernel, or "auto" for flash-attention if installed and on a GPU, else SDPA.
-        protocol: how the policy is asked and its answers are read: the name or file of a protocol, or "auto" for the
-            one it was trained with.
+        protocol: how the policy is prompted and its answers are parsed: the name or file of a protocol, or "auto" for
+            the one it was trained with.
         policy_server: URL of an OpenAI-compatible server that runs the policy; None if it runs in this process.
         host, port, share: address and port of the page, and whether gradio opens a public link to it.
         allowed_hosts: further host names of the page, such as those of proxies in front of it.
@@ -167,7 +167,7 @@ def _allowed_host(text: str) -> Address:
 def add_home_argument(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
     """Declare ``--home``, for every command that stores something in the data folder.
 
-    On a Space, the code folder is read-only, and the disk is lost now and then anyway.
+    On a Space, the code folder is read-only, and the disk does not survive a restart anyway.
     """
     usual = Path(tempfile.gettempdir(), "segr1") if Space.from_environ(environ) else DEFAULT_HOME
     parser.add_argument(
@@ -227,7 +227,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         "--dialect",
         metavar="NAME|FILE",
         default=environ.get("SEGR1_PROTOCOL") or environ.get("SEGR1_DIALECT") or AUTO,
-        help=f"how the policy is asked and its answer read: {', '.join(protocol_names())}, or your own YAML file "
+        help=f"how the policy is prompted and its answers are parsed: {', '.join(protocol_names())}, or a YAML file "
         "(SEGR1_PROTOCOL; --dialect and SEGR1_DIALECT are the former names; default: what the policy was trained with)",
     )
 
@@ -235,7 +235,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         "--policy-server",
         metavar="URL",
         default=environ.get("SEGR1_POLICY_SERVER"),
-        help="ask the policy behind this OpenAI-compatible server, such as http://localhost:8000/v1, under the name "
+        help="use the policy behind this OpenAI-compatible server, such as http://localhost:8000/v1, under the name "
         f"given as --policy; its key is read from {POLICY_KEY} (SEGR1_POLICY_SERVER; default: it runs locally)",
     )
 
@@ -316,7 +316,7 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
         type=float,
         metavar="S",
         default=environ.get("SEGR1_SYNC_SECONDS", "60"),
-        help="how often to send changes to the dataset; the hub takes some 120 commits an hour (SEGR1_SYNC_SECONDS; "
+        help="how often to send changes to the dataset; the hub accepts about 120 commits an hour (SEGR1_SYNC_SECONDS; "
         "default: %(default)s)",
     )
     people = parser.add_argument_group("people")

@@ -1,4 +1,4 @@
-"""Variables of gradio and of its server that would change what the page lets others do."""
+"""Environment variables of gradio and of its server that would change what others may do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def take_over_gradio(environ: MutableMapping[str, str]) -> list[str]:
     """Remove gradio's own variables, before gradio is imported.
 
     With some of them gradio would serve any folder (``GRADIO_ALLOWED_PATHS``), let pages of other sites in
-    (``GRADIO_LOCAL_DEV_MODE``), let visitors edit code (``GRADIO_VIBE_MODE``), or run several processes that know
-    nothing of each other (``GRADIO_NUM_WORKERS``). Whatever can be set of the page has an option of its own.
+    (``GRADIO_LOCAL_DEV_MODE``), let visitors edit code (``GRADIO_VIBE_MODE``), or run several independent processes
+    (``GRADIO_NUM_WORKERS``). The page has its own options for what users may set.
 
     Returns:
         The names of those that were set, in alphabetical order.
@@ -25,6 +25,6 @@ def take_over_gradio(environ: MutableMapping[str, str]) -> list[str]:
     )
     for name in found:
         del environ[name]
-    # Nobody's: a header that anybody can send must not change whom a request seems to come from.
+    # None: a header that anybody can send must not change the address of a request.
     environ["FORWARDED_ALLOW_IPS"] = ""
     return found

@@ -57,7 +57,7 @@ def test_an_import_that_is_stopped_goes_on_with_the_same_command(
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[how]
     if how is not signal.SIGKILL:
         assert "Traceback" not in told
-        assert "Give the same command again to go on: nothing is taken twice." in told
+        assert "Give the same command again to continue: nothing is imported twice." in told
         assert not list(home.rglob(f"*{PARTIAL}"))
     with AnnotationStore.open(home) as store:
         assert not list(home.rglob(f"*{PARTIAL}"))

@@ -29,7 +29,7 @@ def test_while_it_runs_its_progress_is_shown_and_a_crash_afterwards() -> None:
     assert last_words(CRASH, alive=False, where="run/train.log") == (
         "It crashed: KeyError: 'missing' (full output: run/train.log)"
     )
-    refused = f"{BAR}\nThe disk of 'run' is full: free some room there, then go on with --resume.\n{BAR}"
+    refused = f"{BAR}\nThe disk of 'run' is full: free some room there, then continue with --resume.\n{BAR}"
     assert last_words(refused, alive=False, where="").startswith("The disk of 'run' is full")
     assert last_words(BAR, alive=False, where="") == BAR
     assert last_words("", alive=False, where="") == ""

@@ -102,7 +102,7 @@ def distinguishing_words(pixels: RgbPixels, objects: Sequence[Mask]) -> dict[str
 def _cut(
     picture: RgbPixels, mask: npt.NDArray[np.uint8], scene: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """An object cut out of its picture, at a random size for a scene with this many rows and columns.
+    """An object cut out of its picture, at a random size for a scene of this height and width in pixels.
 
     Returns:
         float32 colours (h, w, 3) and coverage (h, w) from 0 to 1; None if nothing of it remains.

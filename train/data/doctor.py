@@ -72,7 +72,7 @@ def find_repeats(looks: Sequence[bytes]) -> dict[int, int]:
     for first in range(0, len(bits), _COPIES_AT_ONCE):
         part = bits[first : first + _COPIES_AT_ONCE]
         alike = _distances(part, bits[: first + len(part)]) <= ALIKE
-        # Everything is alike itself, and the first row that it is alike is no later.
+        # Every row is a copy of itself, so the first match is never a later one.
         earliest = alike.argmax(axis=1)
         found |= {first + at: int(other) for at, other in enumerate(earliest) if other < first + at}
     return found
@@ -137,7 +137,7 @@ def report(rows: Iterable[Row]) -> list[str]:
 
 
 def repeats(rows: Sequence[Row]) -> list[str]:
-    """Report pairs that ask the same of a picture which is there more than once, at any size or compression."""
+    """Report pairs with the same instruction for copies of one picture, at any size or compression."""
     by_instruction: dict[str, list[Row]] = {}
     for row in rows:
         if row.look and not row.is_feedback:

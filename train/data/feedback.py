@@ -38,10 +38,10 @@ def useless_for_policy(feedback: Feedback) -> str | None:
 def useless_for_segmenter(feedback: Feedback) -> str | None:
     """Why a segmenter can learn nothing from a correction; None when it can.
 
-    Whoever is to blame, a mask that somebody accepted or fixed is the right answer to its prompts.
+    Whoever is to blame, a mask that somebody accepted or fixed is the correct answer to its prompts.
     """
     if feedback.verdict is Verdict.REJECT:
-        return "the right mask of a reject is unknown"
+        return "the correct mask of a reject is unknown"
     return _without_mask(feedback)
 
 

@@ -1,7 +1,7 @@
 """Folder layouts of data sets: plain ``images/`` and ``masks/``, and the original layouts of common data sets of
 camouflaged and salient objects.
 
-Only the training part is read of a set with training and test parts, so that nobody trains on a benchmark by giving its
+Of a set with training and test parts only the training part is read, so that nobody trains on a benchmark by giving its
 folder.
 """
 
@@ -103,11 +103,11 @@ def _instructions(folder: Path) -> dict[str, str]:
 
 
 def _indexed(path: Path) -> dict[str, str]:
-    """What the table of an export asks for; nothing where there is none, or one of other columns."""
+    """The instructions in an export's table, by stem; empty if there is no such table, or it has other columns."""
     if not path.is_file():
         return {}
     try:
-        # Spreadsheets begin what they save with a mark of its encoding.
+        # Spreadsheet programs write a byte order mark.
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if not {"stem", "instruction"} <= set(rows.fieldnames or ()):

@@ -35,13 +35,13 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
 
 def grouped_interval(values: Sequence[float], groups: Sequence[str]) -> Interval | None:
-    """The 95 % interval of the mean of values of which those of a group depend on each other.
+    """The 95 % interval of the mean of values that depend on each other within groups.
 
     Whole groups are drawn (a cluster bootstrap): frames of one film, or one picture's values in several runs.
 
     Args:
-        values: of the pictures.
-        groups: to which each belongs, as many.
+        values: one per picture.
+        groups: the group of each value.
 
     Returns:
         The interval; None for fewer than two groups.

@@ -115,7 +115,7 @@ def add_training_arguments(
     data.add_argument(
         "--dry-step",
         action="store_true",
-        help="as --plan, and load the models and make a step, to say how long the training takes and how much memory",
+        help="like --plan; also load the models and make one step, to measure the time and memory that training takes",
     )
     how = parser.add_argument_group("how to train")
     how.add_argument(
@@ -154,7 +154,7 @@ def add_training_arguments(
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="any setting that docs/training.md lists, as often as needed; goes before --config and all options",
+        help="any setting listed in docs/training.md; may be repeated; overrides --config and all other options",
     )
     how.add_argument("--anyway", action="store_true", help="train even if the reward does not depend on the prompt")
     how.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")

@@ -1,6 +1,6 @@
-"""What a training takes, known from a few of its own steps: ``--dry-step``."""
+"""Measure the time and memory of a training by a few of its own steps: ``--dry-step``."""
 
-# A callback is handed more than it needs.
+# Callbacks are passed more than they need.
 # ruff: noqa: ARG002
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DryStep:
         seconds: of a step.
         memory: most bytes that this process held at a time, models and activations included: of the GPU where the
             policy is on one, else of the machine.
-        where: that memory, in words.
+        where: a description of that memory.
         steps: of the whole training.
     """
 
@@ -55,9 +55,9 @@ class DryStep:
 
 
 def dry_step(method: Method[Setup], setup: Setup, plan: Plan, *, steps: int, seed: int, device: str) -> DryStep:
-    """Make a few steps of a training on its own rows, and forget what they taught; nothing is left on disk.
+    """Make a few steps of a training on its own rows and discard them; nothing is left on disk.
 
-    The first step is not counted: it also fills caches. Of GRPO as many follow as share one generation.
+    The first step is not counted: it also fills caches. For GRPO, as many follow as share one generation.
 
     Args:
         method, setup, plan: of the training.
@@ -102,7 +102,7 @@ class _Clock(TrainerCallback):
 
 
 def _most_memory(device: torch.device) -> tuple[int, str]:
-    """The most bytes that this process held until now, and of what memory."""
+    """The peak memory of this process so far in bytes, and which memory it is."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device), "the GPU's memory"
     # Linux counts in KiB, macOS in bytes.

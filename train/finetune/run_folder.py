@@ -200,14 +200,14 @@ class RunFolder:
 
 
 def refuse_changed(folder: Path, changed: Sequence[str]) -> None:
-    """See that a run is resumed as it was started.
+    """Check that a run is resumed as it was started.
 
     Args:
-        folder: of the run.
-        changed: what is not as it was then, in words.
+        folder: the run's folder.
+        changed: what has changed since then.
 
     Raises:
-        SettingsError: when that is anything.
+        SettingsError: when something has.
     """
     if changed:
         raise SettingsError(
@@ -231,8 +231,8 @@ class MetricsLogger(TrainerCallback):
     """Writes the metrics of every step to a run's folder, and shows reward or loss on a progress bar.
 
     Args:
-        folder: of the run.
-        shown_as: what the steps are called on the bar.
+        folder: the run's folder.
+        shown_as: the bar's label.
     """
 
     def __init__(self, folder: RunFolder, shown_as: str = "training") -> None:

@@ -70,7 +70,7 @@ def ending_in_words(folder: Path) -> Iterator[None]:
     Raises:
         SegR1Error: when it was interrupted, or the disk or the memory is full.
     """
-    resume = f"go on with --resume --output-dir {folder}"
+    resume = f"continue with --resume --output-dir {folder}"
     started = (folder / "config.json").is_file
     try:
         yield

@@ -67,10 +67,10 @@ def draw(setup: SftSetup, config: SFTConfig, plan: Plan, steps: int, seed: int) 
 
 
 def reasons_against(row: Row, policy: str) -> str | None:
-    """Why nothing is to be learnt from a correction by writing it; None where something is.
+    """Why a policy cannot learn by writing a correction; None if it can.
 
-    A small policy is not taught to abstain: the embedded one has never written an empty list, and learning it by heart
-    broke the form of its other answers (train/LOG.md).
+    A small policy is not taught to abstain: the embedded one has never written an empty list, and memorising it broke
+    the format of its other answers (train/LOG.md).
     """
     if row.verdict in NOT_IMITABLE:
         return "the correct answer is unknown"

@@ -2,7 +2,7 @@
 
 The whole completion is learnt for derived and written traces. For a correction only the answer is learnt: the annotator
 vouches for points and boxes, but nobody for the policy's reasoning. Where there is no such object, the reasoning says
-just that and is learnt, too. With ``whole_conversation`` so is the request before a completion that is learnt whole.
+just that and is learnt, too. With ``whole_conversation``, so is the request before a completion of which all is learnt.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from train.finetune.sft_setup import SftSetup
 from train.finetune.sft_trainer import make_trainer, reasons_against
 
 _MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=16)
-"""With few corrections most draws are pairs, lest the few be learnt by heart."""
+"""With few corrections most draws are pairs, so that the few are not memorised."""
 
 
 def warm_up_plan(setup: GrpoSetup, plan: Plan) -> Plan | None:

@@ -26,8 +26,7 @@ Sam2: TypeAlias = Any
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """The normalisation of sam2.utils.transforms.SAM2Transforms."""
 ZOOM = 1.25
-"""How closely the app lets the model look at what a prompt is about (`segr1_app.models.zoom`): the best of five values
-on
+"""How far the app zooms in on a prompt with this model (`segr1_app.models.zoom`): the best of five values on
 training pairs."""
 CLEAN = 0.01
 """The fraction of a mask's area below which the app removes specks and holes: the best of five values on held-out
@@ -175,8 +174,8 @@ def mask_loss(logits: Tensor, quality: Tensor, truth: Tensor, *, focal: bool = F
     """The loss of one round of answers: masks by pixels and Dice, predicted IoU by its distance from the IoU.
 
     Pixels are compared by a cross-entropy that is heavier at the outline; or by the focal loss, twenty times as heavy
-    as Dice, which SAM 2 was trained with (Ravi et al., 2024, appendix D), for a model that is right already where it is
-    easy.
+    as Dice, which SAM 2 was trained with (Ravi et al., 2024, appendix D), for a model whose easy pixels
+    are already correct.
 
     The single-mask token answers for every prompt; of the other three, only the best one is trained, so that they can
     specialise (Kirillov et al., 2023, section 3).

@@ -123,7 +123,7 @@ class TestFeedback:
         correct(tmp_path, 2, Verdict.REJECT, RejectReason.SEGMENTER)
         found = feedback_rows(tmp_path, useless=useless_for_segmenter)
         assert [row.verdict for row in found.rows] == ["fix"]
-        assert [entry.reason for entry in found.left_out] == ["the right mask of a reject is unknown"]
+        assert [entry.reason for entry in found.left_out] == ["the correct mask of a reject is unknown"]
 
 
 class TestLearning:

@@ -1,4 +1,4 @@
-"""How good a segmenter is on held-out objects, as an annotator meets it: by the very call that the app makes.
+"""How good a segmenter is on held-out objects for an annotator, measured by the same call that the app makes.
 
 From an exact box and point, then with corrective clicks until the mask is good: the number of clicks to an IoU of .9
 (NoC@90, as interactive segmentation reports it).
@@ -23,7 +23,7 @@ from train.evaluation.intervals import Interval, mean_interval
 from train.finetune.segmenter.views import targets
 
 MOST_CLICKS = 10
-"""Clicks after which an object counts as not reached."""
+"""Clicks after which an object counts as failed."""
 GOOD = 0.9
 
 
@@ -34,7 +34,7 @@ class ObjectScore:
     Attributes:
         source: the data set of its row.
         iou: from an exact box and point.
-        clicks: corrective clicks to an IoU of `GOOD`; `MOST_CLICKS` where it is not reached.
+        clicks: corrective clicks to an IoU of `GOOD`; `MOST_CLICKS` if it is never reached.
     """
 
     source: str
@@ -66,7 +66,7 @@ def score_objects(segmenter: Sam2Segmenter, rows: Sequence[Row]) -> tuple[Object
 
 
 def score_changes(before: Sequence[ObjectScore], after: Sequence[ObjectScore]) -> tuple[str, dict[str, Any]]:
-    """What changed, as a table and ready for JSON: per source, with 95 % intervals of the change.
+    """The changes as a table and as JSON values: per source, with 95 % intervals.
 
     Args:
         before, after: of the same objects in the same order.

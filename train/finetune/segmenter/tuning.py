@@ -1,8 +1,8 @@
 """The course of a segmenter's fine-tuning: SAM 2's prompt encoder and mask decoder learn, its image encoder is frozen.
 
-A step decodes several objects from their embeddings, then with corrective clicks on what came out wrong, as SAM 2 was
-trained (Ravi et al., 2024, arXiv 2408.00714, appendix D). All chance of a step comes from the seed and the step's
-number: a resumed training goes on as if it had never stopped.
+A step decodes several objects from their embeddings, then with corrective clicks on the errors, as SAM 2 was trained
+(Ravi et al., 2024, arXiv 2408.00714, appendix D). The randomness of a step depends only on the seed and the step's
+number: a resumed training continues as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Tuning:
         save_steps: steps between checkpoints.
         batch: objects per step.
         clicks: most corrective clicks per object.
-        learning_rate: the greatest one.
+        learning_rate: the largest one.
         average: decay per step of the moving average of weights that becomes the new segmenter.
         focal: whether pixels are compared by the focal loss, as SAM 2 was trained; the embedded segmenter was trained
             by cross-entropy, and becomes worse by another loss (``train/LOG.md``).
@@ -58,7 +58,7 @@ class Tuning:
 
 
 def tuned_parts(segmenter: Sam2Segmenter) -> nn.ModuleDict:
-    """The parts of a segmenter that learn; everything else of it is frozen, as a side effect."""
+    """Freeze a segmenter except for the parts that are trained, which are returned."""
     model: Sam2 = segmenter.model.requires_grad_(False)
     parts = nn.ModuleDict({"prompt_encoder": model.sam_prompt_encoder, "mask_decoder": model.sam_mask_decoder})
     for name, weight in parts.named_parameters():
@@ -67,7 +67,7 @@ def tuned_parts(segmenter: Sam2Segmenter) -> nn.ModuleDict:
 
 
 class SegmenterTuning:
-    """A fine-tuning on its way.
+    """The training state of a fine-tuning.
 
     Args:
         segmenter: to be trained; its model is changed.
@@ -99,7 +99,7 @@ class SegmenterTuning:
         )
 
     def resume(self) -> int:
-        """Go on from the checkpoint in the run's folder, if there is one; returns the steps that it has made."""
+        """Continue from the checkpoint in the run's folder, if there is one; returns how many steps it has made."""
         if (self._folder / CHECKPOINT_FILE).is_file():
             self._state.load(self._folder, self._segmenter.device)
         return self._state.step

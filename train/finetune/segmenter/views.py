@@ -1,4 +1,4 @@
-"""What a segmenter is shown in fine-tuning: an object, the window that the app would look at, and prompts for it.
+"""The training views of a segmenter: an object, the window of the picture that the app would use, and prompts for it.
 
 The encoder is frozen, so that each window is encoded once and its embedding kept on disk. The windows of an object are
 chosen before the training; the prompts within them, and the corrective clicks, are drawn again at each step.
@@ -35,7 +35,7 @@ class ObjectTarget:
 
     Attributes:
         mask: the right mask, bool (height, width), not empty.
-        prompt: an annotator's own prompt for it; None where there is none.
+        prompt: an annotator's own prompt for it, if there is one.
     """
 
     mask: Mask
@@ -65,7 +65,7 @@ def targets(example: Example) -> tuple[ObjectTarget, ...]:
     """
     truth = example.truth
     if truth.mask is None or not truth.mask.any():
-        raise ValueError("a row without a mask holds nothing to segment")
+        raise ValueError("a row without a mask has nothing to segment")
     masks = truth.objects or (truth.mask,)
     if len(masks) != len(truth.prompts):
         return tuple(ObjectTarget(mask, None) for mask in masks)
