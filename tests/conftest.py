@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: the real embedded models, loaded once, and pictures whose truth is known."""
+"""Fixtures shared by all tests: the real embedded models, loaded once, and pictures with a known ground truth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ hypothesis.settings.load_profile("patient")
 
 @pytest.fixture(autouse=True)
 def _nothing_is_logged_to_a_closed_stream() -> Iterator[None]:
-    """A command that a test calls sends its log to what pytest captures, which is gone when the test is."""
+    """A command that a test calls logs to pytest's captured stream, which is closed after the test."""
     yield
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
@@ -41,7 +41,7 @@ def _nothing_is_logged_to_a_closed_stream() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
-    """What drives browsers; one for all tests, as its event loop allows no second one beside it."""
+    """Playwright; one for all tests, because its event loop allows only one."""
     with sync_playwright() as driver:
         yield driver
 

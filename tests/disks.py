@@ -1,4 +1,4 @@
-"""Disks that fail, for real: writes beyond a size that do not go through, and files that may only be read."""
+"""Disks that really fail: writes beyond a size are rejected, and files are read-only."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def files_no_larger_than(size: int, process: int = 0) -> Iterator[None]:
 
 
 def bound_by_permissions() -> list[str]:
-    """The beginning of a command that runs this Python on what follows; also as root it obeys the files' modes."""
+    """The beginning of a command that runs this Python on what follows; file permissions apply even to root."""
     return [sys.executable, "-c", _MERE_MORTAL] if os.geteuid() == 0 else [sys.executable]

@@ -69,7 +69,7 @@ def use_hub(monkeypatch: pytest.MonkeyPatch, cache: Path, address: str | None) -
 
 
 def put_in_cache(cache: Path, repo_id: str, files: Mapping[str, Path]) -> Path:
-    """Lay files into a cache as the hub's own client does; returns the snapshot's folder."""
+    """Put files into a cache as the hub's own client does; returns the snapshot's folder."""
     repository = cache / f"models--{repo_id.replace('/', '--')}"
     snapshot = repository / "snapshots" / COMMIT
     for folder in (snapshot, repository / "blobs", repository / "refs"):

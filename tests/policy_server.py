@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server: it says what a test wants, well or badly, and remembers what it was asked."""
+"""A small OpenAI-compatible server: it answers as a test wants, correctly or not, and records its requests."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Served:
         return Client(self.url, auth=(name, PASSWORD) if name else None, verbose=False)
 
     def past_the_queue(self, view: str, function: str, question: dict[str, Any], **by: Any) -> Any:
-        """Call what a view's JavaScript calls, by ``cookies``."""
+        """Call a function as a view's JavaScript does, with ``cookies``."""
         component = next(each["id"] for each in self.config["components"] if each["props"].get("elem_id") == view)
         body = {"data": question, "component_id": component, "fn_name": function, "session_hash": "test"}
         return httpx.post(f"{self.url}gradio_api/component_server", json=body, **by)

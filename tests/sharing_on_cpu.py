@@ -1,7 +1,7 @@
 """Runs a module as ``accelerate launch --use_fsdp`` or ``--use_deepspeed`` would on GPUs, on a machine that has none.
 
 accelerate lets FSDP and ZeRO be used with GPUs only, and both can do with less. So that what is trained, saved and
-resumed here is shared out for real, accelerate is told that a CPU of a gloo group is one of several GPUs.
+resumed here is shared out for real, accelerate is made to believe that a CPU in a gloo group is one of several GPUs.
 
     accelerate launch --use_fsdp --fsdp_version 2 --num_processes 2 tests/sharing_on_cpu.py MODULE ARGUMENT...
 """
@@ -21,7 +21,7 @@ _made = PartialState.__init__
 
 
 def _made_for_gpus(state: PartialState, cpu: bool = False, **options: Any) -> None:  # noqa: ARG001
-    """What the training's own ``use_cpu`` says is not heard."""
+    """The training's own ``use_cpu`` is ignored."""
     _made(state, cpu=False, **options)
 
 

@@ -1,4 +1,4 @@
-"""The entry point and what stands behind the page, without a browser."""
+"""The entry point and the page's server side, without a browser."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def test_arguments_that_make_no_sense_end_with_a_sentence(
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit, match="2"):
         app.main(arguments)
-    told = capsys.readouterr().err
-    assert "app.py: error:" in told
-    assert arguments[0] in told.splitlines()[-1]
+    printed = capsys.readouterr().err
+    assert "app.py: error:" in printed
+    assert arguments[0] in printed.splitlines()[-1]
 
 
 def test_a_port_that_is_taken_is_said_to_be(
@@ -142,8 +142,8 @@ def test_models_are_loaded_once_by_whoever_needs_them_first() -> None:
 
 
 def test_an_unforeseen_fault_while_loading_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[threading.ExceptHookArgs] = []
-    monkeypatch.setattr(threading, "excepthook", told.append)
+    caught: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", caught.append)
 
     def load(_: Settings) -> LoadedModels:
         raise ZeroDivisionError
@@ -155,7 +155,7 @@ def test_an_unforeseen_fault_while_loading_keeps_nobody_waiting(monkeypatch: pyt
     for thread in threading.enumerate():
         if thread.name == "load-models":
             thread.join()
-    assert [fault.exc_type for fault in told] == [ZeroDivisionError]
+    assert [fault.exc_type for fault in caught] == [ZeroDivisionError]
 
 
 def test_a_run_through_the_handlers(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_the_canvas_takes_prompts_without_masks(tmp_path: Path) -> None:
 
 
 class _Named:
-    """All that the host asks of a model."""
+    """All that the host needs of a model."""
 
     def __init__(self, model_id: str) -> None:
         self.model_id = model_id

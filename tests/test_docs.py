@@ -151,9 +151,9 @@ def test_environment_variables_are_those_of_the_code() -> None:
     sources = [*(ROOT / "segr1_app").rglob("*.py"), *(ROOT / "train").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
     known = {name for file in sources for name in VARIABLE.findall(text_of(file))}
     shipped = {name for file in sources if "tests" not in file.parts for name in VARIABLE.findall(text_of(file))}
-    told = {name for page in PAGES for name in VARIABLE.findall(text_of(page))}
-    assert told <= known
-    assert shipped <= told, "a variable that no page explains"
+    named = {name for page in PAGES for name in VARIABLE.findall(text_of(page))}
+    assert named <= known
+    assert shipped <= named, "a variable that no page explains"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Mask files of every dialect: what they mark, and that none is guessed at."""
+"""Mask files of every kind: what they mark, and that no ambiguous one is guessed."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_soft_edges_stay_one_object(tmp_path: Path, blur: int, suffix: str) -> N
 
 @pytest.mark.parametrize("suffix", [".webp", ".jpg"])
 def test_a_lossy_file_is_not_one_of_labels(tmp_path: Path, suffix: str) -> None:
-    """Compression makes levels beside black and white, which are no classes; real classes are not told apart."""
+    """Compression adds levels between black and white, which are not classes; real classes become indistinguishable."""
     white = np.dstack([OBJECT.astype(np.uint8) * 255] * 3)
     assert (load_mask(saved(tmp_path, white, suffix, quality=60)) != OBJECT).mean() < 0.005
     colours = np.where(OBJECT[..., None], (200, 0, 0), (0, 0, 0)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The words of the project: no private vocabulary, one name for one thing, a reason beside every long function."""
+"""The project's language: plain words, one name for one thing, and a reason for every long function."""
 
 from __future__ import annotations
 

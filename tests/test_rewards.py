@@ -1,4 +1,4 @@
-"""The reward is the paper's by default, gated, bounded, and never a number where nothing is known."""
+"""The reward is the paper's by default, gated, bounded, and None where nothing is known."""
 
 from __future__ import annotations
 

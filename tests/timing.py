@@ -1,4 +1,4 @@
-"""How long a piece of work takes, whatever the rest of the test session has left in memory."""
+"""How long a piece of work takes, independent of what the rest of the test session has left in memory."""
 
 from __future__ import annotations
 

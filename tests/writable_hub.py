@@ -1,7 +1,7 @@
 """A small server that speaks as much of the Hugging Face Hub's API as syncing and deploying ask for, over real HTTP.
 
-It keeps repositories as folders: ``ROOT/datasets/OWNER/NAME/...``. A commit is taken whole or not at all. It has no git
-and no LFS: every file is said to be a regular one, as the hub does for small text files.
+It keeps repositories as folders: ``ROOT/datasets/OWNER/NAME/...``. A commit is accepted as a whole or not at all. It
+has no git and no LFS: every file is reported as a regular one, as the hub does for small text files.
 """
 
 from __future__ import annotations

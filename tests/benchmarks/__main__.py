@@ -1,6 +1,6 @@
 """Measure speed and memory of the app with the embedded pair: ``python -m tests.benchmarks``; prints one table.
 
-Figures are medians; what is compared takes turns in one process. Goals are those of docs/benchmarks.md. Nothing
+Figures are medians; the sides of a comparison alternate in one process. Goals are those of docs/benchmarks.md. Nothing
 here fails: a busy machine is slow, not wrong.
 """
 

@@ -28,13 +28,13 @@ CLICKS = 3
 
 
 class Work(NamedTuple):
-    """What the corrections of some pictures took.
+    """The effort of correcting some pictures.
 
     Attributes:
         count: pictures, those included that were corrected before.
-        clicks: mean number of clicks beside box and first point, of those that were not.
+        clicks: mean number of clicks in addition to box and first point, without those corrected before.
         painted: how many of these needed the brush.
-        least: the smallest IoU of a saved mask with the true one, of all.
+        least: the smallest IoU of a saved mask with the ground truth.
     """
 
     count: int
@@ -44,10 +44,10 @@ class Work(NamedTuple):
 
 
 def annotate(folder: Path, pairs: Sequence[Pair], instruction: str) -> Work:
-    """Correct pictures in the app whose data folder is ``folder/data``; done once, then read from the folder.
+    """Correct pictures in the app whose data folder is ``folder/data``; the result is cached there.
 
     Raises:
-        AssertionError: when a mask that was saved is not right.
+        AssertionError: when a saved mask is wrong.
     """
     done = folder / f"corrected-{len(pairs)}.json"
     if done.is_file():
@@ -96,7 +96,7 @@ def draw(app: Client, canvas: str, truth: Mask) -> dict[str, Any]:
 
 
 def strokes(region: Mask, *, erase: bool) -> list[dict[str, Any]]:
-    """The region row by row, each run of pixels with a brush as fine as they are."""
+    """Paint the region row by row, each run of pixels with a brush one pixel wide."""
     edges = np.diff(np.pad(region.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     begins, ends = np.argwhere(edges == 1), np.argwhere(edges == -1)
     return [

@@ -1,4 +1,4 @@
-"""Masks that no model of ours makes: what the figures of the embedded pair are to be held against.
+"""Baseline masks made without a model of this project, for comparison with the embedded pair.
 
 Each is drawn from a box, which lies in the middle of the picture or around the true mask.
 """
@@ -30,7 +30,7 @@ def centred_box(image_wh: ImageSize, share: float) -> Box:
 
 
 def from_truth(draw: Draw) -> Callable[[Picture, Mask], Mask]:
-    """What is drawn from the box around the truth."""
+    """The mask drawn from the box around the ground truth."""
 
     def answer(picture: Picture, truth: Mask) -> Mask:
         box = mask_box(truth)
@@ -40,7 +40,7 @@ def from_truth(draw: Draw) -> Callable[[Picture, Mask], Mask]:
 
 
 def from_middle(draw: Draw, share: float) -> Callable[[Picture, Mask], Mask]:
-    """What is drawn from a box of ``share`` of both sides in the middle of the picture."""
+    """The mask drawn from a box of ``share`` of both sides in the middle of the picture."""
     return lambda picture, _: draw(centred_box(picture.size, share), picture)
 
 

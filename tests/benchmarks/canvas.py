@@ -1,4 +1,4 @@
-"""The canvas as an annotator waits for it: from the click to the new mask on the screen, in a real browser."""
+"""Latency of the canvas: from the click to the new mask on the screen, in a real browser."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What more effort brings: ``python -m tests.benchmarks.effort --data DIR``, with DIR as for the quality table.
+"""The effect of more effort: ``python -m tests.benchmarks.effort --data DIR``, with DIR as for the quality table.
 
 The embedded pair answers the same pictures of report sets at each effort, on one thread, starting from one greedy
-answer. The seconds are the processor's, so that other processes on the machine do not count. ``--write`` puts the table
+answer. Seconds are CPU time, so that other processes on the machine do not count. ``--write`` puts the table
 into docs/benchmarks.md.
 """
 
@@ -39,7 +39,7 @@ SEED = 0
 
 
 class Answered(NamedTuple):
-    """The scores of one answer, and the processor's seconds from the picture to it."""
+    """The scores of one answer, and the CPU time in seconds from the picture to it."""
 
     s_measure: float
     iou: float

@@ -1,6 +1,6 @@
-"""Draw what the embedded pair gets wrong on the sample photographs: ``python -m tests.benchmarks.failures``.
+"""Draw the embedded pair's errors on the sample photographs: ``python -m tests.benchmarks.failures``.
 
-The photographs of the report sets are not ours to show; those of the installed packages are what everybody sees first.
+The photographs of the report sets may not be published; those of the installed packages are the first that users see.
 """
 
 from __future__ import annotations

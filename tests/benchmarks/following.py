@@ -1,8 +1,8 @@
 """Whether a segmenter follows its prompt: a box on background, and one of two pictures side by side.
 
 ``python -m tests.benchmarks.following --data DIR``; DIR holds the report sets. A segmenter that finds the salient
-object whatever it is prompted with makes any reward of masks blind to the policy, and takes too much at a click. Each
-figure is given twice: decoded from the whole picture, and as the app decodes, which looks closer where the model does.
+object whatever it is prompted with makes the reward independent of the policy, and selects too much at a click. Each
+figure is given twice: decoded from the whole picture, and as the app decodes, which zooms if the model does.
 ``--write`` puts the table into the model card.
 """
 
@@ -58,7 +58,7 @@ def corner_prompt(truth: Mask) -> ObjectPrompt | None:
 
 
 def side_by_side(first: tuple[Picture, Mask], second: tuple[Picture, Mask]) -> tuple[Picture, Mask]:
-    """Two pictures of one height beside each other, and the first one's mask there."""
+    """Two pictures of the same height side by side, and the mask of the first one."""
     pictures, masks = [], []
     for picture, mask in (first, second):
         size = ImageSize(max(1, round(picture.size.width * SIDE_BY_SIDE / picture.size.height)), SIDE_BY_SIDE)
@@ -100,7 +100,7 @@ def measure(segmenter: Sam2Segmenter, folder: Path, limit: int, seed: int) -> di
 
 
 def table(scores: dict[str, dict[str, tuple[int, float, float]]]) -> str:
-    """The table as Markdown: a row a kind of prompt, a column a set, whole picture / as in the app."""
+    """The table as Markdown: a row per kind of prompt, a column per set, whole picture / as in the app."""
     lines = [f"| whole picture / as in the app | {' | '.join(scores)} |", f"|---|{'---|' * len(scores)}"]
     for title, kind in ROWS:
         cells = [f"{of_set[kind][1]:.3f} / {of_set[kind][2]:.3f}" for of_set in scores.values()]

@@ -1,9 +1,9 @@
 """Measure full-size models on a GPU: ``python -m tests.benchmarks.gpu``; prints a table for docs/benchmarks.md.
 
 The models have the true dimensions of Qwen2.5-VL-3B and SAM2.1-large and randomly initialised weights, because speed
-and memory do not depend on what the weights say. Without a GPU nothing is measured; ``--tiny`` runs the same code,
-which builds
-models of the same kind with a thousandth of the weights, anywhere, to see that it works: its figures mean nothing.
+and memory do not depend on the values of the weights. Without a GPU nothing is measured; ``--tiny`` runs the same code,
+which builds models of the same kind with a thousandth of the weights, anywhere, to check that it works: its figures
+mean nothing.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Size:
         tokens: length of the measured completions.
         group: completions per picture of the GRPO step.
         completion: most tokens of one of them.
-        rounds: measurements of each; medians are told.
+        rounds: measurements of each; medians are reported.
         language, vision: the policy's dimensions, as its configuration has them.
         segmenter: a configuration of the sam2 package, and what is changed in it.
     """
@@ -165,7 +165,7 @@ def random_policy(device: str, size: Size) -> VlmPolicy:
 
 
 def random_segmenter(device: str, size: Size) -> Sam2Segmenter:
-    """A segmenter with the dimensions of SAM2.1-large, or smaller ones, that remembers no picture."""
+    """A segmenter with the dimensions of SAM2.1-large, or smaller ones, without a cache."""
     config, changes = size.segmenter
     model = build_sam2(config, device=device, hydra_overrides_extra=changes)
     return Sam2Segmenter(model, "randomly initialised", cache_bytes=0)
@@ -256,7 +256,7 @@ def measure_segmenter(segmenter: Sam2Segmenter, size: Size) -> Figures:
 
 
 def measure_step(policy: VlmPolicy, segmenter: Sam2Segmenter, size: Size) -> Figures:
-    """One optimiser step of GRPO with adapters, after one to warm up, and what of it each part takes.
+    """One optimiser step of GRPO with adapters, after one to warm up, and the time of each of its parts.
 
     Randomly initialised models write no prompts: the reward is given completions as a trained policy writes them.
     """
@@ -364,7 +364,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def median_seconds(call: Callable[[], object], rounds: int) -> float:
-    """Of a call whose result is text, so that nothing of it is left on the GPU; after one to warm up."""
+    """Time a call whose result is text, so that no work is left on the GPU; after one call to warm up."""
     call()
     return statistics.median(seconds(call) for _ in range(rounds))
 

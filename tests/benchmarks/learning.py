@@ -1,11 +1,11 @@
-"""Whether it learns: ``python -m tests.benchmarks.learning rl|photographs --out DIR``.
+"""Demonstrations that training works: ``python -m tests.benchmarks.learning rl|photographs --out DIR``.
 
 **rl**: GRPO from the cold-started policy, on generated scenes, salient and camouflaged; scored on scenes held out.
 
 **photographs**: 30 and 100 corrections of a kind of photograph that the shipped policy is weak at (``--kind``), made by
 a simulated annotator through the API of a running app; scored on other pictures of the kind and on sets of ``--data``.
 
-What was interrupted goes on where it was, and what is done is not done again. ``--write`` puts table and plot into the
+Interrupted runs are resumed, and finished ones are not repeated. ``--write`` puts table and plot into the
 documentation.
 """
 
@@ -56,7 +56,7 @@ class Line(NamedTuple):
 
 
 def write_scenes(folder: Path, kinds: Sequence[Kind], count: int) -> Path:
-    """A data set of scenes, ``images/`` and ``masks/``, the kinds in turn; named by their number."""
+    """A data set of scenes, ``images/`` and ``masks/``, alternating between the kinds; named by number."""
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for number in range(count):
@@ -89,7 +89,7 @@ def show_rl(out: Path, seeds: int, given: argparse.Namespace) -> tuple[list[Line
 
 
 def draw(runs: Sequence[Path], file: Path) -> None:
-    """The mean reward of every run, over so many steps that single pictures do not show."""
+    """The mean reward of every run, smoothed over enough steps to hide single pictures."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.subplots()
     for run in runs:

@@ -1,4 +1,4 @@
-"""The embedded pair against what it wraps: the cost of our own classes over the bare libraries."""
+"""The embedded pair compared with the libraries it wraps: the overhead of this project's classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSTRUCTION = "Identify and segment all the primary objects."
 
 
 def scene(width: int, height: int, seed: int) -> Picture:
-    """A bright disc on noise; every seed is another picture, so that no cache answers."""
+    """A bright disc on noise; every seed gives another picture, so that no cache is hit."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 120, (height, width, 3), dtype=np.uint8)
     y, x = np.mgrid[:height, :width]
@@ -46,7 +46,7 @@ class Compared(NamedTuple):
 
 
 def alternate(ours: Callable[[int], object], bare: Callable[[int], object], rounds: int) -> Compared:
-    """Both ways in turn, and in turn at going first, so that a slow moment hits both alike.
+    """Alternate between both ways and which goes first, so that a slow moment affects both equally.
 
     The ratio is taken within a turn: over minutes a machine's speed wanders by more than what is to be seen.
     """
@@ -85,7 +85,7 @@ def run_to_mask(pipeline: Pipeline, rounds: int) -> dict[str, float]:
 def policy_overhead(policy: VlmPolicy, rounds: int) -> dict[str, float]:
     """`VlmPolicy.stream` over a bare ``model.generate`` that makes the same tokens from the same picture.
 
-    Both generate in a thread of their own: OpenMP keeps a team of workers for each thread, and on a busy machine the
+    Both generate in a separate thread: OpenMP keeps a team of workers for each thread, and on a busy machine the
     old team of the main thread waits for its turn six times as long as a new one.
     """
     picture = scene(640, 480, seed=1)

@@ -1,4 +1,4 @@
-"""The next task as an annotator waits for it: from the key that saves to the next picture and mask, in a browser."""
+"""Latency of the next task: from the key that saves to the next picture and mask, in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as its user waits for it: from starting the app to the first page, from Run to text and mask, and memory."""
+"""Latency of the page: from starting the app to the first page, and from Run to text and mask; and its memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.serving import CHROMIUM_FLAGS, find_chromium, serving
 def page_seconds(rounds: int) -> dict[str, float]:
     """Seconds until the first page and until the models, medians from Run to text and to mask, and the app's memory.
 
-    Every round shows another picture of 640x480, so that no cache answers.
+    Every round shows another picture of 640x480, so that no cache is hit.
     """
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
@@ -43,7 +43,7 @@ def page_seconds(rounds: int) -> dict[str, float]:
 
 
 def _photograph(folder: Path, turn: int) -> Path:
-    """A 640x480 cut of a sample, another one each turn."""
+    """A 640x480 crop of a sample, another one each time."""
     samples = find_samples()
     file = folder / f"photograph-{turn}.png"
     with Image.open(samples[turn % len(samples)].path) as image:

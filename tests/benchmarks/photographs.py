@@ -1,6 +1,6 @@
-"""Do corrections teach, on photographs of a kind that the policy is weak at? See `tests.benchmarks.learning`.
+"""Does a policy learn from corrections of a kind of photograph at which it is weak? See `tests.benchmarks.learning`.
 
-Each seed puts a third of the kind's pictures aside to be scored, another third each time. A simulated annotator
+Each seed holds out a different third of the kind's pictures for scoring. A simulated annotator
 corrects some of the others through the API of a running app (`tests.benchmarks.annotator`). ``python -m train.grpo
 --include-feedback`` trains on these corrections, with its defaults, and on pairs of the sets that the policy knows.
 Pictures that belong together, such as the frames of a film, are never on both sides, and are drawn together in the
@@ -96,7 +96,7 @@ class Run:
 
 
 def run_seed(seed: int, kind: Kind, data: Path, out: Path) -> Run:
-    """Correct, train and score; what is done already is read."""
+    """Correct, train and score; finished steps are read from the folder."""
     instruction = INSTRUCTIONS["camouflaged"]
     to_correct, unseen = kind.split(seed)
     folder = out / f"seed-{seed}"
@@ -209,7 +209,7 @@ def change(kind: Kind, runs: Sequence[Run], name: str, count: int, measure: str)
 
 
 def caption(kind: Kind, runs: Sequence[Run]) -> str:
-    """What the table rests on."""
+    """The caption of the table."""
     pictures = sum(len(run.scores[kind.name][0]) for run in runs)
     groups = len({kind.groups[stem] for run in runs for stem in run.scores[kind.name][0]})
     works = [run.work for run in runs]
@@ -225,7 +225,7 @@ def caption(kind: Kind, runs: Sequence[Run]) -> str:
 
 
 def plot_scores(kind: Kind, runs: Sequence[Run], file: Path) -> None:
-    """The IoU of each set by the number of corrections, a line per seed."""
+    """The IoU of each set by the number of corrections, one line per seed."""
     names = [kind.name, *ELSEWHERE]
     figure = Figure(figsize=(8, 3), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):

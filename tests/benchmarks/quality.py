@@ -2,8 +2,8 @@
 
 DIR holds the report sets, each with ``images/`` and ``masks/``. Prints a table of IoU / S-measure and one of the goals;
 ``--write`` also puts the first into docs/benchmarks.md and both into the model card. Every row is what `train.evaluate`
-finds, or a mask that no model of ours makes; the centred boxes are the best of several sizes, chosen on the
-very set they are scored on.
+finds, or a mask that no model of ours makes; the centred boxes are the best of several sizes, chosen on the same set on
+which they are scored.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ Results = Mapping[str, Mapping[str, Score]]
 
 
 class Goal(NamedTuple):
-    """What a row is to reach, as the mean over all pictures of a kind."""
+    """The goal of a row, as the mean over all pictures of a kind."""
 
     name: str
     row: str
@@ -98,7 +98,7 @@ GOALS = (
 
 
 def scored(pairs: Sequence[Pair], answer: Callable[[Picture, Mask], Mask]) -> Score:
-    """Score whatever makes a mask from a picture and its truth."""
+    """Score a function that makes a mask from a picture and its ground truth."""
     scores = []
     for pair in pairs:
         picture, truth = load_picture(pair.image), load_mask(pair.mask)
@@ -225,7 +225,7 @@ def goal_table(results: Results) -> str:
 
 
 def put_between(page: Path, mark: str, text: str) -> None:
-    """Put a text where a page has it, between the comments ``<!-- mark -->`` and ``<!-- /mark -->``."""
+    """Replace a text in a page between the comments ``<!-- mark -->`` and ``<!-- /mark -->``."""
     begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     new, count = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}",

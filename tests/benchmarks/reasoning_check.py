@@ -1,7 +1,7 @@
-"""Does the reasoning tell the truth? What a completion says of its object, held against a mask.
+"""Check the statements of a completion about its object against a mask.
 
-Only sentences as `train.data.traces` writes them can be read: the embedded policy speaks so, a large one in its own
-words.
+Only sentences as `train.data.traces` writes them can be read: the embedded policy writes such sentences, a large one
+does not.
 
 Words for amounts are vague: where "small" ends, "medium" has long begun. A statement fails when the object is plainly
 otherwise: when its word would be another one even for an amount a little to either side of the true one.
@@ -40,7 +40,7 @@ _SENTENCES = tuple(
 
 
 def statements(reasoning: str) -> dict[str, str]:
-    """What a reasoning says, by the name of the trait; sentences of another form say nothing."""
+    """The statements of a reasoning by trait; sentences of another form are ignored."""
     said: dict[str, str] = {}
     for sentence in re.findall(r"[^.]+\.", reasoning):
         forms = (pattern.fullmatch(sentence.strip()) for pattern in _SENTENCES)
@@ -50,7 +50,7 @@ def statements(reasoning: str) -> dict[str, str]:
 
 
 def check_reasoning(reasoning: str, pixels: RgbPixels, mask: Mask) -> dict[str, bool]:
-    """Whether each statement holds of a mask: bool (height, width) of the picture; of an empty one none does."""
+    """Whether each statement is true of a mask: bool (height, width) of the picture; an empty one satisfies none."""
     said = statements(reasoning)
     if not mask.any():
         return dict.fromkeys(said, False)

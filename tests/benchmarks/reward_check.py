@@ -1,9 +1,9 @@
 """Does training reward what the app shows, and what does it cost? ``python -m tests.benchmarks.reward_check``.
 
 DIR holds the report sets. Samples of the embedded policy about photographs are rewarded as in training and answered as
-in the app, each by its own path: the reward that trl calls, and the app's pipeline. Beside them stands what is cheaper
-and was done before: every prompt decoded from the whole picture. The seconds are the processor's, so that other
-processes do not count. ``--write`` puts the table into docs/benchmarks.md.
+in the app, each by its own path: the reward that trl calls, and the app's pipeline. For comparison, every prompt is
+also decoded from the whole picture, which is cheaper. Seconds are CPU time, so that other processes do not count.
+``--write`` puts the table into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ class Paths:
     """The paths from a completion about a picture to its score.
 
     Attributes:
-        policy, segmenter: the pair; each path has a segmenter of its own, so that none finds another's embeddings.
+        policy, segmenter: the pair; each path has its own segmenter, so that none uses another's embeddings.
     """
 
     policy: VlmPolicy
     segmenter: Sam2Segmenter
 
     def trained(self, picture: Picture, truth: Mask, texts: Sequence[str]) -> list[float]:
-        """Rewards, by the function that trl calls."""
+        """The rewards by the function that trl calls."""
         example = Example(picture, Truth(truth))
         row = Row(picture.sha256, "pairs", "pair", "-", lambda: example)
         reward = SegR1Reward(ExampleReader([row]), Answerer(self.policy, self._segmenter()), SEG_R1)
@@ -94,12 +94,12 @@ class Paths:
         return [float(each or 0.0) for each in rewards]
 
     def shown(self, picture: Picture, truth: Mask, texts: Sequence[str]) -> list[float]:
-        """What the app's answers would earn."""
+        """The rewards of the app's answers."""
         app = Pipeline(self.policy, self._segmenter())
         return [_total(Answer.of(app.predict_completion(picture, "-", text, 0.0)), truth) for text in texts]
 
     def whole(self, picture: Picture, truth: Mask, texts: Sequence[str]) -> list[float]:
-        """What the same prompts earn, decoded from the whole picture."""
+        """The rewards of the same prompts, decoded from the whole picture."""
         segmenter, totals = self._segmenter(), []
         embedding = segmenter.encode(picture)
         for text in texts:
@@ -111,7 +111,7 @@ class Paths:
         return totals
 
     def windows(self, picture: Picture, texts: Sequence[str]) -> int:
-        """How many different parts of a picture its completions look at."""
+        """The number of different windows of a picture that its completions need."""
         request = self.policy.request(picture.size, "-")
         zoom = self.segmenter.zoom
         objects = [prompt for text in texts for prompt in read_completion(request, text).objects]

@@ -1,4 +1,4 @@
-"""The annotation store when it is full: a million revisions, made by SQL from one that was saved the usual way."""
+"""The speed of a large annotation store: a million revisions, copied by SQL from one that was saved normally."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of what more effort brings."""
+"""The table of the effect of more effort."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of the demonstration on photographs that decide what its table says."""
+"""The parts of the demonstration on photographs that determine its table."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def scores(stems: Sequence[str], value: float) -> Scores:
 
 
 def test_the_table_has_every_set_and_the_interval_draws_groups(tmp_path: Path) -> None:
-    """Two films of ten frames, one of which gains: frames say ten times what they say together."""
+    """Two films of ten frames, one of which improves: the frames of a film are not independent."""
     stems = [f"{number:02}" for number in range(20)]
     kind = write_kind(tmp_path / "films", stems, {stem: f"film {int(stem) // 10}" for stem in stems})
     after = {stem: {"iou": 0.5 + 0.2 * (stem < "10"), "s_measure": 0.5, "format": 1.0} for stem in stems}

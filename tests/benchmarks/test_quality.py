@@ -1,4 +1,4 @@
-"""What the table of quality is made of: masks without a model, means, goals, and the place in a page."""
+"""The parts of the quality table: masks without a model, means, goals, and its place in a page."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""Training by GRPO against a bare ``trl.GRPOTrainer``: what this project's own classes cost of a step.
+"""Training by GRPO against a bare ``trl.GRPOTrainer``: the overhead of this project's classes per step.
 
 All sides train the embedded policy by the same configuration from the same seed, on the same rows in the same order.
-The bare one reads prompts and pictures from a plain data set in memory, and its rewards from a list, which holds what
-our reward gave; so all write the same completions and end with the same weights, which is checked.
+The bare one reads prompts and pictures from a plain data set in memory, and its rewards from a list of those that our
+side gave; so all write the same completions and end with the same weights, which is checked.
 
 A step is the time from the end of one to the end of the next. What is compared with the bare one is ours without the
-seconds in which completions were segmented and scored, as the bare one's rewards come for nothing: what is left over is
+seconds in which completions were segmented and scored, because the bare one gets its rewards for free: what remains is
 drawing rows, reading and resizing pictures, the reward's own bookkeeping, and the journal.
 `train.finetune.shared_pictures` saves more than all of that costs; a third side, the bare one with shared pictures,
-shows the cost by itself. Beside them stands the ratio with everything, encoding of new pictures included, which tells
-what the reward costs, and that to a training whose masks are decoded from whole pictures: what it costs that the reward
-scores the mask of the app, which looks closer. No side's step contains the saving of a checkpoint.
+shows the cost by itself. Two further ratios include everything, also encoding new pictures: one to the bare trainer,
+the cost of the reward, and one to a training whose masks are decoded from whole pictures, the cost of zooming as the
+app does. Steps do not include saving checkpoints.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ STEPS = 3
 
 @dataclass
 class Course:
-    """One training, as far as it was watched.
+    """The measurements of one training.
 
     Attributes:
         steps: seconds of each measured step.
-        scoring: the part of them in which completions were segmented and scored.
+        scoring: the part of them spent on segmenting and scoring completions.
         rewards: what each call of the reward gave.
         weights: of the policy at the end.
     """
@@ -62,7 +62,7 @@ class Course:
 
 
 class StepClock(TrainerCallback):
-    """Notes when each step ended, and how long had been scored until then."""
+    """Records when each step ended, and the time spent on scoring until then."""
 
     def __init__(self, scored: Callable[[], float]) -> None:
         self._scored = scored
@@ -73,7 +73,7 @@ class StepClock(TrainerCallback):
 
 
 class WatchedReward:
-    """The reward of a training; notes what it gives, and how long segmenting and scoring take."""
+    """The reward of a training; records its values, and how long segmenting and scoring take."""
 
     __name__ = SegR1Reward.__name__
 
@@ -97,7 +97,7 @@ class WatchedReward:
 
 
 def training_overhead(segmenter: Sam2Segmenter, rounds: int) -> dict[str, float]:
-    """A step of `train.grpo` over one of a bare ``GRPOTrainer``; the sides take turns at going first."""
+    """The time of a step of `train.grpo` relative to a bare ``GRPOTrainer``; the sides take turns at going first."""
     setup = replace(GrpoSetup.read(DEFAULT_CONFIG), max_steps=STEPS + 1)
     plan = split(scene_rows(24), setup.held_out_share)
     # What the bare side is paid is known only when the other one was trained once.
@@ -182,7 +182,7 @@ def _course(trainer: Trainer, policy: VlmPolicy, scored: Callable[[], float]) ->
 
 
 def _check_same_work(ours: Course, bare: Course, sharing: Course) -> None:
-    """Times of different completions could not be compared.
+    """Check that both sides wrote the same completions; otherwise their times could not be compared.
 
     Raises:
         AssertionError: when the policies ended with different weights; without sharing, sums are rounded otherwise.

@@ -1,9 +1,8 @@
-"""Whether the embedded policy means what it says and does what it is told, on photographs it never saw.
+"""Whether the embedded policy's reasoning is true and its instructions are followed, on unseen photographs.
 
 ``python -m tests.benchmarks.understanding --data DIR``; DIR holds the report sets. Two tables: how many statements of
-the reasoning hold of the mask that it leads to, and of the true one; and how often an instruction that means one of
-several objects finds that one, on scenes composed of the report sets' photographs. ``--write`` puts them into the model
-card.
+the reasoning are true of its mask, and of the ground truth; and how often an instruction for one of several objects
+finds that one, on scenes composed of the report sets' photographs. ``--write`` puts them into the model card.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def spoken(pipeline: Pipeline, folder: Path) -> dict[str, tuple[list[bool], list
 
 
 def composed(pairs: Sequence[Pair], count: int) -> Iterator[tuple[Picture, list[Mask]]]:
-    """Scenes of two or three objects: photographs with one object, and others' objects pasted beside it."""
+    """Scenes of two or three objects: photographs with one object, and objects of others pasted next to it."""
     rng = np.random.default_rng(SEED)
     made = 0
     while made < count:
@@ -95,7 +94,7 @@ def instruction_overlaps(pipeline: Pipeline, pairs: Sequence[Pair], count: int) 
 
 
 def statement_table(results: dict[str, dict[str, tuple[list[bool], list[bool]]]]) -> str:
-    """Shares of statements that hold, of the answer's mask and of the truth, a row per trait and a column per set."""
+    """Fractions of statements true of the answer's mask and of the ground truth, by trait (rows) and set (columns)."""
     lines = [f"| its own mask / the true one | {' | '.join(results)} |", f"|---|{'---|' * len(results)}"]
     judged = {
         name: tuple([holds for trait in JUDGED for holds in held.get(trait, ([], []))[side]] for side in (0, 1))

@@ -31,7 +31,7 @@ NUMBER = re.compile(r"[0-9]+")
 
 @pytest.fixture
 def command(squashed: Path, tmp_path: Path) -> list[str]:
-    """The command over pictures of an ellipse and their masks, by a protocol file of the test's."""
+    """The command over pictures of an ellipse and their masks, by a protocol file made by the test."""
     folders = tmp_path / "pictures", tmp_path / "masks"
     for folder in folders:
         folder.mkdir()
@@ -113,7 +113,7 @@ def test_a_policy_without_a_card_gets_one_of_the_protocol_it_was_measured_with(
 
 
 def edges(factor: float, pictures: int, wrong: int = 0) -> list[Any]:
-    """Edges as written and as they are, with some noise; the first ``wrong`` pictures are far off."""
+    """Written and true edges, with some noise; the first ``wrong`` pictures are far off."""
     rng = np.random.default_rng(1)
     found = []
     for number in range(pictures):
@@ -143,6 +143,6 @@ def test_pictures_without_masks_are_refused(tmp_path: Path, capsys: pytest.Captu
     empty.mkdir()
     for masks, said in ((empty, "no picture and mask with the same name"), (tmp_path / "none", "cannot be read")):
         assert main(["calibrate", "--images", str(tmp_path), "--masks", str(masks)]) == 1
-        told = capsys.readouterr().err
-        assert said in told
-        assert str(masks) in told
+        printed = capsys.readouterr().err
+        assert said in printed
+        assert str(masks) in printed

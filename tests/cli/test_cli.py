@@ -67,9 +67,9 @@ def test_every_picture_of_a_folder_is_done_or_named(tmp_path: Path, capsys: pyte
     (folder / "folder.png").mkdir()
     picture.save(folder / "third.mpo", "MPO")
     assert main(["predict", str(folder), "--out", str(out)]) == 1
-    told = capsys.readouterr()
-    assert "2 of 4 pictures done" in told.out
-    hostile, phone = told.err.splitlines()[-2:]
+    printed = capsys.readouterr()
+    assert "2 of 4 pictures done" in printed.out
+    hostile, phone = printed.err.splitlines()[-2:]
     assert "hostile.tiff' is damaged" in hostile
     assert "phone.heic' is not a picture that can be read" in phone
     assert {path.name.partition(".")[0] for path in out.iterdir()} == {"first", "third"}
@@ -91,9 +91,9 @@ def test_results_that_cannot_be_written_are_named_and_the_others_are_there(
     (out / "animal.png.overlay.png").symlink_to("/dev/full")
     Image.open(folder / "animal.jpg").save(folder / "broken.png")
     assert main(["predict", str(folder), "--out", str(out)]) == 1
-    told = capsys.readouterr()
-    assert "1 of 3 pictures done" in told.out
-    blocked, full = told.err.splitlines()[-2:]
+    printed = capsys.readouterr()
+    assert "1 of 3 pictures done" in printed.out
+    blocked, full = printed.err.splitlines()[-2:]
     assert blocked.startswith(f"{folder / 'animal.jpg'}: ")
     assert "animal.mask.png' cannot be written (Is a directory)" in blocked
     assert full.startswith(f"{folder / 'animal.png'}: ")
@@ -111,13 +111,13 @@ def test_a_folder_of_one_picture_shows_the_progress_bar(tmp_path: Path, capsys: 
 
 def test_one_picture_needs_no_progress_bar(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(folder / "animal.jpg"), "--out", str(tmp_path / "out")]) == 0
-    told = capsys.readouterr()
-    assert "1 of 1 pictures done" in told.out
-    assert "1/1" not in told.err
+    printed = capsys.readouterr()
+    assert "1 of 1 pictures done" in printed.out
+    assert "1/1" not in printed.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["absent.jpg"], "absent.jpg"),
         (["."], "no pictures"),
@@ -130,14 +130,18 @@ def test_one_picture_needs_no_progress_bar(folder: Path, tmp_path: Path, capsys:
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
-    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if arguments[0] != ".":
         Image.new("RGB", (40, 30), "teal").save("photo.jpg")
     assert main(["predict", *arguments]) == 1
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.strip().endswith((".", ")"))
 
 

@@ -1,4 +1,4 @@
-"""What commands make of data folders, of folders of pictures, and of output that nobody reads to its end."""
+"""How commands handle data folders, folders of pictures, and a pipe that is closed early."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def test_a_mistyped_data_folder_is_refused_and_not_made(
         home.mkdir()
     given = [command, "--home", str(home)] if command == "preannotate" else arguments(command, tmp_path / "out", home)
     assert main(given) == 1
-    told = capsys.readouterr()
-    assert f"There are no annotations in '{home}'" in told.err
-    assert "--home" in told.err
-    assert told.out == ""
+    printed = capsys.readouterr()
+    assert f"There are no annotations in '{home}'" in printed.err
+    assert "--home" in printed.err
+    assert printed.out == ""
     assert list(tmp_path.rglob("*")) == ([home] if exists else [])
 
 
@@ -127,9 +127,9 @@ def test_predicting_twice_into_the_folder_of_the_pictures_takes_no_results(
     Image.open(find_samples()[0].path).convert("RGB").save(tmp_path / "animal.png")
     for number in range(2):
         assert main(["predict", str(tmp_path), "--out", str(tmp_path)]) == 0
-        told = capsys.readouterr()
-        assert "1 of 1 pictures done" in told.out
-        assert ("2 masks and overlays of an earlier prediction" in told.err) == (number == 1)
+        printed = capsys.readouterr()
+        assert "1 of 1 pictures done" in printed.out
+        assert ("2 masks and overlays of an earlier prediction" in printed.err) == (number == 1)
     assert len(list(tmp_path.iterdir())) == 4
     (tmp_path / "animal.png").unlink()
     with pytest.raises(SettingsError, match="2 masks and overlays of an earlier prediction"):

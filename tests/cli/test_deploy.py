@@ -1,4 +1,4 @@
-"""``deploy`` against a hub over real HTTP, and what it says without one."""
+"""``deploy`` with a hub over real HTTP, and its messages without one."""
 
 from __future__ import annotations
 

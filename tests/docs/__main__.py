@@ -1,4 +1,4 @@
-"""``python -m tests.docs``: say which generated parts are out of date; with ``--write``, bring them up to date."""
+"""``python -m tests.docs``: list the generated parts that are out of date; with ``--write``, bring them up to date."""
 
 from __future__ import annotations
 

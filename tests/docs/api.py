@@ -24,7 +24,7 @@ SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields):\n", re.MULTILIN
 
 @cache
 def endpoint_functions() -> dict[str, tuple[dict[str, Any], Any]]:
-    """Every named endpoint of the page: what gradio says of it, and the function behind it."""
+    """Every named endpoint of the page: gradio's description of it, and the function behind it."""
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"GRADIO_TEMP_DIR": f"{folder}/cache"}):
         from segr1_app.models.host import ModelHost
         from segr1_app.ui import build_app
@@ -45,8 +45,8 @@ def endpoints() -> str:
 
 def _endpoint(name: str, info: dict[str, Any], call: Any) -> str:
     summary, sections = read_docstring(call.__doc__ or "")
-    told = _arguments(sections.get("Args", ""))
-    rows = [_parameter(each, told) for each in info["parameters"]]
+    described = _arguments(sections.get("Args", ""))
+    rows = [_parameter(each, described) for each in info["parameters"]]
     parts = [f"### `{name}`", summary]
     if rows:
         parts.append("\n".join(["| argument | type | default | |", "|---|---|---|---|", *rows]))
@@ -58,10 +58,10 @@ def _endpoint(name: str, info: dict[str, Any], call: Any) -> str:
     return "\n\n".join(parts)
 
 
-def _parameter(each: dict[str, Any], told: dict[str, str]) -> str:
+def _parameter(each: dict[str, Any], described: dict[str, str]) -> str:
     name, kind = each["parameter_name"], _type(each["python_type"]["type"])
     default = f"`{each['parameter_default']!r}`" if each["parameter_has_default"] else "required"
-    return f"| `{name}` | `{_cell(kind)}` | {default} | {_cell(told.get(name, ''))} |"
+    return f"| `{name}` | `{_cell(kind)}` | {default} | {_cell(described.get(name, ''))} |"
 
 
 def python() -> str:
@@ -103,14 +103,14 @@ def _signature(function: Any) -> str:
 
 
 def read_docstring(text: str) -> tuple[str, dict[str, str]]:
-    """What a docstring says first, and its sections by their titles."""
+    """The summary of a docstring, and its sections by their titles."""
     first, *rest = SECTION.split(inspect.cleandoc(text))
     sections = dict(zip(rest[::2], rest[1::2], strict=True))
     return first.replace("``", "`").strip(), sections
 
 
 def _arguments(text: str) -> dict[str, str]:
-    """What a section says about each argument."""
+    """A section's description of each argument."""
     found: dict[str, str] = {}
     names: list[str] = []
     for line in inspect.cleandoc("\n" + text).splitlines():
@@ -127,7 +127,7 @@ def _listed(title: str, text: str) -> str:
     named = _arguments(text) if title != "Returns" else {}
     if not named:
         return f"{title}: {_one_line(text)}"
-    return "\n".join([f"{title}:", "", *(f"- `{name}`: {_one_line(told)}" for name, told in named.items())])
+    return "\n".join([f"{title}:", "", *(f"- `{name}`: {_one_line(text)}" for name, text in named.items())])
 
 
 def _one_line(text: str) -> str:
@@ -160,7 +160,7 @@ def _typed_dict(found: type) -> str:
 
 
 def _json_type(kind: Any) -> str:
-    """A type in the words of JSON; a TypedDict is a link to its section."""
+    """A type by its name in JSON; a TypedDict is a link to its section."""
     origin, parts = get_origin(kind), get_args(kind)
     if is_typeddict(kind):
         return f"[`{kind.__name__}`](#{kind.__name__.lower()})"

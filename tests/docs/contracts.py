@@ -31,10 +31,10 @@ def typed_dicts(*kinds: Any) -> list[Any]:
 
 
 def _declaration(found: type) -> str:
-    told = " ".join(inspect.cleandoc(found.__doc__ or "").split())
+    summary = " ".join(inspect.cleandoc(found.__doc__ or "").split())
     hints = get_type_hints(found, include_extras=True)
     fields = "".join(_field(name, kind) for name, kind in hints.items())
-    return f"\n/** {told} */\nexport type {found.__name__} = {{\n{fields}}};\n"
+    return f"\n/** {summary} */\nexport type {found.__name__} = {{\n{fields}}};\n"
 
 
 def _field(name: str, kind: Any) -> str:

@@ -1,4 +1,4 @@
-"""Which parts of which files are generated, and by what.
+"""The generated parts of the documentation, and what generates them.
 
 A part stands between ``<!-- generated: NAME -->`` and ``<!-- /generated -->``; the text around it is written by hand.
 """

@@ -1,4 +1,4 @@
-"""The Annotate tab as a test uses it, besides its canvas."""
+"""Helpers for tests of the Annotate tab, except for its canvas."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def shown(canvas: CanvasPage, task: int) -> CanvasPage:
 
 
 def unfold(section: Locator) -> None:
-    """Open a section of gradio's and wait until its fields are at rest: while they are set up, they are emptied."""
+    """Open a gradio accordion and wait until its fields are ready: gradio clears them while it sets them up."""
     section.click()
     section.page.evaluate("""async () => {
       for (let turn = 0; turn < 3; turn++) {
@@ -56,7 +56,7 @@ def unfold(section: Locator) -> None:
 
 
 def bring_in(page: Page, files: list[Path], instruction: str) -> str:
-    """Import files in the open Annotate tab; returns what the page tells of it."""
+    """Import files in the open Annotate tab; returns the page's message."""
     unfold(page.get_by_text("Import pictures"))
     page.set_input_files("#import-files input[type=file]", files)
     expect(page.locator("#import-files")).to_contain_text(files[-1].stem)
@@ -69,14 +69,14 @@ def bring_in(page: Page, files: list[Path], instruction: str) -> str:
 
 
 def at_work(visit: Callable[..., Page], url: str, files: list[Path]) -> CanvasPage:
-    """Ada with the first task of the files that were just brought in."""
+    """Open the first task of the files that were just imported, as Ada."""
     page = open_tab(visit, url)
     bring_in(page, files, INSTRUCTION)
     return begin(page, "Ada")
 
 
 def mask_file() -> bytes:
-    """The true mask of any of the pictures, more or less: the middle one's."""
+    """Roughly the ground-truth mask of any of the pictures: that of the middle one."""
     file = io.BytesIO()
     Image.fromarray(ellipse_scene(*SIZE, (0.5, 0.5), (0.18, 0.22))[1]).save(file, format="PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A canvas in a browser, spoken to in pixels of the picture: places are found by where the browser has laid it out."""
+"""A canvas in a browser, operated in pixels of the picture, which are converted to the browser's layout."""
 
 from __future__ import annotations
 

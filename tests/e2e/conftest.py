@@ -1,7 +1,8 @@
 """A real Chromium on a page that is really served.
 
 `real_app` is ``python app.py`` in a process of its own with the embedded models. `scripted_app` is the same page in
-this process, with the embedded segmenter and a policy whose words a test decides: for what the embedded one never says.
+this process, with the embedded segmenter and a policy whose text a test decides: for answers that the embedded one
+never gives.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @dataclass
 class Visit:
-    """A page that writes down what must not happen: console errors, exceptions, requests to other hosts."""
+    """A page that records what must not happen: console errors, exceptions, requests to other hosts."""
 
     page: Page
     url: str
@@ -69,7 +70,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a page in a context of its own; at the end nothing may have gone wrong in any of them."""
+    """Opens pages in separate contexts; at the end none of them may have recorded an error."""
     visits: list[Visit] = []
 
     def open_page(
@@ -94,7 +95,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 def switch_scheme(page: Page, scheme: str) -> None:
-    """Change the system's colours under an open page, and wait until it has followed and no colour is on its way."""
+    """Change the system's colours under an open page, and wait until it has followed and no colour still changes."""
     page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
     page.wait_for_function(
         """(dark) => document.body.classList.contains("dark") === dark && document.getAnimations()
@@ -105,7 +106,7 @@ def switch_scheme(page: Page, scheme: str) -> None:
 
 @pytest.fixture(scope="session")
 def real_app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: ARG001
-    """The address of ``python app.py`` with the embedded models; needs a browser to be worth starting."""
+    """The address of ``python app.py`` with the embedded models; skipped without a browser."""
     folder = tmp_path_factory.mktemp("real")
     with serving(folder) as (url, _):
         yield url
@@ -115,7 +116,7 @@ def real_app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @dataclass
 class ScriptedPolicy:
-    """Says what a test puts into ``pieces``; from the second piece on it waits until ``go`` is set."""
+    """A policy that writes ``pieces``; from the second piece on it waits until ``go`` is set."""
 
     pieces: list[str] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
@@ -143,7 +144,7 @@ UNDERSTANDS = "Whatever a test says."
 
 @contextmanager
 def studio(home: Path, policy: ScriptedPolicy, segmenter: Sam2Segmenter) -> Iterator[ScriptedApp]:
-    """The page over a store of its own in ``home``; GRADIO_TEMP_DIR, which the app sets, is the caller's to undo."""
+    """The page over a store of its own in ``home``; the caller resets GRADIO_TEMP_DIR, which the app sets."""
     from app import prepare_cache
 
     cache = prepare_cache(home)

@@ -1,4 +1,4 @@
-"""The Annotate tab's own calls, over plain HTTP: what a browser would send, from a process that costs next to nothing.
+"""The Annotate tab's own calls, over plain HTTP: as a browser would send them, from a lightweight process.
 
 Run as a program, it is an annotator: ``python -m tests.e2e.page_calls URL NAME`` takes tasks and decides them until
 none is left. Each line it prints is an acknowledgement by the server.
@@ -17,7 +17,7 @@ DECISIONS = ("accept", "fix", "reject")
 
 
 class Annotator:
-    """A page on which somebody has said their name.
+    """A page on which somebody has entered their name.
 
     Args:
         url: of the served page.

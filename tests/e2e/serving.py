@@ -1,4 +1,4 @@
-"""What a browser test or benchmark needs: a Chromium, and ``python app.py`` in a process of its own."""
+"""Find Chromium and serve ``python app.py`` in a separate process, for browser tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def serving(folder: Path, *arguments: str, **environ: str) -> Iterator[tuple[str
     Args:
         folder: an existing one.
         arguments: further ones of the app.
-        environ: what its environment has beside this process's.
+        environ: variables of its environment in addition to this process's.
 
     Yields:
         Its address, as soon as it answers, and its process. Its output goes to ``folder/app.log``.

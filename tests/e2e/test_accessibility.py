@@ -1,4 +1,4 @@
-"""Every tab checked by axe, in light and dark: what it can find of the rules of WCAG and of good practice."""
+"""Every tab checked by axe, in light and dark, against its rules for WCAG and best practices."""
 
 from __future__ import annotations
 

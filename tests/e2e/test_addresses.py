@@ -1,4 +1,4 @@
-"""Where one is, and what the imported mask is for: addresses, keys to other tasks, the full window, the true mask."""
+"""Addresses of tabs and tasks, keys to other tasks, the full window, and the ground-truth mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the Annotate tab lies on a screen: legible, still, the picture large, picture and decision in sight at once."""
+"""The layout of the Annotate tab: legible, stable, the picture large, picture and decision visible together."""
 
 from __future__ import annotations
 

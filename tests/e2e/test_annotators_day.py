@@ -1,4 +1,4 @@
-"""What annoys an annotator in the first hour: hands that slip, keys that do nothing, work that cannot be taken back."""
+"""What annoys an annotator in the first hour: slips, keys that do nothing, work that cannot be undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The canvas under a real hand: each row of the list that `?` shows, by what reaches the server and the database."""
+"""The canvas by real input: each row of the list that `?` shows, by what reaches the server and the database."""
 
 from __future__ import annotations
 
@@ -340,7 +340,7 @@ def test_hostile_names_are_text(
 
 
 def test_fingers(scripted_app: ScriptedApp, visit: Callable[..., Page], pictures: dict[str, Path]) -> None:
-    """Tap, hold, drag, and two fingers that zoom and move, as a touch screen tells them."""
+    """Tap, hold, drag, and two fingers that zoom and move, as a touch screen reports them."""
     canvas = upload(visit(scripted_app.url, 390, 844), pictures["wide"], SIZES["wide"])
     run_without_answer(scripted_app, canvas)
     canvas.frame.scroll_into_view_if_needed()

@@ -1,4 +1,4 @@
-"""While an answer of the server is awaited in the Annotate tab, nothing is edited or decided that would be lost."""
+"""While the Annotate tab waits for the server, nothing can be edited or decided that would be lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_nothing_is_edited_while_a_decision_is_on_its_way(
         held.append(route) if saves else route.continue_()
 
     def decide_and_edit() -> None:
-        """Decide by a key, with a drag under way, and go on editing as if nothing were."""
+        """Decide by a key during a drag, and keep editing."""
         marks = page.locator(f"{ROOT} [data-mark]").count()
         page.mouse.move(*canvas.at((20, 20)))
         page.mouse.down()

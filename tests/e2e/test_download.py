@@ -1,4 +1,4 @@
-"""The page offers the full models where they would run: their size, how the download goes, and going on with it."""
+"""The page offers the full models where they would run: their size, the download's progress, and resuming it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ REPLACED = "this one agrees best with all: it took the place of the first"
 
 @dataclass
 class SamplingScript(ScriptedPolicy):
-    """Also draws ``drawn``, over and over, as soon as ``compare`` is set."""
+    """Also samples ``drawn`` repeatedly as soon as ``compare`` is set."""
 
     drawn: list[str] = field(default_factory=list)
     compare: threading.Event = field(default_factory=threading.Event)

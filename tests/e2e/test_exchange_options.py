@@ -1,4 +1,4 @@
-"""The options of imports and exports on the page: what is chosen there is what lies in the store, and what goes out."""
+"""The options of imports and exports on the page determine what is stored and what is exported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def pairs(tmp_path: Path) -> Path:
 
 
 def bring(page: Page, archive: Path) -> str:
-    """Import once more, with the options as they stand."""
+    """Import again with the current options."""
     result = page.locator("#import-result textarea")
     before = result.input_value()
     page.set_input_files("#import-files input[type=file]", archive)

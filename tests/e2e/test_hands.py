@@ -1,4 +1,4 @@
-"""What hands do all day: the objects of the task before, and a point that changed nothing."""
+"""Frequent actions: repeating the objects of the previous task, and a point that changes nothing."""
 
 from __future__ import annotations
 

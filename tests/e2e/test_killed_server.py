@@ -36,7 +36,7 @@ IMPORTED = ["segr1_app.ui", "segr1_app.models.pipeline", "transformers.models.qw
 
 @dataclass
 class Saves:
-    """What the servers acknowledged: revision, task, annotator and comment of each save; and what stayed unanswered."""
+    """The acknowledged saves (revision, task, annotator and comment of each), and the unanswered ones."""
 
     acknowledged: list[tuple[int, int, str, str]] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Saves:
     _all_here: threading.Barrier = field(default_factory=lambda: threading.Barrier(len(NAMES), timeout=120))
 
     def until_killed(self, url: str, name: str, task: int) -> None:
-        """Save one revision on the other as fast as it goes."""
+        """Save one revision on top of the other as fast as possible."""
         annotator = Annotator(url, name)
         held = annotator.ask("open_task", task=task)
         self._all_here.wait()
@@ -65,7 +65,7 @@ class Saves:
                 self._one_more.notify()
 
     def wait_for(self, more: int) -> None:
-        """Until so many more were acknowledged."""
+        """Wait until this many more were acknowledged."""
         with self._one_more:
             wanted = len(self.acknowledged) + more
             assert self._one_more.wait_for(lambda: len(self.acknowledged) >= wanted, timeout=120)

@@ -1,4 +1,4 @@
-"""The page over a policy behind a server: what it was asked, "no such object", a server that fails, and Stop."""
+"""The page with a policy behind a server: its requests, "no such object", a server that fails, and Stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one does on the Run tab without thinking, and what the page says of its server and of itself."""
+"""Habits on the Run tab, and what the page says about its server and itself."""
 
 from __future__ import annotations
 

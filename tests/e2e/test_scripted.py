@@ -1,4 +1,4 @@
-"""What the embedded policy never says or never has time for: malformed and hostile text, queues, Stop."""
+"""Cases that the embedded policy never produces or is too fast for: malformed and hostile text, queues, Stop."""
 
 from __future__ import annotations
 

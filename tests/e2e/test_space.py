@@ -33,7 +33,7 @@ def sync(home: Path, environ: dict[str, str]) -> None:
 
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
-    """What a Space gets, in a folder that nobody may write to."""
+    """The files of a Space, in a read-only folder."""
     folder = tmp_path / "code"
     for file in shipped():
         target = folder / file.relative_to(ROOT)

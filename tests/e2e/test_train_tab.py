@@ -1,4 +1,4 @@
-"""The Train tab: a training is started, stopped, resumed and put to use in a real browser, and taken back."""
+"""The Train tab: start, stop and resume a training in a real browser, promote its policy and roll that back."""
 
 from __future__ import annotations
 

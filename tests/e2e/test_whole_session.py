@@ -77,7 +77,7 @@ def accept_one_and_reject_the_next(page: Page) -> None:
 
 
 def review(page: Page) -> None:
-    """Let the visitor's correction of the first task count for good."""
+    """Make the visitor's correction of the first task the current one."""
     page.get_by_role("tab", name="Review").click()
     expect(page.locator(".review-task")).to_have_count(3, timeout=30_000)
     page.locator("[data-task='1']").click()

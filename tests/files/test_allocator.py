@@ -12,7 +12,7 @@ ARRAYS = """
 import threading
 import numpy as np, psutil
 from segr1_app.files.allocator import return_freed_memory
-if {told}:
+if {returning}:
     return_freed_memory()
 process = psutil.Process()
 before = process.memory_info().rss
@@ -31,12 +31,14 @@ print((process.memory_info().rss - before) // 2**20)
 """
 
 
-def kept_megabytes(*, told: bool) -> int:
-    done = subprocess.run([sys.executable, "-c", ARRAYS.format(told=told)], capture_output=True, text=True, check=True)
+def kept_megabytes(*, returning: bool) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", ARRAYS.format(returning=returning)], capture_output=True, text=True, check=True
+    )
     return int(done.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
 def test_large_arrays_leave_nothing_behind() -> None:
-    assert kept_megabytes(told=False) > 60
-    assert kept_megabytes(told=True) < 20
+    assert kept_megabytes(returning=False) > 60
+    assert kept_megabytes(returning=True) < 20

@@ -1,4 +1,4 @@
-"""Files that many write at once: whoever reads sees one of the contents, whole."""
+"""Files that many processes write at once: a reader always sees one complete version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command ends that somebody interrupts."""
+"""How an interrupted command ends."""
 
 from __future__ import annotations
 

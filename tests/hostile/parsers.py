@@ -1,4 +1,4 @@
-"""Every parser of what strangers bring, as a function of bytes that may fail in the project's own words only.
+"""Every parser of untrusted input, as a function of bytes that may raise this project's errors only.
 
 Each has a folder of the same name in ``corpus``: valid seeds, and every input that ever failed.
 """
@@ -36,7 +36,7 @@ SIZE: Final = ImageSize(40, 30)
 
 
 def foreign_json(content: bytes) -> None:
-    """Whole, and in pieces that must come to the same."""
+    """Parse it whole and in pieces, with the same result."""
     try:
         parse_json(content)
         whole = True
@@ -148,7 +148,7 @@ PARSERS: Final[dict[str, Callable[[bytes], None]]] = {
 
 
 def seeds(name: str) -> list[Path]:
-    """What is in a parser's corpus."""
+    """The files of a parser's corpus."""
     return sorted((CORPUS / name).iterdir())
 
 

@@ -30,7 +30,7 @@ NAMES += ("picture", "rev", "exact", "instruction", "include_feedback", "unknown
 
 
 def value(rng: random.Random, depth: int = 0) -> Any:
-    """A JSON value; what is nested is made of further ones."""
+    """A random JSON value, possibly nested."""
     kind = rng.random()
     if kind < 0.75 or depth > 3:
         return rng.choice(VALUES)
@@ -40,14 +40,14 @@ def value(rng: random.Random, depth: int = 0) -> Any:
 
 
 def question(rng: random.Random) -> Any:
-    """What a function of the page might be asked: mostly an object with names that it may know."""
+    """A random argument of a page function: mostly an object with names that it may use."""
     if rng.random() < 0.05:
         return value(rng)
     return {name: value(rng) for name in rng.sample(NAMES, rng.randrange(8))}
 
 
 def payloads(served: Served, number: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """So many paths, relative to the server's address, and bodies to post there."""
+    """This many paths, relative to the server's address, with bodies to post there."""
     rng = random.Random(seed)
     functions = [
         (each["id"], name) for each in served.config["components"] for name in each["props"].get("server_fns", []) or []

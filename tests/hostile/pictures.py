@@ -1,4 +1,4 @@
-"""Files that no camera writes: pictures whose own description of themselves cannot be trusted."""
+"""Files that no camera writes: pictures with false or malformed metadata."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, TiffTags
 
 
 def exif_block(orientation: int, text_tag: int) -> bytes:
-    """EXIF of an orientation and of one more tag, which holds text whatever it should hold."""
+    """EXIF with an orientation and one more tag, whose value is text whatever its type should be."""
     tag = ExifTags.Base.Orientation
     entries = sorted(
         [
@@ -21,7 +21,7 @@ def exif_block(orientation: int, text_tag: int) -> bytes:
 
 
 def tiff_with_a_fraction() -> bytes:
-    """A TIFF that tells the place of its pixels as a fraction: it opens, and Pillow trips over it when it decodes."""
+    """A TIFF whose pixel offset is a fraction: Pillow opens it but fails to decode it."""
     buffer = io.BytesIO()
     Image.new("RGB", (40, 30), "teal").save(buffer, "TIFF")
     whole, fraction = (

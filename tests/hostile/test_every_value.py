@@ -1,4 +1,4 @@
-"""Each value that comes from outside, replaced by each of one table: of every endpoint, record, and small file."""
+"""Replace each value of every endpoint, record and small file by each hostile value of one table."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def replaced(document: Any, values: tuple[Any, ...] = VALUES) -> Iterator[Any]:
 
 
 def in_words(read: Callable[[], object]) -> None:
-    """Whatever is read, it is taken, or refused in a sentence that can be printed."""
+    """Whatever is read is accepted, or rejected with a printable sentence."""
     said = "nothing"
     try:
         read()
@@ -107,7 +107,7 @@ def test_every_argument_of_every_endpoint(
 
 
 def assert_whole(store: AnnotationStore, folder: Path) -> None:
-    """Everything that reads all of a store still does."""
+    """Everything that reads a whole store still works."""
     assert list(store.verify()) == []
     store.statistics()
     assert list(store.backup(folder / "copy")) == []
@@ -116,7 +116,7 @@ def assert_whole(store: AnnotationStore, folder: Path) -> None:
 
 
 def made_again(record: dict[str, Any]) -> dict[str, Any]:
-    """A record with the digest that whoever makes one makes for it; as it is where that is not possible."""
+    """A record with a digest that matches its content, as an attacker makes it; unchanged if that is impossible."""
     try:
         row = {**record, **{name: to_json(record[name]) for name in JSON_COLUMNS[record["table"]]}}
         if record["table"] == "ground_truths":

@@ -1,4 +1,4 @@
-"""Visitors who use up what there is little of: disk, file descriptors, memory for visits; and other names."""
+"""Visitors who exhaust scarce resources: disk, file descriptors, memory for visits; and foreign host names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files to import that nobody's tool wrote: one sentence and status 1, no crash, and bounded memory."""
+"""Imports of files that no tool writes give one sentence and status 1, no crash, and bounded memory."""
 
 from __future__ import annotations
 

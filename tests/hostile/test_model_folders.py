@@ -1,4 +1,4 @@
-"""Model folders from elsewhere: no code, no files of this machine, no sizes that take it down."""
+"""Untrusted model folders: no code is run, no local files are read, no size exhausts the machine."""
 
 from __future__ import annotations
 

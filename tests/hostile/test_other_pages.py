@@ -1,4 +1,4 @@
-"""Pages of other sites: what a browser sends for them to this server, over every kind of route and body."""
+"""Requests that a browser sends for pages of other sites, over every kind of route and body."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ WIRE = httpx.Client(timeout=60)
 
 
 def asked(served: Served, method: str, path: str, headers: dict[str, str], content: bytes = b"{}") -> httpx.Response:
-    """One request; a body goes along where the method may have one."""
+    """One request, with a body if the method allows one."""
     body = None if method in ("GET", "OPTIONS") else content
     kind = {} if body is None else {"content-type": "application/json"}
     answer = WIRE.request(method, f"{served.url.rstrip('/')}{path}", headers={**kind, **headers}, content=body)

@@ -1,4 +1,4 @@
-"""Damaged run folders: the Train tab reads what is whole and names what is not."""
+"""Damaged run folders: the Train tab reads the intact files and names the others."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RLE = {"size": [2, 2], "counts": "04"}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A training that is done."""
+    """A finished training."""
     folder = tmp_path / "runs" / "20260101-000000"
     (folder / PICTURES).mkdir(parents=True)
     (folder / PICTURES / "a.jpg").write_bytes(b"")

@@ -189,7 +189,7 @@ def test_no_path_of_this_machine_is_in_what_anybody_may_read(tmp_path: Path) -> 
 
 
 class Broken(FolderRemote):
-    """A remote whose client fails as no client should, once."""
+    """A remote whose client raises an unexpected error once."""
 
     failures: list[Any]
 

@@ -1,4 +1,4 @@
-"""Payloads of wrong types: every answer has words, and none is a server error."""
+"""Payloads of wrong types: every response has a message, and none is a server error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.served import Served
 
 
 def wrong(served: Served, number: int, seed: int) -> list[tuple[str, bytes, int, str]]:
-    """Post payloads; what was answered by a server error, or with no words."""
+    """Post payloads; returns those that caused a server error or a response without a message."""
     found = []
     for path, content in payloads(served, number, seed):
         answer = WIRE.post(f"{served.url}{path}", content=content, headers={"content-type": "application/json"})

@@ -35,7 +35,7 @@ def coordinates(limit: int) -> st.SearchStrategy[float]:
 
 @st.composite
 def canonical_objects(draw: st.DrawFn) -> tuple[ObjectPrompt, ...]:
-    """Objects whose points are their own by the codec's rule."""
+    """Objects whose points belong to them by the codec's rule."""
     boxes = []
     for _ in range(draw(st.integers(1, 4))):
         x1, x2 = sorted(draw(st.lists(coordinates(840), min_size=2, max_size=2, unique=True)))
@@ -125,7 +125,7 @@ def test_what_is_malformed_is_said(wrong: str, right: str, problem: str) -> None
     assert right in GOOD
     parsed = parse_completion(GOOD.replace(right, wrong), FRAME)
     assert not parsed.well_formed
-    assert any(problem in told for told in parsed.problems), parsed.problems
+    assert any(problem in each for each in parsed.problems), parsed.problems
 
 
 def test_another_order_is_malformed_but_read() -> None:

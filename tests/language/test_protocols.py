@@ -1,4 +1,4 @@
-"""Protocols against a table of cases: words to the letter, frames, coordinates, readings, and files that are none."""
+"""Protocols against a table of cases: exact prompts, frames, coordinates, parsed answers, and invalid files."""
 
 from __future__ import annotations
 
@@ -487,7 +487,7 @@ def test_every_protocol_of_this_project_says_how_to_abstain() -> None:
 
 
 def test_the_embedded_policy_is_asked_as_it_always_was(policy: VlmPolicy) -> None:
-    """Its chat template takes the first two lines of the text: what `studio` says since then does not reach it."""
+    """Its chat template uses the first two lines of the text: what `studio` has said since does not reach it."""
     picture, _ = ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))
     request = policy.request(picture.size, "Identify and segment  the camouflaged object.")
     assert policy.protocol is find_protocol("studio")

@@ -1,4 +1,4 @@
-"""Stock models and this project: each is asked and read in its own way, and no text raises or takes long."""
+"""Stock models: each is prompted and parsed by its own protocol, and no text raises or takes long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings on disk: kept for the next process, never another segmenter's, never a damaged one, never too many."""
+"""Embeddings on disk: reused by the next process, never another segmenter's, never damaged, never too many."""
 
 from __future__ import annotations
 

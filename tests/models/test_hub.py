@@ -277,9 +277,9 @@ def test_the_download_command_fetches_both_and_says_where(
     hub.repositories[TINY] = folder
     command = ["download", "--policy", POLICY, "--segmenter", TINY]
     assert main(command) == 0
-    told = capsys.readouterr().out
-    assert f"{TINY}: 0.01 GB to download" in told
-    assert f"{POLICY} is in {policy_on_hub(POLICY).cached()}" in told
+    printed = capsys.readouterr().out
+    assert f"{TINY}: 0.01 GB to download" in printed
+    assert f"{POLICY} is in {policy_on_hub(POLICY).cached()}" in printed
     asked = len(hub.asked)
     assert main(command) == 0
     assert len(hub.asked) == asked

@@ -46,13 +46,13 @@ def test_prompts_are_the_completions_own_in_original_pixels(pipeline: Pipeline) 
     prediction = pipeline.run(picture, INSTRUCTION)
     spoken = parse_completion(prediction.completion, prediction.policy_size)
     scale = (900 / prediction.policy_size.width, 300 / prediction.policy_size.height)
-    for told, used in zip(spoken.objects, prediction.objects, strict=True):
-        assert told.box is not None
+    for written, used in zip(spoken.objects, prediction.objects, strict=True):
+        assert written.box is not None
         assert used.box is not None
         assert used.box.xyxy == pytest.approx(
-            (told.box.x1 * scale[0], told.box.y1 * scale[1], told.box.x2 * scale[0], told.box.y2 * scale[1])
+            (written.box.x1 * scale[0], written.box.y1 * scale[1], written.box.x2 * scale[0], written.box.y2 * scale[1])
         )
-        assert [point.label for point in used.points] == [point.label for point in told.points]
+        assert [point.label for point in used.points] == [point.label for point in written.points]
 
 
 def test_the_answer_comes_from_the_pixels(pipeline: Pipeline) -> None:

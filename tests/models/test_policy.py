@@ -38,7 +38,7 @@ PICTURE, _ = ellipse_scene(320, 240, (0.3, 0.6), (0.2, 0.25))
 def test_the_pieces_joined_are_the_greedy_completion(
     policy: VlmPolicy, monkeypatch: pytest.MonkeyPatch, apart: float, fewest: int, most: int
 ) -> None:
-    """Token by token, or as few as the pace allows: the first token, and what comes before the next is due."""
+    """Token by token, or grouped by the pace: the first token, and those that arrive before the next chunk is due."""
     monkeypatch.setattr(streaming, "READER_SECONDS", apart)
     pieces = list(policy.stream(PICTURE, INSTRUCTION))
     assert fewest <= len(pieces) <= most
@@ -69,7 +69,7 @@ def test_greedy_samples_are_alike_and_drawn_ones_differ(policy: VlmPolicy) -> No
 
 
 def test_held_out_answers_know_no_repetition_penalty_and_neither_does_a_trained_policy(tmp_path: Path) -> None:
-    """Qwen2.5-VL asks for 1.05, which changes coordinates; what is trained without it is scored without it."""
+    """Qwen2.5-VL asks for 1.05, which changes coordinates; a policy trained without it is scored without it."""
     options = {"device": "cpu", "dtype": "float32"}
     policy = VlmPolicy.load(DEFAULT_POLICY, **options)
     plain = policy.sample(PICTURE, INSTRUCTION, 1, temperature=0)

@@ -1,4 +1,4 @@
-"""A policy behind a server: asked as a local one is, in parallel, and no server can do more harm than a sentence."""
+"""A policy behind a server: the same requests as for a local one, in parallel; a bad server only causes a message."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_it_is_asked_in_the_words_and_frame_of_its_protocol(server: Served) -> N
 
 
 def test_a_folder_here_tells_its_protocol_and_its_frames(server: Served, policy: VlmPolicy) -> None:
-    """With the same prompt and picture, what a server says is what the policy would say here."""
+    """With the same prompt and picture, a server gives the same answer as the local policy."""
     served = ServerPolicy.find(server.url, str(DEFAULT_POLICY))
     for size in ((320, 240), (1600, 200), (28, 28)):
         picture, _ = ellipse_scene(*size, (0.5, 0.5), (0.2, 0.2))

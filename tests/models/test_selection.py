@@ -1,4 +1,4 @@
-"""Which models run when none are named, and how the full ones come to this machine while the app goes on."""
+"""Which models run when none are named, and downloading the full ones while the app is running."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let there be a GPU with so many bytes free: the one thing about the choice that a test cannot have."""
+    """Pretend that there is a GPU with this many bytes free: the one condition that a test cannot provide."""
 
     def there(free: float) -> None:
         monkeypatch.setattr("torch.cuda.is_available", lambda: True)
@@ -138,22 +138,22 @@ def test_a_download_tells_its_size_and_progress_and_goes_on_after_a_failure(
     assert (whole.state, whole.done, whole.total) == ("done", 1_000_000, 1_000_000)
     assert arrived == [True]
     assert all(model.cached() for model in FULL_MODELS)
-    told = [record.getMessage() for record in caplog.records]
-    assert told[0] == f"Downloading {FULL_POLICY} and {FULL_SEGMENTER}: 0.00 GB"
-    assert any(line.startswith("Downloaded 0.00 GB of") for line in told)
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged[0] == f"Downloading {FULL_POLICY} and {FULL_SEGMENTER}: 0.00 GB"
+    assert any(line.startswith("Downloaded 0.00 GB of") for line in logged)
     assert [record.levelname for record in caplog.records].count("WARNING") == 1
-    assert told[-1].startswith(f"Downloaded {FULL_POLICY} and {FULL_SEGMENTER} in")
+    assert logged[-1].startswith(f"Downloaded {FULL_POLICY} and {FULL_SEGMENTER} in")
 
 
 def test_every_byte_is_counted_once() -> None:
-    told: list[int] = []
-    bar = downloads._counter(told.append)
+    counts: list[int] = []
+    bar = downloads._counter(counts.append)
     for unit in ("B", "it"):
         counted = bar(total=10, unit=unit, desc="x")
         counted.update(4)
         counted.update(6)
         counted.close()
-    assert told == [4, 10]
+    assert counts == [4, 10]
 
 
 def test_the_app_takes_the_full_pair_once_it_is_there(

@@ -29,9 +29,9 @@ ZERO = {
 }
 
 
-@pytest.mark.parametrize(("value", "told"), [("true", True), ("1", True), ("false", False), ("", False)])
-def test_zero_gpu_is_known_by_its_variable(value: str, *, told: bool) -> None:
-    assert has_zero_gpu({"SPACES_ZERO_GPU": value}) is told
+@pytest.mark.parametrize(("value", "expected"), [("true", True), ("1", True), ("false", False), ("", False)])
+def test_zero_gpu_is_known_by_its_variable(value: str, *, expected: bool) -> None:
+    assert has_zero_gpu({"SPACES_ZERO_GPU": value}) is expected
 
 
 def test_elsewhere_nothing_is_borrowed_and_no_package_is_needed() -> None:
@@ -47,17 +47,17 @@ def test_policy_and_encoder_run_in_another_process_and_clicks_in_this_one(tmp_pa
         command, cwd=ROOT, env=os.environ | ZERO, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["pieces"] > 1
-    assert told["same_text"]
-    assert told["same_mask"]
-    assert told["same_click"]
-    assert told["stages"] == ["decode", "encode", "policy", "total"]
-    assert told["ran_here"] == []
-    assert "instruction" in told["refusal"].lower()
-    assert told["no_gpu"].startswith("ZeroGPU provides no GPU for this: ")
-    assert told["begun"] == 2
-    assert told["same_after_a_change"]
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["pieces"] > 1
+    assert report["same_text"]
+    assert report["same_mask"]
+    assert report["same_click"]
+    assert report["stages"] == ["decode", "encode", "policy", "total"]
+    assert report["ran_here"] == []
+    assert "instruction" in report["refusal"].lower()
+    assert report["no_gpu"].startswith("ZeroGPU provides no GPU for this: ")
+    assert report["begun"] == 2
+    assert report["same_after_a_change"]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Windows around prompts, and masks that are made of them."""
+"""Windows around prompts, and masks made from them."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class TestWindow:
 
     def test_prompts_are_part_of_it(self) -> None:
         points = (Point(120, 110, 1), Point(10, 10, 0), Point(92, 97, 0), Point(110, 130, 0))
-        told = prompt_in_window(ObjectPrompt(BOX, points, name="cup"), Window(90, 95, 60, 30), ImageSize(120, 60))
+        converted = prompt_in_window(ObjectPrompt(BOX, points, name="cup"), Window(90, 95, 60, 30), ImageSize(120, 60))
         found = (Point(60, 30, 1), Point(4, 4, 0), Point(40, 60, 0))
-        assert told == ObjectPrompt(Box(20, 10, 100, 50), found, name="cup"), "far outside, and a little"
+        assert converted == ObjectPrompt(Box(20, 10, 100, 50), found, name="cup"), "far outside, and a little"
 
     def test_it_is_the_same_part_at_another_size(self) -> None:
         assert Window(90, 95, 60, 30).rescaled(from_wh=SIZE, to_wh=ImageSize(800, 600)) == Window(180, 190, 120, 60)

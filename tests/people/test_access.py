@@ -1,4 +1,4 @@
-"""Who is who, and what follows: settings and variables give roles, a file of people signs them in."""
+"""Roles from settings and variables, and signing in with a file of accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit log: what stands in it, who reads it, and that nobody fills the disk with it."""
+"""The audit log: its contents, who may read it, and that nobody can fill the disk with it."""
 
 from __future__ import annotations
 

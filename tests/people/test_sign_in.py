@@ -1,4 +1,4 @@
-"""Signing in under attack: guesses pause a name, hold nobody up, and a changed password ends what was open."""
+"""Signing in under attack: wrong guesses pause a name, delay nobody else, and a changed password ends its sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which policy a data folder works with: the named one, else the promoted one, else none."""
+"""The policy of a data folder: the named one, else the promoted one, else none."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ PAGE: Final = ROOT / "docs" / "reliability.md"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: what was measured, and whether it is as promised."""
+    """A row of the table: what was measured, and whether it is as promised."""
 
     what: str
     measured: str
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass
 class Shift:
-    """Lets workers work at one server after the other, until they are stopped."""
+    """Lets workers use one server after the other until they are stopped."""
 
     ledger: Ledger
     url: str = ""
@@ -279,11 +279,11 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = soak(Path(folder), given.calls, given.kills, given.quiet)
-    told = table(rows)
-    print(told)
+    text = table(rows)
+    print(text)
     if given.write:
         machine = f"{os.cpu_count()} processor cores, {time.strftime('%Y-%m-%d')}"
-        put_between(PAGE, "soak-table", f"{machine}:\n\n{told}")
+        put_between(PAGE, "soak-table", f"{machine}:\n\n{text}")
     return 0 if all(row.kept for row in rows) else 1
 
 

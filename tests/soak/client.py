@@ -1,4 +1,4 @@
-"""A browser's calls over one kept connection, from a thread that costs next to nothing."""
+"""A browser's calls over one persistent connection, from a thread that takes little time and memory."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ class Client:
         mark = secrets.token_hex(8)
         head = f'--{mark}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
         kind = f"multipart/form-data; boundary={mark}"
-        told = self._send("POST", "/gradio_api/upload", head + content + f"\r\n--{mark}--\r\n".encode(), kind)
+        reply = self._send("POST", "/gradio_api/upload", head + content + f"\r\n--{mark}--\r\n".encode(), kind)
         self.ledger.answered("upload")
-        return {"path": self._read("upload", told)[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+        return {"path": self._read("upload", reply)[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
 
     def click(self, view: str, key: str, objects: list[dict[str, Any]]) -> dict[str, Any]:
         """Ask for the masks of a canvas, and note how long that took."""

@@ -1,4 +1,4 @@
-"""What happened: how many calls of each kind, how long clicks took, and which saves the server acknowledged."""
+"""A record of the soak: the number of calls of each kind, the time of clicks, and the acknowledged saves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server takes while it works: resident memory, file descriptors, threads."""
+"""The resources of a running server: resident memory, file descriptors, threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process takes; ``resident`` in MiB."""
+    """The resources of a process; ``resident`` in MiB."""
 
     resident: float
     descriptors: int
@@ -24,7 +24,7 @@ class Sample:
 
 
 class Watch:
-    """Looks at a process until it is stopped.
+    """Samples a process until it is stopped.
 
     Args:
         pid: of the process.

@@ -79,7 +79,7 @@ class Annotator:
         comment = f"{self.client.name}, {self.saved}, on {held['parent']}"
         unanswered = self.client.ledger.unanswered
         unanswered.add(comment)
-        told = self.client.ask(
+        reply = self.client.ask(
             "annotate",
             "save_decision",
             annotator=self.client.name,
@@ -94,8 +94,8 @@ class Annotator:
             parent=held["parent"],
         )
         unanswered.discard(comment)
-        if "revision" in told:
-            self.client.ledger.saves.add(Save(told["revision"], held["task"], self.client.name, comment))
+        if "revision" in reply:
+            self.client.ledger.saves.add(Save(reply["revision"], held["task"], self.client.name, comment))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from tests.store.values import corrected, rectangle
 
 
 def mask_of(number: int) -> Mask:
-    """A mask that tells which save it is from."""
+    """A mask that identifies its save."""
     return rectangle(0, 0, 1 + number % 40, 1 + number // 40 % 30)
 
 
@@ -30,7 +30,7 @@ def work(store: AnnotationStore, name: str) -> None:
 
 
 def save(store: AnnotationStore, name: str) -> None:
-    """Save revisions of the first task, one on the other, until killed."""
+    """Save revisions of the first task, each on top of the previous one, until killed."""
     newest = store.heads(1).get(name)
     parent_id = newest.id if newest else None
     while True:

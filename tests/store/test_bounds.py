@@ -1,4 +1,4 @@
-"""Numbers out of bounds: refused wherever they come from, and no harm where a database holds them already."""
+"""Numbers out of bounds are refused wherever they come from, and do no harm if a database already has them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_predictions_have_finite_numbers(store: AnnotationStore, task: Task, con
 
 @pytest.fixture
 def poisoned(tmp_path: Path, clock: Clock) -> Path:
-    """A home in which somebody else's program, or an earlier version, saved numbers out of all bounds."""
+    """A home in which another program, or an earlier version, saved numbers far out of bounds."""
     home = tmp_path / "home"
     with AnnotationStore.open(home, clock=clock) as store:
         sha256 = store.add_picture(picture(), "photo.jpg")

@@ -1,4 +1,4 @@
-"""A database whose files are deleted or replaced while it is open: nothing is acknowledged into nothing."""
+"""A database whose files are deleted or replaced while it is open: no save is acknowledged that is not stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports, and what comes back of them."""
+"""Exports, and reading them back."""
 
 from __future__ import annotations
 

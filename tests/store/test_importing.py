@@ -1,4 +1,4 @@
-"""What people hand over comes in: archives with masks, archives of exports, datasets of the hub; what is refused."""
+"""Imports of archives with masks, archives of exports and datasets of the hub, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema: what was released is never edited."""
+"""The schema: released migrations are never edited."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_released_step_makes_the_schema_it_always_made(step: str) -> None:
 
 
 def test_existing_data_goes_through_later_migrations(store: AnnotationStore, task: Task, tmp_path: Path) -> None:
-    """A store of before digests of truths, and before a decision counted for its own words only."""
+    """A store from before ground truths had digests, and before a decision counted for its own instruction only."""
     store.add_task(task.sha256, "the cat", rectangle(0, 0, 9, 9))
     first = store.save(task.id, "ann", corrected(rectangle(0, 0, 5, 5)))
     store.save(task.id, "ben", corrected(rectangle(0, 0, 5, 5)))

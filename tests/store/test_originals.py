@@ -1,4 +1,4 @@
-"""Pictures are kept in the files that they came in, wherever such a file shows the very pixels that were annotated."""
+"""Pictures are kept in their original files if these show exactly the annotated pixels."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_changed_byte_is_noticed(store: AnnotationStore) -> None:
 
 
 def test_another_decoder_damages_nothing(store: AnnotationStore) -> None:
-    """A later version of a decoder may round otherwise: what was stored by the earlier one is still the picture."""
+    """A later version of a decoder may round differently: an original stored earlier is still valid."""
     content = encoded(photograph())
     now = load_picture(content)
     before = picture_from_array(np.where(now.pixels < 255, now.pixels + 1, now.pixels).astype(np.uint8))
@@ -182,7 +182,7 @@ def test_a_file_that_was_exchanged_is_not_taken(
 def test_a_record_from_outside_cannot_give_a_picture_the_file_of_another(
     store: AnnotationStore, tmp_path: Path
 ) -> None:
-    """The bytes of the file are as its name says, and its size is right: only its pixels tell."""
+    """The file's bytes match its name, and its size is right: only its pixels are wrong."""
     mine = add(store, encoded(photograph(1)))
     with AnnotationStore.open(tmp_path / "other") as other:
         theirs = add(other, encoded(photograph(2)))

@@ -1,4 +1,4 @@
-"""What a reviewer goes through: which tasks are listed, in which order, and whose choice stands."""
+"""Reviews: which tasks are listed, in which order, and whose choice counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An import or an export that is stopped from outside: what was taken stays, the next one goes on, no litter."""
+"""An interrupted import or export: what was imported stays, the next one continues, nothing is left over."""
 
 from __future__ import annotations
 

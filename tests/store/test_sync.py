@@ -1,4 +1,4 @@
-"""Copies elsewhere: nothing that was synced is lost with a disk, and what several stores pushed is one."""
+"""Remote copies: nothing that was synced is lost with a disk, and the work of several stores is merged."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def open_store(tmp_path: Path, clock: Clock) -> Callable[[str], AnnotationStore]
 
 
 def sync(store: AnnotationStore, remote: FolderRemote, tmp_path: Path) -> list[str]:
-    """As a process of its own would: nothing is remembered but what lies in the store."""
+    """As a new process would: nothing is remembered except what is in the store."""
     return Synchroniser(store, remote, tmp_path).sync()
 
 
 def content(store: AnnotationStore) -> list[str]:
-    """Everything of a store but its numbers, in no order."""
+    """Everything in a store except row numbers, unordered."""
     found = []
     for record in store.records():
         numbers = ("id", "task", "parent", "prediction", "origin", "revision")

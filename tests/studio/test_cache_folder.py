@@ -1,4 +1,4 @@
-"""The folder of uploads and downloads stays small, and nothing that is in use goes."""
+"""The folder of uploads and downloads stays small, and nothing in use is deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions as a client asks for them: the numbers are bounded, and what does not fit is refused."""
+"""Decisions as a client sends them: numbers are bounded, and inconsistent ones are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What arrives from a canvas: read exactly, refused when it is not a state of one, laid over masks in order."""
+"""The state of a canvas: read exactly, refused when it is invalid, and painted over masks in order."""
 
 from __future__ import annotations
 

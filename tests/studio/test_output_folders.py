@@ -1,4 +1,4 @@
-"""Downloads and previews on a full disk: one sentence, and nothing half written stays behind."""
+"""Downloads and previews on a full disk: one sentence, and no incomplete file is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strokes as pixels: the same as measuring each pixel by itself, in a time that does not grow with their boxes."""
+"""Strokes as pixels: the same as testing every pixel, in a time that does not grow with their boxes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from segr1_app.studio.painting import Stroke, layers, rows_of
 
 
 def measured(stroke: Stroke, size: ImageSize, image_wh: ImageSize) -> Mask:
-    """Every pixel by itself, as ``paint.js`` decides it."""
+    """Test every pixel, as ``paint.js`` does."""
     covered = np.zeros((size.height, size.width), dtype=bool)
     x: npt.NDArray[np.float64] = (np.arange(size.width) + 0.5) * (image_wh.width / size.width)
     y = (np.arange(size.height)[:, None] + 0.5) * (image_wh.height / size.height)

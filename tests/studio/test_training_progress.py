@@ -1,4 +1,4 @@
-"""How a training ended, and whether its reward and the app's answers still go together."""
+"""How a training ended, and whether its reward and the app's answers still improve together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings as the app sees them: real processes of ``python -m train.grpo``, and what they leave behind."""
+"""Trainings as the app sees them: real processes of ``python -m train.grpo``, and the files they leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe of the embedded pair as one command: what it trains in which order, and from what it continues."""
+"""The recipe of the embedded pair as one command: what it trains, in which order, and how it resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m train.evaluate``: what is scored, how, and what is said of the rest."""
+"""``python -m train.evaluate``: what is scored and how, and how the rest is reported."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder in which no policy was promoted, whatever lies where the tests are run."""
+    """A data folder in which no policy was promoted, wherever the tests are run."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("SEGR1_HOME", str(folder))
     return folder
@@ -82,9 +82,9 @@ def test_oracle_prompts_and_clicks(data: Path, tmp_path: Path, caplog: pytest.Lo
     assert plain["format_rate"] is None
     assert {"s_measure", "weighted_f", "e_measure", "mae", "seconds_encode", "seconds_decode"} <= plain.keys()
     assert not any(isinstance(value, dict | list) for value in plain.values()), "flat"
-    told = " ".join(record.message for record in caplog.records)
-    assert "lonely.jpg" in told
-    assert "widowed.png" in told
+    logged = " ".join(record.message for record in caplog.records)
+    assert "lonely.jpg" in logged
+    assert "widowed.png" in logged
     again = evaluated(data, tmp_path / "b.json", "--prompts", "oracle")
     assert [again[key] for key in ("iou", "s_measure", "mae")] == [plain[key] for key in ("iou", "s_measure", "mae")]
     clicked = evaluated(data, tmp_path / "c.json", "--prompts", "oracle", "--clicks", "2")
@@ -116,9 +116,9 @@ def test_the_policy_is_scored_like_the_pipeline(data: Path, tmp_path: Path, pipe
     assert "malformed" in str(result["protocol_prediction"])
     assert result["protocol_metric_libraries_pysodmetrics"] == version("pysodmetrics")
     # Whatever number stands there, the file says what it is.
-    told = {key.removeprefix("protocol_metrics_") for key in result if key.startswith("protocol_metrics_")}
+    described = {key.removeprefix("protocol_metrics_") for key in result if key.startswith("protocol_metrics_")}
     numbers = {key.partition("seconds_")[1].rstrip("_") or key for key in found}
-    assert numbers - {"count"} <= told
+    assert numbers - {"count"} <= described
 
 
 def test_more_effort_is_scored_and_said(data: Path, tmp_path: Path, pipeline: Pipeline) -> None:
@@ -209,17 +209,17 @@ def test_the_tally_is_the_mean_over_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--images", "absent"], "absent"),
         (["--segmenter", "nobody/none"], "nobody/none"),
     ],
 )
 def test_faults_are_one_sentence(
-    data: Path, tmp_path: Path, options: list[str], told: str, caplog: pytest.LogCaptureFixture
+    data: Path, tmp_path: Path, options: list[str], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert main(arguments(data, tmp_path / "x.json", "--prompts", "oracle", *options)) == 1
-    assert told in caplog.records[-1].message
+    assert message in caplog.records[-1].message
 
 
 def test_a_mask_of_another_size_is_not_a_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

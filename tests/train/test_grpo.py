@@ -62,7 +62,7 @@ def plan() -> Plan:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained policy that soon falls silent."""
+    """An untrained policy that soon stops writing."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer(vocabulary())
     model = build_model(tokenizer, TINY)
@@ -188,7 +188,7 @@ class TestReward:
     def test_what_is_rewarded_is_the_mask_that_the_app_shows(
         self, policy: VlmPolicy, segmenter: Sam2Segmenter, plan: Plan
     ) -> None:
-        """Also where the prompt points at nothing: from the whole picture, the object would be found all the same."""
+        """Also where the prompt points at nothing: from the whole picture, the object would still be found."""
         shown = 0
         for row in plan.train:
             example = row.load()
@@ -330,9 +330,9 @@ class TestCommand:
         home, cache = tmp_path / "home", tmp_path / "cache"
         assert grpo.main([*arguments, "--home", str(home), "--dry-step", "--output-dir", str(cache)]) == 0
         out = capsys.readouterr().out
-        told = re.search(r"takes ([\d.]+) s and, .* ([\d.]+) GiB of memory: about (\d+) min for 600 steps", out)
-        assert told, out
-        seconds, memory, minutes = map(float, told.groups())
+        figures = re.search(r"takes ([\d.]+) s and, .* ([\d.]+) GiB of memory: about (\d+) min for 600 steps", out)
+        assert figures, out
+        seconds, memory, minutes = map(float, figures.groups())
         assert minutes == pytest.approx(10 * seconds, abs=1)
         assert 0.2 < memory < 64
         assert "GiB of disk" in out, "it is a plan, too"

@@ -219,8 +219,8 @@ class TestRows:
         assert not select_held_out([row], 5), "a trace has no mask to be scored by"
         (tmp_path / "other").mkdir()
         datasets.Dataset.from_dict({"text": ["x"]}).to_parquet(str(tmp_path / "other" / "train.parquet"))
-        for source, told in ((tmp_path / "other", "no image"), (tmp_path / "absent", "cannot be read")):
-            with pytest.raises(DatasetError, match=told):
+        for source, message in ((tmp_path / "other", "no image"), (tmp_path / "absent", "cannot be read")):
+            with pytest.raises(DatasetError, match=message):
                 fcot_rows([str(source)])
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The roles at the endpoints of a page that is really served: by the API, past the page, and past the queue."""
+"""Roles at the endpoints of a page that is really served: through the API, and bypassing page and queue."""
 
 from __future__ import annotations
 

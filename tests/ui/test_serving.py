@@ -1,4 +1,4 @@
-"""The app as a process of its own: its health, its end, and a disk that is lost under it."""
+"""The app as a separate process: its health, its shutdown, and losing its disk."""
 
 from __future__ import annotations
 

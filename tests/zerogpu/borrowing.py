@@ -1,4 +1,4 @@
-"""What an app on ZeroGPU does with its models, told as one line of JSON; a process of its own, as it is to fork."""
+"""Print how an app on ZeroGPU uses its models, as one line of JSON; a separate process, because it forks."""
 
 from __future__ import annotations
 

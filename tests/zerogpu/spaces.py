@@ -1,4 +1,4 @@
-"""What the ``spaces`` package makes of a process on a ZeroGPU Space, without a GPU.
+"""Emulates the ``spaces`` package on a ZeroGPU Space, without a GPU.
 
 Like the package's own: a function runs in a forked process, which is kept for the next call, and ends a generator that
 nobody listens to any more; what goes in and what comes out is pickled; an exception comes back as the name of its

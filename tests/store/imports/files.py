@@ -1,4 +1,4 @@
-"""Small data sets in the forms that tools write: a picture, an object on it, and helpers to say what came in."""
+"""Small data sets in the formats that tools write: a picture with an object, and helpers to check what was imported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def corners(x1: float, y1: float, x2: float, y2: float) -> list[float]:
 def draw(
     path: Path, seed: int = 0, size: tuple[int, int] = (WIDTH, HEIGHT), orientation: int = 1, suffix: str = ""
 ) -> Path:
-    """A picture file whose pixels lie as they are stored."""
+    """A picture file without EXIF rotation."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
     exif = Image.Exif()
@@ -71,7 +71,7 @@ def write_json(path: Path, content: Any, encoding: str = "utf-8") -> Path:
 
 
 def bring(store: AnnotationStore, *paths: Path, options: ImportOptions | None = None, **more: Any) -> ImportReport:
-    """Import, and the account of it."""
+    """Import, and return the report."""
     account = ImportReport()
     for _ in import_paths(store, paths, DEFAULT, options=options, report=account, **more):
         pass

@@ -1,4 +1,4 @@
-"""COCO files as other tools write them: never a truth that is wrong, and nothing dropped without a word."""
+"""COCO files as other tools write them: never a wrong ground truth, and nothing dropped silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON files of any size: member by member, whatever the pieces are in which they are read."""
+"""JSON files of any size are read member by member, whatever the size of the chunks."""
 
 from __future__ import annotations
 

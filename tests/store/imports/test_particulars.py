@@ -1,4 +1,4 @@
-"""What tools write beside the usual: each of these was read wrongly once, or left out without a word."""
+"""Unusual forms that tools write: each was once read wrongly or dropped silently."""
 
 from __future__ import annotations
 

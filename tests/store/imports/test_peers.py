@@ -1,4 +1,4 @@
-"""What Datumaro writes, in every format that both know, comes in with its masks and its names."""
+"""Files that Datumaro writes, in every shared format, are imported with their masks and names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where imports come from: addresses that fsspec opens, instructions beside pictures, HEIC, brushes."""
+"""Sources of imports: addresses that fsspec opens, instructions next to pictures, HEIC, brushes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composed scenes hold the objects they say, and a word means one of them only where it is plain."""
+"""Composed scenes contain the stated objects, and a word selects one of them only if it is unambiguous."""
 
 from __future__ import annotations
 

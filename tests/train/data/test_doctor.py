@@ -1,4 +1,4 @@
-"""Data sets with the faults that people's have: misread masks, copies across the split, pictures of a benchmark."""
+"""Data sets with common faults: misread masks, copies across the split, pictures of a benchmark."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DISC: Mask = np.hypot(*np.mgrid[-20:20, -30:30]) < 9
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "expected"),
     [
         (DISC.astype(np.uint8), ""),
         (DISC.astype(np.uint8) * 255, ""),
@@ -34,9 +34,9 @@ DISC: Mask = np.hypot(*np.mgrid[-20:20, -30:30]) < 9
         (np.full((40, 60), 255, np.uint8), "all or nothing"),
     ],
 )
-def test_what_is_odd_about_a_mask_is_reported(values: npt.NDArray[np.generic], told: str) -> None:
+def test_what_is_odd_about_a_mask_is_reported(values: npt.NDArray[np.generic], expected: str) -> None:
     found = oddity(values, values > values.max() / 2)
-    assert (told in found) if told else not found
+    assert (expected in found) if expected else not found
 
 
 def test_a_mask_of_labels_beside_void_is_named_and_left_out(tmp_path: Path) -> None:

@@ -79,12 +79,12 @@ def test_everything_unpaired_is_reported_by_name(folders: tuple[Path, Path]) -> 
         find_pairs(images, masks)
     picture(images / "a.jpg")
     mask(masks / "a.png")
-    told = find_pairs(images, masks).describe_unpaired()
-    assert [text.splitlines() for text in told] == [
+    described = find_pairs(images, masks).describe_unpaired()
+    assert [text.splitlines() for text in described] == [
         ["Images without a mask of the same name (9):", *(f"  {name}" for name in lonely)],
         ["Masks without an image of the same name (12):", *(f"  {name}" for name in sorted(widowed))],
     ]
-    assert str(refused.value).split("\n", 1)[1] == "\n".join(told)
+    assert str(refused.value).split("\n", 1)[1] == "\n".join(described)
 
 
 def test_a_stem_that_stands_twice_is_refused_by_name(folders: tuple[Path, Path]) -> None:

@@ -1,4 +1,4 @@
-"""Rows come from every source, are parted by picture, and are drawn as often as they should be."""
+"""Rows come from every source, are split by picture, and are drawn as often as they should be."""
 
 from __future__ import annotations
 
@@ -324,14 +324,14 @@ class TestSplit:
         assert table.splitlines()[-2].split()[0] == "all"
         assert sum(map(int, table.splitlines()[-2].split()[1:])) == 11
 
-    @pytest.mark.parametrize(("corrected", "told"), [(0, False), (1, True), (2, False)])
+    @pytest.mark.parametrize(("corrected", "warned"), [(0, False), (1, True), (2, False)])
     def test_a_single_corrected_picture_is_not_held_out_and_the_table_says_so(
-        self, corrected: int, *, told: bool
+        self, corrected: int, *, warned: bool
     ) -> None:
         corrections = tuple(row(100 + number, feedback=True) for number in range(corrected))
         plan = split(Collected(tuple(map(row, range(9))) + corrections), 0.2)
         assert any(r.is_feedback for r in plan.train) is bool(corrected)
-        assert (ONE_CORRECTED in plan.table()) is told
+        assert (ONE_CORRECTED in plan.table()) is warned
 
     def test_scored_rows_are_shared_among_sources(self) -> None:
         chosen = select_held_out([row(n) for n in range(50)] + [row(n, feedback=True) for n in range(3)], 10)
@@ -364,9 +364,9 @@ class TestMixing:
 
     def test_the_plan_tells_the_true_share_of_corrections_and_what_caps_it(self) -> None:
         rows = [row(number, feedback=number < 5) for number in range(20)]
-        told = describe_shares(rows, 100, Mixing(feedback_fraction=0.4, max_repeats=4), 0)
-        assert told.startswith("100 draws, 20 of them corrections (20%): 5 corrections, each up to 4 times.")
-        assert "40% was requested, but mixing.max_repeats = 4 allows no more" in told
+        described = describe_shares(rows, 100, Mixing(feedback_fraction=0.4, max_repeats=4), 0)
+        assert described.startswith("100 draws, 20 of them corrections (20%): 5 corrections, each up to 4 times.")
+        assert "40% was requested, but mixing.max_repeats = 4 allows no more" in described
         assert "allows" not in describe_shares(rows, 100, Mixing(feedback_fraction=0.4, max_repeats=8), 0)
         assert describe_shares(rows[5:], 30, Mixing(), 0) == "30 draws of 15 rows, 2.0 of each."
 

@@ -1,4 +1,4 @@
-"""A benchmark is scored as its papers score it, goes on where it was interrupted, and tells how it was made."""
+"""A benchmark is scored as in its papers, resumes after an interruption, and records its protocol."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_a_model_of_the_hub_is_known_by_its_commit(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--benchmark", "imagenet", "--data", "."], "imagenet"),
         (["--benchmark", "CAMO", "--data", "absent"], "absent"),
@@ -273,10 +273,10 @@ def test_a_model_of_the_hub_is_known_by_its_commit(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_faults_are_one_sentence(
-    tmp_path: Path, options: list[str], told: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, options: list[str], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert main([*options, "--json", str(tmp_path / "x.json"), "--device", "cpu"]) == 1
-    assert told in caplog.records[-1].message
+    assert message in caplog.records[-1].message
     assert not list(tmp_path.iterdir())
 
 
@@ -364,10 +364,10 @@ def test_the_authors_protocol_of_a_benchmark_is_followed_and_said(
         result = scored(name, data, out, *options, *where, "--protocol", "seg-r1")
     policy = result["protocol"]["policy"]
     assert (policy["protocol"], policy["words"]) == ("seg-r1", "the protocol seg-r1, strictly")
-    assert {task: told["user_prompt"] for task, told in policy["tasks"].items()} == words
-    for told in policy["tasks"].values():
-        assert (told["example"]["frame"], told["coordinates"]) == ([side, side], [span, span])
-        assert told["points"] == points
+    assert {task: task_words["user_prompt"] for task, task_words in policy["tasks"].items()} == words
+    for task_words in policy["tasks"].values():
+        assert (task_words["example"]["frame"], task_words["coordinates"]) == ([side, side], [span, span])
+        assert task_words["points"] == points
     contents = [body["messages"][-1]["content"] for body in server.asked]
     assert asked in [content[1]["text"] for content in contents]
     for image, _ in contents:
@@ -438,7 +438,7 @@ def test_two_processes_make_the_same_table(camo: Path, tmp_path: Path) -> None:
     options = ["--benchmark", "CAMO", "--data", str(data), "--json", str(out), "--prompts", "oracle", "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, *launch, *options]
-    # What the second process cannot read is told by the first.
+    # What the second process cannot read is reported by the first.
     partly = subprocess.run(command, cwd=ROOT, env=environment, check=False, stderr=subprocess.PIPE, text=True)
     assert partly.returncode != 0
     assert "1 of 4 questions could not be scored and are left out:\n  scene3: 'scene3.jpg' is damaged" in partly.stderr

@@ -198,7 +198,7 @@ class TestReferring:
         assert read_pickle(tmp_path / "old.p") == {"sent": "café", "n": 7}
 
     @pytest.mark.parametrize(
-        ("damage", "told"),
+        ("damage", "message"),
         [
             (lambda base: (base / "refs(unc).p").unlink(), "no file"),
             (lambda base: (base / "instances.json").write_text("{"), "cannot be read"),
@@ -208,9 +208,9 @@ class TestReferring:
             (lambda base: (base / "images" / "COCO_train2014_000000000001.jpg").unlink(), "none of the folders"),
         ],
     )
-    def test_damage_is_reported(self, tmp_path: Path, damage: Callable[[Path], object], told: str) -> None:
+    def test_damage_is_reported(self, tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
         damage(write_refcoco(tmp_path))
-        with pytest.raises(DatasetError, match=told):
+        with pytest.raises(DatasetError, match=message):
             BENCHMARKS["RefCOCO"].read("unc/testA", tmp_path)
 
     def test_a_picture_of_another_size_is_not_the_original(self, tmp_path: Path) -> None:
@@ -287,8 +287,8 @@ class TestCatalogue:
         assert BENCHMARKS["RefCOCOg"].choose_split("test") == "umd/test"
         assert BENCHMARKS["ReasonSeg"].choose_split(None) == "val"
         assert BENCHMARKS["CAMO"].choose_split(None) == ""
-        for name, split, told in (("RefCOCOg", "testA", "umd/val"), ("CAMO", "val", "no splits")):
-            with pytest.raises(SettingsError, match=told):
+        for name, split, message in (("RefCOCOg", "testA", "umd/val"), ("CAMO", "val", "no splits")):
+            with pytest.raises(SettingsError, match=message):
                 BENCHMARKS[name].choose_split(split)
 
     def test_a_template_keeps_a_place_for_the_question(self) -> None:

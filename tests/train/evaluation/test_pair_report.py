@@ -1,4 +1,4 @@
-"""What an evaluation over pairs leaves beside its means: a log, the worst ones, intervals, kinds, best-of-n."""
+"""The details of an evaluation over pairs: its log, the worst answers, intervals, categories, best-of-n."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a launch asks of a training and cannot have is refused in one sentence, before anything is trained."""
+"""Launch options that are not available are refused in one sentence before anything is trained."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from train.finetune.sft_setup import SftSetup
 
 
 def refusal(home: Path, caplog: pytest.LogCaptureFixture, *arguments: str) -> str:
-    """What a training that is refused says; nothing is left behind by it."""
+    """The message of a refused training, which leaves no files."""
     assert grpo.main(["--home", str(home), "--device", "cpu", *arguments]) == 1
     assert not home.exists()
     (record,) = caplog.records

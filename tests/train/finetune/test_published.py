@@ -1,4 +1,4 @@
-"""A published checkpoint is trained in its own words, frame and numbers, and what comes of it is asked in them."""
+"""A published checkpoint is trained with its own prompts, frame and coordinates, and so is the result used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process at a time trains into a folder, and what ends it is said in a sentence."""
+"""One process at a time trains in a folder, and an interruption gives one sentence."""
 
 from __future__ import annotations
 
@@ -43,16 +43,18 @@ def test_nothing_is_left_of_a_training_that_wrote_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("raised", "told"),
+    ("raised", "message"),
     [
         (KeyboardInterrupt(), "interrupted.*--resume --output-dir"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk .* is full.*--resume --output-dir"),
         (RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0"), "disk .* is full"),
     ],
 )
-def test_what_ends_a_training_is_a_sentence_with_the_way_on(tmp_path: Path, raised: BaseException, told: str) -> None:
+def test_what_ends_a_training_is_a_sentence_with_the_way_on(
+    tmp_path: Path, raised: BaseException, message: str
+) -> None:
     (tmp_path / "config.json").touch()
-    with pytest.raises(SegR1Error, match=told), ending_in_words(tmp_path):
+    with pytest.raises(SegR1Error, match=message), ending_in_words(tmp_path):
         raise raised
     with pytest.raises(ValueError, match="other"), ending_in_words(tmp_path):
         raise ValueError("other")

@@ -1,4 +1,4 @@
-"""Settings of a training: each one wrong is named with its value before anything is loaded."""
+"""Training settings: each invalid one is named with its value before anything is loaded."""
 
 from __future__ import annotations
 

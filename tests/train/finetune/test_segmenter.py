@@ -1,4 +1,4 @@
-"""Fine-tuning a segmenter: what it is shown, that it learns what was corrected, and that a kill loses nothing."""
+"""Fine-tuning a segmenter: its views, that it learns from corrections, and that a kill loses nothing."""
 
 from __future__ import annotations
 

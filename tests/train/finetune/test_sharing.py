@@ -1,4 +1,4 @@
-"""A policy that FSDP or ZeRO shares out among processes learns what copies of it learn, and is saved and resumed whole.
+"""A policy sharded by FSDP or ZeRO learns the same as unsharded copies, and is saved and resumed completely.
 
 ZeRO is tried where DeepSpeed is installed (``pip install deepspeed``), which compiles a part of itself at first.
 """

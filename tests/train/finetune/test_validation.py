@@ -1,4 +1,4 @@
-"""The best checkpoint, the early end, and what a table of held-out rows says of itself."""
+"""The best checkpoint, early stopping, and the caveats of a table of held-out rows."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class TestTables:
         assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
 
     def test_values_that_depend_on_each_other_are_drawn_together(self) -> None:
-        """Sixty values say as much as there are groups of them."""
+        """Sixty values carry as much information as there are groups."""
         rng = np.random.default_rng(3)
         alone = rng.normal(0.5, 0.2, 60).tolist()
         apart = grouped_interval(alone, [str(number) for number in range(60)])

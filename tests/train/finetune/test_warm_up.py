@@ -1,4 +1,4 @@
-"""What annotators showed is learnt from before GRPO, which could not find it by itself: above all to abstain."""
+"""Corrections are learnt before GRPO, which could not discover such answers by itself, above all abstaining."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def processor() -> Qwen2_5_VLProcessor:
 
 
 def composing(data: Path, processor: Qwen2_5_VLProcessor) -> BatchMaker:
-    """Draws pictures with further objects pasted into all that leave place."""
+    """Draws pictures with further objects pasted into all that have room."""
     return BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY, composed=1.0)
 
 

@@ -1,4 +1,4 @@
-"""The segmenter's training: prompts are what they claim, it learns, resumes truly and exports what it learned."""
+"""The segmenter's training: prompts are what they claim, it learns, resumes exactly and exports what it learned."""
 
 from __future__ import annotations
 

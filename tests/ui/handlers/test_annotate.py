@@ -1,4 +1,4 @@
-"""The annotators' job without a page: a real store, the embedded segmenter."""
+"""The annotators' work without a page: a real store, the embedded segmenter."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_an_accepted_answer_keeps_its_very_prompts_and_masks(
 
 
 def test_boxes_from_a_file_get_their_masks_when_the_task_is_opened(jobs: JobHandlers, store: AnnotationStore) -> None:
-    """What came with a mask keeps it; nobody has to touch a box to see what it stands for."""
+    """Objects that came with a mask keep it; a box shows its mask without being touched."""
     size = PICTURE.size
     own = np.zeros((size.height, size.width), dtype=bool)
     own[5:15, 250:290] = True

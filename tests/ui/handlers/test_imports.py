@@ -1,4 +1,4 @@
-"""Import through the page, without a page."""
+"""The page's imports, without a page."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def upload(folder: Path, name: str, pixels: np.ndarray) -> str:
 
 
 def test_masks_come_with_the_pictures(imports: ImportHandlers, store: AnnotationStore, tmp_path: Path) -> None:
-    cache, told = tmp_path / "cache", []
+    cache, reports = tmp_path / "cache", []
     files = [upload(cache / "1", "a.png", picture(0).pixels), upload(cache / "2", "b.png", picture(1).pixels)]
     masks = [upload(cache / "3", "a.png", rectangle(0, 0, 9, 9)), upload(cache / "4", "c.png", rectangle(0, 0, 9, 9))]
-    done = imports.add_pictures(files, "it", masks, on_progress=told.append)
+    done = imports.add_pictures(files, "it", masks, on_progress=reports.append)
     summary = "New: 2 pictures, 2 tasks, 1 ground-truth mask, 0 boxes, 0 points; 0 duplicates; 1 record left out."
     assert done == {"added": 2, "summary": summary, "problems": ["c.png: there is no picture called c."]}, (
         "no folder of the server is named"
@@ -45,7 +45,7 @@ def test_masks_come_with_the_pictures(imports: ImportHandlers, store: Annotation
     truth = store.ground_truth(picture(0).sha256, "it")
     assert truth is not None
     assert np.array_equal(truth, rectangle(0, 0, 9, 9))
-    assert [(now.done, now.total, now.unit) for now in told] == [(0, 2, "pictures"), (1, 2, "pictures")]
+    assert [(now.done, now.total, now.unit) for now in reports] == [(0, 2, "pictures"), (1, 2, "pictures")]
 
 
 def test_what_was_not_uploaded_is_not_read(imports: ImportHandlers, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the Review and Progress tabs are told, from a real store and without a page."""
+"""The data of the Review and Progress tabs, from a real store and without a page."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def reviews(store: AnnotationStore, tmp_path: Path) -> ReviewHandlers:
 
 
 def test_the_list_tells_what_counts(reviews: ReviewHandlers) -> None:
-    told = reviews.decided_tasks()
-    assert (told["decided"], told["more"], told["annotators"]) == (2, False, [OTHER, "Ann"])
-    drawn, both = told["tasks"]
+    answer = reviews.decided_tasks()
+    assert (answer["decided"], answer["more"], answer["annotators"]) == (2, False, [OTHER, "Ann"])
+    drawn, both = answer["tasks"]
     assert (drawn["task"], drawn["people"], drawn["agreement"]) == (2, 1, None)
     assert (both["annotator"], both["verdict"], both["revision"], both["agreement"]) == (OTHER, "accept", 2, 0.5)
     assert [each["task"] for each in reviews.decided_tasks("Ann")["tasks"]] == [2, 1]
@@ -64,17 +64,17 @@ def test_a_long_list_comes_in_pages(reviews: ReviewHandlers, store: AnnotationSt
 
 
 def test_a_task_comes_with_its_history_and_what_to_compare(reviews: ReviewHandlers) -> None:
-    told = reviews.review_task(1)
-    newest, oldest = told["revisions"]
+    answer = reviews.review_task(1)
+    newest, oldest = answer["revisions"]
     assert (newest["annotator"], newest["current"], newest["policy_iou"]) == (OTHER, True, 1.0)
     assert (oldest["comment"], oldest["current"], oldest["policy_iou"], oldest["clicks"]) == ("half", False, 0.5, 3)
-    assert (told["first"], told["second"], told["chosen_by"]) == ("prediction 1", "revision 2", None)
-    assert told["predictions"][0]["checkpoint"] == "v1"
-    assert told["agreement"] == 0.5
-    assert told["pairs"] == [{"annotators": [OTHER, "Ann"], "iou": 0.5}]
-    assert told["canvas"]["image_size"] == [WIDTH, HEIGHT]
-    assert told["canvas"]["picture"]["url"].endswith(".jpg")
-    assert reviews.history(1) == told["revisions"]
+    assert (answer["first"], answer["second"], answer["chosen_by"]) == ("prediction 1", "revision 2", None)
+    assert answer["predictions"][0]["checkpoint"] == "v1"
+    assert answer["agreement"] == 0.5
+    assert answer["pairs"] == [{"annotators": [OTHER, "Ann"], "iou": 0.5}]
+    assert answer["canvas"]["image_size"] == [WIDTH, HEIGHT]
+    assert answer["canvas"]["picture"]["url"].endswith(".jpg")
+    assert reviews.history(1) == answer["revisions"]
 
 
 def test_a_change_keeps_all_of_its_fields() -> None:
@@ -86,8 +86,8 @@ def test_a_change_keeps_all_of_its_fields() -> None:
 def test_without_a_prediction_people_are_compared(reviews: ReviewHandlers, store: AnnotationStore) -> None:
     assert [reviews.review_task(2)[side] for side in ("first", "second")] == ["revision 3", "revision 3"]
     store.save(2, "Ben", corrected(WHOLE))
-    told = reviews.review_task(2)
-    assert (told["first"], told["second"], told["predictions"]) == ("revision 3", "revision 5", [])
+    answer = reviews.review_task(2)
+    assert (answer["first"], answer["second"], answer["predictions"]) == ("revision 3", "revision 5", [])
     # Somebody skipped it: there is a history, though nothing counts.
     assert reviews.review_task(3)["second"] == "revision 4"
 
@@ -101,11 +101,11 @@ def test_what_nobody_touched_cannot_be_reviewed(reviews: ReviewHandlers, store: 
 
 
 def test_two_masks_are_compared_pixel_by_pixel(reviews: ReviewHandlers) -> None:
-    told = reviews.compare(1, "prediction 1", "revision 1")
-    assert (told["iou"], told["only_first"], told["only_second"], told["both"]) == (0.5, 100, 0, 100)
-    assert (decode_rle(told["first"]["mask"]) == WHOLE).all()
-    assert (decode_rle(told["second"]["mask"]) == HALF).all()
-    assert told["first"]["objects"][0]["box"] == [5, 10, 25, 20]
+    answer = reviews.compare(1, "prediction 1", "revision 1")
+    assert (answer["iou"], answer["only_first"], answer["only_second"], answer["both"]) == (0.5, 100, 0, 100)
+    assert (decode_rle(answer["first"]["mask"]) == WHOLE).all()
+    assert (decode_rle(answer["second"]["mask"]) == HALF).all()
+    assert answer["first"]["objects"][0]["box"] == [5, 10, 25, 20]
     same = reviews.compare(1, "revision 2", "revision 2")
     assert (same["iou"], same["only_first"], same["only_second"]) == (1.0, 0, 0)
 
@@ -139,11 +139,11 @@ def test_restoring_adds_a_revision_and_refuses_a_stale_one(reviews: ReviewHandle
 
 
 def test_statistics_name_everybody_once(reviews: ReviewHandlers) -> None:
-    told: dict[str, Any] = reviews.statistics()
-    assert (told["tasks"], told["open"], told["total"]["done"]) == (3, 1, 3)
-    ben, ann = told["annotators"]
+    answer: dict[str, Any] = reviews.statistics()
+    assert (answer["tasks"], answer["open"], answer["total"]["done"]) == (3, 1, 3)
+    ben, ann = answer["annotators"]
     assert (ben["name"], ben["verdicts"]["accept"], ben["iou_gained"]) == (OTHER, 1, 0.0)
     assert (ann["name"], ann["done"], ann["verdicts"]["skip"], ann["iou_gained"]) == ("Ann", 2, 1, 0.5)
-    assert [(each["policy"], each["checkpoint"]) for each in told["checkpoints"]] == [("", ""), ("policy", "v1")]
-    assert len(told["days"]) == 1
-    assert told["pairs"] == [{"annotators": [OTHER, "Ann"], "iou": 0.5}]
+    assert [(each["policy"], each["checkpoint"]) for each in answer["checkpoints"]] == [("", ""), ("policy", "v1")]
+    assert len(answer["days"]) == 1
+    assert answer["pairs"] == [{"annotators": [OTHER, "Ann"], "iou": 0.5}]
