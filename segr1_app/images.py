@@ -20,10 +20,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from segr1_app.budget import Budget
 from segr1_app.domain import ImageSize, PictureError, RgbPixels
 
 MAX_PIXELS = 64_000_000
 """Largest accepted picture, in pixels."""
+PIXELS_AT_ONCE = 2 * MAX_PIXELS
+"""Largest number of pixels that are decoded at the same time, over all threads: a file of 40 bytes may have 64
+megapixels, and each pixel takes 7 bytes while it is decoded, in WebP files 16.
+"""
+STRIP_PIXELS = 2**20
+"""About how many pixels are converted at once, so that no step needs memory for a whole picture."""
 
 
 def _heif() -> tuple[str, ...]:
@@ -183,7 +190,19 @@ def picture_from_pil(image: Image.Image) -> Picture:
         PictureError: when it is larger than 64 megapixels, has no area, or has values that are not finite.
     """
     _check_size(image)
-    return picture_from_array(np.asarray(_to_rgb(upright(image))))
+    turned = upright(image)
+    white = _white(turned) if is_deep(turned) else None
+    pixels = np.empty((turned.height, turned.width, 3), np.uint8)
+    for top, strip in _strips(turned):
+        pixels[top : top + strip.height] = np.asarray(_to_rgb(strip, white))
+    return _owning(pixels)
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """An image in strips of its full width from top to bottom, each with its first row."""
+    rows = max(1, STRIP_PIXELS // max(1, image.width))
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
@@ -192,6 +211,11 @@ def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
     Raises:
         PictureError: for another shape or dtype, or when it is too large or empty.
     """
+    return _owning(np.array(pixels, order="C", copy=True))
+
+
+def _owning(pixels: npt.NDArray[np.uint8]) -> Picture:
+    """As `picture_from_array`, of an array in C order that nothing else refers to."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise PictureError(
             f"A picture is a non-empty uint8 array (height, width, 3), not {pixels.dtype} {pixels.shape}."
@@ -199,20 +223,39 @@ def picture_from_array(pixels: npt.NDArray[np.uint8]) -> Picture:
     height, width = pixels.shape[:2]
     if width * height > MAX_PIXELS:
         raise PictureError(_too_large(f"Its size of {width} x {height} pixels"))
-    own: RgbPixels = np.array(pixels, order="C", copy=True)
-    own.flags.writeable = False
+    pixels.flags.writeable = False
     digest = hashlib.sha256(f"{width}x{height}:".encode())
-    digest.update(own.data)
-    return Picture(own, digest.hexdigest())
+    digest.update(pixels.data)
+    return Picture(pixels, digest.hexdigest())
+
+
+_DECODING = Budget(PIXELS_AT_ONCE)
 
 
 @contextmanager
 def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
-    """Open a file as an image of acceptable size.
+    """Open a file as an image of acceptable size, to be decoded within the block.
 
-    Errors, also from decoding inside the block, become a `PictureError` that calls the file ``name``, or "it" where
-    that is empty.
+    Errors, also from decoding, become a `PictureError` that calls the file ``name``, or "it" where that is empty. The
+    block begins when few enough pixels are being decoded by others.
     """
+    with _recognised(source, name) as (image, content), _DECODING.taken(image.width * image.height):
+        yield _grey_bitmap(content) if _is_misread_bitmap(image, content) else image
+
+
+def header_size(source: Path | bytes, name: str) -> ImageSize:
+    """The size of a picture as its file's header has it, before it is turned upright.
+
+    Raises:
+        PictureError: when it cannot be read, see `load_picture`.
+    """
+    with _recognised(source, name) as (image, _):
+        return ImageSize(*image.size)
+
+
+@contextmanager
+def _recognised(source: Path | bytes, name: str) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """A file of which only the header was read, and its content; errors are those of `opened`."""
     prefix, called = (f"{name}: ", name) if name else ("", "it")
     with _content(source) as content, warnings.catch_warnings():
         # Pillow warns below our own limit, which is checked before anything is decoded.
@@ -220,7 +263,7 @@ def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
         try:
             with Image.open(content, formats=FORMATS) as image:
                 _check_size(image)
-                yield _grey_bitmap(content) if _is_misread_bitmap(image, content) else image
+                yield image, content
         except PictureError as error:
             raise PictureError(f"{prefix}{error}") from error
         except Image.DecompressionBombError as error:
@@ -319,10 +362,11 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any Pillow mode to 8-bit RGB."""
-    if is_deep(image):
-        return Image.fromarray(_to_8_bit(finite_values(image), _WHITES[image.mode[0]])).convert("RGB")
+def _to_rgb(image: Image.Image, white: float | None) -> Image.Image:
+    """Convert an image of any Pillow mode to 8-bit RGB; one that `is_deep` by the value that is its white."""
+    if white is not None:
+        scaled = (finite_values(image) * (255 / white)).round().clip(0, 255)
+        return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         ground = Image.new("RGBA", layered.size, "white")
@@ -343,9 +387,11 @@ def finite_values(image: Image.Image) -> npt.NDArray[np.float64]:
     return values
 
 
-def _to_8_bit(values: npt.NDArray[np.float64], whites: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Scale grey values to 8 bit; white is the first of ``whites`` that no value exceeds, else the brightest value."""
-    top = values.max(initial=0)
-    white = next((white for white in whites if top <= white), top)
-    scaled: npt.NDArray[np.uint8] = (values * (255 / white)).round().clip(0, 255).astype(np.uint8)
-    return scaled
+def _white(image: Image.Image) -> float:
+    """The white of a deep image: the first level of its number format that no value exceeds, else its brightest value.
+
+    Raises:
+        PictureError: when some of its values are not finite.
+    """
+    top = max(float(finite_values(strip).max(initial=0)) for _, strip in _strips(image))
+    return next((white for white in _WHITES[image.mode[0]] if top <= white), top)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -254,14 +254,17 @@ def _palette(image: Image.Image, *, lossy: bool) -> _Read:
 def _colours(rgb: npt.NDArray[np.uint8], *, lossy: bool) -> _Read:
     """Read grey files by brightness; otherwise black is background and every other colour a label."""
     if _is_grey(rgb, tolerance=24 if lossy else 0):
-        return _grey(rgb.max(axis=2), lossy=lossy)
-    packed = (rgb.astype(np.int64) << np.array([16, 8, 0])).sum(axis=2)
+        return _grey(_extremes(rgb)[1], lossy=lossy)
+    packed = np.zeros(rgb.shape[:2], np.int64)
+    for channel in range(3):
+        packed <<= 8
+        packed |= rgb[..., channel]
     void = sum(part << shift for part, shift in zip(_VOID_COLOUR, (16, 8, 0), strict=True))
     packed[packed == void] = 0
     if lossy:
         # Lossy compression blurs colours: every pixel that is bright in any channel is marked.
         _refuse_several_levels(rgb)
-        return _grey(rgb.max(axis=2), lossy=True)
+        return _grey(_extremes(rgb)[1], lossy=True)
     if len(np.unique(packed)) > 256:
         raise DatasetError("it has more colours than a mask has classes: is it a picture? Save it in black and white.")
     return _labelled(packed, lambda value: f"#{value:06x}")
@@ -357,8 +360,17 @@ def _labelled(values: npt.NDArray[np.int64], name: Callable[[int], str]) -> _Rea
 
 
 def _is_grey(colours: npt.NDArray[np.integer], *, tolerance: int) -> bool:
-    wide = colours.astype(np.int16)
-    return bool((wide.max(axis=-1) - wide.min(axis=-1) <= tolerance).all())
+    darkest, brightest = _extremes(colours)
+    return bool((brightest - darkest <= tolerance).all())
+
+
+_Channels = TypeVar("_Channels", bound=np.integer)
+
+
+def _extremes(colours: npt.NDArray[_Channels]) -> tuple[npt.NDArray[_Channels], npt.NDArray[_Channels]]:
+    """The smallest and the largest channel of colours (..., 3); ten times as fast as numpy's own of the last axis."""
+    red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
+    return np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
 
 
 def _number(value: float) -> str:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import random
 import struct
 import subprocess
+import threading
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image, features
 
+from segr1_app.budget import Budget
 from segr1_app.domain import DatasetError, PictureError
-from segr1_app.images import load_picture, picture_from_array, picture_from_pil
+from segr1_app.images import FORMATS, header_size, load_picture, opened, picture_from_array, picture_from_pil
 from segr1_app.masks import load_mask
+from tests.constraints import ROOT
 from tests.disks import bound_by_permissions
 from tests.hostile.pictures import exif_block, tiff_with_a_fraction
+from train.data.pairs import load_mask_values
 
 RED, WHITE = (200, 30, 40), (255, 255, 255)
 
@@ -193,7 +200,18 @@ def test_whatever_is_written_into_a_header_nothing_but_our_own_errors_comes_out(
     assert refused > 5
 
 
-def test_only_formats_that_are_meant_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+READERS: list[Callable[[Path], object]] = [
+    load_picture,
+    load_mask,
+    load_mask_values,
+    lambda file: header_size(file, "It"),
+]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_no_other_program_is_started_for_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
     ghostscript, started = tmp_path / "gs", tmp_path / "started"
     ghostscript.write_text(f"#!/bin/sh\ntouch '{started}'\n")
     ghostscript.chmod(0o755)
@@ -201,11 +219,94 @@ def test_only_formats_that_are_meant_are_opened(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
     file = tmp_path / "photo.png"
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
-    with pytest.raises(PictureError, match=r"photo\.png' is not a picture"):
-        load_picture(file)
-    with pytest.raises(DatasetError, match=r"photo\.png' is not a picture"):
-        load_mask(file)
+    with pytest.raises((PictureError, DatasetError), match="is not a picture"):
+        read(file)
     assert not started.exists()
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_only_formats_that_are_meant_are_opened(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    Image.init()
+    refused, file = set(), tmp_path / "photo.png"
+    for kind in set(Image.SAVE) & set(Image.OPEN) - {*FORMATS, "MPO"}:
+        try:
+            file.write_bytes(encoded(Image.new("L", (16, 16), 255), kind))
+            Image.open(file).close()
+        except (OSError, ValueError):
+            continue  # Pillow cannot write it here, or read what it wrote
+        with pytest.raises((PictureError, DatasetError), match="is not a picture"):
+            read(file)
+        refused.add(kind)
+    assert {"ICO", "PCX", "PPM", "SGI", "TGA"} <= refused
+
+
+def test_every_file_is_opened_as_one_of_some_formats() -> None:
+    for path in (*ROOT.glob("segr1_app/**/*.py"), *ROOT.glob("train/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open":
+                assert "formats" in {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
+
+
+def all_modes() -> dict[str, Image.Image]:
+    """One picture in every mode, with values that differ everywhere."""
+    values = np.random.default_rng(5).integers(0, 256, (9, 14, 4), np.uint8)
+    deep = values.astype(np.uint16)[..., 0] * 200 + values[..., 1]
+    colour, layered = Image.fromarray(values[..., :3].copy()), Image.fromarray(values)
+    clear = colour.quantize(50)
+    clear.info["transparency"] = 7
+    made = {mode: colour.convert(mode) for mode in ("1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV")}
+    made |= {"RGBA": layered, "LA": layered.convert("LA"), "PA": clear.convert("PA"), "P, one clear": clear}
+    return made | {"I;16": Image.fromarray(deep), "I": Image.fromarray(deep.astype(np.int32)),
+                   "F": Image.fromarray(deep.astype(np.float32) / 9)}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", all_modes())
+def test_a_picture_does_not_depend_on_the_strips_in_which_it_is_converted(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = all_modes()[mode]
+    whole = picture_from_pil(image)
+    assert len(np.unique(whole.pixels)) > 1
+    for pixels in (1, 30, 14 * 9):
+        monkeypatch.setattr("segr1_app.images.STRIP_PIXELS", pixels)
+        assert picture_from_pil(image).sha256 == whole.sha256
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "I;16", "F"])
+def test_converting_a_picture_takes_little_more_memory_than_it_has(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.images.STRIP_PIXELS", 2**14)
+    image = Image.new(mode, (2000, 1000), 7)
+    tracemalloc.start()
+    try:
+        picture = picture_from_pil(image)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1.4 * picture.pixels.nbytes
+
+
+def test_large_pictures_are_decoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.images._DECODING", Budget(30))
+    small, large = (encoded(Image.new("RGB", (side, 5))) for side in (2, 5))
+    waiting, begun = threading.Event(), threading.Event()
+
+    def decode() -> None:
+        waiting.set()
+        with opened(large, ""):
+            begun.set()
+
+    thread = threading.Thread(target=decode)
+    with opened(large, ""):
+        thread.start()
+        waiting.wait(10)
+        assert not begun.wait(0.2)
+        assert header_size(large, "") == (5, 5)
+        assert load_picture(encoded(Image.new("RGB", (1, 5)))).size == (1, 5)
+    assert begun.wait(10)
+    thread.join()
+    with pytest.raises(PictureError), opened(small[:-30], "") as image:
+        image.load()
+    load_picture(large)
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "MPO"])

@@ -16,12 +16,10 @@ from PIL import Image
 
 from segr1_app.domain import ImageSize, PictureError, StoreDamagedError
 from segr1_app.files.atomic import whole_file
-from segr1_app.images import ORIGINAL_ENDINGS, Original, Picture, load_oriented, load_picture
+from segr1_app.images import ORIGINAL_ENDINGS, Original, Picture, header_size, load_oriented, load_picture
 from segr1_app.store.connection import translate_errors
 
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
-_FORMATS: Final = ("JPEG", "PNG", "WEBP")
-"""Formats of stored files, by Pillow's names."""
 _ENDINGS: Final = sorted(set(ORIGINAL_ENDINGS.values()))
 ORIGINAL_NAME: Final = f"[0-9a-f]{{64}}({'|'.join(map(re.escape, _ENDINGS))})"
 """What an original's file is called, as a regular expression."""
@@ -132,9 +130,8 @@ class PictureFolder:
             StoreDamagedError: when it cannot be read.
         """
         try:
-            with Image.open(self.path(sha256, original), formats=_FORMATS) as image:
-                return ImageSize(*image.size)
-        except (OSError, SyntaxError, ValueError) as error:
+            return header_size(self.path(sha256, original), "")
+        except (PictureError, ValueError) as error:
             raise StoreDamagedError(f"The stored picture {sha256[:12]} cannot be read: {error}") from error
 
     def get(self, sha256: str, original: str | None = None) -> Picture:

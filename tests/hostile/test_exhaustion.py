@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import resource
 import socket
 import sys
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from PIL import Image
 
 from segr1_app.domain import SettingsError
 from segr1_app.people.access import Access
@@ -44,6 +46,18 @@ def test_all_uploads_together_have_a_limit(serve: Callable[..., Served], monkeyp
     assert [answer.status_code for answer in answers][-1] == 507
     monkeypatch.setattr("segr1_app.ui.gate.uploads.SPARE", 2**60)
     assert uploaded(served, 10).status_code == 507
+
+
+def test_pictures_cost_what_they_have_pixels(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.ui.page.CALLS_AT_ONCE", 12)
+    monkeypatch.setattr("segr1_app.ui.page.CALLS_PER_SECOND", 1e-3)
+    served = serve(host="0.0.0.0")
+    content = io.BytesIO()
+    Image.new("L", (2000, 2000)).save(content, "PNG")
+    (path,) = WIRE.post(f"{served.url}gradio_api/upload", files={"files": ("a.png", content.getvalue())}).json()
+    shown = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}], "session_hash": "s"}
+    answers = [WIRE.post(f"{served.url}gradio_api/run/show", json=shown).json()["data"][1] for _ in range(3)]
+    assert ["Too many requests" in str(answer) for answer in answers] == [False, False, True]
 
 
 def test_nothing_is_kept_of_visits(serve: Callable[..., Served]) -> None:

@@ -17,13 +17,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from tqdm import tqdm
 
-from segr1_app.domain import DatasetError, ImageSize, Mask
+from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError
 from segr1_app.files.atomic import whole_folder
 from segr1_app.files.outputs import titled_list
-from segr1_app.images import IMAGE_SUFFIXES, Picture, load_oriented
+from segr1_app.images import IMAGE_SUFFIXES, Picture, load_oriented, opened
 from segr1_app.masks import load_mask_of
 
 
@@ -106,11 +105,11 @@ def load_mask_values(path: Path) -> npt.NDArray[np.generic]:
         DatasetError: when it cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path, f"The mask '{path}'") as image:
             labels = image if image.mode in {"1", "L", "P"} or image.mode[0] in "IF" else image.convert("L")
             return np.asarray(labels)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"'{path}' cannot be read as a mask: {error}") from error
+    except PictureError as error:
+        raise DatasetError(str(error)) from error
 
 
 def dataset_pairs(folders: Sequence[Path]) -> list[Pair]:

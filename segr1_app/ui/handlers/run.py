@@ -16,10 +16,11 @@ import gradio as gr
 from cachetools import LRUCache
 
 from segr1_app.domain import Effort, PictureError, Prediction, SegR1Error
-from segr1_app.images import Picture, load_picture
+from segr1_app.images import Picture, header_size, load_picture
 from segr1_app.language.codec import check_instruction
 from segr1_app.models.host import ModelHost
 from segr1_app.store.connection import translate_errors
+from segr1_app.studio.callers import charge
 from segr1_app.studio.contracts import CanvasValue, PredictionRecord, RunAnswer
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import preview_of
@@ -39,6 +40,9 @@ LEFT_SECONDS = 0.2
 
 CANDIDATES = 6
 """Most answers that are offered to pick from."""
+
+PIXELS_PER_CALL = 1_000_000
+"""Pixels of an upload that are charged as much as a call: decoding them takes a hundredth of a second or two."""
 
 VISITORS = 4096
 """Number of page sessions whose last run is remembered."""
@@ -275,7 +279,10 @@ class RunHandlers:
         return path
 
     def _load(self, upload: Upload) -> Picture:
-        return load_picture(self.uploaded(_path_of(upload)))
+        path = self.uploaded(_path_of(upload))
+        size = header_size(path, f"'{path.name}'")
+        charge.get()(size.width * size.height / PIXELS_PER_CALL)
+        return load_picture(path)
 
     def _bare(self, picture: Picture) -> CanvasValue:
         """The value of the canvas for a picture without marks."""

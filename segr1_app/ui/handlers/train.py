@@ -14,6 +14,7 @@ from PIL import Image
 
 from segr1_app.domain import Mask, ObjectMask, ObjectPrompt
 from segr1_app.geometry import Rle, decode_rle
+from segr1_app.images import load_picture
 from segr1_app.models.host import ModelHost
 from segr1_app.settings.config import AUTO
 from segr1_app.settings.promotion import go_back, promote, promoted_policy
@@ -162,8 +163,7 @@ class TrainingHandlers:
         key = hashlib.sha256(f"{change.picture}:{mask['counts']}".encode()).hexdigest()
         file = self._cache / f"change-{key}.jpg"
         if not file.exists():
-            with Image.open(change.picture) as image:
-                pixels = np.asarray(image.convert("RGB"))
+            pixels = load_picture(change.picture).pixels
             found = _resized(decode_rle(mask), pixels.shape[1], pixels.shape[0])
             drawn = draw_overlay(pixels, [ObjectPrompt(None)], [ObjectMask(found, 1.0)])
             Image.fromarray(drawn).save(file, quality=90)

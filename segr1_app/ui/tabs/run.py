@@ -13,6 +13,7 @@ from gradio.events import api
 from PIL import Image
 
 from segr1_app.domain import Effort, NotAllowedError, PictureError
+from segr1_app.images import FORMATS
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers
@@ -228,7 +229,7 @@ def _always(text: str) -> Callable[[], str]:
 
 def _sample_value(sample: SamplePicture) -> ViewValue:
     """Title and thumbnail of a sample; the thumbnail is embedded in the page."""
-    with Image.open(sample.path) as image:
+    with Image.open(sample.path, formats=FORMATS) as image:
         image.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
         thumbnail = image.convert("RGB")
     thumbnail.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
