@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,6 @@ from segr1_app.store import (
     Task,
     Verdict,
 )
-from segr1_app.store.exchange.accepting import accept_truths
-from segr1_app.store.exchange.formats import FORMATS
-from segr1_app.store.exchange.options import EVERYTHING, ExportedPictures, Options, Rights, Selection, Splits
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.contracts import (
     CanvasValue,
@@ -37,7 +33,6 @@ from segr1_app.studio.contracts import (
     UpcomingTask,
 )
 from segr1_app.studio.decisions import DecisionRecorder, DecisionRequest
-from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.recording import WorkDone
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
@@ -298,57 +293,6 @@ class JobHandlers:
             "seconds": round(found.total.seconds, 1),
             "verdicts": {verdict.value: count for verdict, count in found.total.verdicts.items()},
         }
-
-    def accept_truths(self, annotator: str) -> list[str]:
-        """Accept the ground-truth masks of all open tasks; see `segr1_app.store.exchange.accepting`.
-
-        Args:
-            annotator: who vouches for them.
-
-        Returns:
-            Sentences about what was decided and what was not.
-        """
-        return accept_truths(self._store, annotator).sentences
-
-    def export(
-        self,
-        form: str,
-        split: str = "",
-        pictures: str = "",
-        simplify: float = 0.0,
-        *,
-        selection: Selection = EVERYTHING.selection,
-        rights: Rights = EVERYTHING.rights,
-        seed: int = 0,
-    ) -> tuple[Path, list[str]]:
-        """Export every current accepted or fixed mask in another tool's format.
-
-        Args:
-            form: a name of `FORMATS`.
-            split: see `Splits.parse`; empty for none.
-            pictures: a value of `Pictures`; empty for the default of the format.
-            simplify: tolerance of polygons in pixels.
-            selection: which tasks.
-            rights: what the export says of them.
-            seed: see `Splits`.
-
-        Returns:
-            A ZIP archive, and a sentence for each thing that the format cannot represent.
-        """
-        if form not in FORMATS:
-            raise StoreError(f"An export is one of: {', '.join(FORMATS)}.")
-        options = Options(
-            pictures=one_of(ExportedPictures, pictures, "Pictures are") if pictures else None,
-            splits=Splits.parse(split, seed) if split.strip() else Splits(),
-            selection=selection,
-            rights=rights,
-            simplify=float(simplify),
-        )
-        with new_downloads(self._cache, "export-") as folder:
-            report = FORMATS[form](self._store, folder / form, options)
-            archive = Path(shutil.make_archive(str(folder / f"segr1-{form}"), "zip", folder / form))
-            shutil.rmtree(folder / form)
-        return archive, [f"{report.written} tasks exported.", *report.warnings]
 
     def _handed_out(self, task: Task, annotator: str) -> LeasedTask:
         prepared = self._preparer.prepare(task)

@@ -15,6 +15,7 @@ from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.ui.gate.canvas_calls import canvas_decode
 from segr1_app.ui.gate.endpoints import Gate, checked, one_of, refusing
 from segr1_app.ui.handlers.annotate import JobHandlers
+from segr1_app.ui.handlers.exports import ExportHandlers
 from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.tabs.import_panel import build_import_panel
 from segr1_app.ui.views import view
@@ -47,7 +48,7 @@ def _build_filters() -> list[gr.Component]:
 
 # Longer than 60 lines: it lists everything on the tab in order.
 def build_annotate_tab(
-    jobs: JobHandlers, canvas: CanvasHandlers, imports: ImportHandlers, gate: Gate
+    jobs: JobHandlers, canvas: CanvasHandlers, imports: ImportHandlers, exports: ExportHandlers, gate: Gate
 ) -> list[gr.Accordion]:
     """Build the tab in the current ``gr.Blocks`` and wire its events; returns what only an admin needs to see."""
     page_calls: list[Callable[..., Any]] = [
@@ -144,7 +145,7 @@ def build_annotate_tab(
                 None if max_iou == 1 else max_iou,
             )
             rights = Rights(licence.strip(), contributor=contributor.strip())
-            made, losses = jobs.export(
+            made, losses = exports.export(
                 form, split, pictures, simplify or 0, selection=selection, rights=rights, seed=seed or 0
             )
         return str(made), "\n".join(losses)
@@ -161,7 +162,7 @@ def build_annotate_tab(
         with refusing():
             person = gate.admit(Act.ADMINISTER, request, profile)
             gate.note("accept_truths", request, person, annotator)
-            return "\n".join(jobs.accept_truths(person.name or annotator))
+            return "\n".join(exports.accept_truths(person.name or annotator))
 
     make.click(checked(export), [form, split, pictures, simplify, *filters], [archive, notes], api_name="export")
     accept.click(checked(accept_truths), vouching, notes, api_name="accept_truths")
