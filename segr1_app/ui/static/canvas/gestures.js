@@ -31,85 +31,111 @@ const FINGER_LEAST_BOX = 16;
 const HOLD_MS = 450;
 const WHEEL = 0.0016;
 
-/**
- * @param {HTMLElement} surface
- * @param {GestureActions} actions
- * @param {() => boolean} panning whether Space is held
- * @returns {{giveUp: () => boolean}} cancels the gesture under way; returns whether there was one
- */
-export function listen(surface, actions, panning) {
-  /** @type {Map<number, Place>} */
-  const down = new Map();
+/** The gestures of the pointers on an element. */
+export class Gestures {
+  /** The pointers that are down, by their ids. @type {Map<number, Place>} */
+  #down = new Map();
   /** @type {Gesture | null} */
-  let gesture = null;
+  #gesture = null;
+  #surface;
+  #actions;
+  #panning;
 
-  const at = (/** @type {MouseEvent} */ event) => {
-    const frame = surface.getBoundingClientRect();
-    return /** @type {Place} */ ([event.clientX - frame.left, event.clientY - frame.top]);
-  };
+  /**
+   * @param {HTMLElement} surface
+   * @param {GestureActions} actions
+   * @param {() => boolean} panning whether Space is held
+   */
+  constructor(surface, actions, panning) {
+    this.#surface = surface;
+    this.#actions = actions;
+    this.#panning = panning;
+    surface.addEventListener("contextmenu", (event) => event.preventDefault());
+    surface.addEventListener("pointerdown", (event) => this.#press(event));
+    surface.addEventListener("pointermove", (event) => this.#drag(event));
+    surface.addEventListener("pointerup", (event) => this.#release(event));
+    surface.addEventListener("pointercancel", (event) => {
+      this.#down.delete(event.pointerId);
+      this.giveUp();
+      if (!this.#down.size) this.#gesture = null;
+    });
+    surface.addEventListener("pointerleave", () => actions.hover(null));
+    surface.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+  }
 
-  surface.addEventListener("contextmenu", (event) => event.preventDefault());
-  surface.addEventListener("pointerdown", (event) => {
-    if (event.button > 2) return;
-    event.preventDefault();
-    surface.focus({ preventScroll: true });
-    if (actions.resting()) return;
-    surface.setPointerCapture(event.pointerId);
-    down.set(event.pointerId, at(event));
-    if (down.size === 2) startPinch();
-    else if (down.size === 1) start(event);
-  });
-  surface.addEventListener("pointermove", (event) => {
-    const place = at(event);
-    if (!down.has(event.pointerId)) return actions.hover(place);
-    const before = /** @type {Place} */ (down.get(event.pointerId));
-    if (gesture?.kind === "pinch") pinch(event.pointerId, before, place);
-    down.set(event.pointerId, place);
-    if (gesture && gesture.kind !== "pinch") move(gesture, place, event);
-    actions.hover(place);
-  });
-  surface.addEventListener("pointerup", (event) => {
-    if (!down.delete(event.pointerId)) return;
-    if (gesture && gesture.kind !== "pinch") finish(gesture, at(event));
-    if (!down.size) gesture = null;
-  });
-  surface.addEventListener("pointercancel", (event) => {
-    down.delete(event.pointerId);
-    abandon();
-    if (!down.size) gesture = null;
-  });
-  surface.addEventListener("pointerleave", () => actions.hover(null));
-  surface.addEventListener(
-    "wheel",
-    (event) => {
-      event.preventDefault();
-      // Some mice count in lines or pages: convert to pixels.
-      const pixels = event.deltaY * [1, 16, 400][event.deltaMode];
-      actions.zoom(Math.exp(-WHEEL * Math.max(-300, Math.min(300, pixels))), at(event));
-    },
-    { passive: false },
-  );
+  /** Cancel the gesture under way; returns whether there was one. */
+  giveUp() {
+    const gesture = this.#gesture;
+    if (!gesture || gesture.kind === "spent") return false;
+    clearTimeout(gesture.hold);
+    if (gesture.kind === "press" || gesture.kind === "stroke") this.#actions.cancel();
+    gesture.kind = "spent";
+    return true;
+  }
 
-  return { giveUp: abandon };
+  /** @param {MouseEvent} event @returns {Place} */
+  #at(event) {
+    const frame = this.#surface.getBoundingClientRect();
+    return [event.clientX - frame.left, event.clientY - frame.top];
+  }
 
   /** @param {PointerEvent} event */
-  function start(event) {
-    const from = at(event);
+  #press(event) {
+    if (event.button > 2) return;
+    event.preventDefault();
+    this.#surface.focus({ preventScroll: true });
+    if (this.#actions.resting()) return;
+    this.#surface.setPointerCapture(event.pointerId);
+    this.#down.set(event.pointerId, this.#at(event));
+    if (this.#down.size === 2) this.#startPinch();
+    else if (this.#down.size === 1) this.#start(event);
+  }
+
+  /** @param {PointerEvent} event */
+  #drag(event) {
+    const place = this.#at(event);
+    const before = this.#down.get(event.pointerId);
+    if (!before) return this.#actions.hover(place);
+    if (this.#gesture?.kind === "pinch") this.#pinch(event.pointerId, before, place);
+    this.#down.set(event.pointerId, place);
+    if (this.#gesture && this.#gesture.kind !== "pinch") this.#move(this.#gesture, place, event);
+    this.#actions.hover(place);
+  }
+
+  /** @param {PointerEvent} event */
+  #release(event) {
+    if (!this.#down.delete(event.pointerId)) return;
+    if (this.#gesture && this.#gesture.kind !== "pinch") this.#finish(this.#gesture, this.#at(event));
+    if (!this.#down.size) this.#gesture = null;
+  }
+
+  /** @param {WheelEvent} event */
+  #wheel(event) {
+    event.preventDefault();
+    // Some mice count in lines or pages: convert to pixels.
+    const pixels = event.deltaY * [1, 16, 400][event.deltaMode];
+    this.#actions.zoom(Math.exp(-WHEEL * Math.max(-300, Math.min(300, pixels))), this.#at(event));
+  }
+
+  /** @param {PointerEvent} event */
+  #start(event) {
+    const from = this.#at(event);
     const finger = event.pointerType === "touch";
-    const painting = actions.tool() !== "prompt" && event.button === 0;
-    const kind = panning() || event.button === 1 ? "pan" : painting ? "stroke" : "press";
-    gesture = {
+    const painting = this.#actions.tool() !== "prompt" && event.button === 0;
+    const kind = this.#panning() || event.button === 1 ? "pan" : painting ? "stroke" : "press";
+    /** @type {Gesture} */
+    const begun = {
       kind, from, last: from, finger, path: [from], moved: false,
       negative: event.button === 2 || event.shiftKey,
-      grip: kind === "press" && event.button === 0 && !event.shiftKey ? actions.grip(from, finger) : null,
+      grip: kind === "press" && event.button === 0 && !event.shiftKey ? this.#actions.grip(from, finger) : null,
       hold: undefined,
     };
-    const begun = gesture;
-    if (kind === "stroke") actions.stroke(begun.path, false);
+    this.#gesture = begun;
+    if (kind === "stroke") this.#actions.stroke(begun.path, false);
     if (kind === "press" && finger && !begun.grip)
       begun.hold = setTimeout(() => {
         begun.kind = "spent";
-        actions.point(from, 0);
+        this.#actions.point(from, 0);
       }, HOLD_MS);
   }
 
@@ -118,23 +144,23 @@ export function listen(surface, actions, panning) {
    * @param {Place} place
    * @param {PointerEvent} event
    */
-  function move(current, place, event) {
+  #move(current, place, event) {
     const far = Math.hypot(place[0] - current.from[0], place[1] - current.from[1]);
     if (far > (current.finger ? FINGER_SLACK : SLACK)) {
       current.moved = true;
       clearTimeout(current.hold);
     }
-    if (current.kind === "pan") actions.pan([place[0] - current.last[0], place[1] - current.last[1]]);
+    if (current.kind === "pan") this.#actions.pan([place[0] - current.last[0], place[1] - current.last[1]]);
     if (current.kind === "stroke") {
       // All positions between two frames, so that a fast stroke stays smooth.
       const between = event.getCoalescedEvents?.() ?? [];
-      current.path = [...current.path, ...(between.length ? between.map(at) : [place])];
-      actions.stroke(current.path, false);
+      current.path = [...current.path, ...(between.length ? between.map((each) => this.#at(each)) : [place])];
+      this.#actions.stroke(current.path, false);
     }
     if (current.kind === "press" && current.grip && current.moved)
-      actions.drag(current.grip, current.from, place, false);
-    else if (spans(current, place)) actions.box(current.from, place, false);
-    else if (spans(current, current.last)) actions.cancel();
+      this.#actions.drag(current.grip, current.from, place, false);
+    else if (spans(current, place)) this.#actions.box(current.from, place, false);
+    else if (spans(current, current.last)) this.#actions.cancel();
     current.last = place;
   }
 
@@ -142,39 +168,19 @@ export function listen(surface, actions, panning) {
    * @param {Gesture} current
    * @param {Place} place
    */
-  function finish(current, place) {
+  #finish(current, place) {
     clearTimeout(current.hold);
-    if (current.kind === "stroke") actions.stroke(current.path, true);
+    if (current.kind === "stroke") this.#actions.stroke(current.path, true);
     if (current.kind !== "press") return;
-    if (current.grip && current.moved) actions.drag(current.grip, current.from, place, true);
-    else if (current.grip) actions.take(current.grip);
-    else if (spans(current, place)) actions.box(current.from, place, true);
-    else actions.point(current.from, current.negative ? 0 : 1);
+    if (current.grip && current.moved) this.#actions.drag(current.grip, current.from, place, true);
+    else if (current.grip) this.#actions.take(current.grip);
+    else if (spans(current, place)) this.#actions.box(current.from, place, true);
+    else this.#actions.point(current.from, current.negative ? 0 : 1);
   }
 
-  /**
-   * Whether a gesture up to a position is a box: a small movement during a click is not one.
-   * @param {Gesture} current
-   * @param {Place} place
-   */
-  function spans({ kind, grip, negative, finger, from }, place) {
-    const least = finger ? FINGER_LEAST_BOX : LEAST_BOX;
-    const sides = [0, 1].map((axis) => Math.abs(place[axis] - from[axis]));
-    return kind === "press" && !grip && !negative && Math.min(...sides) >= least;
-  }
-
-  /** @returns {boolean} whether there was something to cancel */
-  function abandon() {
-    if (!gesture || gesture.kind === "spent") return false;
-    clearTimeout(gesture.hold);
-    if (gesture.kind === "press" || gesture.kind === "stroke") actions.cancel();
-    gesture.kind = "spent";
-    return true;
-  }
-
-  function startPinch() {
-    abandon();
-    if (gesture) gesture.kind = "pinch";
+  #startPinch() {
+    this.giveUp();
+    if (this.#gesture) this.#gesture.kind = "pinch";
   }
 
   /**
@@ -182,11 +188,22 @@ export function listen(surface, actions, panning) {
    * @param {Place} before
    * @param {Place} now
    */
-  function pinch(id, before, now) {
-    const other = [...down].find(([key]) => key !== id)?.[1];
+  #pinch(id, before, now) {
+    const other = [...this.#down].find(([key]) => key !== id)?.[1];
     if (!other) return;
     const apart = (/** @type {Place} */ place) => Math.max(1, Math.hypot(place[0] - other[0], place[1] - other[1]));
-    actions.pan([(now[0] - before[0]) / 2, (now[1] - before[1]) / 2]);
-    actions.zoom(apart(now) / apart(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
+    this.#actions.pan([(now[0] - before[0]) / 2, (now[1] - before[1]) / 2]);
+    this.#actions.zoom(apart(now) / apart(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
   }
+}
+
+/**
+ * Whether a gesture up to a position is a box: a small movement during a click is not one.
+ * @param {Gesture} current
+ * @param {Place} place
+ */
+function spans({ kind, grip, negative, finger, from }, place) {
+  const least = finger ? FINGER_LEAST_BOX : LEAST_BOX;
+  const sides = [0, 1].map((axis) => Math.abs(place[axis] - from[axis]));
+  return kind === "press" && !grip && !negative && Math.min(...sides) >= least;
 }

@@ -3,7 +3,7 @@ import { pressOf } from "./keys.js";
 
 /**
  * @typedef {{activate: (index: number) => void, rename: (index: number, name: string) => void, add: () => void,
- *   leave: (saves: boolean) => void}} Acts leave: the name is typed; the canvas gets the focus, and saves if told to
+ *   leave: (saves: boolean) => void}} Acts leave: the name is typed; the canvas gets the focus, and saves if asked to
  */
 
 const LONGEST_NAME = "120";

@@ -1,7 +1,7 @@
 /** It is long because every key of the canvas acts on the one state that it draws. */
 
 import { h, svg } from "../shared/dom.js";
-import { listen } from "./gestures.js";
+import { Gestures } from "./gestures.js";
 import { helpDialog } from "./help.js";
 import { History } from "./history.js";
 import { Live } from "./live.js";
@@ -117,7 +117,7 @@ export class Canvas {
     element.replaceChildren(h("div", { class: "stage-mat" }, this.frame, this.empty), this.tools, this.help);
 
     this.live = new Live(use.decode, (state, reply) => this.answered(state, reply));
-    this.hand = listen(this.frame, gestureActions(this), () => this.space);
+    this.hand = new Gestures(this.frame, gestureActions(this), () => this.space);
     hearKeys(this);
     new ResizeObserver(() => this.resized()).observe(this.frame);
   }

@@ -27,39 +27,15 @@ export function mount({ element, props, watch, server, trigger }) {
   const note = h("p", { class: "header-note" });
   const failure = h("p", { class: "notice header-failure", role: "alert" });
   const reason = h("p", { class: "header-reason" });
-  const about = h("details", { class: "header-about" }, h("summary", {}, "About"), h("div", { class: "header-notes" },
-    h("p", { class: "header-claim" }, "Enter what to find. The model reasons and points, and SAM2 makes the mask."),
-    note, reason));
-  document.addEventListener("click", (event) => {
-    if (about.open && !about.contains(/** @type {Node} */ (event.target))) about.open = false;
-  });
-  about.addEventListener("keydown", (event) => event.key === "Escape" && (about.open = false));
   // Only an admin's page has these functions.
   const offer = server?.download_state ? new Offer(server, () => trigger("select")) : null;
   element.replaceChildren(
-    h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), models, who, about),
+    h("div", { class: "header-line" }, h("h1", {}, "Seg-R1"), models, who, aboutPanel(note, reason)),
     ...(offer ? [offer.element] : []),
     copy,
     failure,
   );
   let reached = true;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  const follow = async () => {
-    const state = /** @type {Copy | undefined} */ (await answer(() => server.sync_state({})));
-    if (state) copy.textContent = copyStatus(state);
-    if (state?.remote) setTimeout(follow, SYNC_MS);
-  };
-  const beat = async () => {
-    clearTimeout(timer);
-    if (await isServed() !== reached) {
-      reached = !reached;
-      render();
-    }
-    timer = setTimeout(beat, SYNC_MS);
-  };
-  // What a browser knows of its own connection comes at once.
-  for (const kind of ["online", "offline"]) window.addEventListener(kind, () => void beat());
 
   const render = () => {
     const {
@@ -95,7 +71,57 @@ export function mount({ element, props, watch, server, trigger }) {
   };
   watch("value", render);
   render();
-  follow();
+  void followSync(server, copy);
+  watchServer((answers) => {
+    reached = answers;
+    render();
+  });
+}
+
+/**
+ * What the app does, in a panel that a click elsewhere closes.
+ * @param {...Node} contents
+ */
+function aboutPanel(...contents) {
+  const about = h("details", { class: "header-about" }, h("summary", {}, "About"), h("div", { class: "header-notes" },
+    h("p", { class: "header-claim" }, "Enter what to find. The model reasons and points, and SAM2 makes the mask."),
+    ...contents));
+  document.addEventListener("click", (event) => {
+    if (about.open && !about.contains(/** @type {Node} */ (event.target))) about.open = false;
+  });
+  about.addEventListener("keydown", (event) => event.key === "Escape" && (about.open = false));
+  return about;
+}
+
+/**
+ * Keep the state of the remote copy up to date, if there is one.
+ * @param {import("../shared/dom.js").Host["server"]} server
+ * @param {HTMLElement} copy
+ */
+async function followSync(server, copy) {
+  const state = /** @type {Copy | undefined} */ (await answer(() => server.sync_state({})));
+  if (state) copy.textContent = copyStatus(state);
+  if (state?.remote) setTimeout(() => void followSync(server, copy), SYNC_MS);
+}
+
+/**
+ * Report each time the server stops or starts answering.
+ * @param {(answers: boolean) => void} changed
+ */
+function watchServer(changed) {
+  let reached = true;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const beat = async () => {
+    clearTimeout(timer);
+    if (await isServed() !== reached) {
+      reached = !reached;
+      changed(reached);
+    }
+    timer = setTimeout(beat, SYNC_MS);
+  };
+  // Events of the browser's own connection are noticed immediately.
+  for (const kind of ["online", "offline"]) window.addEventListener(kind, () => void beat());
   void beat();
 }
 

@@ -9,83 +9,93 @@ import { verdictMark } from "./tasks.js";
  * @typedef {import("../shared/contracts.js").PastPrediction} Prediction
  * @typedef {{revisions: Revision[], predictions: Prediction[], chosen_by: string | null}} History
  * @typedef {{first: string, second: string}} Compared names as compare takes them
+ *
+ * What the list asks of the tab.
+ * @typedef {{compare: (side: keyof Compared, name: string) => void, choose: (revision: number | null) => void,
+ *   restore: (revision: number) => void}} Use
  */
 
 const SIDES = /** @type {const} */ ([["first", "A"], ["second", "B"]]);
 
 /**
  * All predictions and revisions of a task, newest first, with two of them selected for comparison.
- * @param {{compare: (side: keyof Compared, name: string) => void, choose: (revision: number | null) => void,
- *   restore: (revision: number) => void}} use
+ * @param {Use} use
  * @returns {{element: HTMLElement, render: (history: History, compared: Compared) => void}}
  */
 export function historyList(use) {
   const element = h("ol", { class: "history", "aria-label": "History, the newest first" });
+  return {
+    element,
+    render(history, compared) {
+      const refocus = keptFocus(element);
+      element.replaceChildren(
+        ...history.revisions.map((made) => revisionEntry(made, history, compared, use)),
+        ...history.predictions.map((made) => predictionEntry(made, compared, use)),
+      );
+      refocus();
+    },
+  };
+}
 
-  /**
-   * @param {string} name
-   * @param {string} spoken
-   * @param {Compared} compared
-   */
-  const pickers = (name, spoken, compared) => h("div", { class: "history-sides" }, ...SIDES.map(([side, letter]) => {
+/**
+ * @param {Revision} made
+ * @param {History} history
+ * @param {Compared} compared
+ * @param {Use} use
+ */
+function revisionEntry(made, history, compared, use) {
+  const chosen = made.current && history.chosen_by !== null;
+  const by = history.chosen_by === null ? [] : [", chosen by ", h("bdi", {}, history.chosen_by)];
+  const badge = made.current ? [h("span", { class: "badge" }, "Current", ...by)] : [];
+  const current = button("Make current", "make-current", () => use.choose(made.revision));
+  current.disabled = chosen || made.verdict === "skip";
+  const actions = [current, button("Restore", "restore", () => use.restore(made.revision))];
+  if (chosen) actions.push(button("Undo the choice", "unchoose", () => use.choose(null)));
+  for (const each of actions) each.setAttribute("aria-label", `${each.textContent}: revision ${made.revision}`);
+  return h(
+    "li",
+    { "data-key": `revision ${made.revision}` },
+    pickers(`revision ${made.revision}`, `revision ${made.revision} by ${made.annotator}`, compared, use),
+    h("div", { class: "history-entry" },
+      h("p", { class: "history-who" }, h("bdi", {}, made.annotator), verdictMark(made.verdict), ...badge),
+      h("p", { class: "history-facts" }, facts(made)),
+      ...(made.comment ? [h("p", { class: "history-comment", dir: "auto" }, made.comment)] : []),
+      h("div", { class: "history-actions" }, ...actions)),
+  );
+}
+
+/**
+ * @param {Prediction} made
+ * @param {Compared} compared
+ * @param {Use} use
+ */
+function predictionEntry({ prediction: number, policy, checkpoint, created_at }, compared, use) {
+  return h(
+    "li",
+    { "data-key": `prediction ${number}` },
+    pickers(`prediction ${number}`, `prediction ${number} of the policy`, compared, use),
+    h("div", { class: "history-entry" },
+      h("p", { class: "history-who" }, "Policy"),
+      h("p", { class: "history-facts" }, `Prediction ${number} · ${moment(created_at)} · `, h("bdi", {}, policy),
+        ` · ${checkpoint.slice(0, 8)}`)),
+  );
+}
+
+/**
+ * The radio buttons that select an entry for either side of the comparison.
+ * @param {string} name
+ * @param {string} spoken
+ * @param {Compared} compared
+ * @param {Use} use
+ */
+function pickers(name, spoken, compared, use) {
+  return h("div", { class: "history-sides" }, ...SIDES.map(([side, letter]) => {
     const label = `${letter}: ${spoken}`;
     const input = h("input", { type: "radio", name: `review-${side}`, value: name, "aria-label": label });
     input.checked = compared[side] === name;
     input.addEventListener("change", () => use.compare(side, name));
     return h("label", { class: `side-pick is-${side}` }, input, h("span", { "aria-hidden": "true" }, letter));
   }));
-
-  /**
-   * @param {Revision} made
-   * @param {History} history
-   * @param {Compared} compared
-   */
-  const revision = (made, history, compared) => {
-    const chosen = made.current && history.chosen_by !== null;
-    const by = history.chosen_by === null ? [] : [", chosen by ", h("bdi", {}, history.chosen_by)];
-    const badge = made.current ? [h("span", { class: "badge" }, "Current", ...by)] : [];
-    const current = button("Make current", "make-current", () => use.choose(made.revision));
-    current.disabled = chosen || made.verdict === "skip";
-    const actions = [current, button("Restore", "restore", () => use.restore(made.revision))];
-    if (chosen) actions.push(button("Undo the choice", "unchoose", () => use.choose(null)));
-    for (const each of actions) each.setAttribute("aria-label", `${each.textContent}: revision ${made.revision}`);
-    return h(
-      "li",
-      { "data-key": `revision ${made.revision}` },
-      pickers(`revision ${made.revision}`, `revision ${made.revision} by ${made.annotator}`, compared),
-      h("div", { class: "history-entry" },
-        h("p", { class: "history-who" }, h("bdi", {}, made.annotator), verdictMark(made.verdict), ...badge),
-        h("p", { class: "history-facts" }, facts(made)),
-        ...(made.comment ? [h("p", { class: "history-comment", dir: "auto" }, made.comment)] : []),
-        h("div", { class: "history-actions" }, ...actions)),
-    );
-  };
-
-  /**
-   * @param {Prediction} made
-   * @param {Compared} compared
-   */
-  const prediction = ({ prediction: number, policy, checkpoint, created_at }, compared) => h(
-    "li",
-    { "data-key": `prediction ${number}` },
-    pickers(`prediction ${number}`, `prediction ${number} of the policy`, compared),
-    h("div", { class: "history-entry" },
-      h("p", { class: "history-who" }, "Policy"),
-      h("p", { class: "history-facts" }, `Prediction ${number} · ${moment(created_at)} · `, h("bdi", {}, policy),
-        ` · ${checkpoint.slice(0, 8)}`)),
-  );
-
-  return {
-    element,
-    render(history, compared) {
-      const refocus = keptFocus(element);
-      element.replaceChildren(
-        ...history.revisions.map((made) => revision(made, history, compared)),
-        ...history.predictions.map((made) => prediction(made, compared)),
-      );
-      refocus();
-    },
-  };
 }
 
 /**

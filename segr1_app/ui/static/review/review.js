@@ -69,22 +69,7 @@ class Review {
     });
     this.alike = h("p", { class: "review-alike" });
     this.empty = h("p", { class: "review-empty", role: "status" });
-    this.detail = h("div", { class: "review-detail" },
-      h("div", { class: "review-head" },
-        h("div", { class: "review-words" }, this.title, this.about),
-        button("Open in Annotate", "reopen", () => this.reopen()),
-        h("div", { class: "tool-group", role: "group", "aria-label": "Pictures" },
-          button("−", "zoom-out", () => this.panes.zoom(1 / 1.5)), button("+", "zoom-in", () => this.panes.zoom(1.5)),
-          button("Fit", "fit", () => this.panes.fit()), this.prompts)),
-      this.status,
-      h("div", { class: "review-panes" }, ...this.panes.all.map((pane) => pane.element),
-        h("section", { class: "review-history", "aria-label": "History" }, h("h3", {}, "History"), this.alike,
-          this.history.element)));
-    for (const [action, name] of /** @type {const} */ ([["zoom-in", "Zoom in"], ["zoom-out", "Zoom out"]])) {
-      const made = this.detail.querySelector(`[data-action=${action}]`);
-      made?.setAttribute("aria-label", name);
-      made?.setAttribute("title", `${name} (Ctrl and wheel)`);
-    }
+    this.detail = this.#buildDetail();
     element.replaceChildren(
       h("div", { class: "job-top" },
         field("Reviewer", this.name), field("Annotator", this.annotator), field("Decision", this.verdict),
@@ -106,6 +91,27 @@ class Review {
       whenMet((person) => nameIn(this.name, person));
       this.refresh();
     });
+  }
+
+  /** The chosen task: its title, its pictures and its history. */
+  #buildDetail() {
+    const detail = h("div", { class: "review-detail" },
+      h("div", { class: "review-head" },
+        h("div", { class: "review-words" }, this.title, this.about),
+        button("Open in Annotate", "reopen", () => this.reopen()),
+        h("div", { class: "tool-group", role: "group", "aria-label": "Pictures" },
+          button("−", "zoom-out", () => this.panes.zoom(1 / 1.5)), button("+", "zoom-in", () => this.panes.zoom(1.5)),
+          button("Fit", "fit", () => this.panes.fit()), this.prompts)),
+      this.status,
+      h("div", { class: "review-panes" }, ...this.panes.all.map((pane) => pane.element),
+        h("section", { class: "review-history", "aria-label": "History" }, h("h3", {}, "History"), this.alike,
+          this.history.element)));
+    for (const [action, name] of /** @type {const} */ ([["zoom-in", "Zoom in"], ["zoom-out", "Zoom out"]])) {
+      const made = detail.querySelector(`[data-action=${action}]`);
+      made?.setAttribute("aria-label", name);
+      made?.setAttribute("title", `${name} (Ctrl and wheel)`);
+    }
+    return detail;
   }
 
   async refresh() {

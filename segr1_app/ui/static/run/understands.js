@@ -5,11 +5,11 @@ const notice = h("div", { class: "notice", role: "alert", hidden: "" });
 
 /**
  * Say something where an instruction is typed.
- * @param {string} told empty to say nothing any more
+ * @param {string} text empty to hide the notice
  */
-export function tellAsker(told) {
-  notice.hidden = !told;
-  notice.textContent = told;
+export function tellAsker(text) {
+  notice.hidden = !text;
+  notice.textContent = text;
 }
 
 /**
