@@ -218,12 +218,14 @@ def clean_mask(mask: Mask, least: float, kept: Iterable[Point] = ()) -> Mask:
     Args:
         mask: bool (height, width).
         least: the smallest component that is kept, as a fraction of the mask's area.
-        kept: points, in pixels of the mask, whose components are kept whatever their size, because somebody clicked
-            there.
+        kept: points, in pixels of the mask. The component under one is kept whatever its size if the point says so:
+            foreground for label 1, background for 0.
 
     Returns:
         bool (height, width); the given mask itself where there is nothing to remove.
     """
+    height, width = mask.shape
+    kept = tuple(kept)
     smallest = least * np.count_nonzero(mask)
     for foreground in (True, False):
         count, parts, stats, _ = cv2.connectedComponentsWithStats(
@@ -233,8 +235,8 @@ def clean_mask(mask: Mask, least: float, kept: Iterable[Point] = ()) -> Mask:
         # Component 0 is the complement.
         small[0] = False
         for point in kept:
-            row, column = min(int(point.y), len(mask) - 1), min(int(point.x), mask.shape[1] - 1)
-            small[parts[row, column]] = False
+            if point.label == foreground and 0 <= point.x <= width and 0 <= point.y <= height:
+                small[parts[min(int(point.y), height - 1), min(int(point.x), width - 1)]] = False
         if small[:count].any():
             mask = mask ^ small[parts]
     return mask

@@ -152,6 +152,11 @@ def test_what_somebody_clicked_stays() -> None:
     assert np.array_equal(clean_mask(_specked(), 0.01, kept), _specked())
 
 
+def test_a_click_that_says_the_opposite_keeps_nothing() -> None:
+    against = (Point(30.5, 30.5, 0), Point(10.5, 10.5, 1), Point(70.5, 30.5, 1), Point(-9.5, 30.5, 1))
+    assert np.array_equal(clean_mask(_specked(), 0.01, against), clean_mask(_specked(), 0.01))
+
+
 @pytest.mark.parametrize("value", [True, False])
 def test_a_mask_without_specks_is_itself(value: bool) -> None:
     mask = np.full((8, 8), value)

@@ -72,6 +72,7 @@ class _AnnotatedObject(_Prompt):
     painted: _Rle | None
     erased: _Rle | None
     refined_from: _Rle | None
+    cleaned: bool = False
 
 
 class _PredictedObject(_Prompt):

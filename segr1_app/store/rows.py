@@ -86,14 +86,18 @@ def stored_prompt(record: Mapping[str, Any]) -> ObjectPrompt:
 
 
 def object_record(made: AnnotatedObject) -> dict[str, Any]:
-    """An annotated object as JSON values: its prompt's and its layers."""
-    return {
+    """An annotated object as JSON values: its prompt's and its layers, and "cleaned" where it is true.
+
+    Revisions from before masks could be cleaned have the same digests as ever.
+    """
+    record: dict[str, Any] = {
         **prompt_as_stored(made.prompt),
         "segmented": encode_rle(made.segmented),
         "painted": optional_rle(made.painted),
         "erased": optional_rle(made.erased),
         "refined_from": optional_rle(made.refined_from),
     }
+    return {**record, "cleaned": True} if made.cleaned else record
 
 
 def read_object(record: Mapping[str, Any]) -> AnnotatedObject:
@@ -102,6 +106,7 @@ def read_object(record: Mapping[str, Any]) -> AnnotatedObject:
         stored_prompt(record),
         stored_mask(record["segmented"]),
         *(optional_mask(record[layer]) for layer in ("painted", "erased", "refined_from")),
+        cleaned=record.get("cleaned", False),
     )
 
 

@@ -148,9 +148,10 @@ class AnnotatedObject:
     Attributes:
         prompt: box, points and class name.
         segmented: the segmenter's mask for the prompt; all False for an object that is only painted.
-        painted: pixels added by brush, or None.
-        erased: pixels removed by eraser, or None.
+        painted: pixels added by brush, or by filling small holes, or None.
+        erased: pixels removed by eraser, or as small parts, or None.
         refined_from: the mask that was given to the segmenter as its mask input, or None.
+        cleaned: whether some of these pixels come from cleaning: small parts removed, small holes filled.
     """
 
     prompt: ObjectPrompt
@@ -158,6 +159,7 @@ class AnnotatedObject:
     painted: Mask | None = None
     erased: Mask | None = None
     refined_from: Mask | None = None
+    cleaned: bool = False
 
     def __post_init__(self) -> None:
         for layer in ("segmented", "painted", "erased", "refined_from"):

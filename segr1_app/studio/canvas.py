@@ -12,8 +12,9 @@ from segr1_app.geometry import compose_layers, encode_rle, resize_nearest
 from segr1_app.images import Picture
 from segr1_app.models.host import ModelHost
 from segr1_app.prompt_json import MAX_NAME, pixel_number
+from segr1_app.store.rows import optional_rle
 from segr1_app.studio.contracts import CanvasMasks, DecodedCanvas, Failure, SavedRun
-from segr1_app.studio.edits import EditedObject, EditError, read_objects
+from segr1_app.studio.edits import EditedObject, EditError, Finish, read_objects
 from segr1_app.studio.output_folders import new_downloads
 from segr1_app.studio.previews import live_size
 from segr1_app.studio.recording import CanvasResult, RunRecorder, WorkDone
@@ -63,11 +64,12 @@ class CanvasHandlers:
 
         Args:
             picture: the "key" of a canvas, as `next_task` and `run` give it.
-            objects: the objects on it: [{"box", "points", "name", "strokes", "start"}], in the picture's pixels.
+            objects: the objects on it: [{"box", "points", "name", "strokes", "start", "clean"}], in the picture's
+                pixels.
             exact: whether to score masks at the picture's own size, which takes longer for large pictures.
 
         Returns:
-            A mask for each object, without paint, and the reward.
+            A mask for each object, without paint, what cleaning it changes, and the reward.
 
         Raises:
             SegR1Error: when they cannot be computed.
@@ -79,10 +81,19 @@ class CanvasHandlers:
         scored = size if exact else live
         masks = self._segment(session.picture, edited, scored, [each.start_mask() for each in edited])
         shown = [found.mask if scored == live else resize_nearest(found.mask, live) for found in masks]
+        # Paint is drawn by the page itself: only cleaning needs it here.
+        laid_on = [
+            made.finish(mask, size) if made.clean else Finish() for made, mask in zip(edited, shown, strict=True)
+        ]
         return {
             "masks": [
-                {"rle": encode_rle(mask) if mask.any() else None, "confidence": round(found.confidence, 4)}
-                for mask, found in zip(shown, masks, strict=True)
+                {
+                    "rle": encode_rle(mask) if mask.any() else None,
+                    "confidence": round(found.confidence, 4),
+                    "removed": optional_rle(laid.removed),
+                    "filled": optional_rle(laid.filled),
+                }
+                for mask, found, laid in zip(shown, masks, laid_on, strict=True)
             ],
             "reward": {**live_reward(session, edited, masks), "exact": scored == size},
         }
@@ -189,11 +200,12 @@ class CanvasHandlers:
         )
         masks = known | dict(zip(new, made, strict=True))
         segmented = tuple(masks[index] for index in range(len(kept)))
+        finishes = tuple(edited.finish(found.mask, picture.size) for edited, found in zip(kept, segmented, strict=True))
         final = tuple(
-            ObjectMask(compose_layers(found.mask, *edited.layers(picture.size, picture.size)), found.confidence)
-            for edited, found in zip(kept, segmented, strict=True)
+            ObjectMask(compose_layers(found.mask, laid.painted, laid.erased), found.confidence)
+            for found, laid in zip(segmented, finishes, strict=True)
         )
-        return CanvasResult(tuple(kept), tuple(mask_inputs), segmented, final)
+        return CanvasResult(tuple(kept), tuple(mask_inputs), segmented, finishes, final)
 
     def _segment(
         self, picture: Picture, objects: Sequence[EditedObject], size: ImageSize, mask_inputs: Sequence[Mask | None]
@@ -226,6 +238,7 @@ def _record(corrected: CanvasResult) -> list[Mapping[str, Any]]:
                 {"erase": stroke.erase, "radius": stroke.radius, "path": [list(place) for place in stroke.path]}
                 for stroke in edited.strokes
             ],
+            "clean": edited.clean,
         }
         for edited, found, start in zip(corrected.objects, corrected.segmented, corrected.mask_inputs, strict=True)
     ]

@@ -194,7 +194,9 @@ class ChangeValue(TypedDict):
 
 
 class PastRevision(TypedDict):
-    """A revision in the history of a task; ``origin`` is the revision it restores."""
+    """A revision in the history of a task; ``origin`` is the revision it restores, ``cleaned`` whether small parts
+    were removed from a mask or small holes filled.
+    """
 
     revision: int
     annotator: str
@@ -206,6 +208,7 @@ class PastRevision(TypedDict):
     policy_iou: float | None
     blame: str | None
     change: ChangeValue
+    cleaned: bool
     origin: int | None
     created_at: float
     current: bool
@@ -337,10 +340,12 @@ class Imported(TypedDict):
 
 
 class LiveMask(TypedDict):
-    """A mask at the size of the canvas; ``rle`` is None for an empty one."""
+    """A mask at the size of the canvas, and what cleaning removes from it and fills; each None where it is empty."""
 
     rle: Rle | None
     confidence: float
+    removed: Rle | None
+    filled: Rle | None
 
 
 class RewardOfPrompts(TypedDict):

@@ -83,7 +83,7 @@ class DecisionRecorder:
         fixed = request.verdict is Verdict.ACCEPT and corrected.changes(stored)
         return Correction(
             Verdict.FIX if fixed else request.verdict,
-            corrected.annotated(picture.size),
+            corrected.annotated,
             request.reason,
             request.comment,
             seconds=request.work.seconds,

@@ -5,12 +5,22 @@ The input is untrusted: it may come from anyone who can reach the page. Coordina
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from reprlib import repr as short
-from typing import Any
+from typing import Any, NamedTuple
 
-from segr1_app.domain import ImageSize, Mask, ObjectPrompt, SegR1Error
-from segr1_app.geometry import Rle, check_rle, decode_rle, most_objects, resize_nearest
+from segr1_app.domain import ImageSize, Mask, ObjectPrompt, Point, SegR1Error
+from segr1_app.geometry import (
+    Rle,
+    check_rle,
+    clean_mask,
+    compose_layers,
+    decode_rle,
+    most_objects,
+    rescale_objects,
+    resize_nearest,
+)
 from segr1_app.prompt_json import listed, pixel_number, read_prompt
 from segr1_app.studio.callers import charge
 from segr1_app.studio.painting import Stroke, layers, rows_of
@@ -27,10 +37,31 @@ PAINT_PER_CALL = 25_000
 """Rows of paint that are charged as much as a call without paint."""
 MAX_RLE = 2_000_000
 """Longest run-length encoding of a mask in characters."""
+SMALL = 0.05
+"""The fraction of an object's mask below which cleaning removes a part or fills a hole."""
 
 
 class EditError(SegR1Error):
     """An invalid state of the canvas."""
+
+
+class Finish(NamedTuple):
+    """What is laid on the segmenter's mask of an object; each bool (height, width), or None if it is empty.
+
+    Attributes:
+        painted, erased: what is added to it and taken away, as for `compose_layers`: paint and cleaning together.
+        filled, removed: the part of both that cleaning changes.
+    """
+
+    painted: Mask | None = None
+    erased: Mask | None = None
+    filled: Mask | None = None
+    removed: Mask | None = None
+
+    @property
+    def cleaned(self) -> bool:
+        """Whether cleaning changes anything."""
+        return self.filled is not None or self.removed is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +73,7 @@ class EditedObject:
         strokes: the strokes painted on top of the prompts' mask, in order.
         start: the mask that the prompts refine, as RLE of any size; None for none.
         painted, erased: layers of an earlier revision, beneath the strokes, as RLE of any size.
+        clean: whether small parts and holes are cleaned from the mask that all these make.
     """
 
     prompt: ObjectPrompt
@@ -49,6 +81,7 @@ class EditedObject:
     start: Rle | None = None
     painted: Rle | None = None
     erased: Rle | None = None
+    clean: bool = False
 
     @property
     def blank(self) -> bool:
@@ -65,18 +98,49 @@ class EditedObject:
         return None if self.start is None else decode_rle(self.start)
 
     def layers(self, size: ImageSize, image_wh: ImageSize) -> tuple[Mask | None, Mask | None]:
-        """The final painted and erased layers; see `painting.layers`."""
+        """The painted and erased layers; see `painting.layers`."""
         beneath = [
             None if rle is None else resize_nearest(decode_rle(rle), size) for rle in (self.painted, self.erased)
         ]
         return layers(self.strokes, size, image_wh, painted=beneath[0], erased=beneath[1])
+
+    def finish(self, segmented: Mask, image_wh: ImageSize) -> Finish:
+        """Paint on the segmenter's mask, and clean the result if that is asked for.
+
+        Small is what covers less than `SMALL` of the mask. What a point or a stroke lies in is kept: a part under a
+        positive point or the brush, a hole under a negative point or the eraser.
+
+        Args:
+            segmented: the segmenter's mask of the whole picture, bool (height, width), of any size.
+            image_wh: the picture's size.
+        """
+        size = ImageSize(segmented.shape[1], segmented.shape[0])
+        painted, erased = self.layers(size, image_wh)
+        if not self.clean:
+            return Finish(painted, erased)
+        rough = compose_layers(segmented, painted, erased)
+        cleaned = clean_mask(rough, SMALL, self._meant(size, image_wh))
+        if cleaned is rough:
+            return Finish(painted, erased)
+        filled, removed = cleaned & ~rough, rough & ~cleaned
+        added = filled if painted is None else (painted | filled) & ~removed
+        taken = removed if erased is None else (erased | removed) & ~filled
+        return Finish(*(layer if layer.any() else None for layer in (added, taken, filled, removed)))
+
+    def _meant(self, size: ImageSize, image_wh: ImageSize) -> Iterator[Point]:
+        """Where points and strokes say what is inside and what is outside, in pixels of ``size``."""
+        (prompt,) = rescale_objects([self.prompt], from_wh=image_wh, to_wh=size)
+        yield from prompt.points
+        for stroke in self.strokes:
+            for x, y in stroke.path:
+                yield Point(x * size.width / image_wh.width, y * size.height / image_wh.height, int(not stroke.erase))
 
 
 def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]:
     """Read the objects from the state of a canvas.
 
     Args:
-        value: a list of ``{"box", "points", "name", "strokes", "start", "painted", "erased"}`` as in
+        value: a list of ``{"box", "points", "name", "strokes", "start", "painted", "erased", "clean"}`` as in
             ``static/canvas/types.js``, the prompt in any format of `segr1_app.prompt_json`. Everything except a box or
             points is optional. Keys of a response that are not read here, such as its mask, may be sent back.
         image_wh: size of the picture.
@@ -121,7 +185,10 @@ def _read(entry: Any, image_wh: ImageSize) -> EditedObject:
     if sum(len(stroke.path) * stroke.radius**2 for stroke in strokes) > MAX_PAINT:
         raise ValueError("there is more paint than a person can apply")
     masks = (_rle(entry.get(layer), image_wh) for layer in ("start", "painted", "erased"))
-    return EditedObject(prompt, strokes, *masks)
+    clean = entry.get("clean", False)
+    if not isinstance(clean, bool):
+        raise ValueError(f'"clean" is true or false, not {short(clean)}')
+    return EditedObject(prompt, strokes, *masks, clean=clean)
 
 
 def _stroke(value: Any, image_wh: ImageSize) -> Stroke:

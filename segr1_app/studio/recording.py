@@ -8,11 +8,11 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
+from segr1_app.domain import Mask, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.models.host import ModelHost
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Revision, Verdict
 from segr1_app.store.limits import MAX_CLICKS
-from segr1_app.studio.edits import EditedObject
+from segr1_app.studio.edits import EditedObject, Finish
 from segr1_app.studio.reward_preview import same_prompts
 from segr1_app.studio.sessions import CanvasSession
 from segr1_app.typed_text import one_line
@@ -47,30 +47,36 @@ class CanvasResult:
     Attributes:
         objects: the objects on the canvas, without blank ones.
         segmented: the segmenter's masks, one per object.
-        final: the same with painted and erased pixels applied.
+        finishes: what is laid on them.
+        final: the same with that applied.
         mask_inputs: the masks that were refined; None for an object that refines none.
     """
 
     objects: tuple[EditedObject, ...]
     mask_inputs: tuple[Mask | None, ...]
     segmented: tuple[ObjectMask, ...]
+    finishes: tuple[Finish, ...]
     final: tuple[ObjectMask, ...]
 
     @property
     def prompts(self) -> tuple[ObjectPrompt, ...]:
         return tuple(edited.prompt for edited in self.objects)
 
-    def annotated(self, image_wh: ImageSize) -> tuple[AnnotatedObject, ...]:
+    @property
+    def annotated(self) -> tuple[AnnotatedObject, ...]:
         """The objects with every layer of their masks."""
         return tuple(
-            AnnotatedObject(edited.prompt, found.mask, *edited.layers(image_wh, image_wh), start)
-            for edited, found, start in zip(self.objects, self.segmented, self.mask_inputs, strict=True)
+            AnnotatedObject(edited.prompt, found.mask, laid.painted, laid.erased, start, cleaned=laid.cleaned)
+            for edited, found, laid, start in zip(
+                self.objects, self.segmented, self.finishes, self.mask_inputs, strict=True
+            )
         )
 
     def changes(self, prediction: Prediction | None) -> bool:
         """Whether anything differs from the prediction."""
         before = prediction.objects if prediction else ()
-        return any(each.brushed or each.start for each in self.objects) or not same_prompts(self.prompts, before)
+        painted = any(each.brushed or each.start for each in self.objects)
+        return painted or any(laid.cleaned for laid in self.finishes) or not same_prompts(self.prompts, before)
 
 
 class RunRecorder:
@@ -118,9 +124,7 @@ class RunRecorder:
             return self._store.save(
                 task_id,
                 name,
-                Correction(
-                    verdict, corrected.annotated(session.picture.size), seconds=work.seconds, clicks=work.clicks
-                ),
+                Correction(verdict, corrected.annotated, seconds=work.seconds, clicks=work.clicks),
                 parent_id=before.id if before else None,
                 prediction_id=number,
             )

@@ -15,6 +15,7 @@ from segr1_app.studio.sessions import CanvasSession
 
 TRUTH = "Your prompts, against the imported mask."
 PAINTED = "Your prompts, against what you painted."
+CLEANED = "Your prompts, against their mask as it is cleaned."
 CORRECTED = "The policy's answer, against your mask."
 UNTOUCHED = "No target yet: paint on the mask, or correct the prompts to score the policy's answer."
 NOTHING = "No target yet: paint the mask to score the prompts."
@@ -45,15 +46,13 @@ def live_reward(
     prediction = session.prediction
     if session.truth is not None:
         return _terms(answer, resize_nearest(session.truth, size), TRUTH)
-    final = union_masks(
-        [
-            compose_layers(found.mask, *edited.layers(size, session.picture.size))
-            for edited, found in zip(objects, masks, strict=True)
-        ],
-        size,
-    )
+    laid_on = [edited.finish(found.mask, session.picture.size) for edited, found in zip(objects, masks, strict=True)]
+    finished = zip(masks, laid_on, strict=True)
+    final = union_masks([compose_layers(found.mask, laid.painted, laid.erased) for found, laid in finished], size)
     if any(edited.brushed for edited in objects):
         return _terms(answer, final, PAINTED)
+    if any(laid.cleaned for laid in laid_on):
+        return _terms(answer, final, CLEANED)
     if prediction is None:
         return _terms(answer, None, NOTHING)
     if same_prompts(prompts, prediction.objects) and not any(edited.start for edited in objects):

@@ -209,6 +209,26 @@ def check_refine(c: CanvasPage) -> None:
     assert start[int(y * scale), int(x * scale)]
 
 
+def check_clean(c: CanvasPage) -> None:
+    (x, y), half = spots(c)[0], 1.25 * max(c.size) / 50
+    c.press("b")
+    corners = [(x - half, y - half), (x + half, y - half), (x + half, y + half), (x - half, y + half)]
+    c.drag(*corners, corners[0])
+    c.press("v")
+    layer, status = (c.page.locator(f"{c.root} .{name}") for name in ("stage-masks", "stage-status"))
+    rough = layer.evaluate("c => c.toDataURL()")
+    c.press("c")
+    expect(status).to_contain_text("small holes filled")
+    assert c.object["clean"]
+    assert layer.evaluate("c => c.toDataURL()") != rough
+    c.press("c")
+    expect(status).to_have_text("")
+    assert not c.object["clean"]
+    assert layer.evaluate("c => c.toDataURL()") == rough
+    c.press("Control+z")
+    assert c.object["clean"]
+
+
 def check_paint(key: str, erase: bool) -> Callable[[CanvasPage], None]:
     def check(c: CanvasPage) -> None:
         _, a, b = spots(c)
@@ -407,6 +427,7 @@ CHECKS: dict[str, Callable[[CanvasPage], None]] = {
     "N": check_objects,
     "Shift+Delete": check_objects,
     "R": check_refine,
+    "C": check_clean,
     "B": check_paint("b", False),
     "E": check_paint("e", True),
     "V": check_paint("b", False),

@@ -1,4 +1,4 @@
-"""Frequent actions: repeating the objects of the previous task, and a point that changes nothing."""
+"""Frequent actions: repeating the objects of the previous task, a point that changes nothing, cleaning a mask."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from segr1_app.store import Verdict
 from tests.e2e.annotate_page import ROOT, at_work, shown
 from tests.e2e.conftest import ScriptedApp
 
@@ -49,3 +50,44 @@ def test_the_objects_of_the_task_before_are_added_and_a_point_outside_is_said(
     (kept,), (again,) = first.correction.objects, second.correction.objects
     assert again.prompt == kept.prompt
     assert again.prompt.name == "egg"
+
+
+def test_a_cleaned_mask_is_stored_and_told_in_its_history(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    store = annotate_app.store
+    canvas = at_work(visit, annotate_app.url, uploads[:2])
+    page = canvas.page
+    button = page.locator(ROOT).get_by_role("button", name="Clean this mask")
+    corners = [(390.0, 30.0), (420.0, 30.0), (420.0, 60.0), (390.0, 60.0)]
+    canvas.press("b")
+    canvas.drag(*corners, corners[0])
+    canvas.press("v")
+    rough = canvas.painted()
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(f"{ROOT} .stage-status")).to_contain_text("C takes it back")
+    assert canvas.painted() > rough
+    # The draft has it, too.
+    canvas.settle()
+    page.reload()
+    page.get_by_role("tab", name="Annotate").click()
+    shown(canvas, 1)
+    expect(button).to_have_attribute("aria-pressed", "true")
+    assert canvas.painted() > rough
+    canvas.press("c")
+    expect(button).to_have_attribute("aria-pressed", "false")
+    assert canvas.painted() == rough
+    canvas.press("Control+z", "a")
+    shown(canvas, 2)
+    saved = store.current(1)
+    assert saved is not None
+    assert saved.correction.verdict is Verdict.FIX
+    (made,) = saved.correction.objects
+    assert made.cleaned
+    assert made.mask[45, 405]
+    assert not made.segmented[45, 405]
+    assert list(store.verify()) == []
+    page.get_by_role("tab", name="Review").click()
+    page.locator(".review-task").first.click()
+    expect(page.locator(".history-facts").first).to_contain_text("small parts and holes cleaned")

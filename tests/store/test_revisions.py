@@ -28,7 +28,7 @@ def test_a_revision_comes_back_whole(store: AnnotationStore, clock: Clock, task:
     number = store.add_prediction(task.id, made, "c0ffee")
     painted, erased = rectangle(30, 0, 35, 5), rectangle(5, 10, 25, 12)
     prompt = replace(PROMPT, points=(Point(8, 12, 1), Point(1, 1, 1), Point(20, 18, 1)))
-    own = AnnotatedObject(prompt, rectangle(5, 10, 25, 20), painted, erased, refined_from=made.mask)
+    own = AnnotatedObject(prompt, rectangle(5, 10, 25, 20), painted, erased, refined_from=made.mask, cleaned=True)
     comment = "<b>\x00\u202e ${x} =1+1"
     saved = store.save(
         task.id, "ann", Correction(Verdict.FIX, (own,), comment=comment, seconds=12.5, clicks=4), prediction_id=number
@@ -38,6 +38,7 @@ def test_a_revision_comes_back_whole(store: AnnotationStore, clock: Clock, task:
     (back,) = saved.correction.objects
     for layer in ("segmented", "painted", "erased", "refined_from", "mask"):
         assert np.array_equal(getattr(back, layer), getattr(own, layer))
+    assert back.cleaned
     assert np.array_equal(saved.mask, rectangle(30, 0, 35, 5) | rectangle(5, 12, 25, 20))
     assert saved.policy_iou == pytest.approx(160 / 225)
     assert saved.before == made.objects

@@ -60,7 +60,7 @@ def test_a_state_is_answered_at_the_size_of_the_canvas(canvas: CanvasHandlers, s
     reply = canvas.decode({"rev": 7, "picture": key, "objects": [OBJECT, BLANK]})
     assert reply["rev"] == 7
     shown, nothing = reply["masks"]
-    assert nothing == {"rle": None, "confidence": 0}
+    assert nothing == {"rle": None, "confidence": 0, "removed": None, "filled": None}
     mask = decode_rle(shown["rle"])
     assert mask.shape == (683, 1024)
     rows, columns = (np.arange(683) * 1024 // 683, np.arange(1024) * 1536 // 1024)
@@ -93,6 +93,36 @@ def test_saving_makes_the_full_mask_with_the_strokes(
     assert made["strokes"] == strokes
     assert (made["name"], made["box"], made["labels"]) == ("egg", OBJECT["box"], [1])
     assert record["prediction"] is None
+
+
+def test_cleaning_is_shown_and_stored_as_layers(
+    canvas: CanvasHandlers, sessions: CanvasSessions, store: AnnotationStore, pipeline: Pipeline
+) -> None:
+    key = sessions.begin(CanvasSession(PICTURE, pipeline.run(PICTURE, "Identify and segment all the primary objects.")))
+    ring = {"erase": False, "radius": 30, "path": [[100, 100], [180, 100], [180, 180], [100, 180], [100, 100]]}
+    painted = {**OBJECT, "strokes": [ring]}
+    (rough,), (cleaned,) = (canvas.segment(key, [{**painted, "clean": clean}])["masks"] for clean in (False, True))
+    assert (rough["removed"], rough["filled"], rough["rle"]) == (None, None, cleaned["rle"])
+    assert cleaned["filled"] is not None
+    assert decode_rle(cleaned["filled"])[93, 93], "the middle of the ring, at the size of the canvas"
+    for clean in (False, True):
+        canvas.save({"picture": key, "objects": [{**painted, "clean": clean}]})
+    (before,), (after,) = (revision.correction.objects for revision in store.history(1))
+    assert (before.cleaned, after.cleaned) == (False, True)
+    assert (before.mask[140, 140], after.mask[140, 140]) == (False, True)
+    assert np.array_equal(before.segmented, after.segmented)
+    assert list(store.verify()) == []
+
+
+def test_cleaning_what_is_clean_is_an_accept(
+    canvas: CanvasHandlers, sessions: CanvasSessions, store: AnnotationStore, pipeline: Pipeline
+) -> None:
+    prediction = pipeline.run(PICTURE, "Identify and segment all the primary objects.")
+    objects = [{**each, "clean": True} for each in prediction_record(prediction)["objects"]]
+    canvas.save({"picture": sessions.begin(CanvasSession(PICTURE, prediction)), "objects": objects})
+    (revision,) = store.history(1)
+    assert not any(made.cleaned for made in revision.correction.objects)
+    assert revision.correction.verdict is Verdict.ACCEPT
 
 
 def test_a_refined_mask_can_be_made_again_from_what_is_saved(

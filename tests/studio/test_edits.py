@@ -162,6 +162,51 @@ def test_strokes_go_on_top_of_what_an_earlier_revision_painted() -> None:
         read_objects([{**ENTRY, "painted": {"size": [10, 10], "counts": "1"}}], SIZE)
 
 
+RING = [[60, 30], [100, 30], [100, 70], [60, 70], [60, 30]]
+
+
+def test_cleaning_follows_the_paint_and_keeps_what_somebody_said() -> None:
+    segmented = np.zeros((SIZE[1], SIZE[0]), dtype=bool)
+    segmented[20:90, 120:190], segmented[5, 5], segmented[40, 150], segmented[60, 150] = True, True, False, False
+    segmented[5, 195] = True
+    said = [{"x": 150.5, "y": 60.5, "label": 0}, {"x": 195.5, "y": 5.5, "label": 1}, {"x": 5.5, "y": 5.5, "label": 0}]
+    value = {**ENTRY, "points": said, "clean": True, "strokes": [{"erase": False, "radius": 15, "path": RING}]}
+    (edited,) = read_objects([value], SIZE)
+    laid = edited.finish(segmented, SIZE)
+    assert laid.cleaned
+    assert laid.removed is not None
+    assert laid.filled is not None
+    assert np.argwhere(laid.removed).tolist() == [[5, 5]]
+    assert laid.filled[50, 80]
+    assert laid.filled[40, 150]
+    final = compose_layers(segmented, laid.painted, laid.erased)
+    assert (final[50, 80], final[40, 150], final[5, 195]) == (True, True, True)
+    assert (final[60, 150], final[5, 5]) == (False, False)
+    (rough,) = read_objects([{**value, "clean": False}], SIZE)
+    left = rough.finish(segmented, SIZE)
+    assert not left.cleaned
+    assert np.array_equal(compose_layers(segmented, left.painted, left.erased), final ^ laid.removed ^ laid.filled)
+
+
+def test_what_cleaning_removes_of_the_paint_is_no_longer_painted() -> None:
+    painted, erased = np.zeros((2, SIZE[1], SIZE[0]), dtype=bool)
+    painted[10, 10] = erased[50, 50] = True
+    layers = {"painted": dict(encode_rle(painted)), "erased": dict(encode_rle(erased))}
+    (edited,) = read_objects([{**ENTRY, "points": [], "strokes": [], **layers, "clean": True}], SIZE)
+    segmented = np.zeros((SIZE[1], SIZE[0]), dtype=bool)
+    segmented[20:90, 20:90] = True
+    laid = edited.finish(segmented, SIZE)
+    assert np.array_equal(compose_layers(segmented, laid.painted, laid.erased), segmented)
+    assert laid.painted is not None
+    assert np.argwhere(laid.painted).tolist() == [[50, 50]]
+
+
+@pytest.mark.parametrize("clean", [1, "yes", None, []])
+def test_cleaning_is_on_or_off(clean: object) -> None:
+    with pytest.raises(EditError, match='"clean" is true or false'):
+        read_objects([{**ENTRY, "clean": clean}], SIZE)
+
+
 def test_a_huge_picture_takes_fewer_objects() -> None:
     blank = {"box": None, "points": [], "name": "", "strokes": [], "start": None}
     assert len(read_objects([blank] * 16, ImageSize(8000, 8000))) == 16

@@ -199,7 +199,8 @@ class JobHandlers:
             annotator: who decides.
             task: its number.
             verdict: "accept", "fix", "reject" or "skip".
-            objects: what is on the canvas: [{"box", "points", "name", "strokes", "start"}], in the picture's pixels.
+            objects: what is on the canvas: [{"box", "points", "name", "strokes", "start", "clean"}], in the picture's
+                pixels.
             reason: why it is rejected: "reasoning", "grounding", "segmenter", "no-object" or "bad-image".
             comment: any text.
             seconds: working time it took.

@@ -119,7 +119,8 @@ class ReviewHandlers:
 
         Returns:
             [{"revision", "annotator", "verdict", "reason", "comment", "seconds", "clicks", "policy_iou", "blame",
-            "change", "origin": the revision that it restores or None, "created_at", "current"}].
+            "change", "cleaned": whether small parts or holes were cleaned from a mask, "origin": the revision that it
+            restores or None, "created_at", "current"}].
         """
         asked = self._store.task(task)
         return _history(self._store.history(asked.id), asked)
@@ -277,6 +278,7 @@ def _history(revisions: Sequence[Revision], task: Task) -> list[PastRevision]:
             "policy_iou": each.policy_iou,
             "blame": each.blame.value if each.blame else None,
             "change": change_value(each.change),
+            "cleaned": any(made.cleaned for made in each.correction.objects),
             "origin": each.origin_id,
             "created_at": each.created_at,
             "current": each.id == task.current_id,

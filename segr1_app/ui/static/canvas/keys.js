@@ -6,7 +6,7 @@
  * @typedef {{group: string, keys: string, does: string, action?: string, on?: string[]}} Row
  * @typedef {"flip" | "remove" | "removeObject" | "left" | "right" | "up" | "down" | "farLeft" | "farRight" | "farUp"
  *   | "farDown" | "nextMark" | "previousMark" | "pointInside" | "pointOutside" | "next" | "previous" | "newObject"
- *   | "refine" | "undo" | "redo" | "prompt" | "brush" | "eraser" | "smaller" | "larger" | "fit" | "oneToOne" | "zoomIn"
+ *   | "refine" | "clean" | "undo" | "redo" | "prompt" | "brush" | "eraser" | "smaller" | "larger" | "fit" | "oneToOne" | "zoomIn"
  *   | "zoomOut" | "fainter" | "stronger" | "clear" | "answer" | "outline" | "hide" | "save" | "leave" | "help"} Action
  */
 
@@ -44,6 +44,8 @@ export const KEYS = [
   { group: "Objects", keys: "Shift+Delete", does: "remove the object", action: "removeObject",
     on: ["Shift+Delete", "Shift+Backspace"] },
   { group: "Objects", keys: "R", does: "refine this mask with SAM2", action: "refine", on: ["r"] },
+  { group: "Objects", keys: "C", does: "clean the mask: remove small parts, fill small holes; again takes it back",
+    action: "clean", on: ["c"] },
 
   { group: "Painting", keys: "B", does: "brush", action: "brush", on: ["b"] },
   { group: "Painting", keys: "E", does: "eraser", action: "eraser", on: ["e"] },

@@ -7,24 +7,27 @@ import { drawShape, onScreen, pathOf } from "./shapes.js";
  * @typedef {import("./types.js").Size} Size
  * @typedef {import("./types.js").Rle} Rle
  * @typedef {{opacity: number, fill: boolean}} Look
+ *
+ * The server's answer for one object, masks of any size: the segmenter's, and what cleaning removes and fills.
+ * @typedef {{rle: Rle | null, removed?: Rle | null, filled?: Rle | null}} Answer
  */
 
 const KEPT = 48; // shapes: as many as are visible at once, and some steps of undo
 
 /**
- * The masks of the objects at the live size, with their strokes.
+ * The masks of the objects at the live size, with their strokes, cleaned where that is asked for.
  *
  * A mask belongs to one state of one object, so that undo shows it at once; a state that was not answered yet shows its
  * object's latest.
  */
 export class Masks {
-  /** @type {WeakMap<Prompt, Rle | null>} */
-  #segmented = new WeakMap();
-  /** @type {Map<number, Rle | null>} */
+  /** @type {WeakMap<Prompt, Answer>} */
+  #answers = new WeakMap();
+  /** @type {Map<number, Answer>} */
   #latest = new Map();
   /**
    * The newest last. A history keeps every state of an object, so large values must not hang on those.
-   * @type {Map<Prompt, {under: Rle | null, path: Path2D, mask: Uint8Array}>}
+   * @type {Map<Prompt, {answer: Answer | undefined, path: Path2D, mask: Uint8Array, cleaned: Path2D | null}>}
    */
   #shapes = new Map();
 
@@ -39,11 +42,11 @@ export class Masks {
 
   /**
    * @param {Prompt} object
-   * @param {Rle | null} rle of any size; null for an empty mask
+   * @param {Answer} answer
    */
-  put(object, rle) {
-    this.#segmented.set(object, rle);
-    this.#latest.set(object.id, rle);
+  put(object, answer) {
+    this.#answers.set(object, answer);
+    this.#latest.set(object.id, answer);
   }
 
   /**
@@ -53,6 +56,15 @@ export class Masks {
    */
   of(object) {
     return this.#shape(object)?.mask ?? null;
+  }
+
+  /**
+   * The outlines of what cleaning changes in an object's mask, in mask pixels; null where it changes nothing.
+   * @param {Prompt} object
+   * @returns {Path2D | null}
+   */
+  cleaned(object) {
+    return this.#shape(object)?.cleaned ?? null;
   }
 
   /**
@@ -74,13 +86,17 @@ export class Masks {
 
   /** @param {Prompt} object */
   #shape(object) {
-    const under = this.#under(object);
+    const answer = this.#answers.get(object) ?? this.#latest.get(object.id);
+    const under = object.box || object.points.length || object.start ? answer?.rle : null;
     if (!under && !object.strokes.length && !object.painted) return null;
     const known = this.#shapes.get(object);
-    if (known?.under === under) return known;
+    if (known && known.answer === answer) return known;
     const bottom = under ? maskAt(under, ...this.size) : new Uint8Array(this.size[0] * this.size[1]);
-    const mask = painted(laid(bottom, this.size, object), this.size, object.strokes, this.picture);
-    const shape = { under, path: pathOf(mask, this.size), mask };
+    const rough = painted(laid(bottom, this.size, object), this.size, object.strokes, this.picture);
+    const { removed = null, filled = null } = (object.clean && answer) || {};
+    const mask = laid(rough, this.size, { painted: filled, erased: removed });
+    const cleaned = removed || filled ? pathOf(mask.map((inside, at) => inside ^ rough[at]), this.size) : null;
+    const shape = { answer, path: pathOf(mask, this.size), mask, cleaned };
     this.#shapes.delete(object);
     this.#shapes.set(object, shape);
     for (const oldest of this.#shapes.keys()) {
@@ -88,15 +104,5 @@ export class Masks {
       this.#shapes.delete(oldest);
     }
     return shape;
-  }
-
-  /**
-   * The segmenter's mask for an object's prompts, if it is known.
-   * @param {Prompt} object
-   * @returns {Rle | null}
-   */
-  #under(object) {
-    if (!object.box && !object.points.length && !object.start) return null;
-    return this.#segmented.get(object) ?? this.#latest.get(object.id) ?? null;
   }
 }

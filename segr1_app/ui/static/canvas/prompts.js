@@ -15,8 +15,8 @@ const LEAST_SIDE = 1; // of a box, in picture pixels
  */
 export function promptsOf(objects) {
   const given = objects.map(
-    ({ box, points, name = "", strokes = [], start = null, painted = null, erased = null }, id) => ({
-      id, name, box, points, strokes, start, painted, erased,
+    ({ box, points, name = "", strokes = [], start = null, painted = null, erased = null, clean = false }, id) => ({
+      id, name, box, points, strokes, start, painted, erased, clean,
     }));
   return { objects: given.length ? given : [blank(0)], active: 0, mark: null };
 }
@@ -49,8 +49,8 @@ export function isSameWork(one, other) {
 /** @param {Prompts} prompts */
 function work({ objects }) {
   const some = objects.filter((object) => !isBlank(object));
-  return JSON.stringify(some.map(({ box, points, strokes, start, painted, erased }) =>
-    [box, points.map(({ x, y, label }) => [x, y, label]), strokes, start, painted, erased]));
+  return JSON.stringify(some.map(({ box, points, strokes, start, painted, erased, clean }) =>
+    [box, points.map(({ x, y, label }) => [x, y, label]), strokes, start, painted, erased, clean]));
 }
 
 /**
@@ -271,13 +271,23 @@ export function addStroke(prompts, stroke) {
 }
 
 /**
+ * Clean small parts and holes from the active object's mask, or not any more.
+ * @param {Prompts} prompts
+ * @returns {Prompts}
+ */
+export function toggleClean(prompts) {
+  const object = activeObject(prompts);
+  return isBlank(object) ? prompts : change(prompts, { clean: !object.clean });
+}
+
+/**
  * Let the segmenter refine a mask. Strokes are part of that mask from here on.
  * @param {Prompts} prompts
  * @param {import("./types.js").Rle} start
  * @returns {Prompts}
  */
 export function refineFrom(prompts, start) {
-  return change(prompts, { start, strokes: [], painted: null, erased: null });
+  return change(prompts, { start, strokes: [], painted: null, erased: null, clean: false });
 }
 
 /**
@@ -354,7 +364,7 @@ function settled(value, limit) {
  * @returns {Prompt}
  */
 function blank(id) {
-  return { id, name: "", box: null, points: [], strokes: [], start: null, painted: null, erased: null };
+  return { id, name: "", box: null, points: [], strokes: [], start: null, painted: null, erased: null, clean: false };
 }
 
 /** @param {Prompts} prompts */

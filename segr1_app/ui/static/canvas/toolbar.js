@@ -4,7 +4,7 @@ import { KEYS } from "./keys.js";
 /**
  * @typedef {import("./keys.js").Action} Action
  * @typedef {{tool: "prompt" | "brush" | "eraser", masks: boolean, marks: boolean, outline: boolean, canUndo: boolean,
- *   canRedo: boolean, canRefine: boolean, idle: boolean}} Shown
+ *   canRedo: boolean, canRefine: boolean, clean: boolean, idle: boolean}} Shown
  */
 
 /** Icons, drawn with one line on 20 by 20. */
@@ -17,6 +17,7 @@ const ICONS = {
   fit: "M3.500 7.500v-4h4M12.500 3.500h4v4M16.500 12.500v4h-4M7.500 16.500h-4v-4",
   oneToOne: "M5 6.500l1.500-1v9M13.500 6.500l1.500-1v9M10.200 8.300v.1M10.200 12v.1",
   refine: "M10 3l1.700 5.300L17 10l-5.300 1.700L10 17l-1.700-5.300L3 10l5.300-1.700z",
+  clean: "M16.500 3.500L10.500 9.500M8 8.500l3.500 3.500c-1 2.500-3.500 4.500-8 4.500c2.500-1.500 3-4 4.500-8M14.500 13.500v.1M16.500 16v.1M13 16.500v.1",
   outline: "M10 3.500c4 0 6.500 2.500 6.500 6s-3 7-6.500 7s-6.500-2.500-6.500-6s2.500-7 6.500-7z",
   flip: "M3.5 6.5h5M6 4v5M11.5 13.5h5M5 16.5L15 3.5",
   remove: "M4 5.5h12M8 5.5v-2h4v2M5.5 5.5l.7 11h7.6l.7-11M8.5 8.5v5M11.5 8.5v5",
@@ -28,7 +29,7 @@ const ICONS = {
 
 const NAMES = /** @type {const} */ ({
   prompt: "Points and boxes", brush: "Brush", eraser: "Eraser", undo: "Undo", redo: "Redo", fit: "Whole picture",
-  oneToOne: "100 %", refine: "Refine this mask", outline: "Outline only", help: "Keys and gestures",
+  oneToOne: "100 %", refine: "Refine this mask", clean: "Clean this mask", outline: "Outline only", help: "Keys and gestures",
   flip: "Flip the point", remove: "Delete the point or box", removeObject: "Remove the object", smaller: "Smaller brush",
   larger: "Larger brush",
 });
@@ -74,14 +75,14 @@ export function toolbar(act) {
   };
   const buttons = {
     prompt: icon("prompt"), brush: icon("brush"), eraser: icon("eraser"), undo: icon("undo"), redo: icon("redo"),
-    refine: icon("refine"), fit: icon("fit"), oneToOne: icon("oneToOne"), outline: icon("outline"),
+    refine: icon("refine"), clean: icon("clean"), fit: icon("fit"), oneToOne: icon("oneToOne"), outline: icon("outline"),
     masks: text("Masks", "hide"), marks: text("Prompts", "marks"), help: icon("help"),
   };
   const element = h(
     "div",
     { class: "stage-bar", role: "toolbar", "aria-label": "Canvas" },
     group("Tools", buttons.prompt, buttons.brush, buttons.eraser),
-    group("Steps", buttons.undo, buttons.redo, buttons.refine),
+    group("Steps", buttons.undo, buttons.redo, buttons.refine, buttons.clean),
     group("View", buttons.fit, buttons.oneToOne, buttons.outline),
     group("Layers", buttons.masks, buttons.marks),
     buttons.help,
@@ -93,11 +94,11 @@ export function toolbar(act) {
       element.classList.toggle("is-idle", shown.idle);
       for (const tool of /** @type {const} */ (["prompt", "brush", "eraser"]))
         buttons[tool].setAttribute("aria-pressed", String(shown.tool === tool));
-      for (const layer of /** @type {const} */ (["masks", "marks", "outline"]))
-        buttons[layer].setAttribute("aria-pressed", String(shown[layer]));
+      for (const switched of /** @type {const} */ (["masks", "marks", "outline", "clean"]))
+        buttons[switched].setAttribute("aria-pressed", String(shown[switched]));
       buttons.undo.disabled = !shown.canUndo;
       buttons.redo.disabled = !shown.canRedo;
-      buttons.refine.disabled = !shown.canRefine;
+      buttons.refine.disabled = buttons.clean.disabled = !shown.canRefine;
     },
   };
 }

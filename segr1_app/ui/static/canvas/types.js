@@ -9,15 +9,16 @@
  * @typedef {import("../shared/contracts.js").StrokeValue} Stroke
  * @typedef {{size: [number, number], counts: string}} Rle COCO's compressed run lengths; size is height before width
  *
- * One object: its prompts, the strokes painted on top of their mask, the mask that the prompts refine, if any, and
- * what an earlier revision had painted and erased, beneath the strokes. The id stays with the object through every edit;
- * a value with the same id is a later or earlier state of the same object.
+ * One object: its prompts, the strokes painted on top of their mask, the mask that the prompts refine, if any, what an
+ * earlier revision had painted and erased, beneath the strokes, and whether small parts and holes are cleaned from the
+ * mask that all these make. The id stays with the object through every edit; a value with the same id is a later or
+ * earlier state of the same object.
  * @typedef {{id: number, name: string, box: Box | null, points: Point[], strokes: Stroke[], start: Rle | null,
- *   painted: Rle | null, erased: Rle | null}} Prompt
+ *   painted: Rle | null, erased: Rle | null, clean: boolean}} Prompt
  *
  * An object as it comes from elsewhere: what it leaves out it does not have; its mask only if that is known.
  * @typedef {{box: Box | null, points: Point[], name?: string, strokes?: Stroke[], start?: Rle | null,
- *   painted?: Rle | null, erased?: Rle | null, mask?: Rle | null}} GivenObject
+ *   painted?: Rle | null, erased?: Rle | null, clean?: boolean, mask?: Rle | null}} GivenObject
  *
  * What Delete, F and the arrows act on, within the active object.
  * @typedef {{kind: "box"} | {kind: "point", index: number}} Mark

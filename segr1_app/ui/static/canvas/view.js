@@ -31,6 +31,8 @@ const PAUSE_MS = 500;
 const ZOOM_STEP = 1.25;
 const BRUSH_STEP = 1.25;
 const MISSED = "This point did not enter the mask: add another one, or draw a box around the object.";
+const CLEANED = "Small parts are removed and small holes filled, where the dashes are; C takes it back.";
+const NOTHING_TO_CLEAN = "This mask has no parts and no holes that are small enough to be cleaned.";
 const NO_TRUTH = "This task came without a mask.";
 const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
 
@@ -133,7 +135,7 @@ export class Canvas {
     this.given = edit.promptsOf(value?.objects ?? []);
     this.history = new History(this.given);
     this.masks = new Masks(value?.image_size ?? [1, 1], value?.live_size ?? [1, 1]);
-    value?.objects.forEach(({ mask }, index) => this.masks.put(this.prompts.objects[index], mask));
+    value?.objects.forEach(({ mask }, index) => this.masks.put(this.prompts.objects[index], { rle: mask }));
     this.truth = value?.truth ? pathOf(maskAt(value.truth, ...value.live_size), value.live_size) : null;
     this.frame.hidden = !value;
     this.empty.hidden = Boolean(value);
@@ -162,7 +164,8 @@ export class Canvas {
    */
   restore(objects) {
     this.history.commit(edit.promptsOf(objects));
-    objects.forEach(({ mask }, index) => mask !== undefined && this.masks.put(this.prompts.objects[index], mask));
+    objects.forEach(({ mask }, index) => mask !== undefined &&
+      this.masks.put(this.prompts.objects[index], { rle: mask }));
     this.send(false);
     this.draw();
   }
@@ -242,15 +245,23 @@ export class Canvas {
    */
   answered(state, { rev, masks, reward, failure }) {
     if (failure) this.say(failure);
-    if (masks) masks.forEach(({ rle }, index) => this.masks.put(state.objects[index], rle));
+    if (masks) masks.forEach((mask, index) => this.masks.put(state.objects[index], mask));
     this.reward.render(reward ?? null);
     if (this.drawn) cancelAnimationFrame(this.drawn);
     this.render();
-    if (masks && rev === this.live.rev && !this.passing && this.#missed(state)) this.say(MISSED);
+    if (masks && rev === this.live.rev && !this.passing) this.#tell(state);
     // Not before the masks can be seen.
     if (rev === this.live.rev) this.frame.setAttribute("aria-busy", "false");
     if (rev === this.live.rev && reward?.total != null && !reward.exact)
       this.pausing = setTimeout(() => this.scoreExactly(state), PAUSE_MS);
+  }
+
+  /** Say what the last edit did where that is easily overlooked. @param {Prompts} state */
+  #tell(state) {
+    if (this.#missed(state)) return this.say(MISSED);
+    const object = edit.activeObject(state);
+    const before = this.history.past.at(-1)?.objects.find(({ id }) => id === object.id);
+    if (object.clean && before && !before.clean) this.say(this.masks.cleaned(object) ? CLEANED : NOTHING_TO_CLEAN);
   }
 
   /** Whether the selected point is positive, and not in its object's mask. @param {Prompts} state */
@@ -291,6 +302,7 @@ export class Canvas {
         return this.say(describeSelection(this.prompts));
       case "newObject": return this.choose(edit.newObject(prompts));
       case "refine": return this.refine();
+      case "clean": return this.commit(edit.toggleClean(prompts));
       case "clear": return this.commit(edit.clearPrompts(prompts));
       case "answer": return edit.isSameWork(this.given, prompts) ? undefined : this.commit({ ...this.given });
       case "undo": return this.history.undo() && this.returned();
@@ -412,7 +424,7 @@ export class Canvas {
     this.bar.render({
       tool: this.tool, masks: look.masks, marks: look.marks, outline: look.outline, idle: !value,
       canUndo: this.history.past.length > 0, canRedo: this.history.future.length > 0,
-      canRefine: Boolean(this.masks.of(edit.activeObject(shown))),
+      canRefine: Boolean(this.masks.of(edit.activeObject(shown))), clean: edit.activeObject(shown).clean,
     });
     if (!value) return;
     this.handy.render(shown.mark, this.tool !== "prompt");
@@ -427,8 +439,8 @@ export class Canvas {
     this.masks.draw(context, shown.objects, view, colour, value.casing, {
       opacity: OPACITIES[look.opacity], fill: !look.outline,
     });
-    if (look.truth && this.truth)
-      drawDashes(context, this.truth, onScreen(view, value.image_size, value.live_size), value.casing);
+    for (const path of [this.masks.cleaned(edit.activeObject(shown)), look.truth ? this.truth : null])
+      if (path) drawDashes(context, path, onScreen(view, value.image_size, value.live_size), value.casing);
     this.marks.replaceChildren(...marksOf(shown, view, colour, value.casing));
     this.frame.dataset.tool = this.tool;
     const [x, y] = this.pointer ?? [0, 0];
@@ -439,6 +451,6 @@ export class Canvas {
 
 /** A state as it is sent to the server. @param {Prompts} prompts */
 function sent({ objects }) {
-  return objects.map(({ box, points, name, strokes, start, painted, erased }) =>
-    ({ box, points, name, strokes, start, painted, erased }));
+  return objects.map(({ box, points, name, strokes, start, painted, erased, clean }) =>
+    ({ box, points, name, strokes, start, painted, erased, clean }));
 }

@@ -118,13 +118,14 @@ function keptFocus(list) {
 }
 
 /** @param {Revision} made */
-function facts({ revision, verdict, created_at, clicks, seconds, policy_iou, reason, blame, origin }) {
+function facts({ revision, verdict, created_at, clicks, seconds, policy_iou, reason, blame, cleaned, origin }) {
   const parts = [`Revision ${revision}`, moment(created_at)];
   const worked = clicks > 0 || seconds > 0;
   if (origin !== null) parts.push(`${worked ? "started" : "restored"} from revision ${origin}`);
   if (worked || origin === null) parts.push(counted(clicks, "click"), `${figure(seconds, 1)} s`);
   const masked = verdict === "accept" || verdict === "fix";
   if (masked && policy_iou !== null) parts.push(`IoU with the policy’s mask ${figure(policy_iou, 2)}`);
+  if (cleaned) parts.push("small parts and holes cleaned");
   if (reason) parts.push(REASONS.find(({ value }) => value === reason)?.name ?? reason);
   else if (blame) parts.push(`the ${blame} was wrong`);
   return parts.join(" · ");

@@ -182,7 +182,7 @@ export type ChangeValue = {
   objects_removed: number;
 };
 
-/** A revision in the history of a task; ``origin`` is the revision it restores. */
+/** A revision in the history of a task; ``origin`` is the revision it restores, ``cleaned`` whether small parts were removed from a mask or small holes filled. */
 export type PastRevision = {
   revision: number;
   annotator: string;
@@ -194,6 +194,7 @@ export type PastRevision = {
   policy_iou: number | null;
   blame: string | null;
   change: ChangeValue;
+  cleaned: boolean;
   origin: number | null;
   created_at: number;
   current: boolean;
@@ -330,10 +331,12 @@ export type Imported = {
   problems: string[];
 };
 
-/** A mask at the size of the canvas; ``rle`` is None for an empty one. */
+/** A mask at the size of the canvas, and what cleaning removes from it and fills; each None where it is empty. */
 export type LiveMask = {
   rle: Rle | null;
   confidence: number;
+  removed: Rle | null;
+  filled: Rle | null;
 };
 
 /** The terms of the training reward, None without a target, and ``text``, which says what is compared with what. */
