@@ -102,12 +102,9 @@ def object_record(made: AnnotatedObject) -> dict[str, Any]:
 
 def read_object(record: Mapping[str, Any]) -> AnnotatedObject:
     """The object of an `object_record`."""
-    return AnnotatedObject(
-        stored_prompt(record),
-        stored_mask(record["segmented"]),
-        *(optional_mask(record[layer]) for layer in ("painted", "erased", "refined_from")),
-        cleaned=record.get("cleaned", False),
-    )
+    painted, erased, refined_from = (optional_mask(record[layer]) for layer in ("painted", "erased", "refined_from"))
+    segmented, cleaned = stored_mask(record["segmented"]), record.get("cleaned", False)
+    return AnnotatedObject(stored_prompt(record), segmented, painted, erased, refined_from, cleaned)
 
 
 def change_record(change: PromptChange) -> dict[str, Any]:

@@ -184,11 +184,11 @@ def _read(entry: Any, image_wh: ImageSize) -> EditedObject:
     strokes = tuple(_stroke(stroke, image_wh) for stroke in listed(entry.get("strokes", []), MAX_STROKES))
     if sum(len(stroke.path) * stroke.radius**2 for stroke in strokes) > MAX_PAINT:
         raise ValueError("there is more paint than a person can apply")
-    masks = (_rle(entry.get(layer), image_wh) for layer in ("start", "painted", "erased"))
+    start, painted, erased = (_rle(entry.get(layer), image_wh) for layer in ("start", "painted", "erased"))
     clean = entry.get("clean", False)
     if not isinstance(clean, bool):
         raise ValueError(f'"clean" is true or false, not {short(clean)}')
-    return EditedObject(prompt, strokes, *masks, clean=clean)
+    return EditedObject(prompt, strokes, start, painted, erased, clean)
 
 
 def _stroke(value: Any, image_wh: ImageSize) -> Stroke:

@@ -8,7 +8,8 @@ SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Libera
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace")
 
 
-SIGN_IN = """<style>
+SIGN_IN = """<title>Sign in to Seg-R1</title>
+<style>
 .wrap > div { max-width: 400px; margin: 12vh auto 0; border: 1px solid #dde2e9 !important; border-radius: 10px; }
 .wrap h2 { display: none; }
 .wrap .auth { margin: 0 0 16px; text-align: left; }
@@ -21,7 +22,9 @@ SIGN_IN = """<style>
 <h1>Seg-R1</h1>
 Reasoning segmentation: ask, correct, annotate.
 Sign in with the name and password you were given."""
-"""What the sign-in page shows above its fields; gradio takes HTML here, and serves it without the page's own styles."""
+"""What the sign-in page shows above its fields; gradio takes HTML here, and serves it without the page's styles and
+title.
+"""
 
 
 def build_theme() -> gr.themes.Base:

@@ -144,6 +144,7 @@ def test_the_sign_in_page_carries_the_name(serve: Callable[..., Served], people:
         page = context.new_page()
         page.goto(serve(auth=people).url)
         expect(page.get_by_role("heading", name="Seg-R1")).to_be_visible(timeout=30_000)
+        expect(page).to_have_title("Sign in to Seg-R1")
         button = page.get_by_role("button", name="Login")
         expect(button).to_have_css("background-color", "rgb(37, 99, 214)")
         page.get_by_label("username").fill(Role.ANNOTATOR.value.title())
@@ -151,3 +152,4 @@ def test_the_sign_in_page_carries_the_name(serve: Callable[..., Served], people:
         button.click()
         page.wait_for_selector("[data-phase=idle]")
         expect(page.locator(".header-person")).to_contain_text("Sign out")
+        expect(page).to_have_title("Seg-R1")
