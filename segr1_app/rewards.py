@@ -31,7 +31,7 @@ POINT_REACH = 0.1
 
 @dataclass(frozen=True, slots=True)
 class RewardOptions:
-    """Optional terms beside the reward of Seg-R1; everything is off by default.
+    """Optional terms in addition to the reward of Seg-R1; everything is off by default.
 
     Attributes:
         prompt_match: weight, up to 0.2, of the match of boxes and points with the annotator's: a continuous form of the

@@ -32,17 +32,17 @@ CORNERS: Final = {
 MAX_NESTING: Final = 8
 """Most wrappers around a box, a point or the list of objects that are looked through."""
 SHARE_MARGIN: Final = 0.5
-"""How far a share of width or height may lie outside the picture to be told from a pixel."""
+"""How far outside the picture a fraction of width or height may lie and still be distinguished from a pixel."""
 
 
 def unwrap(value: Any) -> Any:
-    """What a wrapper holds, such as {"objects": [...]} or a list around the list; None for what is no wrapper."""
+    """What a wrapper holds, such as {"objects": [...]} or a list around the list; None if it is not a wrapper."""
     if isinstance(value, dict) and not is_entry(value):
         entries = [each for each in value.values() if is_entry(each)]
         if len(entries) > 1:
             return entries
         inner = [each for each in value.values() if isinstance(each, dict) or _may_hold_objects(each)]
-        # The fullest: beside the objects there may be an empty list of something else.
+        # The longest list: besides the objects there may be an empty list of something else.
         return max(inner, key=len, default=[each for each in value.values() if numbers_of(each, 4)] or None)
     if isinstance(value, list) and len(value) == 1:
         if isinstance(value[0], list) and not numbers_of(value[0], 4):

@@ -85,7 +85,7 @@ class Download:
             for model in self._models:
                 model.fetch(_counter(lambda done: self._update(done=self._before + done)))
                 self._before = self._state.done
-            # Called before the state becomes "done", so that whoever sees that state finds the models in use.
+            # Called before the state becomes "done", so that a reader of that state finds the models in use.
             self._finished()
             ending = DownloadState("done", self._state.total, self._state.total, time.monotonic() - self._began)
             logger.info("Downloaded %s in %.0f s", self._names(), ending.seconds)

@@ -1,6 +1,6 @@
 """Which values the records of a store may hold: types, ranges and formats, the same for imports, syncs and `verify`.
 
-A digest tells only that a record was not changed since somebody made it. Whoever makes records makes digests, too: what
+A digest only shows that a record was not changed since somebody made it. An attacker can make digests, too: what
 comes in is therefore checked as the app's own writes are, before anything reads, decodes or stores it.
 """
 

@@ -1,7 +1,7 @@
 """The annotation store: every picture, task, prediction and revision, in one SQLite database and a folder of pictures.
 
 It is long because it is the complete list of what a store can do: a method is its documentation and its transaction,
-and the work is done in the modules beside it.
+and the work is done in the other modules of this package.
 """
 
 from __future__ import annotations

@@ -359,7 +359,7 @@ class RewardOfPrompts(TypedDict):
 
 
 class LiveReward(RewardOfPrompts):
-    """The reward beside the canvas; ``exact`` when masks of the picture's own size were scored."""
+    """The reward next to the canvas; ``exact`` when masks of the picture's own size were scored."""
 
     exact: bool
 

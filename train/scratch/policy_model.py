@@ -83,8 +83,7 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|im_end|>{%- endif -%}
 """
-"""The picture and the first two lines of the prompt: a model that knows only one answer form need not be told about
-it.
+"""The picture and the first two lines of the prompt: a model with only one answer format needs no description of it.
 """
 
 

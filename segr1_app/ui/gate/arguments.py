@@ -22,7 +22,7 @@ MAX_DEPTH: Final = 32
 """Deepest nesting of lists and objects; the state of a canvas has six levels."""
 SHOWN: Final = 80
 FILLED_IN: Final = frozenset({"request", "profile", "progress"})
-"""Parameters of handlers that gradio fills in; they are no arguments of a call."""
+"""Parameters of handlers that gradio fills in; they are not arguments of a call."""
 
 
 class ArgumentsError(SegR1Error):

@@ -1,4 +1,4 @@
-"""Which argument of an event is of a wrong type, and what it may be, in words."""
+"""Error messages for arguments of an event that have a wrong type, with the allowed types."""
 
 from __future__ import annotations
 

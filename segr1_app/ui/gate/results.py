@@ -31,7 +31,7 @@ class KnownResults:
     Args:
         app: the wrapped application.
         page: whose calls are waited for.
-        signed_in: whether whoever sends these headers may wait; others are left to the application to refuse.
+        signed_in: whether the sender of these headers may wait; others are left to the application to refuse.
     """
 
     def __init__(self, app: ASGIApp, page: Blocks, signed_in: Callable[[Headers], bool]) -> None:

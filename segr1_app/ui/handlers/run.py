@@ -313,7 +313,7 @@ def _path_of(upload: object) -> object:
 def _check_instruction(instruction: object) -> None:
     """Raise a `SegR1Error` if an instruction is not a string, empty or too long."""
     if not isinstance(instruction, str):
-        raise PictureError("The instruction is not a text: say in words what should be found.")
+        raise PictureError("The instruction is not a text: describe what should be found.")
     check_instruction(instruction)
 
 

@@ -140,7 +140,7 @@ def build_annotate_tab(
                 parse_names(classes),
                 since.strip() or None,
                 until.strip() or None,
-                # From 0 to 1 is no filter: it also takes what the policy has no mask of.
+                # From 0 to 1 means no filter: tasks without a mask of the policy are included.
                 min_iou or None,
                 None if max_iou == 1 else max_iou,
             )

@@ -213,7 +213,7 @@ def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[Sam
 
 
 def _cost(effort: object) -> float:
-    """What a run costs whoever asks, by its seconds."""
+    """The cost of a run for its caller, by its seconds."""
     return RUN_COST * {Effort.CAREFUL.value: 2, Effort.THOROUGH.value: 5}.get(str(effort), 1)
 
 

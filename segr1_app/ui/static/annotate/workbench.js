@@ -4,7 +4,7 @@ import { h } from "../shared/dom.js";
 import { DECISIONS } from "./keys.js";
 
 /**
- * The elements of the Annotate tab, laid out: who works, the progress, and beside the picture what is to be decided.
+ * The elements of the Annotate tab, laid out: the annotator, the progress, and next to the picture the decision.
  * @param {HTMLElement} element the tab's own
  * @param {object} use
  * @param {() => void} use.start asks for the next task

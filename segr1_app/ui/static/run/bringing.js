@@ -2,7 +2,7 @@ import { replacing } from "./corrections.js";
 
 /**
  * A picture that is dropped or pasted anywhere on the Run tab becomes its picture. Elsewhere a file that is dropped
- * beside a field for files does nothing, where the browser would leave the page to show it.
+* next to a field for files does nothing, where the browser would leave the page to show it.
  * @param {(path: string) => void} take gets where the server keeps the picture
  * @param {(text: string) => void} tell shows what goes wrong
  */

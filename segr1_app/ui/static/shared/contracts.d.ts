@@ -348,7 +348,7 @@ export type RewardOfPrompts = {
   total: number | null;
 };
 
-/** The reward beside the canvas; ``exact`` when masks of the picture's own size were scored. */
+/** The reward next to the canvas; ``exact`` when masks of the picture's own size were scored. */
 export type LiveReward = {
   text: string;
   format: number | null;

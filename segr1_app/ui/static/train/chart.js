@@ -41,7 +41,7 @@ export function rewardChart(curve, steps, validation = []) {
 }
 
 /**
- * What is said of held-out pictures to whoever does not see the chart.
+* The description of held-out pictures for those who do not see the chart.
  * @param {[number, number][]} validation
  */
 function spokenValidation(validation) {
