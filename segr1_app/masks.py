@@ -148,9 +148,18 @@ def read_labels(source: Path | bytes) -> Labels:
         DatasetError: when it cannot be read as an image, or could mean different masks; a sentence about "it" where
             the content was given and no name of a file is known.
     """
+    return _read_labels(source, several_pages=False)
+
+
+def _read_labels(source: Path | bytes, *, several_pages: bool) -> Labels:
+    """The labels of a file's first page, with whether it may have more of them."""
     name = _name(source) if isinstance(source, Path) else ""
     try:
         with opened(source, name) as image:
+            pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            if pages > 1 and not several_pages:
+                told = f"it has {pages} pages, and a mask has one: save each as a file of its own"
+                raise DatasetError(f"{name}: {told}." if name else f"{told}.")
             turned = orientation_of(image) != TURNS_NOTHING
             try:
                 values, names = _read(upright(image), lossy=is_lossy(image, source))
@@ -182,7 +191,7 @@ def looks_like_mask(content: bytes, *, grey: bool = False) -> bool:
                 return float(clear.mean()) > _CLEAR
     except PictureError as error:
         raise DatasetError(str(error)) from error
-    return len(read_labels(content).names) < _MANY
+    return len(_read_labels(content, several_pages=True).names) < _MANY
 
 
 def _name(source: Path | bytes) -> str:

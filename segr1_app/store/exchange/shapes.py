@@ -238,6 +238,18 @@ class BoxShape:
         return ObjectPrompt(Box(float(x1), float(y1), float(x2), float(y2)), (), name)
 
 
+def box_around(ring: Ring, *, normalised: bool = False) -> BoxShape:
+    """The upright box around a rotated one: neither says which of its pixels are the object's.
+
+    Raises:
+        ValueError: for a box without corners.
+    """
+    if not len(ring):
+        raise ValueError("its box has no corners")
+    (left, top), (right, bottom) = ring.min(axis=0).tolist(), ring.max(axis=0).tolist()
+    return BoxShape((left, top, right, bottom), normalised=normalised)
+
+
 @dataclass(frozen=True, slots=True)
 class Dots:
     """Points as prompts: (x, y, label), where label 1 is on the object and 0 is not."""

@@ -94,3 +94,12 @@ def truths(store: AnnotationStore) -> Mapping[tuple[str, str], Mask]:
 
 def instructions(store: AnnotationStore) -> list[tuple[str, str]]:
     return [(task.picture_name, task.instruction) for task in store.tasks()]
+
+
+def prompts(store: AnnotationStore, picture: Path) -> list[tuple[float, ...]]:
+    """The edges of the boxes that a picture's cats came with."""
+    (task,) = (task for task in store.tasks_of(load_picture(picture).sha256) if task.instruction == CAT)
+    if task.prediction_id is None:
+        return []
+    boxes = (prompt.box for prompt in store.prediction(task.prediction_id).prediction.objects)
+    return [(box.x1, box.y1, box.x2, box.y2) for box in boxes if box is not None]

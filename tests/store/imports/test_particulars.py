@@ -30,6 +30,7 @@ from tests.store.imports.files import (
     draw,
     image,
     instructions,
+    prompts,
     truth,
     truths,
     write_json,
@@ -345,3 +346,73 @@ def test_a_size_of_nothing_says_nothing(store: AnnotationStore, tmp_path: Path, 
     report = bring(store, tmp_path)
     assert not report.left_out
     assert report.boxes == 1
+
+
+@pytest.mark.parametrize("form", ["CVAT", "Label Studio", "X-AnyLabeling"])
+def test_a_rotated_box_is_a_box_and_not_a_mask(store: AnnotationStore, tmp_path: Path, form: str) -> None:
+    picture = draw(tmp_path / "a.png")
+    if form == "CVAT":
+        (tmp_path / "annotations.xml").write_text(
+            f'<annotations><image id="0" name="a.png" width="{WIDTH}" height="{HEIGHT}"><box label="cat" xtl="12" '
+            'ytl="14" xbr="32" ybr="24" rotation="90"/></image></annotations>'
+        )
+    elif form == "Label Studio":
+        share = {"x": 2700 / WIDTH, "y": 900 / HEIGHT, "width": 2000 / WIDTH, "height": 1000 / HEIGHT, "rotation": 90}
+        label_studio(tmp_path, {"type": "rectanglelabels", "value": {**share, "rectanglelabels": ["cat"]}})
+    else:
+        shape = {"label": "cat", "shape_type": "rotation", "points": [[22, 9], [27, 19], [22, 29], [17, 19]]}
+        write_json(
+            tmp_path / "a.json",
+            {"imagePath": "a.png", "imageWidth": WIDTH, "imageHeight": HEIGHT, "version": "5", "shapes": [shape]},
+        )
+    assert not bring(store, tmp_path).left_out
+    assert not truths(store)
+    (box,) = prompts(store, picture)
+    assert box == pytest.approx((17, 9, 27, 29))
+
+
+def test_a_mask_of_several_pages_is_refused(store: AnnotationStore, tmp_path: Path) -> None:
+    draw(tmp_path / "images" / "a.png")
+    one, other = (Image.fromarray(np.roll(MASK, shift, 1)) for shift in (0, 20))
+    (tmp_path / "masks").mkdir()
+    one.save(tmp_path / "masks" / "a.tif", save_all=True, append_images=[other])
+    assert "2 pages" in " ".join(bring(store, tmp_path).left_out)
+    assert not truths(store)
+
+
+def test_a_polygon_with_x_and_y_exchanged_is_known_by_its_box_though_they_overlap(
+    store: AnnotationStore, tmp_path: Path
+) -> None:
+    draw(tmp_path / "a.png")
+    swapped = [[10, 20, 10, 40, 40, 40, 40, 20]]
+    made = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": swapped, "bbox": [20, 10, 20, 30]}
+    write_json(tmp_path / "a.json", coco([image()], [made]))
+    assert "y comes before x" in " ".join(bring(store, tmp_path).left_out)
+    assert not truths(store)
+
+
+def test_tags_of_cvat_are_reported(store: AnnotationStore, tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    (tmp_path / "annotations.xml").write_text(
+        f'<annotations><image id="0" name="a.png" width="{WIDTH}" height="{HEIGHT}"><tag label="blurred"/></image>'
+        "</annotations>"
+    )
+    report = bring(store, tmp_path)
+    assert "blurred" in " ".join(report.notices)
+    assert not report.left_out
+
+
+def test_a_cancelled_annotation_of_label_studio_is_reported(store: AnnotationStore, tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    content = [{"data": {"image": "a.png"}, "annotations": [{"was_cancelled": True, "result": []}]}]
+    write_json(tmp_path / "tasks.json", content)
+    assert "cancelled" in " ".join(bring(store, tmp_path).notices)
+
+
+def test_a_label_of_labelme_is_a_text(store: AnnotationStore, tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    shape = {"label": ["cat", "dog"], "shape_type": "polygon", "points": PAIRS}
+    sides = {"imageWidth": WIDTH, "imageHeight": HEIGHT}
+    write_json(tmp_path / "a.json", {"imagePath": "a.png", "version": "5", **sides, "shapes": [shape]})
+    assert "label is not a text" in " ".join(bring(store, tmp_path).left_out)
+    assert not truths(store)

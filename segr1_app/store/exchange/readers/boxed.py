@@ -13,6 +13,8 @@ _AGREES, _CONTRADICTS = 0.5, 0.2
 """IoU of a mask's own box with the one of its file, from which they agree, and below which they contradict each other;
 between them are boxes of more than is visible.
 """
+_SURE, _EXACT = 0.8, 0.95
+"""Below the first, another reading of the mask that fits the box as well as the second is the right one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,12 +42,15 @@ class Boxed:
             return mask
         own, said = mask_box(mask), _in_picture(self.box, canvas)
         # An invalid box says nothing about the mask, and a box may have been written as its two corners.
-        if said is None or own is None or box_iou(own, said) >= _AGREES or self._is_of_corners(own, canvas):
+        if said is None or own is None:
+            return mask
+        agreement = box_iou(own, said)
+        if agreement >= _SURE or self._is_of_corners(own, canvas):
             return mask
         for reading, area in _other_readings(self.area):
-            if _fits(area, canvas, said):
+            if _fit(area, canvas, said) >= (_EXACT if agreement >= _AGREES else _AGREES):
                 raise ValueError(f"its bbox fits its segmentation only if {reading}")
-        if box_iou(own, said) < _CONTRADICTS and min(said.x2 - said.x1, said.y2 - said.y1) > 1:
+        if agreement < _CONTRADICTS and min(said.x2 - said.x1, said.y2 - said.y1) > 1:
             raise ValueError(f"its segmentation ({_corners(own)}) is not where its bbox is ({_corners(said)})")
         return mask
 
@@ -75,12 +80,13 @@ def _in_picture(box: BoxShape, canvas: Canvas) -> Box | None:
         return None
 
 
-def _fits(area: Area, canvas: Canvas, said: Box) -> bool:
+def _fit(area: Area, canvas: Canvas, said: Box) -> float:
+    """IoU of a box with the one around a shape; 0 for a shape that cannot be drawn."""
     try:
         box = mask_box(area.mask(canvas))
     except (ValueError, DatasetError):
-        return False
-    return box is not None and box_iou(box, said) >= _AGREES
+        return 0.0
+    return 0.0 if box is None else box_iou(box, said)
 
 
 def _corners(box: Box) -> str:

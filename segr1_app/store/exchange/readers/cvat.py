@@ -14,7 +14,8 @@ from segr1_app.domain import DatasetError
 from segr1_app.frames import Reading
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import Source, Tree
+from segr1_app.store.exchange.outcomes import Remark
+from segr1_app.store.exchange.readers.sources import Found, Source, Tree
 from segr1_app.store.exchange.readers.xml_files import load_xml, root_name
 from segr1_app.store.exchange.shapes import (
     BoxShape,
@@ -23,6 +24,7 @@ from segr1_app.store.exchange.shapes import (
     Polygons,
     Ring,
     Shape,
+    box_around,
     number,
     ring_of,
     size_of,
@@ -43,7 +45,7 @@ def _source(tree: Tree, name: PurePosixPath) -> Source:
     return Source("CVAT", [name], lambda pictures: _read(tree, name, pictures))
 
 
-def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Record | str]:
+def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Found]:
     where = tree.files.display_name(name)
     try:
         root = load_xml(tree.entry(name))
@@ -64,6 +66,8 @@ def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Recor
         except DatasetError as error:
             yield f"{record}: {error}"
             continue
+        if tags := [tag.get("label") or "?" for tag in image.findall("tag")]:
+            yield Remark(f"{record}: what it is tagged with marks nothing and is not used: {', '.join(tags)}.")
         parts = [_part(index, each) for index, each in enumerate(image, start=1) if each.tag in _SHAPES]
         # CVAT turns pictures upright before it shows them.
         yield Record(record, pictures.find(name, called), PurePosixPath(called).name, parts, declared, Reading.UPRIGHT)
@@ -87,7 +91,7 @@ def _shape(element: Element) -> Shape:
             if float(element.get("rotation") or 0):
                 wide, high = (right - left) / 2, (bottom - top) / 2
                 corners = np.array([[-wide, -high], [wide, -high], [wide, high], [-wide, high]])
-                return Polygons([_turned((left + wide, top + high), corners, element)])
+                return box_around(_turned((left + wide, top + high), corners, element))
             return BoxShape((left, top, right, bottom))
         case "points":
             return Dots(tuple((float(x), float(y), 1) for x, y in _points(element)))

@@ -18,7 +18,18 @@ from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
 from segr1_app.store.exchange.readers.labelme import decode_picture
 from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, load_json
-from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Ring, Shape, number, ring_of, size_of
+from segr1_app.store.exchange.shapes import (
+    BoxShape,
+    Dots,
+    Piece,
+    Polygons,
+    Ring,
+    Shape,
+    box_around,
+    number,
+    ring_of,
+    size_of,
+)
 
 _AROUND: Final = 64
 _BASES: Final = frozenset({"polygon", "brush", "rectangle", "keypoint", "ellipse", "bitmask"})
@@ -91,6 +102,8 @@ def _task(task: Mapping[str, Any], where: str, called: str, name: PurePosixPath,
     made = task.get("annotations") or task.get("completions") or []
     done = [each for each in made if isinstance(each, dict) and not each.get("was_cancelled")]
     chosen = next((each for each in done if each.get("ground_truth")), done[-1] if done else None)
+    if made and not done:
+        yield Remark(f"{where}: its annotation was cancelled and is not used.")
     if len(done) > 1:
         which = "ground truth" if chosen and chosen.get("ground_truth") else "last"
         yield Remark(f"{where}: of {len(done)} annotations the {which} is taken.")
@@ -174,7 +187,7 @@ def _shape_at(kind: str, value: Mapping[str, Any], size: ImageSize | None) -> Sh
         width, height = (number(value.get(key), key) for key in ("width", "height"))
         if value.get("rotation"):
             corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
-            return Polygons([_turned((x, y), corners, value["rotation"], size)])
+            return box_around(_turned((x, y), corners, value["rotation"], size))
         return BoxShape((x / 100, y / 100, (x + width) / 100, (y + height) / 100), normalised=True)
     rx, ry = (number(value.get(key), key) for key in ("radiusX", "radiusY"))
     angles = np.arange(_AROUND) * 2 * math.pi / _AROUND

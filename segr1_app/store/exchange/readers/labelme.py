@@ -19,7 +19,7 @@ from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.readers.tables import Held
-from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Shape, number, ring_of, size_of
+from segr1_app.store.exchange.shapes import Dots, Piece, Polygons, Shape, box_around, number, ring_of, size_of
 
 _AROUND: Final = 64
 """Corners of the polygon that stands for a circle."""
@@ -66,6 +66,8 @@ def _part(index: int, shape: Any) -> Part:
     if not isinstance(shape, dict):
         return Part(which, "it is not a shape")
     label = shape.get("label")
+    if not isinstance(label, str | int | float | None):
+        return Part(which, "its label is not a text")
     name = str(label).strip() if label not in (None, "") else None
     which += f" ({name})" if name else ""
     try:
@@ -81,11 +83,10 @@ def _shape(shape: Mapping[str, Any]) -> Shape:
         raise ValueError("it has no points")
     ring = ring_of(points)
     match kind:
-        case "polygon" | "rotation" | "quadrilateral":
+        case "polygon" | "quadrilateral":
             return Polygons([ring])
-        case "rectangle":
-            (left, top), (right, bottom) = ring.min(axis=0), ring.max(axis=0)
-            return BoxShape((float(left), float(top), float(right), float(bottom)))
+        case "rectangle" | "rotation":
+            return box_around(ring)
         case "circle" if len(ring) == 2:
             radius = math.dist(ring[0], ring[1])
             angles = np.arange(_AROUND) * 2 * math.pi / _AROUND

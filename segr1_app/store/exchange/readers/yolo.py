@@ -15,14 +15,23 @@ from segr1_app.frames import Reading
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import Source, Tree, read_text
-from segr1_app.store.exchange.shapes import BoxShape, Polygons, Shape, number, ring_of, whole
+from segr1_app.store.exchange.outcomes import Remark
+from segr1_app.store.exchange.readers.sources import Found, Source, Tree, read_text
+from segr1_app.store.exchange.shapes import BoxShape, Polygons, Shape, box_around, number, ring_of, whole
 
 _LISTS: Final = frozenset({"classes.txt", "obj.names", "names.txt", "_darknet.labels"})
 _OTHERS: Final = frozenset(
     {"train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt", "labels.txt", "labelmap.txt"}
 )
 _SPARE: Final = frozenset({"obj.data", "notes.json", "train.txt", "val.txt", "valid.txt", "test.txt"})
+
+
+_OVER: Final = 0.01
+"""How far a coordinate may lie outside of the picture, as a fraction of it; Ultralytics allows as much."""
+_OBB_ROW: Final = 9
+"""Numbers of an oriented box: a class and four corners."""
+_OBLIQUE: Final = 0.002
+"""Differences between coordinates that are larger than this are not due to rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,13 @@ def _shared(one: PurePosixPath, other: PurePosixPath) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _read(tree: Tree, labels: list[PurePosixPath], found: list[_Names], pictures: Pictures) -> Iterator[Record | str]:
+def _read(tree: Tree, labels: list[PurePosixPath], found: list[_Names], pictures: Pictures) -> Iterator[Found]:
+    oriented = _is_oriented(tree, labels)
+    if oriented:
+        yield Remark(
+            f"{tree.files.display_name(labels[0].parent)}: all rows are rectangles of four corners, as in YOLO's "
+            "oriented boxes: read as boxes, not as masks."
+        )
     nameless = not any(names.by_id for names in found)
     for label in labels:
         entry = tree.entry(label)
@@ -132,7 +147,9 @@ def _read(tree: Tree, labels: list[PurePosixPath], found: list[_Names], pictures
         except DatasetError as error:
             yield str(error) if str(entry) in str(error) else f"{entry}: {error}"
             continue
-        parts = [_part(n, line.split(), names) for n, line in enumerate(lines, start=1) if line.strip()]
+        parts = [
+            _part(n, line.split(), names, oriented=oriented) for n, line in enumerate(lines, start=1) if line.strip()
+        ]
         shown = picture.name.name if not isinstance(picture, str) else label.stem
         yield Record(str(entry), picture, shown, parts, reading=Reading.UPRIGHT)
     if nameless:
@@ -144,21 +161,66 @@ def _read(tree: Tree, labels: list[PurePosixPath], found: list[_Names], pictures
         )
 
 
-def _part(line: int, values: list[str], names: _Names) -> Part:
+def _is_oriented(tree: Tree, labels: Sequence[PurePosixPath]) -> bool:
+    """Whether the data set is one of oriented boxes: every row has four corners of a rectangle, and one is oblique.
+
+    Nothing else tells them from polygons. Both have a class and corners, and their ``data.yaml`` says the same.
+    """
+    oblique = False
+    for label in labels:
+        try:
+            rows = [[float(value) for value in line.split()] for line in read_text(tree.entry(label)).splitlines()]
+        except (DatasetError, ValueError):
+            return False
+        for row in filter(None, rows):
+            if len(row) != _OBB_ROW:
+                return False
+            x1, y1, x2, y2, x3, y3, x4, y4 = row[1:]
+            # Fractions of two sides turn a rectangle into a parallelogram, whose diagonals still have one middle.
+            if not max(abs(x1 + x3 - x2 - x4), abs(y1 + y3 - y2 - y4)) <= _OBLIQUE:
+                return False
+            oblique |= min(abs(x1 - x2), abs(y1 - y2)) > _OBLIQUE
+    return oblique
+
+
+def _part(line: int, values: list[str], names: _Names, *, oriented: bool) -> Part:
     which = f"line {line}"
     try:
         index = whole(values[0], "its class")
         name = names.by_id.get(index)
         if name is None:
             raise ValueError(f"its class {index} has no name")
-        return Part(which, _shape([number(value, "a coordinate") for value in values[1:]], posed=names.posed), name)
+        coordinates = [number(value, "a coordinate") for value in values[1:]]
+        return Part(which, _shape(coordinates, posed=names.posed, oriented=oriented), name)
     except ValueError as error:
         known: Any = names.by_id.get(int(values[0])) if values[0].isdecimal() else None
         return Part(which, str(error), known)
 
 
-def _shape(values: list[float], *, posed: bool) -> Shape:
+def _shape(values: list[float], *, posed: bool, oriented: bool) -> Shape:
     if len(values) in (4, 5) or (posed and len(values) >= 4):
         x, y, width, height = values[:4]
+        _check_fractions(values[:4])
         return BoxShape((x - width / 2, y - height / 2, x + width / 2, y + height / 2), normalised=True)
-    return Polygons([ring_of(values)], normalised=True)
+    ring = ring_of(values)
+    _check_fractions(values)
+    if oriented:
+        return box_around(ring, normalised=True)
+    # Ultralytics appends a confidence and the number of a track, of which 1 could be a coordinate, too.
+    if values[-1] == 1 and (len(ring) == 3 or ring[:-1, 1].max() < 1 - _OVER):
+        raise ValueError(
+            "its last two numbers may be a corner, or a confidence and the number of a track: remove these, or write "
+            "the corner's 1 as 0.999999"
+        )
+    return Polygons([ring], normalised=True)
+
+
+def _check_fractions(values: Sequence[float]) -> None:
+    """Refuse coordinates in pixels.
+
+    Raises:
+        ValueError: for a coordinate outside of the picture.
+    """
+    far = [value for value in values if not -_OVER <= value <= 1 + _OVER]
+    if far:
+        raise ValueError(f"its coordinate {far[0]:g} is no fraction of a side, which lies between 0 and 1")
