@@ -121,8 +121,8 @@ def find_frame(size: ImageSize, orientation: int, declared: ImageSize | None, re
         fitting = [reading]
     if len(fitting) > 1:
         raise DatasetError(
-            f"its file is to be turned (EXIF orientation {orientation}), and the annotation may speak of the picture "
-            "as it is stored or as it is seen: say which with --orientation raw or --orientation upright."
+            f"its file has EXIF orientation {orientation}, and its annotations may be of the picture as stored or as "
+            "displayed: choose with --orientation raw or --orientation upright."
         )
     if fitting == [Reading.UPRIGHT]:
         return Frame(size, declared or size)

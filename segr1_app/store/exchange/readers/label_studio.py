@@ -1,4 +1,4 @@
-"""Label Studio's JSON: polygons, brushes, ellipses, boxes and keypoints in percent of the picture as it is seen."""
+"""Label Studio's JSON: polygons, brushes, ellipses, boxes and keypoints in percent of the picture as displayed."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _task(task: Mapping[str, Any], where: str, called: str, name: PurePosixPath,
 def _size(results: Sequence[Mapping[str, Any]]) -> ImageSize | None:
     sizes = {size for each in results if (size := size_of(each.get("original_width"), each.get("original_height")))}
     if len(sizes) > 1:
-        raise DatasetError("its regions say different sizes of the picture.")
+        raise DatasetError("its regions state different sizes of the picture.")
     return next(iter(sizes), None)
 
 
@@ -158,7 +158,7 @@ def _parts(
         label = None if name is None else str(name)
         try:
             if result.get("image_rotation"):
-                raise ValueError("its picture was turned in Label Studio: turn it back there, and export again")
+                raise ValueError("its picture was rotated in Label Studio: rotate it back there, and export again")
             yield Part(which, _shape(base, value, size), label, model=model)
         except (*MALFORMED, DatasetError) as error:
             yield Part(which, fault_of(error), label)
@@ -207,7 +207,7 @@ def _turned(pivot: tuple[float, float], around: Ring, rotation: Any, size: Image
         size: of the picture.
     """
     if size is None:
-        raise ValueError("a turned region needs original_width and original_height")
+        raise ValueError("a rotated region needs original_width and original_height")
     scale = np.array([size.width, size.height]) / 100
     angle = math.radians(number(rotation, "rotation"))
     sine, cosine = math.sin(angle), math.cos(angle)

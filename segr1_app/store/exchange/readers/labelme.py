@@ -1,4 +1,4 @@
-"""labelme and X-AnyLabeling: a JSON file for each picture, with shapes in pixels of the picture as it is seen."""
+"""labelme and X-AnyLabeling: a JSON file for each picture, with shapes in pixels of the picture as displayed."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class _Data(pickle.Unpickler):
     """Reads pickles of plain values only: a pickle that names anything to call is refused before it is called."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it names {module}.{name}, and data has no need to")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which plain data do not need")
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError(f"it refers to something outside of it ({pid!r})")

@@ -110,5 +110,5 @@ def _corners(polygon: Element) -> list[tuple[str, str]]:
     while (x := text_of(polygon, f"x{len(corners) + 1}")) and (y := text_of(polygon, f"y{len(corners) + 1}")):
         corners.append((x, y))
     if 2 * len(corners) != len(polygon):
-        raise ValueError("its polygon is written in a way that is not read")
+        raise ValueError("its polygon is in an unsupported form")
     return corners

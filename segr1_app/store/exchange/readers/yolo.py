@@ -118,7 +118,7 @@ def _names_for(label: PurePosixPath, found: Sequence[_Names]) -> _Names:
     for other in fitting[1:]:
         if any(other.by_id.get(key, name) != name for key, name in fitting[0].by_id.items()):
             raise DatasetError(
-                f"{fitting[0].file} and {other.file} give its classes different names: leave one of them away."
+                f"{fitting[0].file} and {other.file} give its classes different names: remove one of them."
             )
     return fitting[0] if fitting else _Names({}, label)
 
