@@ -1,4 +1,4 @@
-"""Share what there is little of among threads."""
+"""Share a limited resource, such as memory, among threads."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 
 class Budget:
-    """An amount that threads share, of memory for instance: a thread that wants more than is left waits.
+    """An amount that threads share: a thread that wants more than is left waits.
 
     Args:
-        amount: at least as much as any thread takes.
+        amount: the total; no thread may take more.
     """
 
     def __init__(self, amount: int) -> None:
@@ -19,7 +19,7 @@ class Budget:
 
     @contextmanager
     def taken(self, amount: int) -> Iterator[None]:
-        """Take some of it while a block runs, which must not take more of it."""
+        """Take some of it while a block runs; the block must not take any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._left >= amount)
             self._left -= amount

@@ -108,7 +108,7 @@ def test_bitmasks_of_label_studio_are_read(store: AnnotationStore, tmp_path: Pat
         ({"type": "vectorlabels", "value": {"vertices": [], "vectorlabels": ["cat"]}}, "a vector marks no area"),
         (
             {"type": "polygonlabels", "image_rotation": 90, "value": {"points": PAIRS, "polygonlabels": ["cat"]}},
-            "turned",
+            "rotated",
         ),
     ],
 )
