@@ -30,6 +30,7 @@ from segr1_app.language.codec import (
 from segr1_app.language.json_shapes import (
     BOX,
     CORNERS,
+    EVERY_CORNER,
     EVERY_NAME,
     MAX_NESTING,
     NAMES,
@@ -40,6 +41,7 @@ from segr1_app.language.json_shapes import (
     numbers_of,
     peel,
     plain_key,
+    unquoted,
     unwrap,
 )
 from segr1_app.language.loose_json import decode_json
@@ -112,7 +114,7 @@ class _Reader:
         entries = self._entries(content)
         if len(entries) > MAX_BOXES:
             self._problem(f"there are more than {MAX_BOXES} objects: the others are left out")
-        entries = entries[:MAX_BOXES]
+        entries = [self._unquoted_entry(entry) for entry in entries[:MAX_BOXES]]
         self.shares = are_shares(list(islice(all_numbers(entries), MAX_POINTS)))
         for entry in entries:
             self._read_entry(entry)
@@ -178,10 +180,11 @@ class _Reader:
         if not isinstance(value, list):
             self._problem(f"the JSON should be a list, not {quote(content)}")
             return []
+        value = [each if isinstance(each, dict) else self._numbers(each) for each in value[: MAX_BOXES + 1]]
         if len(value) == 4 and all(isinstance(each, float) for each in value):
             value = [value]
         entries: list[Mapping[str, Any]] = []
-        for each in value[: MAX_BOXES + 1]:
+        for each in value:
             if isinstance(each, dict):
                 entries.append(each)
                 continue
@@ -202,6 +205,19 @@ class _Reader:
         self._problem("the JSON is inside a string")
         return inner
 
+    def _numbers(self, value: Any) -> Any:
+        """Coordinates, whether in quotes or not."""
+        found = unquoted(value)
+        if found != value:
+            self._problem("coordinates should not be in quotes")
+        return found
+
+    def _unquoted_entry(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {
+            name: self._numbers(value) if plain_key(name) in EVERY_NAME or name in EVERY_CORNER else value
+            for name, value in entry.items()
+        }
+
     def _unwrapped(self, value: Any) -> Any:
         """The list of objects in whatever is wrapped around it."""
         for _ in range(MAX_NESTING):
@@ -220,6 +236,8 @@ class _Reader:
         boxes = [] if values[BOX] is _ABSENT else self._boxes(values[BOX])
         points = () if values[POINT] is _ABSENT else self._points(values[POINT])
         label = entry.get("label")
+        if not isinstance(label, str | None):
+            self._problem(f"the label should be text, not {_spelled(label)}")
         name = (label.strip()[:MAX_LABEL] if isinstance(label, str) else "") or None
         if len(boxes) > 1:
             self.objects += [ObjectPrompt(each.box, each.points, name) for each in assign_points(boxes, points)]
@@ -229,7 +247,9 @@ class _Reader:
     def _member(self, entry: Mapping[str, Any], key: str) -> Any:
         """The box or the point of an entry, under whatever name; `_ABSENT` if there is none."""
         given = [name for name in entry if plain_key(name) in NAMES[key]]
-        if not given and any(all(name in entry for name in names) for names in CORNERS[key]):
+        # The corner of a box that is given by its width and height is no point.
+        sized = key == POINT and any(name in entry for name in ("width", "height", "w", "h"))
+        if not given and not sized and any(all(name in entry for name in names) for names in CORNERS[key]):
             # The coordinates lie in the entry itself.
             return entry
         if key not in _KEYS[self.grammar]:
@@ -245,7 +265,10 @@ class _Reader:
     def _boxes(self, value: Any) -> list[Box]:
         """One box, or several boxes, which some models write in one entry."""
         found = []
-        value = peel(value)
+        peeled = peel(value)
+        if isinstance(value, dict) and peeled is not value:
+            self._problem(f"{BOX} should read [x1, y1, x2, y2], not {_spelled(value)}")
+        value = peeled
         several = box_lists(value)
         if several is not None:
             self._problem(f"{BOX} should read [x1, y1, x2, y2], not {_spelled(value)}")
@@ -355,4 +378,6 @@ def _spelled(value: Any) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, str):
         return f'"{value[:40]}"'
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return {True: "true", False: "false", None: "null"}.get(value, "...")

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any, Final
 
 from segr1_app.language.codec import MAX_POINTS
-from segr1_app.language.loose_json import Whole
+from segr1_app.language.loose_json import Whole, decode_json
 
 BOX, POINT = "bbox_2d", "point_2d"
 NAMES: Final = {
@@ -29,6 +29,7 @@ CORNERS: Final = {
     POINT: (("x", "y"),),
 }
 """Names under which models write coordinates one by one."""
+EVERY_CORNER: Final = frozenset(name for possible in CORNERS.values() for names in possible for name in names)
 MAX_NESTING: Final = 8
 """Most wrappers around a box, a point or the list of objects that are looked through."""
 SHARE_MARGIN: Final = 0.5
@@ -71,9 +72,33 @@ def _may_hold_objects(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, list | dict) for each in value)
 
 
+def unquoted(value: Any, nesting: int = MAX_NESTING) -> Any:
+    """Coordinates, with those in quotes read as numbers: "10", ["10", "20"], "10, 20" and "(10,20),(30,40)".
+
+    What has no unambiguous meaning as a number stays as it is: "10px" and "50%", and "12,5" where one number belongs.
+    """
+    if isinstance(value, str):
+        try:
+            inner = decode_json(f"[{value}]").value
+        except ValueError:
+            return value
+        return inner[0] if len(inner) == 1 else inner or value
+    if nesting and isinstance(value, list):
+        return [unquoted(each, nesting - 1) for each in value]
+    if nesting and isinstance(value, dict):
+        return {name: unquoted(each, nesting - 1) for name, each in value.items()}
+    return value
+
+
 def peel(value: Any) -> Any:
-    """A list of lists without further brackets around it."""
+    """A list of lists without further brackets around it, or what an object holds that has nothing else."""
     for _ in range(MAX_NESTING):
+        if isinstance(value, dict) and len(value) == 1:
+            (inner,) = value.values()
+            if not isinstance(inner, list | dict):
+                break
+            value = inner
+            continue
         if not (isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)):
             break
         if not any(isinstance(each, list) for each in value[0]):

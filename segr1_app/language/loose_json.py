@@ -1,5 +1,5 @@
 """JSON as multimodal models really write it: single quotes, missing and trailing commas, full-width and invisible
-characters, raw line feeds.
+characters, comments, raw line feeds.
 
 Nothing is evaluated. Text is read in one pass, up to `MAX_TOKENS` tokens and `MAX_DEPTH` nested brackets.
 """
@@ -23,10 +23,10 @@ _WIDE: Final = str.maketrans("［］｛｝，、：（）()０１２３４５６
 """Full-width punctuation and digits, and Python's brackets of tuples, and what they stand for."""
 _WORDS: Final = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _TOKEN = re.compile(
-    r"""[\s\u200b\u2060\ufeff]*+(?:
+    r"""(?:[\s\u200b\u2060\ufeff]++|//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)*+(?:
         (?P<mark>[][{},:［］｛｝，、：（）()])
       | (?P<double>"(?:[^"\\]|\\.)*+")
-      | (?P<single>'(?:[^'\\]|\\.)*+'|‘[^’]*+’|“[^”]*+”|「[^」]*+」|＂[^＂]*+＂)
+      | (?P<single>'(?:[^'\\]|\\.)*+'|‘[^’]*+’|[“”][^”]*+”|「[^」]*+」|＂[^＂]*+＂)
       | (?P<number>[-+－]?+(?:[0-9０-９]++(?:[.．][0-9０-９]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+)
       | (?P<word>[A-Za-z_][A-Za-z0-9_]*+)
     )""",

@@ -305,6 +305,21 @@ ENTRY = '{"bbox_2d": [100, 200, 300, 400], "point_2d": [150, 250], "label": "a c
         ENTRY.replace(", ", "\n").join("[]"),
         ENTRY.replace('"', '\\"').join("[]"),
         json.dumps(ENTRY.join("[]")),
+        # Numbers in quotes.
+        ENTRY.replace("100, 200, 300, 400", '"100", "200.0", 300, "４００"').join("[]"),
+        ENTRY.replace("[100, 200, 300, 400]", '"100 200 300 400"').join("[]"),
+        ENTRY.replace("[100, 200, 300, 400]", '"(100,200),(300,400)"').replace("[150, 250]", '"[150, 250]"').join("[]"),
+        ENTRY.replace("[150, 250]", '{"x": "150", "y": "250"}').join("[]"),
+        ENTRY.replace("100, 200, 300, 400", '"0.1", "0.2", "0.3", "0.4"').join("[]"),
+        json.dumps([ENTRY]),
+        # A name around the coordinates.
+        ENTRY.replace("[100, 200, 300, 400]", '{"bbox_2d": [100, 200, 300, 400]}').join("[]"),
+        ENTRY.replace("[150, 250]", '{"coordinates": [150, 250]}').join("[]"),
+        # Comments, and quotation marks of which all are closing ones.
+        ENTRY.replace(", ", ", // one, {two}\n").join("[]"),
+        ENTRY.replace(", ", ", /* [ */ # it's\n").join("[]"),
+        ENTRY.replace('"', "”").join("[]"),
+        ENTRY.replace('"a cat"', "7").join("[]"),
         ENTRY.replace(": ", ":\u200b").join(["\ufeff[", "]"]),
         # What comes after it is no JSON.
         f"[{ENTRY}]\n```\nSo:\n```\nthe cat [1] is there",
@@ -413,7 +428,10 @@ def test_the_last_of_several_blocks_is_read() -> None:
     assert any("last one" in problem for problem in parsed.problems)
 
 
-@pytest.mark.parametrize("number", ["1e999", "NaN", "-Infinity", "9" * 401, "null", '"5"', "true"])
+@pytest.mark.parametrize(
+    "number",
+    ["1e999", "NaN", "-Infinity", "9" * 401, "null", "true", '"5px"', '"12,5"', '"1_0"', '"50%"', '"NaN"', '"1e999"'],
+)
 def test_what_is_not_a_number_is_not_a_coordinate(number: str) -> None:
     text = f"There.\n```json\n[{ENTRY.replace('100', number)}]\n```"
     parsed = find_protocol("qwen3-vl").request((1000, 1000), "x").read(text)
