@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -20,6 +19,8 @@ from segr1_app.people.access import Access
 from segr1_app.people.accounts import UNSIGNED, People
 from segr1_app.settings.roles import Act, Role
 from segr1_app.ui.gate.endpoints import Gate
+from segr1_app.ui.gate.refusals import RefusedError
+from segr1_app.ui.gate.streams import OpenRequests, most_open
 from tests.e2e.serving import ROOT, free_port, serving_as
 from tests.hostile.test_other_pages import WIRE
 from tests.served import Served
@@ -85,32 +86,77 @@ def test_waiting_for_results_that_do_not_exist_writes_no_log(
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+def head_of(method: str, path: str, *more: str) -> bytes:
+    return "\r\n".join((f"{method} /{path} HTTP/1.1", "Host: localhost", *more, "", "")).encode()
+
+
+JSON, FORM = "Content-Type: application/json", "Content-Type: multipart/form-data; boundary=x"
+PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nabc'
+SLOW = {
+    "heartbeat": head_of("GET", "gradio_api/heartbeat/visit"),
+    "nothing": b"",
+    "half a request": b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+    "part of a body": head_of("POST", "gradio_api/run/progress", JSON, "Content-Length: 100") + b"{",
+    "part of an upload": head_of("POST", "gradio_api/upload", FORM, "Content-Length: 100000") + PART,
+}
+"""What many connections of one address send, and then nothing more."""
+
+
 @pytest.mark.slow
-def test_idle_visits_do_not_use_up_all_file_descriptors(tmp_path: Path) -> None:
+def test_idle_connections_do_not_use_up_all_file_descriptors(tmp_path: Path) -> None:
     port = free_port()
+    # Both limits before the app starts: it raises its own as far as it may, and an administrator may.
     limited = (
-        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); sys.argv = sys.argv[1:]"
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); sys.argv = sys.argv[1:];"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     command = [
         sys.executable,
         "-c",
-        f"{limited}; runpy.run_path(sys.argv[0], run_name='__main__')",
+        limited,
         str(ROOT / "app.py"),
+        "--port",
+        str(port),
+        "--home",
+        str(tmp_path / "data"),
     ]
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with (
-        serving_as(
-            [*command, "--port", str(port), "--home", str(tmp_path / "data")], tmp_path, port, {"PYTHONPATH": str(ROOT)}
-        ) as (url, _),
-        contextlib.ExitStack() as opened,
-    ):
-        assert min(soft, hard if hard > 0 else soft) > 500
-        for number in range(400):
-            idle = opened.enter_context(socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=30))
-            idle.sendall(f"GET /gradio_api/heartbeat/{number} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        for _ in range(5):
-            assert WIRE.get(f"{url}healthz", timeout=60).status_code == 200
+    with serving_as(command, tmp_path, port, {"PYTHONPATH": str(ROOT)}) as (url, _):
+        where = ("127.0.0.1", urlsplit(url).port or 0)
+        for sent in SLOW.values():
+            with contextlib.ExitStack() as opened:
+                for _ in range(300):
+                    opened.enter_context(socket.create_connection(where, timeout=30)).sendall(sent)
+                for _ in range(3):
+                    assert WIRE.get(f"{url}healthz", timeout=15).status_code == 200
     assert (tmp_path / "app.log").stat().st_size < 100_000
+
+
+def test_an_upload_that_stops_is_given_up(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("segr1_app.ui.gate.front.BODY_SECONDS", 0.5)
+    served = serve()
+    where = ("127.0.0.1", urlsplit(served.url).port or 0)
+    with socket.create_connection(where, timeout=20) as connection:
+        connection.sendall(SLOW["part of an upload"])
+        assert b" 408 " in connection.makefile("rb").readline()
+    with socket.create_connection(where, timeout=20) as connection:
+        connection.sendall(SLOW["part of an upload"])
+    assert uploaded(served, 10).status_code == 200
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_slow_requests_of_one_address_leave_room_for_others() -> None:
+    requests = OpenRequests()
+    with contextlib.ExitStack() as opened:
+        for _ in range(max(8, most_open() // 2)):
+            opened.enter_context(requests.one_more("/gradio_api/upload", "10.0.0.1", sends=True))
+        with pytest.raises(RefusedError, match="Too many requests"):
+            opened.enter_context(requests.one_more("/gradio_api/upload", "10.0.0.1", sends=True))
+        for path, address, sends in (("/", "10.0.0.1", False), ("/gradio_api/upload", "10.0.0.2", True)):
+            opened.enter_context(requests.one_more(path, address, sends=sends))
+    with requests.one_more("/gradio_api/upload", "10.0.0.1", sends=True):
+        pass
 
 
 def test_a_visitor_who_types_a_name_is_not_who_signs_in_with_it(tmp_path: Path) -> None:

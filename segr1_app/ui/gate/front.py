@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,7 +26,7 @@ from segr1_app.studio.callers import is_gone
 from segr1_app.ui.gate.hosts import Hosts, read_origin
 from segr1_app.ui.gate.peers import SET_ASIDE, address_of, forwarded, seen_scheme
 from segr1_app.ui.gate.refusals import RefusedError
-from segr1_app.ui.gate.streams import OpenStreams
+from segr1_app.ui.gate.streams import OpenRequests
 from segr1_app.ui.gate.uploads import UploadQuota
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,8 @@ MAX_JSON: Final = 8 * 2**20
 MAX_JSON_AT_ONCE: Final = 4 * MAX_JSON
 """Total size in bytes of all bodies being read at the same time: once parsed, each takes many times its size."""
 BODY_SECONDS: Final = 30.0
-"""Seconds in which a body that is read into memory must arrive."""
+"""Seconds in which a body that is read into memory must arrive, or the next part of an upload."""
+LATE: Final = "The request did not arrive in time."
 DRAIN_SECONDS: Final = 0.2
 """Seconds for which the rest of a rejected body is read."""
 POSTED: Final = ("run", "api", "call", "queue/join", "component_server", "cancel", "reset")
@@ -70,7 +73,6 @@ class FrontDoor:
         signed_in: whether a request may have more than a sign-in form as its body; always true where nobody signs in.
         check: returns the JSON body to pass on for a path and a body; raises `RefusedError` for an invalid one.
         uploads: limits what people upload; None for no limit.
-        streams: limits responses that stay open.
     """
 
     def __init__(
@@ -81,9 +83,8 @@ class FrontDoor:
         *,
         check: Callable[[str, bytes], bytes] = lambda _, content: content,
         uploads: UploadQuota | None = None,
-        streams: OpenStreams | None = None,
     ) -> None:
-        self._uploads, self._streams = uploads, streams or OpenStreams()
+        self._uploads, self._requests = uploads, OpenRequests()
         self._app, self._hosts, self._signed_in, self._check = app, hosts, signed_in, check
         self._reading = 0
 
@@ -101,9 +102,17 @@ class FrontDoor:
             logger.info("refused: %s", refusal, extra={"endpoint": scope["path"], "failure": str(refusal)})
             await _refuse(refusal, scope, receive, send)
             return
-        if scope["method"] in SAFE or path_of(scope) == UPLOAD:
-            await self._pass_unread(scope, receive, send)
-            return
+        sends = scope["method"] not in SAFE
+        try:
+            with self._requests.one_more(path_of(scope), self._address(scope), sends=sends):
+                await (self._pass_read if sends and path_of(scope) != UPLOAD else self._pass_unread)(
+                    scope, receive, send
+                )
+        except RefusedError as refusal:
+            await _refuse(refusal, scope, receive, send)
+
+    async def _pass_read(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request whose body was read and checked."""
         body, whole = bytearray(), False
         try:
             path = path_of(scope)
@@ -113,22 +122,25 @@ class FrontDoor:
         except RefusedError as refusal:
             await _refuse(refusal, scope, receive, send, whole=whole)
         except TimeoutError:
-            await _refuse(RefusedError(408, "The request did not arrive in time."), scope, receive, send)
+            await _refuse(RefusedError(408, LATE), scope, receive, send)
         else:
             await self._pass_on(passed_on, scope, receive, send)
         finally:
             self._reading -= len(body)
 
     async def _pass_unread(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request without a body, or an upload, whose body is written to disk as it arrives."""
-        path, who = path_of(scope), self._address(scope)
-        try:
-            if path == UPLOAD and self._uploads is not None:
-                receive = self._uploads.counting(who, receive)
-            with self._streams.one_more(path, who):
-                await self._app(scope, receive, send)
-        except RefusedError as refusal:
-            await _refuse(refusal, scope, receive, send)
+        """Pass on a request without a body, or an upload, whose body is written to disk as it arrives.
+
+        Raises:
+            RefusedError: when there is no space for an upload.
+        """
+        if path_of(scope) == UPLOAD:
+            receive = _in_time(receive)
+            if self._uploads is not None:
+                receive = self._uploads.counting(self._address(scope), receive)
+        # Whoever breaks off an upload gets no answer, and leaves no traceback in the log.
+        with suppress(ClientDisconnect):
+            await self._app(scope, receive, send)
 
     def _address(self, scope: Scope) -> str:
         peer = scope.get("client")
@@ -236,6 +248,23 @@ class FrontDoor:
 def path_of(scope: Scope) -> str:
     """The path by which a route is looked up, without trailing slashes."""
     return str(scope["path"]).rstrip("/") or "/"
+
+
+def _in_time(receive: Receive) -> Receive:
+    """Channel of an upload of which each part must arrive in time."""
+    more = True
+
+    async def in_time() -> Message:
+        nonlocal more
+        try:
+            async with asyncio.timeout(BODY_SECONDS if more else None):
+                message = await receive()
+        except TimeoutError as error:
+            raise HTTPException(408, LATE) from error
+        more = message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    return in_time
 
 
 def _most(path: str) -> int:

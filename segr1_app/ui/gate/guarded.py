@@ -29,6 +29,7 @@ from segr1_app.ui.gate.hosts import Hosts
 from segr1_app.ui.gate.posts import Posts
 from segr1_app.ui.gate.results import KnownResults
 from segr1_app.ui.gate.streams import Seldom, close_idle
+from segr1_app.ui.gate.unread import UnreadResults
 from segr1_app.ui.gate.uploads import UploadQuota
 from segr1_app.ui.gate.visits import NoVisits
 from segr1_app.ui.views import STATIC_ROUTE
@@ -95,13 +96,14 @@ def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
             return settings.auth is None or signed_in_as(app, headers) is not None
 
         uploads = None if settings.alone else UploadQuota(Path(app.uploaded_file_dir))
-        results = KnownResults(inner, app.get_blocks(), known)
+        unread = UnreadResults(app.get_blocks()._queue)
+        results = KnownResults(inner, unread, known)
         door = FrontDoor(results, Hosts.of(settings), known, check=posts.check, uploads=uploads)
         app.middleware_stack = Answers(door, framed=framed)
         logging.getLogger("asyncio").addFilter(Seldom())
-        closing = asyncio.create_task(close_idle(lambda: _connections(app)))
         async with AsyncExitStack() as stack:
-            stack.callback(closing.cancel)
+            for task in (close_idle(lambda: _connections(app)), unread.sweep_now_and_then()):
+                stack.callback(asyncio.create_task(task).cancel)
             yield await stack.enter_async_context(within(app)) if within is not None else None
 
     return lifespan

@@ -1,5 +1,5 @@
-"""Limit responses that stay open, such as heartbeats and event streams: each holds a file descriptor, of which there
-are few.
+"""Limit what is open at the same time, such as heartbeats, event streams and slow requests: each holds a file
+descriptor, of which there are few.
 """
 
 from __future__ import annotations
@@ -21,58 +21,64 @@ RESERVED: Final = 128
 MOST: Final = 4096
 IDLE_SECONDS: Final = 20.0
 """Seconds for which a connection may be open without a request."""
+IDLE_CHECK_SECONDS: Final = 1.0
 
 
-class OpenStreams:
-    """Counts open streams and refuses those that would leave too few file descriptors for everything else.
+def most_open() -> int:
+    """How many of each kind may be open: streams, other requests that read, and requests that send."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if soft == resource.RLIM_INFINITY else min(MOST, max(16, (soft - RESERVED) // 3))
 
-    Args:
-        most: the largest number of streams; None for half of what the process has beyond `RESERVED`.
-    """
 
-    def __init__(self, most: int | None = None) -> None:
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        usual = MOST if soft == resource.RLIM_INFINITY else min(MOST, max(16, (soft - RESERVED) // 2))
-        self._most = usual if most is None else most
-        self._open: Counter[str] = Counter()
+class OpenRequests:
+    """Counts requests in progress and refuses those that would leave too few file descriptors for everything else."""
+
+    def __init__(self) -> None:
+        self._most = most_open()
+        self._open: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def one_more(self, path: str, address: str) -> Iterator[None]:
-        """Handle a request, and count it while its response stays open.
+    def one_more(self, path: str, address: str, *, sends: bool) -> Iterator[None]:
+        """Handle a request, and count it while it is received and while its response is sent.
+
+        Args:
+            path: what is requested.
+            address: where from.
+            sends: whether the request has a body.
 
         Raises:
-            RefusedError: when there are too many, or half of them are from this address.
+            RefusedError: when there are too many of its kind, or half of them are from this address.
         """
-        if not f"{path}/".startswith(STREAMS):
-            yield
-            return
-        if self._open.total() >= self._most or self._open[address] >= max(8, self._most // 2):
-            raise RefusedError(503, "Too many pages are open: close some, or try again in a moment.")
-        self._open[address] += 1
+        kind = "stream" if f"{path}/".startswith(STREAMS) and not sends else "body" if sends else "answer"
+        in_all = sum(number for (each, _), number in self._open.items() if each == kind)
+        if in_all >= self._most or self._open[kind, address] >= max(8, self._most // 2):
+            raise RefusedError(503, "Too many requests or pages are open: close some, or try again in a moment.")
+        self._open[kind, address] += 1
         try:
             yield
         finally:
-            self._open[address] -= 1
-            if not self._open[address]:
-                del self._open[address]
+            self._open[kind, address] -= 1
+            if not self._open[kind, address]:
+                del self._open[kind, address]
 
 
 async def close_idle(connections: Callable[[], Any], clock: Callable[[], float] = time.monotonic) -> None:
-    """Close connections that send no request in time, until cancelled; uvicorn itself waits for the first request
-    forever.
+    """Close connections that send no request in time, or of which there are too many, until cancelled; uvicorn itself
+    waits for the first request forever.
 
     Args:
         connections: returns uvicorn's currently open connections.
         clock: a monotonic clock in seconds.
     """
-    since: dict[Any, float] = {}
+    most, since = max(8, most_open() // 2), dict[Any, float]()
     while True:
-        await asyncio.sleep(IDLE_SECONDS / 4)
+        await asyncio.sleep(IDLE_CHECK_SECONDS)
         now, held = clock(), set(connections())
         idle = {each for each in held if each.cycle is None and each.timeout_keep_alive_task is None}
         since = {each: since.get(each, now) for each in idle}
-        for each, first in since.items():
-            if now - first > IDLE_SECONDS:
+        oldest_first = sorted(since, key=since.__getitem__)
+        for place, each in enumerate(oldest_first):
+            if now - since[each] > IDLE_SECONDS or place < len(oldest_first) - most:
                 each.transport.close()
 
 
