@@ -183,6 +183,12 @@ def test_routes_of_gradio_that_this_page_does_not_need_are_closed(local: Served)
         assert WIRE.post(f"{local.url}gradio_api/{path}", json={}).status_code == 404, path
 
 
+@pytest.mark.parametrize("folder", ["static", "assets", "studio", "gradio_api/file=", "gradio_api/call/progress"])
+@pytest.mark.parametrize("name", ["a" * 3000, "%C3%A4" * 200, "a/" * 3000])
+def test_no_name_is_too_long_for_the_file_system(local: Served, folder: str, name: str) -> None:
+    assert WIRE.get(f"{local.url}{folder}/{name}").status_code in (403, 404)
+
+
 def test_a_web_socket_is_refused(local: Served) -> None:
     lines = [
         "GET /gradio_api/queue/join HTTP/1.1",

@@ -1,4 +1,4 @@
-"""Results that nobody fetches are not held for ever, and whoever waits for one gets it."""
+"""Results that nobody fetches are dropped after a while, and a client that waits for one gets it."""
 
 from __future__ import annotations
 

@@ -61,6 +61,11 @@ UNUSED: Final = (
     "/pwa_icon",
 )
 """Gradio routes that this page does not need; some write files or fetch URLs for any caller."""
+MAX_PATH: Final = 2048
+MAX_PART: Final = 255
+"""Longest path, and part of a path, in bytes: no file has a longer name, and looking for one is an error that gradio
+does not expect.
+"""
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
@@ -224,7 +229,7 @@ class FrontDoor:
         type.
         """
         path, headers = path_of(scope), Headers(scope=scope)
-        if path.startswith(UNUSED):
+        if path.startswith(UNUSED) or _is_too_long(path):
             raise RefusedError(404, "There is no page at this address.")
         if scope["method"] in SAFE:
             return
@@ -265,6 +270,11 @@ def _in_time(receive: Receive) -> Receive:
         return message
 
     return in_time
+
+
+def _is_too_long(path: str) -> bool:
+    encoded = path.encode(errors="replace")
+    return len(encoded) > MAX_PATH or any(len(part) > MAX_PART for part in encoded.split(b"/"))
 
 
 def _most(path: str) -> int:
