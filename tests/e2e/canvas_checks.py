@@ -1,4 +1,7 @@
-"""What every row of the list that `?` shows does to a canvas: one check each, by what reaches the server."""
+"""What every row of the list that `?` shows does to a canvas: one check each, by what reaches the server.
+
+It is long because each row of that list has its own check.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Protocols against a table of cases: exact prompts, frames, coordinates, parsed answers, and invalid files."""
+"""Protocols against a table of cases: exact prompts, frames, coordinates, parsed answers, and invalid files.
+
+It is long because each protocol has its own table of cases.
+"""
 
 from __future__ import annotations
 

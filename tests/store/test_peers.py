@@ -2,6 +2,8 @@
 
 What each of them found is a line of the table in docs/formats.md, which must say the same; with the environment
 variable SEGR1_WRITE_TABLE it is written again. Programs that are not installed are skipped (requirements-peers.txt).
+
+It is long because each program needs its own reader.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Training by GRPO: it sees what the app sees, rewards what the app shows, and survives being killed."""
+"""Training by GRPO: it sees what the app sees, rewards what the app shows, and survives being killed.
+
+It is long because each way to start, stop, resume and extend a training is a case.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""COCO files as other tools write them: never a wrong ground truth, and nothing dropped silently."""
+"""COCO files as other tools write them: never a wrong ground truth, and nothing dropped silently.
+
+It is long because COCO files differ in many ways, each of which is a case.
+"""
 
 from __future__ import annotations
 

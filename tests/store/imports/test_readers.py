@@ -1,4 +1,7 @@
-"""Annotations of every kind that is read, in the forms that its tools write."""
+"""Annotations of every kind that is read, in the forms that its tools write.
+
+It is long because each format has its own files and cases.
+"""
 
 from __future__ import annotations
 

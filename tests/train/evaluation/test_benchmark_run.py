@@ -1,4 +1,7 @@
-"""A benchmark is scored as in its papers, resumes after an interruption, and records its protocol."""
+"""A benchmark is scored as in its papers, resumes after an interruption, and records its protocol.
+
+It is long because each family of benchmarks, and each interruption, is a case.
+"""
 
 from __future__ import annotations
 
