@@ -33,7 +33,19 @@ class ModelError(SegR1Error):
 
 
 class NotUnderstoodError(SegR1Error):
-    """An instruction with words that the policy was never taught; it would answer another question."""
+    """An instruction with words that the policy was never taught; it would answer another question.
+
+    Attributes:
+        unknown: a sentence that names the words.
+        understands: sentences that say what it was taught.
+    """
+
+    def __init__(self, unknown: str, understands: str) -> None:
+        super().__init__(unknown, understands)
+        self.unknown, self.understands = unknown, understands
+
+    def __str__(self) -> str:
+        return f"{self.unknown} {self.understands}"
 
 
 class SettingsError(SegR1Error):

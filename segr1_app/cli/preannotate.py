@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from segr1_app.domain import Effort, Mask, NotUnderstoodError, Prediction, SettingsError, StoreDamagedError
+from segr1_app.domain import Effort, Mask, NotUnderstoodError, Prediction, SegR1Error, SettingsError, StoreDamagedError
 from segr1_app.images import Picture
 from segr1_app.language.protocol import Request
 from segr1_app.models.selection import choose_models
@@ -117,9 +117,16 @@ def run(arguments: argparse.Namespace) -> int:
             effort=Effort(arguments.effort),
             bar=tqdm(total=len(mine), unit="task", disable=not share.is_main_process),
         )
-    for failure in failures:
-        print(failure, file=sys.stderr)  # noqa: T201
+    for sentence in _failed(failures):
+        print(sentence, file=sys.stderr)  # noqa: T201
     return 1 if failures else 0
+
+
+def _failed(failures: Mapping[int, SegR1Error]) -> Iterator[str]:
+    """A sentence for each task; what the policy understands, which is the same for all, comes once, at the end."""
+    for number, error in failures.items():
+        yield f"Task {number}: {error.unknown if isinstance(error, NotUnderstoodError) else error}"
+    yield from dict.fromkeys(each.understands for each in failures.values() if isinstance(each, NotUnderstoodError))
 
 
 def _predict_shown(
@@ -132,9 +139,9 @@ def _predict_shown(
     batch: int,
     effort: Effort,
     bar: tqdm[Any],
-) -> list[str]:
+) -> dict[int, SegR1Error]:
     """`predict_tasks` with a bar, and with a summary also where a server fails in the middle."""
-    failures: list[str] = []
+    failures: dict[int, SegR1Error] = {}
     predicted: list[int] = []
 
     def count(task: Task) -> None:
@@ -186,19 +193,19 @@ def predict_tasks(
     batch: int = 1,
     effort: Effort = Effort.QUICK,
     predicted: Callable[[Task], object] = lambda _: None,
-    failures: list[str] | None = None,
-) -> list[str]:
+    failures: dict[int, SegR1Error] | None = None,
+) -> dict[int, SegR1Error]:
     """Predict for the tasks, ``batch`` at a time, and store each batch immediately; the next batch is read meanwhile.
     With a policy server, ``batch`` tasks are asked about at a time, and each prediction is stored as it arrives. With
     more than a quick ``effort`` the prediction is the answer that agrees best with all.
 
     Args:
         predicted: called with each task whose prediction was stored.
-        failures: the list to which a sentence is added for each task whose picture can no longer be read, or
-            whose instruction is not understood.
+        failures: to which the error of each task is added whose picture can no longer be read, or whose instruction is
+            not understood, by the task's number.
 
     Returns:
-        That list.
+        The same.
 
     Raises:
         ModelError: when a model or the server fails; what was predicted until then is stored.
@@ -209,7 +216,7 @@ def predict_tasks(
     policy, segmenter = models
     pipeline = working_together(policy, segmenter)
     work = _Work(store, pipeline, policy, segmenter, checkpoint, samples, effort)
-    failures = [] if failures is None else failures
+    failures = {} if failures is None else failures
     readable = _readable(store, pipeline, tasks, failures)
     if isinstance(policy, ServerPolicy):
         for task, picture, answer in _in_flight(partial(work.ask, policy), readable, batch):
@@ -234,7 +241,7 @@ def predict_tasks(
 
 
 def _readable(
-    store: AnnotationStore, pipeline: Pipeline, tasks: Iterable[Task], failures: list[str]
+    store: AnnotationStore, pipeline: Pipeline, tasks: Iterable[Task], failures: dict[int, SegR1Error]
 ) -> Iterator[tuple[Task, Picture]]:
     """The tasks with their pictures, read lazily; those that cannot be read or understood go to ``failures``."""
     for task in tasks:
@@ -242,7 +249,7 @@ def _readable(
             pipeline.check_understood(task.instruction)
             yield task, store.picture(task.sha256)
         except (NotUnderstoodError, StoreDamagedError) as error:
-            failures.append(f"Task {task.id}: {error}")
+            failures[task.id] = error
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Pipeline:
         if card and unknown:
             named = ", ".join(f"'{word}'" for word in unknown[:5])
             more = " and more" if len(unknown) > 5 else ""
-            raise NotUnderstoodError(f"This policy was never taught {named}{more}. {card.understands}")
+            raise NotUnderstoodError(f"This policy was never taught {named}{more}.", card.understands)
 
     def stream(
         self, picture: Picture, instruction: str, task: TaskKind = TaskKind.FREE

@@ -1,4 +1,4 @@
-"""Every tab checked by axe, in light and dark, against its rules for WCAG and best practices."""
+"""Every tab checked by axe, in light and dark, against its rules for WCAG and best practices, and for focus rings."""
 
 from __future__ import annotations
 
@@ -22,6 +22,23 @@ VIOLATIONS = """async (rules) => {
     [id, help, ...nodes.map(({ html, failureSummary }) => `${html.slice(0, 200)} ${failureSummary}`)]);
 }"""
 
+RINGLESS = """() => {
+  const before = document.activeElement;
+  const fields = [...document.querySelectorAll("input:not([type=file]), select, textarea")]
+    .filter((field) => field.checkVisibility({ visibilityProperty: true }) && !field.disabled);
+  const ringless = fields.filter((field) => {
+    field.focus();
+    if (document.activeElement !== field) return false; // behind a dialog
+    // The choice of A or B shows its ring around the letter.
+    return [field, field.nextElementSibling].filter(Boolean).every((part) => {
+      const { outlineStyle, outlineWidth } = getComputedStyle(part);
+      return outlineStyle === "none" || parseFloat(outlineWidth) < 2;
+    });
+  });
+  before.focus();
+  return ringless.map((field) => field.outerHTML.slice(0, 200));
+}"""
+
 
 @pytest.fixture(scope="session")
 def axe() -> Path:
@@ -39,6 +56,8 @@ def check(page: Page, where: str) -> None:
     for scheme, rules in (("light", None), ("dark", ["color-contrast"])):
         switch_scheme(page, scheme)
         assert page.evaluate(VIOLATIONS, rules) == [], f"{where}, {scheme}"
+    page.keyboard.press("Shift")  # by which a browser shows rings also where a program sets the focus
+    assert page.evaluate(RINGLESS) == [], f"{where}: fields without a focus ring"
 
 
 def test_no_tab_violates_a_rule(

@@ -164,11 +164,17 @@ def test_export_names_what_is_lost(
 def test_a_task_that_the_policy_does_not_understand_is_named_and_left_open(
     photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["import", str(photographs / "one.png"), "--instruction", "Find the zebra.", "--home", str(home)])
+    for animal in ("zebra", "okapi"):
+        asked = f"Find the {animal}."
+        main(["import", str(photographs / "one.png"), "--instruction", asked, "--home", str(home)])
+    capsys.readouterr()
     assert main(["preannotate", "--home", str(home), "--device", "cpu"]) == 1
     told = capsys.readouterr()
-    assert "0 of 1 tasks predicted" in told.out
-    assert "Task 1: This policy was never taught 'zebra'." in told.err
+    assert "0 of 2 tasks predicted, 2 failed" in told.out
+    *_, first, second, understands = told.err.splitlines()
+    assert first == "Task 1: This policy was never taught 'zebra'."
+    assert second == "Task 2: This policy was never taught 'okapi'."
+    assert understands.startswith("This small policy understands ")
     with AnnotationStore.open(home) as store:
         assert store.task(1).prediction_id is None
 
@@ -247,7 +253,7 @@ def test_the_next_pictures_are_read_while_the_policy_writes(
             asked_for_more.set()
             yield second
 
-        assert predict_tasks(store, (waiting, segmenter), tasks(), "checkpoint", samples=0) == []
+        assert predict_tasks(store, (waiting, segmenter), tasks(), "checkpoint", samples=0) == {}
         assert all(task.prediction_id for task in store.tasks())
 
 

@@ -55,6 +55,14 @@ def test_the_page_s_own_calls_are_checked_too(serve: Callable[..., Served], peop
     refused = served.past_the_queue("annotate", "next_task", question, cookies=reader).json()
     assert "needs the role 'annotator'" in refused["failure"]
     assert "failure" not in served.past_the_queue("annotate", "next_task", question, cookies=annotator).json()
+    for step, cookies, reason in (
+        (1, reader, "needs the role 'annotator'"),
+        (1, annotator, "There is no later task."),
+        (-1, annotator, "There is no earlier task."),
+        (2, annotator, "A step is 1 for the next task"),
+    ):
+        moving = {"annotator": "Ada", "task": 1, "step": step}
+        assert reason in served.past_the_queue("annotate", "open_neighbour", moving, cookies=cookies).json()["failure"]
     restoring = {"reviewer": "Ada", "revision": 1}
     assert "reviewer" in served.past_the_queue("review", "restore", restoring, cookies=annotator).json()["failure"]
     served.past_the_queue("review", "restore", restoring, cookies=served.sign_in("Reviewer"))
