@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ HOUR: Final = 3600.0
 KEPT_SECONDS: Final = 24 * HOUR
 """Seconds for which a download or a preview is kept after it was made or shown."""
 UPLOAD_SECONDS: Final = 2 * HOUR
-"""Seconds for which an upload is kept: long enough to be imported or run again."""
+"""Seconds for which an upload is kept after its last use: long enough to be imported or run again."""
 MAX_BYTES: Final = 4 * 2**30
 """Size limit of the folder in bytes; beyond it the oldest files are deleted, but none of the last `SPARED_SECONDS`."""
 SPARED_SECONDS: Final = 600.0
@@ -44,6 +44,24 @@ def in_use(paths: Iterable[Path]) -> Iterator[None]:
     finally:
         with _guard:
             _in_use.subtract(held)
+
+
+def keep_upload(path: Path) -> None:
+    """Keep an upload for `UPLOAD_SECONDS` from now: it is being used."""
+    _date(path, time.time())
+
+
+def release_upload(path: Path) -> None:
+    """Keep an upload that was used for another `SPARED_SECONDS` only, unless it is used or uploaded again."""
+    _date(path, time.time() - UPLOAD_SECONDS + SPARED_SECONDS)
+
+
+def _date(path: Path, when: float) -> None:
+    """Set the time from which the age of an upload counts, in Unix seconds; other files stay as they are."""
+    if _is_upload(path.parent):
+        for each in (path, path.parent):
+            with suppress(OSError):
+                os.utime(each, (when, when))
 
 
 class CacheFolder:

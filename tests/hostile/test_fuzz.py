@@ -1,7 +1,7 @@
 """Random bytes, and corpora with random edits, through every parser: no crash, and no errors except this project's.
 
 Inputs that fail belong in ``corpus/PARSER``, where `test_corpus` reads it from then on. For more than the usual
-examples: ``SEGR1_FUZZ=10000 python -m pytest tests/hostile/test_fuzz.py``.
+examples: ``SEGR1_FUZZ=10000 python -m pytest tests/hostile/test_fuzz.py``, or `tests.hostile.guided`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Payloads that schemathesis makes of the page's own description of its API, where it is installed: no server error.
 
-For more of them: ``SEGR1_FUZZ=240 python -m pytest tests/hostile/test_openapi.py``.
+For 10,000 of them, in some 20 minutes: ``SEGR1_FUZZ=190 python -m pytest tests/hostile/test_openapi.py``.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ LEFT_OUT = "training|download|add_dataset|add_pictures|upload"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_no_payload_of_the_description_is_a_server_error(tmp_path: Path) -> None:
     pytest.importorskip("schemathesis")
-    options = ["--checks", "not_a_server_error", "--phases", "fuzzing", "--max-examples", EXAMPLES]
+    options = ["--checks", "not_a_server_error", "--phases", "fuzzing", "--max-examples", EXAMPLES, "--workers", "2"]
     with serving(tmp_path) as (url, _):
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}gradio_api/openapi.json", *options]
         command += ["--exclude-path-regex", LEFT_OUT]

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from segr1_app.studio.cache_folder import HOUR, KEPT_SECONDS, UPLOAD_SECONDS, CacheFolder, folder_bytes, in_use
+from segr1_app.studio.cache_folder import (
+    HOUR,
+    KEPT_SECONDS,
+    SPARED_SECONDS,
+    UPLOAD_SECONDS,
+    CacheFolder,
+    folder_bytes,
+    in_use,
+    keep_upload,
+    release_upload,
+)
 
 
 def put(folder: Path, name: str, age: float, size: int = 10) -> Path:
@@ -34,6 +45,22 @@ def test_what_is_old_goes_and_what_is_in_use_stays(tmp_path: Path) -> None:
     folder.sweep()
     assert not imported.parent.exists()
     folder.close()
+
+
+def test_an_upload_goes_soon_after_it_was_imported_unless_it_is_used_again(tmp_path: Path) -> None:
+    imported, shown, other = (put(tmp_path, f"{name * 64}/a.png", 0) for name in "abc")
+    download = put(tmp_path, "run-x/mask.png", 0)
+    for path in (imported, shown, download):
+        release_upload(path)
+    keep_upload(shown)
+    keep_upload(other)
+    assert download.stat().st_mtime == 1e6
+    now = time.time()
+    for after, left in ((SPARED_SECONDS - 60, [True, True, True]), (SPARED_SECONDS + 60, [False, True, True])):
+        folder = CacheFolder(tmp_path, clock=lambda after=after: now + after)
+        folder.sweep()
+        folder.close()
+        assert [path.exists() for path in (imported, shown, other)] == left
 
 
 def test_of_too_much_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

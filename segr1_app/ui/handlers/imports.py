@@ -11,7 +11,7 @@ from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.import_options import AS_IT_COMES, ImportOptions, Watch, ignore
 from segr1_app.store.exchange.outcomes import ImportReport, Outcome
-from segr1_app.studio.cache_folder import in_use
+from segr1_app.studio.cache_folder import in_use, release_upload
 from segr1_app.studio.contracts import Imported
 
 MAX_ROWS = 100_000
@@ -69,6 +69,7 @@ class ImportHandlers:
             )
             found = _counted(taken, report)
         for path in (*paths, *truths):
+            release_upload(path)
             # The uploader does not need to know where the server keeps uploads.
             found["problems"] = [problem.replace(f"{path.parent}{os.sep}", "") for problem in found["problems"]]
         return found

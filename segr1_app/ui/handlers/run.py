@@ -20,6 +20,7 @@ from segr1_app.images import Picture, header_size, load_picture
 from segr1_app.language.codec import check_instruction
 from segr1_app.models.host import ModelHost
 from segr1_app.store.connection import translate_errors
+from segr1_app.studio.cache_folder import keep_upload
 from segr1_app.studio.callers import charge
 from segr1_app.studio.contracts import CanvasValue, PredictionRecord, RunAnswer
 from segr1_app.studio.output_folders import new_downloads
@@ -276,6 +277,7 @@ class RunHandlers:
         path = Path(named).resolve() if isinstance(named, str) and "\0" not in named else None
         if path is None or not path.is_relative_to(self._cache):
             raise PictureError("The picture is not an upload: with gradio_client, send it by handle_file().")
+        keep_upload(path)
         return path
 
     def _load(self, upload: Upload) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore
+from segr1_app.studio.cache_folder import SPARED_SECONDS, UPLOAD_SECONDS
 from segr1_app.ui.handlers.imports import ImportHandlers
 from tests.store.values import picture, rectangle
 
@@ -31,6 +33,12 @@ def upload(folder: Path, name: str, pixels: np.ndarray) -> str:
     folder.mkdir(parents=True)
     Image.fromarray(pixels).save(folder / name)
     return str(folder / name)
+
+
+def test_what_was_imported_is_kept_for_minutes(imports: ImportHandlers, tmp_path: Path) -> None:
+    file = upload(tmp_path / "cache" / ("a" * 64), "a.png", picture(0).pixels)
+    assert imports.add_pictures([file], "it")["added"] == 1
+    assert 0 < UPLOAD_SECONDS - (time.time() - Path(file).stat().st_mtime) <= SPARED_SECONDS
 
 
 def test_masks_come_with_the_pictures(imports: ImportHandlers, store: AnnotationStore, tmp_path: Path) -> None:
