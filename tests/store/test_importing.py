@@ -158,13 +158,13 @@ def test_another_true_mask_in_place_of_one_is_reported(
 def test_an_archive_of_an_export_comes_back(
     store: AnnotationStore, tmp_path: Path, export: Callable[[AnnotationStore, Path], ExportReport]
 ) -> None:
-    task = store.add_task(store.add_picture(picture(0), "p.jpg"), "it", MASK)
+    task = store.add_task(store.add_picture(picture(0), "sub/p.jpg"), "it", MASK)
     store.save(task.id, "ann", corrected(MASK))
     export(store, tmp_path / "out")
     folder = tmp_path / "out"
     files = {f"deep/{path.relative_to(folder)}": path for path in folder.rglob("*") if path.is_file()}
     with AnnotationStore.open(tmp_path / "other") as other:
-        added, problems = taken(import_paths(other, [packed(tmp_path / "export.zip", files)], "it"))
+        added, problems = taken(import_paths(other, [packed(tmp_path / "export.zip", files)], "unused"))
         assert (added > 0, problems) == (True, [])
         back = truth(other, 0)
         assert back is not None

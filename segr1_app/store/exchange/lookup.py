@@ -73,7 +73,7 @@ class Pictures:
         Returns:
             The file, or a sentence about why there is none.
         """
-        for way in dict.fromkeys((_parts(file_name), _parts(unquote(file_name)), _parts(_path_of(file_name)))):
+        for way in dict.fromkeys((_parts(file_name), _parts(unquote(file_name)), _parts(path_in_address(file_name)))):
             found = self._find(annotations, way, by_stem=by_stem)
             if found is not None:
                 if isinstance(found, Entry):
@@ -146,7 +146,7 @@ def _tail(parts: Sequence[str], own: Sequence[str]) -> int:
     return count
 
 
-def _path_of(file_name: str) -> str:
+def path_in_address(file_name: str) -> str:
     """The path in a URL, or in the parameter "d" of Label Studio's local files."""
     split = urlsplit(file_name.replace("\\", "/"))
     for pair in split.query.split("&"):

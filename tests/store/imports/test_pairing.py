@@ -10,7 +10,18 @@ from PIL import Image
 
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.import_options import ImportOptions
-from tests.store.imports.files import DEFAULT, HEIGHT, MASK, WIDTH, box_mask, bring, draw, instructions, truths
+from tests.store.imports.files import (
+    DEFAULT,
+    HEIGHT,
+    MASK,
+    WIDTH,
+    box_mask,
+    bring,
+    draw,
+    instructions,
+    truths,
+    write_json,
+)
 
 OTHER = box_mask(44, 32, 60, 46)
 
@@ -191,3 +202,15 @@ def test_a_mask_that_cannot_be_read_leaves_its_picture(store: AnnotationStore, t
         "replace them, or save it in 8 bit."
     )
     assert instructions(store) == [("a.png", DEFAULT)]
+
+
+def test_instructions_are_for_the_pictures_of_their_folder(store: AnnotationStore, tmp_path: Path) -> None:
+    for number, name in enumerate(("a.png", "sub/a.png", "sub/b.png")):
+        draw(tmp_path / "images" / name, seed=number)
+        draw_mask(tmp_path / "masks" / name)
+    asked = {"sub/a.png": "Segment one.", "sub\\b": "Segment two.", "sub/c.png": "Segment three."}
+    write_json(tmp_path / "instructions.json", asked)
+    told = bring(store, tmp_path).left_out
+    assert sorted(instructions(store)) == [("a.png", "Segment one."), ("a.png", DEFAULT), ("b.png", "Segment two.")]
+    assert len(told) == 1
+    assert "sub/c" in told[0]

@@ -416,3 +416,12 @@ def test_a_label_of_labelme_is_a_text(store: AnnotationStore, tmp_path: Path) ->
     write_json(tmp_path / "a.json", {"imagePath": "a.png", "version": "5", **sides, "shapes": [shape]})
     assert "label is not a text" in " ".join(bring(store, tmp_path).left_out)
     assert not truths(store)
+
+
+def test_a_project_of_label_studio_with_its_configuration(store: AnnotationStore, tmp_path: Path) -> None:
+    draw(tmp_path / "images" / "a b.png")
+    task = {"data": {"image": "/data/local-files/?d=images/a%20b.png"}, "annotations": [{"result": []}]}
+    write_json(tmp_path / "tasks.json", [task])
+    (tmp_path / "config.xml").write_text('<View><Image name="image" value="$image"/></View>')
+    assert not bring(store, tmp_path).left_out
+    assert [name for name, _ in instructions(store)] == ["a b.png"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final, TypeAlias
 
@@ -17,10 +17,12 @@ from segr1_app.store.exchange.mask_export import COLUMNS
 
 INSTRUCTIONS_NAME: Final = "instructions.json"
 Index: TypeAlias = dict[tuple[str, ...], Mapping[str, str]]
-"""Rows by the folders above them and their stem."""
+"""Rows by the folders above their pictures and their stem."""
+KeyOf: TypeAlias = Callable[[PurePosixPath], tuple[str, ...]]
+"""The key of a picture by its name."""
 
 
-def read_index(entry: Entry, folders: tuple[str, ...], index: Index) -> Iterator[str]:
+def read_index(entry: Entry, key_of: KeyOf, index: Index) -> Iterator[str]:
     """Add the rows of an index; a sentence when it cannot be read. One of other columns is not an index."""
     try:
         with translate_read_errors("it"):
@@ -31,14 +33,15 @@ def read_index(entry: Entry, folders: tuple[str, ...], index: Index) -> Iterator
             return
         for row in rows:
             known = {name: cell_text(cell) for name, cell in row.items() if name in COLUMNS and cell}
-            index[*folders, known.get("stem", "")] = known
+            if known.get("stem"):
+                index[key_of(_picture(entry, known["stem"]))] = known
     except DatasetError as error:
         yield f"{entry}: its instructions are not used: {error}"
     except csv.Error as error:
         yield f"{entry}: its instructions are not used: it is not a table of comma-separated values ({error})."
 
 
-def read_instructions(entry: Entry, folders: tuple[str, ...], index: Index) -> Iterator[str]:
+def read_instructions(entry: Entry, key_of: KeyOf, index: Index) -> Iterator[str]:
     """Add what an ``instructions.json`` asks for, texts by file name or stem; a sentence when it cannot be read."""
     try:
         content = json.loads(entry.read().decode("utf-8-sig"))
@@ -50,7 +53,14 @@ def read_instructions(entry: Entry, folders: tuple[str, ...], index: Index) -> I
         return
     for name, text in content.items():
         if isinstance(text, str) and text.strip():
-            stem = PurePosixPath(name).stem if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else name
-            index[*folders, stem] = {"instruction": text}
+            plain = PurePosixPath(name)
+            stem = str(plain.with_suffix("")) if plain.suffix.lower() in IMAGE_SUFFIXES else name
+            index[key_of(_picture(entry, stem))] = {"instruction": text}
         else:
             yield f"{entry}: the instruction of {str(name)[:80]} is not used: it is not a text."
+
+
+def _picture(entry: Entry, stem: str) -> PurePosixPath:
+    """A name for a picture that a file mentions by its folders below that file, and its stem."""
+    plain = stem.replace("\\", "/")
+    return entry.name.parent / f"{plain}.png"

@@ -13,11 +13,12 @@ from segr1_app.domain import DatasetError, ImageSize
 from segr1_app.frames import Reading
 from segr1_app.masks import read_labels
 from segr1_app.store.exchange.intake import Part, Record
-from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.lookup import Pictures, path_in_address
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
 from segr1_app.store.exchange.readers.labelme import decode_picture
 from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, load_json
+from segr1_app.store.exchange.readers.xml_files import root_name
 from segr1_app.store.exchange.shapes import (
     BoxShape,
     Dots,
@@ -40,7 +41,12 @@ _WORDS: Final = frozenset({"choices", "textarea", "taxonomy", "rating", "number"
 
 def find(tree: Tree) -> list[Source]:
     """Files of tasks."""
-    return [_source(tree, name) for name in tree.with_suffix(".json") if _is_label_studio(tree.head(name))]
+    names = [name for name in tree.with_suffix(".json") if _is_label_studio(tree.head(name))]
+    # The configuration of a project says how to show its tasks.
+    configurations = (
+        [name for name in tree.with_suffix(".xml") if root_name(tree.entry(name)) == "View"] if names else []
+    )
+    return [_source(tree, name, configurations) for name in names]
 
 
 def _is_label_studio(head: Head | None) -> bool:
@@ -66,8 +72,8 @@ def _whole(task: Any) -> Any:
     return {"id": task.get("id"), "data": texts, "annotations": [{"result": results}]}
 
 
-def _source(tree: Tree, name: PurePosixPath) -> Source:
-    return Source("Label Studio", [name], lambda pictures: _read(tree, name, pictures))
+def _source(tree: Tree, name: PurePosixPath, configurations: Sequence[PurePosixPath]) -> Source:
+    return Source("Label Studio", [name, *configurations], lambda pictures: _read(tree, name, pictures))
 
 
 def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Found]:
@@ -84,7 +90,7 @@ def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Found
         if called is None:
             yield f"{record} is left out: it names no picture."
             continue
-        yield from _task(task, f"{record} ({PurePosixPath(called).name})", called, name, pictures)
+        yield from _task(task, f"{record} ({PurePosixPath(path_in_address(called)).name})", called, name, pictures)
 
 
 def _picture(task: Mapping[str, Any]) -> str | None:
@@ -129,7 +135,13 @@ def _task(task: Mapping[str, Any], where: str, called: str, name: PurePosixPath,
     instructions = (words,) if isinstance(words, str) and words.strip() and not parts else ()
     # Browsers turn pictures upright.
     yield Record(
-        where, pictures.find(name, called), PurePosixPath(called).name, parts, size, Reading.UPRIGHT, instructions
+        where,
+        pictures.find(name, called),
+        PurePosixPath(path_in_address(called)).name,
+        parts,
+        size,
+        Reading.UPRIGHT,
+        instructions,
     )
 
 

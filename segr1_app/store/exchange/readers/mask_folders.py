@@ -53,6 +53,10 @@ def records(tree: Tree, paired: Paired, masks: Mapping[str, Entry], used: set[st
     for name, mask in paired.masks.items():
         if name not in kept:
             yield f"{mask} is left out: other annotations mark its picture {name}."
+    asked = {key_of(name) for name in paired.pictures}
+    for key in paired.index:
+        if key not in asked:
+            yield f"{'/'.join(key)}: its instruction is not used: there is no picture of this name."
     wanted = tree.options.label
     if met and wanted not in {None, "all"} and str(wanted).lower() not in met:
         yield f"No mask marks a class '{wanted}', only {', '.join(list(met)[:_NAMED])}."

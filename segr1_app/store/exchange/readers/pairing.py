@@ -83,9 +83,9 @@ def pair(tree: Tree) -> Paired:
     paired = Paired()
     for name in tree.names:
         if name.name == INSTRUCTIONS_NAME:
-            paired.problems += read_instructions(tree.entry(name), key_of(name)[:-1], paired.index)
+            paired.problems += read_instructions(tree.entry(name), key_of, paired.index)
         if name.name == "index.csv":
-            paired.problems += read_index(tree.entry(name), key_of(name)[:-1], paired.index)
+            paired.problems += read_index(tree.entry(name), key_of, paired.index)
     masks, instances = _sort(tree, paired)
     by_key = _by_key(tree, masks, paired)
     for name in instances:
