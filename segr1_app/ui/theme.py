@@ -16,6 +16,8 @@ SIGN_IN = """<title>Sign in to Seg-R1</title>
 .auth h1 { margin: 0 0 6px; font-size: 26px; font-weight: 700; letter-spacing: -0.01em; }
 .wrap button.primary { background: #1d5fd1; color: #ffffff; }
 .wrap { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", Arial, sans-serif; }
+.wrap input:focus-visible { outline: 2px solid #1d5fd1 !important; outline-offset: -1px; }
+.dark .wrap input:focus-visible { outline-color: #8ab4ff !important; }
 .dark .wrap > div { border-color: #2a3340 !important; }
 .dark .wrap button.primary { background: #2563d6; }
 </style>

@@ -147,6 +147,8 @@ def test_the_sign_in_page_carries_the_name(serve: Callable[..., Served], people:
         expect(page).to_have_title("Sign in to Seg-R1")
         button = page.get_by_role("button", name="Login")
         expect(button).to_have_css("background-color", "rgb(37, 99, 214)")
+        page.get_by_label("username").focus()
+        expect(page.get_by_label("username")).to_have_css("outline", "rgb(138, 180, 255) solid 2px")
         page.get_by_label("username").fill(Role.ANNOTATOR.value.title())
         page.get_by_label("password").fill(PASSWORD)
         button.click()
