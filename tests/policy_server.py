@@ -43,6 +43,8 @@ class Served:
     Attributes:
         mode: how it answers the next requests; a function gets the handler and does it all.
         model: the name that it answers with; None for the one that was asked for.
+    reasoning: the key under which it sends what is between <think> and </think>; None for a server that sends it as
+        part of the text.
         say: the completion of a choice, from the request's body and the choice's number.
         asked: the bodies of the requests; ``headers`` those of each.
         most: the greatest number of requests at work at once; ``broken_off``: how many clients left before the end.
@@ -51,6 +53,7 @@ class Served:
     url: str = ""
     mode: str | Callable[[Any], None] = "good"
     model: str | None = None
+    reasoning: str | None = None
     say: Callable[[dict[str, Any], int], str] = lambda _, choice: ANSWER if choice == 0 else f"{choice} {ANSWER}"
     pause: float = 0.0
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -134,6 +137,10 @@ def _stream(handler: BaseHTTPRequestHandler, state: Served, body: dict[str, Any]
     model = state.model or body["model"]
     for choice in range(body.get("n") or 1):
         text = state.say(body, choice)
+        if state.reasoning:
+            thought, _, text = text.partition("<think>")[2].partition("</think>")
+            for start in range(0, len(thought), 8):
+                _event(handler, model, choice, thought[start : start + 8], key=state.reasoning)
         pieces = [text[i : i + 8] for i in range(0, len(text), 8)]
         if state.mode == "half":
             pieces = pieces[: len(pieces) // 2]
@@ -148,13 +155,21 @@ def _stream(handler: BaseHTTPRequestHandler, state: Served, body: dict[str, Any]
     handler.wfile.write(b"data: [DONE]\n\n")
 
 
-def _event(handler: BaseHTTPRequestHandler, model: str, choice: int, piece: str, finish: str | None = None) -> None:
+def _event(
+    handler: BaseHTTPRequestHandler,
+    model: str,
+    choice: int,
+    piece: str,
+    finish: str | None = None,
+    *,
+    key: str = "content",
+) -> None:
     chunk = {
         "id": "1",
         "object": "chat.completion.chunk",
         "created": 0,
         "model": model,
-        "choices": [{"index": choice, "delta": {"content": piece}, "finish_reason": finish}],
+        "choices": [{"index": choice, "delta": {key: piece}, "finish_reason": finish}],
     }
     handler.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
     handler.wfile.flush()

@@ -204,3 +204,20 @@ class TaggedAnswer:
             self._problem(f"<{name}> contains numbers that are not whole, in {quote(content)}: it is left out")
             return True
         return False
+
+
+def with_think_tags(thought: str, answered: str, thinking: bool) -> tuple[str, bool]:
+    """A piece as the model wrote it, before the server took its reasoning out of ``<think>`` and ``</think>``.
+
+    Args:
+        thought, answered: the piece's reasoning and the rest of its text.
+        thinking: whether the pieces before it opened ``<think>`` without closing it.
+
+    Returns:
+        The piece, and whether ``<think>`` is open after it.
+    """
+    if thought and not thinking:
+        thought, thinking = f"<think>{thought}", True
+    if answered and thinking:
+        answered, thinking = f"</think>{answered}", False
+    return thought + answered, thinking

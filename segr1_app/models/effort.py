@@ -42,6 +42,8 @@ WORTHWHILE: Final = 0.85
 """The fraction of the picture from which a crop would show almost all of it."""
 COMPARED_SIDE: Final = 256
 """The longest side, in pixels, at which masks are compared."""
+TOGETHER: Final = 8
+"""The number of answers whose windows are encoded together, which is faster; Stop takes effect between them."""
 NEARLY_THE_SAME: Final = 0.95
 """Masks with at least this IoU are offered to people as one choice."""
 
@@ -124,13 +126,21 @@ class _Question:
         )
 
     def masks(self, picture: Picture, completions: Iterable[str], size: ImageSize) -> dict[str, Mask]:
-        """The mask of each different completion, in a given size."""
+        """The mask of each different completion, in a given size; those that Stop leaves time for."""
         segmenter = self.pipeline.segmenter
         request = self.pipeline.policy.request(picture.size, self.instruction, self.task)
-        different = dict.fromkeys(completions)
-        # Encoding the windows of all answers together is faster.
-        segmenter.prepare(picture, [prompt for each in different for prompt in read_completion(request, each).objects])
-        return {each: segment_completion(request, each, picture, segmenter, size=size).mask for each in different}
+        different = list(dict.fromkeys(completions))
+        found: dict[str, Mask] = {}
+        for start in range(0, len(different), TOGETHER):
+            some = different[start : start + TOGETHER]
+            if self.stopped.is_set():
+                break
+            segmenter.prepare(picture, [prompt for each in some for prompt in read_completion(request, each).objects])
+            for each in some:
+                if self.stopped.is_set():
+                    break
+                found[each] = segment_completion(request, each, picture, segmenter, size=size).mask
+        return found
 
 
 def find_consensus(
@@ -152,7 +162,7 @@ def find_consensus(
         effort: how many answers to sample. `Effort.QUICK`, and a pipeline that cannot sample, keep the first one.
         seed: makes the samples repeatable.
         task: the kind of request.
-        stopped: once it is set, sampling ends and the first answer is kept.
+        stopped: once it is set, sampling and segmenting end and the first answer is kept.
 
     Raises:
         ModelError: when a model runs out of memory, or a policy server fails.
@@ -171,6 +181,8 @@ def find_consensus(
     if stopped.is_set():
         return kept
     known = question.masks(picture, (each for each in sampled if each != first.completion), size)
+    if stopped.is_set():
+        return kept
     known[first.completion] = own
     completions = [first.completion, *sampled]
     masks = [known[completion] for completion in completions]
@@ -232,6 +244,8 @@ def _closer_masks(question: _Question, picture: Picture, seen: Mask, samples: in
         whole = np.zeros_like(seen)
         whole[crop.top : crop.bottom, crop.left : crop.right] = mask
         known[completion] = whole
+    if question.stopped.is_set():
+        return []
     return [known[completion] for completion in completions]
 
 

@@ -29,6 +29,7 @@ from segr1_app.domain import ImageSize, ModelError
 from segr1_app.images import Picture
 from segr1_app.language.protocol import Bounds, Protocol, Request, Stage, TaskKind
 from segr1_app.language.protocol_files import find_protocol, native_protocol, protocol_names
+from segr1_app.language.tags import with_think_tags
 from segr1_app.models.frames import resize_to_frame
 from segr1_app.models.policy_files import PolicyCard, read_bounds, read_card
 from segr1_app.settings.hosts import check_server_url
@@ -264,7 +265,7 @@ class ServerPolicy:
         incomplete.
         """
         most = (request.max_new_tokens or self.max_new_tokens) * TOKEN_CHARACTERS
-        lengths, ended = [0] * n, [False] * n
+        lengths, ended, thinking = [0] * n, [False] * n, [False] * n
         with self._failures_in_words():
             answer = self._client.chat.completions.create(
                 model=self._model,
@@ -282,7 +283,8 @@ class ServerPolicy:
                 for chunk in answer:
                     if connection.ended:
                         return
-                    for choice, piece, last in self._checked(chunk, n):
+                    for choice, thought, answered, last in self._checked(chunk, n):
+                        piece, thinking[choice] = with_think_tags(thought, answered, thinking[choice])
                         lengths[choice] += len(piece)
                         ended[choice] = ended[choice] or last
                         if lengths[choice] > most:
@@ -298,8 +300,8 @@ class ServerPolicy:
         if not all(ended):
             raise ModelError(f"The policy server at {self._url} stopped in the middle of its answer: ask again.")
 
-    def _checked(self, chunk: Any, n: int) -> Iterator[tuple[int, str, bool]]:
-        """(choice, text, whether it is the last) of a valid chunk."""
+    def _checked(self, chunk: Any, n: int) -> Iterator[tuple[int, str, str, bool]]:
+        """(choice, separate reasoning, text, whether it is the last) of a valid chunk."""
         if not isinstance(chunk, ChatCompletionChunk):
             raise self._nonsense()
         if chunk.model and not _same_model(chunk.model, self._model):
@@ -309,11 +311,14 @@ class ServerPolicy:
             )
         for choice in chunk.choices or ():
             piece = choice.delta.content if choice.delta else None
-            if not (isinstance(choice.index, int) and 0 <= choice.index < n and isinstance(piece, str | None)):
+            # The two names that servers use; neither is part of OpenAI's API.
+            thoughts = [getattr(choice.delta, name, None) for name in ("reasoning_content", "reasoning")]
+            texts = all(isinstance(each, str | None) for each in (piece, *thoughts))
+            if not (isinstance(choice.index, int) and 0 <= choice.index < n and texts):
                 raise self._nonsense()
             if choice.finish_reason == "content_filter":
                 raise ModelError(f"The policy server at {self._url} refuses to answer because of its content filter.")
-            yield choice.index, piece or "", choice.finish_reason is not None
+            yield choice.index, thoughts[0] or thoughts[1] or "", piece or "", choice.finish_reason is not None
 
     def _nonsense(self) -> ModelError:
         return ModelError(

@@ -51,6 +51,8 @@ def test_what_it_was_asked_and_that_there_is_no_such_object(
     notice = page.locator("#answer .notice")
     expect(notice).to_have_text("No such object. The policy answers that the picture does not show it.")
     assert page.locator("[data-mark]").count() == 0
+    expect(page.locator(".answer-section").filter(has=page.get_by_label("Objects"))).to_be_hidden()
+    expect(page.locator(".answer-section").filter(has_text="Prompts as written")).to_be_visible()
 
     asked = page.locator("#asked")
     expect(asked).not_to_be_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from segr1_app.models.effort import (
 )
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
 from tests.scenes import ellipse_scene
 
 PICTURE, TRUTH = ellipse_scene(320, 240, (0.4, 0.5), (0.2, 0.25))
@@ -111,3 +113,18 @@ def test_stopped_sampling_ends_at_once_and_keeps_the_first_answer(pipeline: Pipe
     assert all(text.startswith(part) and len(part) < 10 < len(text) for text, part in zip(whole, cut, strict=True))
     first = pipeline.run(PICTURE, TASK)
     assert find_consensus(pipeline, PICTURE, first, Effort.CAREFUL, stopped=stopped).prediction is first
+
+
+def test_stop_also_ends_the_segmenting_of_what_was_sampled(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = pipeline.run(PICTURE, TASK)
+    stopped, segmented = threading.Event(), []
+    segment = Sam2Segmenter.segment
+
+    def segment_once(*given: Any, **named: Any) -> Any:
+        segmented.append(given)
+        stopped.set()
+        return segment(*given, **named)
+
+    monkeypatch.setattr(Sam2Segmenter, "segment", segment_once)
+    assert find_consensus(pipeline, PICTURE, first, Effort.CAREFUL, seed=3, stopped=stopped).prediction is first
+    assert len(segmented) == 1

@@ -92,6 +92,20 @@ def test_the_name_tells_the_protocol(name: str, protocol: str) -> None:
     assert ServerPolicy.find("http://localhost:1/v1", name).protocol.name == protocol
 
 
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
+def test_reasoning_that_the_server_separates_is_part_of_the_text(server: Served, key: str) -> None:
+    server.reasoning = key
+    policy = ServerPolicy(server.url, "m", find_protocol("studio"))
+    assert "".join(policy.stream(PICTURE, "x")) == ANSWER
+    assert policy.sample(PICTURE, "x", 2) == [ANSWER, ANSWER]
+
+
+def test_reasoning_that_never_ends_stays_open_as_it_was_written(server: Served) -> None:
+    server.reasoning = "reasoning_content"
+    server.say = lambda *_: "<think> a long thought"
+    assert ask(server) == "<think> a long thought"
+
+
 def test_samples_come_in_one_request(server: Served) -> None:
     policy = ServerPolicy(server.url, "m", find_protocol("studio"))
     drawn = policy.sample(PICTURE, "x", 3, seed=5)

@@ -32,6 +32,7 @@ export function mount({ element, props, watch, trigger }) {
   const reasoning = h("p", { class: "answer-reasoning", id: "reasoning", tabindex: "0", "aria-label": "Reasoning" });
   const prompts = h("pre", { class: "answer-prompts", tabindex: "0", role: "group", "aria-label": "Prompts as written" });
   const objects = h("ul", { class: "answer-objects", "aria-label": "Objects" });
+  const objectsSection = section("Objects", objects);
   const times = h("dl", { class: "answer-times", "aria-label": "Time of each stage" });
   const downloads = h("div", { class: "answer-downloads", role: "group", "aria-label": "Downloads" });
   const raw = h("pre", { class: "answer-raw", id: "raw-completion", tabindex: "0", role: "group",
@@ -46,7 +47,7 @@ export function mount({ element, props, watch, trigger }) {
     candidates,
     section("Reasoning", reasoning),
     section("Prompts as written", prompts),
-    section("Objects", objects),
+    objectsSection,
     section("Time", times),
     downloads,
     h("details", { class: "answer-details" }, h("summary", {}, "Raw completion"), copy, raw),
@@ -73,6 +74,7 @@ export function mount({ element, props, watch, trigger }) {
     prompts.textContent = spoken.rest;
     raw.textContent = value.text;
     asked.replaceChildren(...(value.asked.length ? value.asked.flatMap(message) : [h("p", {}, "Shown with an answer.")]));
+    objectsSection.hidden = value.abstains;
     objects.replaceChildren(...value.objects.map(objectRow));
     times.replaceChildren(...timeRows(value.seconds));
     downloads.replaceChildren(...links(value.files));
