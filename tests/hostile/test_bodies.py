@@ -60,6 +60,13 @@ def test_nothing_but_a_small_form_is_read_before_sign_in(serve: Callable[..., Se
     assert posted(served, "/login", MAX_LOGIN + 2**17, told=False, kind=form) == 413
 
 
+@pytest.mark.parametrize("path", ["gradio_api/upload", "login"])
+def test_a_form_with_a_long_boundary_is_refused(serve: Callable[..., Served], people: Path, path: str) -> None:
+    served, boundary = serve(auth=people if path == "login" else None), "z" * 300
+    kind = {"content-type": f"multipart/form-data; boundary={boundary}"}
+    assert WIRE.post(f"{served.url}{path}", content=f"--{boundary}--".encode(), headers=kind).status_code == 415
+
+
 def test_a_body_that_trickles_in_is_given_up(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segr1_app.ui.gate.front.BODY_SECONDS", 0.5)
     served = serve()

@@ -66,6 +66,8 @@ MAX_PART: Final = 255
 """Longest path, and part of a path, in bytes: no file has a longer name, and looking for one is an error that gradio
 does not expect.
 """
+MAX_TYPE: Final = 256
+"""Longest content type of a request: the boundary of a form in it must not be longer."""
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
@@ -241,7 +243,7 @@ class FrontDoor:
         elif not any(path == f"/gradio_api/{name}" or path.startswith(f"/gradio_api/{name}/") for name in POSTED):
             raise RefusedError(404, "This address does not accept data.")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in wanted:
+        if kind not in wanted or len(headers["content-type"]) > MAX_TYPE:
             raise RefusedError(415, f"Send this as {' or '.join(wanted)}.")
         if path != LOGIN and not self._signed_in(headers):
             raise RefusedError(401, "Sign in first.")
