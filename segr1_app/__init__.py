@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from segr1_app.images import Picture, load_picture
+    from segr1_app.images.masks import load_mask
+    from segr1_app.images.pictures import Picture, load_picture
     from segr1_app.language.codec import format_completion, parse_completion
-    from segr1_app.masks import load_mask
     from segr1_app.metrics import iou, s_measure
     from segr1_app.models.pipeline import Pipeline, load_pipeline
     from segr1_app.rewards import score
@@ -37,12 +37,12 @@ __all__ = [
 
 _MODULES: Final = {
     "AnnotationStore": "store",
-    "Picture": "images",
+    "Picture": "images.pictures",
     "Pipeline": "models.pipeline",
     "format_completion": "language.codec",
     "iou": "metrics",
-    "load_mask": "masks",
-    "load_picture": "images",
+    "load_mask": "images.masks",
+    "load_picture": "images.pictures",
     "load_pipeline": "models.pipeline",
     "parse_completion": "language.codec",
     "s_measure": "metrics",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segr1_app.domain import Mask
-from segr1_app.images import Picture, picture_from_array
+from segr1_app.images.pictures import Picture, picture_from_array
 
 
 def ellipse_scene(

@@ -18,11 +18,11 @@ from tqdm import tqdm
 from segr1_app.domain import Box, ImageSize, SegR1Error, SettingsError
 from segr1_app.files.json_files import write_json
 from segr1_app.geometry import box_iou, mask_box
-from segr1_app.images import IMAGE_SUFFIXES, Picture, load_picture
+from segr1_app.images.masks import load_mask
+from segr1_app.images.pictures import IMAGE_SUFFIXES, Picture, load_picture
 from segr1_app.language.codec import PRESETS
 from segr1_app.language.protocol import CoordinateFrame, Square
 from segr1_app.language.protocol_files import protocol_names
-from segr1_app.masks import load_mask
 from segr1_app.settings.config import Settings, add_home_argument, add_model_arguments
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 from segr1_app.cli.bar import bar
 from segr1_app.domain import SettingsError
-from segr1_app.frames import Reading
+from segr1_app.images.frames import Reading
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from segr1_app.domain import Effort, Mask, NotUnderstoodError, Prediction, SegR1Error, SettingsError, StoreDamagedError
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.protocol import Request
 from segr1_app.models.selection import choose_models
 from segr1_app.rewards import Answer, Truth, score

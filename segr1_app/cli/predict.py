@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from segr1_app.domain import Effort, PictureError, SettingsError
 from segr1_app.files.folders import walk
-from segr1_app.images import IMAGE_SUFFIXES, load_picture
+from segr1_app.images.pictures import IMAGE_SUFFIXES, load_picture
 from segr1_app.language.codec import PRESETS, check_instruction
 from segr1_app.settings.config import Settings, add_effort_argument, add_home_argument, add_model_arguments
 

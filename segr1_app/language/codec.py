@@ -22,7 +22,7 @@ import numpy as np
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SegR1Error
 from segr1_app.geometry import assign_points
-from segr1_app.typed_text import RAW_FACTOR, one_line
+from segr1_app.language.typed_text import RAW_FACTOR, one_line
 
 MAX_INSTRUCTION = 1000
 """Longest instruction in characters."""

@@ -19,7 +19,7 @@ from segr1_app.geometry import assign_points, points_inside, policy_frame
 from segr1_app.language.codec import MAX_INSTRUCTION, Grammar, ParsedCompletion, limit_problems, parse_completion
 from segr1_app.language.json_prompts import parse_answer_json, parse_json_prompts
 from segr1_app.language.tags import TaggedAnswer, TagRules
-from segr1_app.typed_text import one_line
+from segr1_app.language.typed_text import one_line
 
 MAX_SIDE: Final = 1_000_000
 """Longest side of a picture that is given to a policy, in pixels."""

@@ -30,7 +30,7 @@ from segr1_app.language.protocol import (
     TaskKind,
 )
 from segr1_app.language.tags import PARTS, TagRules
-from segr1_app.typed_text import one_line
+from segr1_app.language.typed_text import one_line
 
 FOLDER: Final = Path(__file__).parent / "protocols"
 MAX_BYTES: Final = 64 * 1024

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt
 from segr1_app.geometry import most_objects, union_masks
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.codec import ParsedCompletion
 from segr1_app.language.protocol import Output, Request
 from segr1_app.models.embeddings import Embedding

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from segr1_app.domain import Effort, ImageSize, Mask, Prediction
 from segr1_app.geometry import mask_box, resize_nearest
-from segr1_app.images import Picture, picture_from_array
+from segr1_app.images.pictures import Picture, picture_from_array
 from segr1_app.language.protocol import TaskKind
 from segr1_app.metrics import iou
 from segr1_app.models.completions import read_completion, segment_completion

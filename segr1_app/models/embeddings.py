@@ -22,7 +22,7 @@ from safetensors.torch import save
 
 from segr1_app.domain import ImageSize, SegR1Error
 from segr1_app.files.atomic import whole_file
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.models.zoom import Window
 
 FOLDER_BYTES = 32 * 2**30

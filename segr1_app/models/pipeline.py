@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from segr1_app.domain import NotUnderstoodError, Prediction
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.protocol import TaskKind
 from segr1_app.models.completions import segment_completion
 from segr1_app.models.embeddings import Embedding

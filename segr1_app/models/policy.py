@@ -27,7 +27,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from segr1_app.domain import ImageSize, ModelError
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.codec import Grammar
 from segr1_app.language.protocol import Bounds, CoordinateFrame, Protocol, Request, Stage, TaskKind
 from segr1_app.language.protocol_files import DEFAULT, find_protocol, native_protocol

@@ -12,10 +12,10 @@ from segr1_app.domain import ModelError
 from segr1_app.files.json_files import read_json
 from segr1_app.language.protocol import Bounds, CoordinateFrame
 from segr1_app.language.protocol_files import DEFAULT
+from segr1_app.language.typed_text import one_line
 from segr1_app.models.foreign_folder import check_policy_files
 from segr1_app.models.hub import POLICY_WEIGHTS, is_repo_id, policy_on_hub, weights_are_whole
 from segr1_app.settings.config import FULL_POLICY
-from segr1_app.typed_text import one_line
 
 CARD_FILE = "segr1.json"
 PROTOCOL_FILE = "protocol.yaml"

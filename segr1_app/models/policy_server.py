@@ -26,7 +26,7 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 
 from segr1_app.domain import ImageSize, ModelError
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.protocol import Bounds, Protocol, Request, Stage, TaskKind
 from segr1_app.language.protocol_files import find_protocol, native_protocol, protocol_names
 from segr1_app.language.tags import with_think_tags

@@ -24,7 +24,7 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
 from segr1_app.geometry import clean_mask
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.models.embeddings import Embedding, EmbeddingFolder, encoder_identity
 from segr1_app.models.loading import resolve_device
 from segr1_app.models.segmenter_files import load_segmenter_files

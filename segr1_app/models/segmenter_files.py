@@ -17,11 +17,11 @@ from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 
 from segr1_app.domain import ModelError
 from segr1_app.files.atomic import whole_path
+from segr1_app.language.typed_text import one_line
 from segr1_app.models.foreign_folder import check_links
 from segr1_app.models.hub import segmenter_on_hub
 from segr1_app.models.loading import model_name
 from segr1_app.models.segmenter_config import check_trunk, read_segmenter_config
-from segr1_app.typed_text import one_line
 
 CONFIG_FILE = "config.yaml"
 WEIGHTS_FILE = "model.safetensors"

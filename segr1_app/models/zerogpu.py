@@ -16,7 +16,7 @@ import cv2
 import torch
 
 from segr1_app.domain import ModelError, Prediction, SegR1Error
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.protocol import TaskKind
 from segr1_app.models.pipeline import EncodedAnswer, Pipeline
 from segr1_app.models.segmenter import Sam2Segmenter

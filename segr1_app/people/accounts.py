@@ -19,8 +19,8 @@ from segr1_app.domain import SettingsError
 from segr1_app.files.foreign_json import parse_json
 from segr1_app.files.json_files import write_json
 from segr1_app.files.locks import locked
+from segr1_app.language.typed_text import MAX_NAME, person_name
 from segr1_app.settings.roles import Role
-from segr1_app.typed_text import MAX_NAME, person_name
 
 # The low-memory parameters of OWASP's password storage cheat sheet: 32 MiB and a few tenths of a second per guess.
 COST: Final = 2**15

@@ -24,13 +24,13 @@ from segr1_app.domain import (
     StoreReadOnlyError,
     UnknownRecordError,
 )
-from segr1_app.images import Original, Picture
+from segr1_app.images.pictures import Original, Picture
+from segr1_app.language.typed_text import storable
 from segr1_app.store import records, tasks
 from segr1_app.store.connection import Connection
 from segr1_app.store.outgoing import Outgoing
 from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.records import Numbers, check_record
-from segr1_app.typed_text import storable
 
 PAGE: Final = 200
 """Entries that are read, or applied, in one transaction."""

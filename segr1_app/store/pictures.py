@@ -16,7 +16,7 @@ from PIL import Image
 
 from segr1_app.domain import ImageSize, PictureError, StoreDamagedError
 from segr1_app.files.atomic import whole_file
-from segr1_app.images import ORIGINAL_ENDINGS, Original, Picture, header_size, load_oriented, load_picture
+from segr1_app.images.pictures import ORIGINAL_ENDINGS, Original, Picture, header_size, load_oriented, load_picture
 from segr1_app.store.connection import translate_errors
 
 _DIGEST: Final = re.compile("[0-9a-f]{64}")

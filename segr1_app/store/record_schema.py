@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from segr1_app.domain import ImageSize
 from segr1_app.geometry import check_rle
-from segr1_app.images import MAX_PIXELS
+from segr1_app.images.pictures import MAX_PIXELS
 from segr1_app.store.limits import MAX_CLICKS, MAX_COORDINATE, MAX_NUMBER, MAX_SCORE, MAX_SECONDS, MAX_TIME
 from segr1_app.store.pictures import ORIGINAL_NAME
 from segr1_app.store.values import Blame, RejectReason, Verdict

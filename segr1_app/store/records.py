@@ -11,12 +11,12 @@ from sqlite_utils import Database
 
 from segr1_app.domain import StoreError
 from segr1_app.geometry import decode_rle
+from segr1_app.language.typed_text import one_line, storable
 from segr1_app.store import revisions, tasks
 from segr1_app.store.connection import Connection
 from segr1_app.store.record_schema import JSON_COLUMNS, mask_problem, record_problem
 from segr1_app.store.rows import to_json, truth_hash
 from segr1_app.store.verification import prediction_problem, revision_problem
-from segr1_app.typed_text import one_line, storable
 
 PAGE: Final = 200
 """Rows read at a time."""

@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
 from segr1_app.geometry import encode_rle, union_masks
+from segr1_app.language.typed_text import storable
 from segr1_app.metrics import iou
 from segr1_app.store.blame import attribute_blame
 from segr1_app.store.changes import difference
@@ -29,7 +30,6 @@ from segr1_app.store.rows import (
 )
 from segr1_app.store.tasks import ground_truth, insert, set_current
 from segr1_app.store.values import Correction, Revision, StaleRevisionError, Task, Verdict
-from segr1_app.typed_text import storable
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from cachetools import LRUCache, cached
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction, UnknownRecordError
 from segr1_app.geometry import Rle, decode_rle, encode_rle, union_masks
+from segr1_app.language.typed_text import storable
 from segr1_app.store.changes import PromptChange
 from segr1_app.store.limits import MAX_CLICKS, MAX_COMMENT, MAX_SECONDS, clipped
 from segr1_app.store.values import (
@@ -25,7 +26,6 @@ from segr1_app.store.values import (
     Task,
     Verdict,
 )
-from segr1_app.typed_text import storable
 
 RECENT_MASKS = 128 * 2**20
 """Size in bytes of the cache of decoded masks."""

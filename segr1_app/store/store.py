@@ -16,7 +16,8 @@ from sqlite_utils import Database
 
 from segr1_app.domain import Mask, Prediction, StoreDamagedError, StoreError
 from segr1_app.files.atomic import remove_abandoned
-from segr1_app.images import Original, Picture
+from segr1_app.images.pictures import Original, Picture
+from segr1_app.language.typed_text import MAX_NAME, person_name, storable
 from segr1_app.store import queue, records, reports, reviews, revisions, tasks, verification
 from segr1_app.store.backup import back_up
 from segr1_app.store.connection import Connection, connect, connect_existing, translate_errors
@@ -42,7 +43,6 @@ from segr1_app.store.values import (
     Task,
     Verdict,
 )
-from segr1_app.typed_text import MAX_NAME, person_name, storable
 
 DATABASE_NAME: Final = "segr1.db"
 PICTURES_NAME: Final = "pictures"

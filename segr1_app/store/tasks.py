@@ -12,8 +12,9 @@ from sqlite_utils import Database
 
 from segr1_app.domain import ImageSize, Mask, Prediction, StoreError, UnknownRecordError
 from segr1_app.geometry import encode_rle
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.codec import check_instruction
+from segr1_app.language.typed_text import one_line, storable
 from segr1_app.metrics import iou
 from segr1_app.store.limits import MAX_PICTURE_NAME, MAX_SCORE, MAX_SECONDS, is_number
 from segr1_app.store.rows import (
@@ -26,7 +27,6 @@ from segr1_app.store.rows import (
     truth_hash,
 )
 from segr1_app.store.values import SampledCompletion, StoredPicture, Task
-from segr1_app.typed_text import one_line, storable
 
 TASK_QUERY = """
     SELECT tasks.*, pictures.name, pictures.width, pictures.height

@@ -9,9 +9,9 @@ from typing import Any
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, Prediction, SegR1Error
 from segr1_app.geometry import compose_layers, encode_rle, resize_nearest
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
+from segr1_app.language.prompt_json import MAX_NAME, pixel_number
 from segr1_app.models.host import ModelHost
-from segr1_app.prompt_json import MAX_NAME, pixel_number
 from segr1_app.store.rows import optional_rle
 from segr1_app.studio.contracts import CanvasMasks, DecodedCanvas, Failure, SavedRun
 from segr1_app.studio.edits import EditedObject, EditError, Finish, read_objects

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from segr1_app.geometry import Rle
-from segr1_app.prompt_json import PointValue, PromptValue
+from segr1_app.language.prompt_json import PointValue, PromptValue
 from segr1_app.store.reports import WorkRecord
 
 VerdictName: TypeAlias = Annotated[str, 'import("./formatting.js").Verdict']

@@ -21,7 +21,7 @@ from segr1_app.geometry import (
     rescale_objects,
     resize_nearest,
 )
-from segr1_app.prompt_json import listed, pixel_number, read_prompt
+from segr1_app.language.prompt_json import listed, pixel_number, read_prompt
 from segr1_app.studio.callers import charge
 from segr1_app.studio.painting import Stroke, layers, rows_of
 
@@ -141,8 +141,8 @@ def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]
 
     Args:
         value: a list of ``{"box", "points", "name", "strokes", "start", "painted", "erased", "clean"}`` as in
-            ``static/canvas/types.js``, the prompt in any format of `segr1_app.prompt_json`. Everything except a box or
-            points is optional. Keys of a response that are not read here, such as its mask, may be sent back.
+            ``static/canvas/types.js``, the prompt in any format of `segr1_app.language.prompt_json`. Everything except
+            a box or points is optional. Keys of a response that are not read here, such as its mask, may be sent back.
         image_wh: size of the picture.
 
     Raises:

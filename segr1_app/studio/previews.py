@@ -11,7 +11,7 @@ from PIL import Image
 
 from segr1_app.domain import ImageSize
 from segr1_app.files.atomic import whole_file
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import translate_errors
 

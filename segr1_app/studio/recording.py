@@ -9,13 +9,13 @@ from typing import Final
 from cachetools import LRUCache
 
 from segr1_app.domain import Mask, ObjectMask, ObjectPrompt, Prediction
+from segr1_app.language.typed_text import one_line
 from segr1_app.models.host import ModelHost
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Revision, Verdict
 from segr1_app.store.limits import MAX_CLICKS
 from segr1_app.studio.edits import EditedObject, Finish
 from segr1_app.studio.reward_preview import same_prompts
 from segr1_app.studio.sessions import CanvasSession
-from segr1_app.typed_text import one_line
 
 VISITOR = "visitor"
 """The annotator's name for saves from the Run tab without a name."""

@@ -14,8 +14,8 @@ from PIL import Image
 
 from segr1_app.domain import ImageSize, Mask, ObjectMask, ObjectPrompt, Prediction
 from segr1_app.geometry import encode_rle
-from segr1_app.images import Picture
-from segr1_app.prompt_json import prompt_value
+from segr1_app.images.pictures import Picture
+from segr1_app.language.prompt_json import prompt_value
 from segr1_app.studio.contracts import PredictionRecord, PromptRecord, SizeRecord
 from segr1_app.studio.render import draw_overlay
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 from segr1_app.domain import Mask, PictureError, Prediction
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 
 if TYPE_CHECKING:
     from segr1_app.models.effort import Candidate

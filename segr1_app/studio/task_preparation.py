@@ -10,7 +10,7 @@ from cachetools import LRUCache
 
 from segr1_app.domain import NotUnderstoodError, Prediction, SegR1Error
 from segr1_app.geometry import union_masks
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.models.host import ModelHost
 from segr1_app.store import AnnotationStore, QueueOrder, StoredPrediction, Task
 from segr1_app.studio.previews import RecentPictures, preview_of

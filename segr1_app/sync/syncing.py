@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from segr1_app.domain import SegR1Error, StoreDamagedError
 from segr1_app.files.foreign_json import bounded_lines, parse_json
-from segr1_app.images import Original, Picture
+from segr1_app.images.pictures import Original, Picture
 from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import translate_errors
 from segr1_app.store.journal import JournalRecord

@@ -14,9 +14,9 @@ import gradio as gr
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction
 from segr1_app.geometry import encode_rle, resize_nearest
+from segr1_app.language.prompt_json import PointValue, prompt_value
 from segr1_app.models.host import ModelStatus
 from segr1_app.people.access import SignInMethod
-from segr1_app.prompt_json import PointValue, prompt_value
 from segr1_app.settings.roles import MAY, Person
 from segr1_app.store import Revision
 from segr1_app.store.changes import PromptChange

@@ -13,7 +13,7 @@ from gradio_client import Client, handle_file
 from segr1_app.domain import Mask, Point
 from segr1_app.files.json_files import read_json, write_json
 from segr1_app.geometry import decode_rle
-from segr1_app.masks import load_mask
+from segr1_app.images.masks import load_mask
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotationStore
 from tests.e2e.serving import serving

@@ -13,7 +13,7 @@ import numpy as np
 
 from segr1_app.domain import Box, ImageSize, Mask
 from segr1_app.geometry import mask_box
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 
 Draw = Callable[[Box, Picture], Mask]
 """A mask from a box, which lies within the picture: bool (height, width)."""

@@ -20,9 +20,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from tqdm import tqdm
 
 from segr1_app.domain import Effort
-from segr1_app.images import load_picture
+from segr1_app.images.masks import load_mask
+from segr1_app.images.pictures import load_picture
 from segr1_app.language.codec import PRESETS
-from segr1_app.masks import load_mask
 from segr1_app.metrics import iou, s_measure
 from segr1_app.models.effort import find_consensus
 from segr1_app.models.pipeline import Pipeline, load_models

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from segr1_app.images import load_picture
+from segr1_app.images.pictures import load_picture
 from segr1_app.language.codec import PRESETS
 from segr1_app.models.pipeline import Pipeline, load_models
 from segr1_app.settings.config import Settings

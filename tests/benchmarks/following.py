@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point
 from segr1_app.geometry import deepest_point, mask_box
-from segr1_app.images import Picture, load_picture, picture_from_array
+from segr1_app.images.pictures import Picture, load_picture, picture_from_array
 from segr1_app.metrics import iou
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import DEFAULT_SEGMENTER

@@ -46,7 +46,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 from segr1_app.geometry import rescale_objects
-from segr1_app.images import picture_from_array
+from segr1_app.images.pictures import picture_from_array
 from segr1_app.language.codec import format_completion
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter

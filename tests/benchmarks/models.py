@@ -14,7 +14,7 @@ import torch
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.domain import Box, ObjectPrompt, Point, Prediction
-from segr1_app.images import Picture, picture_from_array
+from segr1_app.images.pictures import Picture, picture_from_array
 from segr1_app.models.pipeline import Pipeline, TextDelta
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter

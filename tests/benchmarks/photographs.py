@@ -22,7 +22,7 @@ from typing import Final
 from matplotlib.figure import Figure
 
 from segr1_app.files.json_files import read_json, write_json
-from segr1_app.images import load_picture
+from segr1_app.images.pictures import load_picture
 from segr1_app.metrics import iou, s_measure
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy

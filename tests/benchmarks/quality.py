@@ -28,9 +28,9 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from segr1_app.domain import Box, Mask, ObjectPrompt
-from segr1_app.images import Picture, load_picture
+from segr1_app.images.masks import load_mask
+from segr1_app.images.pictures import Picture, load_picture
 from segr1_app.language.codec import PRESETS
-from segr1_app.masks import load_mask
 from segr1_app.metrics import iou, s_measure
 from segr1_app.models.pipeline import load_models
 from segr1_app.models.policy import VlmPolicy

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from segr1_app.domain import Mask
 from segr1_app.geometry import rescale_objects, union_masks
-from segr1_app.images import Picture, load_picture
+from segr1_app.images.pictures import Picture, load_picture
 from segr1_app.language.codec import PRESETS, format_completion
 from segr1_app.models.completions import read_completion
 from segr1_app.models.pipeline import Pipeline

@@ -21,9 +21,9 @@ import numpy as np
 from tqdm import tqdm
 
 from segr1_app.domain import Mask
-from segr1_app.images import Picture, load_picture, picture_from_array
+from segr1_app.images.masks import load_mask
+from segr1_app.images.pictures import Picture, load_picture, picture_from_array
 from segr1_app.language.codec import PRESETS
-from segr1_app.masks import load_mask
 from segr1_app.metrics import iou
 from segr1_app.models.pipeline import Pipeline, load_models
 from segr1_app.settings.config import Settings

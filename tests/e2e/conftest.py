@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
 
 from segr1_app.domain import ImageSize
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.protocol import Request, TaskKind
 from segr1_app.language.protocol_files import find_protocol
 from segr1_app.models.pipeline import Pipeline

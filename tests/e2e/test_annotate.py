@@ -16,8 +16,8 @@ from playwright.sync_api import Page, expect
 
 from segr1_app.domain import Box, ObjectPrompt, Point
 from segr1_app.geometry import decode_rle
+from segr1_app.language.typed_text import one_line
 from segr1_app.store import AnnotationStore, RejectReason, Verdict
-from segr1_app.typed_text import one_line
 from tests.e2e.annotate_page import (
     INSTRUCTION,
     REASONING,

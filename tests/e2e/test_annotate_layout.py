@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from segr1_app.images import load_picture
+from segr1_app.images.pictures import load_picture
 from tests.e2e.annotate_page import ROOT, SIZE, begin, open_tab, shown
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy, switch_scheme
 from tests.e2e.test_run_tab import LOWEST_CONTRAST, PLACE

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Page, expect
 
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.protocol import TaskKind
 from tests.e2e.canvas_page import CanvasPage
 from tests.e2e.conftest import ScriptedApp, ScriptedPolicy

@@ -19,9 +19,10 @@ from PIL import Image
 from segr1_app.domain import ImageSize, SegR1Error
 from segr1_app.files.foreign_json import JsonLimits, parse_json
 from segr1_app.geometry import check_rle, decode_rle
-from segr1_app.images import load_picture
+from segr1_app.images.masks import load_mask
+from segr1_app.images.pictures import load_picture
 from segr1_app.language.codec import parse_completion
-from segr1_app.masks import load_mask
+from segr1_app.language.typed_text import one_line, person_name
 from segr1_app.models.foreign_folder import check_policy_files
 from segr1_app.models.segmenter_config import read_segmenter_config
 from segr1_app.store import AnnotationStore
@@ -29,7 +30,6 @@ from segr1_app.store.exchange.importing import import_paths
 from segr1_app.studio.edits import read_objects
 from segr1_app.studio.trainings import BEFORE, CONFIG, METRICS, PROCESS, RESULT, Trainings
 from segr1_app.sync import FolderRemote, Synchroniser
-from segr1_app.typed_text import one_line, person_name
 
 CORPUS: Final = Path(__file__).with_name("corpus")
 SIZE: Final = ImageSize(40, 30)

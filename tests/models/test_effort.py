@@ -11,7 +11,7 @@ import pytest
 
 from segr1_app.domain import Effort, ImageSize
 from segr1_app.geometry import resize_nearest
-from segr1_app.images import picture_from_array
+from segr1_app.images.pictures import picture_from_array
 from segr1_app.language.codec import PRESETS
 from segr1_app.metrics import iou
 from segr1_app.models.effort import (

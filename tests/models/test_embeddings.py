@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from segr1_app.domain import Box, ObjectPrompt, Point, SegR1Error
-from segr1_app.images import load_picture
+from segr1_app.images.pictures import load_picture
 from segr1_app.metrics import iou
 from segr1_app.models.embeddings import SUFFIX, Embedding, EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter

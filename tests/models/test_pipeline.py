@@ -11,7 +11,7 @@ import pytest
 
 from segr1_app.domain import ImageSize, Prediction
 from segr1_app.geometry import union_masks
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.codec import parse_completion
 from segr1_app.metrics import iou
 from segr1_app.models.embeddings import Embedding

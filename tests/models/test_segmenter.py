@@ -11,7 +11,7 @@ import torch
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.domain import Box, ImageSize, ModelError, ObjectPrompt, Point
-from segr1_app.images import picture_from_array
+from segr1_app.images.pictures import picture_from_array
 from segr1_app.metrics import iou
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import DEFAULT_SEGMENTER

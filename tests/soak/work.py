@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from segr1_app.images import Picture, picture_from_array
+from segr1_app.images.pictures import Picture, picture_from_array
 from segr1_app.store.exchange.formats import FORMATS
 from tests.scenes import ellipse_scene
 from tests.soak.client import Client

@@ -17,7 +17,7 @@ from PIL import Image
 from segr1_app.cli import main
 from segr1_app.cli.preannotate import predict_tasks
 from segr1_app.domain import Effort
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.models.effort import find_consensus
 from segr1_app.models.pipeline import load_pipeline
 from segr1_app.models.policy import VlmPolicy

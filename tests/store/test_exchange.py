@@ -20,9 +20,9 @@ from PIL import Image
 
 from segr1_app.cli.export import FORMATS
 from segr1_app.domain import Box, Mask, ObjectPrompt, Point, StoreError
-from segr1_app.images import load_picture
+from segr1_app.images.masks import load_mask
+from segr1_app.images.pictures import load_picture
 from segr1_app.language.codec import parse_completion
-from segr1_app.masks import load_mask
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Task, Verdict
 from segr1_app.store.connection import connect

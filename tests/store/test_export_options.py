@@ -14,7 +14,7 @@ from PIL import Image
 
 from segr1_app.cli import main
 from segr1_app.domain import ObjectPrompt, SettingsError, StoreError
-from segr1_app.images import load_picture
+from segr1_app.images.pictures import load_picture
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotationStore, Correction, Verdict
 from segr1_app.store.exchange.accepting import accept_truths

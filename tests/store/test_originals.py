@@ -13,7 +13,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from segr1_app.domain import StoreDamagedError
-from segr1_app.images import Original, load_oriented, load_picture, picture_from_array
+from segr1_app.images.pictures import Original, load_oriented, load_picture, picture_from_array
 from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import connect
 from segr1_app.store.exchange.formats import FORMATS

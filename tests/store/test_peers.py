@@ -25,7 +25,7 @@ from PIL import Image
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from segr1_app.domain import Mask, ObjectPrompt
-from segr1_app.images import picture_from_array
+from segr1_app.images.pictures import picture_from_array
 from segr1_app.metrics import iou
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.settings.config import ASSETS

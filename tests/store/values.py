@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction
-from segr1_app.images import Picture, picture_from_array
+from segr1_app.images.pictures import Picture, picture_from_array
 from segr1_app.store import AnnotatedObject, Correction, RejectReason, Verdict
 
 WIDTH, HEIGHT = 40, 30

@@ -13,7 +13,7 @@ from PIL import Image
 
 from segr1_app.domain import Box, ObjectPrompt, PictureError, Point
 from segr1_app.geometry import decode_rle, resize_nearest
-from segr1_app.images import picture_from_array
+from segr1_app.images.pictures import picture_from_array
 from segr1_app.metrics import iou, s_measure
 from segr1_app.models.host import LoadedModels, ModelHost
 from segr1_app.models.pipeline import Pipeline

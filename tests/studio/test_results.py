@@ -10,7 +10,7 @@ from PIL import Image
 
 from segr1_app.domain import Box, ImageSize, ObjectMask, ObjectPrompt, Point, Prediction
 from segr1_app.geometry import decode_rle
-from segr1_app.images import picture_from_array
+from segr1_app.images.pictures import picture_from_array
 from segr1_app.studio.results import prediction_record, save_prediction
 
 

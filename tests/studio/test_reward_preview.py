@@ -6,7 +6,7 @@ import numpy as np
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectMask, ObjectPrompt, Point, Prediction
 from segr1_app.geometry import resize_nearest
-from segr1_app.images import picture_from_array
+from segr1_app.images.pictures import picture_from_array
 from segr1_app.rewards import Answer, Truth, score
 from segr1_app.studio import reward_preview as scoring
 from segr1_app.studio.edits import EditedObject

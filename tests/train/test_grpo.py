@@ -26,7 +26,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SegR1Error, SettingsError
 from segr1_app.geometry import rescale_objects
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.codec import Grammar, format_completion
 from segr1_app.language.protocol import Request
 from segr1_app.models.pipeline import Pipeline

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from segr1_app.domain import Mask, PictureError, RgbPixels, SegR1Error
 from segr1_app.files.outputs import translate_write_errors
-from segr1_app.images import IMAGE_SUFFIXES, load_picture
+from segr1_app.images.pictures import IMAGE_SUFFIXES, load_picture
 
 if TYPE_CHECKING:
     from train.data.rows import Plan, Row
@@ -81,11 +81,11 @@ def find_repeats(looks: Sequence[bytes]) -> dict[int, int]:
 def oddity(values: npt.NDArray[np.generic], mask: Mask) -> str:
     """A description of what is odd about an unambiguous mask file; empty for nothing.
 
-    Ambiguous files, such as class labels, are rejected by `segr1_app.masks`.
+    Ambiguous files, such as class labels, are rejected by `segr1_app.images.masks`.
 
     Args:
         values: the file's values, (height, width).
-        mask: bool (height, width), as read by `segr1_app.masks`.
+        mask: bool (height, width), as read by `segr1_app.images.masks`.
     """
     levels, counts = np.unique(values, return_counts=True)
     highest = levels[-1]

@@ -16,10 +16,10 @@ from datasets.exceptions import DatasetsError
 from tqdm import tqdm
 
 from segr1_app.domain import DatasetError
-from segr1_app.images import Picture, load_picture
+from segr1_app.images.pictures import Picture, load_picture
 from segr1_app.language.codec import MAX_INSTRUCTION, PRESETS, ParsedCompletion, can_be_reasoning, parse_completion
+from segr1_app.language.typed_text import one_line
 from segr1_app.rewards import Truth
-from segr1_app.typed_text import one_line
 from train.data.rows import TRACE, Collected, Example, LeftOut, Row
 
 COLUMNS: Final = ("image", "problem", "thinking", "solution")

@@ -22,8 +22,8 @@ from tqdm import tqdm
 from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError
 from segr1_app.files.atomic import whole_folder
 from segr1_app.files.outputs import titled_list
-from segr1_app.images import IMAGE_SUFFIXES, Picture, load_oriented, opened
-from segr1_app.masks import load_mask_of
+from segr1_app.images.masks import load_mask_of
+from segr1_app.images.pictures import IMAGE_SUFFIXES, Picture, load_oriented, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def find_pairs(images: Path, masks: Path) -> PairListing:
 
 
 def read_mask(pair: Pair, image_wh: ImageSize, orientation: int = 1) -> Mask:
-    """A pair's mask, bool (height, width), by the rules of `segr1_app.masks`.
+    """A pair's mask, bool (height, width), by the rules of `segr1_app.images.masks`.
 
     Args:
         pair: the pair.

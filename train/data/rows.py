@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segr1_app.domain import DatasetError, Mask, PictureError
-from segr1_app.images import Picture, load_picture
+from segr1_app.images.pictures import Picture, load_picture
 from segr1_app.language.protocol import TaskKind
 from segr1_app.rewards import Truth
 from segr1_app.studio.samples import find_samples

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import ImageSize, Mask
-from segr1_app.images import Picture, picture_from_array
+from segr1_app.images.pictures import Picture, picture_from_array
 
 Kind = Literal["salient", "camouflaged"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from segr1_app.domain import Effort, Mask, ObjectPrompt
 from segr1_app.geometry import add_point
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.protocol import TaskKind
 from segr1_app.models.completions import segment_prompts
 from segr1_app.models.effort import find_consensus

@@ -23,7 +23,7 @@ from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
 from segr1_app.domain import SettingsError
-from segr1_app.typed_text import one_line
+from segr1_app.language.typed_text import one_line
 
 _VALIDATION: Final = (
     "eval_strategy",

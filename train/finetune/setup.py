@@ -21,10 +21,10 @@ from pydantic.dataclasses import dataclass
 from segr1_app.domain import SettingsError
 from segr1_app.language.codec import Grammar
 from segr1_app.language.protocol_files import find_protocol
+from segr1_app.language.typed_text import one_line
 from segr1_app.models.loading import resolve_device
 from segr1_app.rewards import RewardOptions
 from segr1_app.settings.config import ATTENTIONS, AUTO, DEFAULT_POLICY, DEFAULT_SEGMENTER, DTYPES
-from segr1_app.typed_text import one_line
 from train.data.mixing import Mixing
 from train.finetune.launching import check_installed
 from train.finetune.optimiser import check_optimiser

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
 from segr1_app.language.codec import Grammar
 from segr1_app.language.protocol import Request, Stage, TaskKind
 from segr1_app.models.completions import read_completion, segment_completion

@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGenera
 
 from segr1_app.domain import Box
 from segr1_app.geometry import box_iou, mask_box
-from segr1_app.images import picture_from_array
+from segr1_app.images.pictures import picture_from_array
 from segr1_app.language.codec import parse_completion
 from segr1_app.models.loading import resolve_device
 from segr1_app.models.policy import VlmPolicy

@@ -11,10 +11,10 @@ import numpy as np
 
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
 from segr1_app.geometry import mask_box
+from segr1_app.language.typed_text import person_name
 from segr1_app.store.exchange.class_names import class_of
 from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import AnnotatedObject, Correction, StaleRevisionError, Verdict
-from segr1_app.typed_text import person_name
 
 
 @dataclass(slots=True)

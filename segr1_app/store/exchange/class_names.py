@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from segr1_app.typed_text import one_line
+from segr1_app.language.typed_text import one_line
 
 _BEFORE: Final = "Identify and segment the "
 _AFTER: Final = "."

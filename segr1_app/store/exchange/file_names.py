@@ -12,7 +12,7 @@ from collections.abc import Set
 from pathlib import PurePosixPath
 from typing import Final
 
-from segr1_app.images import IMAGE_SUFFIXES
+from segr1_app.images.pictures import IMAGE_SUFFIXES
 
 LONGEST: Final = 180
 """Longest part of a name in bytes: file systems allow 255, and extensions are added."""

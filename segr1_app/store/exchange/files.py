@@ -19,7 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from segr1_app.domain import DatasetError
 from segr1_app.files.folders import walk
 from segr1_app.files.foreign_json import ForeignJsonError
-from segr1_app.images import IMAGE_SUFFIXES
+from segr1_app.images.pictures import IMAGE_SUFFIXES
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 """Largest file that is read into memory; a picture of 64 megapixels is never larger."""

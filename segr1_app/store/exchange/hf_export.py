@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 from pyarrow import parquet
 
 from segr1_app.domain import Mask
-from segr1_app.prompt_json import prompt_value
+from segr1_app.language.prompt_json import prompt_value
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Export, ExportReport, exporting
 from segr1_app.store.exchange.options import EVERYTHING, Options
 from segr1_app.store.rows import to_json
@@ -43,7 +43,7 @@ FEATURES = Features(
         "checkpoint": Value("string"),
     }
 )
-"""Columns: "prompts" is JSON, a list of objects in the shape of `segr1_app.prompt_json`."""
+"""Columns: "prompts" is JSON, a list of objects in the shape of `segr1_app.language.prompt_json`."""
 _CARD = (
     "Corrected masks of Seg-R1 studio: picture, mask, instruction, prompts (JSON, in pixels of the picture), reasoning."
 )

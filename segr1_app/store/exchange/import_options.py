@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from segr1_app.domain import SettingsError
-from segr1_app.frames import Reading
+from segr1_app.images.frames import Reading
 
 ROLES: Final = ("image", "mask", "instruction", "name")
 """The roles that a table's column can have."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from segr1_app.domain import DatasetError, SettingsError
 from segr1_app.language.codec import check_instruction
+from segr1_app.language.typed_text import one_line
 from segr1_app.store.exchange.archives import is_archive, open_archive
 from segr1_app.store.exchange.files import Entry, Files, FolderFiles, LooseFiles, is_picture
 from segr1_app.store.exchange.hub import HubFiles, translate_hub_errors
@@ -24,7 +25,6 @@ from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Source, T
 from segr1_app.store.exchange.readers.strangers import not_understood
 from segr1_app.store.exchange.remote_files import open_address
 from segr1_app.store.store import AnnotationStore
-from segr1_app.typed_text import one_line
 
 _SPEAKING: Final = frozenset({".json", ".jsonl", ".parquet", ".arrow", ".xml", ".csv", ".p"})
 """Extensions of files that may hold annotations of pictures."""

@@ -20,15 +20,15 @@ from segr1_app.domain import (
     SegR1Error,
     UnknownRecordError,
 )
-from segr1_app.frames import Reading
 from segr1_app.geometry import box_iou, mask_box, union_masks
-from segr1_app.images import OrientedPicture, load_oriented
+from segr1_app.images.frames import Reading
+from segr1_app.images.pictures import OrientedPicture, load_oriented
+from segr1_app.language.typed_text import one_line
 from segr1_app.store.exchange.class_names import class_instruction
 from segr1_app.store.exchange.import_options import ImportOptions, Progress
 from segr1_app.store.exchange.outcomes import IMPORTED, ImportReport, Outcome, left_out, truth_replaced
 from segr1_app.store.exchange.shapes import BoxShape, Canvas, Dots, Shape
 from segr1_app.store.store import AnnotationStore
-from segr1_app.typed_text import one_line
 
 _SAME_BOX: Final = 0.7
 """From this IoU on, a box and a mask count as one object: many tools write both."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from segr1_app.domain import DatasetError, SegR1Error, UnknownRecordError
 from segr1_app.files.foreign_json import bounded_lines, parse_json
-from segr1_app.images import Original, Picture
+from segr1_app.images.pictures import Original, Picture
 from segr1_app.store.exchange.exporting import ExportReport, new_folder, whole_store_only
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.import_options import Progress, Watch, ignore

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Final, Self
 
 from segr1_app.domain import SettingsError
+from segr1_app.language.typed_text import one_line
 from segr1_app.store.values import Revision, Verdict
-from segr1_app.typed_text import one_line
 
 ONLY_SPLIT: Final = "train"
 """The only split by default: the one that every tool looks for."""

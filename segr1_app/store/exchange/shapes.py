@@ -17,10 +17,10 @@ import numpy.typing as npt
 from pycocotools import mask as coco
 
 from segr1_app.domain import Box, DatasetError, ImageSize, Mask, ObjectPrompt, Point
-from segr1_app.frames import TURNS_NOTHING, Frame, Reading, find_frame, fit_pixels
 from segr1_app.geometry import check_rle, decode_rle
-from segr1_app.images import MAX_PIXELS
-from segr1_app.masks import Labels
+from segr1_app.images.frames import TURNS_NOTHING, Frame, Reading, find_frame, fit_pixels
+from segr1_app.images.masks import Labels
+from segr1_app.images.pictures import MAX_PIXELS
 from segr1_app.store.exchange.clipping import clip_far
 
 _LONGEST_NUMBER: Final = 40

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from segr1_app.domain import LeaseLostError, Prediction, StoreError
-from segr1_app.images import Picture
+from segr1_app.images.pictures import Picture
+from segr1_app.language.typed_text import one_line
 from segr1_app.models.host import ModelHost
 from segr1_app.store import (
     AnnotationStore,
@@ -36,7 +37,6 @@ from segr1_app.studio.decisions import DecisionRecorder, DecisionRequest
 from segr1_app.studio.recording import WorkDone
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
-from segr1_app.typed_text import one_line
 from segr1_app.ui.gate.endpoints import one_of
 from segr1_app.ui.views import addressed, cached_file_url, canvas_value, revision_value
 

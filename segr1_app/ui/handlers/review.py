@@ -13,8 +13,8 @@ import numpy as np
 
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
 from segr1_app.geometry import encode_rle
+from segr1_app.language.prompt_json import prompt_value
 from segr1_app.metrics import iou
-from segr1_app.prompt_json import prompt_value
 from segr1_app.store import AnnotationStore, DecidedTask, Revision, StaleRevisionError, StoredPrediction, Task, Verdict
 from segr1_app.store.reports import work_record
 from segr1_app.studio.contracts import (

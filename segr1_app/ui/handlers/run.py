@@ -16,7 +16,7 @@ import gradio as gr
 from cachetools import LRUCache
 
 from segr1_app.domain import Effort, PictureError, Prediction, SegR1Error
-from segr1_app.images import Picture, header_size, load_picture
+from segr1_app.images.pictures import Picture, header_size, load_picture
 from segr1_app.language.codec import check_instruction
 from segr1_app.models.host import ModelHost
 from segr1_app.store.connection import translate_errors

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segr1_app.domain import Mask, ObjectMask, ObjectPrompt
 from segr1_app.geometry import Rle, decode_rle
-from segr1_app.images import load_picture
+from segr1_app.images.pictures import load_picture
 from segr1_app.models.host import ModelHost
 from segr1_app.settings.config import AUTO
 from segr1_app.settings.promotion import go_back, promote, promoted_policy

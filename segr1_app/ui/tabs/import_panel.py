@@ -9,7 +9,7 @@ from functools import partial
 import gradio as gr
 
 from segr1_app.domain import SegR1Error
-from segr1_app.frames import Reading
+from segr1_app.images.frames import Reading
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
 from segr1_app.store.exchange.hub import DEFAULT_ROWS

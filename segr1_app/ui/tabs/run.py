@@ -13,7 +13,7 @@ from gradio.events import api
 from PIL import Image
 
 from segr1_app.domain import Effort, NotAllowedError, PictureError
-from segr1_app.images import FORMATS
+from segr1_app.images.pictures import FORMATS
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from segr1_app.domain import Mask
-from segr1_app.images import load_picture
+from segr1_app.images.pictures import load_picture
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.import_options import ImportOptions
 from segr1_app.store.exchange.importing import import_paths

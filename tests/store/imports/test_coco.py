@@ -14,8 +14,8 @@ import pytest
 from pycocotools import mask as pycoco
 
 from segr1_app.domain import Mask
-from segr1_app.frames import Reading, turn_pixels
 from segr1_app.geometry import encode_rle
+from segr1_app.images.frames import Reading, turn_pixels
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.import_options import ImportOptions
 from tests.store.imports.files import (

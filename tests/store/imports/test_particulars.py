@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from segr1_app.domain import DatasetError, Mask
-from segr1_app.masks import load_mask
+from segr1_app.images.masks import load_mask
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.outcomes import ImportReport
 from tests.store.imports.files import (

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from segr1_app.domain import Mask, SegR1Error
-from segr1_app.images import load_picture, picture_from_array
+from segr1_app.images.pictures import load_picture, picture_from_array
 from segr1_app.store import AnnotationStore, Verdict
 from segr1_app.studio.samples import find_samples
 from tests.train.data.test_rows import save

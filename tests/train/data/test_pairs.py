@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segr1_app.domain import DatasetError
-from segr1_app.masks import load_mask
+from segr1_app.images.masks import load_mask
 from train.data.pairs import dataset_pairs, find_pairs, pack_pairs
 
 LEFT_HALF = np.zeros((6, 8), bool)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segr1_app.images import load_picture
-from segr1_app.masks import load_mask
+from segr1_app.images.masks import load_mask
+from segr1_app.images.pictures import load_picture
 from tests.train.scratch.test_segmenter import write_pairs
 from train.data.layouts import find_pair_folder
 from train.data.questions import SIDE, question_folder

@@ -24,7 +24,7 @@ from segr1_app.domain import (
     Prediction,
     SettingsError,
 )
-from segr1_app.images import Picture, load_picture, picture_from_array
+from segr1_app.images.pictures import Picture, load_picture, picture_from_array
 from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, RejectReason, Verdict
 from segr1_app.store.exchange.mask_export import export_masks
 from train.data.feedback import feedback_rows

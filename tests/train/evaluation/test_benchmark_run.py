@@ -25,8 +25,8 @@ from segr1_app import metrics
 from segr1_app.domain import DatasetError, ImageSize, SettingsError
 from segr1_app.files.ending import INTERRUPTED
 from segr1_app.geometry import decode_rle
-from segr1_app.images import Picture, load_picture
-from segr1_app.masks import load_mask
+from segr1_app.images.masks import load_mask
+from segr1_app.images.pictures import Picture, load_picture
 from segr1_app.models.pipeline import Pipeline
 from tests.policy_server import policy_server
 from tests.scenes import ellipse_scene

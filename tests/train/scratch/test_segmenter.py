@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from segr1_app.domain import Box, DatasetError, Mask, ObjectPrompt, Point, SettingsError
-from segr1_app.images import load_picture
+from segr1_app.images.pictures import load_picture
 from segr1_app.models.segmenter import Sam2Segmenter
 from train.data import prompting
 from train.data.augment import augment

@@ -17,8 +17,8 @@ from PIL import Image
 from segr1_app.domain import Mask, ObjectMask, ObjectPrompt, RgbPixels
 from segr1_app.files.outputs import translate_write_errors
 from segr1_app.geometry import decode_rle
-from segr1_app.images import Picture, load_picture
-from segr1_app.prompt_json import read_prompt
+from segr1_app.images.pictures import Picture, load_picture
+from segr1_app.language.prompt_json import read_prompt
 from segr1_app.studio.render import draw_overlay
 from train.evaluation.benchmarks.question import AnswerRecord, Question
 

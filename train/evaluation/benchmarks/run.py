@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from segr1_app.domain import DatasetError, Effort, PictureError
 from segr1_app.geometry import encode_rle
-from segr1_app.images import load_picture
+from segr1_app.images.pictures import load_picture
 from segr1_app.language.protocol import TaskKind
 from segr1_app.language.protocol_files import DEFAULT
 from segr1_app.models.loading import resolve_device

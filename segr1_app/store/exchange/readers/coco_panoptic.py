@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from segr1_app.domain import DatasetError, Mask
-from segr1_app.frames import fit_pixels
-from segr1_app.images import load_picture
+from segr1_app.images.frames import fit_pixels
+from segr1_app.images.pictures import load_picture
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.coco_shapes import id_key

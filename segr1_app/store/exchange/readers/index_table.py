@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Final, TypeAlias
 
 from segr1_app.domain import DatasetError
-from segr1_app.images import IMAGE_SUFFIXES
+from segr1_app.images.pictures import IMAGE_SUFFIXES
 from segr1_app.store.exchange.cells import cell_text
 from segr1_app.store.exchange.files import Entry, translate_read_errors
 from segr1_app.store.exchange.mask_export import COLUMNS

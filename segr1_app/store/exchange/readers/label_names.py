@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import DatasetError
-from segr1_app.masks import Labels
+from segr1_app.images.masks import Labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.readers.sources import Tree, read_text
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from segr1_app.domain import DatasetError
-from segr1_app.frames import Reading
-from segr1_app.masks import read_labels
+from segr1_app.images.frames import Reading
+from segr1_app.images.masks import read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures

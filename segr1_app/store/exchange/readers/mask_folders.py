@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from segr1_app.domain import DatasetError
-from segr1_app.masks import Labels, read_labels
+from segr1_app.images.masks import Labels, read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.readers.label_names import NameFiles, find_names, names_of_file

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
-from segr1_app.masks import read_labels
+from segr1_app.images.masks import read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures

@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from segr1_app.domain import DatasetError
-from segr1_app.images import IMAGE_SUFFIXES
-from segr1_app.masks import looks_like_mask
+from segr1_app.images.masks import looks_like_mask
+from segr1_app.images.pictures import IMAGE_SUFFIXES
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.lookup import MASK_FOLDERS, MASK_WORDS, words_of
 from segr1_app.store.exchange.readers.index_table import INSTRUCTIONS_NAME, Index, read_index, read_instructions

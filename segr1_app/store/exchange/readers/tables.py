@@ -12,7 +12,7 @@ from typing import IO, Any, Final, TypeAlias
 
 from segr1_app.domain import DatasetError
 from segr1_app.files.foreign_json import MAX_DOCUMENT, ForeignJsonError, parse_json
-from segr1_app.masks import read_labels
+from segr1_app.images.masks import read_labels
 from segr1_app.store.exchange.files import Entry, Files, translate_read_errors
 from segr1_app.store.exchange.import_options import ROLES, ImportOptions
 from segr1_app.store.exchange.intake import Content, Part, Record

@@ -13,7 +13,7 @@ import numpy as np
 
 from segr1_app.domain import DatasetError
 from segr1_app.files.foreign_json import ForeignJsonError, parse_json
-from segr1_app.frames import Reading
+from segr1_app.images.frames import Reading
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json, read_text

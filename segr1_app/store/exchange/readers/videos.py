@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from segr1_app.domain import DatasetError
-from segr1_app.masks import Labels, read_labels
+from segr1_app.images.masks import Labels, read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures

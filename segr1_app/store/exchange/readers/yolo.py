@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 from segr1_app.domain import DatasetError
-from segr1_app.frames import Reading
+from segr1_app.images.frames import Reading
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures

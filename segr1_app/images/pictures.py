@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from segr1_app.budget import Budget
 from segr1_app.domain import ImageSize, PictureError, RgbPixels
+from segr1_app.images.budget import Budget
 
 MAX_PIXELS = 64_000_000
 """Largest accepted picture, in pixels."""

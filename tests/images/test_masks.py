@@ -12,9 +12,9 @@ import pytest
 from PIL import ExifTags, Image
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
-from segr1_app.frames import turn_pixels
-from segr1_app.images import UPRIGHT, load_picture
-from segr1_app.masks import SeveralLabelsError, load_mask, load_mask_of, read_labels
+from segr1_app.images.frames import turn_pixels
+from segr1_app.images.masks import SeveralLabelsError, load_mask, load_mask_of, read_labels
+from segr1_app.images.pictures import UPRIGHT, load_picture
 
 SIZE = (90, 60)
 OBJECT = np.zeros(SIZE[::-1], dtype=bool)

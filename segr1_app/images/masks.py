@@ -19,8 +19,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError
-from segr1_app.frames import TURNS_NOTHING, fit_pixels
-from segr1_app.images import finite_values, is_deep, is_lossy, opened, orientation_of, upright
+from segr1_app.images.frames import TURNS_NOTHING, fit_pixels
+from segr1_app.images.pictures import finite_values, is_deep, is_lossy, opened, orientation_of, upright
 
 VOID: Final = 255
 """The index that marks unlabelled pixels in Pascal VOC and data sets modelled on it."""

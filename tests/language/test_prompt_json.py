@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
-from segr1_app.prompt_json import prompt_value, read_prompt
+from segr1_app.language.prompt_json import prompt_value, read_prompt
+from segr1_app.language.typed_text import one_line
 from segr1_app.store import rows
 from segr1_app.studio.results import prompt_record
-from segr1_app.typed_text import one_line
 
 SIZE = ImageSize(200, 100)
 PROMPT = ObjectPrompt(Box(10, 20.123456789, 50, 60), (Point(30.25, 40, 1), Point(0, 100, 0)), "egg")

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image, features
 
-from segr1_app.budget import Budget
 from segr1_app.domain import DatasetError, PictureError
-from segr1_app.images import FORMATS, header_size, load_picture, opened, picture_from_array, picture_from_pil
-from segr1_app.masks import load_mask
+from segr1_app.images.budget import Budget
+from segr1_app.images.masks import load_mask
+from segr1_app.images.pictures import FORMATS, header_size, load_picture, opened, picture_from_array, picture_from_pil
 from tests.constraints import ROOT
 from tests.disks import bound_by_permissions
 from tests.hostile.pictures import exif_block, tiff_with_a_fraction
@@ -268,13 +268,13 @@ def test_a_picture_does_not_depend_on_the_strips_in_which_it_is_converted(
     whole = picture_from_pil(image)
     assert len(np.unique(whole.pixels)) > 1
     for pixels in (1, 30, 14 * 9):
-        monkeypatch.setattr("segr1_app.images.STRIP_PIXELS", pixels)
+        monkeypatch.setattr("segr1_app.images.pictures.STRIP_PIXELS", pixels)
         assert picture_from_pil(image).sha256 == whole.sha256
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "I;16", "F"])
 def test_converting_a_picture_takes_little_more_memory_than_it_has(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segr1_app.images.STRIP_PIXELS", 2**14)
+    monkeypatch.setattr("segr1_app.images.pictures.STRIP_PIXELS", 2**14)
     image = Image.new(mode, (2000, 1000), 7)
     tracemalloc.start()
     try:
@@ -286,7 +286,7 @@ def test_converting_a_picture_takes_little_more_memory_than_it_has(mode: str, mo
 
 
 def test_large_pictures_are_decoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segr1_app.images._DECODING", Budget(30))
+    monkeypatch.setattr("segr1_app.images.pictures._DECODING", Budget(30))
     small, large = (encoded(Image.new("RGB", (side, 5))) for side in (2, 5))
     waiting, begun = threading.Event(), threading.Event()
 
@@ -330,7 +330,10 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> No
     file = tmp_path / "photo.png"
     Image.new("L", (2, 2)).save(file)
     file.chmod(0o000)
-    code = f"from pathlib import Path\nfrom segr1_app.images import load_picture\nload_picture(Path({str(file)!r}))"
+    code = (
+        "from pathlib import Path\nfrom segr1_app.images.pictures import load_picture\n"
+        f"load_picture(Path({str(file)!r}))"
+    )
     done = subprocess.run([*bound_by_permissions(), "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1].endswith("photo.png' is not readable for this user: change its permissions.")
 

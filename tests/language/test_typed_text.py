@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from segr1_app.domain import ImageSize, SegR1Error, SettingsError
 from segr1_app.language.codec import MAX_INSTRUCTION, check_instruction
+from segr1_app.language.prompt_json import read_prompt
+from segr1_app.language.typed_text import MAX_NAME, RAW_FACTOR, one_line, person_name, storable
 from segr1_app.people.accounts import People
-from segr1_app.prompt_json import read_prompt
 from segr1_app.settings.roles import Role
 from segr1_app.store import AnnotationStore, Correction, Task, Verdict
 from segr1_app.store.exchange.accepting import accept_truths
 from segr1_app.store.exchange.class_names import class_instruction, class_of
-from segr1_app.typed_text import MAX_NAME, RAW_FACTOR, one_line, person_name, storable
 from tests.store.conftest import clock, store, task  # noqa: F401 - fixtures
 from tests.store.values import PROMPT, corrected, picture, rectangle
 

@@ -16,7 +16,7 @@ from reprlib import repr as short
 from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
-from segr1_app.typed_text import one_line
+from segr1_app.language.typed_text import one_line
 
 MAX_POINTS: Final = 256
 """Largest number of points of one object."""
