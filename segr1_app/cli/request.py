@@ -128,7 +128,10 @@ def _size(text: str) -> ImageSize:
     match = _SIZE.fullmatch(text.strip())
     size = ImageSize(int(match[1]), int(match[2])) if match else ImageSize(0, 0)
     if not all(1 <= side <= MAX_SIDE for side in size):
-        raise SettingsError(f"--size {text[:40]} is not a size: write width x height in pixels, such as 640x480.")
+        raise SettingsError(
+            f"--size '{text[:40]}' is not a size: write width x height in pixels, each from 1 to {MAX_SIDE}, such as "
+            "640x480."
+        )
     return size
 
 

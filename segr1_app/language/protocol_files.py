@@ -180,7 +180,7 @@ def find_protocol(given: str, *, policy: bool = True) -> Protocol:
     if path.suffix in (".yaml", ".yml"):
         return read_protocol(path)
     choices = ", ".join((*(("auto",) if policy else ()), *protocol_names()))
-    raise SettingsError(f"--protocol {given} must be one of {choices}, or a YAML file.")
+    raise SettingsError(f"--protocol {given or 'is empty: it'} must be one of {choices}, or a YAML file.")
 
 
 def native_protocol(model_type: str, source: str, given: str | None) -> Protocol:

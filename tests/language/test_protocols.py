@@ -643,6 +643,7 @@ def test_request_and_read_print_json_without_a_model() -> None:
     for wrong in ("0x9", "9", "9x9x9", "-1x9", "٣x٣", "9" * 30 + "x1", "1e3x9"):
         refused = run("request", "--protocol", "studio", "--instruction", "x", f"--size={wrong}")
         assert "--size" in refused
+        assert "each from 1 to" in refused
         assert refused.count("\n") == 1
 
 
