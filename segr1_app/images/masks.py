@@ -158,8 +158,8 @@ def _read_labels(source: Path | bytes, *, several_pages: bool) -> Labels:
         with opened(source, name) as image:
             pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             if pages > 1 and not several_pages:
-                told = f"it has {pages} pages, and a mask has one: save each as a file of its own"
-                raise DatasetError(f"{name}: {told}." if name else f"{told}.")
+                reason = f"it has {pages} pages, and a mask has one: save each as a file of its own"
+                raise DatasetError(f"{name}: {reason}." if name else f"{reason}.")
             turned = orientation_of(image) != TURNS_NOTHING
             try:
                 values, names = _read(upright(image), lossy=is_lossy(image, source))

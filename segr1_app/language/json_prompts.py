@@ -247,7 +247,7 @@ class _Reader:
     def _member(self, entry: Mapping[str, Any], key: str) -> Any:
         """The box or the point of an entry, under whatever name; `_ABSENT` if there is none."""
         given = [name for name in entry if plain_key(name) in NAMES[key]]
-        # The corner of a box that is given by its width and height is no point.
+        # Beside a width and a height, x and y are the corner of a box and not a point.
         sized = key == POINT and any(name in entry for name in ("width", "height", "w", "h"))
         if not given and not sized and any(all(name in entry for name in names) for names in CORNERS[key]):
             # The coordinates lie in the entry itself.

@@ -179,10 +179,10 @@ def _check(path: Path, entries: Sequence[tuple[str, int, bool]]) -> None:
         inside = _plain(name)
         if inside.is_absolute() or ".." in inside.parts or ":" in name[:2]:
             raise DatasetError(
-                f"{path}: it is refused, for its '{name}' would lie outside of it: pack it again without such names."
+                f"{path}: refused, because its entry '{name}' points outside the archive: pack it again without it."
             )
         if link and not is_clutter(inside):
-            raise DatasetError(f"{path}: it is refused, for its '{name}' is a link: pack the files themselves.")
+            raise DatasetError(f"{path}: refused, because its entry '{name}' is a link: pack the files themselves.")
     # The declared size of an entry limits how much of it is read.
     size = sum(size for _, size, _ in entries)
     if size > SMALL_BYTES and size > MAX_RATIO * path.stat().st_size:

@@ -223,4 +223,4 @@ def _check_fractions(values: Sequence[float]) -> None:
     """
     far = [value for value in values if not -_OVER <= value <= 1 + _OVER]
     if far:
-        raise ValueError(f"its coordinate {far[0]:g} is no fraction of a side, which lies between 0 and 1")
+        raise ValueError(f"its coordinate {far[0]:g} is not a fraction of a side, from 0 to 1")
