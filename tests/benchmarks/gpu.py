@@ -340,8 +340,8 @@ def with_answers(reward: Callable[..., Any], rows: Sequence[Row], policy: VlmPol
             example = rows[row["index"]].load()
             assert example.truth.mask is not None
             whole = example.picture.size
-            told = rescale_objects((oracle_prompt(example.truth.mask),), from_wh=whole, to_wh=policy.frame(whole))
-            written.append([{"role": "assistant", "content": format_completion("It stands out.", told)}])
+            oracle = rescale_objects((oracle_prompt(example.truth.mask),), from_wh=whole, to_wh=policy.frame(whole))
+            written.append([{"role": "assistant", "content": format_completion("It stands out.", oracle)}])
         assert len(written) == len(completions)
         return reward(inputs, prompts, written, tokens)
 

@@ -20,9 +20,9 @@ def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 def test_its_tiny_form_measures_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(["--tiny"]) == 0
-    told = capsys.readouterr().out
-    assert all(line.startswith("|") for line in told.splitlines()[2:]), "a table to be copied, and nothing else"
-    rows = re.findall(r"^\| (.+?) +\| +([-0-9.]+) \|.*\|$", told, re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert all(line.startswith("|") for line in printed.splitlines()[2:]), "a table to be copied, and nothing else"
+    rows = re.findall(r"^\| (.+?) +\| +([-0-9.]+) \|.*\|$", printed, re.MULTILINE)
     found = {name.strip(): float(value) for name, value in rows}
     assert {"policy, tokens/s", "first text, s", "encode / bare predictor", "GRPO step, s", "reward / step"} <= set(
         found

@@ -93,15 +93,15 @@ def fine_grained(kind: str, name: str) -> dict[str, Any]:
 def test_a_token_for_everything_is_not_handed_over_unless_allowed(
     token: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = []
+    steps_done = []
     monkeypatch.setattr(HfApi, "whoami", lambda *_, **__: {"name": "ada", "auth": {"accessToken": token}})
     monkeypatch.setattr("huggingface_hub.get_token", lambda: TOKEN)
-    monkeypatch.setattr("segr1_app.cli.deploy.plan", lambda *_: [Step("a step", lambda _: told.append("done"))])
+    monkeypatch.setattr("segr1_app.cli.deploy.plan", lambda *_: [Step("a step", lambda _: steps_done.append("done"))])
     arguments = ["deploy", "ada/studio", "--dataset", "ada/work"]
     assert main(arguments) != 0
-    assert told == []
+    assert steps_done == []
     assert main([*arguments, "--broad-token"]) == 0
-    assert told == ["done"]
+    assert steps_done == ["done"]
     token.clear()
     token.update(fine_grained("dataset", "ada/work"))
     assert main(arguments) == 0
@@ -125,21 +125,21 @@ def test_what_is_missing_is_said_in_a_sentence(hub: Hub, tmp_path: Path) -> None
 
 def test_the_front_matter_is_what_a_space_needs() -> None:
     _, front, text = (ROOT / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-    told = yaml.safe_load(front)
-    assert (told["sdk"], told["hf_oauth"]) == ("gradio", True)
+    card = yaml.safe_load(front)
+    assert (card["sdk"], card["hf_oauth"]) == ("gradio", True)
     # The code's licence is not that of the weights: the card names neither alone, and links to what says so.
-    assert (told["license"], told["license_link"]) == ("other", "README.md#licence-and-citation")
+    assert (card["license"], card["license_link"]) == ("other", "README.md#licence-and-citation")
     assert (
         "The code is under [Apache-2.0](LICENSE). The weights in `assets/models/`"
         in text.partition("## Licence and citation")[2]
     )
-    assert (ROOT / told["app_file"]).is_file()
-    assert set(told["models"]) == {FULL_POLICY, FULL_SEGMENTER}
-    assert told["suggested_hardware"] in list(SpaceHardware)
-    assert len(told["short_description"]) <= 60, "the hub refuses a longer one"
+    assert (ROOT / card["app_file"]).is_file()
+    assert set(card["models"]) == {FULL_POLICY, FULL_SEGMENTER}
+    assert card["suggested_hardware"] in list(SpaceHardware)
+    assert len(card["short_description"]) <= 60, "the hub refuses a longer one"
     # Of those that this code runs on, the one that ZeroGPU has, too.
-    assert told["python_version"] == "3.12"
+    assert card["python_version"] == "3.12"
     # The version that a Space installs is one that this project allows.
     import gradio
 
-    assert told["sdk_version"].split(".")[:2] == gradio.__version__.split(".")[:2]
+    assert card["sdk_version"].split(".")[:2] == gradio.__version__.split(".")[:2]

@@ -41,8 +41,8 @@ class Annotator:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self._url}gradio_api/component_server/", body, headers)
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            told: dict[str, Any] = json.load(answer)
-        return told
+            reply: dict[str, Any] = json.load(answer)
+        return reply
 
     def decide(self, held: dict[str, Any], verdict: str, comment: str, **more: Any) -> dict[str, Any]:
         """Save a decision about a task as `next_task` gave it."""

@@ -46,8 +46,8 @@ def test_the_address_leads_to_a_tab_and_its_task(
     # A link opens the same task for a colleague, who has yet to say who they are.
     colleague = visit(annotate_app.url)
     colleague.goto(f"{annotate_app.url}?tab=annotate&task=2")
-    told = colleague.locator(f"{ROOT} .notice")
-    expect(told).to_have_text("Enter your name, then press Next task: task 2 opens.", timeout=30_000)
+    notice = colleague.locator(f"{ROOT} .notice")
+    expect(notice).to_have_text("Enter your name, then press Next task: task 2 opens.", timeout=30_000)
     colleague.fill("#annotator-name", "Grace")
     colleague.keyboard.press("Enter")
     shown(CanvasPage(colleague, SIZE, ROOT), 2)

@@ -41,10 +41,10 @@ HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{value}} \u
 
 def test_a_whole_session(annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]) -> None:
     page = open_tab(visit, annotate_app.url)
-    told = bring_in(page, uploads, INSTRUCTION)
-    assert told.startswith("3 entries imported.")
-    assert "text.png" in told
-    assert str(uploads[0].parent.parent) not in told
+    reply = bring_in(page, uploads, INSTRUCTION)
+    assert reply.startswith("3 entries imported.")
+    assert "text.png" in reply
+    assert str(uploads[0].parent.parent) not in reply
 
     canvas = begin(page, HOSTILE[:60])
     assert page.locator(".job-instruction").text_content() == INSTRUCTION
@@ -311,8 +311,8 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
     assert [name for name, endpoint in endpoints.items() if not endpoint["description"]] == []
     with pytest.raises(AppError, match="'form' takes one of 'coco'"):
         client.predict("paper", api_name="/export")
-    told = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
-    assert told == (
+    reply = client.predict([handle_file(str(path)) for path in uploads[:2]], INSTRUCTION, api_name="/add_pictures")
+    assert reply == (
         "3 entries imported. New: 3 pictures, 3 tasks, 1 ground-truth mask, 0 boxes, 0 points; 0 duplicates."
     )
     task = client.predict("Ada", "imported", api_name="/next_task")
@@ -322,8 +322,8 @@ def test_the_api_drives_a_whole_session(annotate_app: ScriptedApp, uploads: list
         "1 entry imported. New: 0 pictures, 0 tasks, 1 ground-truth mask, 0 boxes, 0 points; 1 duplicate."
     )
     assert annotate_app.store.ground_truth(annotate_app.store.task(1).sha256, INSTRUCTION) is not None
-    told = client.predict("ada/nests", INSTRUCTION, 10, api_name="/add_dataset")
-    assert "works offline" in told, "as the tests do"
+    reply = client.predict("ada/nests", INSTRUCTION, 10, api_name="/add_dataset")
+    assert "works offline" in reply, "as the tests do"
     blank = {"box": [10, 10, 90, 90], "points": [], "name": "egg", "strokes": [], "start": None}
     made = client.predict(task["canvas"]["key"], [blank], api_name="/segment")
     assert decode_rle(made["masks"][0]["rle"]).shape == SIZE[::-1]

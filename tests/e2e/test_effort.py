@@ -138,8 +138,8 @@ def test_the_reward_says_what_its_numbers_mean(scripted_app: ScriptedApp, visit:
     page.locator(".sample").nth(1).click()
     page.wait_for_selector(".stage-frame:not([hidden])")
     titles = page.locator("#stage .stage-reward dl > div")
-    for index, told in enumerate(("form of answer", "Overlap", "structure", "0.7 IoU + 0.3 S-measure")):
-        expect(titles.nth(index)).to_have_attribute("title", re.compile(re.escape(told)))
+    for index, words in enumerate(("form of answer", "Overlap", "structure", "0.7 IoU + 0.3 S-measure")):
+        expect(titles.nth(index)).to_have_attribute("title", re.compile(re.escape(words)))
     expect(titles.first).to_have_attribute("title", re.compile("No target yet"))
 
 

@@ -43,12 +43,12 @@ def test_sixteen_people_share_two_hundred_tasks_over_http(tmp_path: Path) -> Non
             )
             for number in range(PEOPLE)
         ]
-        told = [line.split("\t") for each in people for line in each.communicate(timeout=600)[0].splitlines()]
+        reported = [line.split("\t") for each in people for line in each.communicate(timeout=600)[0].splitlines()]
         assert [each.returncode for each in people] == [0] * PEOPLE
-    held = Counter(int(task) for kind, task, *_ in told if kind == "held")
+    held = Counter(int(task) for kind, task, *_ in reported if kind == "held")
     assert held == dict.fromkeys(range(1, TASKS + 1), 1), "a task was held twice, or never"
 
-    acknowledged = {(int(line[1]), int(line[2]), *line[3:]) for line in told if line[0] == "saved"}
+    acknowledged = {(int(line[1]), int(line[2]), *line[3:]) for line in reported if line[0] == "saved"}
     with closing(sqlite3.connect(home / "segr1.db")) as database:
         query = "SELECT id, task, verdict, comment FROM revisions"
         assert set(database.execute(query)) == acknowledged

@@ -340,8 +340,8 @@ def test_the_api_drives_a_whole_review(review_app: ScriptedApp) -> None:
     client = Client(review_app.url, verbose=False)
     listed = client.predict("", "", None, api_name="/decided_tasks")
     assert [each["task"] for each in listed["tasks"]] == [1, 2]
-    told = client.predict(1, api_name="/review_task")
-    assert (told["first"], told["second"]) == ("prediction 1", "revision 3")
+    reply = client.predict(1, api_name="/review_task")
+    assert (reply["first"], reply["second"]) == ("prediction 1", "revision 3")
     assert [each["revision"] for each in client.predict(1, api_name="/history")] == [3, 2]
     found = client.predict(1, "revision 2", "revision 3", api_name="/compare")
     assert found["iou"] == iou(ANN, BEN)

@@ -93,14 +93,14 @@ def test_what_a_correction_took_is_counted(scripted_app: ScriptedApp, visit: Cal
     scripted_app.policy.pieces = [SAID]
     canvas = answered(visit(scripted_app.url))
     page, store = canvas.page, scripted_app.store
-    save, told = page.get_by_role("button", name="Save", exact=True), page.locator("#stage .stage-status")
+    save, status = page.get_by_role("button", name="Save", exact=True), page.locator("#stage .stage-status")
     for edits in (2, 1):
         for edit in range(edits):
             canvas.click((200 + 60 * edit, 100 * edits))
         canvas.settle()
         save.click()
-        expect(told).to_contain_text("Saved 1 object")
-        task = int(re.findall(r"of task (\d+)", told.inner_text())[0])
+        expect(status).to_contain_text("Saved 1 object")
+        task = int(re.findall(r"of task (\d+)", status.inner_text())[0])
         newest = store.history(task)[-1].correction
         # Since the last save, not since the picture came.
         assert newest.clicks == edits

@@ -77,10 +77,10 @@ def test_a_photograph_becomes_reasoning_prompts_and_a_mask(real_app: str, visit:
     expect(page.locator(".header-models")).to_have_text("embedded policy + embedded segmenter on cpu")
     # In one line; what the models understand is said where it is asked for.
     assert page.locator("#header").evaluate("e => e.offsetHeight") <= 40
-    for summary, told in (("About", ".header-note"), ("What can be asked", ".understands p")):
-        expect(page.locator(told)).to_be_hidden()
+    for summary, details in (("About", ".header-note"), ("What can be asked", ".understands p")):
+        expect(page.locator(details)).to_be_hidden()
         page.get_by_text(summary, exact=True).click()
-        expect(page.locator(told)).to_contain_text("understands")
+        expect(page.locator(details)).to_contain_text("understands")
     page.locator("h1").first.click()
     expect(page.locator(".header-note")).to_be_hidden()
 

@@ -26,9 +26,9 @@ def chunked(size: int) -> Iterator[bytes]:
     yield b'"]}'
 
 
-def posted(served: Served, path: str, size: int, *, told: bool, kind: str = JSON["content-type"]) -> int:
+def posted(served: Served, path: str, size: int, *, declared: bool, kind: str = JSON["content-type"]) -> int:
     """The status of a post of so many bytes; a server that hangs up while it is sent has refused it, too."""
-    content = b"x" * size if told else chunked(size)
+    content = b"x" * size if declared else chunked(size)
     try:
         return WIRE.post(f"{served.url.rstrip('/')}{path}", content=content, headers={"content-type": kind}).status_code
     except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
@@ -39,8 +39,8 @@ def test_a_large_body_is_refused_before_it_is_read(serve: Callable[..., Served])
     served = serve()
     for _, path in (route for route in ROUTES if route[0] == "POST" and route[1] != "/gradio_api/upload"):
         kind = "application/x-www-form-urlencoded" if path == "/login" else "application/json"
-        for told in (True, False):
-            assert posted(served, path, MAX_JSON + 2**17, told=told, kind=kind) == 413, path
+        for declared in (True, False):
+            assert posted(served, path, MAX_JSON + 2**17, declared=declared, kind=kind) == 413, path
     with socket.create_connection(("127.0.0.1", urlsplit(served.url).port or 0)) as connection:
         # 286 MB are announced, none is sent: the answer does not wait for them.
         lines = ("POST /gradio_api/run/statistics HTTP/1.1", "Host: localhost", "Content-Type: application/json")
@@ -53,11 +53,11 @@ def test_nothing_but_a_small_form_is_read_before_sign_in(serve: Callable[..., Se
     served = serve(auth=people)
     for _, path in (route for route in ROUTES if route[0] == "POST" and route[1] != "/login"):
         kind = "multipart/form-data; boundary=x" if path == "/gradio_api/upload" else "application/json"
-        assert posted(served, path, 1000, told=True, kind=kind) == 401
-        assert posted(served, path, MAX_JSON - 2**17, told=False, kind=kind) in (401, 413)
+        assert posted(served, path, 1000, declared=True, kind=kind) == 401
+        assert posted(served, path, MAX_JSON - 2**17, declared=False, kind=kind) in (401, 413)
     form = "application/x-www-form-urlencoded"
-    assert posted(served, "/login", MAX_LOGIN + 1, told=True, kind=form) == 413
-    assert posted(served, "/login", MAX_LOGIN + 2**17, told=False, kind=form) == 413
+    assert posted(served, "/login", MAX_LOGIN + 1, declared=True, kind=form) == 413
+    assert posted(served, "/login", MAX_LOGIN + 2**17, declared=False, kind=form) == 413
 
 
 @pytest.mark.parametrize("path", ["gradio_api/upload", "login"])

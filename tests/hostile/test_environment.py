@@ -43,5 +43,5 @@ def test_no_variable_of_gradio_opens_the_page(tmp_path: Path) -> None:
         assert "evil.example" not in httpx.get(url).text
         for path in ("gradio_api/mcp/", "gradio_api/mcp/sse", "gradio_api/vibe-code/", "gradio_api/app_id/x"):
             assert httpx.get(f"{url}{path}").status_code in (403, 404), path
-    told = (tmp_path / "app.log").read_text(encoding="utf-8")
-    assert f"These variables are ignored: {', '.join(sorted(HOSTILE))};" in told
+    printed = (tmp_path / "app.log").read_text(encoding="utf-8")
+    assert f"These variables are ignored: {', '.join(sorted(HOSTILE))};" in printed

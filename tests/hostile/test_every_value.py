@@ -171,9 +171,9 @@ def test_every_value_of_an_imported_record(tmp_path: Path) -> None:
     with file.open("ab") as hostile:
         hostile.writelines(hostile_lines([json.loads(line) for line in whole.splitlines()]))
     with AnnotationStore.open(tmp_path / "second") as second:
-        told = [each.message for each in import_paths(second, [tmp_path / "export"], "the cat") if each.message]
-        assert len(told) > 100
-        assert max(map(len, told)) < 2000
+        reported = [each.message for each in import_paths(second, [tmp_path / "export"], "the cat") if each.message]
+        assert len(reported) > 100
+        assert max(map(len, reported)) < 2000
         assert_whole(second, tmp_path)
 
 

@@ -15,7 +15,7 @@ test("the selection is described", () => {
   assert.match(describeSelection(edit.promptsOf([])), /no point and no box/);
 });
 
-test("a picture is told with what is on it", () => {
+test("a picture is described with what is on it", () => {
   assert.equal(describePrompts(edit.promptsOf([]), "Egg"), "Egg");
   assert.equal(describePrompts(edit.newObject(START), "Egg"), "Egg, with 1 object: 1 box, 1 positive and 1 negative points.");
 });

@@ -119,7 +119,7 @@ def test_what_is_malformed_is_said_and_read_as_far_as_it_goes(wrong: str, right:
     assert right in GOOD
     parsed = QWEN3_VL.parse(GOOD.replace(right, wrong), ImageSize(1000, 1000))
     assert not parsed.well_formed
-    assert any(problem in told for told in parsed.problems), parsed.problems
+    assert any(problem in named for named in parsed.problems), parsed.problems
     assert len(parsed.objects) == read
 
 
@@ -218,7 +218,7 @@ def test_a_megabyte_is_read_in_under_a_second(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model_type", "source", "told", "expected"),
+    ("model_type", "source", "named", "expected"),
     [
         ("qwen2_5_vl", "geshang/Seg-R1-3B", None, SEG_R1),
         ("qwen2_5_vl", "/models/seg-r1-7b/", None, SEG_R1),
@@ -230,8 +230,10 @@ def test_a_megabyte_is_read_in_under_a_second(text: str) -> None:
         ("something_else", "somebody/model", None, STUDIO),
     ],
 )
-def test_a_policy_speaks_what_it_was_taught(model_type: str, source: str, told: str | None, expected: Protocol) -> None:
-    assert native_protocol(model_type, source, told) is expected
+def test_a_policy_speaks_what_it_was_taught(
+    model_type: str, source: str, named: str | None, expected: Protocol
+) -> None:
+    assert native_protocol(model_type, source, named) is expected
 
 
 def test_a_protocol_that_there_is_not_is_refused(tmp_path: Path) -> None:

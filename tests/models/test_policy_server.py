@@ -245,9 +245,9 @@ def test_predict_needs_the_models_name_and_says_what_is_wrong(
     assert server.headers[-1]["authorization"] == f"Bearer {KEY}"
     server.mode = "html"
     assert main([*command, "--policy", "m", "--device", "cpu", "--models", "embedded"]) == 1
-    told = capsys.readouterr().err
-    assert "is not a policy server" in told
-    assert KEY not in told
+    printed = capsys.readouterr().err
+    assert "is not a policy server" in printed
+    assert KEY not in printed
 
 
 def home_with(tmp_path: Path, tasks: int) -> Path:
@@ -277,22 +277,22 @@ def test_preannotate_keeps_many_in_flight_and_resumes(
     server.say, server.pause = say, 0.01
     assert main(command) == 1
     assert server.most == 4
-    told = capsys.readouterr()
-    assert "refuses the request" in told.err
+    printed = capsys.readouterr()
+    assert "refuses the request" in printed.err
     with AnnotationStore.open(home) as store:
         done = sum(task.prediction_id is not None for task in store.tasks())
     assert 0 < done < 8
     # What is shown as done is done.
-    assert f"{done} of 8 tasks predicted" in told.out
-    assert f"{done}/8" in told.err
-    assert "8/8" not in told.err
+    assert f"{done} of 8 tasks predicted" in printed.out
+    assert f"{done}/8" in printed.err
+    assert "8/8" not in printed.err
     server.say, server.failures_left = lambda *_: ANSWER, 0
     server.asked.clear()
     assert main(command) == 0
     assert len(server.asked) == 8 - done
-    told = capsys.readouterr().out
-    assert f"{8 - done} of {8 - done} tasks predicted" in told
-    assert "pictures a second" in told
+    printed = capsys.readouterr().out
+    assert f"{8 - done} of {8 - done} tasks predicted" in printed
+    assert "pictures a second" in printed
 
 
 def test_preannotate_keeps_many_in_flight_while_it_thinks_harder(
@@ -311,10 +311,10 @@ def test_preannotate_keeps_many_in_flight_while_it_thinks_harder(
     server.say = say
     command = ["preannotate", "--home", str(home), "--policy-server", server.url, "--policy", "m", "--device", "cpu"]
     assert main([*command, "--models", "embedded", "--effort", "careful"]) == 1
-    told = capsys.readouterr()
-    assert "2 of 3 tasks predicted, 1 failed" in told.out
-    assert "2/3" in told.err
-    assert "3/3" not in told.err
+    printed = capsys.readouterr()
+    assert "2 of 3 tasks predicted, 1 failed" in printed.out
+    assert "2/3" in printed.err
+    assert "3/3" not in printed.err
 
 
 FAULTS = {
@@ -369,11 +369,11 @@ def test_every_command_tells_what_a_server_does_wrong_in_one_sentence(
         capsys.readouterr()
         caplog.clear()
         assert run(where) == 1
-        told = [*capsys.readouterr().err.splitlines(), *(record.getMessage() for record in caplog.records)]
-        sentences = [line for line in told if said in line]
-        assert len(sentences) == 1, told
+        printed = [*capsys.readouterr().err.splitlines(), *(record.getMessage() for record in caplog.records)]
+        sentences = [line for line in printed if said in line]
+        assert len(sentences) == 1, printed
         assert server.url in sentences[0]
-        assert not any("Traceback" in line or KEY in line for line in told)
+        assert not any("Traceback" in line or KEY in line for line in printed)
     # Nothing was lost: a server that is in order is asked about everything, as at first.
     server.mode, server.model = "good", None
     server.asked.clear()

@@ -51,11 +51,11 @@ def test_a_folder_and_its_masks_are_imported(photographs: Path, home: Path, caps
     masks = str(photographs.parent / "masks")
     for _ in range(2):
         assert main(["import", str(photographs), "--masks", masks, "--home", str(home), "--instruction", "it"]) == 1
-        told = capsys.readouterr()
-        assert "2 records imported into" in told.out
-        assert "broken.png" in told.err.splitlines()[-2]
-        assert "no picture called nobody" in told.err.splitlines()[-1]
-        assert "| 0/3 [" in told.err
+        reported = capsys.readouterr()
+        assert "2 records imported into" in reported.out
+        assert "broken.png" in reported.err.splitlines()[-2]
+        assert "no picture called nobody" in reported.err.splitlines()[-1]
+        assert "| 0/3 [" in reported.err
     with AnnotationStore.open(home) as store:
         assert sorted(task.picture_name for task in store.tasks()) == ["one.png", "two.png"]
         truth = store.ground_truth(picture(0).sha256, "it")
@@ -82,8 +82,8 @@ def test_a_report_lists_all_that_was_left_out(tmp_path: Path, capsys: pytest.Cap
         (tmp_path / "in" / f"broken {number}.png").write_bytes(b"\x89PNG")
     command = ["import", str(tmp_path / "in"), "--home", str(tmp_path / "home")]
     assert main([*command, "--report", str(tmp_path / "report.txt")]) == 1
-    told = capsys.readouterr().err
-    assert "... and 7 more like these" in told
+    reported = capsys.readouterr().err
+    assert "... and 7 more like these" in reported
     lines = (tmp_path / "report.txt").read_text().splitlines()
     assert "12 records left out" in lines[0]
     assert sum("broken" in line for line in lines) == 12
@@ -105,9 +105,9 @@ def test_an_archive_chooses_no_paths_and_fills_no_memory(
                 bomb.write(bytes(2**20))
     before = set(tmp_path.rglob("*"))
     assert main(["import", str(archive), "--home", str(home)]) == 1
-    told = capsys.readouterr()
-    assert "1 record imported" in told.out
-    assert "bomb.png: it has more than 512 MiB" in told.err
+    reported = capsys.readouterr()
+    assert "1 record imported" in reported.out
+    assert "bomb.png: it has more than 512 MiB" in reported.err
     made = set(tmp_path.rglob("*")) - before
     assert all(path.is_relative_to(home) for path in made)
     with AnnotationStore.open(home) as store:
@@ -131,9 +131,9 @@ def test_a_round_through_every_command(
         store.save(1, "ann\x1b[2J", corrected(rectangle(0, 0, 5, 5)))
     capsys.readouterr()
     assert main(["stats", "--home", str(home)]) == 0
-    told = capsys.readouterr().out
-    assert "1 of 1 tasks are decided." in told
-    assert "\x1b" not in told
+    reported = capsys.readouterr().out
+    assert "1 of 1 tasks are decided." in reported
+    assert "\x1b" not in reported
     assert main(["stats", "--json", "--home", str(home)]) == 0
     assert json.loads(capsys.readouterr().out)["annotators"]["ann [2J"]["verdicts"]["fix"] == 1
     assert main(["export", "coco", str(tmp_path / "coco"), "--home", str(home)]) == 0
@@ -169,9 +169,9 @@ def test_a_task_that_the_policy_does_not_understand_is_named_and_left_open(
         main(["import", str(photographs / "one.png"), "--instruction", asked, "--home", str(home)])
     capsys.readouterr()
     assert main(["preannotate", "--home", str(home), "--device", "cpu"]) == 1
-    told = capsys.readouterr()
-    assert "0 of 2 tasks predicted, 2 failed" in told.out
-    *_, first, second, understands = told.err.splitlines()
+    reported = capsys.readouterr()
+    assert "0 of 2 tasks predicted, 2 failed" in reported.out
+    *_, first, second, understands = reported.err.splitlines()
     assert first == "Task 1: This policy was never taught 'zebra'."
     assert second == "Task 2: This policy was never taught 'okapi'."
     assert understands.startswith("This small policy understands ")

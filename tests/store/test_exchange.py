@@ -135,9 +135,9 @@ def test_coco_of_others_makes_a_task_per_category(empty: AnnotationStore, tmp_pa
         ],
     }
     (tmp_path / "coco.json").write_text(json.dumps(content))
-    told = messages(import_paths(empty, [tmp_path / "coco.json"], "it"))
-    assert len(told) == 3
-    assert "secret.png: there is no such picture" in told[2]
+    reported = messages(import_paths(empty, [tmp_path / "coco.json"], "it"))
+    assert len(reported) == 3
+    assert "secret.png: there is no such picture" in reported[2]
     assert "Identify and segment the cat." not in truths(empty), "one of two cats cannot be read"
     partial = ImportOptions(keep_partial=True)
     assert len(messages(import_paths(empty, [tmp_path / "coco.json"], "it", options=partial))) == 3
@@ -274,7 +274,7 @@ def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: Annotati
         if record["table"] == "pictures" and record["sha256"] == picture(11).sha256:
             record["sha256"] = "../../segr1"
     file.write_text("\n".join([*map(json.dumps, lines), '{"table": "leases"}', "[]", "no json", '{"table": "tasks"}']))
-    told = "\n".join(messages(import_paths(empty, [file], "unused")))
+    reported = "\n".join(messages(import_paths(empty, [file], "unused")))
     for expected in (
         "was changed since a store wrote it",
         "named by its SHA-256",
@@ -283,8 +283,8 @@ def test_jsonl_refuses_what_was_changed(filled: AnnotationStore, empty: Annotati
         "not a record of a store",
         "A record of tasks has unexpected values",
     ):
-        assert expected in told, told
-    assert told.count("was changed since a store wrote it") == 2
+        assert expected in reported, reported
+    assert reported.count("was changed since a store wrote it") == 2
     assert truths(empty) == {}
     assert len(list(empty.feedback())) == 4
     assert list(empty.verify()) == []
@@ -378,11 +378,13 @@ def test_every_format_says_once_what_it_never_holds(
     store.save(task.id, "ann", Correction(Verdict.FIX, (painted, AnnotatedObject(PROMPT, rectangle(5, 10, 9, 20)))))
     empty = store.add_task(store.add_picture(picture(1), "p"), "nothing")
     store.save(empty.id, "ann", Correction(Verdict.FIX))
-    told = FORMATS[form](store, tmp_path / "out").warnings
-    assert [line for line in told if line.startswith("Not in this format: ")] == told[:1]
-    assert [what for what in left_out if what not in told[0]] == []
-    assert any(line.startswith(besides) for line in told)
-    assert any(line.startswith("Empty masks") for line in told) == (form in ("coco", "coco-polygons", "yolo", "voc"))
+    reported = FORMATS[form](store, tmp_path / "out").warnings
+    assert [line for line in reported if line.startswith("Not in this format: ")] == reported[:1]
+    assert [what for what in left_out if what not in reported[0]] == []
+    assert any(line.startswith(besides) for line in reported)
+    assert any(line.startswith("Empty masks") for line in reported) == (
+        form in ("coco", "coco-polygons", "yolo", "voc")
+    )
 
 
 @pytest.mark.parametrize("export", [export_coco, export_yolo, export_voc, export_masks, export_hf, export_jsonl])

@@ -192,8 +192,8 @@ def test_simplified_polygons_say_what_they_cost(store: AnnotationStore, tmp_path
     assert sum(map(len, simple)) < sum(map(len, exact)) / 5
     assert 0.97 < polygons_iou(simple, ring) < 1
     add(store, 0, "a.png", ["cat"])
-    told = export_coco(store, tmp_path / "out", Options(simplify=1), polygons=True).warnings
-    assert any("mean IoU" in line for line in told)
+    reported = export_coco(store, tmp_path / "out", Options(simplify=1), polygons=True).warnings
+    assert any("mean IoU" in line for line in reported)
     with pytest.raises(SettingsError, match="--simplify"):
         Options(simplify=float("nan"))
 

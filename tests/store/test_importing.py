@@ -55,8 +55,10 @@ def truth(store: AnnotationStore, seed: int, instruction: str = "it") -> Mask | 
 
 def taken(outcomes: Iterator[Outcome]) -> tuple[int, list[str]]:
     """How many were imported without comment, and the messages about the others."""
-    told = list(outcomes)
-    return told.count(IMPORTED), [each.message for each in told if each.message and each.result is not Result.REMARK]
+    reported = list(outcomes)
+    return reported.count(IMPORTED), [
+        each.message for each in reported if each.message and each.result is not Result.REMARK
+    ]
 
 
 def test_an_archive_brings_its_masks(store: AnnotationStore, pictures: Path, tmp_path: Path) -> None:
@@ -97,11 +99,11 @@ def test_an_index_of_something_else_changes_nothing(
 ) -> None:
     (tmp_path / "index.csv").write_bytes(index.encode("latin-1"))
     files = {"images/x.png": pictures / "a.png", "index.csv": tmp_path / "index.csv"}
-    told = [*import_paths(store, [packed(tmp_path / "a.zip", files)], "it")]
-    assert told[-1] == IMPORTED
-    assert ["index.csv: its instructions are not used: it cannot be read" in each.message for each in told[:-1]] == (
-        [True] if index == "\x80" else []
-    )
+    reported = [*import_paths(store, [packed(tmp_path / "a.zip", files)], "it")]
+    assert reported[-1] == IMPORTED
+    assert [
+        "index.csv: its instructions are not used: it cannot be read" in each.message for each in reported[:-1]
+    ] == ([True] if index == "\x80" else [])
     assert [task.instruction for task in store.tasks()] == ["it"]
 
 
@@ -146,9 +148,9 @@ def test_another_true_mask_in_place_of_one_is_reported(
         assert taken(import_paths(store, [form(pictures, MASK)], "it"))[1] == [], "the same mask replaces nothing"
     other = rectangle(0, 0, 4, 4)
     outcomes = list(import_paths(store, [form(pictures, other)], "it"))
-    (told,) = [outcome for outcome in outcomes if outcome.message]
-    assert "its ground-truth mask replaced another one for 'it'" in told.message
-    assert told.result is Result.IMPORTED
+    (reported,) = [outcome for outcome in outcomes if outcome.message]
+    assert "its ground-truth mask replaced another one for 'it'" in reported.message
+    assert reported.result is Result.IMPORTED
     now = truth(store, 0)
     assert now is not None
     assert np.array_equal(now, other)
@@ -177,8 +179,8 @@ def test_an_archive_that_would_lead_out_of_itself_is_refused(
     store: AnnotationStore, pictures: Path, tmp_path: Path, name: str
 ) -> None:
     archive = packed(tmp_path / "bad.zip", {"good.png": pictures / "a.png", name: pictures / "b.png"})
-    added, (told,) = taken(import_paths(store, [archive, pictures / "c.png"], "it"))
-    assert "refused, because its entry" in told
+    added, (reported,) = taken(import_paths(store, [archive, pictures / "c.png"], "it"))
+    assert "refused, because its entry" in reported
     assert added == 1, "what came along is taken all the same"
     assert [task.picture_name for task in store.tasks()] == ["c.png"]
 
@@ -207,8 +209,8 @@ def test_a_damaged_archive_says_so_and_the_rest_is_imported(
     content = bytearray(archive.read_bytes())
     content[60] ^= 255
     archive.write_bytes(content)
-    added, (told,) = taken(import_paths(store, [archive, pictures / "c.png"], "it"))
-    assert "bad.zip:a.png: it cannot be read" in told
+    added, (reported,) = taken(import_paths(store, [archive, pictures / "c.png"], "it"))
+    assert "bad.zip:a.png: it cannot be read" in reported
     assert added == 1
 
 
@@ -250,7 +252,7 @@ def test_a_dataset_of_the_hub_is_imported_by_its_id(store: AnnotationStore, hub:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "told"),
+    ("dataset", "reported"),
     [
         ("ada/nobody", "The hub has no dataset 'ada/nobody'"),
         ("ada/gated", "The dataset 'ada/gated' is gated"),
@@ -262,8 +264,8 @@ def test_a_dataset_of_the_hub_is_imported_by_its_id(store: AnnotationStore, hub:
         ("", "is not a dataset's id"),
     ],
 )
-def test_an_unavailable_dataset_says_why(store: AnnotationStore, hub: Hub, dataset: str, told: str) -> None:
-    with pytest.raises(DatasetError, match=told):
+def test_an_unavailable_dataset_says_why(store: AnnotationStore, hub: Hub, dataset: str, reported: str) -> None:
+    with pytest.raises(DatasetError, match=reported):
         list(import_hub(store, dataset, "it", rows=2, token=False, endpoint=hub.url))
     assert list(store.tasks()) == []
 

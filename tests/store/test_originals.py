@@ -131,8 +131,8 @@ def test_another_decoder_damages_nothing(store: AnnotationStore) -> None:
     sha256 = store.add_picture(before, "a.jpg", Original(content, ".jpg"))
     assert store.picture(sha256).sha256 == sha256
     assert np.array_equal(store.picture(sha256).pixels, now.pixels)
-    (told,) = store.verify()
-    assert "is decoded to other pixels" in told
+    (reported,) = store.verify()
+    assert "is decoded to other pixels" in reported
 
 
 def test_copies_hold_the_same_files(store: AnnotationStore, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_copies_hold_the_same_files(store: AnnotationStore, tmp_path: Path) -> N
     remote = FolderRemote(tmp_path / "remote")
     assert Synchroniser(store, remote, tmp_path).sync() == []
     with AnnotationStore.open(tmp_path / "merged") as merged, AnnotationStore.open(tmp_path / "synced") as synced:
-        assert not [told.message for told in import_paths(merged, [tmp_path / "all"], "it") if told.message]
+        assert not [reported.message for reported in import_paths(merged, [tmp_path / "all"], "it") if reported.message]
         assert Synchroniser(synced, remote, tmp_path).sync() == []
         with AnnotationStore.open(tmp_path / "backup") as backup:
             for copy in (backup, merged, synced):
@@ -172,8 +172,8 @@ def test_a_file_that_was_exchanged_is_not_taken(
     for path in (*(tmp_path / "all" / "pictures").iterdir(), *(tmp_path / "remote").rglob("*.jpg")):
         change(path)
     with AnnotationStore.open(tmp_path / "other") as other:
-        told = [line.message for line in import_paths(other, [tmp_path / "all"], "it") if line.message]
-        assert any(sha256[:12] in line for line in told)
+        reported = [line.message for line in import_paths(other, [tmp_path / "all"], "it") if line.message]
+        assert any(sha256[:12] in line for line in reported)
         with pytest.raises(StoreDamagedError, match=sha256[:12]):
             Synchroniser(other, remote, tmp_path).sync()
         assert list(other.tasks()) == []
@@ -204,8 +204,8 @@ def test_no_record_names_a_file_of_its_own_choice(store: AnnotationStore, tmp_pa
     lines[0] = json.dumps(json.loads(lines[0]) | {"original": name})
     (tmp_path / "all" / "store.jsonl").write_text("\n".join(lines))
     with AnnotationStore.open(tmp_path / "other") as other:
-        told = [line.message for line in import_paths(other, [tmp_path / "all"], "it") if line.message]
-        assert "original" in told[0]
+        reported = [line.message for line in import_paths(other, [tmp_path / "all"], "it") if line.message]
+        assert "original" in reported[0]
         assert list(other.tasks()) == []
     db = connect(tmp_path / "home" / "segr1.db")
     with db.conn:

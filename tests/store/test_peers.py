@@ -460,8 +460,8 @@ def test_a_round_through_another_program_keeps_masks_and_names(program: str, tru
             dataset = DetectionDataset.from_coco(str(images), str(tmp_path / "out" / file), force_masks=True)
             dataset.as_coco(str(tmp_path / "back" / split), str(tmp_path / "back" / split / "_annotations.coco.json"))
     with AnnotationStore.open(tmp_path / "home") as other:
-        told = [outcome.message for outcome in import_paths(other, [tmp_path / "back"], "it") if outcome.message]
-        assert told == []
+        reported = [outcome.message for outcome in import_paths(other, [tmp_path / "back"], "it") if outcome.message]
+        assert reported == []
         accept_truths(other, "Ada")
         FORMATS["coco"](other, tmp_path / "again")
     found = by_pycocotools(tmp_path / "again")["train"]

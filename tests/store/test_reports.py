@@ -111,7 +111,7 @@ def test_verify_finds_what_was_changed_behind_its_back(
         other.execute("INSERT INTO ground_truths VALUES (?, 'x', ?, 'y')", [worked[0].sha256, short])
         other.execute("INSERT INTO leases VALUES (99, 'dan', 0)")
     store.picture_path(worked[1].sha256).unlink()
-    told = "\n".join(store.verify())
+    reported = "\n".join(store.verify())
     for expected in (
         "leases refers to one of tasks",
         "cannot be read",
@@ -121,11 +121,11 @@ def test_verify_finds_what_was_changed_behind_its_back(
         "Task 1 does not have the current revision",
         "newest revision of ann for task 2",
     ):
-        assert expected in told, told
+        assert expected in reported, reported
 
 
 @pytest.mark.parametrize(
-    ("forgery", "told"),
+    ("forgery", "reported"),
     [
         (
             "UPDATE tallies SET latest = latest + 1 WHERE verdict = 'accept'",
@@ -152,7 +152,7 @@ def test_verify_finds_what_was_changed_behind_its_back(
     ],
 )
 def test_verify_finds_what_no_longer_follows(
-    store: AnnotationStore, tmp_path: Path, worked: list[Task], forgery: str, told: str
+    store: AnnotationStore, tmp_path: Path, worked: list[Task], forgery: str, reported: str
 ) -> None:
     store.add_task(worked[0].sha256, "the cat", rectangle(0, 0, 9, 9))
     # Sums of many floats depend on their order; that is not a problem.
@@ -161,7 +161,7 @@ def test_verify_finds_what_no_longer_follows(
     assert list(store.verify()) == []
     with closing(sqlite3.connect(tmp_path / "home" / "segr1.db")) as other, other:
         assert other.execute(forgery).rowcount > 0
-    assert told in "\n".join(store.verify())
+    assert reported in "\n".join(store.verify())
 
 
 def test_a_backup_is_a_store(store: AnnotationStore, tmp_path: Path, worked: list[Task]) -> None:

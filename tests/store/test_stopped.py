@@ -53,11 +53,11 @@ def test_an_import_that_is_stopped_goes_on_with_the_same_command(
     process = started(*command)
     wait_for(lambda: (home / "pictures").is_dir() and len(list((home / "pictures").iterdir())) > 5, process)
     process.send_signal(how)
-    _, told = process.communicate(timeout=120)
+    _, reported = process.communicate(timeout=120)
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[how]
     if how is not signal.SIGKILL:
-        assert "Traceback" not in told
-        assert "Give the same command again to continue: nothing is imported twice." in told
+        assert "Traceback" not in reported
+        assert "Give the same command again to continue: nothing is imported twice." in reported
         assert not list(home.rglob(f"*{PARTIAL}"))
     with AnnotationStore.open(home) as store:
         assert not list(home.rglob(f"*{PARTIAL}"))
@@ -82,9 +82,9 @@ def test_an_export_that_is_stopped_blocks_nothing(photographs: Path, tmp_path: P
     process = started(*command)
     wait_for(lambda: out.is_dir() and len(list(out.rglob("*.png"))) > 5, process)
     process.send_signal(how)
-    _, told = process.communicate(timeout=120)
+    _, reported = process.communicate(timeout=120)
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[how]
-    assert "Traceback" not in told
+    assert "Traceback" not in reported
     assert out.exists() == (how is signal.SIGKILL)
     assert main(command) == 0
     assert sorted(path.name for path in out.iterdir()) == ["annotations", "images"]

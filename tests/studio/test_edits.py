@@ -86,8 +86,8 @@ def test_what_is_not_a_state_is_refused(field: str, value: object) -> None:
 
 def test_a_client_names_only_what_there_is_and_may_send_back_what_it_was_told() -> None:
     points = [{"x": 30, "y": 40, "label": 1}]
-    told = {"box": None, "points": points, "mask": dict(encode_rle(START)), "confidence": 0.5}
-    sparse, boxed, same = read_objects([{"points": points}, {"box": [1, 2, 3, 4]}, told], SIZE)
+    answered = {"box": None, "points": points, "mask": dict(encode_rle(START)), "confidence": 0.5}
+    sparse, boxed, same = read_objects([{"points": points}, {"box": [1, 2, 3, 4]}, answered], SIZE)
     assert sparse == same
     assert sparse.prompt == ObjectPrompt(None, (Point(30, 40, 1),), None)
     assert (boxed.prompt.box, boxed.prompt.points, boxed.strokes, boxed.start) == (Box(1, 2, 3, 4), (), (), None)

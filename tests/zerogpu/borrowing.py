@@ -70,7 +70,7 @@ def main() -> None:
     # Other models come to a process that has computed before it forks again.
     changed = load(settings).pipeline.run(picture, ASKED)
     plain = Pipeline(*load_models(replace(settings, device="cpu"))).run(picture, ASKED)
-    told = {
+    report = {
         "pieces": sum(isinstance(event, TextDelta) for event in events),
         "same_text": prediction.completion == plain.completion == again.completion,
         "same_mask": bool(np.array_equal(prediction.mask, plain.mask)) and bool(plain.mask.any()),
@@ -82,7 +82,7 @@ def main() -> None:
         "no_gpu": no_gpu,
         "begun": begun,
     }
-    print(json.dumps(told))
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -73,9 +73,9 @@ def test_another_picture_than_the_annotated_one_is_refused(
 ) -> None:
     content = coco([image(width=declared[0], height=declared[1])], [annotation(SQUARE)])
     assert take(store, folder, content) is None
-    (told,) = left_out()
-    assert f"{declared[0]} x {declared[1]}" in told
-    assert "a.png" in told
+    (reported,) = left_out()
+    assert f"{declared[0]} x {declared[1]}" in reported
+    assert "a.png" in reported
     assert list(store.tasks()) == []
 
 
@@ -144,8 +144,8 @@ UNREADABLE = [
 def test_what_cannot_be_read_makes_no_truth(store: AnnotationStore, folder: Path, segmentation: Any) -> None:
     content = coco([image()], [annotation(segmentation), annotation(SQUARE, id=2)])
     assert take(store, folder, content) is None
-    (told,) = left_out()
-    assert "a.png: annotation 1 (id 1) is left out: " in told
+    (reported,) = left_out()
+    assert "a.png: annotation 1 (id 1) is left out: " in reported
     assert instructions(store) == [("a.png", CAT)], "the task is there, to be annotated"
     found = take(store, folder, content, keep_partial=True)
     assert found is not None
@@ -211,7 +211,7 @@ def test_what_belongs_to_nothing_or_to_two_is_named(store: AnnotationStore, fold
     assert found is not None
     assert np.array_equal(found, MASK)
     assert instructions(store) == [("a.png", CAT)]
-    told = "\n".join(left_out())
+    reported = "\n".join(left_out())
     for expected in (
         "image 4 is left out: it is null",
         "image 5 (id 4) is left out: it has no file_name",
@@ -225,7 +225,7 @@ def test_what_belongs_to_nothing_or_to_two_is_named(store: AnnotationStore, fold
         "1 annotations are left out: their image (id 4) has no file_name",
         "its category_id 5 is not among the categories",
     ):
-        assert expected in told
+        assert expected in reported
 
 
 def test_invalid_numbers_spoil_only_their_own_record(store: AnnotationStore, folder: Path) -> None:
@@ -236,8 +236,8 @@ def test_invalid_numbers_spoil_only_their_own_record(store: AnnotationStore, fol
     assert found is not None
     assert np.array_equal(found, MASK)
     assert truth(store, folder / "b.png") is None
-    (told,) = left_out()
-    assert "b.png: annotation 2 (id 1) is left out: a corner is not a finite number" in told
+    (reported,) = left_out()
+    assert "b.png: annotation 2 (id 1) is left out: a corner is not a finite number" in reported
     assert take.account.notices == [  # type: ignore[attr-defined]
         f"{folder}/coco.json, annotation 1: its area is not a number and is not used."
     ]
@@ -350,16 +350,16 @@ def test_integers_beyond_64_bits_are_ids_like_others(store: AnnotationStore, fol
 
 def test_a_picture_whose_annotations_have_no_class_stays(store: AnnotationStore, folder: Path) -> None:
     write_json(folder / "coco.json", coco([image()], [annotation([corners(*PLACE)], category_id=9)]))
-    (told,) = bring(store, folder).left_out
-    assert "its category_id 9 is not among the categories" in told
+    (reported,) = bring(store, folder).left_out
+    assert "its category_id 9 is not among the categories" in reported
     assert instructions(store) == [("a.png", DEFAULT)]
 
 
 def test_annotations_that_are_not_a_list_are_reported(store: AnnotationStore, folder: Path) -> None:
     content = coco([image()], [])
     write_json(folder / "coco.json", {**content, "annotations": {"1": annotation([corners(*PLACE)])}})
-    (told,) = bring(store, folder).left_out
-    assert told == f"{folder}/coco.json: its annotations are left out: they must be a list, not an object."
+    (reported,) = bring(store, folder).left_out
+    assert reported == f"{folder}/coco.json: its annotations are left out: they must be a list, not an object."
 
 
 def test_another_encoding_than_unicode_is_named(store: AnnotationStore, folder: Path) -> None:
@@ -410,7 +410,7 @@ def test_a_rough_mask_is_not_a_reason_to_doubt_the_order_of_its_runs(
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "box", "told"),
+    ("segmentation", "box", "reported"),
     [
         ([[2, 8, 2, 32, 10, 32, 10, 8]], [8, 2, 24, 8], "y comes before x"),
         ({"size": [HEIGHT, WIDTH], "counts": runs(MASK.T)[1:]}, BOX, "do not add up"),
@@ -420,10 +420,10 @@ def test_a_rough_mask_is_not_a_reason_to_doubt_the_order_of_its_runs(
     ],
 )
 def test_a_mask_that_contradicts_its_box_is_refused(
-    store: AnnotationStore, folder: Path, segmentation: Any, box: list[int], told: str
+    store: AnnotationStore, folder: Path, segmentation: Any, box: list[int], reported: str
 ) -> None:
     assert take(store, folder, coco([image()], [annotation(segmentation, bbox=box)])) is None
-    assert told in left_out()[0]
+    assert reported in left_out()[0]
 
 
 @pytest.mark.parametrize(

@@ -196,8 +196,8 @@ def test_a_mask_that_cannot_be_read_leaves_its_picture(store: AnnotationStore, t
     values = np.zeros((HEIGHT, WIDTH), np.float32)
     values[0, 0] = np.nan
     Image.fromarray(values).save(folder / "masks" / "a.tif")
-    (told,) = bring(store, folder).left_out
-    assert told == (
+    (reported,) = bring(store, folder).left_out
+    assert reported == (
         f"{folder}/images/a.png: its mask masks/a.tif is left out: Some of its values are infinite or not a number: "
         "replace them, or save it in 8 bit."
     )
@@ -210,7 +210,7 @@ def test_instructions_are_for_the_pictures_of_their_folder(store: AnnotationStor
         draw_mask(tmp_path / "masks" / name)
     asked = {"sub/a.png": "Segment one.", "sub\\b": "Segment two.", "sub/c.png": "Segment three."}
     write_json(tmp_path / "instructions.json", asked)
-    told = bring(store, tmp_path).left_out
+    reported = bring(store, tmp_path).left_out
     assert sorted(instructions(store)) == [("a.png", "Segment one."), ("a.png", DEFAULT), ("b.png", "Segment two.")]
-    assert len(told) == 1
-    assert "sub/c" in told[0]
+    assert len(reported) == 1
+    assert "sub/c" in reported[0]

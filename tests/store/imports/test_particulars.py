@@ -103,7 +103,7 @@ def test_bitmasks_of_label_studio_are_read(store: AnnotationStore, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "reported"),
     [
         ({"type": "vectorlabels", "value": {"vertices": [], "vectorlabels": ["cat"]}}, "a vector marks no area"),
         (
@@ -113,12 +113,12 @@ def test_bitmasks_of_label_studio_are_read(store: AnnotationStore, tmp_path: Pat
     ],
 )
 def test_regions_of_label_studio_that_are_not_read_are_reported(
-    store: AnnotationStore, tmp_path: Path, more: dict[str, Any], told: str
+    store: AnnotationStore, tmp_path: Path, more: dict[str, Any], reported: str
 ) -> None:
     picture = label_studio(
         tmp_path, {"type": "polygonlabels", "value": {"points": PAIRS, "polygonlabels": ["cat"]}}, more
     )
-    assert told in bring(store, tmp_path).left_out[0]
+    assert reported in bring(store, tmp_path).left_out[0]
     assert truth(store, picture) is None
 
 
@@ -139,8 +139,8 @@ def test_each_yolo_data_set_has_its_own_names(store: AnnotationStore, tmp_path: 
 def test_names_of_yolo_that_disagree_are_reported(store: AnnotationStore, tmp_path: Path) -> None:
     yolo(tmp_path, "names: [cat]")
     (tmp_path / "labels" / "classes.txt").write_text("dog\n")
-    told = bring(store, tmp_path).left_out
-    assert "different names" in told[0]
+    reported = bring(store, tmp_path).left_out
+    assert "different names" in reported[0]
     assert not truths(store)
 
 
@@ -196,11 +196,11 @@ def test_a_kind_of_coco_is_known_after_thousands_of_images(store: AnnotationStor
         Image.fromarray(colours).save(tmp_path / "panoptic_val2017" / "0.png")
         annotations = [{"image_id": 0, "file_name": "0.png", "segments_info": [{"id": 7, "category_id": 1}]}]
     write_json(tmp_path / "panoptic_val2017.json", coco(images, annotations))
-    told = bring(store, tmp_path).left_out
+    reported = bring(store, tmp_path).left_out
     if kind == "caption":
-        assert "captions are left out" in told[0]
+        assert "captions are left out" in reported[0]
     else:
-        assert not told
+        assert not reported
         assert np.array_equal(truth(store, picture), MASK)
 
 

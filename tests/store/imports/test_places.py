@@ -84,13 +84,13 @@ def test_an_archive_at_an_address_is_imported(store: AnnotationStore, served: st
     pytest.importorskip("aiohttp")
     assert from_address(store, f"{served}/in.zip").left_out == []
     assert np.array_equal(truths(store)["a.png", CAT], MASK)
-    (told,) = from_address(store, f"{served}/nothing.zip").left_out
-    assert told == f"There are no files at {served}/nothing.zip."
+    (reported,) = from_address(store, f"{served}/nothing.zip").left_out
+    assert reported == f"There are no files at {served}/nothing.zip."
 
 
 def test_an_address_without_its_package_says_so(store: AnnotationStore) -> None:
-    (told,) = from_address(store, "nosuch://bucket/set").left_out
-    assert "nosuch" in told
+    (reported,) = from_address(store, "nosuch://bucket/set").left_out
+    assert "nosuch" in reported
 
 
 def test_instructions_beside_pictures_are_asked(store: AnnotationStore, tmp_path: Path) -> None:

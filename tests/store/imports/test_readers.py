@@ -341,9 +341,9 @@ def test_pictures_of_one_name_are_told_apart_or_refused(store: AnnotationStore, 
     write_json(folder / "instances_val.json", coco(images, annotations))
     account = bring(store, folder, options=ImportOptions())
     assert {name for name, _ in truths(store)} == {"deep/x/0.png", "y/0.png", "1.png"}
-    told = "\n".join(account.left_out)
-    assert "several pictures of the annotations are called 0.png" in told
-    assert "1 pictures (1.png) are left out: no annotations mention them" in told, "the one in train"
+    reported = "\n".join(account.left_out)
+    assert "several pictures of the annotations are called 0.png" in reported
+    assert "1 pictures (1.png) are left out: no annotations mention them" in reported, "the one in train"
 
 
 def reasonseg(folder: Path) -> Path:
@@ -413,8 +413,8 @@ def test_refcoco_asks_its_expressions(store: AnnotationStore, tmp_path: Path) ->
     assert np.array_equal(found["left cat"], MASK)
     assert np.array_equal(found["the big one"], MASK)
     assert np.array_equal(found["right cat"], OTHER)
-    (told,) = account.left_out
-    assert "reference 3 is left out: there is no annotation with its ann_id 99" in told
+    (reported,) = account.left_out
+    assert "reference 3 is left out: there is no annotation with its ann_id 99" in reported
     assert CAT not in found, "the categories are not asked for"
 
 
@@ -619,6 +619,6 @@ def test_records_of_another_make_are_named_and_never_a_traceback(
     write_json(folder / "x.json", content)
     account = bring(store, folder)
     assert account.left_out
-    assert all(str(folder) in told for told in account.left_out)
-    assert not any("Error" in told or "object has no" in told for told in account.left_out)
+    assert all(str(folder) in reported for reported in account.left_out)
+    assert not any("Error" in reported or "object has no" in reported for reported in account.left_out)
     assert truths(store) == {}

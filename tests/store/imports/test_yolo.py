@@ -36,9 +36,9 @@ def yolo_rows(folder: Path, *rows: str) -> Path:
 )
 def test_numbers_of_yolo_that_are_no_coordinates_are_refused(store: AnnotationStore, tmp_path: Path, row: str) -> None:
     picture = yolo_rows(tmp_path, row)
-    told = bring(store, tmp_path).left_out
-    assert len(told) == 1
-    assert "line 1" in told[0]
+    reported = bring(store, tmp_path).left_out
+    assert len(reported) == 1
+    assert "line 1" in reported[0]
     assert truth(store, picture, CAT) is None
     assert not prompts(store, picture)
 

@@ -89,19 +89,19 @@ def test_a_decided_task_goes_on_from_what_was_saved(jobs: JobHandlers, store: An
 def test_a_rejected_task_without_objects_goes_on_from_the_prediction(jobs: JobHandlers) -> None:
     jobs.next_task("Ada")
     jobs.save_decision("Ada", 1, "reject", [], reason="no-object")
-    told = jobs.open_task("Ada", 1)
-    assert (told["decided"], told["saved"]) == (True, None)
-    assert told["canvas"]["objects"]
+    reply = jobs.open_task("Ada", 1)
+    assert (reply["decided"], reply["saved"]) == (True, None)
+    assert reply["canvas"]["objects"]
 
 
 def test_new_words_open_a_decided_task_with_a_new_answer(jobs: JobHandlers, store: AnnotationStore) -> None:
     first = jobs.next_task("Ada")
     saved = jobs.save_decision("Ada", 1, "fix", [OBJECT], prediction=first["prediction"])
     assert jobs.progress()["done"] == 1
-    told = jobs.set_instruction("Ada", 1, "Identify and segment the smallest object.")
-    assert (told["decided"], told["saved"], told["parent"]) == (False, None, saved["revision"])
-    assert told["prediction"] != first["prediction"]
-    assert told["progress"]["done"] == 0
+    reply = jobs.set_instruction("Ada", 1, "Identify and segment the smallest object.")
+    assert (reply["decided"], reply["saved"], reply["parent"]) == (False, None, saved["revision"])
+    assert reply["prediction"] != first["prediction"]
+    assert reply["progress"]["done"] == 0
     assert jobs.next_task("Ada")["task"] == 1
     back = jobs.set_instruction("Ada", 1, "Identify and segment the largest object.")
     assert (back["decided"], back["saved"]["revision"]) == (True, saved["revision"])
@@ -256,12 +256,12 @@ def prediction(
 def test_a_task_that_the_policy_does_not_understand_opens_without_an_answer(
     jobs: JobHandlers, store: AnnotationStore
 ) -> None:
-    told = "This policy was never taught 'zebra'."
+    reason = "This policy was never taught 'zebra'."
     opened = jobs.set_instruction("Ada", 1, "Identify and segment the zebra.")
     assert (opened["prediction"], opened["canvas"]["objects"]) == (None, [])
-    assert opened["notice"].startswith(told)
+    assert opened["notice"].startswith(reason)
     assert opened["notice"].endswith("Mark the object yourself.")
-    assert jobs.next_task("Ada")["notice"].startswith(told)
+    assert jobs.next_task("Ada")["notice"].startswith(reason)
     # It is drawn by hand, and saved without a prediction that nobody asked for.
     saved = jobs.save_decision("Ada", 1, "accept", [OBJECT], prediction=None)
     assert saved["verdict"] == "fix"
