@@ -82,7 +82,7 @@ class CanvasHandlers:
         masks = self._segment(session.picture, edited, scored, [each.start_mask() for each in edited])
         shown = [found.mask if scored == live else resize_nearest(found.mask, live) for found in masks]
         # Paint is drawn by the page itself: only cleaning needs it here.
-        laid_on = [
+        finishes = [
             made.finish(mask, size) if made.clean else Finish() for made, mask in zip(edited, shown, strict=True)
         ]
         return {
@@ -90,10 +90,10 @@ class CanvasHandlers:
                 {
                     "rle": encode_rle(mask) if mask.any() else None,
                     "confidence": round(found.confidence, 4),
-                    "removed": optional_rle(laid.removed),
-                    "filled": optional_rle(laid.filled),
+                    "removed": optional_rle(finish.removed),
+                    "filled": optional_rle(finish.filled),
                 }
-                for mask, found, laid in zip(shown, masks, laid_on, strict=True)
+                for mask, found, finish in zip(shown, masks, finishes, strict=True)
             ],
             "reward": {**live_reward(session, edited, masks), "exact": scored == size},
         }
@@ -202,8 +202,8 @@ class CanvasHandlers:
         segmented = tuple(masks[index] for index in range(len(kept)))
         finishes = tuple(edited.finish(found.mask, picture.size) for edited, found in zip(kept, segmented, strict=True))
         final = tuple(
-            ObjectMask(compose_layers(found.mask, laid.painted, laid.erased), found.confidence)
-            for found, laid in zip(segmented, finishes, strict=True)
+            ObjectMask(compose_layers(found.mask, finish.painted, finish.erased), found.confidence)
+            for found, finish in zip(segmented, finishes, strict=True)
         )
         return CanvasResult(tuple(kept), tuple(mask_inputs), segmented, finishes, final)
 

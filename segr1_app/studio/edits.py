@@ -46,7 +46,7 @@ class EditError(SegR1Error):
 
 
 class Finish(NamedTuple):
-    """What is laid on the segmenter's mask of an object; each bool (height, width), or None if it is empty.
+    """What is applied to the segmenter's mask of an object; each bool (height, width), or None if it is empty.
 
     Attributes:
         painted, erased: what is added to it and taken away, as for `compose_layers`: paint and cleaning together.

@@ -47,7 +47,7 @@ class CanvasResult:
     Attributes:
         objects: the objects on the canvas, without blank ones.
         segmented: the segmenter's masks, one per object.
-        finishes: what is laid on them.
+        finishes: the layers that are applied to them, from paint and cleaning.
         final: the same with that applied.
         mask_inputs: the masks that were refined; None for an object that refines none.
     """
@@ -66,8 +66,8 @@ class CanvasResult:
     def annotated(self) -> tuple[AnnotatedObject, ...]:
         """The objects with every layer of their masks."""
         return tuple(
-            AnnotatedObject(edited.prompt, found.mask, laid.painted, laid.erased, start, cleaned=laid.cleaned)
-            for edited, found, laid, start in zip(
+            AnnotatedObject(edited.prompt, found.mask, finish.painted, finish.erased, start, cleaned=finish.cleaned)
+            for edited, found, finish, start in zip(
                 self.objects, self.segmented, self.finishes, self.mask_inputs, strict=True
             )
         )
@@ -76,7 +76,7 @@ class CanvasResult:
         """Whether anything differs from the prediction."""
         before = prediction.objects if prediction else ()
         painted = any(each.brushed or each.start for each in self.objects)
-        return painted or any(laid.cleaned for laid in self.finishes) or not same_prompts(self.prompts, before)
+        return painted or any(finish.cleaned for finish in self.finishes) or not same_prompts(self.prompts, before)
 
 
 class RunRecorder:

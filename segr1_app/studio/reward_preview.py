@@ -46,12 +46,12 @@ def live_reward(
     prediction = session.prediction
     if session.truth is not None:
         return _terms(answer, resize_nearest(session.truth, size), TRUTH)
-    laid_on = [edited.finish(found.mask, session.picture.size) for edited, found in zip(objects, masks, strict=True)]
-    finished = zip(masks, laid_on, strict=True)
-    final = union_masks([compose_layers(found.mask, laid.painted, laid.erased) for found, laid in finished], size)
+    finishes = [edited.finish(found.mask, session.picture.size) for edited, found in zip(objects, masks, strict=True)]
+    finished = zip(masks, finishes, strict=True)
+    final = union_masks([compose_layers(found.mask, finish.painted, finish.erased) for found, finish in finished], size)
     if any(edited.brushed for edited in objects):
         return _terms(answer, final, PAINTED)
-    if any(laid.cleaned for laid in laid_on):
+    if any(finish.cleaned for finish in finishes):
         return _terms(answer, final, CLEANED)
     if prediction is None:
         return _terms(answer, None, NOTHING)

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { outlines } from "../../segr1_app/ui/static/canvas/outline.js";
-import { laid, painted } from "../../segr1_app/ui/static/canvas/paint.js";
+import { withLayers, painted } from "../../segr1_app/ui/static/canvas/paint.js";
 import { encodeRle, maskAt } from "../../segr1_app/ui/static/shared/rle.js";
 
 /** @param {string[]} rows "#" is inside */
@@ -50,14 +50,14 @@ test("pixels that touch at a corner are two parts", () => {
 test("what an earlier revision painted and erased lies on the mask, at the mask's own size", () => {
   const mask = maskOf("####", "####");
   const layer = (/** @type {string[]} */ ...rows) => encodeRle(maskOf(...rows), 2, 1);
-  const both = laid(mask, [4, 2], { painted: layer(".#"), erased: layer("#.") });
+  const both = withLayers(mask, [4, 2], { painted: layer(".#"), erased: layer("#.") });
   assert.deepEqual(both, maskOf("..##", "..##"));
-  assert.deepEqual(laid(maskOf("....", "...."), [4, 2], { painted: layer(".#"), erased: null }), both);
+  assert.deepEqual(withLayers(maskOf("....", "...."), [4, 2], { painted: layer(".#"), erased: null }), both);
   assert.deepEqual(mask, maskOf("####", "####"));
-  assert.equal(laid(mask, [4, 2], { painted: null, erased: null }), mask);
+  assert.equal(withLayers(mask, [4, 2], { painted: null, erased: null }), mask);
 });
 
-test("brush and eraser apply in order, at the mask's own size, and leave the mask they are laid on", () => {
+test("brush and eraser apply in order, at the mask's own size, and leave the mask they are applied to", () => {
   const mask = new Uint8Array(50 * 40);
   /** @type {import("../../segr1_app/ui/static/canvas/types.js").Stroke[]} */
   const strokes = [

@@ -172,20 +172,20 @@ def test_cleaning_follows_the_paint_and_keeps_what_somebody_said() -> None:
     said = [{"x": 150.5, "y": 60.5, "label": 0}, {"x": 195.5, "y": 5.5, "label": 1}, {"x": 5.5, "y": 5.5, "label": 0}]
     value = {**ENTRY, "points": said, "clean": True, "strokes": [{"erase": False, "radius": 15, "path": RING}]}
     (edited,) = read_objects([value], SIZE)
-    laid = edited.finish(segmented, SIZE)
-    assert laid.cleaned
-    assert laid.removed is not None
-    assert laid.filled is not None
-    assert np.argwhere(laid.removed).tolist() == [[5, 5]]
-    assert laid.filled[50, 80]
-    assert laid.filled[40, 150]
-    final = compose_layers(segmented, laid.painted, laid.erased)
+    finish = edited.finish(segmented, SIZE)
+    assert finish.cleaned
+    assert finish.removed is not None
+    assert finish.filled is not None
+    assert np.argwhere(finish.removed).tolist() == [[5, 5]]
+    assert finish.filled[50, 80]
+    assert finish.filled[40, 150]
+    final = compose_layers(segmented, finish.painted, finish.erased)
     assert (final[50, 80], final[40, 150], final[5, 195]) == (True, True, True)
     assert (final[60, 150], final[5, 5]) == (False, False)
     (rough,) = read_objects([{**value, "clean": False}], SIZE)
     left = rough.finish(segmented, SIZE)
     assert not left.cleaned
-    assert np.array_equal(compose_layers(segmented, left.painted, left.erased), final ^ laid.removed ^ laid.filled)
+    assert np.array_equal(compose_layers(segmented, left.painted, left.erased), final ^ finish.removed ^ finish.filled)
 
 
 def test_what_cleaning_removes_of_the_paint_is_no_longer_painted() -> None:
@@ -195,10 +195,10 @@ def test_what_cleaning_removes_of_the_paint_is_no_longer_painted() -> None:
     (edited,) = read_objects([{**ENTRY, "points": [], "strokes": [], **layers, "clean": True}], SIZE)
     segmented = np.zeros((SIZE[1], SIZE[0]), dtype=bool)
     segmented[20:90, 20:90] = True
-    laid = edited.finish(segmented, SIZE)
-    assert np.array_equal(compose_layers(segmented, laid.painted, laid.erased), segmented)
-    assert laid.painted is not None
-    assert np.argwhere(laid.painted).tolist() == [[50, 50]]
+    finish = edited.finish(segmented, SIZE)
+    assert np.array_equal(compose_layers(segmented, finish.painted, finish.erased), segmented)
+    assert finish.painted is not None
+    assert np.argwhere(finish.painted).tolist() == [[50, 50]]
 
 
 @pytest.mark.parametrize("clean", [1, "yes", None, []])

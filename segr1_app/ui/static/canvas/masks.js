@@ -1,5 +1,5 @@
 import { maskAt } from "../shared/rle.js";
-import { laid, painted } from "./paint.js";
+import { withLayers, painted } from "./paint.js";
 import { drawShape, onScreen, pathOf } from "./shapes.js";
 
 /**
@@ -92,9 +92,9 @@ export class Masks {
     const known = this.#shapes.get(object);
     if (known && known.answer === answer) return known;
     const bottom = under ? maskAt(under, ...this.size) : new Uint8Array(this.size[0] * this.size[1]);
-    const rough = painted(laid(bottom, this.size, object), this.size, object.strokes, this.picture);
+    const rough = painted(withLayers(bottom, this.size, object), this.size, object.strokes, this.picture);
     const { removed = null, filled = null } = (object.clean && answer) || {};
-    const mask = laid(rough, this.size, { painted: filled, erased: removed });
+    const mask = withLayers(rough, this.size, { painted: filled, erased: removed });
     const cleaned = removed || filled ? pathOf(mask.map((inside, at) => inside ^ rough[at]), this.size) : null;
     const shape = { answer, path: pathOf(mask, this.size), mask, cleaned };
     this.#shapes.delete(object);

@@ -30,7 +30,7 @@ export function painted(mask, size, strokes, picture) {
  * @param {{painted: import("./types.js").Rle | null, erased: import("./types.js").Rle | null}} layers of any size
  * @returns {Uint8Array}
  */
-export function laid(mask, size, { painted, erased }) {
+export function withLayers(mask, size, { painted, erased }) {
   const over = [[erased, 0], [painted, 1]].filter(([rle]) => rle);
   if (!over.length) return mask;
   const result = mask.slice();
