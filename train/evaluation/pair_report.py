@@ -19,7 +19,7 @@ from train.data.pairs import Pair, read_mask
 from train.data.traces import separate_objects
 from train.evaluation.answering import EvaluatedAnswer
 from train.evaluation.benchmarks.page import write_page
-from train.evaluation.benchmarks.question import Question, Target
+from train.evaluation.benchmarks.question import AnswerRecord, Question, Target
 from train.evaluation.intervals import mean_interval
 
 SIZES: Final = (("small", 0.05), ("medium", 0.2), ("large", 1.0))
@@ -28,8 +28,6 @@ MANY: Final = 3
 """From this number on, objects are not counted exactly."""
 PASSED: Final = (0.5, 0.75, 0.9)
 """IoU thresholds at which an answer passes, for pass@k."""
-
-PairRecord = Mapping[str, Any]
 
 
 def pair_record(
@@ -56,7 +54,7 @@ def pair_record(
     }
 
 
-def intervals(records: Sequence[PairRecord]) -> dict[str, float]:
+def intervals(records: Sequence[AnswerRecord]) -> dict[str, float]:
     """95 % intervals of the means of all metrics, by bootstrap over pictures: NAME_low and NAME_high."""
     names = records[0]["scores"] if records else ()
     found = {name: mean_interval([record["scores"][name] for record in records]) for name in names}
@@ -68,9 +66,9 @@ def intervals(records: Sequence[PairRecord]) -> dict[str, float]:
     }
 
 
-def by_category(records: Sequence[PairRecord]) -> dict[str, dict[str, dict[str, float]]]:
+def by_category(records: Sequence[AnswerRecord]) -> dict[str, dict[str, dict[str, float]]]:
     """Count, mean IoU and mean S-measure of each category of pictures: by size, by number of objects and by noun."""
-    kinds: dict[str, dict[str, list[PairRecord]]] = {}
+    kinds: dict[str, dict[str, list[AnswerRecord]]] = {}
     for record in records:
         for category, value in record["categories"].items():
             kinds.setdefault(category, {}).setdefault(value, []).append(record)
@@ -111,7 +109,7 @@ def sampled_table(ious: Sequence[Sequence[float]]) -> dict[str, float]:
     return table
 
 
-def write_log(path: Path, records: Sequence[PairRecord]) -> None:
+def write_log(path: Path, records: Sequence[AnswerRecord]) -> None:
     """Write a JSON line for every picture.
 
     Raises:
@@ -122,7 +120,7 @@ def write_log(path: Path, records: Sequence[PairRecord]) -> None:
 
 
 def write_worst(
-    path: Path, pairs: Sequence[Pair], records: Sequence[PairRecord], table: Mapping[str, Any], worst: int
+    path: Path, pairs: Sequence[Pair], records: Sequence[AnswerRecord], table: Mapping[str, Any], worst: int
 ) -> None:
     """Write a page of the worst answers; the numbers in ``table`` are shown at the top.
 

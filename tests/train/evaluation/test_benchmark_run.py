@@ -29,8 +29,7 @@ from segr1_app.images.masks import load_mask
 from segr1_app.images.pictures import Picture, load_picture
 from segr1_app.models.pipeline import Pipeline
 from tests.policy_server import policy_server
-from tests.scenes import ellipse_scene
-from tests.train.evaluation.test_benchmark_sets import write_reasonseg, write_refcoco
+from tests.train.evaluation.test_benchmark_sets import write_camo, write_reasonseg, write_refcoco
 from train.evaluate import main
 from train.evaluation.benchmarks import protocol, run
 from train.evaluation.benchmarks.catalogue import BENCHMARKS
@@ -43,19 +42,7 @@ SCENES = [((0.3, 0.6), (0.2, 0.25)), ((0.6, 0.4), (0.3, 0.2)), ((0.5, 0.5), (0.1
 @pytest.fixture(scope="module")
 def camo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four scenes as ``CAMO/Imgs`` and ``CAMO/GT``."""
-    root = tmp_path_factory.mktemp("sets") / "CAMO"
-    (root / "Imgs").mkdir(parents=True)
-    (root / "GT").mkdir()
-    for number, (centre, radii) in enumerate(SCENES):
-        picture, mask = ellipse_scene(160, 120, centre, radii, seed=number)
-        Image.fromarray(picture.pixels).save(root / "Imgs" / f"scene{number}.jpg", quality=95)
-        Image.fromarray(mask.astype(np.uint8) * 255).save(root / "GT" / f"scene{number}.png")
-    return root
-
-
-@pytest.fixture(autouse=True)
-def _no_promoted_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGR1_HOME", str(tmp_path / "home"))
+    return write_camo(tmp_path_factory.mktemp("sets") / "CAMO", SCENES)
 
 
 def scored(name: str, data: Path, out: Path, *options: str) -> dict[str, Any]:

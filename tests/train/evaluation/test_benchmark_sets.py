@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from segr1_app.domain import DatasetError, ImageSize, Mask, SettingsError
+from tests.scenes import ellipse_scene
 from tests.train.data.test_rows import LEFT, write_pair
 from train.data.rows import pair_rows
 from train.evaluation.benchmarks.catalogue import BENCHMARKS, find_benchmark
@@ -77,6 +78,17 @@ def write_refcoco(base: Path, *, generalised: bool = False) -> Path:
         ]
         (base / "refs(unc).p").write_bytes(pickle.dumps(references, protocol=2))
     return base
+
+
+def write_camo(root: Path, scenes: Sequence[tuple[tuple[float, float], tuple[float, float]]]) -> Path:
+    """Scenes of an ellipse each, by centre and radii, as ``CAMO/Imgs`` and ``CAMO/GT``."""
+    (root / "Imgs").mkdir(parents=True)
+    (root / "GT").mkdir()
+    for number, (centre, radii) in enumerate(scenes):
+        picture, mask = ellipse_scene(160, 120, centre, radii, seed=number)
+        Image.fromarray(picture.pixels).save(root / "Imgs" / f"scene{number}.jpg", quality=95)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(root / "GT" / f"scene{number}.png")
+    return root
 
 
 def write_reasonseg(base: Path) -> Path:

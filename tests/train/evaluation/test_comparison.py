@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.policy_server import policy_server
-from tests.scenes import ellipse_scene
+from tests.train.evaluation.test_benchmark_sets import write_camo
 from train.evaluate import main
 from train.evaluation.comparison import Pairing, compare, pair_answers
 
@@ -23,21 +21,9 @@ BOXES = {
 """What the policies of these names answer."""
 
 
-@pytest.fixture(autouse=True)
-def _no_promoted_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGR1_HOME", str(tmp_path / "home"))
-
-
 @pytest.fixture(scope="module")
 def camo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sets") / "CAMO"
-    (root / "Imgs").mkdir(parents=True)
-    (root / "GT").mkdir()
-    for number, (centre, radii) in enumerate(SCENES):
-        picture, mask = ellipse_scene(160, 120, centre, radii, seed=number)
-        Image.fromarray(picture.pixels).save(root / "Imgs" / f"scene{number}.png")
-        Image.fromarray(mask.astype(np.uint8) * 255).save(root / "GT" / f"scene{number}.png")
-    return root
+    return write_camo(tmp_path_factory.mktemp("sets") / "CAMO", SCENES)
 
 
 def record(name: str, iou: float, image: str = "", mae: float = 0.1) -> dict[str, Any]:
