@@ -15,6 +15,7 @@ from segr1_app.images.frames import Reading
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
+from segr1_app.store.exchange.readers.ellipses import ellipse, rotated
 from segr1_app.store.exchange.readers.sources import Found, Source, Tree
 from segr1_app.store.exchange.readers.xml_files import load_xml, root_name
 from segr1_app.store.exchange.shapes import (
@@ -31,7 +32,6 @@ from segr1_app.store.exchange.shapes import (
     whole,
 )
 
-_AROUND: Final = 64
 _SHAPES: Final = frozenset({"polygon", "mask", "box", "points", "ellipse", "polyline", "cuboid", "skeleton"})
 
 
@@ -97,9 +97,7 @@ def _shape(element: Element) -> Shape:
             return Dots(tuple((float(x), float(y), 1) for x, y in _points(element)))
         case "ellipse":
             x, y, rx, ry = (number(element.get(key), key) for key in ("cx", "cy", "rx", "ry"))
-            angles = np.arange(_AROUND) * 2 * math.pi / _AROUND
-            around = np.stack([rx * np.cos(angles), ry * np.sin(angles)], axis=1)
-            return Polygons([_turned((x, y), around, element)])
+            return Polygons([_turned((x, y), ellipse(rx, ry), element)])
         case "mask":
             return _mask(element)
     raise ValueError(f"a {element.tag} marks no area")
@@ -121,6 +119,5 @@ def _points(element: Element) -> Ring:
 def _turned(centre: tuple[float, float], around: Ring, element: Element) -> Ring:
     """Corners about a centre, turned clockwise by the degrees of an element's ``rotation``."""
     angle = math.radians(number(element.get("rotation") or 0, "rotation"))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    turned: Ring = np.array(centre) + around @ np.array([[cosine, sine], [-sine, cosine]])
+    turned: Ring = np.array(centre) + rotated(around, angle)
     return turned

@@ -16,6 +16,7 @@ from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures, path_in_address
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
+from segr1_app.store.exchange.readers.ellipses import ellipse, rotated
 from segr1_app.store.exchange.readers.labelme import decode_picture
 from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.readers.xml_files import root_name
@@ -32,7 +33,6 @@ from segr1_app.store.exchange.shapes import (
     size_of,
 )
 
-_AROUND: Final = 64
 _BASES: Final = frozenset({"polygon", "brush", "rectangle", "keypoint", "ellipse", "bitmask"})
 _LABELS: Final = frozenset(f"{base}labels" for base in _BASES)
 _WORDS: Final = frozenset({"choices", "textarea", "taxonomy", "rating", "number", "datetime", "pairwise", "relation"})
@@ -202,8 +202,7 @@ def _shape_at(kind: str, value: Mapping[str, Any], size: ImageSize | None) -> Sh
             return box_around(_turned((x, y), corners, value["rotation"], size))
         return BoxShape((x / 100, y / 100, (x + width) / 100, (y + height) / 100), normalised=True)
     rx, ry = (number(value.get(key), key) for key in ("radiusX", "radiusY"))
-    angles = np.arange(_AROUND) * 2 * math.pi / _AROUND
-    around = np.stack([rx * np.cos(angles), ry * np.sin(angles)], axis=1)
+    around = ellipse(rx, ry)
     if value.get("rotation"):
         return Polygons([_turned((x, y), around, value["rotation"], size)])
     return Polygons([(around + np.array([x, y])) / 100], normalised=True)
@@ -221,7 +220,5 @@ def _turned(pivot: tuple[float, float], around: Ring, rotation: Any, size: Image
     if size is None:
         raise ValueError("a rotated region needs original_width and original_height")
     scale = np.array([size.width, size.height]) / 100
-    angle = math.radians(number(rotation, "rotation"))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    turned: Ring = np.array(pivot) * scale + around * scale @ np.array([[cosine, sine], [-sine, cosine]])
+    turned: Ring = np.array(pivot) * scale + rotated(around * scale, math.radians(number(rotation, "rotation")))
     return turned

@@ -7,7 +7,7 @@ import binascii
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +17,10 @@ from segr1_app.images.masks import read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.readers.ellipses import ellipse
 from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
 from segr1_app.store.exchange.readers.tables import Held
 from segr1_app.store.exchange.shapes import Dots, Piece, Polygons, Shape, box_around, number, ring_of, size_of
-
-_AROUND: Final = 64
-"""Corners of the polygon that stands for a circle."""
 
 
 def find(tree: Tree) -> list[Source]:
@@ -89,8 +87,7 @@ def _shape(shape: Mapping[str, Any]) -> Shape:
             return box_around(ring)
         case "circle" if len(ring) == 2:
             radius = math.dist(ring[0], ring[1])
-            angles = np.arange(_AROUND) * 2 * math.pi / _AROUND
-            return Polygons([ring[0] + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)])
+            return Polygons([ring[0] + ellipse(radius, radius)])
         case "point" | "points":
             labels = shape.get("point_labels")
             flags = labels if isinstance(labels, list) and len(labels) == len(ring) else [1] * len(ring)

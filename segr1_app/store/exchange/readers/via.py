@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeAlias
@@ -16,10 +15,10 @@ from segr1_app.files.foreign_json import ForeignJsonError, parse_json
 from segr1_app.images.frames import Reading
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.readers.ellipses import ellipse, rotated
 from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json, read_text
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Shape, number, ring_of
 
-_AROUND: Final = 64
 _CLASS: Final = ("label", "class", "name", "type", "category", "object", "object_name")
 
 
@@ -186,16 +185,8 @@ def _shape(shape: Mapping[str, Any]) -> Shape:
             x, y = (number(shape.get(key), key) for key in ("cx", "cy"))
             radii = ("r", "r") if kind == "circle" else ("rx", "ry")
             rx, ry = (number(shape.get(key), key) for key in radii)
-            angles = np.arange(_AROUND) * 2 * math.pi / _AROUND
-            dx, dy, turn = rx * np.cos(angles), ry * np.sin(angles), number(shape.get("theta") or 0, "theta")
-            return Polygons(
-                [
-                    np.stack(
-                        [x + dx * math.cos(turn) - dy * math.sin(turn), y + dx * math.sin(turn) + dy * math.cos(turn)],
-                        axis=1,
-                    )
-                ]
-            )
+            turn = number(shape.get("theta") or 0, "theta")
+            return Polygons([np.array([x, y]) + rotated(ellipse(rx, ry), turn)])
         case "point":
             return Dots(((number(shape.get("cx"), "cx"), number(shape.get("cy"), "cy"), 1),))
     raise ValueError(f"a {shape.get('name')} marks no area")
