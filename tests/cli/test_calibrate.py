@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from segr1_app.cli import main
-from segr1_app.cli.calibrate import fit
 from segr1_app.domain import ImageSize, SettingsError
 from segr1_app.language.protocol import CoordinateFrame
 from segr1_app.language.protocol_files import FOLDER, read_protocol
+from segr1_app.models.calibration import fit
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.policy_files import CARD_FILE, read_card
 from segr1_app.settings.config import DEFAULT_POLICY

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from segr1_app.cli import main
-from segr1_app.cli.preannotate import predict_tasks
 from segr1_app.domain import Effort
 from segr1_app.images.pictures import Picture
 from segr1_app.models.effort import find_consensus
@@ -24,6 +23,7 @@ from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import ASSETS
 from segr1_app.store import AnnotationStore, Task
+from segr1_app.studio.preannotation import predict_tasks
 from tests.store.values import corrected, picture, rectangle
 
 

@@ -6,20 +6,14 @@ Every method is also an API endpoint.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from segr1_app.domain import Mask, ObjectPrompt, StoreError
-from segr1_app.geometry import encode_rle
-from segr1_app.language.prompt_json import prompt_value
-from segr1_app.metrics import iou
+from segr1_app.domain import StoreError
 from segr1_app.store import AnnotationStore, DecidedTask, Revision, StaleRevisionError, StoredPrediction, Task, Verdict
 from segr1_app.store.reports import work_record
+from segr1_app.studio.comparison import compare_sides, find_side
 from segr1_app.studio.contracts import (
     AnnotatorPair,
-    ComparedSide,
     Comparison,
     CurrentRevision,
     DecidedPage,
@@ -138,15 +132,7 @@ class ReviewHandlers:
             "points"}] in its pixels}, "iou", "only_first", "only_second", "both": pixel counts}.
         """
         asked = self._store.task(task)
-        one, other = self._side(asked, first), self._side(asked, second)
-        return {
-            "first": _shown(one),
-            "second": _shown(other),
-            "iou": iou(one.mask, other.mask),
-            "only_first": int(np.count_nonzero(one.mask & ~other.mask)),
-            "only_second": int(np.count_nonzero(other.mask & ~one.mask)),
-            "both": int(np.count_nonzero(one.mask & other.mask)),
-        }
+        return compare_sides(find_side(self._store, asked, first), find_side(self._store, asked, second))
 
     def make_current(self, reviewer: str, task: int, revision: int | None = None) -> CurrentRevision:
         """Make a revision the current one, regardless of later decisions.
@@ -201,27 +187,6 @@ class ReviewHandlers:
             "days": [{"day": day, **work_record(tally)} for day, tally in found.by_day.items()],
             "pairs": _pairs(self._store.agreement().by_pair),
         }
-
-    def _side(self, task: Task, name: str) -> _Side:
-        kind, _, number = str(name).partition(" ")
-        if kind not in ("revision", "prediction") or not number.isdecimal():
-            raise StoreError("Choose what to compare by names such as 'revision 1' or 'prediction 1'.")
-        if kind == "revision":
-            revision = self._store.revision(int(number))
-            side = _Side(revision.task_id, revision.mask, revision.correction.prompts)
-        else:
-            stored = self._store.prediction(int(number))
-            side = _Side(stored.task_id, stored.prediction.mask, stored.prediction.objects)
-        if side.task_id != task.id:
-            raise StoreError(f"This {kind} belongs to another task.")
-        return side
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Side:
-    task_id: int
-    mask: Mask
-    objects: tuple[ObjectPrompt, ...]
 
 
 def initial_sides(revisions: Sequence[Revision], task: Task) -> tuple[str, str]:
@@ -293,13 +258,6 @@ def _prediction(stored: StoredPrediction) -> PastPrediction:
         "policy": stored.prediction.policy_id,
         "checkpoint": stored.checkpoint_hash,
         "created_at": stored.created_at,
-    }
-
-
-def _shown(side: _Side) -> ComparedSide:
-    return {
-        "mask": encode_rle(side.mask) if side.mask.any() else None,
-        "objects": [prompt_value(prompt) for prompt in side.objects],
     }
 
 

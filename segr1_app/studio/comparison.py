@@ -1,0 +1,62 @@
+"""Two masks of a task, compared: a revision or prediction against another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from segr1_app.domain import Mask, ObjectPrompt, StoreError
+from segr1_app.geometry import encode_rle
+from segr1_app.language.prompt_json import prompt_value
+from segr1_app.metrics import iou
+from segr1_app.store import AnnotationStore, Task
+from segr1_app.studio.contracts import ComparedSide, Comparison
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One of the two: its mask, bool (height, width), and its mask prompts, in the picture's pixels."""
+
+    task_id: int
+    mask: Mask
+    objects: tuple[ObjectPrompt, ...]
+
+
+def find_side(store: AnnotationStore, task: Task, name: str) -> Side:
+    """What "revision N" or "prediction N" names.
+
+    Raises:
+        StoreError: when the name is not of that form, or names nothing, or something of another task.
+    """
+    kind, _, number = str(name).partition(" ")
+    if kind not in ("revision", "prediction") or not number.isdecimal():
+        raise StoreError("Choose what to compare by names such as 'revision 1' or 'prediction 1'.")
+    if kind == "revision":
+        revision = store.revision(int(number))
+        side = Side(revision.task_id, revision.mask, revision.correction.prompts)
+    else:
+        stored = store.prediction(int(number))
+        side = Side(stored.task_id, stored.prediction.mask, stored.prediction.objects)
+    if side.task_id != task.id:
+        raise StoreError(f"This {kind} belongs to another task.")
+    return side
+
+
+def compare_sides(one: Side, other: Side) -> Comparison:
+    """Both sides with their IoU and the pixels that only one, only the other, and both contain."""
+    return {
+        "first": _compared(one),
+        "second": _compared(other),
+        "iou": iou(one.mask, other.mask),
+        "only_first": int(np.count_nonzero(one.mask & ~other.mask)),
+        "only_second": int(np.count_nonzero(other.mask & ~one.mask)),
+        "both": int(np.count_nonzero(one.mask & other.mask)),
+    }
+
+
+def _compared(side: Side) -> ComparedSide:
+    return {
+        "mask": encode_rle(side.mask) if side.mask.any() else None,
+        "objects": [prompt_value(prompt) for prompt in side.objects],
+    }
