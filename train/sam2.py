@@ -20,13 +20,14 @@ from typing import Annotated, Any, Final
 import torch
 from annotated_types import Ge, Gt, Lt
 
+from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import read_json, write_json
 from segr1_app.files.logs import report_errors
 from segr1_app.models.checkpoint import checkpoint_hash
 from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.loading import resolve_device
 from segr1_app.models.segmenter import Sam2Segmenter
-from segr1_app.models.segmenter_files import check_segmenter_source, official_name, write_segmenter_files
+from segr1_app.models.segmenter_files import check_segmenter_source, is_sam3, official_name, write_segmenter_files
 from segr1_app.settings.config import DEFAULT_SEGMENTER, add_home_argument
 from train.data.doctor import describe_plan
 from train.data.feedback import feedback_rows, useless_for_segmenter
@@ -59,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> int:
     tuning, mixing = _tuning(given), _mixing(given)
     check_segmenter_source(given.segmenter)
+    if is_sam3(given.segmenter):
+        raise SettingsError(
+            f"--segmenter {given.segmenter} is a SAM 3, and only SAM 2 is trained here: give a SAM 2, or use this one "
+            "as it is."
+        )
     resolve_device(given.device)
     if given.threads:
         torch.set_num_threads(given.threads)

@@ -8,7 +8,6 @@ pictures are rounded, including those not yet cached, because a mask must not de
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zlib
 from collections.abc import Mapping
@@ -30,8 +29,6 @@ FOLDER_BYTES = 32 * 2**30
 SUFFIX = ".embedding.safetensors"
 """Suffix of the cache's files; others in the folder are never deleted."""
 CHECKSUM = "checksum"
-ENCODER = ("image_encoder.", "no_mem_embed", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
-"""Names of a SAM 2's weights that its embeddings depend on begin with one of these."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +36,9 @@ class Embedding:
     """The encoder's output for a picture, or a part of it.
 
     Attributes:
-        image_embed: float (1, C, S/16, S/16), S being the model's square input side in pixels.
-        high_res: the finer maps, float (1, C/8, S/4, S/4) and (1, C/4, S/8, S/8).
+        image_embed: float (1, C, G, G); G is a sixteenth of a SAM 2's square input side in pixels, a fourteenth of a
+            SAM 3's.
+        high_res: the finer maps, float (1, C/8, 4G, 4G) and (1, C/4, 2G, 2G).
         image_size: the original picture's size, the frame of prompts and masks.
         window: the part of the picture that was encoded; None for all of it.
     """
@@ -162,20 +160,6 @@ class EmbeddingFolder:
             f"The folder of embeddings '{self._path}' cannot be used ({error}): free some space there, name another "
             f"one, or go without --embedding-cache."
         )
-
-
-def encoder_identity(model: torch.nn.Module) -> str:
-    """Identifies a segmenter's embeddings: SHA-256, in hex, of the weights that they depend on, as these are in memory
-    (a hub id does not identify a revision), its input side, and the kind of device, whose number format they are in.
-
-    The rest of the mask decoder and the prompt encoder may be trained without a picture being encoded again.
-    """
-    digest = hashlib.sha256(f"{model.image_size}:{next(model.parameters()).device.type}".encode())
-    for name, value in model.state_dict().items():
-        if name.startswith(ENCODER):
-            digest.update(name.encode())
-            digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _halved(embedding: Embedding) -> dict[str, torch.Tensor]:

@@ -95,14 +95,19 @@ def check_policy_files(folder: Path) -> None:
     check_links(folder)
     if (folder / "tokenizer.json").is_file() and (folder / "tokenizer.json").stat().st_size > MAX_TOKENIZER:
         raise ModelError(f"'{folder / 'tokenizer.json'}' has more than {MAX_TOKENIZER // 2**20} MiB.")
-    configs = {name: _read(folder / name) for name in CONFIGS if (folder / name).is_file()}
+    configs = {name: read_model_json(folder / name) for name in CONFIGS if (folder / name).is_file()}
     for name, content in configs.items():
         _check_numbers(folder / name, "", content)
     for template, where in _templates(folder, configs):
         check_template(template, where)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_model_json(path: Path) -> dict[str, Any]:
+    """Read one of a model's configurations.
+
+    Raises:
+        ModelError: when it cannot be read, is too large, or refers to its own code.
+    """
     try:
         if path.stat().st_size > MAX_CONFIG:
             raise ModelError(f"'{path}' has more than {MAX_CONFIG // 2**20} MiB.")

@@ -30,6 +30,7 @@ from segr1_app.files.json_files import read_json
 REPO_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 INDEX_FILE = "model.safetensors.index.json"
 POLICY_WEIGHTS = "*.safetensors"
+SAM3 = "facebook/sam3"
 LOGIN = "run 'hf auth login' on this machine"
 
 
@@ -144,9 +145,11 @@ def policy_on_hub(repo_id: str) -> HubModel:
 
 
 def segmenter_on_hub(repo_id: str) -> HubModel:
-    """A segmenter as the sam2 package reads it; the transformers weights in the same repository use different names
-    throughout.
+    """A SAM 2 as the sam2 package reads it (the transformers weights in the same repository use different names
+    throughout), or SAM 3 as transformers reads it.
     """
+    if repo_id == SAM3:
+        return HubModel(repo_id, "--segmenter", "model.safetensors", ("*.json", "*.txt"))
     return HubModel(repo_id, "--segmenter", "*.pt")
 
 

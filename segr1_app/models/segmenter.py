@@ -1,4 +1,4 @@
-"""The segmenter: frozen SAM2 (Ravi et al., 2024, arXiv 2408.00714) that turns mask prompts into masks.
+"""The segmenter: a frozen SAM 2 or SAM 3 tracker that turns mask prompts into masks.
 
 Encoding a picture and decoding prompts are separate, so that any number of objects, completions and corrections
 decode from one embedding. Pictures are RGB, masks are bool, and a mask is a pure function of picture and
@@ -8,7 +8,6 @@ prompt: no state is carried over between calls.
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,16 +16,15 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from cachetools import LRUCache
-from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from segr1_app.domain import ImageSize, Mask, ModelError, ObjectMask, ObjectPrompt
 from segr1_app.geometry import clean_mask
 from segr1_app.images.pictures import Picture
-from segr1_app.models.embeddings import Embedding, EmbeddingFolder, encoder_identity
+from segr1_app.models.embeddings import Embedding, EmbeddingFolder
 from segr1_app.models.loading import resolve_device
+from segr1_app.models.predictor import Logits, Predictor, encoder_identity
 from segr1_app.models.segmenter_files import load_segmenter_files
 from segr1_app.models.zoom import (
     Window,
@@ -38,7 +36,7 @@ from segr1_app.models.zoom import (
 )
 
 START_LOGIT = 10.0
-"""Logit that represents a mask to be refined; about as confident as SAM2's own masks."""
+"""Logit that represents a mask to be refined; about as confident as SAM 2's own masks."""
 CACHE_BYTES = 256 * 2**20
 """Memory limit in bytes for embeddings of recent pictures; about 16 pictures with sam2.1-large, 300 with the
 embedded one.
@@ -89,10 +87,10 @@ class Segmenter(Protocol):
 
 
 class Sam2Segmenter:
-    """Any ``sam2`` model, run through the package's image predictor, with an embedding cache.
+    """SAM 2, or SAM 3's tracker, which has SAM 2's prompts and mask decoder, with an embedding cache.
 
     Args:
-        model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode.
+        predictor: the model.
         model_id: the name shown to the user.
         zoom: as for `prompt_window`, for a model of low input resolution; None for one that does not need it.
         clean: the fraction of a mask's area below which specks and holes are removed, as by `clean_mask`.
@@ -102,7 +100,7 @@ class Sam2Segmenter:
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        predictor: Predictor,
         model_id: str,
         *,
         zoom: float | None = None,
@@ -110,20 +108,13 @@ class Sam2Segmenter:
         cache_bytes: int = CACHE_BYTES,
         embeddings: EmbeddingFolder | None = None,
     ) -> None:
-        with warnings.catch_warnings():
-            # sam2 compiles its transforms with TorchScript; torch's warnings about that do not concern users of the
-            # app.
-            warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-            self._predictor = SAM2ImagePredictor(model)
-        side = self.input_side
-        # The predictor assumes 1024 px; the maps of any other size have strides 4, 8 and 16 all the same.
-        self._predictor._bb_feat_sizes = [(side // stride, side // stride) for stride in (4, 8, 16)]
+        self._predictor = predictor
         self._model_id, self._zoom, self._clean = model_id, zoom, clean
         self._cache: LRUCache[tuple[str, Window | None], Embedding] = LRUCache(
             cache_bytes, getsizeof=lambda embedding: embedding.nbytes
         )
         self._folder = embeddings
-        # The predictor holds the current picture: one caller at a time.
+        # A predictor has one caller at a time.
         self._lock = threading.Lock()
         # On a GPU, encoding has its own stream, so that it runs in parallel with the policy. Created on demand: on
         # ZeroGPU there is no GPU earlier.
@@ -133,9 +124,10 @@ class Sam2Segmenter:
     def load(
         cls, source: str | Path, *, device: str = "auto", embeddings: EmbeddingFolder | None = None
     ) -> Sam2Segmenter:
-        """Load a folder or a ``facebook/sam2*`` hub id, which is downloaded if missing.
+        """Load a folder or a hub id, ``facebook/sam2*`` or ``facebook/sam3``, which is downloaded if missing.
 
-        A folder contains ``config.yaml`` and ``model.safetensors``, or a ``.pt`` file under its original name.
+        A folder contains ``config.yaml`` and ``model.safetensors``, a ``.pt`` file of SAM 2 under its original name,
+        or a SAM 3 as transformers saves it.
 
         Args:
             source: the folder or the id.
@@ -152,7 +144,7 @@ class Sam2Segmenter:
             raise ModelError(
                 f"{source} does not fit into the memory of {target}: use a smaller --segmenter."
             ) from error
-        return cls(found.model, found.name, zoom=found.zoom, clean=found.clean, embeddings=embeddings)
+        return cls(found.predictor, found.name, zoom=found.zoom, clean=found.clean, embeddings=embeddings)
 
     @property
     def model_id(self) -> str:
@@ -160,14 +152,18 @@ class Sam2Segmenter:
 
     @property
     def model(self) -> torch.nn.Module:
-        """The sam2 model itself, for measuring."""
-        model: torch.nn.Module = self._predictor.model
-        return model
+        """The model itself, for measuring and for training its decoder."""
+        return self._predictor.model
+
+    @property
+    def predictor(self) -> Predictor:
+        """What encodes and decodes, without caches."""
+        return self._predictor
 
     @property
     def input_side(self) -> int:
         """Side in pixels of the square to which pictures are resized."""
-        return int(self._predictor.model.image_size)
+        return self._predictor.input_side
 
     @property
     def zoom(self) -> float | None:
@@ -182,11 +178,11 @@ class Sam2Segmenter:
     @property
     def mask_threshold(self) -> float:
         """The logit above which a pixel is foreground."""
-        return float(self._predictor.mask_threshold)
+        return self._predictor.mask_threshold
 
     @property
     def device(self) -> torch.device:
-        return torch.device(self._predictor.device)
+        return next(self.model.parameters()).device
 
     def segment(
         self,
@@ -291,17 +287,14 @@ class Sam2Segmenter:
 
     @cached_property
     def _identity(self) -> str:
-        return encoder_identity(self.model)
+        return encoder_identity(self._predictor)
 
     def _encode(self, picture: Picture, windows: Sequence[Window | None]) -> list[Embedding]:
         """One embedding per window, all from one pass through the encoder."""
         # Copied, because torch warns about read-only arrays.
         crops = [pixels_in_window(picture.pixels, window).copy() for window in windows]
         with _inference(self.device), self._own_stream():
-            self._predictor.set_image_batch(crops)
-        features = self._predictor._features
-        self._predictor.reset_predictor()
-        maps = (features["image_embed"], *features["high_res_feats"])
+            maps = self._predictor.encode(crops)
         if len(windows) == 1:
             return [Embedding(maps[0], maps[1:], picture.size, windows[0])]
         embeddings = []
@@ -327,10 +320,10 @@ class Sam2Segmenter:
         Args:
             embedding: the embedding of the picture, or of a part of it.
             objects: the prompts, in the frame ``embedding.image_size``.
-            mask_inputs: for each prompt the mask to refine (SAM2's mask input): bool (height, width) of the whole
+            mask_inputs: for each prompt the mask to refine (SAM's mask input): bool (height, width) of the whole
                 picture at any size, or None. Empty for none at all.
             size: width and height of the masks; by default those of the picture. Smaller ones are faster to compute.
-            best_of_three: whether to use the most confident of SAM2's three masks instead of its single one.
+            best_of_three: whether to use the most confident of SAM's three masks instead of its single one.
 
         Raises:
             ModelError: when the device runs out of memory.
@@ -343,20 +336,11 @@ class Sam2Segmenter:
         part = window.rescaled(from_wh=whole, to_wh=frame)
         prompts = [prompt_in_window(prompt, window, part.size) for prompt in objects]
         seen = [start if start is None else mask_in_window(start, window, whole) for start in mask_inputs]
-        with self._lock:
-            predictor = self._predictor
-            predictor._features = {"image_embed": embedding.image_embed, "high_res_feats": list(embedding.high_res)}
-            # All the predictor knows about the original is this size: prompts and masks are in its frame.
-            predictor._orig_hw = [(part.height, part.width)]
-            predictor._is_image_set = True
-            try:
-                with _inference(self.device):
-                    found = [
-                        self._decode_one(prompt, start, part.size, best_of_three=best_of_three)
-                        for prompt, start in zip(prompts, seen or [None] * len(prompts), strict=True)
-                    ]
-            finally:
-                predictor.reset_predictor()
+        with self._lock, _inference(self.device):
+            found = [
+                self._decode_one(embedding, prompt, start, part.size, best_of_three=best_of_three)
+                for prompt, start in zip(prompts, seen or [None] * len(prompts), strict=True)
+            ]
         return tuple(found) if part.size == frame else tuple(mask_from_window(each, part, frame) for each in found)
 
     @contextmanager
@@ -373,27 +357,20 @@ class Sam2Segmenter:
         self._stream.synchronize()
 
     def _decode_one(
-        self, prompt: ObjectPrompt, start: Mask | None, frame: ImageSize, *, best_of_three: bool
+        self, embedding: Embedding, prompt: ObjectPrompt, start: Mask | None, frame: ImageSize, *, best_of_three: bool
     ) -> ObjectMask:
         if prompt.box is None and not prompt.points and start is None:
             return ObjectMask(np.zeros((frame.height, frame.width), dtype=bool), 0.0)
-        logits, confidences, _ = self._predictor.predict(
-            point_coords=np.array([(p.x, p.y) for p in prompt.points], dtype=np.float32) if prompt.points else None,
-            point_labels=np.array([p.label for p in prompt.points], dtype=np.int32) if prompt.points else None,
-            box=np.array(prompt.box.xyxy, dtype=np.float32) if prompt.box else None,
-            mask_input=None if start is None else self._mask_input(start),
-            multimask_output=best_of_three,
-            # The predictor's own conversion of masks to numpy takes most of its time at megapixels.
-            return_logits=True,
-        )
+        mask_input = None if start is None else self._mask_input(start)
+        logits, confidences = self._predictor.predict(embedding, prompt, mask_input, frame, best_of_three=best_of_three)
         best = int(confidences.argmax())
         mask = logits[best] > self._predictor.mask_threshold
         cleaned = clean_mask(mask, self._clean, prompt.points) if self._clean else mask
         return ObjectMask(cleaned, float(confidences[best]))
 
-    def _mask_input(self, start: Mask) -> npt.NDArray[np.float32]:
-        """Convert a mask to logits, float32 (1, S/4, S/4), as an earlier output of the model would have been."""
-        side = self.input_side // 4
+    def _mask_input(self, start: Mask) -> Logits:
+        """Convert a mask to logits, float32 (1, side, side), as an earlier output of the model would have been."""
+        side = self._predictor.mask_input_side
         # Averaged by area, so that thin parts of a large mask survive in a coarse one.
         covered = cv2.resize(start.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
         return ((2 * covered - 1) * START_LOGIT)[np.newaxis]
@@ -406,7 +383,7 @@ def _check_mask_inputs(mask_inputs: Sequence[Mask | None], objects: Sequence[Obj
 
 @contextmanager
 def _inference(device: torch.device) -> Iterator[None]:
-    """Inference mode, with bfloat16 on a GPU, as SAM2 is meant to run, and with memory errors turned into messages."""
+    """Inference mode, with bfloat16 on a GPU, as SAM is meant to run, and with memory errors turned into messages."""
     try:
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
             yield

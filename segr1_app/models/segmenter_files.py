@@ -1,4 +1,4 @@
-"""Segmenters on disk and on the hub: folders of this project, and the original checkpoints of SAM2."""
+"""Segmenters on disk and on the hub: folders of this project, the original checkpoints of SAM 2, and SAM 3."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2
 from segr1_app.domain import ModelError
 from segr1_app.files.atomic import whole_path
 from segr1_app.language.typed_text import one_line
-from segr1_app.models.foreign_folder import check_links
-from segr1_app.models.hub import segmenter_on_hub
+from segr1_app.models.foreign_folder import check_links, read_model_json
+from segr1_app.models.hub import SAM3, segmenter_on_hub
 from segr1_app.models.loading import model_name
+from segr1_app.models.predictor import Predictor
+from segr1_app.models.sam2_predictor import Sam2Predictor
 from segr1_app.models.segmenter_config import check_trunk, read_segmenter_config
 
 CONFIG_FILE = "config.yaml"
@@ -33,20 +35,20 @@ class SegmenterFiles(NamedTuple):
     """A loaded segmenter.
 
     Attributes:
-        model: a ``sam2.modeling.sam2_base.SAM2Base`` in eval mode, on its device.
+        predictor: the model in eval mode, on its device.
         name: for display.
         zoom: the zoom factor towards a prompt, as for `prompt_window`; None for none.
         clean: specks and holes below this fraction of a mask's area are removed, as by `clean_mask`; 0 for none.
     """
 
-    model: torch.nn.Module
+    predictor: Predictor
     name: str
     zoom: float | None = None
     clean: float = 0.0
 
 
 def load_segmenter_files(source: str | Path, device: torch.device) -> SegmenterFiles:
-    """Read a folder or a ``facebook/sam2*`` hub id, which is downloaded if missing.
+    """Read a folder or a hub id, ``facebook/sam2*`` or ``facebook/sam3``, which is downloaded if missing.
 
     Raises:
         ModelError: when there is no such model, or its files are damaged or cannot be downloaded.
@@ -58,14 +60,26 @@ def load_segmenter_files(source: str | Path, device: torch.device) -> SegmenterF
 
 
 def check_segmenter_source(source: str | Path) -> None:
-    """Check that a segmenter can be looked for: a folder, or a hub id that sam2 knows. Nothing is read.
+    """Check that a segmenter can be looked for: a folder, or the hub id of a SAM 2 or 3. Nothing is read.
 
     Raises:
         ModelError: when it cannot.
     """
-    if not Path(source).is_dir() and str(source) not in HF_MODEL_ID_TO_FILENAMES:
-        known = ", ".join(sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name))
+    if not Path(source).is_dir() and str(source) not in {*HF_MODEL_ID_TO_FILENAMES, SAM3}:
+        known = ", ".join([*sorted(name for name in HF_MODEL_ID_TO_FILENAMES if "2.1" in name), SAM3])
         raise ModelError(f"No segmenter at '{source}': give an existing model folder or one of {known}.")
+
+
+def is_sam3(source: str | Path) -> bool:
+    """Whether a segmenter is a SAM 3; its weights are not read.
+
+    Raises:
+        ModelError: when the configuration in its folder cannot be read.
+    """
+    config = Path(source) / "config.json"
+    if not Path(source).is_dir():
+        return str(source) == SAM3
+    return config.is_file() and str(read_model_json(config).get("model_type")).startswith("sam3")
 
 
 def write_segmenter_files(model: torch.nn.Module, source: str | Path, folder: Path) -> None:
@@ -106,12 +120,14 @@ def _from_folder(folder: Path, device: torch.device) -> SegmenterFiles:
     for config_name, weights in HF_MODEL_ID_TO_FILENAMES.values():
         if (folder / weights).is_file():
             return SegmenterFiles(_from_checkpoint(config_name, folder / weights, device), name)
+    if is_sam3(folder):
+        return SegmenterFiles(_sam3(folder, device), name)
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
     if missing:
         raise ModelError(
             f"'{folder}' contains no segmenter: {' and '.join(missing)} missing. A segmenter folder has {CONFIG_FILE} "
-            f"and {WEIGHTS_FILE}, as train.scratch.segmenter writes them, or a .pt file of SAM2 under its "
-            "original name."
+            f"and {WEIGHTS_FILE}, as train.scratch.segmenter writes them, a .pt file of SAM 2 under its original name, "
+            "or a SAM 3 as on the model hub."
         )
     check_links(folder)
     config = read_segmenter_config(folder / CONFIG_FILE)
@@ -129,10 +145,12 @@ def _from_folder(folder: Path, device: torch.device) -> SegmenterFiles:
         ) from error
     zoom = float(config.zoom) if "zoom" in config else None
     clean = float(config.clean) if "clean" in config else 0.0
-    return SegmenterFiles(model.to(device).eval(), name, zoom, clean)
+    return SegmenterFiles(Sam2Predictor(model.to(device).eval()), name, zoom, clean)
 
 
 def _from_hub(repo_id: str, device: torch.device) -> SegmenterFiles:
+    if repo_id == SAM3:
+        return SegmenterFiles(_sam3(segmenter_on_hub(repo_id).fetch(), device), repo_id)
     config_name, weights = HF_MODEL_ID_TO_FILENAMES[repo_id]
     file = segmenter_on_hub(repo_id).fetch() / weights
     if not file.is_file():
@@ -140,7 +158,7 @@ def _from_hub(repo_id: str, device: torch.device) -> SegmenterFiles:
     return SegmenterFiles(_from_checkpoint(config_name, file, device), repo_id)
 
 
-def _from_checkpoint(config_name: str, file: Path, device: torch.device) -> torch.nn.Module:
+def _from_checkpoint(config_name: str, file: Path, device: torch.device) -> Predictor:
     """Load a model from one of the sam2 package's own configurations, with weights in their original layout."""
     try:
         # Loaded with weights_only=True, so that no file can execute code.
@@ -149,4 +167,12 @@ def _from_checkpoint(config_name: str, file: Path, device: torch.device) -> torc
         raise
     except _DAMAGED as error:
         raise ModelError(f"The weights in '{file}' are damaged: delete them and start again.") from error
-    return model
+    return Sam2Predictor(model)
+
+
+def _sam3(folder: Path, device: torch.device) -> Predictor:
+    # Imported here, so that nothing of SAM 3 is loaded unless it is asked for.
+    from segr1_app.models.sam3_files import load_tracker  # noqa: PLC0415
+    from segr1_app.models.sam3_predictor import Sam3Predictor  # noqa: PLC0415
+
+    return Sam3Predictor(load_tracker(folder, device))

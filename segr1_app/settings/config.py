@@ -200,7 +200,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
         "--segmenter",
         metavar="ID|DIR",
         default=environ.get("SEGR1_SEGMENTER", AUTO),
-        help="segmenter: a model folder or a hub id such as facebook/sam2.1-hiera-large "
+        help="segmenter: a model folder or a hub id such as facebook/sam2.1-hiera-large or facebook/sam3 "
         "(SEGR1_SEGMENTER; default: that of --models)",
     )
     group.add_argument(

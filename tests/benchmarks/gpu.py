@@ -49,6 +49,7 @@ from segr1_app.geometry import rescale_objects
 from segr1_app.images.pictures import picture_from_array
 from segr1_app.language.codec import format_completion
 from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.sam2_predictor import Sam2Predictor
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.rewards import Truth
 from segr1_app.settings.config import DEFAULT_POLICY
@@ -168,7 +169,7 @@ def random_segmenter(device: str, size: Size) -> Sam2Segmenter:
     """A segmenter with the dimensions of SAM2.1-large, or smaller ones, without a cache."""
     config, changes = size.segmenter
     model = build_sam2(config, device=device, hydra_overrides_extra=changes)
-    return Sam2Segmenter(model, "randomly initialised", cache_bytes=0)
+    return Sam2Segmenter(Sam2Predictor(model), "randomly initialised", cache_bytes=0)
 
 
 def silenced(policy: VlmPolicy) -> list[int]:

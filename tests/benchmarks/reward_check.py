@@ -119,7 +119,7 @@ class Paths:
 
     def _segmenter(self) -> Sam2Segmenter:
         known = self.segmenter
-        return Sam2Segmenter(known.model, known.model_id, zoom=known.zoom, clean=known.clean)
+        return Sam2Segmenter(known.predictor, known.model_id, zoom=known.zoom, clean=known.clean)
 
 
 def _total(answer: Answer, truth: Mask) -> float:

@@ -136,7 +136,7 @@ def _ratio(steps: Iterable[float], others: Iterable[float]) -> float:
 def _ours(setup: GrpoSetup, plan: Plan, segmenter: Sam2Segmenter, *, zoom: float | None) -> Course:
     policy = VlmPolicy.load(setup.policy, device="cpu")
     # With nothing in memory, so that every picture is encoded in every round.
-    segmenter = Sam2Segmenter(segmenter.model, segmenter.model_id, zoom=zoom, clean=segmenter.clean)
+    segmenter = Sam2Segmenter(segmenter.predictor, segmenter.model_id, zoom=zoom, clean=segmenter.clean)
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(setup, _config(setup, plan, folder), plan, policy, segmenter)
         reward = WatchedReward(trainer.reward_funcs[0], segmenter)

@@ -15,6 +15,7 @@ from segr1_app.domain import Box, ObjectPrompt, Point, SegR1Error
 from segr1_app.images.pictures import load_picture
 from segr1_app.metrics import iou
 from segr1_app.models.embeddings import SUFFIX, Embedding, EmbeddingFolder
+from segr1_app.models.sam2_predictor import Sam2Predictor
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.studio.samples import find_samples
 from tests.scenes import ellipse_scene
@@ -50,7 +51,7 @@ def test_a_picture_is_encoded_once_for_all_processes(segmenter: Sam2Segmenter, t
     ]
     # Nothing in memory, as in a process that just started.
     forgetful = Sam2Segmenter(
-        segmenter.model, "forgetful", clean=segmenter.clean, cache_bytes=0, embeddings=EmbeddingFolder(tmp_path)
+        segmenter.predictor, "forgetful", clean=segmenter.clean, cache_bytes=0, embeddings=EmbeddingFolder(tmp_path)
     )
     encoded: list[int] = []
     hook = segmenter.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
@@ -84,7 +85,7 @@ def test_another_segmenter_never_reads_it(segmenter: Sam2Segmenter, tmp_path: Pa
         next(other.image_encoder.parameters()).flatten()[0] += 1e-3
     larger.image_size = 512
     for model in (segmenter.model, other, larger):
-        Sam2Segmenter(model, "same name", embeddings=EmbeddingFolder(tmp_path)).encode(PICTURE)
+        Sam2Segmenter(Sam2Predictor(model), "same name", embeddings=EmbeddingFolder(tmp_path)).encode(PICTURE)
     found = [load_file(path)["image_embed"] for path in tmp_path.glob(f"*/{PICTURE.sha256}{SUFFIX}")]
     assert len(found) == 3
     assert {values.shape[-1] for values in found} == {segmenter.input_side // 16, larger.image_size // 16}

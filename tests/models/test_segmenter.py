@@ -59,11 +59,11 @@ def test_a_picture_is_encoded_once_while_it_is_cached() -> None:
     assert fresh.encode(PICTURE) is fresh.encode(PICTURE)
     assert len(encoded) == 1
     size = fresh.encode(PICTURE).nbytes
-    small = Sam2Segmenter(fresh.model, "small cache", cache_bytes=size)
+    small = Sam2Segmenter(fresh.predictor, "small cache", cache_bytes=size)
     first = small.encode(PICTURE)
     small.encode(OTHER)
     assert small.encode(PICTURE) is not first, "the cache holds one picture, so the second one must displace the first"
-    none = Sam2Segmenter(fresh.model, "no cache", cache_bytes=size - 1)
+    none = Sam2Segmenter(fresh.predictor, "no cache", cache_bytes=size - 1)
     assert none.encode(PICTURE).nbytes == size
 
 

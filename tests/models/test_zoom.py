@@ -102,6 +102,6 @@ class TestSegmenter:
 
 
 def test_a_segmenter_that_does_not_zoom_sees_the_picture(segmenter: Sam2Segmenter) -> None:
-    plain = Sam2Segmenter(segmenter.model, "plain")
+    plain = Sam2Segmenter(segmenter.predictor, "plain")
     (found,), (whole,) = plain.segment(SMALL, [FOUND]), plain.decode(plain.encode(SMALL), [FOUND])
     assert np.array_equal(found.mask, whole.mask)

@@ -21,7 +21,8 @@ from torch.nn.functional import interpolate
 
 from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point
 from segr1_app.metrics import iou
-from segr1_app.models.embeddings import EmbeddingFolder, encoder_identity
+from segr1_app.models.embeddings import EmbeddingFolder
+from segr1_app.models.predictor import encoder_identity
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.zoom import Window, prompt_in_window
 from segr1_app.rewards import Truth
@@ -133,7 +134,7 @@ class TestLearning:
         held_out = wide_rows(6, 100)
         before = score_objects(fresh, held_out)
         weights = {name: value.clone() for name, value in fresh.model.state_dict().items()}
-        encoder = encoder_identity(fresh.model)
+        encoder = encoder_identity(fresh.predictor)
         tuning = Tuning(max_steps=40, batch=4, clicks=1, learning_rate=1e-3, average=0.9)
         order = [index % 12 for index in range(tuning.max_steps * tuning.batch)]
         losses: list[float] = []
@@ -146,7 +147,7 @@ class TestLearning:
         changed = {name for name, value in fresh.model.state_dict().items() if not torch.equal(value, weights[name])}
         assert changed
         # Embeddings that were kept before are those of the new segmenter, too.
-        assert encoder_identity(fresh.model) == encoder
+        assert encoder_identity(fresh.predictor) == encoder
         assert all(name.startswith(("sam_prompt_encoder.", "sam_mask_decoder.")) for name in changed)
         assert not any(name.removeprefix("sam_mask_decoder.").startswith(FROZEN) for name in changed)
 
