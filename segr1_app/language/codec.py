@@ -50,7 +50,8 @@ class ParsedCompletion:
         objects: the mask prompts, in the frame of the text's coordinates.
         problems: descriptions of what is wrong; empty when ``well_formed``.
         well_formed: whether the whole text follows the grammar exactly.
-        abstains: whether it says that there is no such object, well formed or not.
+        abstains: whether it says that there is no such object, by lists without any value; the well-formed spelling is
+            ``[]``.
     """
 
     reasoning: str | None
@@ -90,6 +91,7 @@ _POINT = rf"\[{_GAP}{_NUMBER}{_COMMA}{_NUMBER}{_GAP}\]"
 _POINT_LIST = re.compile(rf"{_GAP}\[{_GAP}(?:{_POINT}(?:{_COMMA}{_POINT})*+)?+{_GAP}\]{_GAP}")
 _LABEL_LIST = re.compile(rf"{_GAP}\[{_GAP}(?:{_NUMBER}(?:{_COMMA}{_NUMBER})*+)?+{_GAP}\]{_GAP}")
 _EMPTY_LIST = re.compile(rf"{_GAP}\[{_GAP}\]{_GAP}")
+_NO_VALUES = re.compile(r"[\s\[\],]*+")
 
 
 def check_instruction(instruction: str) -> str:
@@ -259,8 +261,7 @@ class _Reader:
         points = self._points(first.get("points"), first.get("labels"))
         self.objects = assign_points(boxes, points)
         answer = [content for name, content in sections if name != "think"]
-        empty = "bbox" in first and all(_EMPTY_LIST.fullmatch(content) for content in answer)
-        self.abstains = empty and not self.cut_off
+        self.abstains = "bbox" in first and not self.cut_off and all(map(has_no_values, answer))
         if not self.objects and not self.problems and self.grammar is not Grammar.ABSTENTION:
             self._problem("there is no mask prompt")
 
@@ -359,6 +360,16 @@ class _Reader:
         return found
 
 
+def has_no_values(text: str) -> bool:
+    """Whether a list holds nothing, however it is spelled: ``[]``, ``[[]]``, ``[[], []]`` or no brackets at all."""
+    return _NO_VALUES.fullmatch(text) is not None
+
+
+def is_empty_list(text: str) -> bool:
+    """Whether a text is ``[]``, the one well-formed spelling of a list that holds nothing."""
+    return _EMPTY_LIST.fullmatch(text) is not None
+
+
 def loose_values(text: str, limit: int) -> list[float | None]:
     """The first ``limit`` values between commas and brackets; None for a value that is not a number."""
     spelled = (match[0] for match in islice(_LOOSE_VALUE.finditer(text), limit))
@@ -369,8 +380,10 @@ def loose_tuples(text: str, length: int, limit: int) -> list[tuple[float, ...] |
     """The first ``limit`` tuples of ``length`` numbers; None for a tuple of another length or with a non-number.
 
     Each tuple has its own brackets; where they are missing, it ends after its last number. The numbers of one tuple
-    are never read as part of another.
+    are never read as part of another. Brackets without any value are no tuples.
     """
+    if has_no_values(text):
+        return []
     groups = [match[1] for match in islice(_INNERMOST.finditer(text), limit)] or [text]
     found: list[tuple[float, ...] | None] = []
     for group in groups:

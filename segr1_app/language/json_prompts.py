@@ -38,6 +38,7 @@ from segr1_app.language.json_shapes import (
     all_numbers,
     are_shares,
     box_lists,
+    has_no_values,
     numbers_of,
     peel,
     plain_key,
@@ -176,7 +177,11 @@ class _Reader:
             for oddity in found.oddities:
                 self._problem(f"the JSON is not well formed: {oddity}")
             value = self._unwrapped(self._unquoted(found.value))
-            self.abstains = value == []
+            if has_no_values(value):
+                self.abstains = True
+                if value:
+                    self._problem("a list without objects should read []")
+                return []
         if not isinstance(value, list):
             self._problem(f"the JSON should be a list, not {quote(content)}")
             return []

@@ -52,6 +52,17 @@ def unwrap(value: Any) -> Any:
     return None
 
 
+def has_no_values(value: Any) -> bool:
+    """Whether a value is an empty list, or a list of nothing but such lists."""
+    rest = [value]
+    while rest:
+        each = rest.pop()
+        if not isinstance(each, list):
+            return False
+        rest += each
+    return True
+
+
 def plain_key(name: str) -> str:
     """A key in lower case, with underscores."""
     return name.strip().lower().replace("-", "_").replace(" ", "_")

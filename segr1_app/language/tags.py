@@ -19,6 +19,8 @@ from segr1_app.language.codec import (
     MAX_POINTS,
     MAX_TAGS,
     box_inside,
+    has_no_values,
+    is_empty_list,
     loose_tuples,
     loose_values,
     point_outside,
@@ -33,7 +35,6 @@ PARTS: Final = ("think", "bbox", "points", "labels")
 # Possessive quantifiers never backtrack, so each match takes linear time.
 _TAG = re.compile(rf"<(/?)({'|'.join((*PARTS, NOTHING_TAG))})\s*+/?+\s*+>")
 _WHOLE_BOX = re.compile(r"\s*+\[\s*+[0-9]++(?:\s*+,\s*+[0-9]++){3}\s*+\]\s*+")
-_ABSENT = re.compile(r"\s*+\[?+\s*+\]?+\s*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class TaggedAnswer:
         if not self.rules.empty_abstains:
             return False
         answer = [content for name in self.rules.parts if name != "think" for content in found[name]]
-        return bool(found["bbox"]) and all(_ABSENT.fullmatch(content) for content in answer)
+        return bool(found["bbox"]) and all(map(has_no_values, answer))
 
     def _check_parts(self, found: dict[str, list[str]]) -> None:
         for name in PARTS:
@@ -154,6 +155,10 @@ class TaggedAnswer:
                 self._problem(f"<{name}> is missing")
             elif count > 1 and name != "bbox":
                 self._problem(f"<{name}> appears {count} times: the first is read")
+            if wanted and (name in ("points", "labels") or (name == "bbox" and self.abstains)):
+                for content in found[name]:
+                    if has_no_values(content) and not is_empty_list(content):
+                        self._problem(f"<{name}> should read [] if it is empty, not {quote(content)}")
         if found[NOTHING_TAG] and not self.rules.tag_abstains:
             self._problem(f"<{NOTHING_TAG}/> does not belong in this answer: it is ignored")
 

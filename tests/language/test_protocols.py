@@ -381,6 +381,15 @@ def test_shares_that_leave_the_picture_are_shares() -> None:
         ("studio", "<think>a</think> <bbox>[]</bbox>, <points>[]</points>, <labels>[]</labels>", True),
         ("studio", "<bbox>[]</bbox>, <points>[]</points>, <labels>[]</labels>", False),
         ("studio", "<think>a</think> <bbox>[]</bbox>", False),
+        ("studio", "<think>a</think> <bbox>[]</bbox>, <points>[[]]</points>, <labels>[]</labels>", False),
+        ("studio", "<think>a</think> <bbox>[[]]</bbox>, <points>[[], []]</points>, <labels>[[ ]]</labels>", False),
+        ("studio", "<think>a</think> <bbox></bbox>, <points></points>, <labels></labels>", False),
+        ("studio", "<think>a</think> <bbox>[ ]</bbox>, <points>[\n]</points>, <labels>[]</labels>", True),
+        ("seg-r1", "<think>a</think> <bbox>[]</bbox>, <points>[[]]</points>, <labels>[]</labels>", False),
+        ("seg-r1", "<think>a</think> <bbox></bbox>, <points></points>, <labels></labels>", False),
+        ("seg-zero", "<think>a</think><answer>[[], []]</answer>", False),
+        ("qwen3-vl", "It is not there.\n```json\n[[]]\n```", False),
+        ("qwen3-vl", "It is not there.\n```json\n[[], [[]]]\n```", False),
         ("seg-r1", "<labels>[]</labels> <think>a</think> <bbox>[]</bbox>, <points>[]</points>", True),
         ("seg-r1", "<think>a</think> <bbox>[]</bbox>", False),
         ("seg-zero", "<think>a</think><answer>[]</answer>", True),
@@ -407,6 +416,13 @@ def test_an_abstention_is_one_however_it_is_written(name: str, text: str, well: 
         ("studio", "<think>a</think>"),
         ("studio", "<think>a</think> <bbox>["),
         ("studio", "<think>a</think> <bbox>[]</bbox>, <points>[[1,1]]</points>, <labels>[1]</labels>"),
+        ("studio", "<think>a</think> <bbox>[null]</bbox>, <points>[[]]</points>, <labels>[]</labels>"),
+        ("studio", '<think>a</think> <bbox>[]</bbox>, <points>[""]</points>, <labels>[]</labels>'),
+        ("studio", "<think>a</think> <bbox>[]</bbox>, <points>[[]]</points>, <labels>[1]</labels>"),
+        ("studio", "<think>a</think> <bbox>[]</bbox>, <points>[[]]</points>, <labels>["),
+        ("seg-r1", "<think>a</think> <bbox>[]</bbox>, <points>[null]</points>, <labels>[]</labels>"),
+        ("seg-zero", "<think>a</think><answer>[null]</answer>"),
+        ("qwen3-vl", 'A.\n```json\n[""]\n```'),
         ("seg-r1", "<think>a</think> <bbox>"),
         ("seg-r1", "<think>a</think> <bbox>[none]</bbox>, <points>[]</points>, <labels>[]</labels>"),
         ("seg-zero", "<think>a</think><answer>[{}]</answer>"),
@@ -421,6 +437,17 @@ def test_what_cannot_be_read_is_not_an_abstention(name: str, text: str) -> None:
     parsed = find_protocol(name).request(SIZE, "segment it").read(text)
     assert not parsed.abstains
     assert not parsed.well_formed
+
+
+@pytest.mark.parametrize("empty", ["[[]]", "[[], []]", "[,]", ""])
+@pytest.mark.parametrize("name", ["studio", "seg-r1"])
+def test_a_box_with_oddly_empty_points_is_an_object_and_not_well_formed(name: str, empty: str) -> None:
+    text = f"<think>a</think> <bbox>[1,2,30,40]</bbox>, <points>{empty}</points>, <labels>{empty}</labels>"
+    parsed = find_protocol(name).request(SIZE, "segment it").read(text)
+    assert len(parsed.objects) == 1
+    assert not parsed.abstains
+    assert not parsed.well_formed
+    assert any("<points> should read" in problem for problem in parsed.problems)
 
 
 def test_the_last_of_several_blocks_is_read() -> None:
