@@ -38,7 +38,7 @@ from segr1_app.language.json_shapes import (
     all_numbers,
     are_shares,
     box_lists,
-    has_no_values,
+    holds_nothing,
     numbers_of,
     peel,
     plain_key,
@@ -177,7 +177,7 @@ class _Reader:
             for oddity in found.oddities:
                 self._problem(f"the JSON is not well formed: {oddity}")
             value = self._unwrapped(self._unquoted(found.value))
-            if has_no_values(value):
+            if holds_nothing(value):
                 self.abstains = True
                 if value:
                     self._problem("a list without objects should read []")

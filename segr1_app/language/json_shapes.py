@@ -52,7 +52,7 @@ def unwrap(value: Any) -> Any:
     return None
 
 
-def has_no_values(value: Any) -> bool:
+def holds_nothing(value: Any) -> bool:
     """Whether a value is an empty list, or a list of nothing but such lists."""
     rest = [value]
     while rest:
