@@ -11,13 +11,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 RgbPixels: TypeAlias = npt.NDArray[np.uint8]
+ModelRole: TypeAlias = Literal["policy", "segmenter"]
+"""One of the two models of a pair."""
 
 
 class SegR1Error(Exception):

@@ -29,6 +29,8 @@ from segr1_app.models.loading import resolve_device
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.segmenter_files import check_segmenter_source, is_sam3, official_name, write_segmenter_files
 from segr1_app.settings.config import DEFAULT_SEGMENTER, add_home_argument
+from segr1_app.settings.promotion import promoted
+from segr1_app.studio.trainings import SEGMENTER, note_process
 from train.data.doctor import describe_plan
 from train.data.feedback import feedback_rows, useless_for_segmenter
 from train.data.mixing import Mixing, describe_shares, draw_order
@@ -43,8 +45,6 @@ from train.finetune.segmenter.tuning import SegmenterTuning, Tuning
 
 RUNS: Final = "segmenter-runs"
 """Folder of the runs in the data folder, next to that of policies."""
-SEGMENTER: Final = "segmenter"
-"""What ``app.py --segmenter`` loads, in a run's folder."""
 EMBEDDINGS: Final = "embeddings"
 HELD_OUT_SHARE: Final = 0.1
 DEFAULTS: Final = Tuning()
@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    home = training_home(given)
+    given.segmenter = given.segmenter or promoted(home, "segmenter") or str(DEFAULT_SEGMENTER)
     tuning, mixing = _tuning(given), _mixing(given)
     check_segmenter_source(given.segmenter)
     if is_sam3(given.segmenter):
@@ -68,7 +70,6 @@ def _run(given: argparse.Namespace) -> int:
     resolve_device(given.device)
     if given.threads:
         torch.set_num_threads(given.threads)
-    home = training_home(given)
     folder = (RunFolder.last if given.resume else RunFolder.new)(home / RUNS, given.output_dir)
     with ending_in_words(folder.path):
         before: dict[str, Any] = read_json(folder.config) if given.resume else {}
@@ -90,8 +91,10 @@ def _run(given: argparse.Namespace) -> int:
         refuse_changed(folder.path, changed)
         with locked_run(folder.path):
             if not before:
-                write_json(folder.config, record | {"corrections": plan.corrections} | circumstances())
+                course = {"steps": tuning.max_steps, "save_steps": tuning.save_steps}
+                write_json(folder.config, record | course | {"corrections": plan.corrections} | circumstances())
                 write_manifest(folder.path, plan, order)
+            note_process(folder.path, os.getpid())
             _train(folder, given, plan=plan, order=order, tuning=tuning, segmenter=segmenter)
     return 0
 
@@ -203,9 +206,9 @@ def _parser() -> argparse.ArgumentParser:
     how = parser.add_argument_group("how to train")
     how.add_argument(
         "--segmenter",
-        default=os.environ.get("SEGR1_SEGMENTER") or str(DEFAULT_SEGMENTER),
+        default=os.environ.get("SEGR1_SEGMENTER"),
         metavar="ID|DIR",
-        help="where to start from (default: the embedded one)",
+        help="where to start from (default: the one that was promoted in --home, else the embedded one)",
     )
     how.add_argument("--max-steps", default=DEFAULTS.max_steps, metavar="N", help="optimiser steps (%(default)s)")
     how.add_argument("--save-steps", default=DEFAULTS.save_steps, metavar="N", help="between checkpoints (%(default)s)")

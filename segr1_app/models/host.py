@@ -112,10 +112,13 @@ class ModelHost:
             self._begun = True
         self._work()
 
-    def switch(self, policy: str) -> None:
-        """Switch to another policy; requests for the pipeline wait until it is loaded.
+    def switch(self, *, policy: str | None = None, segmenter: str | None = None) -> None:
+        """Switch to other models; requests for the pipeline wait until they are loaded.
 
-        The old one is released first: two large ones would not fit into memory together.
+        The old ones are released first: two large ones would not fit into memory together.
+
+        Args:
+            policy, segmenter: folders or hub ids; None for the present one.
 
         Raises:
             ModelError: on ZeroGPU, where models are chosen at the start.
@@ -130,8 +133,10 @@ class ModelHost:
                 self._settled.wait()
             self._settled.clear()
             # A policy on this machine does not use the server, which keeps serving the policy it was configured for.
+            policy = policy or self._asked.policy
             server = self._asked.policy_server if policy == self._asked.policy else None
-            self._asked = replace(self._asked, policy=policy, policy_server=server)
+            segmenter = segmenter or self._asked.segmenter
+            self._asked = replace(self._asked, policy=policy, policy_server=server, segmenter=segmenter)
             self._loaded = None
             self._choose()
             self._begun = False
@@ -139,7 +144,7 @@ class ModelHost:
 
     def choose_again(self) -> None:
         """Choose and load the models again, now that more are downloaded."""
-        self.switch(self._asked.policy)
+        self.switch()
 
     def _choose(self) -> None:
         self._choice = choose_models(self._asked)

@@ -82,6 +82,17 @@ def is_sam3(source: str | Path) -> bool:
     return config.is_file() and str(read_model_json(config).get("model_type")).startswith("sam3")
 
 
+def check_whole_segmenter(folder: Path) -> None:
+    """Check that a folder contains a complete segmenter; only checks that its files exist.
+
+    Raises:
+        ModelError: when it does not.
+    """
+    embedded = (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
+    if not (folder.is_dir() and (embedded or official_name(folder) is not None)):
+        raise ModelError(f"'{folder}' contains no complete segmenter: train again.")
+
+
 def write_segmenter_files(model: torch.nn.Module, source: str | Path, folder: Path) -> None:
     """Write a fine-tuned model so that `load_segmenter_files` reads it: in the form of the one it was made from.
 

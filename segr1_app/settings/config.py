@@ -12,7 +12,7 @@ from pathlib import Path
 
 from segr1_app.domain import Effort, SettingsError
 from segr1_app.settings.hosts import Address, check_server_url, read_address
-from segr1_app.settings.promotion import promoted_policy
+from segr1_app.settings.promotion import PROMOTED_FILES, promoted
 from segr1_app.settings.roles import Role
 from segr1_app.settings.space import Space
 
@@ -115,8 +115,9 @@ class Settings:
             given["allowed_hosts"] = tuple(map(_allowed_host, given["allowed_hosts"]))
         if given.get("policy_server") and not given.get("policy"):
             raise SettingsError("--policy-server needs --policy: the name of the model that it serves.")
-        if "policy" in given and given["policy"] is None:
-            given["policy"] = ("home" in given and promoted_policy(given["home"])) or AUTO
+        for role in PROMOTED_FILES:
+            if role in given and given[role] is None:
+                given[role] = ("home" in given and promoted(given["home"], role)) or AUTO
         settings = cls(**given)
         settings.check()
         if settings.home.exists() and not settings.home.is_dir():
@@ -199,9 +200,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, s
     group.add_argument(
         "--segmenter",
         metavar="ID|DIR",
-        default=environ.get("SEGR1_SEGMENTER", AUTO),
+        default=environ.get("SEGR1_SEGMENTER"),
         help="segmenter: a model folder or a hub id such as facebook/sam2.1-hiera-large or facebook/sam3 "
-        "(SEGR1_SEGMENTER; default: that of --models)",
+        "(SEGR1_SEGMENTER; default: the one that was promoted in --home, else that of --models)",
     )
     group.add_argument(
         "--device",

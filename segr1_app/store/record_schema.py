@@ -80,7 +80,7 @@ class _PredictedObject(_Prompt):
     confidence: _Score
 
 
-class _Sample(_Record):
+class _SampledCompletion(_Record):
     completion: _Text
     mask: _Rle
     reward: _Score | None
@@ -140,7 +140,7 @@ class _Prediction(_Record):
     seconds: dict[str, _Seconds]
     confidence: _Score
     disagreement: _Score | None
-    samples: Annotated[list[_Sample], Field(max_length=10_000)]
+    samples: Annotated[list[_SampledCompletion], Field(max_length=10_000)]
     content_hash: Digest
 
 

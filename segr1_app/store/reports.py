@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from sqlite_utils import Database
 
 from segr1_app.store.limits import MAX_SUM
-from segr1_app.store.values import AnnotatorAgreement, Statistics, Verdict, WorkTotals
+from segr1_app.store.values import AnnotatorAgreement, Blame, Statistics, Verdict, WorkTotals
 
 
 def statistics(db: Database) -> Statistics:
@@ -42,6 +42,13 @@ def agreement(db: Database, task_id: int | None) -> AnnotatorAgreement:
     by_task = db.execute(f"SELECT task, avg(iou) FROM {source} GROUP BY 1 ORDER BY 1", values).fetchall()
     pairs = db.execute(f"SELECT first, second, avg(iou) FROM {source} GROUP BY 1, 2 ORDER BY 1, 2", values).fetchall()
     return AnnotatorAgreement(dict(by_task), {(first, second): mean for first, second, mean in pairs})
+
+
+def recent_blame(db: Database, revisions: int) -> dict[Blame, int]:
+    """How many of the newest revisions correct a mistake of each model."""
+    newest = "SELECT blame FROM revisions ORDER BY id DESC LIMIT ?"
+    counts = dict(db.execute(f"SELECT blame, count(*) FROM ({newest}) GROUP BY 1", [revisions]).fetchall())
+    return {blame: counts.get(blame.value, 0) for blame in Blame}
 
 
 # Added up by SQLite: there are as many tallies as people, checkpoints, days and verdicts together. Its `sum` of

@@ -31,6 +31,7 @@ from segr1_app.store.revisions import Links
 from segr1_app.store.rows import one, read_prediction, read_samples, read_task
 from segr1_app.store.values import (
     AnnotatorAgreement,
+    Blame,
     Correction,
     Draft,
     Feedback,
@@ -466,6 +467,11 @@ class AnnotationStore:
         """Progress and effort, per annotator, per checkpoint, per day and in total."""
         with self._connection.read() as db:
             return reports.statistics(db)
+
+    def recent_blame(self, revisions: int) -> dict[Blame, int]:
+        """How many of the newest ``revisions`` correct a mistake of the policy, and of the segmenter."""
+        with self._connection.read() as db:
+            return reports.recent_blame(db, revisions)
 
     def feedback(self, only: Collection[str] | None = None) -> Iterator[Feedback]:
         """Training data: the current revision of every decided task, in the order of tasks.

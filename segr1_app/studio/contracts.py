@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from segr1_app.domain import ModelRole
 from segr1_app.geometry import Rle
 from segr1_app.language.prompt_json import PointValue, PromptValue
 from segr1_app.store.reports import WorkRecord
@@ -450,14 +451,29 @@ class HeldOutMeans(TypedDict):
     intervals: NotRequired[dict[str, tuple[float, float]]]
 
 
-class TrainingReport(TypedDict):
-    """A training. Curves are pairs of step and mean reward; ``before`` and ``after`` are held-out scores by group.
+class SegmenterChange(TypedDict):
+    """Means over the held-out objects of a data set, before and after a segmenter's training.
 
+    ``iou`` is that of masks from an exact box and point, ``clicks`` the number of corrective clicks to an IoU of .9,
+    and ``interval`` the 95 % interval of the change of the IoU, if there are enough objects.
+    """
+
+    objects: int
+    iou: tuple[float, float]
+    clicks: tuple[float, float]
+    interval: tuple[float, float] | None
+
+
+class TrainingReport(TypedDict):
+    """A training. Curves are pairs of step and mean reward, or loss where a segmenter learns.
+
+    ``before`` and ``after`` are the held-out scores of a policy by group, ``objects`` those of a segmenter by data set.
     ``exported`` is the step whose weights became the new policy, ``saved`` the step after which it continues when it is
     resumed, and ``problems`` name damaged files of its folder.
     """
 
     name: str
+    learns: ModelRole
     state: Literal["running", "stopped", "done"]
     resumable: bool
     steps: int
@@ -465,6 +481,7 @@ class TrainingReport(TypedDict):
     last_words: str
     before: dict[str, HeldOutMeans | None] | None
     after: dict[str, HeldOutMeans | None] | None
+    objects: dict[str, SegmenterChange] | None
     problems: tuple[str, ...]
     validation: StepValues
     warning: str
@@ -475,14 +492,16 @@ class TrainingReport(TypedDict):
 class TrainingStatus(TypedDict):
     """The trainings, the newest first, and the one that is asked for.
 
-    ``promoted`` tells whether there is a promotion to roll back, ``promoted_run`` whose policy the app uses.
+    ``promoted`` lists the models of which there is a promotion to roll back, ``promoted_runs`` the trainings whose
+    models the app uses, and ``blame`` whose mistakes the latest corrections were.
     """
 
     running: str | None
     runs: list[str]
     run: TrainingReport | None
-    promoted: bool
-    promoted_run: str | None
+    promoted: list[ModelRole]
+    promoted_runs: list[str]
+    blame: dict[ModelRole, int]
 
 
 class TrainingPlan(TypedDict):

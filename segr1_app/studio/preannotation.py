@@ -103,7 +103,7 @@ def _readable(
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Predicted:
     """What is stored of a task: its prediction, and the sampled completions."""
 
     prediction: Prediction
@@ -122,7 +122,7 @@ class _Work:
     samples: int
     effort: Effort
 
-    def ask(self, server: ServerPolicy, task: Task, picture: Picture, ended: Event) -> _Answer:
+    def ask(self, server: ServerPolicy, task: Task, picture: Picture, ended: Event) -> _Predicted:
         """The answer of a policy server, which is stopped there once nobody needs it any more.
 
         Raises:
@@ -140,16 +140,16 @@ class _Work:
         first = self.pipeline.predict_completion(picture, task.instruction, "".join(pieces), seconds)
         return self.finish(task, picture, first)
 
-    def finish(self, task: Task, picture: Picture, first: Prediction) -> _Answer:
+    def finish(self, task: Task, picture: Picture, first: Prediction) -> _Predicted:
         """The answer to a task whose greedy prediction is ``first``."""
         from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
 
         found = find_consensus(self.pipeline, picture, first, self.effort, seed=task.id).prediction
         if not self.samples:
-            return _Answer(found, [])
-        return _Answer(found, self.policy.sample(picture, task.instruction, self.samples, seed=task.id))
+            return _Predicted(found, [])
+        return _Predicted(found, self.policy.sample(picture, task.instruction, self.samples, seed=task.id))
 
-    def keep(self, task: Task, picture: Picture, answer: _Answer) -> None:
+    def keep(self, task: Task, picture: Picture, answer: _Predicted) -> None:
         """Store an answer."""
         truth = self.store.ground_truth(task.sha256, task.instruction) if answer.samples else None
         request = self.policy.request(picture.size, task.instruction)
@@ -158,8 +158,8 @@ class _Work:
 
 
 def _in_flight(
-    ask: Callable[[Task, Picture, Event], _Answer], tasks: Iterator[tuple[Task, Picture]], most: int
-) -> Iterator[tuple[Task, Picture, _Answer]]:
+    ask: Callable[[Task, Picture, Event], _Predicted], tasks: Iterator[tuple[Task, Picture]], most: int
+) -> Iterator[tuple[Task, Picture, _Predicted]]:
     """Yield the tasks with their answers as they arrive, asking about at most ``most`` at a time.
 
     Args:
@@ -170,7 +170,7 @@ def _in_flight(
     """
     ended = Event()
     pool = ThreadPoolExecutor(most, "ask")
-    waiting: dict[Future[_Answer], tuple[Task, Picture]] = {}
+    waiting: dict[Future[_Predicted], tuple[Task, Picture]] = {}
     try:
         while True:
             for task, picture in islice(tasks, most - len(waiting)):

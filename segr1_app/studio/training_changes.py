@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from segr1_app.geometry import Rle, check_rle, decode_rle
 from segr1_app.metrics import iou
+from segr1_app.studio.contracts import SegmenterChange
 from segr1_app.studio.run_files import RunFiles
+
+MOST_SOURCES: Final = 100
+"""Data sets of one training that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,40 @@ def read_changes(files: RunFiles, before: str, after: str, *, pictures: Path) ->
         if (again := later.get(_row(answer)))
     ]
     return sorted(changes, key=lambda c: (c.gain is None, c.old_new_iou if c.gain is None else c.gain))
+
+
+def read_segmenter_changes(files: RunFiles, result: str) -> dict[str, SegmenterChange]:
+    """The scores of held-out objects before and after the training of a segmenter, by data set.
+
+    Args:
+        files: of the run's folder; what cannot be read is added to its problems.
+        result: the name of the file.
+    """
+    scores = files.part(files.record(result), "held_out", result) or {}
+    found = {source: change for source, value in scores.items() if (change := _segmenter_change(value)) is not None}
+    if len(found) < len(scores):
+        files.problems.append(f"The scores of {len(scores) - len(found)} data sets in '{result}' cannot be read.")
+    return dict(list(found.items())[:MOST_SOURCES])
+
+
+def _segmenter_change(value: Any) -> SegmenterChange | None:
+    """The scores of one data set; None if they are not in the form in which a training writes them."""
+    if not isinstance(value, dict) or not isinstance(value.get("objects"), int):
+        return None
+    pairs = [_pair(value.get(name)) for name in ("iou", "clicks")]
+    interval = _pair(value.get("interval"))
+    if pairs[0] is None or pairs[1] is None or (interval is None and value.get("interval") is not None):
+        return None
+    return {"objects": value["objects"], "iou": pairs[0], "clicks": pairs[1], "interval": interval}
+
+
+def _pair(value: Any) -> tuple[float, float] | None:
+    """Two finite numbers."""
+    if not isinstance(value, list) or len(value) != 2:
+        return None
+    if not all(isinstance(each, int | float) and math.isfinite(each) for each in value):
+        return None
+    return float(value[0]), float(value[1])
 
 
 def _answers(files: RunFiles, name: str) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """Training runs, as seen by the app: started and stopped as processes and read from their folders, including runs that
 were started in a terminal.
 
-The app never imports the training code. All it uses is the command line of ``python -m train.grpo`` and the files in a
-run's folder; both outlive the app, so that a run continues when the page is closed or restarted.
+The app never imports the training code. All it uses is the command lines of ``python -m train.grpo`` and
+``python -m train.sam2``, and the files in a run's folder; both outlive the app, so that a run continues when the page
+is closed or restarted.
 """
 
 from __future__ import annotations
@@ -12,30 +13,32 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, NamedTuple
 
 import psutil
 from safetensors import SafetensorError
 
-from segr1_app.domain import SettingsError
+from segr1_app.domain import ModelRole, SettingsError
 from segr1_app.files.json_files import write_json
 from segr1_app.models.loading import parameter_count
 from segr1_app.models.policy_files import check_whole
 from segr1_app.settings.config import CHECKOUT, Settings
 from segr1_app.store.connection import translate_errors
 from segr1_app.studio.run_files import RunFiles
-from segr1_app.studio.training_changes import HeldOutChange, read_changes
+from segr1_app.studio.training_changes import HeldOutChange, read_changes, read_segmenter_changes
 from segr1_app.studio.training_progress import describe_parting, last_words
+from segr1_app.studio.training_run import TrainingRun
 
 ROOT = CHECKOUT
 """The folder from which ``train`` can be imported, in a checkout and installed."""
 CONFIG, METRICS, BEFORE, AFTER, RESULT = "config.json", "metrics.jsonl", "before.json", "after.json", "result.json"
-PICTURES, POLICY = "held-out", "policy"
-"""The files in a run's folder; the training code imports these names."""
+PICTURES, POLICY, SEGMENTER = "held-out", "policy", "segmenter"
+"""The files and folders in a run's folder; the training code imports these names."""
+SEGMENTER_CHECKPOINT = "checkpoint.pt"
+"""The training state of a segmenter; each one replaces the last."""
 PROCESS, LOG = "process.json", "train.log"
 """The files with a run's process, and, if the app started it, its command and output."""
 ELSEWHERE = "It was started in a terminal: see its output there, and resume it there."
@@ -46,44 +49,23 @@ MAX_STEPS = 100_000
 SMALL_PARAMETERS = 100_000_000
 """Policies with at most this many weights are trained like the embedded one: it decides the default configuration."""
 
-State = Literal["running", "done", "stopped"]
 _MOMENT: Final = re.compile(r"\d{8}-\d{6}b*")
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d{1,9})")
-_TRAINING: Final = ["-m", "train.grpo"]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingRun:
-    """The state of a training run, as read from its folder.
+class _Kind(NamedTuple):
+    """Where the runs of one model are, in the data folder, and which module trains it."""
 
-    Attributes:
-        name: name of the folder.
-        state: "stopped" when it ended before it was done.
-        resumable: whether it stopped and the app can resume it, because the app started it.
-        steps: number of planned steps; 0 while unknown.
-        curve: (step, mean reward) of every step made.
-        last_words: the end of the process's output.
-        validation: (step, mean reward) of held-out answers, so far.
-        warning: a problem with the reward's course; empty for none.
-        exported: the step whose weights are the new policy; None while unknown.
-        saved: the step of the newest checkpoint, after which a resumed run continues; 0 without one.
-        before, after: held-out scores by group; None while unknown.
-        problems: a sentence for each damaged file of the folder; the others are read regardless.
-    """
+    folder: str
+    module: str
 
-    name: str
-    state: State
-    resumable: bool
-    steps: int
-    curve: tuple[tuple[int, float], ...]
-    last_words: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    problems: tuple[str, ...] = ()
-    validation: tuple[tuple[int, float], ...] = ()
-    warning: str = ""
-    exported: int | None = None
-    saved: int = 0
+
+_KINDS: Final[Mapping[ModelRole, _Kind]] = {
+    "policy": _Kind("runs", "train.grpo"),
+    "segmenter": _Kind("segmenter-runs", "train.sam2"),
+}
+_PREFIX: Final = "segmenter-"
+"""Begins the names of the runs that train a segmenter."""
 
 
 class Trainings:
@@ -95,20 +77,19 @@ class Trainings:
 
     def __init__(self, home: Path) -> None:
         self._home = home.resolve()
-        self._folder = self._home / "runs"
         self._child: subprocess.Popen[bytes] | None = None
 
-    def plan(self, settings: Settings) -> str:
+    def plan(self, settings: Settings, learns: ModelRole = "policy") -> str:
         """The training data, as printed by the command line.
 
         Args:
-            settings: as for `start`.
+            settings, learns: as for `start`.
 
         Raises:
             SettingsError: when there is no usable data; the message says why.
         """
         done = subprocess.run(
-            [*self._command(settings, include_feedback=True), "--plan"],
+            [*self._command(settings, learns, include_feedback=True), "--plan"],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -121,24 +102,29 @@ class Trainings:
             )
         return done.stdout.strip()
 
-    def start(self, settings: Settings, steps: int, *, include_feedback: bool) -> str:
+    def start(
+        self, settings: Settings, steps: int | None, *, include_feedback: bool, learns: ModelRole = "policy"
+    ) -> str:
         """Start a training run; returns its name.
 
         Args:
-            settings: name the policy to train, the segmenter, and the device.
-            steps: number of optimiser steps.
+            settings: name the policy, the segmenter, and the device.
+            steps: number of optimiser steps; None for the default of the command.
             include_feedback: whether to use corrections.
+            learns: which model is trained.
 
         Raises:
             SettingsError: when one is running, or the number of steps is invalid.
         """
-        if not 1 <= steps <= MAX_STEPS:
+        if steps is not None and not 1 <= steps <= MAX_STEPS:
             raise SettingsError(f"A training run has from 1 to {MAX_STEPS} steps.")
         self._check_none_runs()
-        name = self._new_name()
-        options = ["--output-dir", str(self._folder / name), "--max-steps", str(steps)]
-        self._spawn(name, [*self._command(settings, include_feedback=include_feedback), *options], resume=False)
-        return name
+        moment = self._new_moment()
+        folder = self._home / _KINDS[learns].folder / moment
+        options = ["--output-dir", str(folder), *(["--max-steps", str(steps)] if steps is not None else [])]
+        command = self._command(settings, learns, include_feedback=include_feedback)
+        self._spawn(folder, [*command, *options], resume=False)
+        return f"{_PREFIX if learns == 'segmenter' else ''}{moment}"
 
     def resume(self, name: str) -> None:
         """Resume a stopped training run with its original arguments.
@@ -153,7 +139,7 @@ class Trainings:
         if not run.resumable:
             raise SettingsError(f"The training {name} was started in a terminal: resume it there, with --resume.")
         # A run that was stopped before it was planned has nothing to resume from.
-        self._spawn(name, _command_of(folder), resume=(folder / CONFIG).is_file())
+        self._spawn(folder, _command_of(folder, run.learns), resume=(folder / CONFIG).is_file())
 
     def stop(self) -> None:
         """Stop the current run; its last checkpoint is kept.
@@ -176,13 +162,25 @@ class Trainings:
         """The name of the current run; None if there is none."""
         if self._child is not None:
             self._child.poll()  # a child process that ended remains until it is polled
-        return next((name for name in reversed(self.names()) if _is_running(self._folder / name)), None)
+        folders = self._folders()
+        return next((name for name in reversed(folders) if _is_running(folders[name])), None)
 
     def names(self) -> list[str]:
-        """The names of all runs in the data folder, which are their start times."""
+        """The names of all runs in the data folder, oldest first."""
+        return list(self._folders())
+
+    def _folders(self) -> dict[str, Path]:
+        """The folders of all runs by their names, which are their start times."""
         # Runs of the app have no configuration before they are planned, and older runs from a terminal have no process
         # file.
-        return sorted({file.parent.name for mark in (PROCESS, CONFIG) for file in self._folder.glob(f"*/{mark}")})
+        found = {
+            file.parent
+            for kind in _KINDS.values()
+            for mark in (PROCESS, CONFIG)
+            for file in (self._home / kind.folder).glob(f"*/{mark}")
+        }
+        ordered = sorted(found, key=lambda folder: (folder.name, folder.parent.name))
+        return {f"{_PREFIX if _learns(folder) == 'segmenter' else ''}{folder.name}": folder for folder in ordered}
 
     def read(self, name: str) -> TrainingRun:
         """The current state of a training run.
@@ -195,7 +193,8 @@ class Trainings:
         process, result = files.record(PROCESS), files.record(RESULT)
         alive, done = _is_running(folder), files.whole(RESULT)
         log = files.text(LOG)
-        curve, validation = files.curves(METRICS, "reward", VALIDATION)
+        learns = _learns(folder)
+        curve, validation = files.curves(METRICS, "reward" if learns == "policy" else "loss", VALIDATION)
         words = ELSEWHERE if log is None else last_words(log, alive=alive, where=str(folder / LOG))
         return TrainingRun(
             name=name,
@@ -204,23 +203,27 @@ class Trainings:
             steps=files.number(files.record(CONFIG), "steps", MAX_STEPS),
             curve=curve,
             last_words=words,
-            before=files.part(files.record(BEFORE), "scores", BEFORE),
-            after=files.part(result, "after", RESULT),
+            before=files.part(files.record(BEFORE), "scores", BEFORE) if learns == "policy" else None,
+            after=files.part(result, "after", RESULT) if learns == "policy" else None,
+            objects=read_segmenter_changes(files, RESULT) if learns == "segmenter" and done else None,
+            learns=learns,
             validation=validation,
             warning=describe_parting(curve, validation),
             exported=files.number(result, "exported_step", MAX_STEPS) or None,
-            saved=_newest_checkpoint(folder),
+            saved=_newest_checkpoint(folder) if learns == "policy" else _last_save(files, curve),
             problems=tuple(files.problems),
         )
 
     def changes(self, name: str) -> list[HeldOutChange]:
         """The changes on held-out pictures: first those with ground truth, largest losses first, then those without,
-        largest changes first.
+        largest changes first. None for a segmenter, which is scored by objects.
 
         Raises:
             SettingsError: when there is no such training, or it is not done.
         """
         folder = self._run(name)
+        if _learns(folder) == "segmenter":
+            return []
         if not (folder / AFTER).is_file():
             raise SettingsError(f"The training {name} is not done.")
         files = RunFiles(folder)
@@ -229,29 +232,38 @@ class Trainings:
             raise SettingsError(f"The changes of the training {name} cannot be shown: {' '.join(files.problems)}")
         return changes
 
-    def policy(self, name: str) -> Path:
-        """The folder of the policy that a training run produced.
+    def trained(self, name: str) -> tuple[ModelRole, Path]:
+        """What a training run produced: a policy or a segmenter, and its folder.
 
         Raises:
             SettingsError: when it is not done.
-            ModelError: when its folder contains no complete policy.
+            ModelError: when the folder contains no complete model.
         """
-        if self.read(name).state != "done":
-            raise SettingsError(f"The training {name} is not done: there is no new policy yet.")
-        folder = self._run(name) / POLICY
-        check_whole(folder)
-        return folder
+        run = self.read(name)
+        if run.state != "done":
+            raise SettingsError(f"The training {name} is not done: there is no new {run.learns} yet.")
+        folder = self._run(name) / (POLICY if run.learns == "policy" else SEGMENTER)
+        if run.learns == "policy":
+            check_whole(folder)
+        else:
+            from segr1_app.models.segmenter_files import check_whole_segmenter  # noqa: PLC0415 - brings torch along
 
-    def _command(self, settings: Settings, *, include_feedback: bool) -> list[str]:
+            check_whole_segmenter(folder)
+        return run.learns, folder
+
+    def made(self, model: str) -> str | None:
+        """The name of the run that made a model; None if none of these did."""
+        return next((name for name, folder in self._folders().items() if Path(model).parent == folder), None)
+
+    def _command(self, settings: Settings, learns: ModelRole = "policy", *, include_feedback: bool) -> list[str]:
         return [
-            *(sys.executable, "-m", "train.grpo", "--home", str(self._home)),
-            *("--policy", _absolute(settings.policy), "--segmenter", _absolute(settings.segmenter)),
-            *("--device", settings.device),
+            *(sys.executable, "-m", _KINDS[learns].module, "--home", str(self._home)),
+            *(["--policy", _absolute(settings.policy)] if learns == "policy" else []),
+            *("--segmenter", _absolute(settings.segmenter), "--device", settings.device),
             *(["--include-feedback"] if include_feedback else []),
         ]
 
-    def _spawn(self, name: str, command: Sequence[str], *, resume: bool) -> None:
-        folder = self._folder / name
+    def _spawn(self, folder: Path, command: Sequence[str], *, resume: bool) -> None:
         # A full disk must not leave an untracked process, or the folder of a run that never started.
         with translate_errors(), ExitStack() as undoing:
             if not folder.exists():
@@ -276,10 +288,11 @@ class Trainings:
             undoing.pop_all()
         self._child = child
 
-    def _new_name(self) -> str:
+    def _new_moment(self) -> str:
         """The current time, or, if the clock was set back, a name that sorts after every earlier one."""
         name = time.strftime("%Y%m%d-%H%M%S")
-        latest = max((each for each in self.names() if _MOMENT.fullmatch(each)), default="")
+        moments = (folder.name for folder in self._folders().values())
+        latest = max((each for each in moments if _MOMENT.fullmatch(each)), default="")
         return name if name > latest else f"{latest}b"
 
     def _check_none_runs(self) -> None:
@@ -288,9 +301,10 @@ class Trainings:
             raise SettingsError(f"The training {running} is running: stop it first.")
 
     def _run(self, name: str) -> Path:
-        if name not in self.names():
+        folder = self._folders().get(name)
+        if folder is None:
             raise SettingsError(f"There is no training '{name}'.")
-        return self._folder / name
+        return folder
 
 
 def note_process(folder: Path, pid: int, **more: Any) -> None:
@@ -308,7 +322,7 @@ def _process(folder: Path) -> dict[str, Any]:
     return RunFiles(folder).record(PROCESS)
 
 
-def _command_of(folder: Path) -> list[str]:
+def _command_of(folder: Path, learns: ModelRole) -> list[str]:
     """The command with which a run was started, for this Python interpreter.
 
     Raises:
@@ -317,9 +331,21 @@ def _command_of(folder: Path) -> list[str]:
     command = _process(folder).get("command")
     if not isinstance(command, list) or not all(isinstance(part, str) for part in command):
         command = []
-    if command[1:3] != _TRAINING:
+    if command[1:3] != ["-m", _KINDS[learns].module]:
         raise SettingsError(f"'{folder / PROCESS}' does not contain the command of a training run: start a new one.")
     return [sys.executable, *command[1:]]
+
+
+def _learns(folder: Path) -> ModelRole:
+    """Which model a run trains."""
+    return "segmenter" if folder.parent.name == _KINDS["segmenter"].folder else "policy"
+
+
+def _last_save(files: RunFiles, curve: Sequence[tuple[int, float]]) -> int:
+    """The step at which a segmenter's training was last saved; 0 if it was not."""
+    made = curve[-1][0] if curve and files.holds(SEGMENTER_CHECKPOINT) else 0
+    between = files.number(files.record(CONFIG), "save_steps", MAX_STEPS)
+    return made - made % between if between else 0
 
 
 def _newest_checkpoint(folder: Path) -> int:

@@ -140,7 +140,7 @@ def build_app(
             if access.possible(Act.ADMINISTER):
                 with gr.Tab("Train", id="train-tab", visible=access.sign_in == "none") as train_tab:
                     for_admins.append(train_tab)
-                    training = TrainingHandlers(Trainings(settings.home), models, cache)
+                    training = TrainingHandlers(Trainings(settings.home), models, store, cache)
                     # A policy was chosen: it must be loaded before anybody can run it.
                     build_train_tab(training, gate).change(
                         follow_models, None, header, api_visibility="private", show_progress="hidden"

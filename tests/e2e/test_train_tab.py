@@ -12,6 +12,8 @@ from playwright.sync_api import Page, expect
 
 from segr1_app.files.json_files import write_json
 from segr1_app.geometry import encode_rle
+from segr1_app.images.pictures import picture_from_array
+from segr1_app.store import AnnotationStore, Correction, RejectReason, Verdict
 from segr1_app.studio.trainings import AFTER, BEFORE, CONFIG, METRICS, PICTURES, PROCESS, RESULT
 from tests.e2e.conftest import switch_scheme
 from tests.e2e.serving import serving
@@ -76,10 +78,53 @@ def test_a_training_is_started_stopped_resumed_promoted_and_taken_back(
     expect(name).to_contain_text("/policy")
     page.wait_for_selector(".lamp.is-ready", timeout=LOAD_MS)
     expect(page.locator(".train-used")).to_have_text("The app uses this policy.")
-    page.click("[data-action=go-back]")
+    page.click("[data-action=go-back-policy]")
     expect(name).to_have_text("embedded policy")
     page.wait_for_selector(".lamp.is-ready", timeout=LOAD_MS)
-    expect(page.locator("[data-action=go-back]")).to_be_hidden()
+    expect(page.locator("[data-action=go-back-policy]")).to_be_hidden()
+
+
+def test_the_segmenter_is_proposed_trained_used_and_taken_back(visit: Callable[..., Page], tmp_path: Path) -> None:
+    with AnnotationStore.open(tmp_path / "data") as store:
+        picture = picture_from_array(np.zeros((40, 60, 3), np.uint8))
+        task = store.add_task(store.add_picture(picture, "black.png"), "the cat")
+        store.save(task.id, "ada", Correction(Verdict.REJECT, reason=RejectReason.SEGMENTER))
+    with serving(tmp_path) as (url, _):
+        page = visit(url)
+        page.wait_for_selector(".lamp.is-ready", timeout=LOAD_MS)
+        page.get_by_role("tab", name="Train").click()
+        expect(page.locator(".train-proposal")).to_have_text(
+            "1 mistake of the segmenter and 0 of the policy were corrected recently."
+        )
+        expect(page.locator("#train-learns")).to_have_value("segmenter")
+        # What the visitor chooses is not changed by another proposal.
+        page.select_option("#train-learns", "policy")
+        page.get_by_role("tab", name="Run").click()
+        page.get_by_role("tab", name="Train").click()
+        expect(page.locator("#train-learns")).to_have_value("policy")
+        page.select_option("#train-learns", "segmenter")
+        page.fill("#train-steps", "1")
+        page.click("[data-action=start-training]")
+        expect(page.locator(".train-state")).to_have_text("Done · step 1 of 1", timeout=TRAIN_MS)
+        expect(page.locator("#train-run option")).to_contain_text("· segmenter")
+        expect(page.locator(".train-chart")).to_contain_text("Loss of a step")
+        expect(page.locator(".train-table")).to_contain_text("Clicks to IoU .9")
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+        policy, segmenter = page.locator(".header-models .model-name").all()
+        expect(segmenter).to_have_text("embedded segmenter")
+        page.get_by_role("button", name="Use this segmenter").click()
+        expect(segmenter).to_contain_text("/segmenter")
+        expect(policy).to_have_text("embedded policy")
+        page.wait_for_selector(".lamp.is-ready", timeout=LOAD_MS)
+        expect(page.locator(".train-used")).to_have_text("The app uses this segmenter.")
+        expect(page.locator("[data-action=go-back-policy]")).to_be_hidden()
+        page.get_by_role("button", name="Back to the previous segmenter").click()
+        expect(segmenter).to_have_text("embedded segmenter")
+        page.wait_for_selector(".lamp.is-ready", timeout=LOAD_MS)
+        page.close()
 
 
 def test_a_training_of_a_terminal_is_shown_the_worst_first_and_the_rest_when_asked_for(

@@ -11,13 +11,13 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from segr1_app.domain import SegR1Error, StoreDamagedError
+from segr1_app.domain import ModelRole, SegR1Error, StoreDamagedError
 from segr1_app.language.protocol_files import FOLDER, read_protocol
 from segr1_app.models.policy_files import read_bounds, read_card
 from segr1_app.models.segmenter_config import read_segmenter_config
 from segr1_app.people.accounts import People
 from segr1_app.settings.config import DEFAULT_POLICY
-from segr1_app.settings.promotion import go_back, promote, promoted_policy
+from segr1_app.settings.promotion import PROMOTED_FILES, go_back, promote, promoted
 from segr1_app.settings.roles import Role
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.formats import FORMATS
@@ -221,14 +221,15 @@ def test_every_value_of_a_run_folder(tmp_path: Path) -> None:
         in_words(lambda trainings=trainings: trainings.read(folder.name))
 
 
-def test_every_value_of_what_was_promoted(tmp_path: Path) -> None:
-    promote(tmp_path, "somewhere")
+@pytest.mark.parametrize("role", PROMOTED_FILES)
+def test_every_value_of_what_was_promoted(tmp_path: Path, role: ModelRole) -> None:
+    promote(tmp_path, role, "somewhere")
     (file,) = (each for each in tmp_path.iterdir() if each.suffix == ".json")
     written = json.loads(file.read_text())
     for changed in (*replaced(written), *VALUES):
         file.write_text(json.dumps(changed))
-        in_words(lambda: promoted_policy(tmp_path))
-        in_words(lambda: go_back(tmp_path))
+        in_words(lambda: promoted(tmp_path, role))
+        in_words(lambda: go_back(tmp_path, role))
 
 
 def test_every_value_of_a_segmenter_config(tmp_path: Path) -> None:

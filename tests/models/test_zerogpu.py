@@ -81,5 +81,5 @@ def test_other_models_need_another_start(monkeypatch: pytest.MonkeyPatch, pipeli
     assert host.status.state == "ready"
     monkeypatch.setattr(models, "has_zero_gpu", lambda: True)
     with pytest.raises(ModelError, match="when the Space starts: set its variables SEGR1_MODELS"):
-        host.switch("a/b")
+        host.switch(policy="a/b")
     assert host.pipeline() is pipeline

@@ -20,6 +20,7 @@ from segr1_app.geometry import encode_rle
 from segr1_app.models.host import LoadedModels, ModelHost
 from segr1_app.models.pipeline import Pipeline
 from segr1_app.models.policy import VlmPolicy
+from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.selection import embedded_pair
 from segr1_app.settings.config import Settings
 from segr1_app.store import AnnotationStore
@@ -102,10 +103,10 @@ def test_a_policy_that_is_not_whole_is_not_put_to_use(tmp_path: Path) -> None:
     (folder / LOG).touch()
     trainings = Trainings(tmp_path)
     with pytest.raises(ModelError, match=r"config\.json is missing"):
-        trainings.policy(folder.name)
+        trainings.trained(folder.name)
     (folder / "policy" / "pytorch_model_fsdp_0").mkdir(parents=True)
     with pytest.raises(ModelError, match="sharded policy"):
-        trainings.policy(folder.name)
+        trainings.trained(folder.name)
 
 
 def test_a_training_of_a_terminal_is_followed_and_stopped_but_resumed_there(tmp_path: Path) -> None:
@@ -144,15 +145,18 @@ def test_the_page_trains_what_the_app_works_with_now(tmp_path: Path, pipeline: P
         return LoadedModels(pipeline, "cpu", "")
 
     models, trainings = ModelHost(asked, load), Trainings(tmp_path)
-    handlers = TrainingHandlers(trainings, models, tmp_path)
-    # Only now does the app know that it has to do with the embedded models.
-    models.pipeline()
-    handlers.start_training(1)
-    name = trainings.running()
-    trainings.stop()
+    with AnnotationStore.open(tmp_path) as store:
+        handlers = TrainingHandlers(trainings, models, store, tmp_path)
+        # Only now does the app know that it has to do with the embedded models.
+        models.pipeline()
+        handlers.start_training()
+        name = trainings.running()
+        trainings.stop()
     command = read_json(tmp_path / "runs" / str(name) / PROCESS)["command"]
     given = {option: command[command.index(option) + 1] for option in ("--policy", "--segmenter", "--device")}
     assert given == {"--policy": embedded.policy, "--segmenter": embedded.segmenter, "--device": "cpu"}
+    # How many steps are useful depends on the policy: the command's configurations know it.
+    assert "--max-steps" not in command
 
 
 @pytest.mark.slow
@@ -165,7 +169,7 @@ def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) 
     with pytest.raises(SettingsError, match="is running"):
         trainings.start(settings, 1, include_feedback=True)
     with pytest.raises(SettingsError, match="not done"):
-        trainings.policy(name)
+        trainings.trained(name)
     # Another start of the app finds the training that goes on.
     later = Trainings(tmp_path)
     assert later.running() == name
@@ -187,9 +191,40 @@ def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) 
     assert len(scored) == run.after["pairs"]["count"] > 0
     assert [change.source for change in changes[len(scored) :]] == ["photographs"] * len(find_samples())
     assert all(change.picture.is_file() for change in changes)
-    VlmPolicy.load(later.policy(name), device="cpu")
+    role, made = later.trained(name)
+    assert role == "policy"
+    VlmPolicy.load(made, device="cpu")
     with pytest.raises(SettingsError, match="is done"):
         later.resume(name)
+
+
+@pytest.mark.slow
+def test_a_segmenter_is_trained_and_listed_with_the_policies(tmp_path: Path) -> None:
+    AnnotationStore.open(tmp_path).close()
+    trainings, settings = Trainings(tmp_path), embedded_pair(Settings(home=tmp_path, device="cpu"))
+    write_json(tmp_path / "runs" / "20260101-000000" / CONFIG, {"steps": 7})
+    name = trainings.start(settings, 2, include_feedback=True, learns="segmenter")
+    assert trainings.names() == ["20260101-000000", name]
+    assert name.startswith("segmenter-")
+    with pytest.raises(SettingsError, match="no new segmenter yet"):
+        trainings.trained(name)
+    trainings.stop()
+    assert trainings.read(name).state == "stopped"
+    trainings.resume(name)
+    wait_until_it_ends(trainings)
+    run = trainings.read(name)
+    assert (run.state, run.learns, run.steps, run.saved) == ("done", "segmenter", 2, 0), run.last_words
+    assert [step for step, _ in run.curve] == [1, 2]
+    assert run.objects is not None
+    assert run.objects["scenes"]["objects"] > 0
+    assert (run.before, run.after, trainings.changes(name)) == (None, None, [])
+    role, made = trainings.trained(name)
+    assert role == "segmenter"
+    assert trainings.made(str(made)) == name
+    Sam2Segmenter.load(made, device="cpu")
+    (made / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="no complete segmenter"):
+        trainings.trained(name)
 
 
 @pytest.mark.slow

@@ -261,7 +261,7 @@ def test_the_promoted_policy_is_scored_unless_another_is_named(
 ) -> None:
     trained = home / "runs" / "grpo-7" / "policy"
     shutil.copytree(DEFAULT_POLICY, trained)
-    promote(home, str(trained))
+    promote(home, "policy", str(trained))
     result = evaluated(data, tmp_path / "a.json", "--limit", "1")
     assert result["policy"] == result["protocol_policy_name"] == "grpo-7/policy"
     assert f"policy grpo-7/policy from '{trained}'" in caplog.text

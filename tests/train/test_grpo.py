@@ -385,7 +385,7 @@ class TestCommand:
         shown = Trainings(home)
         assert [(name, shown.read(name).state) for name in shown.names()] == [(run.name, "done")]
         assert len(shown.changes(run.name)) == len(answers)
-        assert shown.policy(run.name) == run / "policy"
+        assert shown.trained(run.name) == ("policy", run / "policy")
 
     @pytest.mark.slow
     def test_without_corrections_it_says_so_and_adapters_are_merged(

@@ -7,51 +7,63 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from segr1_app.domain import Mask, ObjectMask, ObjectPrompt
+from segr1_app.domain import Mask, ModelRole, ObjectMask, ObjectPrompt, SettingsError
 from segr1_app.geometry import Rle, decode_rle
 from segr1_app.images.pictures import load_picture
 from segr1_app.models.host import ModelHost
 from segr1_app.settings.config import AUTO
-from segr1_app.settings.promotion import go_back, promote, promoted_policy
+from segr1_app.settings.promotion import PROMOTED_FILES, go_back, promote, promoted
+from segr1_app.store import AnnotationStore
 from segr1_app.studio.contracts import TrainingChange, TrainingChanges, TrainingPlan, TrainingReport, TrainingStatus
 from segr1_app.studio.training_changes import HeldOutChange
-from segr1_app.studio.trainings import TrainingRun, Trainings
+from segr1_app.studio.training_run import TrainingRun
+from segr1_app.studio.trainings import Trainings
 from segr1_app.ui.views import cached_file_url
 
-STEPS = 40
-"""Default number of optimiser steps, as in the embedded configuration."""
+RECENT: Final = 200
+"""Newest revisions of which it is counted whose mistakes they correct."""
 
 
 class TrainingHandlers:
-    """Starts and stops training runs, reports their progress, and promotes their policies.
+    """Starts and stops training runs, reports their progress, and promotes their models.
 
     Every method takes and returns JSON values and raises `SegR1Error` with a message for the caller.
 
     Args:
         trainings: the training runs of the data folder.
-        models: their policy is trained further and replaced.
+        models: they are trained further and replaced.
+        store: the corrections that are learnt from.
         cache: an existing folder from which gradio serves files.
     """
 
-    def __init__(self, trainings: Trainings, models: ModelHost, cache: Path) -> None:
-        self._trainings, self._models, self._cache = trainings, models, cache.resolve()
-        started_with = models.settings.policy
+    def __init__(self, trainings: Trainings, models: ModelHost, store: AnnotationStore, cache: Path) -> None:
+        self._trainings, self._models, self._store, self._cache = trainings, models, store, cache.resolve()
         self._home = models.settings.home
-        # The policy to which a rollback returns when no promotion is left.
-        self._first = AUTO if started_with == promoted_policy(self._home) else started_with
+        # The models to which a rollback returns when no promotion is left.
+        self._first: dict[ModelRole, str] = {
+            role: AUTO if used == promoted(self._home, role) else used for role, used in self._used().items()
+        }
 
-    def training_plan(self) -> TrainingPlan:
+    def _used(self) -> dict[ModelRole, str]:
+        settings = self._models.settings
+        return {"policy": settings.policy, "segmenter": settings.segmenter}
+
+    def training_plan(self, learns: str = "policy") -> TrainingPlan:
         """The data a training run would use: counts by source and verdict, and what is left out and why.
+
+        Args:
+            learns: "policy" or "segmenter".
 
         Returns:
             The table as text.
         """
-        return {"plan": self._trainings.plan(self._models.settings)}
+        return {"plan": self._trainings.plan(self._models.settings, _role(learns))}
 
     def training_state(self, run: str = "") -> TrainingStatus:
         """The state of the training runs.
@@ -60,31 +72,39 @@ class TrainingHandlers:
             run: the training run to report on; empty for the newest.
 
         Returns:
-            All trainings by name, the one that is asked for, and which policy the app uses.
+            All trainings by name, the one that is asked for, whose models the app uses, and whose mistakes the latest
+            corrections were.
         """
         names = self._trainings.names()[::-1]
-        promoted = promoted_policy(self._home)
-        used = Path(promoted).parent.name if promoted and promoted == self._models.settings.policy else None
         chosen = run or (names[0] if names else "")
         return {
             "running": self._trainings.running(),
             "runs": names,
             "run": _report(self._trainings.read(chosen)) if chosen else None,
-            "promoted": promoted is not None,
-            "promoted_run": used if used in names else None,
+            "promoted": [role for role in PROMOTED_FILES if promoted(self._home, role) is not None],
+            "promoted_runs": [
+                name
+                for role, used in self._used().items()
+                if used == promoted(self._home, role) and (name := self._trainings.made(used)) is not None
+            ],
+            "blame": {blame.value: count for blame, count in self._store.recent_blame(RECENT).items()},
         }
 
-    def start_training(self, steps: int = STEPS, include_feedback: bool = True) -> TrainingStatus:
-        """Train the app's policy further in a separate process, which continues when the page is closed.
+    def start_training(
+        self, steps: int | None = None, include_feedback: bool = True, learns: str = "policy"
+    ) -> TrainingStatus:
+        """Train one of the app's models further in a separate process, which continues when the page is closed.
 
         Args:
-            steps: optimiser steps.
+            steps: optimiser steps; None for the number on the command line, which depends on the model.
             include_feedback: whether to use the corrections, in addition to the original pairs or generated scenes.
+            learns: "policy" or "segmenter".
 
         Returns:
             As `training_state`.
         """
-        name = self._trainings.start(self._models.settings, steps, include_feedback=include_feedback)
+        role = _role(learns)
+        name = self._trainings.start(self._models.settings, steps, include_feedback=include_feedback, learns=role)
         return self.training_state(name)
 
     def stop_training(self) -> TrainingStatus:
@@ -121,7 +141,7 @@ class TrainingHandlers:
         return {"changes": [self._shown(change) for change in self._trainings.changes(run)]}
 
     def promote(self, run: str) -> TrainingStatus:
-        """Make the policy of a finished training run the app's own, now and after restarts.
+        """Make the model of a finished training run the app's own, now and after restarts.
 
         Args:
             run: its name.
@@ -129,20 +149,29 @@ class TrainingHandlers:
         Returns:
             As `training_state`.
         """
-        policy = str(self._trainings.policy(run))
-        promote(self._home, policy)
-        self._models.switch(policy)
+        role, folder = self._trainings.trained(run)
+        promote(self._home, role, str(folder))
+        self._switch(role, str(folder))
         return self.training_state(run)
 
-    def go_back(self) -> TrainingStatus:
-        """Roll back the last promotion: the app uses its previous policy.
+    def go_back(self, learns: str = "policy") -> TrainingStatus:
+        """Roll back the last promotion: the app uses its previous policy or segmenter.
+
+        Args:
+            learns: which of them.
 
         Returns:
             As `training_state`.
         """
-        go_back(self._home)
-        self._models.switch(promoted_policy(self._home) or self._first)
+        role = _role(learns)
+        go_back(self._home, role)
+        self._switch(role, promoted(self._home, role) or self._first[role])
         return self.training_state()
+
+    def _switch(self, role: ModelRole, source: str) -> None:
+        self._models.switch(
+            policy=source if role == "policy" else None, segmenter=source if role == "segmenter" else None
+        )
 
     def _shown(self, change: HeldOutChange) -> TrainingChange:
         return {
@@ -170,9 +199,22 @@ class TrainingHandlers:
         return cached_file_url(file)
 
 
+def _role(learns: str) -> ModelRole:
+    """Which model is meant.
+
+    Raises:
+        SettingsError: when it is neither.
+    """
+    for role in PROMOTED_FILES:
+        if learns == role:
+            return role
+    raise SettingsError(f"What learns must be one of: {', '.join(PROMOTED_FILES)}.")
+
+
 def _report(run: TrainingRun) -> TrainingReport:
     return {
         "name": run.name,
+        "learns": run.learns,
         "state": run.state,
         "resumable": run.resumable,
         "steps": run.steps,
@@ -180,6 +222,7 @@ def _report(run: TrainingRun) -> TrainingReport:
         "last_words": run.last_words,
         "before": run.before,
         "after": run.after,
+        "objects": run.objects,
         "problems": run.problems,
         "validation": run.validation,
         "warning": run.warning,

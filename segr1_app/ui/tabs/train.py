@@ -1,4 +1,4 @@
-"""The Train tab: training data, reward curve, results before and after, and promotion of a policy."""
+"""The Train tab: training data, reward curve, results before and after, and promotion of what was trained."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import gradio as gr
 
 from segr1_app.settings.roles import Act
 from segr1_app.ui.gate.endpoints import Gate
-from segr1_app.ui.handlers.train import STEPS, TrainingHandlers
+from segr1_app.ui.handlers.train import TrainingHandlers
 from segr1_app.ui.views import view
 
 
 def build_train_tab(training: TrainingHandlers, gate: Gate) -> gr.HTML:
-    """Build the tab in the current ``gr.Blocks``; returns its view, which fires ``change`` when another policy is
+    """Build the tab in the current ``gr.Blocks``; returns its view, which fires ``change`` when another model is
     promoted.
     """
     calls: list[Callable[..., Any]] = [
@@ -30,4 +30,4 @@ def build_train_tab(training: TrainingHandlers, gate: Gate) -> gr.HTML:
     for method in calls:
         gate.publish(method, Act.ADMINISTER)
     functions = [gate.page(method, Act.ADMINISTER) for method in calls]
-    return view("train/train", {"steps": STEPS}, elem_id="train", functions=functions)
+    return view("train/train", {}, elem_id="train", functions=functions)

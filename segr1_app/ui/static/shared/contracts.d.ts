@@ -441,9 +441,18 @@ export type HeldOutMeans = {
   intervals?: Record<string, [number, number]>;
 };
 
-/** A training. Curves are pairs of step and mean reward; ``before`` and ``after`` are held-out scores by group. ``exported`` is the step whose weights became the new policy, ``saved`` the step after which it continues when it is resumed, and ``problems`` name damaged files of its folder. */
+/** Means over the held-out objects of a data set, before and after a segmenter's training. ``iou`` is that of masks from an exact box and point, ``clicks`` the number of corrective clicks to an IoU of .9, and ``interval`` the 95 % interval of the change of the IoU, if there are enough objects. */
+export type SegmenterChange = {
+  objects: number;
+  iou: [number, number];
+  clicks: [number, number];
+  interval: [number, number] | null;
+};
+
+/** A training. Curves are pairs of step and mean reward, or loss where a segmenter learns. ``before`` and ``after`` are the held-out scores of a policy by group, ``objects`` those of a segmenter by data set. ``exported`` is the step whose weights became the new policy, ``saved`` the step after which it continues when it is resumed, and ``problems`` name damaged files of its folder. */
 export type TrainingReport = {
   name: string;
+  learns: "policy" | "segmenter";
   state: "running" | "stopped" | "done";
   resumable: boolean;
   steps: number;
@@ -451,6 +460,7 @@ export type TrainingReport = {
   last_words: string;
   before: Record<string, HeldOutMeans | null> | null;
   after: Record<string, HeldOutMeans | null> | null;
+  objects: Record<string, SegmenterChange> | null;
   problems: string[];
   validation: [number, number][];
   warning: string;
@@ -458,13 +468,14 @@ export type TrainingReport = {
   saved: number;
 };
 
-/** The trainings, the newest first, and the one that is asked for. ``promoted`` tells whether there is a promotion to roll back, ``promoted_run`` whose policy the app uses. */
+/** The trainings, the newest first, and the one that is asked for. ``promoted`` lists the models of which there is a promotion to roll back, ``promoted_runs`` the trainings whose models the app uses, and ``blame`` whose mistakes the latest corrections were. */
 export type TrainingStatus = {
   running: string | null;
   runs: string[];
   run: TrainingReport | null;
-  promoted: boolean;
-  promoted_run: string | null;
+  promoted: ("policy" | "segmenter")[];
+  promoted_runs: string[];
+  blame: Record<"policy" | "segmenter", number>;
 };
 
 /** What a training would learn from, as a table in text. */

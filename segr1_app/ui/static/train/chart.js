@@ -6,13 +6,12 @@ const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [640, 220, 44, 24, 10];
 const REACH = 4;
 
 /**
- * The mean reward of every step so far with its moving average, and that of held-out answers.
- * @param {[number, number][]} curve
- * @param {number} steps planned steps; 0 while unknown
- * @param {[number, number][]} [validation] mean rewards of the answers to held-out pictures
+ * The mean reward or the loss of every step so far with its moving average, and the reward of held-out answers.
+ * @param {import("../shared/contracts.js").TrainingReport} run
  */
-export function rewardChart(curve, steps, validation = []) {
-  const title = h("figcaption", {}, "Mean reward of a step",
+export function courseChart({ learns, curve, steps, validation }) {
+  const what = learns === "policy" ? "Mean reward" : "Loss";
+  const title = h("figcaption", {}, `${what} of a step`,
     ...(validation.length ? [", and ", h("span", { class: "chart-held-out" }, "of held-out pictures")] : []));
   if (!curve.length) return h("figure", {}, title, h("p", { class: "train-waiting" }, "No steps yet."));
   const values = curve.map(([, value]) => value);
@@ -23,7 +22,7 @@ export function rewardChart(curve, steps, validation = []) {
   const y = (/** @type {number} */ value) => TOP + ((HEIGHT - BOTTOM - TOP) * (high - value)) / (high - low);
   const average = smoothed(values);
   const line = curve.map(([step], at) => `${x(step).toFixed(1)},${y(average[at]).toFixed(1)}`).join(" ");
-  const spoken = `Mean reward: ${figure(values[0], 2)} at step ${curve[0][0]}, ${figure(values[values.length - 1], 2)} at `
+  const spoken = `${what}: ${figure(values[0], 2)} at step ${curve[0][0]}, ${figure(values[values.length - 1], 2)} at `
     + `step ${curve[curve.length - 1][0]}${spokenValidation(validation)}`;
   const heldOut = validation.map(([step, value]) => `${x(Math.max(step, 1)).toFixed(1)},${y(value).toFixed(1)}`);
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": spoken },

@@ -38,6 +38,37 @@ export function scoreTable(before, after) {
     + "than its interval (95 %, in brackets) is not significant.")] : [table];
 }
 
+/**
+ * Whether every known held-out score fell: such a model is not offered as the next step.
+ * @param {import("../shared/contracts.js").TrainingReport} run
+ */
+export function gotWorse({ before, after, objects }) {
+  const changes = [
+    ...Object.keys(GROUPS).flatMap((group) => {
+      const [old, now] = [before?.[group], after?.[group]];
+      return old && now ? [(now.reward ?? 0) - (old.reward ?? 0)] : [];
+    }),
+    ...Object.values(objects ?? {}).map(({ iou }) => iou[1] - iou[0]),
+  ];
+  return changes.length > 0 && changes.every((change) => change < 0);
+}
+
+/**
+ * Scores of a segmenter on held-out objects, before and after.
+ * @param {import("../shared/contracts.js").TrainingReport["objects"]} objects by data set
+ */
+export function objectTable(objects) {
+  if (!objects || !Object.keys(objects).length) return [];
+  const rows = Object.entries(objects).map(([source, { objects: count, iou, clicks, interval: ends }]) => h("tr", {},
+    h("th", { scope: "row" }, h("bdi", {}, GROUPS[/** @type {"feedback"} */ (source)] ?? source), ` (${count})`),
+    h("td", {}, figure(iou[0], 3), ...changed(iou[0], iou[1])),
+    h("td", {}, ...(ends ? [`${signed(ends[0], 3)} to ${signed(ends[1], 3)}`] : ["–"])),
+    h("td", {}, figure(clicks[0], 1), " → ", h("strong", { class: tone(clicks[0] - clicks[1]) }, figure(clicks[1], 1)))));
+  const head = ["Held-out objects", "IoU from a box and a point", "Change, 95 % interval", "Clicks to IoU .9"];
+  return [h("table", { class: "train-table" },
+    h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, ...rows))];
+}
+
 /** @param {[number, number] | undefined} ends of a 95 % interval */
 function interval(ends) {
   return ends ? [h("small", {}, ` [${figure(ends[0], 2)}, ${figure(ends[1], 2)}]`)] : [];
@@ -121,8 +152,12 @@ function tone(gain) {
   return gain < -0.005 ? "is-worse" : gain > 0.005 ? "is-better" : "";
 }
 
-/** @param {number} value */
-function signed(value) {
-  const sign = value < -0.005 ? "−" : value > 0.005 ? "+" : "±";
-  return `${sign}${figure(Math.abs(value), 2)}`;
+/**
+ * @param {number} value
+ * @param {number} [digits]
+ */
+function signed(value, digits = 2) {
+  const least = 0.5 / 10 ** digits;
+  const sign = value < -least ? "−" : value > least ? "+" : "±";
+  return `${sign}${figure(Math.abs(value), digits)}`;
 }

@@ -1,11 +1,13 @@
 import { Asking } from "../shared/server.js";
 import { button, field, whenSeen } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
-import { rewardChart } from "./chart.js";
-import { changeList, scoreTable } from "./outcome.js";
+import { counted } from "../shared/formatting.js";
+import { courseChart } from "./chart.js";
+import { changeList, gotWorse, objectTable, scoreTable } from "./outcome.js";
 
 /**
  * @typedef {import("../shared/contracts.js").TrainingStatus} Status
+ * @typedef {"policy" | "segmenter"} Role
  */
 
 const POLL_MS = 1500;
@@ -16,8 +18,8 @@ const STATES = { running: "Running", stopped: "Stopped", done: "Done" };
  * The Train tab.
  * @param {import("../shared/dom.js").Host} host
  */
-export function mount({ element, props, server, trigger }) {
-  new Train(element, props.value.steps, server, () => trigger("change"));
+export function mount({ element, server, trigger }) {
+  new Train(element, server, () => trigger("change"));
 }
 
 class Train {
@@ -29,18 +31,24 @@ class Train {
   compared = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   timer = undefined;
+  /** Whether the visitor chose what learns; until then the corrections propose it. */
+  decided = false;
 
   /**
    * @param {HTMLElement} element
-   * @param {number} steps
    * @param {import("../shared/dom.js").Host["server"]} server
-   * @param {() => void} policyChanged
+   * @param {() => void} modelChanged
    */
-  constructor(element, steps, server, policyChanged) {
+  constructor(element, server, modelChanged) {
     this.element = element;
     this.asking = new Asking(server, GONE);
-    this.policyChanged = policyChanged;
-    this.steps = h("input", { type: "number", id: "train-steps", min: "1", max: "100000", value: String(steps) });
+    this.modelChanged = modelChanged;
+    this.learns = h("select", { id: "train-learns" },
+      h("option", { value: "policy" }, "Policy"), h("option", { value: "segmenter" }, "Segmenter"));
+    this.learns.addEventListener("change", () => this.choose());
+    this.proposal = h("p", { class: "train-proposal", role: "status" });
+    this.steps = h("input", { type: "number", id: "train-steps", min: "1", max: "100000",
+      placeholder: "default" });
     this.feedback = h("input", { type: "checkbox", id: "train-feedback", checked: "" });
     this.starter = button("Start training", "start-training", () => this.start(), { primary: true });
     this.stopper = button("Stop", "stop-training", () => this.act("stop_training", {}));
@@ -58,7 +66,9 @@ class Train {
     this.resumer = button("Resume", "resume-training", () => this.act("resume_training", { run: this.run?.name }));
     this.promoter = button("Use this policy", "promote", () => this.change("promote", { run: this.run?.name }), {
       primary: true });
-    this.returner = button("Back to the previous policy", "go-back", () => this.change("go_back", {}));
+    this.returners = /** @type {Role[]} */ (["policy", "segmenter"]).map((role) => ({ role,
+      button: button(`Back to the previous ${role}`, `go-back-${role}`,
+        () => this.change("go_back", { learns: role })) }));
     this.used = h("p", { class: "train-used" });
     this.outcome = h("div", { class: "train-run" },
       h("div", { class: "job-top" }, field("Training", this.runs), this.state, this.resumer, this.promoter, this.used),
@@ -66,13 +76,13 @@ class Train {
       h("div", { class: "train-figures" }, this.chart, this.scores),
       this.changes);
     this.empty = h("p", { class: "train-empty" },
-      "No training yet. It starts from the policy that the app uses now, with generated scenes and the annotators' "
-      + "decisions; the new policy is not used until you promote it.");
+      "No training yet. It starts from the model that the app uses now, with generated scenes and the annotators' "
+      + "decisions; the new model is not used until you promote it.");
     element.replaceChildren(
-      h("div", { class: "job-top" }, field("Steps", this.steps),
+      h("div", { class: "job-top" }, field("What learns", this.learns), field("Steps", this.steps),
         h("label", { class: "train-check", for: "train-feedback" }, this.feedback, "Learn from corrections"),
-        this.starter, this.stopper, this.planner, this.returner),
-      this.asking.notice, this.plan, this.empty, this.outcome);
+        this.starter, this.stopper, this.planner, ...this.returners.map(({ button }) => button)),
+      this.proposal, this.asking.notice, this.plan, this.empty, this.outcome);
     this.plan.hidden = true;
     this.render();
     whenSeen(element, () => this.refresh());
@@ -95,9 +105,31 @@ class Train {
     if (this.status?.running && this.element.clientWidth) this.timer = setTimeout(() => this.refresh(), POLL_MS);
   }
 
+  /** @returns {Role} */
+  get role() {
+    return this.learns.value === "segmenter" ? "segmenter" : "policy";
+  }
+
+  /** The visitor has chosen what learns. */
+  choose() {
+    this.decided = true;
+    this.plan.hidden = true;
+  }
+
+  /** Say whose mistakes the latest corrections were, and propose that model until one is chosen. */
+  propose() {
+    const { policy = 0, segmenter = 0 } = this.status?.blame ?? {};
+    this.proposal.hidden = !policy && !segmenter;
+    if (this.proposal.hidden) return;
+    this.proposal.textContent = `${counted(segmenter, "mistake")} of the segmenter and ${policy} of the policy were `
+      + "corrected recently.";
+    if (!this.decided) this.learns.value = segmenter > policy ? "segmenter" : "policy";
+  }
+
   start() {
     this.chosen = "";
-    return this.act("start_training", { steps: this.steps.valueAsNumber || 0, include_feedback: this.feedback.checked });
+    return this.act("start_training", {
+      steps: this.steps.value ? this.steps.valueAsNumber : null, include_feedback: this.feedback.checked, learns: this.role });
   }
 
   /**
@@ -117,28 +149,28 @@ class Train {
   }
 
   /**
-   * Change the app's policy.
+   * Change one of the app's models.
    * @param {string} what
    * @param {object} question
    */
   async change(what, question) {
-    if (await this.act(what, question)) this.policyChanged();
+    if (await this.act(what, question)) this.modelChanged();
   }
 
   async showPlan() {
     this.planner.disabled = true;
     this.plan.hidden = false;
     this.plan.textContent = "Counting …";
-    const reply = await this.asking.ask("training_plan", {});
+    const reply = await this.asking.ask("training_plan", { learns: this.role });
     this.plan.textContent = reply ? reply.plan : "";
     this.plan.hidden = !reply;
     this.planner.disabled = false;
   }
 
-  /** Show before and after of a training that is done, once. */
+  /** Show before and after of a policy's training that is done, once. */
   async compare() {
     const { run } = this;
-    const name = run?.state === "done" ? run.name : "";
+    const name = run?.state === "done" && run.learns === "policy" ? run.name : "";
     if (name === this.compared) return;
     this.compared = name;
     this.changes.replaceChildren();
@@ -152,7 +184,8 @@ class Train {
     const running = status?.running ?? null;
     this.starter.disabled = running !== null;
     this.stopper.disabled = running === null;
-    this.returner.hidden = !status?.promoted;
+    for (const { role, button } of this.returners) button.hidden = !status?.promoted.includes(role);
+    this.propose();
     this.empty.hidden = !status || status.runs.length > 0;
     this.outcome.hidden = !run;
     if (!run || !status) return;
@@ -170,10 +203,14 @@ class Train {
     this.warning.textContent = run.warning;
     this.warning.hidden = !run.warning;
     this.resumer.hidden = !run.resumable || running !== null;
-    this.promoter.hidden = run.state !== "done" || status.promoted_run === run.name;
-    this.used.textContent = status.promoted_run === run.name ? "The app uses this policy." : "";
-    this.chart.replaceChildren(rewardChart(run.curve, run.steps, run.validation));
-    this.scores.replaceChildren(...scoreTable(run.before, run.after));
+    const used = status.promoted_runs.includes(run.name);
+    this.promoter.hidden = run.state !== "done" || used;
+    this.promoter.textContent = `Use this ${run.learns}`;
+    this.promoter.classList.toggle("is-primary", !gotWorse(run));
+    this.used.textContent = used ? `The app uses this ${run.learns}.` : "";
+    this.chart.replaceChildren(courseChart(run));
+    this.scores.replaceChildren(...(run.learns === "policy" ? scoreTable(run.before, run.after)
+      : objectTable(run.objects)));
   }
 }
 
@@ -195,6 +232,7 @@ function lossOf(made, saved) {
  * @param {string} name such as 20261125-034500
  */
 function called(name) {
-  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)$/.exec(name) ?? [];
-  return year ? `${year}-${month}-${day} ${hour}:${minute}:${second}` : name;
+  const [, segmenter, year, month, day, hour, minute, second] =
+    /^(segmenter-)?(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)$/.exec(name) ?? [];
+  return year ? `${year}-${month}-${day} ${hour}:${minute}:${second}${segmenter ? " · segmenter" : ""}` : name;
 }
