@@ -79,13 +79,13 @@ def draw(setup: GrpoSetup, config: GRPOConfig, plan: Plan, steps: int, seed: int
     return draw_order(plan.train, prompts_needed(config, steps), setup.mixing, seed)
 
 
-def collect_rows(setup: GrpoSetup) -> Collected:
-    """Pairs, or scenes if there are none.
+def collect_rows(setup: GrpoSetup, truths: Collected) -> Collected:
+    """Pairs and imported truths, or scenes if there are neither.
 
     Raises:
         SegR1Error: when data cannot be read.
     """
-    return pair_rows(setup.data) if setup.data else stand_in_rows(setup)
+    return pair_rows(setup.data) + truths if setup.data or truths.rows else stand_in_rows(setup) + truths
 
 
 def plan_notes(setup: GrpoSetup, config: GRPOConfig, plan: Plan) -> list[str]:

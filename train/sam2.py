@@ -34,7 +34,8 @@ from segr1_app.studio.trainings import SEGMENTER, note_process
 from train.data.doctor import describe_plan
 from train.data.feedback import feedback_rows, useless_for_segmenter
 from train.data.mixing import Mixing, describe_shares, draw_order
-from train.data.rows import Plan, pair_rows, scene_rows, select_held_out, split
+from train.data.rows import Collected, Plan, pair_rows, scene_rows, select_held_out, split
+from train.data.truths import truth_rows, without_corrected
 from train.finetune.arguments import training_home
 from train.finetune.model_card import write_manifest
 from train.finetune.run_folder import RunFolder, circumstances, refuse_changed
@@ -92,7 +93,8 @@ def _run(given: argparse.Namespace) -> int:
         with locked_run(folder.path):
             if not before:
                 course = {"steps": tuning.max_steps, "save_steps": tuning.save_steps}
-                write_json(folder.config, record | course | {"corrections": plan.corrections} | circumstances())
+                learnt = {"corrections": plan.corrections, "truths": plan.truths}
+                write_json(folder.config, record | course | learnt | circumstances())
                 write_manifest(folder.path, plan, order)
             note_process(folder.path, os.getpid())
             _train(folder, given, plan=plan, order=order, tuning=tuning, segmenter=segmenter)
@@ -100,11 +102,14 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _plan(given: argparse.Namespace, home: Path, before: dict[str, Any]) -> Plan:
-    """The training and held-out rows; a resumed training keeps the corrections with which it was started."""
-    collected = pair_rows(given.data) if given.data else scene_rows()
+    """The training and held-out rows; a resumed training keeps the corrections and truths with which it was started."""
+    corrections, truths = Collected(), Collected()
     if given.include_feedback:
-        collected += feedback_rows(home, before.get("corrections"), useless_for_segmenter)
-    return split(collected, HELD_OUT_SHARE)
+        corrections = feedback_rows(home, before.get("corrections"), useless_for_segmenter)
+    if given.include_truths:
+        truths = without_corrected(truth_rows(home, before.get("truths")), corrections)
+    pairs = pair_rows(given.data) if given.data or truths.rows else scene_rows()
+    return split(pairs + truths + corrections, HELD_OUT_SHARE)
 
 
 def _train(
@@ -190,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folders of pairs, as of train.grpo (default: those of SEGR1_TRAIN_DATA, else generated scenes)",
     )
     data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")
+    data.add_argument("--include-truths", action="store_true", help="also use the imported ground truths in --home")
     data.add_argument(
         "--feedback-fraction",
         default=MIXING.feedback_fraction,

@@ -31,15 +31,15 @@ from train.finetune.training import run_training
 LORA_CONFIG = CONFIGS / "sft-3b-lora.yaml"
 
 
-def collect_rows(setup: SftSetup) -> Collected:
-    """Pairs and written traces, or scenes if there are neither.
+def collect_rows(setup: SftSetup, truths: Collected) -> Collected:
+    """Pairs, imported truths and written traces, or scenes if there are none.
 
     Raises:
         SegR1Error: when data cannot be read.
     """
-    if not setup.data and not setup.traces:
-        return stand_in_rows(setup)
-    return pair_rows(setup.data) + fcot_rows(setup.traces)
+    if not setup.data and not setup.traces and not truths.rows:
+        return stand_in_rows(setup) + truths
+    return pair_rows(setup.data) + truths + fcot_rows(setup.traces)
 
 
 def plan_notes(setup: SftSetup, config: SFTConfig, plan: Plan) -> list[str]:

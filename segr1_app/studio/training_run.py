@@ -1,4 +1,4 @@
-"""The state of one training run, as the page shows it."""
+"""What one training run is asked for, and its state as the page shows it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ from segr1_app.domain import ModelRole
 from segr1_app.studio.contracts import SegmenterChange
 
 State = Literal["running", "done", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """What a training run is asked to do; original pairs or generated scenes are always used.
+
+    Attributes:
+        learns: which model is trained.
+        corrections: whether it learns from annotators' decisions.
+        truths: whether it learns from imported ground truths.
+    """
+
+    learns: ModelRole = "policy"
+    corrections: bool = True
+    truths: bool = False
 
 
 @dataclass(frozen=True, slots=True)

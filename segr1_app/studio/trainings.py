@@ -30,7 +30,7 @@ from segr1_app.store.connection import translate_errors
 from segr1_app.studio.run_files import RunFiles
 from segr1_app.studio.training_changes import HeldOutChange, read_changes, read_segmenter_changes
 from segr1_app.studio.training_progress import describe_parting, last_words
-from segr1_app.studio.training_run import TrainingRun
+from segr1_app.studio.training_run import TrainingRequest, TrainingRun
 
 ROOT = CHECKOUT
 """The folder from which ``train`` can be imported, in a checkout and installed."""
@@ -79,17 +79,17 @@ class Trainings:
         self._home = home.resolve()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def plan(self, settings: Settings, learns: ModelRole = "policy") -> str:
+    def plan(self, settings: Settings, request: TrainingRequest) -> str:
         """The training data, as printed by the command line.
 
         Args:
-            settings, learns: as for `start`.
+            settings, request: as for `start`.
 
         Raises:
             SettingsError: when there is no usable data; the message says why.
         """
         done = subprocess.run(
-            [*self._command(settings, learns, include_feedback=True), "--plan"],
+            [*self._command(settings, request), "--plan"],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -102,16 +102,13 @@ class Trainings:
             )
         return done.stdout.strip()
 
-    def start(
-        self, settings: Settings, steps: int | None, *, include_feedback: bool, learns: ModelRole = "policy"
-    ) -> str:
+    def start(self, settings: Settings, steps: int | None, request: TrainingRequest) -> str:
         """Start a training run; returns its name.
 
         Args:
             settings: name the policy, the segmenter, and the device.
             steps: number of optimiser steps; None for the default of the command.
-            include_feedback: whether to use corrections.
-            learns: which model is trained.
+            request: what learns, and from what.
 
         Raises:
             SettingsError: when one is running, or the number of steps is invalid.
@@ -120,11 +117,10 @@ class Trainings:
             raise SettingsError(f"A training run has from 1 to {MAX_STEPS} steps.")
         self._check_none_runs()
         moment = self._new_moment()
-        folder = self._home / _KINDS[learns].folder / moment
+        folder = self._home / _KINDS[request.learns].folder / moment
         options = ["--output-dir", str(folder), *(["--max-steps", str(steps)] if steps is not None else [])]
-        command = self._command(settings, learns, include_feedback=include_feedback)
-        self._spawn(folder, [*command, *options], resume=False)
-        return f"{_PREFIX if learns == 'segmenter' else ''}{moment}"
+        self._spawn(folder, [*self._command(settings, request), *options], resume=False)
+        return f"{_PREFIX if request.learns == 'segmenter' else ''}{moment}"
 
     def resume(self, name: str) -> None:
         """Resume a stopped training run with its original arguments.
@@ -255,12 +251,13 @@ class Trainings:
         """The name of the run that made a model; None if none of these did."""
         return next((name for name, folder in self._folders().items() if Path(model).parent == folder), None)
 
-    def _command(self, settings: Settings, learns: ModelRole = "policy", *, include_feedback: bool) -> list[str]:
+    def _command(self, settings: Settings, request: TrainingRequest) -> list[str]:
         return [
-            *(sys.executable, "-m", _KINDS[learns].module, "--home", str(self._home)),
-            *(["--policy", _absolute(settings.policy)] if learns == "policy" else []),
+            *(sys.executable, "-m", _KINDS[request.learns].module, "--home", str(self._home)),
+            *(["--policy", _absolute(settings.policy)] if request.learns == "policy" else []),
             *("--segmenter", _absolute(settings.segmenter), "--device", settings.device),
-            *(["--include-feedback"] if include_feedback else []),
+            *(["--include-feedback"] if request.corrections else []),
+            *(["--include-truths"] if request.truths else []),
         ]
 
     def _spawn(self, folder: Path, command: Sequence[str], *, resume: bool) -> None:

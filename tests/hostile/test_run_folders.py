@@ -16,6 +16,7 @@ import pytest
 from segr1_app.domain import SettingsError, StoreFullError
 from segr1_app.settings.config import Settings
 from segr1_app.studio import trainings as module
+from segr1_app.studio.training_run import TrainingRequest
 from segr1_app.studio.trainings import (
     AFTER,
     BEFORE,
@@ -162,7 +163,7 @@ def test_names_go_on_when_the_clock_is_set_back(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(time, "strftime", lambda *_: "20260101-000000")
     names = []
     for _ in range(3):
-        names.append(trainings.start(Settings(), 1, include_feedback=False))
+        names.append(trainings.start(Settings(), 1, TrainingRequest(corrections=False)))
         assert trainings._child is not None
         trainings._child.wait(timeout=60)
     assert names == sorted(set(names)) == trainings.names()
@@ -175,7 +176,7 @@ def test_a_full_disk_leaves_neither_a_process_nor_half_a_folder(
     monkeypatch.setattr(Trainings, "_command", lambda *_, **__: [sys.executable, "-c", "import time; time.sleep(600)"])
     before = set(psutil.Process().children())
     with files_no_larger_than(16), pytest.raises(StoreFullError):
-        trainings.start(Settings(), 1, include_feedback=False)
+        trainings.start(Settings(), 1, TrainingRequest(corrections=False))
     assert set(psutil.Process().children()) == before
     assert trainings.names() == []
     assert not any((tmp_path / "runs").iterdir())
@@ -191,7 +192,7 @@ def test_a_disk_that_fills_up_when_it_runs_ends_it(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "note_process", full)
     before = set(psutil.Process().children())
     with pytest.raises(StoreFullError):
-        trainings.start(Settings(), 1, include_feedback=False)
+        trainings.start(Settings(), 1, TrainingRequest(corrections=False))
     assert set(psutil.Process().children()) == before
     assert not any((tmp_path / "runs").iterdir())
 

@@ -10,6 +10,7 @@ from segr1_app.files.json_files import write_json
 from segr1_app.models.selection import embedded_pair
 from segr1_app.settings.config import Settings
 from segr1_app.studio.training_progress import describe_parting, last_words
+from segr1_app.studio.training_run import TrainingRequest
 from segr1_app.studio.trainings import CONFIG, LOG, METRICS, PROCESS, Trainings
 from train import grpo
 
@@ -74,6 +75,6 @@ def test_a_large_policy_is_trained_by_the_config_of_large_ones(tmp_path: Path) -
     embedded = embedded_pair(Settings(home=tmp_path, device="cpu"))
     large = Settings(home=tmp_path, policy="geshang/Seg-R1-3B", segmenter=embedded.segmenter, device="cpu")
     for settings, tokens in ((embedded, 128), (large, 400)):
-        command = Trainings(tmp_path)._command(settings, include_feedback=True)
+        command = Trainings(tmp_path)._command(settings, TrainingRequest())
         setup = grpo.read_grpo_setup(grpo._parser().parse_args(command[3:]))
         assert (setup.policy, setup.trainer["max_completion_length"]) == (settings.policy, tokens)

@@ -25,6 +25,7 @@ from segr1_app.models.selection import embedded_pair
 from segr1_app.settings.config import Settings
 from segr1_app.store import AnnotationStore
 from segr1_app.studio.samples import find_samples
+from segr1_app.studio.training_run import TrainingRequest
 from segr1_app.studio.trainings import (
     AFTER,
     BEFORE,
@@ -58,7 +59,7 @@ def test_without_trainings_everything_says_so(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match=r"No training|no training"):
             wrong()
     with pytest.raises(SettingsError, match="steps"):
-        trainings.start(settings, 0, include_feedback=True)
+        trainings.start(settings, 0, TrainingRequest())
 
 
 ROWS = {
@@ -120,7 +121,7 @@ def test_a_training_of_a_terminal_is_followed_and_stopped_but_resumed_there(tmp_
         note_process(folder, process.pid)
         assert trainings.read(folder.name).state == "running"
         with pytest.raises(SettingsError, match="is running"):
-            trainings.start(embedded_pair(Settings(home=tmp_path, device="cpu")), 1, include_feedback=True)
+            trainings.start(embedded_pair(Settings(home=tmp_path, device="cpu")), 1, TrainingRequest())
         with pytest.raises(SettingsError, match="is running"):
             trainings.resume(folder.name)
         trainings.stop()
@@ -164,10 +165,10 @@ def test_a_training_is_stopped_found_again_resumed_and_compared(tmp_path: Path) 
     AnnotationStore.open(tmp_path).close()
     settings = embedded_pair(Settings(home=tmp_path, device="cpu"))
     trainings = Trainings(tmp_path)
-    name = trainings.start(settings, 1, include_feedback=True)
+    name = trainings.start(settings, 1, TrainingRequest())
     assert trainings.running() == name
     with pytest.raises(SettingsError, match="is running"):
-        trainings.start(settings, 1, include_feedback=True)
+        trainings.start(settings, 1, TrainingRequest())
     with pytest.raises(SettingsError, match="not done"):
         trainings.trained(name)
     # Another start of the app finds the training that goes on.
@@ -203,7 +204,7 @@ def test_a_segmenter_is_trained_and_listed_with_the_policies(tmp_path: Path) -> 
     AnnotationStore.open(tmp_path).close()
     trainings, settings = Trainings(tmp_path), embedded_pair(Settings(home=tmp_path, device="cpu"))
     write_json(tmp_path / "runs" / "20260101-000000" / CONFIG, {"steps": 7})
-    name = trainings.start(settings, 2, include_feedback=True, learns="segmenter")
+    name = trainings.start(settings, 2, TrainingRequest("segmenter"))
     assert trainings.names() == ["20260101-000000", name]
     assert name.startswith("segmenter-")
     with pytest.raises(SettingsError, match="no new segmenter yet"):
@@ -230,7 +231,7 @@ def test_a_segmenter_is_trained_and_listed_with_the_policies(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_the_plan_is_the_command_lines(tmp_path: Path) -> None:
     AnnotationStore.open(tmp_path).close()
-    plan = Trainings(tmp_path).plan(embedded_pair(Settings(home=tmp_path, device="cpu")))
+    plan = Trainings(tmp_path).plan(embedded_pair(Settings(home=tmp_path, device="cpu")), TrainingRequest())
     assert "held out" in plan
     assert "no corrections" in plan
 
@@ -239,7 +240,7 @@ def test_a_full_disk_starts_no_training_and_leaves_no_folder(tmp_path: Path) -> 
     trainings = Trainings(tmp_path)
     for size in (0, 200):  # nothing can be written, or the command but not the process's number beside it
         with files_no_larger_than(size), pytest.raises(StoreFullError, match="disk is full"):
-            trainings.start(Settings(home=tmp_path, device="cpu"), 1, include_feedback=False)
+            trainings.start(Settings(home=tmp_path, device="cpu"), 1, TrainingRequest(corrections=False))
         assert trainings.names() == []
         assert trainings.running() is None
         assert not any((tmp_path / "runs").iterdir())

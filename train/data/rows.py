@@ -72,6 +72,7 @@ class Row:
         look: as for `look_of`; empty for generated pictures.
         share: fraction of the picture covered by its object, in [0, 1]; None while unknown.
         oddity: what is odd about its mask file; empty for nothing.
+        truth: the number of the task whose imported ground truth it is; None for anything else.
     """
 
     image_id: str
@@ -86,6 +87,7 @@ class Row:
     look: bytes = b""
     share: float | None = None
     oddity: str = ""
+    truth: int | None = None
 
     @property
     def is_feedback(self) -> bool:
@@ -142,6 +144,11 @@ class Plan:
     def corrections(self) -> tuple[str, ...]:
         """Sorted content hashes of all corrections on either side."""
         return tuple(sorted(row.content_hash for row in self.rows if row.is_feedback))
+
+    @property
+    def truths(self) -> tuple[int, ...]:
+        """Sorted numbers of the tasks whose imported ground truths are on either side."""
+        return tuple(sorted(row.truth for row in self.rows if row.truth is not None))
 
     @property
     def fingerprint(self) -> str:

@@ -76,11 +76,11 @@ def training_home(given: argparse.Namespace) -> Path:
     """The data folder of a training.
 
     Raises:
-        StoreError: when corrections are asked for from a named folder without annotations: a mistyped name would be
-            created for the run, and the training would learn from nothing.
+        StoreError: when corrections or truths are asked for from a named folder without annotations: a mistyped name
+            would be created for the run, and the training would learn from nothing.
     """
     home = Settings.from_arguments(argparse.Namespace(home=given.home)).home
-    if given.include_feedback and given.home is not None:
+    if (given.include_feedback or given.include_truths) and given.home is not None:
         AnnotationStore.open_existing(home).close()
     return home
 
@@ -109,6 +109,7 @@ def add_training_arguments(
         "(default: those of SEGR1_TRAIN_DATA, of the config, else generated scenes for a small policy)",
     )
     data.add_argument("--include-feedback", action="store_true", help="also learn from the corrections in --home")
+    data.add_argument("--include-truths", action="store_true", help="also use the imported ground truths in --home")
     data.add_argument("--feedback-fraction", metavar="F", help="fraction of corrections among all draws (default: .4)")
     data.add_argument("--max-repeats", metavar="N", help="most draws of one correction in this run (default: 4)")
     data.add_argument("--plan", action="store_true", help="only print which data would be used, and which not and why")

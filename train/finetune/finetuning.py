@@ -40,7 +40,8 @@ class Method(Generic[Setup]):
         make_trainer: makes the trainer from a setup, trl's configuration for it, a plan, a policy, a segmenter and the
             order in which rows are drawn, None for that of ``draw``.
         draw: returns indices into a plan's rows, in drawing order for a number of steps, from a seed.
-        collect_rows: all rows of a setup except corrections; raises a SegR1Error when something cannot be read.
+        collect_rows: all rows of a setup and the given imported truths, without corrections; raises a SegR1Error when
+            something cannot be read.
         use_feedback: removes corrections that a setup cannot use by this method.
         draw_curves: plots the course of the run into its folder.
         warm_up: runs before the method's own steps; returns the folder of the policy from which these start, or None
@@ -50,7 +51,7 @@ class Method(Generic[Setup]):
 
     make_trainer: Callable[..., Trainer]
     draw: Callable[[Setup, Any, Plan, int, int], list[int]]
-    collect_rows: Callable[[Setup], Collected]
+    collect_rows: Callable[[Setup, Collected], Collected]
     use_feedback: Callable[[Setup, Collected], Collected]
     draw_curves: Callable[[RunFolder], None]
     notes: Callable[[Setup, Any, Plan], list[str]]

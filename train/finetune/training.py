@@ -21,7 +21,8 @@ from segr1_app.models.segmenter_files import check_segmenter_source
 from segr1_app.studio.trainings import note_process
 from train.data.doctor import contact_sheet, describe_plan, shared_pictures
 from train.data.feedback import feedback_rows
-from train.data.rows import Plan, split
+from train.data.rows import Collected, Plan, split
+from train.data.truths import truth_rows, without_corrected
 from train.finetune.arguments import training_home
 from train.finetune.dry_step import dry_step
 from train.finetune.estimate import estimate
@@ -64,10 +65,11 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     if not planned:
         check_launch(config)
     with ending_in_words(folder.path):
-        collected = method.collect_rows(setup)
-        if given.include_feedback:
-            # A resumed run keeps the corrections with which it was started.
-            collected += method.use_feedback(setup, feedback_rows(home, before.get("corrections")))
+        # A resumed run keeps the corrections and truths with which it was started.
+        corrections = feedback_rows(home, before.get("corrections")) if given.include_feedback else Collected()
+        truths = truth_rows(home, before.get("truths")) if given.include_truths else Collected()
+        collected = method.collect_rows(setup, without_corrected(truths, corrections))
+        collected += method.use_feedback(setup, corrections)
         plan = split(collected, setup.held_out_share)
         setup.set_length(config, len(plan.train))
         folder = RunFolder(broadcast_folder(folder.path))
@@ -142,7 +144,7 @@ def _train(
     def begin() -> None:
         if main_process:
             if not folder.config.exists():
-                more = {"segments": segments, "corrections": plan.corrections}
+                more = {"segments": segments, "corrections": plan.corrections, "truths": plan.truths}
                 write_json(folder.config, record | more | circumstances())
                 write_manifest(folder.path, plan, order)
             note_process(folder.path, os.getpid())

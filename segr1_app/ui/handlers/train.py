@@ -22,7 +22,7 @@ from segr1_app.settings.promotion import PROMOTED_FILES, go_back, promote, promo
 from segr1_app.store import AnnotationStore
 from segr1_app.studio.contracts import TrainingChange, TrainingChanges, TrainingPlan, TrainingReport, TrainingStatus
 from segr1_app.studio.training_changes import HeldOutChange
-from segr1_app.studio.training_run import TrainingRun
+from segr1_app.studio.training_run import TrainingRequest, TrainingRun
 from segr1_app.studio.trainings import Trainings
 from segr1_app.ui.views import cached_file_url
 
@@ -54,16 +54,19 @@ class TrainingHandlers:
         settings = self._models.settings
         return {"policy": settings.policy, "segmenter": settings.segmenter}
 
-    def training_plan(self, learns: str = "policy") -> TrainingPlan:
+    def training_plan(
+        self, learns: str = "policy", include_feedback: bool = True, include_truths: bool = False
+    ) -> TrainingPlan:
         """The data a training run would use: counts by source and verdict, and what is left out and why.
 
         Args:
-            learns: "policy" or "segmenter".
+            learns, include_feedback, include_truths: as for `start_training`.
 
         Returns:
             The table as text.
         """
-        return {"plan": self._trainings.plan(self._models.settings, _role(learns))}
+        request = TrainingRequest(_role(learns), corrections=include_feedback, truths=include_truths)
+        return {"plan": self._trainings.plan(self._models.settings, request)}
 
     def training_state(self, run: str = "") -> TrainingStatus:
         """The state of the training runs.
@@ -91,7 +94,11 @@ class TrainingHandlers:
         }
 
     def start_training(
-        self, steps: int | None = None, include_feedback: bool = True, learns: str = "policy"
+        self,
+        steps: int | None = None,
+        include_feedback: bool = True,
+        learns: str = "policy",
+        include_truths: bool = False,
     ) -> TrainingStatus:
         """Train one of the app's models further in a separate process, which continues when the page is closed.
 
@@ -99,12 +106,13 @@ class TrainingHandlers:
             steps: optimiser steps; None for the number on the command line, which depends on the model.
             include_feedback: whether to use the corrections, in addition to the original pairs or generated scenes.
             learns: "policy" or "segmenter".
+            include_truths: whether to use the imported ground truths.
 
         Returns:
             As `training_state`.
         """
-        role = _role(learns)
-        name = self._trainings.start(self._models.settings, steps, include_feedback=include_feedback, learns=role)
+        request = TrainingRequest(_role(learns), corrections=include_feedback, truths=include_truths)
+        name = self._trainings.start(self._models.settings, steps, request)
         return self.training_state(name)
 
     def stop_training(self) -> TrainingStatus:

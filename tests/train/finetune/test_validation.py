@@ -21,7 +21,7 @@ from segr1_app.store import Verdict
 from tests.train.data.test_rows import row, save
 from tests.train.test_grpo import tiny, write_config  # noqa: F401 - a fixture
 from train import grpo
-from train.data.rows import scene_rows, split
+from train.data.rows import Collected, scene_rows, split
 from train.data.scenes import draw_scene
 from train.evaluation.intervals import grouped_interval, mean_interval
 from train.finetune.finetuning import check_reward
@@ -208,6 +208,6 @@ def test_a_run_says_what_it_was_made_of_and_is_extended_in_a_folder_of_its_own(
 def test_generated_scenes_are_not_what_a_large_policy_is_trained_on(tmp_path: Path) -> None:
     given = grpo._parser().parse_args(["--config", str(grpo.LORA_CONFIG), "--home", str(tmp_path)])
     with pytest.raises(DatasetError, match="--data"):
-        grpo.collect_rows(grpo.read_grpo_setup(given))
+        grpo.collect_rows(grpo.read_grpo_setup(given), Collected())
     given = grpo._parser().parse_args(["--config", str(grpo.LORA_CONFIG), "--set", "scenes=true"])
-    assert grpo.collect_rows(grpo.read_grpo_setup(given)).rows
+    assert grpo.collect_rows(grpo.read_grpo_setup(given), Collected()).rows

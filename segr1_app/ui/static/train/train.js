@@ -50,6 +50,7 @@ class Train {
     this.steps = h("input", { type: "number", id: "train-steps", min: "1", max: "100000",
       placeholder: "default" });
     this.feedback = h("input", { type: "checkbox", id: "train-feedback", checked: "" });
+    this.truths = h("input", { type: "checkbox", id: "train-truths" });
     this.starter = button("Start training", "start-training", () => this.start(), { primary: true });
     this.stopper = button("Stop", "stop-training", () => this.act("stop_training", {}));
     this.planner = button("Show the training data", "plan", () => this.showPlan());
@@ -81,6 +82,7 @@ class Train {
     element.replaceChildren(
       h("div", { class: "job-top" }, field("What learns", this.learns), field("Steps", this.steps),
         h("label", { class: "train-check", for: "train-feedback" }, this.feedback, "Learn from corrections"),
+        h("label", { class: "train-check", for: "train-truths" }, this.truths, "Learn from imported true masks"),
         this.starter, this.stopper, this.planner, ...this.returners.map(({ button }) => button)),
       this.proposal, this.asking.notice, this.plan, this.empty, this.outcome);
     this.plan.hidden = true;
@@ -110,6 +112,11 @@ class Train {
     return this.learns.value === "segmenter" ? "segmenter" : "policy";
   }
 
+  /** What learns, and from what, as the server is asked. */
+  get request() {
+    return { learns: this.role, include_feedback: this.feedback.checked, include_truths: this.truths.checked };
+  }
+
   /** The visitor has chosen what learns. */
   choose() {
     this.decided = true;
@@ -129,7 +136,7 @@ class Train {
   start() {
     this.chosen = "";
     return this.act("start_training", {
-      steps: this.steps.value ? this.steps.valueAsNumber : null, include_feedback: this.feedback.checked, learns: this.role });
+      steps: this.steps.value ? this.steps.valueAsNumber : null, ...this.request });
   }
 
   /**
@@ -161,7 +168,7 @@ class Train {
     this.planner.disabled = true;
     this.plan.hidden = false;
     this.plan.textContent = "Counting …";
-    const reply = await this.asking.ask("training_plan", { learns: this.role });
+    const reply = await this.asking.ask("training_plan", this.request);
     this.plan.textContent = reply ? reply.plan : "";
     this.plan.hidden = !reply;
     this.planner.disabled = false;
