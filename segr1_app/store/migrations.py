@@ -153,6 +153,21 @@ def m009_originals(db: Database) -> None:
     db.execute("ALTER TABLE pictures ADD COLUMN original TEXT")
 
 
+@migrations()
+def m010_class_list(db: Database) -> None:
+    """The list of classes, beside those that only have a number from an earlier export."""
+    for column in (
+        "listed INTEGER NOT NULL DEFAULT 0",
+        "colour TEXT",
+        "key INTEGER",
+        "parent TEXT",
+        "description TEXT NOT NULL DEFAULT ''",
+        "attributes TEXT NOT NULL DEFAULT '[]'",
+    ):
+        db.execute(f"ALTER TABLE classes ADD COLUMN {column}")
+    db.execute("CREATE UNIQUE INDEX classes_key ON classes (key) WHERE key IS NOT NULL")
+
+
 _TABLES = (
     """CREATE TABLE pictures (
         sha256 TEXT PRIMARY KEY,

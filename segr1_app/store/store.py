@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -18,8 +18,9 @@ from segr1_app.domain import Mask, Prediction, StoreDamagedError, StoreError
 from segr1_app.files.atomic import remove_abandoned
 from segr1_app.images.pictures import Original, Picture
 from segr1_app.language.typed_text import MAX_NAME, person_name, storable
-from segr1_app.store import queue, records, reports, reviews, revisions, tasks, verification
+from segr1_app.store import class_list, queue, records, reports, reviews, revisions, tasks, verification
 from segr1_app.store.backup import back_up
+from segr1_app.store.classes import ObjectClass
 from segr1_app.store.connection import Connection, connect, connect_existing, translate_errors
 from segr1_app.store.feedback import feedback_page
 from segr1_app.store.journal import Journal
@@ -489,18 +490,41 @@ class AnnotationStore:
                 return
             after = page[-1].task_id
 
-    # Exchange
+    # Classes
+
+    def classes(self) -> list[ObjectClass]:
+        """The list of classes, in the order of their numbers."""
+        with self._connection.read() as db:
+            return class_list.listed_classes(db)
+
+    def add_class(self, described: ObjectClass) -> None:
+        """Put a class on the list; see `class_list.add`."""
+        with self._connection.write() as db:
+            class_list.add(db, described)
+
+    def edit_class(self, name: str, described: ObjectClass) -> None:
+        """Replace what the list says of a class; see `class_list.edit`."""
+        with self._connection.write() as db:
+            class_list.edit(db, name, described)
+
+    def remove_class(self, name: str, *, in_use: bool = False) -> None:
+        """Take a class off the list; see `class_list.remove`."""
+        with self._connection.write() as db:
+            class_list.remove(db, name, in_use=in_use)
+
+    def merge_classes(self, found: Iterable[ObjectClass]) -> list[str]:
+        """Add what a file says of classes; see `class_list.merge`."""
+        with self._connection.write() as db:
+            return class_list.merge(db, found)
 
     def class_numbers(self, names: Collection[str] = ()) -> dict[str, int]:
         """The number of every numbered class, from 1; those of ``names`` without a number get the next ones.
 
         A number is never changed, so that a class has the same one in all exports.
         """
-        stored = [storable(name) for name in names]
-        with self._connection.write() if stored else self._connection.read() as db:
-            for name in stored:
-                db.execute("INSERT INTO classes (name) VALUES (?) ON CONFLICT DO NOTHING", [name])
-            return dict(db.execute("SELECT name, number FROM classes ORDER BY number").fetchall())
+        with self._connection.write() if names else self._connection.read() as db:
+            class_list.number_names(db, names)
+            return class_list.numbers(db)
 
     # Upkeep
 

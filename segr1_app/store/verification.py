@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from segr1_app.domain import ImageSize, StoreDamagedError
 from segr1_app.files.foreign_json import parse_json
 from segr1_app.geometry import decode_rle, union_masks
+from segr1_app.store.class_list import class_problems
 from segr1_app.store.connection import Connection
 from segr1_app.store.consistency import derived_problems
 from segr1_app.store.pictures import PictureFolder
@@ -28,7 +29,8 @@ def problems(connection: Connection, pictures: PictureFolder) -> Iterator[str]:
     with connection.read() as db:
         found = [f"SQLite: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
         broken = db.execute("PRAGMA foreign_key_check").fetchall()
-    yield from found
+        unusable = class_problems(db)
+    yield from (*found, *unusable)
     yield from (f"A row of {row[0]} refers to one of {row[2]} that is missing." for row in broken)
     for row in _pages(connection, "SELECT rowid AS number, * FROM pictures WHERE rowid > ? ORDER BY rowid LIMIT ?"):
         problem = record_problem("pictures", row)

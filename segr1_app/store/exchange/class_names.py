@@ -20,3 +20,8 @@ def class_of(instruction: str) -> str | None:
     if not (instruction.startswith(_BEFORE) and instruction.endswith(_AFTER)):
         return None
     return instruction[len(_BEFORE) : -len(_AFTER)] or None
+
+
+def name_of_gap(index: int) -> str:
+    """What a list without gaps, such as YOLO's, calls an index from 0 that is no class's."""
+    return f"no class {index + 1}"

@@ -119,7 +119,7 @@ class _Split:
         self.file.write('],\n"images": [')
         _write_all(self.file, self._images())
         self.file.write('],\n"categories": [')
-        _write_all(self.file, ({"id": number, "name": name} for name, number in self.export.classes.items()))
+        _write_all(self.file, categories(self.export))
         self.file.write("]}\n")
 
     def _images(self) -> Iterator[dict[str, Any]]:
@@ -154,6 +154,18 @@ def image_record(task: Task, number: int, file_name: str, rights: Rights) -> dic
         "sha256": task.sha256,
         **({"license": 1} if rights.licence else {}),
     }
+
+
+def categories(export: Export) -> Iterator[dict[str, Any]]:
+    """Every class as an entry of "categories", with what the list says of it."""
+    for name, number in export.classes.items():
+        category: dict[str, Any] = {"id": number, "name": name}
+        described = export.described(name)
+        if described and described.parent:
+            category["supercategory"] = described.parent
+        if described and described.colour:
+            category["color"] = [int(described.colour[at : at + 2], 16) for at in (1, 3, 5)]
+        yield category
 
 
 def area_and_box(mask: Mask) -> dict[str, Any]:

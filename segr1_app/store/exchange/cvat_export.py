@@ -12,7 +12,7 @@ from segr1_app.domain import Mask
 from segr1_app.geometry import mask_box
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Export, ExportReport, exporting
 from segr1_app.store.exchange.options import EVERYTHING, Options
-from segr1_app.store.exchange.voc_export import colour_of, xml_text
+from segr1_app.store.exchange.voc_export import xml_text
 from segr1_app.store.store import AnnotationStore
 
 FILE_NAME: Final = "annotations.xml"
@@ -105,10 +105,10 @@ def _meta(export: Export) -> Element:
         SubElement(job, "name").text = split
         SubElement(job, "subset").text = split
     labels = SubElement(project, "labels")
-    for name, number in export.classes.items():
+    for name in export.classes:
         label = SubElement(labels, "label")
         SubElement(label, "name").text = xml_text(name)
-        SubElement(label, "color").text = "#{:02x}{:02x}{:02x}".format(*colour_of(number % 255))
+        SubElement(label, "color").text = export.colour(name)
         SubElement(label, "type").text = "any"
         attribute = SubElement(SubElement(label, "attributes"), "attribute")
         for tag, text in (

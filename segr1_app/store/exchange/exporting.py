@@ -21,6 +21,7 @@ from PIL import Image
 
 from segr1_app.domain import Mask, SettingsError, StoreError, StoreFullError, StoreReadOnlyError
 from segr1_app.geometry import union_masks
+from segr1_app.store.classes import ObjectClass, number_colour
 from segr1_app.store.exchange.class_names import class_of
 from segr1_app.store.exchange.file_names import FileNames, ending_of
 from segr1_app.store.exchange.options import EVERYTHING, ExportedPictures, Options
@@ -134,6 +135,7 @@ class Export:
         self._stems: dict[str, PurePosixPath] = {}
         self._first_tasks: set[str] = set()
         self._numbers: dict[str, int] = store.class_numbers()
+        self._described = {each.name: each for each in store.classes()}
         self._total = store.statistics().tasks
         if len(options.splits.names) > 1:
             report.splits.update(dict.fromkeys(options.splits.names, 0))
@@ -218,6 +220,15 @@ class Export:
     def classes(self) -> dict[str, int]:
         """Every class that has a number, including those of other exports, in the order of the numbers."""
         return dict(sorted(self._numbers.items(), key=lambda item: item[1]))
+
+    def described(self, name: str) -> ObjectClass | None:
+        """What the list says of a class; None if it is not on the list."""
+        return self._described.get(name)
+
+    def colour(self, name: str) -> str:
+        """A numbered class's colour as "#rrggbb": its own, or that of its number."""
+        described = self._described.get(name)
+        return (described and described.colour) or number_colour(self._numbers[name])
 
     # Picture files
 

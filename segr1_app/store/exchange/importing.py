@@ -14,7 +14,7 @@ from segr1_app.store.exchange.archives import is_archive, open_archive
 from segr1_app.store.exchange.files import Entry, Files, FolderFiles, LooseFiles, is_picture
 from segr1_app.store.exchange.hub import HubFiles, translate_hub_errors
 from segr1_app.store.exchange.import_options import ImportOptions
-from segr1_app.store.exchange.intake import Intake
+from segr1_app.store.exchange.intake import Intake, Listing
 from segr1_app.store.exchange.joining import called, join
 from segr1_app.store.exchange.jsonl import FILE_NAME, import_jsonl
 from segr1_app.store.exchange.lookup import Pictures
@@ -115,7 +115,7 @@ def _first(found: Iterable[Found], rows: int) -> Iterator[Found]:
     seen = 0
     for each in found:
         yield each
-        seen += not isinstance(each, Remark)
+        seen += not isinstance(each, Remark | Listing)
         if seen == rows:
             return
 
@@ -243,6 +243,8 @@ def _take_all(intake: Intake, records: Iterable[Found], tree: Tree) -> Iterator[
             yield left_out(record)
         elif isinstance(record, Remark):
             yield Outcome(Result.REMARK, record.message)
+        elif isinstance(record, Listing):
+            yield from (Outcome(Result.REMARK, problem) for problem in intake.list_classes(record))
         else:
             yield from intake.take(record)
     yield from intake.finish()

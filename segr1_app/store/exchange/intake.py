@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from itertools import islice
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -23,10 +24,12 @@ from segr1_app.domain import (
 from segr1_app.geometry import box_iou, mask_box, union_masks
 from segr1_app.images.frames import Reading
 from segr1_app.images.pictures import OrientedPicture, load_oriented
-from segr1_app.language.typed_text import one_line
+from segr1_app.language.typed_text import MAX_NAME, one_line
+from segr1_app.store.class_list import MAX_CLASSES
+from segr1_app.store.classes import ClassListError, ObjectClass, read_class
 from segr1_app.store.exchange.class_names import class_instruction
 from segr1_app.store.exchange.import_options import ImportOptions, Progress
-from segr1_app.store.exchange.outcomes import IMPORTED, ImportReport, Outcome, left_out, truth_replaced
+from segr1_app.store.exchange.outcomes import IMPORTED, ImportReport, Outcome, Result, left_out, truth_replaced
 from segr1_app.store.exchange.shapes import BoxShape, Canvas, Dots, Shape
 from segr1_app.store.store import AnnotationStore
 
@@ -85,6 +88,24 @@ class Record:
     reading: Reading | None = None
     instructions: tuple[str, ...] = ()
     listed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The classes that a file lists, whether or not they occur in it; a sentence for each that cannot be used."""
+
+    classes: Sequence[ObjectClass | str]
+
+    @classmethod
+    def of(cls, where: str, values: Iterable[Mapping[str, Any]]) -> Listing:
+        """Read the classes, each as for `read_class`, of the file called ``where``."""
+        found: list[ObjectClass | str] = []
+        for value in islice(values, MAX_CLASSES):
+            try:
+                found.append(read_class(value))
+            except ClassListError as error:
+                found.append(f"{where}: a class is not added to the list. {error}")
+        return cls(found)
 
 
 @dataclass(slots=True)
@@ -155,6 +176,12 @@ class Intake:
     _truths: dict[tuple[str, str], str] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
     _waiting: list[Record] = field(default_factory=list)
+    _names: dict[str, ObjectClass] = field(default_factory=dict)
+
+    def list_classes(self, listing: Listing) -> Iterator[str]:
+        """Add a file's classes to the list; yields a sentence for each that cannot be added."""
+        yield from (each for each in listing.classes if isinstance(each, str))
+        yield from self.store.merge_classes(each for each in listing.classes if not isinstance(each, str))
 
     def take(self, record: Record) -> Iterator[Outcome]:
         """Store a picture and its tasks; yields an outcome for each task, and for each annotation or picture that could
@@ -174,6 +201,8 @@ class Intake:
         for record in waiting:
             if not isinstance(record.picture, str):
                 yield from self._take(record, record.picture)
+        names, self._names = self._names, {}
+        yield from (Outcome(Result.REMARK, problem) for problem in self.store.merge_classes(names.values()))
 
     def _take(self, record: Record, picture: Content) -> Iterator[Outcome]:
         self.options.watch(Progress(self.seen, self.expected, "pictures"))
@@ -215,6 +244,8 @@ class Intake:
             if isinstance(part.shape, str) and part.instruction is None and part.name is None:
                 yield f"{record.where}: {part.where} is left out: {part.shape.rstrip('.')}."
                 continue
+            if part.name:
+                self._note_class(one_line(part.name))
             words = part.instruction or (class_instruction(part.name) if part.name else self.instruction)
             gathered = found.setdefault(one_line(words), _Gathered(model=part.model))
             try:
@@ -236,6 +267,11 @@ class Intake:
                 )
         if not found:
             found[self.instruction] = _Gathered()
+
+    def _note_class(self, name: str) -> None:
+        """Remember a class that occurs, for the list; names that it cannot hold stay those of their tasks."""
+        if name not in self._names and 0 < len(name) <= MAX_NAME and len(self._names) < MAX_CLASSES:
+            self._names[name] = ObjectClass(name)
 
     def _picture(self, seen: OrientedPicture, name: str) -> str:
         known = _holds(self.store, seen.picture.sha256)

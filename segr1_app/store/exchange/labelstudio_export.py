@@ -17,9 +17,10 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 import numpy as np
 
 from segr1_app.domain import Mask
+from segr1_app.store.classes import number_colour
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, NO_CLASS, Annotation, Export, ExportReport, exporting
 from segr1_app.store.exchange.options import EVERYTHING, Options
-from segr1_app.store.exchange.voc_export import colour_of, xml_text
+from segr1_app.store.exchange.voc_export import xml_text
 from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import Task
 
@@ -144,9 +145,10 @@ def _config(export: Export) -> Element:
     view = Element("View")
     SubElement(view, "Image", name=TO_NAME, value="$image")
     labels = SubElement(view, "BrushLabels", name=FROM_NAME, toName=TO_NAME)
-    for name, number in (export.classes or {NO_CLASS: 1}).items():
-        colour = "#{:02x}{:02x}{:02x}".format(*colour_of(number % 255))
-        SubElement(labels, "Label", value=xml_text(name), background=colour)
+    for name in export.classes:
+        SubElement(labels, "Label", value=xml_text(name), background=export.colour(name))
+    if not export.classes:
+        SubElement(labels, "Label", value=NO_CLASS, background=number_colour(1))
     SubElement(view, "TextArea", name="instruction", toName=TO_NAME, perRegion="false", editable="true")
     indent(view)
     return view

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segr1_app.store.exchange.coco_export import area_and_box, coco_head, image_record
+from segr1_app.store.exchange.coco_export import area_and_box, categories, coco_head, image_record
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Export, ExportReport, exporting
 from segr1_app.store.exchange.options import EVERYTHING, Options
 from segr1_app.store.store import AnnotationStore
@@ -83,10 +83,7 @@ class _Split:
             **coco_head(self._export.options.rights, self.name),
             "images": self.images,
             "annotations": self._annotations,
-            "categories": [
-                {"id": number, "name": name, "supercategory": "", "isthing": 1}
-                for name, number in self._export.classes.items()
-            ],
+            "categories": [{"supercategory": "", **category, "isthing": 1} for category in categories(self._export)],
         }
         text = json.dumps(content, ensure_ascii=False)
         (self._folder / f"panoptic_{self.name}.json").write_text(text, encoding="utf-8")

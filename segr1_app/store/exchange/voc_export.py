@@ -17,6 +17,7 @@ from PIL import Image
 
 from segr1_app.domain import Mask, StoreError
 from segr1_app.geometry import mask_box
+from segr1_app.store.classes import voc_colour
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Export, ExportReport, exporting
 from segr1_app.store.exchange.options import EVERYTHING, Options
 from segr1_app.store.store import AnnotationStore
@@ -51,7 +52,7 @@ def export_voc(store: AnnotationStore, out: Path, options: Options = EVERYTHING)
                 (root / "ImageSets" / folder / f"{name}.txt").write_text(text, encoding="utf-8")
         colours = ["# label:color_rgb:parts:actions\n", "background:0,0,0::\n"]
         colours += [
-            f"{_in_labelmap(name)}:{','.join(map(str, colour_of(number)))}::\n"
+            f"{_in_labelmap(name)}:{','.join(map(str, voc_colour(number)))}::\n"
             for name, number in export.classes.items()
             if number <= MOST
         ]
@@ -95,7 +96,10 @@ def _indices(
         if by_object[mask].any():
             export.report.losses["Where objects overlap, the later one is kept"] += 1
         if export.class_number(name) > MOST:
-            raise StoreError(f"Pascal VOC has room for {MOST} classes, and there are more: export COCO instead.")
+            raise StoreError(
+                f"Pascal VOC has room for the class numbers up to {MOST}, and '{name}' has a higher one: export COCO "
+                "instead."
+            )
         by_class[mask], by_object[mask] = export.class_number(name), number
     return by_class, by_object
 
@@ -140,12 +144,4 @@ def _in_labelmap(name: str) -> str:
 @cache
 def _palette() -> list[int]:
     """VOC's colours of all indices: red, green and blue of each."""
-    return [channel for number in range(256) for channel in colour_of(number)]
-
-
-def colour_of(index: int) -> tuple[int, int, int]:
-    """VOC's own colour: the bits of an index, spread over red, green and blue from the highest on."""
-    red, green, blue = (
-        sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)
-    )
-    return red, green, blue
+    return [channel for number in range(256) for channel in voc_colour(number)]

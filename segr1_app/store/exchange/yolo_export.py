@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import yaml
 
+from segr1_app.store.exchange.class_names import name_of_gap
 from segr1_app.store.exchange.exporting import ALL_BUT_ONE, Annotation, Export, ExportReport, exporting
 from segr1_app.store.exchange.options import EVERYTHING, Options, Rights
 from segr1_app.store.exchange.polygons import join_parts
@@ -32,7 +34,7 @@ def export_yolo(store: AnnotationStore, out: Path, options: Options = EVERYTHING
                 (export.folder / part / name).mkdir(parents=True)
         for annotation in export.annotations():
             _write(export, annotation)
-        content = _paths(options) | {"names": {number - 1: name for name, number in export.classes.items()}}
+        content = _paths(options) | {"names": _names(export.classes)}
         # Without "path", folders are relative to the file, wherever it is moved.
         text = yaml.safe_dump(content | _rights(options.rights), allow_unicode=True, sort_keys=False, width=10_000)
         (export.folder / "data.yaml").write_text(text, encoding="utf-8")
@@ -64,6 +66,12 @@ def _paths(options: Options) -> dict[str, str]:
     names = options.splits.names
     paths = {name: f"images/{name}" for name in names}
     return {"train": paths.get("train", paths[names[0]]), "val": paths.get("val", paths[names[-1]]), **paths}
+
+
+def _names(classes: Mapping[str, int]) -> dict[int, str]:
+    """Class names by index from 0; Ultralytics refuses gaps, so that an index without a class gets a name, too."""
+    named = {number - 1: name for name, number in classes.items()}
+    return {index: named.get(index, name_of_gap(index)) for index in range(max(named, default=-1) + 1)}
 
 
 def _rights(rights: Rights) -> dict[str, Any]:

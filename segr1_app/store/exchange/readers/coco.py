@@ -19,10 +19,10 @@ from segr1_app.domain import DatasetError
 from segr1_app.language.typed_text import storable
 from segr1_app.store.exchange.files import Files, translate_read_errors
 from segr1_app.store.exchange.import_options import Progress, Watch, ignore
-from segr1_app.store.exchange.intake import Content, Part, Record
+from segr1_app.store.exchange.intake import Content, Listing, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
-from segr1_app.store.exchange.readers.coco_shapes import category_key, id_key, shape_of
+from segr1_app.store.exchange.readers.coco_shapes import category_fields, category_key, id_key, shape_of
 from segr1_app.store.exchange.readers.json_stream import Member, members
 from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree
 from segr1_app.store.exchange.shapes import size_of
@@ -90,6 +90,8 @@ def read(files: Files, name: PurePosixPath, pictures: Pictures, watch: Watch = i
     with closing(sqlite3.connect("", isolation_level=None)) as db:
         yield from spool(db, files, name, watch)
         categories = Categories.read(db)
+        listed = db.execute("SELECT class FROM categories ORDER BY rowid").fetchall()
+        yield Listing.of(where, (json.loads(text) for (text,) in listed))
         names = db.execute("SELECT file_name FROM images")
         pictures.expect(str(file_name) for (file_name,) in names if file_name)
         yield from _faults(db, where)
@@ -115,7 +117,7 @@ def spool(db: sqlite3.Connection, files: Files, name: PurePosixPath, watch: Watc
     where = files.display_name(name)
     db.execute("CREATE TABLE images (id TEXT, file_name TEXT, content TEXT)")
     db.execute("CREATE TABLE annotations (image TEXT, number INTEGER, content TEXT)")
-    db.execute("CREATE TABLE categories (id TEXT, content TEXT)")
+    db.execute("CREATE TABLE categories (id TEXT, content TEXT, class TEXT)")
     # One transaction: a transaction per row would take far longer.
     db.execute("BEGIN")
     faults: list[Remark | str] = []
@@ -190,7 +192,13 @@ def _add_category(db: sqlite3.Connection, number: int, member: Member, faults: l
     if not isinstance(category, dict) or not id_key(category.get("id")) or not category.get("name"):
         faults.append(f"category {number} is left out: it has no id or no name.")
     else:
-        db.execute("INSERT INTO categories VALUES (?, ?)", [id_key(category["id"]), storable(str(category["name"]))])
+        name = storable(str(category["name"]))
+        db.execute("INSERT INTO categories VALUES (?, ?, ?)", [id_key(category["id"]), name, _class(name, category)])
+
+
+def _class(name: str, category: Mapping[str, Any]) -> str:
+    """A category as the JSON of a class."""
+    return json.dumps({"name": name, **category_fields(category)})
 
 
 _ADD: Final = {"images": _add_image, "annotations": _add_annotation, "categories": _add_category}

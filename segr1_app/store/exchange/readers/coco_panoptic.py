@@ -12,10 +12,10 @@ import numpy as np
 from segr1_app.domain import DatasetError, Mask
 from segr1_app.images.frames import fit_pixels
 from segr1_app.images.pictures import load_picture
-from segr1_app.store.exchange.intake import Content, Part, Record
+from segr1_app.store.exchange.intake import Content, Listing, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.coco_shapes import id_key
-from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
+from segr1_app.store.exchange.readers.coco_shapes import category_fields, id_key
+from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree, load_json
 from segr1_app.store.exchange.shapes import Canvas, size_of, whole
 
 
@@ -56,16 +56,18 @@ class _Segment:
         return fit_pixels(mask, canvas.size, canvas.orientation, canvas.reading)
 
 
-def _read(tree: Tree, name: PurePosixPath, segments: list[PurePosixPath], pictures: Pictures) -> Iterator[Record | str]:
+def _read(tree: Tree, name: PurePosixPath, segments: list[PurePosixPath], pictures: Pictures) -> Iterator[Found]:
     where = tree.files.display_name(name)
     try:
         content = load_json(tree.entry(name))
         categories = {id_key(each["id"]): str(each["name"]) for each in content["categories"]}
+        listing = Listing.of(where, ({"name": each["name"], **category_fields(each)} for each in content["categories"]))
         images = {id_key(each["id"]): each for each in content["images"]}
     except DatasetError as error:
         raise DatasetError(f"'{where}': {error}") from error
     except (KeyError, TypeError) as error:
         raise DatasetError(f"'{where}' is not COCO panoptic: its images or categories cannot be read.") from error
+    yield listing
     numbers = Pictures(tree.files, segments)
     for place, annotation in enumerate(content["annotations"], start=1):
         image = images.get(id_key(annotation.get("image_id"))) if isinstance(annotation, dict) else None

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from segr1_app.domain import DatasetError
 from segr1_app.images.frames import Reading
-from segr1_app.store.exchange.intake import Part, Record
+from segr1_app.language.typed_text import one_line
+from segr1_app.store.classes import RESERVED, AttributeKind
+from segr1_app.store.exchange.intake import Listing, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.ellipses import ellipse, rotated
@@ -53,6 +56,7 @@ def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Found
         raise DatasetError(f"'{where}': {error}") from error
     if root.find("track") is not None:
         yield f"{where}: its tracks are left out: export the task as 'CVAT for images'."
+    yield Listing.of(where, map(_class, root.findall("meta//labels/label")))
     images = root.findall("image")
     pictures.expect(image.get("name", "") for image in images if image.get("name"))
     for number_of, image in enumerate(images, start=1):
@@ -80,6 +84,35 @@ def _part(index: int, element: Element) -> Part:
         return Part(which, _shape(element), name)
     except ValueError as error:
         return Part(which, str(error), name)
+
+
+def _class(label: Element) -> dict[str, Any]:
+    """A label of the head as the JSON of a class, see `read_class`."""
+    colour = label.findtext("color") or ""
+    return {
+        "name": label.findtext("name") or "",
+        "colour": colour if re.fullmatch(r"#[0-9a-fA-F]{6}", colour) else None,
+        "attributes": [found for each in label.findall("attributes/attribute") if (found := _attribute(each))],
+    }
+
+
+def _attribute(element: Element) -> dict[str, Any] | None:
+    """An attribute of a label as the JSON of one; None for the one in which exports write the instruction."""
+    name, kind = one_line(element.findtext("name") or ""), element.findtext("input_type") or ""
+    if name in RESERVED or kind not in _KINDS:
+        return None
+    choices = [line for line in (element.findtext("values") or "").splitlines() if line.strip()]
+    return {"name": name, "kind": _KINDS[kind], "choices": choices if _KINDS[kind] is AttributeKind.CHOICE else []}
+
+
+_KINDS: Final = {
+    "select": AttributeKind.CHOICE,
+    "radio": AttributeKind.CHOICE,
+    "checkbox": AttributeKind.FLAG,
+    "number": AttributeKind.NUMBER,
+    "text": AttributeKind.TEXT,
+}
+"""CVAT's kinds of attributes."""
 
 
 def _shape(element: Element) -> Shape:

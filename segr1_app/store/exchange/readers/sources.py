@@ -18,7 +18,7 @@ from segr1_app.domain import DatasetError
 from segr1_app.files.foreign_json import JsonLimits
 from segr1_app.store.exchange.files import Entry, Files, is_picture, translate_read_errors
 from segr1_app.store.exchange.import_options import ImportOptions
-from segr1_app.store.exchange.intake import Record
+from segr1_app.store.exchange.intake import Listing, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 
@@ -95,8 +95,8 @@ class Tree:
         self.names = [name for name in self.names if name not in taken]
 
 
-Found: TypeAlias = Record | Remark | str
-"""What a reader finds: a record, a remark, or a sentence about something that is left out."""
+Found: TypeAlias = Record | Listing | Remark | str
+"""What a reader finds: a record, the classes of a file, a remark, or a sentence about something that is left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ import yaml
 
 from segr1_app.domain import DatasetError
 from segr1_app.images.frames import Reading
+from segr1_app.store.exchange.class_names import name_of_gap
 from segr1_app.store.exchange.files import Entry
-from segr1_app.store.exchange.intake import Part, Record
+from segr1_app.store.exchange.intake import Listing, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.sources import Found, Source, Tree, read_text
@@ -137,6 +138,14 @@ def _read(tree: Tree, labels: list[PurePosixPath], found: list[_Names], pictures
             "oriented boxes: read as boxes, not as masks."
         )
     nameless = not any(names.by_id for names in found)
+    for names in found:
+        # The numbers of classes begin at 1.
+        values = (
+            {"name": name, "number": index + 1}
+            for index, name in sorted(names.by_id.items())
+            if name != name_of_gap(index)
+        )
+        yield Listing.of(str(tree.entry(names.file)), values)
     for label in labels:
         entry = tree.entry(label)
         # labels/train/a.txt belongs to images/train/a.jpg.
