@@ -1,9 +1,13 @@
-"""Demonstrations that training works: ``python -m tests.benchmarks.learning rl|photographs --out DIR``.
+"""Demonstrations that training works: ``python -m tests.benchmarks.learning rl|photographs|segmenter --out
+DIR``.
 
 **rl**: GRPO from the cold-started policy, on generated scenes, salient and camouflaged; scored on scenes held out.
 
 **photographs**: 30 and 100 corrections of a kind of photograph that the shipped policy is weak at (``--kind``), made by
 a simulated annotator through the API of a running app; scored on other pictures of the kind and on sets of ``--data``.
+
+**segmenter**: the segmenter learns from the corrections of **photographs**, in the same ``--out``; scored alone, and
+together with the policy that learnt from them.
 
 Interrupted runs are resumed, and finished ones are not repeated. ``--write`` puts table and plot into the
 documentation.
@@ -29,6 +33,7 @@ from PIL import Image
 
 from segr1_app.files.json_files import read_json, read_json_lines
 from segr1_app.studio.trainings import CONFIG, METRICS, RESULT
+from tests.benchmarks import segmenter_photographs
 from tests.benchmarks.photographs import ELSEWHERE, KNOWN, demonstrate, plot_scores
 from tests.benchmarks.quality import COLD_START, put_between
 from tests.e2e.serving import ROOT
@@ -119,22 +124,30 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("rl", "photographs"))
+    parser.add_argument("what", choices=("rl", "photographs", "segmenter"))
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where data and runs are kept")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="default: %(default)s")
     parser.add_argument("--steps", type=int, metavar="N", help=f"of 'rl' (default: of {CONFIG_FILE.name})")
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help=f"for 'photographs': holds {', '.join((*KNOWN, *ELSEWHERE))}"
+        "--data", type=Path, metavar="DIR", help=f"for all but 'rl': holds {', '.join((*KNOWN, *ELSEWHERE))}"
     )
     parser.add_argument(
-        "--kind", type=Path, metavar="DIR", help="for 'photographs': what is corrected (default: polyps in --data)"
+        "--kind", type=Path, metavar="DIR", help="for all but 'rl': what is corrected (default: polyps in --data)"
     )
     parser.add_argument("--write", action="store_true", help="put table and plot into the documentation")
     given = parser.parse_args()
     plot = ROOT / "assets" / f"learning-{given.what}.png"
+    if given.what != "rl" and given.data is None:
+        parser.error(f"'{given.what}' needs --data.")
+    if given.what == "segmenter":
+        text = segmenter_photographs.demonstrate(
+            given.kind or given.data / "polyps", given.data, given.out.resolve(), given.seeds
+        )
+        print(text)
+        if given.write:
+            put_between(ROOT / "docs" / "training.md", "learning-segmenter", text)
+        return
     if given.what == "photographs":
-        if given.data is None:
-            parser.error("'photographs' needs --data.")
         text, kind, seeds = demonstrate(
             given.kind or given.data / "polyps", given.data, given.out.resolve(), given.seeds
         )

@@ -49,6 +49,7 @@ FOLDS: Final = 3
 SCORED: Final = 150
 """Pictures of a set that are scored, most."""
 TOGETHER: Final = 16
+INSTRUCTION: Final = INSTRUCTIONS["camouflaged"]
 GROUPS: Final = "groups.json"
 MEASURES: Final = {"iou": "IoU", "s_measure": "S-measure"}
 
@@ -97,22 +98,14 @@ class Run:
 
 def run_seed(seed: int, kind: Kind, data: Path, out: Path) -> Run:
     """Correct, train and score; finished steps are read from the folder."""
-    instruction = INSTRUCTIONS["camouflaged"]
-    to_correct, unseen = kind.split(seed)
     folder = out / f"seed-{seed}"
-    homes: dict[int, Path] = {}
-    work = None
-    for count in AMOUNTS:
-        work = annotate(folder / "app", to_correct[:count], instruction)
-        homes[count] = folder / f"home-{count}"
-        if not homes[count].exists():
-            shutil.copytree(folder / "app" / "data", homes[count])
-    assert work is not None
+    homes, work = corrected_homes(seed, kind, out)
+    unseen = kind.split(seed)[1]
     policies = {0: DEFAULT_POLICY} | {
         count: train(folder / f"run-{count}", homes[count], known_pairs(data, out), seed) for count in AMOUNTS
     }
-    sets = {kind.name: (unseen, instruction)} | {
-        name: (draw(_pairs(data / name), SCORED, 0), INSTRUCTIONS[kind_of(name)]) for name in ELSEWHERE
+    sets = {kind.name: (unseen, INSTRUCTION)} | {
+        name: (elsewhere(data, name), INSTRUCTIONS[kind_of(name)]) for name in ELSEWHERE
     }
     return Run(
         {
@@ -127,6 +120,26 @@ def run_seed(seed: int, kind: Kind, data: Path, out: Path) -> Run:
         },
         work,
     )
+
+
+def corrected_homes(seed: int, kind: Kind, out: Path) -> tuple[dict[int, Path], Work]:
+    """The data folders with each number of corrections, made unless they exist, and the annotator's work."""
+    folder = out / f"seed-{seed}"
+    to_correct, _ = kind.split(seed)
+    homes: dict[int, Path] = {}
+    work = None
+    for count in AMOUNTS:
+        work = annotate(folder / "app", to_correct[:count], INSTRUCTION)
+        homes[count] = folder / f"home-{count}"
+        if not homes[count].exists():
+            shutil.copytree(folder / "app" / "data", homes[count])
+    assert work is not None
+    return homes, work
+
+
+def elsewhere(data: Path, name: str) -> list[Pair]:
+    """The pairs that are scored of a set on which nothing may be lost."""
+    return draw(_pairs(data / name), SCORED, 0)
 
 
 def known_pairs(data: Path, out: Path) -> list[Path]:
@@ -156,12 +169,14 @@ def train(run: Path, home: Path, data: Sequence[Path], seed: int) -> Path:
     return run / POLICY
 
 
-def scored(policy: Path, pairs: Sequence[Pair], instruction: str, file: Path) -> Scores:
-    """The scores of a policy's masks, as the app makes them; kept in a file."""
+def scored(
+    policy: Path, pairs: Sequence[Pair], instruction: str, file: Path, segmenter: Path = DEFAULT_SEGMENTER
+) -> Scores:
+    """The scores of a pair's masks, as the app makes them; kept in a file."""
     if file.is_file():
         known: Scores = read_json(file)
         return known
-    app = Pipeline(VlmPolicy.load(policy, device="cpu"), Sam2Segmenter.load(str(DEFAULT_SEGMENTER), device="cpu"))
+    app = Pipeline(VlmPolicy.load(policy, device="cpu"), Sam2Segmenter.load(segmenter, device="cpu"))
     found: Scores = {}
     for first in range(0, len(pairs), TOGETHER):
         some = pairs[first : first + TOGETHER]

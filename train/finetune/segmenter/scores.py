@@ -13,7 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from segr1_app.domain import ObjectPrompt
+from segr1_app.domain import Mask, ObjectPrompt
+from segr1_app.images.pictures import Picture
 from segr1_app.metrics import iou
 from segr1_app.models.completions import segment_prompts
 from segr1_app.models.segmenter import Sam2Segmenter
@@ -48,21 +49,33 @@ def score_objects(segmenter: Sam2Segmenter, rows: Sequence[Row]) -> tuple[Object
     Raises:
         SegR1Error: when a picture cannot be read.
     """
-    found = []
+    found: list[ObjectScore] = []
     for row in tqdm(rows, desc="held-out pictures", unit="picture", leave=False):
         example = row.load()
-        for target in targets(example):
-            prompt = oracle_prompt(target.mask)
-            ious = []
-            for _ in range(MOST_CLICKS + 1):
-                _, mask = segment_prompts([prompt], example.picture, segmenter)
-                ious.append(iou(mask, target.mask))
-                click = corrective_click(mask, target.mask)
-                if ious[-1] >= GOOD or click is None:
-                    break
-                prompt = ObjectPrompt(prompt.box, (*prompt.points, click))
-            found.append(ObjectScore(row.source, ious[0], min(len(ious) - 1, MOST_CLICKS)))
+        found += [
+            ObjectScore(row.source, *score_object(segmenter, example.picture, target.mask))
+            for target in targets(example)
+        ]
     return tuple(found)
+
+
+def score_object(segmenter: Sam2Segmenter, picture: Picture, truth: Mask) -> tuple[float, int]:
+    """The IoU from an exact box and point, and the number of corrective clicks to an IoU of `GOOD`.
+
+    Args:
+        segmenter: makes the masks.
+        picture: the picture.
+        truth: the object, bool (height, width) of the picture, not empty.
+    """
+    prompt, ious = oracle_prompt(truth), []
+    for _ in range(MOST_CLICKS + 1):
+        _, mask = segment_prompts([prompt], picture, segmenter)
+        ious.append(iou(mask, truth))
+        click = corrective_click(mask, truth)
+        if ious[-1] >= GOOD or click is None:
+            break
+        prompt = ObjectPrompt(prompt.box, (*prompt.points, click))
+    return ious[0], min(len(ious) - 1, MOST_CLICKS)
 
 
 def score_changes(before: Sequence[ObjectScore], after: Sequence[ObjectScore]) -> tuple[str, dict[str, Any]]:
