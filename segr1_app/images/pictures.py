@@ -90,7 +90,7 @@ _WHITES = {"I": (65535,), "F": (1, 255, 65535)}
 """Candidate white levels by number format; integers are 16 bit, as written by Pillow."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Picture:
     """An upright picture.
 

@@ -1,7 +1,7 @@
 """The annotation store: predictions and corrections of every picture, kept revision by revision."""
 
 from segr1_app.store.changes import PromptChange, difference
-from segr1_app.store.reviews import DecidedTask, ReviewerChoice
+from segr1_app.store.reviews import DecidedTask, PastDecision, ReviewerChoice
 from segr1_app.store.store import AnnotationStore
 from segr1_app.store.values import (
     AnnotatedObject,
@@ -32,6 +32,7 @@ __all__ = [
     "DecidedTask",
     "Draft",
     "Feedback",
+    "PastDecision",
     "PromptChange",
     "QueueOrder",
     "RejectReason",

@@ -1,15 +1,18 @@
-"""The review list: decided tasks, newest first; within the caller's transaction."""
+"""What reviewers look through: decided tasks, newest first, and past decisions; within the caller's transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlite_utils import Database
 
-from segr1_app.store.rows import read_task
-from segr1_app.store.values import Task, Verdict
+from segr1_app.store.changes import PromptChange
+from segr1_app.store.limits import MAX_CLICKS, MAX_COMMENT, MAX_SECONDS, clipped
+from segr1_app.store.rows import read_change, read_task
+from segr1_app.store.values import Blame, RejectReason, Task, Verdict
 
 _COLUMNS = """
     tasks.*, pictures.name, pictures.width, pictures.height, shown.id AS revision, shown.annotator, shown.verdict,
@@ -48,6 +51,32 @@ class ReviewerChoice:
     created_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class PastDecision:
+    """A revision without its masks, which take as much memory as the picture for every object.
+
+    Attributes:
+        cleaned: whether any object's mask was cleaned, as in `AnnotatedObject`.
+        verdict, reason, comment, seconds, clicks: as in `Correction`.
+        id, annotator, origin_id, prediction_id, change, policy_iou, blame, created_at: as in `Revision`.
+    """
+
+    id: int
+    annotator: str
+    origin_id: int | None
+    prediction_id: int | None
+    verdict: Verdict
+    reason: RejectReason | None
+    comment: str
+    seconds: float
+    clicks: int
+    cleaned: bool
+    change: PromptChange
+    policy_iou: float | None
+    blame: Blame | None
+    created_at: float
+
+
 def decided(
     db: Database, *, annotator: str | None, verdict: Verdict | None, before: int | None, limit: int
 ) -> list[DecidedTask]:
@@ -83,6 +112,12 @@ def decided(
     return list(_read(db, query, values))
 
 
+def past_decisions(db: Database, task_id: int) -> list[PastDecision]:
+    """A task's revisions by all annotators, the oldest first."""
+    rows = db.query("SELECT * FROM revisions WHERE task = ? ORDER BY id", [task_id])
+    return [_decision(row) for row in rows]
+
+
 def choice(db: Database, task_id: int) -> ReviewerChoice | None:
     """The reviewer's choice in force, if there is one."""
     query = "SELECT revision, reviewer, created_at FROM choices WHERE task = ? ORDER BY id DESC LIMIT 1"
@@ -102,3 +137,23 @@ def _read(db: Database, query: str, values: dict[str, Any]) -> Iterator[DecidedT
             people=row["people"],
             agreement=row["agreement"],
         )
+
+
+def _decision(row: Mapping[str, Any]) -> PastDecision:
+    """A row of revisions."""
+    return PastDecision(
+        id=row["id"],
+        annotator=row["annotator"],
+        origin_id=row["origin"],
+        prediction_id=row["prediction"],
+        verdict=Verdict(row["verdict"]),
+        reason=RejectReason(row["reason"]) if row["reason"] else None,
+        comment=row["comment"][:MAX_COMMENT],
+        seconds=clipped(row["seconds"], MAX_SECONDS),
+        clicks=int(clipped(row["clicks"], MAX_CLICKS)),
+        cleaned=any(record.get("cleaned", False) for record in json.loads(row["objects"])),
+        change=read_change(json.loads(row["change"])),
+        policy_iou=row["policy_iou"],
+        blame=Blame(row["blame"]) if row["blame"] else None,
+        created_at=row["created_at"],
+    )

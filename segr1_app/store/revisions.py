@@ -62,6 +62,13 @@ def heads(db: Database, task_id: int) -> dict[str, Revision]:
     return {row["annotator"]: read_revision(row) for row in rows}
 
 
+def head_of(db: Database, task_id: int, annotator: str) -> int | None:
+    """The number of an annotator's newest revision of a task."""
+    query = "SELECT revision FROM heads WHERE task = ? AND annotator = ?"
+    found: tuple[int] | None = db.execute(query, [task_id, annotator]).fetchone()
+    return found[0] if found else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
     """What a correction is compared with.

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cachetools import LRUCache, cached
 
@@ -27,8 +28,8 @@ from segr1_app.store.values import (
     Verdict,
 )
 
-RECENT_MASKS = 128 * 2**20
-"""Size in bytes of the cache of decoded masks."""
+RECENT_MASKS = 64 * 2**20
+"""Size in bytes of the cache of decoded masks that nobody uses."""
 
 
 def to_json(value: Any) -> str:
@@ -46,19 +47,27 @@ def truth_hash(picture: str, instruction: str, mask: str) -> str:
     return content_hash({"picture": picture, "instruction": instruction, "mask": mask})
 
 
-@cached(
-    LRUCache[Any, Mask](RECENT_MASKS, getsizeof=lambda mask: mask.nbytes),
-    key=lambda rle: (*rle["size"], rle["counts"]),
-    lock=Lock(),
-)
+def _mask_key(rle: Rle) -> tuple[int, int, str]:
+    height, width = rle["size"]
+    return height, width, rle["counts"]
+
+
+_used_masks: WeakValueDictionary[tuple[int, int, str], Mask] = WeakValueDictionary()
+
+
+@cached(LRUCache[Any, Mask](RECENT_MASKS, getsizeof=lambda mask: mask.nbytes), key=_mask_key, lock=Lock())
 def stored_mask(rle: Rle) -> Mask:
-    """The mask of a stored RLE, read-only and shared by a cache.
+    """The mask of a stored RLE, read-only and shared by a cache, and by everybody who uses it.
 
     One decision reads the same mask again and again: as the policy's answer when the task is prepared, leased and
     compared with what was decided, and as part of the revision. Each time takes 20 ms for a dozen megapixels.
     """
+    used = _used_masks.get(_mask_key(rle))
+    if used is not None:
+        return used
     mask = decode_rle(rle)
     mask.flags.writeable = False
+    _used_masks[_mask_key(rle)] = mask
     return mask
 
 

@@ -27,7 +27,7 @@ from segr1_app.store.journal import Journal
 from segr1_app.store.limits import MAX_DRAFT
 from segr1_app.store.pictures import PictureFolder
 from segr1_app.store.records import Numbers
-from segr1_app.store.reviews import DecidedTask, ReviewerChoice
+from segr1_app.store.reviews import DecidedTask, PastDecision, ReviewerChoice
 from segr1_app.store.revisions import Links
 from segr1_app.store.rows import one, read_prediction, read_samples, read_task
 from segr1_app.store.values import (
@@ -371,10 +371,20 @@ class AnnotationStore:
         with self._connection.read() as db:
             return revisions.history(db, task_id)
 
+    def past_decisions(self, task_id: int) -> list[PastDecision]:
+        """As `history`, without masks: for large pictures that is faster and takes much less memory."""
+        with self._connection.read() as db:
+            return reviews.past_decisions(db, task_id)
+
     def heads(self, task_id: int) -> dict[str, Revision]:
         """Each annotator's newest revision of a task."""
         with self._connection.read() as db:
             return revisions.heads(db, task_id)
+
+    def head_of(self, task_id: int, annotator: str) -> int | None:
+        """The number of an annotator's newest revision of a task; None before the first."""
+        with self._connection.read() as db:
+            return revisions.head_of(db, task_id, annotator)
 
     def current(self, task: Task | int) -> Revision | None:
         """The current revision: the reviewer's choice, else the latest decision among everyone's newest.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import Path
+from weakref import WeakValueDictionary
 
+import cv2
 from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
@@ -19,12 +21,16 @@ PREVIEW_SIDE = 2048
 """Longest side in pixels of the picture that the page shows."""
 LIVE_SIDE = 1024
 """Longest side in pixels of the masks on a canvas."""
-MEMORY = 192 * 2**20
-"""Size in bytes of the cache of pictures; as many as the largest accepted picture has."""
+MEMORY = 96 * 2**20
+"""Size in bytes of the cache of pictures beyond those that are on canvases; two of a dozen megapixels."""
+_MAKING = threading.BoundedSemaphore(2)
+"""Limits how many previews are made at the same time: people open the same large picture together."""
 
 
 class RecentPictures:
     """The store's pictures, with a cache of recent ones, because reading a large one takes a second.
+
+    A picture that is in use elsewhere, such as on a canvas, is found too, so that it is in memory only once.
 
     Args:
         store: the store with the pictures.
@@ -33,6 +39,7 @@ class RecentPictures:
     def __init__(self, store: AnnotationStore) -> None:
         self._store = store
         self._held: LRUCache[str, Picture] = LRUCache(MEMORY, getsizeof=lambda picture: picture.pixels.nbytes)
+        self._used: WeakValueDictionary[str, Picture] = WeakValueDictionary()
         self._changed = threading.Condition()
 
     # With the condition, whoever asks for a picture that is being read waits for it: decoding takes several times what
@@ -44,7 +51,10 @@ class RecentPictures:
         Raises:
             StoreError: when it cannot be read.
         """
-        return self._store.picture(sha256)
+        found = self._used.get(sha256)
+        if found is None:
+            found = self._used[sha256] = self._store.picture(sha256)
+        return found
 
 
 def preview_of(picture: Picture, cache: Path) -> Path:
@@ -53,20 +63,33 @@ def preview_of(picture: Picture, cache: Path) -> Path:
     Raises:
         StoreError: when the disk is full or read-only.
     """
-    preview = cache / f"{picture.sha256}.jpg"
-    if not preview.exists():
-        image = Image.fromarray(picture.pixels)
-        image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        # Encoded in memory first: when Pillow's encoder writes to a file itself, its error does not give the reason.
-        encoded = io.BytesIO()
-        image.save(encoded, "JPEG", quality=92)
-        # Written atomically, because somebody else may request the same picture meanwhile.
-        with translate_errors(), whole_file(preview, lasting=False) as file:
-            file.write(encoded.getbuffer())
+    preview = preview_path(picture.sha256, cache)
+    if preview.exists():
+        return preview
+    with _MAKING:
+        if not preview.exists():
+            # Not by Pillow, which would first copy the whole picture.
+            small = cv2.resize(picture.pixels, _within(picture.size, PREVIEW_SIDE), interpolation=cv2.INTER_AREA)
+            # Encoded in memory first: when Pillow's encoder writes to a file itself, its error gives no reason.
+            encoded = io.BytesIO()
+            Image.fromarray(small).save(encoded, "JPEG", quality=92)
+            # Written atomically, because another process may make the same one.
+            with translate_errors(), whole_file(preview, lasting=False) as file:
+                file.write(encoded.getbuffer())
     return preview
+
+
+def preview_path(sha256: str, cache: Path) -> Path:
+    """Where `preview_of` puts the preview of the picture with this digest."""
+    return cache / f"{sha256}.jpg"
 
 
 def live_size(image_wh: ImageSize) -> ImageSize:
     """The size of masks sent to a canvas: about screen resolution, and fast to compute."""
-    scale = min(1.0, LIVE_SIDE / max(image_wh))
+    return _within(image_wh, LIVE_SIDE)
+
+
+def _within(image_wh: ImageSize, side: int) -> ImageSize:
+    """A size scaled down so that neither side is longer than ``side``."""
+    scale = min(1.0, side / max(image_wh))
     return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))

@@ -120,11 +120,11 @@ class RunRecorder:
                 self._predictions[key] = (task_id, number)
             task_id, number = self._predictions[key]
             verdict = Verdict.FIX if corrected.changes(prediction) else Verdict.ACCEPT
-            before = self._store.heads(task_id).get(name)
+            before = self._store.head_of(task_id, name)
             return self._store.save(
                 task_id,
                 name,
                 Correction(verdict, corrected.annotated, seconds=work.seconds, clicks=work.clicks),
-                parent_id=before.id if before else None,
+                parent_id=before,
                 prediction_id=number,
             )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cachetools import LRUCache
+import numpy.typing as npt
 
 from segr1_app.domain import Mask, PictureError, Prediction
 from segr1_app.images.pictures import Picture
@@ -36,12 +37,19 @@ class CanvasSession:
     candidates: tuple[Candidate, ...] = ()
 
     @property
-    def nbytes(self) -> int:
-        """Size in bytes of its picture and its masks, each of which takes a third of the picture."""
-        masks = [] if self.truth is None else [self.truth]
+    def arrays(self) -> dict[int, npt.NDArray[Any]]:
+        """Its picture and its masks, by their ids; each mask takes a third of the picture."""
+        held: list[npt.NDArray[Any]] = [self.picture.pixels, *(each.mask for each in self.candidates)]
+        if self.truth is not None:
+            held.append(self.truth)
         if self.prediction is not None:
-            masks += [self.prediction.mask, *(found.mask for found in self.prediction.masks)]
-        return self.picture.pixels.nbytes + sum(mask.nbytes for mask in masks)
+            held += [self.prediction.mask, *(found.mask for found in self.prediction.masks)]
+        return {id(each): each for each in held}
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of its picture and its masks."""
+        return sum(each.nbytes for each in self.arrays.values())
 
 
 class CanvasSessions:
@@ -51,14 +59,13 @@ class CanvasSessions:
 
     Args:
         memory: limit on the pictures and masks held, in bytes; beyond that, the least recently used sessions are
-            dropped.
+            dropped. What several sessions share counts once. A session that is larger than the limit is held alone.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
-        # One that is larger than the limit is held alone.
-        self._held: LRUCache[str, CanvasSession] = LRUCache(
-            memory, getsizeof=lambda session: min(session.nbytes, memory)
-        )
+        self._memory, self._bytes = memory, 0
+        self._held: OrderedDict[str, CanvasSession] = OrderedDict()
+        self._holders: Counter[int] = Counter()
         self._lock = threading.Lock()
 
     def begin(self, session: CanvasSession) -> str:
@@ -66,7 +73,20 @@ class CanvasSessions:
         key = secrets.token_urlsafe(16)
         with self._lock:
             self._held[key] = session
+            for name, array in session.arrays.items():
+                self._bytes += 0 if self._holders[name] else array.nbytes
+                self._holders[name] += 1
+            while len(self._held) > 1 and self._bytes > self._memory:
+                self._drop_oldest()
         return key
+
+    def _drop_oldest(self) -> None:
+        _, session = self._held.popitem(last=False)
+        for name, array in session.arrays.items():
+            self._holders[name] -= 1
+            if not self._holders[name]:
+                del self._holders[name]
+                self._bytes -= array.nbytes
 
     def get(self, key: object) -> CanvasSession:
         """The session with a key.
@@ -76,6 +96,8 @@ class CanvasSessions:
         """
         with self._lock:
             session = self._held.get(key) if isinstance(key, str) else None
+            if session is not None:
+                self._held.move_to_end(str(key))
         if session is None:
             raise PictureError("This session has expired: choose the picture again. What you drew is still shown here.")
         return session

@@ -18,6 +18,7 @@ from segr1_app.store import (
     StaleRevisionError,
     Task,
     Verdict,
+    rows,
 )
 from tests.store.conftest import Clock
 from tests.store.values import PROMPT, SKIPPED, corrected, picture, prediction, rectangle, rejected
@@ -60,6 +61,24 @@ def test_a_save_on_an_older_revision_is_refused_with_the_newest(store: Annotatio
     with pytest.raises(StoreError, match="was not saved by ben"):
         store.save(task.id, "ben", corrected(rectangle(0, 0, 7, 7)), parent_id=first.id)
     assert [revision.id for revision in store.history(task.id)] == [first.id, second.id]
+
+
+def test_past_decisions_are_read_without_masks(
+    store: AnnotationStore, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = store.save(task.id, "ann", corrected(rectangle(0, 0, 5, 5)))
+    last = store.save(task.id, "ben", rejected())
+    assert store.head_of(task.id, "ann") == first.id
+    assert store.head_of(task.id, "cat") is None
+    kept = store.history(task.id)
+    monkeypatch.setattr(rows, "stored_mask", pytest.fail)
+    decisions = store.past_decisions(task.id)
+    assert [each.id for each in decisions] == [first.id, last.id]
+    for each, whole in zip(decisions, kept, strict=True):
+        for name in ("annotator", "origin_id", "prediction_id", "change", "policy_iou", "blame", "created_at"):
+            assert getattr(each, name) == getattr(whole, name)
+        for name in ("verdict", "reason", "comment", "seconds", "clicks"):
+            assert getattr(each, name) == getattr(whole.correction, name)
 
 
 def test_the_latest_decision_counts_until_a_reviewer_chooses(store: AnnotationStore, task: Task) -> None:

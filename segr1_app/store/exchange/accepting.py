@@ -57,7 +57,7 @@ def accept_truths(
     for seen, task_id in enumerate([task.id for task in store.tasks(open_only=True)], start=1):
         task = store.task(task_id)
         truth = store.ground_truth(task.sha256, task.instruction)
-        own = store.heads(task_id).get(name)
+        own = store.head_of(task_id, name)
         if truth is None:
             accepted.without_truth += 1
         elif store.holder(task_id) not in (None, name):
@@ -65,7 +65,7 @@ def accept_truths(
         elif task.open:
             correction = Correction(Verdict.ACCEPT, _objects(truth, class_of(task.instruction)))
             try:
-                store.save(task_id, name, correction, parent_id=own.id if own else None)
+                store.save(task_id, name, correction, parent_id=own)
                 accepted.done += 1
             except StaleRevisionError:
                 # The same person has just saved it in another window.

@@ -299,7 +299,7 @@ class JobHandlers:
         prepared = self._preparer.prepare(task)
         prediction = prepared.stored.prediction if prepared.stored else None
         draft = self._store.get_draft(task.id, annotator)
-        own = self._store.heads(task.id).get(one_line(annotator))
+        own = self._store.head_of(task.id, one_line(annotator))
         current = self._store.current(task.id)
         return {
             "task": task.id,
@@ -308,7 +308,7 @@ class JobHandlers:
             "picture_name": task.picture_name,
             "reasoning": (prediction.reasoning if prediction else None) or "",
             "prediction": prepared.stored.id if prepared.stored else None,
-            "parent": own.id if own else None,
+            "parent": own,
             "draft": json.loads(draft.content) if draft else None,
             "decided": not task.open,
             "saved": _saved(current, own),
@@ -346,14 +346,14 @@ def _edit_of(content: object) -> tuple[object, int] | None:
     return None
 
 
-def _saved(current: Revision | None, own: Revision | None) -> SavedWork | None:
+def _saved(current: Revision | None, own: int | None) -> SavedWork | None:
     """The current revision of a task to continue from, if it has objects; its comment only for its author."""
     if current is None or (current.correction.verdict is Verdict.REJECT and not current.correction.objects):
         return None
     return {
         "revision": current.id,
         "verdict": current.correction.verdict.value,
-        "comment": current.correction.comment if own and own.id == current.id else "",
+        "comment": current.correction.comment if own == current.id else "",
         "objects": revision_value(current),
     }
 

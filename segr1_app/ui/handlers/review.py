@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segr1_app.domain import StoreError
-from segr1_app.store import AnnotationStore, DecidedTask, Revision, StaleRevisionError, StoredPrediction, Task, Verdict
+from segr1_app.store import (
+    AnnotationStore,
+    DecidedTask,
+    PastDecision,
+    StaleRevisionError,
+    StoredPrediction,
+    Task,
+    Verdict,
+)
 from segr1_app.store.reports import work_record
 from segr1_app.studio.comparison import compare_sides, find_side
 from segr1_app.studio.contracts import (
@@ -25,7 +33,7 @@ from segr1_app.studio.contracts import (
     Stale,
     WorkStatistics,
 )
-from segr1_app.studio.previews import preview_of
+from segr1_app.studio.previews import preview_of, preview_path
 from segr1_app.ui.gate.endpoints import one_of
 from segr1_app.ui.views import addressed, canvas_value, change_value
 
@@ -84,12 +92,14 @@ class ReviewHandlers:
             mean pairwise IoU or None, "pairs": [{"annotators": [two names], "iou"}]}.
         """
         asked = self._store.task(task)
-        revisions = self._store.history(asked.id)
+        revisions = self._store.past_decisions(asked.id)
         numbers = {each.prediction_id for each in revisions} | {asked.prediction_id}
         known = sorted((number for number in numbers if number is not None), reverse=True)
         choice, agreement = self._store.choice(asked.id), self._store.agreement(asked.id)
         first, second = initial_sides(revisions, asked)
-        picture = preview_of(self._store.picture(asked.sha256), self._cache)
+        picture = preview_path(asked.sha256, self._cache)
+        if not picture.exists():
+            preview_of(self._store.picture(asked.sha256), self._cache)
         title = f"Picture of {asked.image_size.width} by {asked.image_size.height} pixels"
         return {
             "task": asked.id,
@@ -117,7 +127,7 @@ class ReviewHandlers:
             restores or None, "created_at", "current"}].
         """
         asked = self._store.task(task)
-        return _history(self._store.history(asked.id), asked)
+        return _history(self._store.past_decisions(asked.id), asked)
 
     def compare(self, task: int, first: str, second: str) -> Comparison:
         """Two masks of a task, and how they differ.
@@ -189,7 +199,7 @@ class ReviewHandlers:
         }
 
 
-def initial_sides(revisions: Sequence[Revision], task: Task) -> tuple[str, str]:
+def initial_sides(revisions: Sequence[PastDecision], task: Task) -> tuple[str, str]:
     """What to compare initially: the current revision with the prediction that it corrects, else with another
     annotator's newest.
 
@@ -230,20 +240,20 @@ def _listed(each: DecidedTask) -> DecidedTaskRow:
     }
 
 
-def _history(revisions: Sequence[Revision], task: Task) -> list[PastRevision]:
+def _history(revisions: Sequence[PastDecision], task: Task) -> list[PastRevision]:
     return [
         {
             "revision": each.id,
             "annotator": each.annotator,
-            "verdict": each.correction.verdict.value,
-            "reason": each.correction.reason.value if each.correction.reason else None,
-            "comment": each.correction.comment,
-            "seconds": each.correction.seconds,
-            "clicks": each.correction.clicks,
+            "verdict": each.verdict.value,
+            "reason": each.reason.value if each.reason else None,
+            "comment": each.comment,
+            "seconds": each.seconds,
+            "clicks": each.clicks,
             "policy_iou": each.policy_iou,
             "blame": each.blame.value if each.blame else None,
             "change": change_value(each.change),
-            "cleaned": any(made.cleaned for made in each.correction.objects),
+            "cleaned": each.cleaned,
             "origin": each.origin_id,
             "created_at": each.created_at,
             "current": each.id == task.current_id,

@@ -77,6 +77,14 @@ def test_a_task_comes_with_its_history_and_what_to_compare(reviews: ReviewHandle
     assert reviews.history(1) == answer["revisions"]
 
 
+def test_a_picture_with_a_preview_is_not_read_for_a_review(
+    reviews: ReviewHandlers, store: AnnotationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = reviews.review_task(1)["canvas"]["picture"]
+    monkeypatch.setattr(store, "picture", pytest.fail)
+    assert reviews.review_task(1)["canvas"]["picture"] == shown
+
+
 def test_a_change_keeps_all_of_its_fields() -> None:
     point, box = Point(1.5, 2, 1), Box(1, 2, 3.25, 4)
     change = PromptChange((point,), (point,), (point,), ((point, point),), ((box, box),), (box,), (box,), 2, 1)
