@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segr1_app.domain import ImageSize, PictureError, RgbPixels
+from segr1_app.images.bitmaps import grey_bitmap, is_misread
 from segr1_app.images.budget import Budget
+from segr1_app.images.jpeg_metadata import keep_only_orientation
 
 MAX_PIXELS = 64_000_000
 """Largest accepted picture, in pixels."""
@@ -81,10 +82,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """The transposition that turns a picture upright, by its EXIF orientation tag (Exif 2.32, 4.6.4)."""
-_BITMAP_DEPTHS = {"1": 1, "L": 8}
-"""Bits per pixel of BMP files by the mode that Pillow gives those without a palette of colours."""
-_BITMAP_INFO_BYTES = 40
-"""From this length on, the header of a BMP file is of the newer kind."""
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+"""Orientations that swap width and height."""
 _LOSSY = frozenset({"JPEG", "MPO", "AVIF"})
 _WHITES = {"I": (65535,), "F": (1, 255, 65535)}
 """Candidate white levels by number format; integers are 16 bit, as written by Pillow."""
@@ -122,18 +121,20 @@ def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
     return load_oriented(source).picture
 
 
-ORIGINAL_ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
-"""Formats of files that any program shows as they are, by Pillow's names, and how such a file is called."""
+ORIGINAL_ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif"}
+"""Formats whose files can be kept, because every installation reads them, by Pillow's names; and their extensions."""
+_KEPT_MODES = frozenset({"1", "L", "P", "RGB", "CMYK"})
+"""Kinds of pixels that become RGB without loss of what is shown, by Pillow's names."""
 _SMALL = 64 * 2**10
 """Bytes that a file may have although its pixels have fewer: headers and metadata."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Original:
-    """A file that can be kept in place of its picture: its pixels are upright RGB as they are stored.
+    """A file that can be kept in place of its picture's pixels, because it is decoded to them.
 
     Attributes:
-        content: all of it, with its metadata.
+        content: all of it, with its metadata; of a file with an EXIF orientation, this is the only metadata.
         ending: of its name, one of `ORIGINAL_ENDINGS`.
     """
 
@@ -165,18 +166,42 @@ def load_oriented(source: str | os.PathLike[str] | bytes) -> OrientedPicture:
     file = source if isinstance(source, bytes) else Path(source)
     with opened(file, f"'{file.name}'" if isinstance(file, Path) else "The file") as image:
         picture, orientation = picture_from_pil(image), orientation_of(image)
-        ending = _original_ending(image, orientation)
-    # What follows the picture in its file could be of any size.
-    if ending is None or not isinstance(file, bytes) or len(file) > max(picture.pixels.nbytes, _SMALL):
+        ending = _original_ending(image)
+    if ending is None or not isinstance(file, bytes):
         return OrientedPicture(picture, orientation)
-    return OrientedPicture(picture, orientation, Original(file, ending))
+    content = file if orientation == 1 else _with_orientation_only(file, picture, orientation, ending)
+    # What follows the picture in its file could be of any size.
+    if content is None or len(content) > max(picture.pixels.nbytes, _SMALL):
+        return OrientedPicture(picture, orientation)
+    return OrientedPicture(picture, orientation, Original(content, ending))
 
 
-def _original_ending(image: Image.Image, orientation: int) -> str | None:
-    """The ending of a file that can be kept; None for one whose pixels are not what every program shows of it."""
-    plain = image.mode == "RGB" and not image.has_transparency_data and orientation == 1
-    moving = image.format != "MPO" and getattr(image, "is_animated", False)
-    return ORIGINAL_ENDINGS.get(image.format or "") if plain and not moving else None
+def _original_ending(image: Image.Image) -> str | None:
+    """The ending of a file that can be kept; None for one that shows more than one opaque picture of 8 bits."""
+    still = image.format == "MPO" or not getattr(image, "is_animated", False)
+    kept = still and image.mode in _KEPT_MODES and not image.has_transparency_data
+    return ORIGINAL_ENDINGS.get(image.format or "") if kept else None
+
+
+def _with_orientation_only(content: bytes, picture: Picture, orientation: int, ending: str) -> bytes | None:
+    """A rotated file without the rest of its metadata; None for one of which that cannot be made."""
+    kept = keep_only_orientation(content, orientation) if ending == ".jpg" else None
+    if kept is None or kept == content:
+        return kept
+    try:
+        return kept if load_picture(kept).sha256 == picture.sha256 else None
+    except PictureError:
+        return None
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a file that was kept shows its picture in any program: its pixels are RGB and stored upright.
+
+    Raises:
+        PictureError: when it cannot be read.
+    """
+    with _recognised(path, "") as (image, _):
+        return image.format != "AVIF" and image.mode == "RGB" and _header_orientation(image) == 1
 
 
 def picture_from_pil(image: Image.Image) -> Picture:
@@ -240,17 +265,18 @@ def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
     block begins when few enough pixels are being decoded by others.
     """
     with _recognised(source, name) as (image, content), _DECODING.taken(image.width * image.height):
-        yield _grey_bitmap(content) if _is_misread_bitmap(image, content) else image
+        yield grey_bitmap(content) if is_misread(image, content) else image
 
 
 def header_size(source: Path | bytes, name: str) -> ImageSize:
-    """The size of a picture as its file's header has it, before it is turned upright.
+    """The size of a picture as its file's header has it; of a JPEG file, after it is turned upright.
 
     Raises:
         PictureError: when it cannot be read, see `load_picture`.
     """
     with _recognised(source, name) as (image, _):
-        return ImageSize(*image.size)
+        width, height = image.size
+        return ImageSize(height, width) if _header_orientation(image) in _SIDEWAYS else ImageSize(width, height)
 
 
 @contextmanager
@@ -274,27 +300,6 @@ def _recognised(source: Path | bytes, name: str) -> Iterator[tuple[Image.Image, 
             ) from error
         except _HOSTILE as error:
             raise PictureError(f"{called} is damaged or truncated and cannot be read ({error}).") from error
-
-
-def _is_misread_bitmap(image: Image.Image, content: BinaryIO) -> bool:
-    """Whether Pillow reads the pixels of a BMP file at another depth than its own.
-
-    It takes every palette of black and white for 1 bit, and every grey ramp for 8 bit, whatever the depth is.
-    """
-    if image.format != "BMP" or image.mode not in _BITMAP_DEPTHS:
-        return False
-    content.seek(14)
-    header = content.read(16)
-    newer = int.from_bytes(header[:4], "little") >= _BITMAP_INFO_BYTES
-    return int.from_bytes(header[14:16] if newer else header[10:12], "little") != _BITMAP_DEPTHS[image.mode]
-
-
-def _grey_bitmap(content: BinaryIO) -> Image.Image:
-    content.seek(0)
-    pixels = cv2.imdecode(np.frombuffer(content.read(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise PictureError("It is a BMP file that cannot be read: save it as PNG.")
-    return Image.fromarray(pixels)
 
 
 def is_lossy(image: Image.Image, source: Path | bytes) -> bool:
@@ -351,6 +356,12 @@ def orientation_of(image: Image.Image) -> int:
     """The value of an image's EXIF orientation tag, 1 to 8; 1 where there is none, or no valid one."""
     image.load()  # some decoders rotate the picture themselves and then drop the tag
     value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return value if value in UPRIGHT else 1
+
+
+def _header_orientation(image: Image.Image) -> int:
+    """The same for a JPEG file without its pixels being decoded; 1 for others, where the tag may come after them."""
+    value = image.getexif().get(ExifTags.Base.Orientation, 1) if image.format in {"JPEG", "MPO"} else 1
     return value if value in UPRIGHT else 1
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from segr1_app.domain import StoreDamagedError
+from segr1_app.images.jpeg_metadata import keep_only_orientation
 from segr1_app.images.pictures import Original, load_oriented, load_picture, picture_from_array
 from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import connect
@@ -54,48 +55,115 @@ def turned(orientation: int) -> Image.Exif:
     return exif
 
 
-ALIKE = {
+PLAIN = {
     "photo.jpg": encoded(photograph()),
     "progressive.jpg": encoded(photograph(), progressive=True, exif=turned(1)),
     "lossy.webp": encoded(photograph(), "WEBP", quality=70),
     "drawing.png": encoded(photograph(), "PNG"),
     "two views.jpg": encoded(photograph(), "MPO", save_all=True, append_images=[photograph(1)]),
 }
-OTHERWISE = {
-    "turned.jpg": encoded(photograph(), exif=turned(6)),
+"""Files that any program shows as they are annotated."""
+KEPT = PLAIN | {
     "grey.jpg": encoded(photograph().convert("L")),
     "print.jpg": encoded(photograph().convert("CMYK")),
-    "see-through.png": encoded(photograph().convert("RGBA"), "PNG"),
     "palette.png": encoded(photograph().quantize(), "PNG"),
+    "two colours.png": encoded(photograph().convert("1"), "PNG"),
+    "film.avif": encoded(photograph(), "AVIF"),
+}
+CONVERTED = {
+    "see-through.png": encoded(photograph().convert("RGBA"), "PNG"),
+    "see-through palette.png": encoded(photograph().quantize(), "PNG", transparency=3),
     "moving.png": encoded(photograph(), "PNG", save_all=True, append_images=[photograph(1)]),
     "moving.webp": encoded(photograph(), "WEBP", save_all=True, append_images=[photograph(1)]),
+    "turned.png": encoded(photograph(), "PNG", exif=turned(6)),
+    "turned.avif": encoded(photograph(), "AVIF", exif=turned(6)),
     "scan.tif": encoded(photograph(), "TIFF"),
-    "film.avif": encoded(photograph(), "AVIF"),
     "and a whole archive behind it.jpg": encoded(photograph()) + bytes(100_000),
+}
+TURNED = {f"turned {value}.jpg": encoded(photograph(), exif=turned(value)) for value in range(2, 9)} | {
+    "turned and grey.jpg": encoded(photograph().convert("L"), exif=turned(8)),
+    "turned and progressive.jpg": encoded(photograph(), exif=turned(5), progressive=True, restart_marker_blocks=2),
+    "two turned views.jpg": encoded(
+        photograph(), "MPO", save_all=True, append_images=[photograph(1)], exif=turned(3), comment=b"SECRET"
+    ),
 }
 
 
-@pytest.mark.parametrize("name", ALIKE)
-def test_a_plain_picture_is_kept_as_it_came(store: AnnotationStore, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(ALIKE[name])
+@pytest.mark.parametrize("name", KEPT)
+def test_a_picture_is_kept_as_it_came(store: AnnotationStore, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(KEPT[name])
     assert list(import_paths(store, [tmp_path / name], "it")) == [IMPORTED]
     (task,) = store.tasks()
     path = store.picture_path(task.sha256)
-    assert (path.read_bytes(), path.suffix) == (ALIKE[name], Path(name).suffix)
+    assert (path.read_bytes(), path.suffix) == (KEPT[name], Path(name).suffix)
     # The digest is that of the pixels, as it always was.
     assert task.sha256 == load_picture(tmp_path / name).sha256
     assert np.array_equal(store.picture(task.sha256).pixels, load_picture(tmp_path / name).pixels)
     assert list(store.verify()) == []
 
 
-@pytest.mark.parametrize("name", OTHERWISE)
-def test_one_that_others_would_see_otherwise_becomes_a_png(store: AnnotationStore, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(OTHERWISE[name])
+@pytest.mark.parametrize("name", CONVERTED)
+def test_one_that_is_not_an_opaque_still_becomes_a_png(store: AnnotationStore, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(CONVERTED[name])
     assert list(import_paths(store, [tmp_path / name], "it")) == [IMPORTED]
     (task,) = store.tasks()
     path = store.picture_path(task.sha256)
     assert path.name == f"{task.sha256}.png"
     assert np.array_equal(np.asarray(Image.open(path)), load_picture(tmp_path / name).pixels)
+
+
+def _with_secrets(orientation: int, mode: str = "RGB") -> bytes:
+    """A JPEG file that says where it was taken, in every way that Pillow can write, and once more behind its end."""
+    exif = turned(orientation)
+    exif[ExifTags.Base.Make] = "SECRET"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSMapDatum] = "SECRET"
+    more = {"xmp": b"<x:xmpmeta>SECRET</x:xmpmeta>", "comment": b"SECRET"}
+    return encoded(photograph().convert(mode), exif=exif, icc_profile=b"a profile" * 100, **more) + b"SECRET"
+
+
+@pytest.mark.parametrize("name", [*TURNED, "secrets", "grey secrets"])
+def test_a_rotated_photograph_is_kept_with_its_orientation_as_the_only_metadata(
+    store: AnnotationStore, tmp_path: Path, name: str
+) -> None:
+    came = TURNED.get(name) or _with_secrets(7, "L" if "grey" in name else "RGB")
+    (tmp_path / "a.jpg").write_bytes(came)
+    assert list(import_paths(store, [tmp_path / "a.jpg"], "it")) == [IMPORTED]
+    (task,) = store.tasks()
+    path = store.picture_path(task.sha256)
+    assert path.suffix == ".jpg"
+    assert b"SECRET" not in path.read_bytes()
+    with Image.open(path) as kept, Image.open(io.BytesIO(came)) as before:
+        assert list(kept.getexif()) == [ExifTags.Base.Orientation]
+        assert kept.info.get("icc_profile") == before.info.get("icc_profile")
+        # The compressed pixels are the same: nothing was decoded and encoded again.
+        assert np.array_equal(np.asarray(kept), np.asarray(before))
+    assert np.array_equal(store.picture(task.sha256).pixels, load_picture(tmp_path / "a.jpg").pixels)
+    assert list(store.verify()) == []
+
+
+@pytest.mark.parametrize("name", [*TURNED, *(KEPT.keys() - PLAIN.keys())])
+@pytest.mark.parametrize("pictures", [None, ExportedPictures.ORIGINAL])
+def test_a_file_that_some_programs_would_show_otherwise_goes_out_as_upright_rgb(
+    store: AnnotationStore, tmp_path: Path, name: str, pictures: ExportedPictures | None
+) -> None:
+    sha256 = add(store, TURNED.get(name) or KEPT[name], name)
+    FORMATS["coco"](store, tmp_path / "out", Options(pictures=pictures))
+    (path,) = (tmp_path / "out" / "images" / "train").iterdir()
+    with Image.open(path) as image:
+        assert (path.suffix, image.format, image.mode, dict(image.getexif())) == (".png", "PNG", "RGB", {})
+        assert np.array_equal(np.asarray(image), store.picture(sha256).pixels)
+
+
+@pytest.mark.parametrize("cut", range(2, 700, 9))
+def test_no_metadata_survive_in_a_damaged_jpeg(cut: int) -> None:
+    whole = _with_secrets(6)
+    broken = whole[:cut] + whole[cut + 9 :]
+    kept = keep_only_orientation(broken, 6)
+    assert kept is None or b"SECRET" not in kept
+    assert keep_only_orientation(whole[:cut], 6) is None
+    cleaned = keep_only_orientation(whole, 6)
+    assert cleaned is not None
+    assert keep_only_orientation(cleaned, 6) == cleaned
 
 
 def test_the_same_pixels_keep_the_file_that_is_there(store: AnnotationStore) -> None:
@@ -136,7 +204,7 @@ def test_another_decoder_damages_nothing(store: AnnotationStore) -> None:
 
 
 def test_copies_hold_the_same_files(store: AnnotationStore, tmp_path: Path) -> None:
-    added = {add(store, content, name) for name, content in (ALIKE | OTHERWISE).items()}
+    added = {add(store, content, name) for name, content in (KEPT | CONVERTED | TURNED).items()}
     kept = {sha256: store.picture_path(sha256).read_bytes() for sha256 in added}
     assert store.backup(tmp_path / "backup") == []
     FORMATS["jsonl"](store, tmp_path / "all")

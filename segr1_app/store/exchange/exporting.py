@@ -21,6 +21,7 @@ from PIL import Image
 
 from segr1_app.domain import Mask, SettingsError, StoreError, StoreFullError, StoreReadOnlyError
 from segr1_app.geometry import union_masks
+from segr1_app.images.pictures import is_plain
 from segr1_app.store.classes import ObjectClass, number_colour
 from segr1_app.store.exchange.class_names import class_of
 from segr1_app.store.exchange.file_names import FileNames, ending_of
@@ -133,6 +134,7 @@ class Export:
         self._store = store
         self._names = FileNames(reserved)
         self._stems: dict[str, PurePosixPath] = {}
+        self._plain: dict[str, bool] = {}
         self._first_tasks: set[str] = set()
         self._numbers: dict[str, int] = store.class_numbers()
         self._described = {each.name: each for each in store.classes()}
@@ -258,7 +260,7 @@ class Export:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         stored = self._store.picture_path(task.sha256)
-        if self._copies(stored, path.suffix):
+        if self._copies(task, path.suffix):
             shutil.copyfile(stored, path)
         else:
             path.write_bytes(self._encoded(task, path.suffix))
@@ -272,15 +274,24 @@ class Export:
         if self.options.pictures is ExportedPictures.NONE:
             raise SettingsError("This format holds the pictures themselves: leave out --pictures none.")
         stored, ending = self._store.picture_path(task.sha256), self._ending(task, jpeg=False)
-        return stored.read_bytes() if self._copies(stored, ending) else self._encoded(task, ending)
+        return stored.read_bytes() if self._copies(task, ending) else self._encoded(task, ending)
 
-    def _copies(self, stored: Path, ending: str) -> bool:
+    def _copies(self, task: Task, ending: str) -> bool:
         """Whether a stored file is exported as it is; where a format was asked for, its metadata stay behind."""
         asked = self.options.pictures in {ExportedPictures.PNG, ExportedPictures.JPEG}
-        return _same_kind(stored.suffix, ending) and not asked
+        return not asked and _same_kind(self._plain_ending(task), ending) and self._is_plain(task)
+
+    def _plain_ending(self, task: Task) -> str:
+        """The extension of a picture's file as any program can show it: many ignore EXIF, or expect RGB."""
+        return self._store.picture_path(task.sha256).suffix if self._is_plain(task) else ".png"
+
+    def _is_plain(self, task: Task) -> bool:
+        if task.sha256 not in self._plain:
+            self._plain[task.sha256] = is_plain(self._store.picture_path(task.sha256))
+        return self._plain[task.sha256]
 
     def _ending(self, task: Task, *, jpeg: bool) -> str:
-        stored, own = self._store.picture_path(task.sha256).suffix, ending_of(task.picture_name)
+        stored, own = self._plain_ending(task), ending_of(task.picture_name)
         match self.options.pictures:
             case ExportedPictures.NONE:
                 return own or stored
