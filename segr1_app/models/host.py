@@ -77,6 +77,7 @@ class ModelHost:
         self._settled = threading.Event()
         self._begun = False
         self._beginning = threading.Lock()
+        self._before_switch: list[Callable[[], None]] = []
         # A plain lock: a run that the user leaves may be ended by another thread than the one that began it.
         self.turn = threading.Lock()
 
@@ -112,6 +113,10 @@ class ModelHost:
             self._begun = True
         self._work()
 
+    def before_switch(self, call: Callable[[], None]) -> None:
+        """Let ``call`` free memory before the policy is replaced."""
+        self._before_switch.append(call)
+
     def switch(self, *, policy: str | None = None, segmenter: str | None = None) -> None:
         """Switch to other models; requests for the pipeline wait until they are loaded.
 
@@ -128,6 +133,8 @@ class ModelHost:
                 "On ZeroGPU models are loaded when the Space starts: set its variables SEGR1_MODELS, "
                 "SEGR1_POLICY and SEGR1_SEGMENTER."
             )
+        for call in self._before_switch:
+            call()
         with self.turn:
             if self._begun:
                 self._settled.wait()

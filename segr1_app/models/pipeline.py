@@ -211,19 +211,25 @@ def load_models(settings: Settings) -> tuple[AnyPolicy, Sam2Segmenter]:
         ModelError: when one of them cannot be loaded.
     """
     settings = choose_models(settings).settings
-    policy: AnyPolicy
+    return load_policy(settings), Sam2Segmenter.load(settings.segmenter, device=settings.device)
+
+
+def load_policy(settings: Settings) -> AnyPolicy:
+    """Load the policy that the settings name, or address it on its server.
+
+    Raises:
+        ModelError, SettingsError: when it cannot be loaded.
+    """
     if settings.policy_server is not None:
         key = os.environ.get(POLICY_KEY)
-        policy = ServerPolicy.find(settings.policy_server, settings.policy, protocol=settings.protocol, key=key)
-        return policy, Sam2Segmenter.load(settings.segmenter, device=settings.device)
-    policy = VlmPolicy.load(
+        return ServerPolicy.find(settings.policy_server, settings.policy, protocol=settings.protocol, key=key)
+    return VlmPolicy.load(
         settings.policy,
         device=settings.device,
         dtype=settings.dtype,
         attention=settings.attention,
         protocol=settings.protocol,
     )
-    return policy, Sam2Segmenter.load(settings.segmenter, device=settings.device)
 
 
 def load_pipeline(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from segr1_app.geometry import encode_rle
 from segr1_app.language.prompt_json import prompt_value
 from segr1_app.metrics import iou
 from segr1_app.store import AnnotationStore, Task
-from segr1_app.studio.contracts import ComparedSide, Comparison
+from segr1_app.studio.contracts import ComparedSide, Comparison, MaskOverlap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,17 +47,25 @@ def find_side(store: AnnotationStore, task: Task, name: str) -> Side:
 def compare_sides(one: Side, other: Side) -> Comparison:
     """Both sides with their IoU and the pixels that only one, only the other, and both contain."""
     return {
-        "first": _compared(one),
-        "second": _compared(other),
-        "iou": iou(one.mask, other.mask),
-        "only_first": int(np.count_nonzero(one.mask & ~other.mask)),
-        "only_second": int(np.count_nonzero(other.mask & ~one.mask)),
-        "both": int(np.count_nonzero(one.mask & other.mask)),
+        "first": shown_side(one.mask, one.objects),
+        "second": shown_side(other.mask, other.objects),
+        **mask_overlap(one.mask, other.mask),
     }
 
 
-def _compared(side: Side) -> ComparedSide:
+def mask_overlap(one: Mask, other: Mask) -> MaskOverlap:
+    """How two masks of one shape differ."""
     return {
-        "mask": encode_rle(side.mask) if side.mask.any() else None,
-        "objects": [prompt_value(prompt) for prompt in side.objects],
+        "iou": iou(one, other),
+        "only_first": int(np.count_nonzero(one & ~other)),
+        "only_second": int(np.count_nonzero(other & ~one)),
+        "both": int(np.count_nonzero(one & other)),
+    }
+
+
+def shown_side(mask: Mask, objects: Sequence[ObjectPrompt]) -> ComparedSide:
+    """A mask and its prompts as JSON values."""
+    return {
+        "mask": encode_rle(mask) if mask.any() else None,
+        "objects": [prompt_value(prompt) for prompt in objects],
     }

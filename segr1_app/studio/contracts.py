@@ -22,6 +22,7 @@ Names: TypeAlias = Annotated[list[str], "[string, string]"]
 StepValues: TypeAlias = tuple[tuple[int, float], ...]
 
 RunPhase = Literal["idle", "loading", "waiting", "looking", "writing", "comparing", "done", "stopped", "failed"]
+SecondPhase = Literal["none", "waiting", "writing", "done", "stopped", "failed"]
 
 
 class StoredFile(TypedDict):
@@ -254,15 +255,20 @@ class ComparedSide(TypedDict):
     objects: list[PromptValue]
 
 
-class Comparison(TypedDict):
-    """Two masks of a task, and pixel counts."""
+class MaskOverlap(TypedDict):
+    """How two masks differ: their IoU, and pixel counts."""
 
-    first: ComparedSide
-    second: ComparedSide
     iou: float
     only_first: int
     only_second: int
     both: int
+
+
+class Comparison(MaskOverlap):
+    """Two masks of a task, and how they differ."""
+
+    first: ComparedSide
+    second: ComparedSide
 
 
 class CurrentRevision(TypedDict):
@@ -614,3 +620,52 @@ class RunAnswer(TypedDict):
     abstains: bool
     asked: list[AskedMessage]
     comparison: ComparedAnswers | None
+
+
+class SecondPolicyState(TypedDict):
+    """The state of the second policy, as in `segr1_app.models.second.SecondStatus`."""
+
+    state: Literal["none", "loading", "ready", "failed"]
+    policy: str
+    failure: str
+
+
+class MaskScores(TypedDict):
+    """A mask against the true one."""
+
+    iou: float
+    s_measure: float
+
+
+class PolicyAnswer(TypedDict):
+    """One of two policies' answers; ``scores`` are None without a true mask, ``seconds`` until it is complete."""
+
+    policy: str
+    text: str
+    failure: str
+    problems: list[str]
+    abstains: bool
+    seconds: float | None
+    confidences: list[float]
+    side: ComparedSide
+    scores: MaskScores | None
+
+
+class TwoAnswers(TypedDict):
+    """The answers of two policies to one question, as far as they are known."""
+
+    phase: SecondPhase
+    canvas: CanvasValue | None
+    first: PolicyAnswer | None
+    second: PolicyAnswer | None
+    overlap: MaskOverlap | None
+
+
+class ComparedPolicies(TypedDict):
+    """Two policies' predictions for one question, and how their masks differ; scores are None without a true mask."""
+
+    first: PredictionRecord
+    second: PredictionRecord
+    overlap: MaskOverlap
+    first_scores: MaskScores | None
+    second_scores: MaskScores | None

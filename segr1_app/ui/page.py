@@ -38,6 +38,7 @@ from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.handlers.models import DownloadHandlers
 from segr1_app.ui.handlers.review import ReviewHandlers
 from segr1_app.ui.handlers.run import RunHandlers
+from segr1_app.ui.handlers.second import SecondPolicyHandlers
 from segr1_app.ui.handlers.train import TrainingHandlers
 from segr1_app.ui.tabs.annotate import build_annotate_tab
 from segr1_app.ui.tabs.audit_panel import build_audit_panel
@@ -125,7 +126,8 @@ def build_app(
             gr.LoginButton(size="sm", elem_id="sign-in")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Run", id="run"):
-                build_run_tab(RunHandlers(models, cache, sessions), canvas, find_samples(), gate)
+                runs = RunHandlers(models, cache, sessions)
+                build_run_tab(runs, SecondPolicyHandlers(models, runs, store), canvas, find_samples(), gate)
             with gr.Tab("Annotate", id="annotate-tab"):
                 for_admins: list[Any] = [
                     *build_annotate_tab(jobs, canvas, imports, ExportHandlers(store, cache), gate),

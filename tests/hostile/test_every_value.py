@@ -50,6 +50,7 @@ GIVEN: Final = {
 """A value for each argument that has no default."""
 BEYOND: Final = frozenset(
     {"start_training", "resume_training", "training_plan", "download_models", "download_size", "add_dataset"}
+    | {"open_second_policy"}
 )
 """Endpoints that would start a process, or use the network."""
 

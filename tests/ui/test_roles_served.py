@@ -32,6 +32,8 @@ def test_each_role_reaches_its_endpoints_and_no_others(serve: Callable[..., Serv
         (Role.REVIEWER, lambda client: client.predict("x", 1, 1, api_name="/make_current")),
         (Role.ADMIN, lambda client: client.predict("coco", api_name="/export")),
         (Role.ADMIN, lambda client: client.predict(api_name="/training_state")),
+        (Role.READER, lambda client: client.predict(api_name="/second_policy")),
+        (Role.ADMIN, lambda client: client.predict(api_name="/close_second_policy")),
     ]
     ranks = list(Role)
     for role in Role:

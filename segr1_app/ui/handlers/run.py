@@ -59,11 +59,25 @@ Buttons: TypeAlias = tuple[Any, Any]
 
 
 @dataclass(slots=True, eq=False)
-class _Run:
-    """A run on the page: the path of its picture, and whether its user has since switched to another one."""
+class Run:
+    """A run on the page.
+
+    Attributes:
+        path: of its picture.
+        left: whether its user has since switched to another picture.
+        stopped: whether its user has pressed Stop.
+        shown: its picture and answer, once this is complete.
+    """
 
     path: object
     left: bool = False
+    stopped: bool = False
+    shown: CanvasSession | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether its user waits for nothing more."""
+        return self.left or self.stopped
 
 
 class RunHandlers:
@@ -81,7 +95,7 @@ class RunHandlers:
         self._models = models
         self._sessions = sessions
         self._cache = cache.resolve()
-        self._runs: LRUCache[str, _Run] = LRUCache(VISITORS)
+        self._runs: LRUCache[str, Run] = LRUCache(VISITORS)
         self._lock = threading.Lock()
 
     def show(self, picture: Upload | None, session: str | None) -> Update:
@@ -94,7 +108,7 @@ class RunHandlers:
         if picture is None:
             return None, answer_value("idle")
         try:
-            return self._bare(self._load(picture)), answer_value("idle")
+            return self._bare(self.load(picture)), answer_value("idle")
         except SegR1Error as error:
             return None, answer_value("failed", failure=str(error))
 
@@ -112,12 +126,23 @@ class RunHandlers:
             del self._runs[session]
             return False
 
+    def last_run(self, session: str | None) -> Run | None:
+        """The run that a session has started last, unless its user has turned to another picture."""
+        with self._lock:
+            return self._runs.get(session) if session is not None else None
+
+    def stop(self, session: str | None) -> None:
+        """Note that a session's run was stopped: nobody else is asked after it."""
+        run = self.last_run(session)
+        if run is not None:
+            run.stopped = True
+
     def stopping(self, answer: object) -> tuple[RunAnswer, Any]:
         """The run is being stopped; its picture stays, and Run stays disabled until `ended`.
 
-        An answer that was only being compared with others stays, too.
+        An answer that was complete, and only being compared with others, stays, too.
         """
-        if isinstance(answer, dict) and answer.get("phase") == "comparing":
+        if isinstance(answer, dict) and answer.get("phase") in {"comparing", "done"}:
             return cast(RunAnswer, {**answer, "phase": "done"}), gr.update(interactive=False)
         return answer_value("stopped"), gr.update(interactive=False)
 
@@ -129,16 +154,16 @@ class RunHandlers:
         self, picture: Upload | None, instruction: str, session: str | None, effort: str = Effort.QUICK.value
     ) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Segment what the instruction asks for; streams the values of stage, answer and buttons."""
-        run = _Run(_path_of(picture))
+        run = Run(_path_of(picture))
         try:
-            _check_instruction(instruction)
+            check_asked(instruction)
             work = _effort(effort)
             if picture is None:
                 raise PictureError("There is no picture yet: upload or paste one, or click a sample.")
             if session is not None:
                 with self._lock:
                     self._runs[session] = run
-            loaded = self._load(picture)
+            loaded = self.load(picture)
             stop_only = gr.update(interactive=False), gr.update(interactive=True)
             yield self._bare(loaded), answer_value("looking"), *stop_only
             for update in self._answers(loaded, instruction, run, work):
@@ -153,7 +178,7 @@ class RunHandlers:
             # since.
             yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
-    def _answers(self, picture: Picture, instruction: str, run: _Run, effort: Effort) -> Iterator[Update]:
+    def _answers(self, picture: Picture, instruction: str, run: Run, effort: Effort) -> Iterator[Update]:
         if not self._models.wait(seconds=0):
             yield gr.skip(), answer_value("loading")
             self._models.start()
@@ -164,7 +189,7 @@ class RunHandlers:
         pipeline.check_understood(instruction)
         if self._models.turn.locked():
             yield gr.skip(), answer_value("waiting")
-        with self._turn(run) as is_ours:
+        with self.turn(run) as is_ours:
             if not is_ours:
                 return
             yield gr.skip(), answer_value("looking")
@@ -190,6 +215,7 @@ class RunHandlers:
             yield gr.skip(), prediction_value(found, self._save(picture, found))
         elif not run.left:
             yield from self._compared(picture, consensus, found, shown)
+        run.shown = CanvasSession(picture, consensus.prediction if consensus else found)
 
     def _compared(self, picture: Picture, consensus: Consensus, first: Prediction, shown: str) -> Iterator[Update]:
         """The answer that agrees best, in place of the first one, which is ``shown`` by this session."""
@@ -230,10 +256,10 @@ class RunHandlers:
         yield gr.skip(), prediction_value(picked, self._save(picture, picked), comparison)
 
     @contextmanager
-    def _turn(self, run: _Run) -> Iterator[bool]:
+    def turn(self, run: Run) -> Iterator[bool]:
         """Wait for exclusive use of the models; yields False if the run was abandoned before its turn."""
         while not self._models.turn.acquire(timeout=LEFT_SECONDS):
-            if run.left:
+            if run.over:
                 yield False
                 return
         try:
@@ -250,9 +276,9 @@ class RunHandlers:
         from segr1_app.models.effort import find_consensus  # noqa: PLC0415 - brings torch along
         from segr1_app.studio.results import prediction_record  # noqa: PLC0415
 
-        _check_instruction(instruction)
+        check_asked(instruction)
         work = _effort(effort)
-        loaded = self._load(picture)
+        loaded = self.load(picture)
         pipeline = self._models.pipeline()
         pipeline.check_understood(instruction)
         with self._models.turn:
@@ -280,7 +306,12 @@ class RunHandlers:
         keep_upload(path)
         return path
 
-    def _load(self, upload: Upload) -> Picture:
+    def load(self, upload: Upload) -> Picture:
+        """The picture of an upload.
+
+        Raises:
+            PictureError: when it is not an upload, or cannot be read.
+        """
         path = self.uploaded(_path_of(upload))
         size = header_size(path, f"'{path.name}'")
         charge.get()(size.width * size.height / PIXELS_PER_CALL)
@@ -293,7 +324,10 @@ class RunHandlers:
     def _stage(self, key: str) -> CanvasValue:
         """The value of the canvas for a session."""
         session = self._sessions.get(key)
-        picture, prediction = session.picture, session.prediction
+        return self.canvas(key, session.picture, session.prediction)
+
+    def canvas(self, key: str, picture: Picture, prediction: Prediction | None = None) -> CanvasValue:
+        """The value of a canvas; without a key, of one that nobody edits."""
         preview = preview_of(picture, self._cache)
         title = f"Picture of {picture.size.width} by {picture.size.height} pixels"
         if prediction is None:
@@ -312,7 +346,7 @@ def _path_of(upload: object) -> object:
     return upload.get("path") if isinstance(upload, dict) else None
 
 
-def _check_instruction(instruction: object) -> None:
+def check_asked(instruction: object) -> None:
     """Raise a `SegR1Error` if an instruction is not a string, empty or too long."""
     if not isinstance(instruction, str):
         raise PictureError("The instruction is not a text: describe what should be found.")

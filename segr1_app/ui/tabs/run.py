@@ -17,11 +17,12 @@ from segr1_app.images.pictures import FORMATS
 from segr1_app.language.codec import PRESETS
 from segr1_app.settings.roles import Act
 from segr1_app.studio.canvas import CanvasHandlers
-from segr1_app.studio.contracts import PredictionRecord
+from segr1_app.studio.contracts import ComparedPolicies, PredictionRecord
 from segr1_app.studio.samples import SamplePicture
 from segr1_app.ui.gate.canvas_calls import canvas_decode, canvas_save
 from segr1_app.ui.gate.endpoints import RUN_COST, Gate, refusing
 from segr1_app.ui.handlers.run import RunHandlers, Upload
+from segr1_app.ui.handlers.second import NOTHING, SecondPolicyHandlers
 from segr1_app.ui.views import ViewValue, answer_value, view
 
 THUMBNAIL_SIDE = 160
@@ -44,16 +45,24 @@ class _Components:
     stop: gr.Button
     stage: gr.HTML
     answer: gr.HTML
+    second: gr.HTML
 
 
 def build_run_tab(
-    handlers: RunHandlers, canvas: CanvasHandlers, samples: tuple[SamplePicture, ...], gate: Gate
+    handlers: RunHandlers,
+    second: SecondPolicyHandlers,
+    canvas: CanvasHandlers,
+    samples: tuple[SamplePicture, ...],
+    gate: Gate,
 ) -> None:
     """Build the tab in the current ``gr.Blocks`` and wire its events to ``handlers``, its canvas to ``canvas``."""
-    parts = _build_components([canvas_decode(canvas, gate), canvas_save(canvas, gate)], samples)
-    _wire_runs(parts, handlers, gate)
+    parts = _build_components(
+        [canvas_decode(canvas, gate), canvas_save(canvas, gate)], _publish_second(second, gate), samples
+    )
+    _wire_runs(parts, handlers, second, gate)
     _wire_candidates(parts, handlers, gate)
     _publish_predict(handlers, gate)
+    _publish_compare(second, gate)
     _wire_pictures(parts, handlers, samples, gate)
     for button, preset in zip(parts.presets, PRESETS, strict=True):
         button.click(_always(preset.text), None, parts.instruction, api_visibility="private", show_progress="hidden")
@@ -61,8 +70,16 @@ def build_run_tab(
     gate.publish(canvas.save_run, Act.ANNOTATE)
 
 
-def _build_components(calls: list[Callable[..., Any]], samples: tuple[SamplePicture, ...]) -> _Components:
-    """The layout: input, canvas and answer side by side; ``calls`` are the canvas's server functions."""
+def _build_components(
+    calls: list[Callable[..., Any]], second_calls: list[Callable[..., Any]], samples: tuple[SamplePicture, ...]
+) -> _Components:
+    """The layout: input, canvas and answer side by side, and two policies' answers below.
+
+    Args:
+        calls: the canvas's server functions.
+        second_calls: those of the second policy.
+        samples: pictures to try.
+    """
     with gr.Row(elem_id="workbench"):
         with gr.Column(elem_id="ask"):
             picture = gr.Image(
@@ -93,10 +110,11 @@ def _build_components(calls: list[Callable[..., Any]], samples: tuple[SamplePict
             stage = view("canvas/canvas", None, elem_id="stage", functions=calls)
         with gr.Column(elem_id="answer-column"):
             answer = view("run/answer", answer_value("idle"), elem_id="answer")
-    return _Components(picture, strip, instruction, presets, effort, run, stop, stage, answer)
+    second = view("run/second", NOTHING, elem_id="second", functions=second_calls)
+    return _Components(picture, strip, instruction, presets, effort, run, stop, stage, answer, second)
 
 
-def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
+def _wire_runs(parts: _Components, handlers: RunHandlers, second: SecondPolicyHandlers, gate: Gate) -> None:
     """The Run and Stop buttons."""
 
     def run_it(
@@ -112,11 +130,18 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
         downloads.
         """
         try:
-            gate.admit(Act.LOOK, request, profile, _cost(effort))
+            gate.admit(Act.LOOK, request, profile, _cost(effort) + (RUN_COST if second.ready else 0))
         except NotAllowedError as error:
             yield gr.skip(), answer_value("failed", failure=str(error)), gr.skip(), gr.skip()
             return
         yield from handlers.run(picture, instruction, request.session_hash, effort)
+
+    def ask_second(request: gr.Request, profile: gr.OAuthProfile | None) -> Iterator[Any]:
+        """Let the second policy answer what the page's last run has asked; its cost was charged with the run's."""
+        yield gr.skip()
+        with refusing():
+            gate.admit(Act.LOOK, request, profile, 0.0)
+            yield from second.answers(handlers.last_run(request.session_hash))
 
     buttons = [parts.run, parts.stop]
     # preprocess=False: gradio would open the uploaded file itself, so that damaged and hostile files would give no
@@ -133,8 +158,18 @@ def _wire_runs(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
     # The page ignores a click on Run until the server has ended the last run. `then` fires after that, whether the run
     # finished, failed or was cancelled.
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-    running.then(handlers.ended, None, buttons, **quiet)
-    parts.stop.click(handlers.stopping, parts.answer, [parts.answer, parts.stop], cancels=[running], **quiet)
+    comparing = running.then(
+        ask_second, None, parts.second, **(quiet | {"queue": True}), concurrency_limit=PARALLEL_RUNS
+    )
+    comparing.then(handlers.ended, None, buttons, **quiet)
+
+    def stop(answer: object, request: gr.Request) -> tuple[Any, Any]:
+        handlers.stop(request.session_hash)
+        return handlers.stopping(answer)
+
+    parts.stop.click(stop, parts.answer, [parts.answer, parts.stop], cancels=[running], **quiet)
+    # What was compared before belongs to another run.
+    gr.on([parts.run.click, parts.picture.change], lambda: NOTHING, None, parts.second, **quiet)
 
 
 def _wire_candidates(parts: _Components, handlers: RunHandlers, gate: Gate) -> None:
@@ -180,6 +215,42 @@ def _publish_predict(handlers: RunHandlers, gate: Gate) -> None:
             return handlers.predict(cast(Upload, picture), instruction, effort)
 
     api(predict, api_name="predict", concurrency_limit=PARALLEL_RUNS)
+
+
+def _publish_second(second: SecondPolicyHandlers, gate: Gate) -> list[Callable[..., Any]]:
+    """The endpoints that load and unload a second policy, as functions for the page."""
+    acts: dict[Callable[..., Any], Act] = {
+        second.second_policy: Act.LOOK,
+        second.open_second_policy: Act.ADMINISTER,
+        second.close_second_policy: Act.ADMINISTER,
+    }
+    for method, act in acts.items():
+        gate.publish(method, act)
+    return [gate.page(method, act) for method, act in acts.items()]
+
+
+def _publish_compare(second: SecondPolicyHandlers, gate: Gate) -> None:
+    """The API's ``/compare_policies``."""
+
+    def compare_policies(
+        picture: gr.FileData, instruction: str, request: gr.Request, profile: gr.OAuthProfile | None
+    ) -> ComparedPolicies:
+        """Ask both policies, and compare their masks; a second policy must be loaded.
+
+        Args:
+            picture: an uploaded image file; with gradio_client, ``handle_file("photo.jpg")``.
+            instruction: what to find, in words.
+            request, profile: the caller; gradio fills them in.
+
+        Returns:
+            {"first", "second": records like that of ``/predict``, "overlap": IoU and pixel counts of both masks,
+            "first_scores", "second_scores": IoU and S-measure if the task's true mask is known, else None}.
+        """
+        with refusing():
+            gate.admit(Act.LOOK, request, profile, 2 * RUN_COST)
+            return second.compare(cast(Upload, picture), instruction)
+
+    api(compare_policies, api_name="compare_policies", concurrency_limit=PARALLEL_RUNS)
 
 
 def _wire_pictures(parts: _Components, handlers: RunHandlers, samples: tuple[SamplePicture, ...], gate: Gate) -> None:

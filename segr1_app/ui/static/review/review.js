@@ -8,8 +8,8 @@ import { h } from "../shared/dom.js";
 import { storage } from "../shared/storage.js";
 import { nameIn, whenMet } from "../shared/person.js";
 import { historyList } from "./history.js";
-import { shares } from "./overlay.js";
-import { COLOURS, Panes, describeAnswer } from "./panes.js";
+import { legend } from "./legend.js";
+import { Panes, describeAnswer } from "./panes.js";
 import { taskList } from "./tasks.js";
 import { VERDICTS, counted, figure } from "../shared/formatting.js";
 
@@ -291,31 +291,4 @@ function agreement({ agreement: mean, pairs }) {
   const byPair = pairs.flatMap(({ annotators: [one, other], iou }) =>
     [" · ", h("bdi", {}, one), " and ", h("bdi", {}, other), ` ${figure(iou, 2)}`]);
   return [h("strong", {}, `Agreement ${figure(mean, 2)}`), ...byPair];
-}
-
-/** The legend of the difference, with the share of each part. */
-function legend() {
-  const iou = h("span", { class: "legend-iou", role: "status" });
-  const rows = /** @type {const} */ ([["first", "Only in A"], ["second", "Only in B"], ["both", "In both"]]).map(
-    ([part, text]) => {
-      const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
-      swatch.style.background = COLOURS[part];
-      const share = h("dd", {});
-      return { part, share, element: h("div", {}, h("dt", {}, swatch, text), share) };
-    },
-  );
-  return {
-    iou,
-    element: h("dl", { class: "legend" }, ...rows.map((row) => row.element)),
-    /** @param {{iou: number, only_first: number, only_second: number, both: number}} found */
-    render(found) {
-      const parts = shares(found);
-      iou.textContent = `IoU ${figure(found.iou, 3)}`;
-      const pixels = { first: found.only_first, second: found.only_second, both: found.both };
-      for (const { part, share } of rows) {
-        share.textContent = parts ? `${figure(100 * parts[part], 1)} %` : "–";
-        share.title = counted(pixels[part], "pixel");
-      }
-    },
-  };
 }

@@ -235,14 +235,22 @@ export type ComparedSide = {
   objects: PromptValue[];
 };
 
-/** Two masks of a task, and pixel counts. */
-export type Comparison = {
-  first: ComparedSide;
-  second: ComparedSide;
+/** How two masks differ: their IoU, and pixel counts. */
+export type MaskOverlap = {
   iou: number;
   only_first: number;
   only_second: number;
   both: number;
+};
+
+/** Two masks of a task, and how they differ. */
+export type Comparison = {
+  iou: number;
+  only_first: number;
+  only_second: number;
+  both: number;
+  first: ComparedSide;
+  second: ComparedSide;
 };
 
 /** The current revision, and the reviewer who chose it, if one did. */
@@ -572,4 +580,48 @@ export type RunAnswer = {
   abstains: boolean;
   asked: AskedMessage[];
   comparison: ComparedAnswers | null;
+};
+
+/** The state of the second policy, as in `segr1_app.models.second.SecondStatus`. */
+export type SecondPolicyState = {
+  state: "none" | "loading" | "ready" | "failed";
+  policy: string;
+  failure: string;
+};
+
+/** A mask against the true one. */
+export type MaskScores = {
+  iou: number;
+  s_measure: number;
+};
+
+/** One of two policies' answers; ``scores`` are None without a true mask, ``seconds`` until it is complete. */
+export type PolicyAnswer = {
+  policy: string;
+  text: string;
+  failure: string;
+  problems: string[];
+  abstains: boolean;
+  seconds: number | null;
+  confidences: number[];
+  side: ComparedSide;
+  scores: MaskScores | null;
+};
+
+/** The answers of two policies to one question, as far as they are known. */
+export type TwoAnswers = {
+  phase: "none" | "waiting" | "writing" | "done" | "stopped" | "failed";
+  canvas: CanvasValue | null;
+  first: PolicyAnswer | null;
+  second: PolicyAnswer | null;
+  overlap: MaskOverlap | null;
+};
+
+/** Two policies' predictions for one question, and how their masks differ; scores are None without a true mask. */
+export type ComparedPolicies = {
+  first: PredictionRecord;
+  second: PredictionRecord;
+  overlap: MaskOverlap;
+  first_scores: MaskScores | null;
+  second_scores: MaskScores | null;
 };
