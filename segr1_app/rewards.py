@@ -58,11 +58,14 @@ class RewardOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.prompt_match <= MAX_PROMPT_MATCH:
-            raise SettingsError(f"The weight of matching prompts must be between 0 and {MAX_PROMPT_MATCH}.")
-        if not (0 <= self.abstention < math.inf and 0 <= self.rejection < math.inf):
-            raise SettingsError("The weights of abstention and rejection must be finite and not negative.")
+            raise SettingsError(f"reward.prompt_match is {self.prompt_match}: 0 to {MAX_PROMPT_MATCH} is allowed.")
+        for name, weight in (("abstention", self.abstention), ("rejection", self.rejection)):
+            if not 0 <= weight < math.inf:
+                raise SettingsError(f"reward.{name} is {weight}: a finite number of at least 0 is needed.")
         if self.soft_length is not None and not 0 < self.soft_length[1] <= self.soft_length[0]:
-            raise SettingsError("A soft length must be (most tokens, margin) with a margin between 1 and the most.")
+            raise SettingsError(
+                f"reward.soft_length is {list(self.soft_length)}: the most tokens and a margin of 1 to as many."
+            )
 
 
 SEG_R1 = RewardOptions()

@@ -12,17 +12,21 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
+from annotated_types import Ge, Gt
 
 from segr1_app.domain import SegR1Error, SettingsError
 from segr1_app.files.ending import INTERRUPTED
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.studio.trainings import CONFIG
 from train import grpo
+from train.data.pairs import refuse_repeated
 from train.data.questions import question_folder
+from train.finetune.arguments import Seed, Threads
 from train.finetune.run_folder import RunFolder
+from train.finetune.schema import check_value
 from train.finetune.setup import CONFIGS
 from train.scratch.policy import PolicyConfig, train_policy
 from train.scratch.run import CHECKPOINT_FILE, EXPORT_FOLDER, TrainingBudget, TrainingConfig
@@ -44,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("train").setLevel(logging.INFO)
-    if given.threads:
-        torch.set_num_threads(given.threads)
     try:
+        _check_options(given)
+        if given.threads:
+            torch.set_num_threads(given.threads)
         out = given.out or Settings.from_arguments(given).home / "runs" / "embedded"
         made = _train(given, out)
     except SegR1Error as error:
@@ -138,6 +143,26 @@ def _started(config: Config, pair: Path | None) -> Config:
         return config
     rates = dataclasses.replace(config.rates, peak=config.rates.peak * RESTART_PEAK, average=RESTART_AVERAGE)
     return dataclasses.replace(config, rates=rates, start=pair / config.out.name)
+
+
+def _check_options(given: argparse.Namespace) -> None:
+    """Check before hours of training what would otherwise fail in or after them.
+
+    Raises:
+        SegR1Error: when a value is out of its bounds, or a folder is given twice.
+    """
+    count, minutes = Annotated[int, Ge(1)] | None, Annotated[float, Gt(0)]
+    for option, kind in {
+        "seed": Seed,
+        "threads": Threads | None,
+        "steps": count,
+        "grpo_steps": count,
+        "workers": Annotated[int, Ge(0)],
+        "segmenter_minutes": minutes,
+        "policy_minutes": minutes,
+    }.items():
+        check_value(kind, getattr(given, option), f"--{option.replace('_', '-')}")
+    refuse_repeated(given.data)
 
 
 def _parser() -> argparse.ArgumentParser:

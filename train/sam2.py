@@ -36,7 +36,7 @@ from train.data.feedback import feedback_rows, useless_for_segmenter
 from train.data.mixing import Mixing, describe_shares, draw_order
 from train.data.rows import Collected, Plan, pair_rows, scene_rows, select_held_out, split
 from train.data.truths import truth_rows, without_corrected
-from train.finetune.arguments import training_home
+from train.finetune.arguments import Seed, Threads, training_home
 from train.finetune.model_card import write_manifest
 from train.finetune.run_folder import RunFolder, circumstances, refuse_changed
 from train.finetune.run_lock import ending_in_words, locked_run
@@ -160,7 +160,7 @@ def _tuning(given: argparse.Namespace) -> Tuning:
     """
     count, share = Annotated[int, Ge(1)], Annotated[float, Ge(0), Lt(1)]
     check_value(count, given.held_out_rows, "--held-out-rows")
-    check_value(count | None, given.threads, "--threads")
+    check_value(Threads | None, given.threads, "--threads")
     return Tuning(
         max_steps=check_value(count, given.max_steps, "--max-steps"),
         save_steps=check_value(count, given.save_steps, "--save-steps"),
@@ -170,7 +170,7 @@ def _tuning(given: argparse.Namespace) -> Tuning:
         average=check_value(share, given.average, "--average"),
         # The loss with which it was trained.
         focal=official_name(given.segmenter) is not None if given.focal is None else given.focal,
-        seed=check_value(Annotated[int, Ge(0), Lt(2**32)], given.seed, "--seed"),
+        seed=check_value(Seed, given.seed, "--seed"),
     )
 
 

@@ -116,6 +116,32 @@ class TestCourse:
             recipe("--enlarge", "0")
         assert "--enlarge 1 or more" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("--seed", "-1"),
+            ("--threads", "-1"),
+            ("--steps", "0"),
+            ("--grpo-steps", "-1"),
+            ("--workers", "-1"),
+            ("--policy-minutes", "nan"),
+            ("--segmenter-minutes", "0.0"),
+        ],
+    )
+    def test_a_wrong_value_is_named_before_anything_is_trained(
+        self, recipe: Recipe, capsys: pytest.CaptureFixture[str], option: str, value: str
+    ) -> None:
+        with pytest.raises(SystemExit, match="1"):
+            recipe(f"{option}={value}")
+        assert f"{option} {value}" in capsys.readouterr().err
+        assert not recipe.asked
+
+    def test_a_folder_is_not_given_twice(self, recipe: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit, match="1"):
+            recipe("--data", "SET", "./SET")
+        assert "--data names 'SET' twice" in capsys.readouterr().err
+        assert not recipe.asked
+
     def test_grpo_alone_goes_on_from_a_pair(self, recipe: Recipe) -> None:
         recipe("--only", "grpo", "--start", "PAIR")
         assert value(recipe.asked[0][1], "--policy") == str(Path("PAIR") / "policy")

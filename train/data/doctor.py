@@ -50,16 +50,20 @@ def look_of(pixels: RgbPixels) -> bytes:
 
 
 def find_copies(looks: Sequence[bytes], others: Sequence[bytes]) -> dict[int, int]:
-    """Indices of ``looks`` that are copies of one of ``others``, each with that one's index."""
-    if not looks or not others:
+    """Indices of ``looks`` that are copies of one of ``others``, each with that one's index.
+
+    An empty hash does not match any other.
+    """
+    mine_at, theirs_at = ([index for index, look in enumerate(side) if look] for side in (looks, others))
+    if not mine_at or not theirs_at:
         return {}
-    mine, theirs = _bits(looks), _bits(others)
+    mine, theirs = _bits([looks[index] for index in mine_at]), _bits([others[index] for index in theirs_at])
     found: dict[int, int] = {}
     for first in range(0, len(mine), _COPIES_AT_ONCE):
         distances = _distances(mine[first : first + _COPIES_AT_ONCE], theirs)
         nearest = distances.argmin(axis=1)
         alike = np.flatnonzero(distances[np.arange(len(distances)), nearest] <= ALIKE)
-        found |= {first + int(index): int(nearest[index]) for index in alike}
+        found |= {mine_at[first + int(index)]: theirs_at[nearest[index]] for index in alike}
     return found
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Lt
 
 from segr1_app.domain import SettingsError
 from train.data.rows import Row
@@ -28,17 +30,19 @@ class Mixing:
         SettingsError: when the fraction is not in [0, 1), or max_repeats is less than 1.
     """
 
-    feedback_fraction: float = 0.4
-    max_repeats: int = 4
+    feedback_fraction: Annotated[float, Ge(0), Lt(1)] = 0.4
+    max_repeats: Annotated[int, Ge(1)] = 4
 
     def __post_init__(self) -> None:
         if not 0 <= self.feedback_fraction < 1:
             raise SettingsError(
-                "--feedback-fraction must be at least 0 and less than 1: some original pairs are always used."
+                f"mixing.feedback_fraction is {self.feedback_fraction}: it must be at least 0 and less than 1, because "
+                "some original pairs are always used."
             )
         if self.max_repeats < 1:
             raise SettingsError(
-                "--max-repeats must be at least 1; to leave corrections out, leave out --include-feedback."
+                f"mixing.max_repeats is {self.max_repeats}: at least 1 is needed; to leave corrections out, leave out "
+                "--include-feedback."
             )
 
 

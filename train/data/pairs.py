@@ -22,7 +22,7 @@ from tqdm import tqdm
 from segr1_app.domain import DatasetError, ImageSize, Mask, PictureError
 from segr1_app.files.atomic import whole_folder
 from segr1_app.files.outputs import titled_list
-from segr1_app.images.masks import load_mask_of
+from segr1_app.images.masks import SeveralLabelsError, load_mask_of
 from segr1_app.images.pictures import IMAGE_SUFFIXES, Picture, load_oriented, opened
 
 
@@ -84,7 +84,13 @@ def read_mask(pair: Pair, image_wh: ImageSize, orientation: int = 1) -> Mask:
     Raises:
         DatasetError: when it cannot be read, is ambiguous, or differs in size from its image.
     """
-    return load_mask_of(pair.mask, image_wh, orientation)
+    try:
+        return load_mask_of(pair.mask, image_wh, orientation)
+    except SeveralLabelsError as error:
+        raise DatasetError(
+            f"The mask '{pair.mask}' marks several classes or instances: a pair needs the mask of what is asked for, "
+            "with 0 everywhere else."
+        ) from error
 
 
 def read_pair(pair: Pair) -> tuple[Picture, Mask]:
@@ -143,14 +149,27 @@ class PackedPairs:
         return len(self.stems)
 
 
+def refuse_repeated(folders: Sequence[Path]) -> None:
+    """Check that no folder is given twice, however it is spelled.
+
+    Raises:
+        DatasetError: naming the one that is.
+    """
+    given: dict[Path, Path] = {}
+    for path in folders:
+        if given.setdefault(path.resolve(), path) is not path:
+            raise DatasetError(f"--data names '{path}' twice: every pair would be used twice.")
+
+
 def pack_pairs(folders: Sequence[Path], side: int, cache: Path) -> PackedPairs:
     """Read all pairs of ``folders`` once and cache them, squashed to ``side`` x ``side``, in the folder ``cache``.
 
     Another call with the same files reuses them; changed files are packed again.
 
     Raises:
-        DatasetError: as `find_pairs`, and when a mask's size differs from its image's.
+        DatasetError: as `find_pairs` and `refuse_repeated`, and when a mask's size differs from its image's.
     """
+    refuse_repeated(folders)
     pairs = [(folder.resolve().name, pair) for folder in folders for pair in dataset_pairs([folder])]
     target = cache / f"pairs-{side}-{_fingerprint(pairs)}"
     if not target.is_dir():

@@ -23,7 +23,7 @@ from segr1_app.rewards import Truth
 from segr1_app.studio.samples import find_samples
 from train.data.doctor import find_copies, look_of, oddity
 from train.data.layouts import find_pair_folder
-from train.data.pairs import Pair, load_mask_values, read_pair
+from train.data.pairs import Pair, load_mask_values, read_pair, refuse_repeated
 from train.data.scenes import INSTRUCTIONS, Kind, draw_scene
 from train.data.traces import separate_objects
 
@@ -186,10 +186,7 @@ def pair_rows(folders: Sequence[Path]) -> Collected:
         DatasetError: when a folder is not a data set, or is given twice.
     """
     collected = Collected()
-    given: dict[Path, Path] = {}
-    for path in folders:
-        if given.setdefault(path.resolve(), path) is not path:
-            raise DatasetError(f"--data names '{path}' twice: every pair would be used twice.")
+    refuse_repeated(folders)
     for folder in map(find_pair_folder, folders):
         read = partial(_pair_row, folder.name, folder.instructions, INSTRUCTIONS[folder.kind])
         with ThreadPoolExecutor(_READERS) as readers:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
@@ -19,6 +19,10 @@ from train.finetune.setup import TrainingSetup
 
 Setup = TypeVar("Setup", bound=TrainingSetup)
 
+Seed = Annotated[int, Ge(0), Lt(2**32)]
+"""A random seed that all libraries take."""
+Threads = Annotated[int, Ge(1), Le(1024)]
+"""CPU threads; OpenMP ends the process when it cannot start as many."""
 SHORTCUTS: Final = {
     "policy": "policy",
     "segmenter": "segmenter",
@@ -50,9 +54,9 @@ def read_setup(kind: type[Setup], given: argparse.Namespace, small: Path, large:
     Raises:
         SettingsError: when one of them is invalid.
     """
-    check_value(Annotated[int, Ge(0), Lt(2**32)], given.seed, "--seed")
+    check_value(Seed, given.seed, "--seed")
     if given.threads is not None:
-        check_value(Annotated[int, Ge(1)], given.threads, "--threads")
+        check_value(Threads, given.threads, "--threads")
     assignments = [
         f"{key}={json.dumps(value, default=str)}"
         for option, key in SHORTCUTS.items()

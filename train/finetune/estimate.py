@@ -59,8 +59,11 @@ def estimate(setup: TrainingSetup) -> Estimate | None:
         try:
             adapted = get_peft_model(model, adapters)
         except (ValueError, TypeError, re.error) as error:
+            # peft turns a list into a set.
+            targets = adapters.target_modules
+            targets = sorted(targets) if isinstance(targets, set) else targets
             raise SettingsError(
-                f"lora.target_modules is {adapters.target_modules!r}, into which peft cannot insert adapters: {error}"
+                f"lora.target_modules is {targets!r}, into which peft cannot insert adapters: {error}"
             ) from error
         trained = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
     frozen = HALF if setup.lora is not None else SINGLE

@@ -12,6 +12,7 @@ import difflib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union
 
 import yaml
@@ -219,6 +220,8 @@ def check_library(config: type, given: Any, taken: frozenset[str], section: str)
         SettingsError: with a message that names each invalid setting, its value and what is allowed.
     """
     schema = library_schema(config, taken)
+    if isinstance(given, Mapping):
+        refuse_flags({name: known.annotation for name, known in schema.model_fields.items()}, given, section)
     try:
         return schema.model_validate(given).model_dump(exclude_unset=True)
     except ValidationError as error:
@@ -235,10 +238,43 @@ def check_section(kind: type, given: Mapping[Any, Any], section: str) -> Any:
     unknown = [str(key) for key in given if key not in names]
     if unknown:
         raise SettingsError("; ".join(_unknown(key, names, frozenset(), section) for key in unknown) + ".")
+    refuse_flags(typing.get_type_hints(kind), given, section)
     try:
         return TypeAdapter(kind).validate_python(dict(given))
     except ValidationError as error:
         raise SettingsError(_explained(error, names, frozenset(), section)) from error
+
+
+def refuse_flags(kinds: Mapping[str, Any], given: Mapping[Any, Any], section: str = "") -> None:
+    """Refuse true and false where a number is needed: pydantic would read them as 1 and 0.
+
+    Args:
+        kinds: the types of the settings.
+        given: settings with their values.
+        section: the section they are in; empty for the top of the file.
+
+    Raises:
+        SettingsError: naming each such setting.
+    """
+    faults = [
+        f"{f'{section}.' if section else ''}{name} is {value!r}: a {'number' if float in kinds_of else 'whole number'} "
+        "is needed"
+        for name, value in given.items()
+        if isinstance(value, bool) and name in kinds
+        if (kinds_of := _alternatives(kinds[name])) & {int, float} and not kinds_of & {bool, str, Any}
+    ]
+    if faults:
+        raise SettingsError("; ".join(faults) + ".")
+
+
+def _alternatives(kind: Any) -> set[Any]:
+    """The types of which a value may be any one."""
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is Annotated:
+        return _alternatives(arguments[0])
+    if typing.get_origin(kind) is Union or isinstance(kind, UnionType):
+        return set().union(*map(_alternatives, arguments))
+    return {kind}
 
 
 def explained(error: ValidationError, names: Iterable[str], trainer: type) -> str:

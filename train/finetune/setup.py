@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
 import yaml
 from annotated_types import Ge, Gt, Lt
@@ -28,7 +28,7 @@ from segr1_app.settings.config import ATTENTIONS, AUTO, DEFAULT_POLICY, DEFAULT_
 from train.data.mixing import Mixing
 from train.finetune.launching import check_installed
 from train.finetune.optimiser import check_optimiser
-from train.finetune.schema import check_library, check_section, explained, overridden
+from train.finetune.schema import check_library, check_section, explained, overridden, refuse_flags
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FEEDBACK_REWARD = RewardOptions(abstention=1.0, rejection=1.0)
@@ -98,8 +98,9 @@ class TrainingSetup(ABC):
     def __post_init__(self) -> None:
         if self.grammar is Grammar.ABSTENTION:
             raise SettingsError(f"A policy cannot be asked for the {self.grammar.value} grammar.")
-        if self.dtype not in DTYPES or self.attention not in ATTENTIONS:
-            raise SettingsError(f"dtype is one of {', '.join(DTYPES)}; attention of {', '.join(ATTENTIONS)}.")
+        for name, value, allowed in (("dtype", self.dtype, DTYPES), ("attention", self.attention, ATTENTIONS)):
+            if value not in allowed:
+                raise SettingsError(f"{name} is {value!r}: it is one of {', '.join(map(repr, allowed))}.")
         if self.protocol != AUTO:
             find_protocol(self.protocol)
         if self.validate_every and self.validate_every % self.save_steps:
@@ -153,9 +154,9 @@ class TrainingSetup(ABC):
         names = [entry.name for entry in fields(cls)]
         where = f"--config {path}{' with the options given' if assignments else ''}"
         try:
-            return cls(
-                **overridden({str(key): value for key, value in content.items()}, assignments, names, cls.TRAINER)
-            )
+            given = overridden({str(key): value for key, value in content.items()}, assignments, names, cls.TRAINER)
+            refuse_flags(get_type_hints(cls), given)
+            return cls(**given)
         except ValidationError as error:
             raise SettingsError(f"{where}: {explained(error, names, cls.TRAINER)}") from error
         except SettingsError as error:

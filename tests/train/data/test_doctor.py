@@ -48,6 +48,8 @@ def test_a_mask_of_labels_beside_void_is_named_and_left_out(tmp_path: Path) -> N
     found = pair_rows([data])
     assert len(found.rows) == len(PHOTOGRAPHS) - 1
     assert PHOTOGRAPHS[0].stem in found.left_out[0].reason
+    assert "several classes" in found.left_out[0].reason
+    assert "--class" not in found.left_out[0].reason, "training has no such option"
 
 
 def copy_of(photograph: Path, target: Path) -> None:
@@ -64,7 +66,10 @@ def test_copies_are_found_whatever_their_size_and_compression(tmp_path: Path) ->
         copies.append(look_of(load_picture(tmp_path / "copy.jpg").pixels))
     assert find_copies(copies, looks) == {index: index for index in range(len(looks))}
     assert all(not find_copies([look], looks[:index] + looks[index + 1 :]) for index, look in enumerate(looks))
-    assert look_of(np.full((40, 40, 3), 90, np.uint8)) == b""
+    flat = look_of(np.full((40, 40, 3), 90, np.uint8))
+    assert flat == b""
+    assert find_copies([flat, *copies], [flat, *looks]) == {index: index for index in range(1, len(looks) + 1)}
+    assert find_copies([flat], [flat]) == {}
 
 
 def write_set(folder: Path, *, copies: bool) -> Path:

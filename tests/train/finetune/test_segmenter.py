@@ -201,6 +201,7 @@ class TestCommand:
             ("--clicks", "-1"),
             ("--held-out-rows", "0"),
             ("--threads", "0"),
+            ("--threads", "999999999"),
         ],
     )
     def test_a_wrong_value_is_named(
