@@ -47,7 +47,7 @@ class Connection:
             # The inner pages of a million rows' indices stay in memory: 64 MiB.
             db.execute("PRAGMA cache_size = -65536")
             pending = migrations.pending(db)
-        self._files: dict[Path, tuple[int, int]] = {}
+            self._files = self._open_files()
         if pending:
             with self.write():
                 migrations.apply(db)
@@ -97,10 +97,7 @@ class Connection:
         SQLite keeps writing to a deleted file: anything saved then is lost when the process ends.
         """
         if not self._files:
-            name = next(row[2] for row in self._db.execute("PRAGMA database_list") if row[1] == "main")
-            if not name:
-                return  # in memory
-            self._files = {Path(name): _identity(Path(name))}
+            return  # in memory
         for file, known in self._files.items():
             if _identity(file) != known:
                 raise StoreError(
@@ -112,13 +109,33 @@ class Connection:
         if written and log not in self._files and (made := _identity(log)) != MISSING:
             self._files[log] = made
 
+    def _open_files(self) -> dict[Path, tuple[int, int]]:
+        """The database's files and what identifies them; none for a database in memory.
+
+        Raises:
+            StoreError: when the database was deleted since it was opened.
+        """
+        name = self._file_name()
+        if not name:
+            return {}
+        files = {path: _identity(path) for path in (Path(name), Path(f"{name}-wal"))}
+        if files[Path(name)] == MISSING:
+            raise StoreError(f"'{name}' was deleted while it was being opened: put the file back, or restore a backup.")
+        # A database without changes that are to be merged may have no log yet.
+        return {path: known for path, known in files.items() if known != MISSING}
+
+    def _file_name(self) -> str:
+        """The path of the database; empty for one in memory."""
+        name: str = next(row[2] for row in self._db.execute("PRAGMA database_list") if row[1] == "main")
+        return name
+
     def _in_transaction(self) -> bool:
         return self._db.conn.in_transaction
 
     def copy_to(self, target: Path) -> None:
         """Copy the database in one consistent state; other connections keep writing meanwhile."""
         with self._lock, translate_errors():
-            name = next(row[2] for row in self._db.execute("PRAGMA database_list") if row[1] == "main")
+            name = self._file_name()
         with translate_errors(), closing(sqlite3.connect(target)) as copy:
             if not name:
                 # In memory there is only this one connection.

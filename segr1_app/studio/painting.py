@@ -26,8 +26,9 @@ NOWHERE: Final = 2**40
 """Beyond any column: the start of a run that covers no pixel, whose end lies before it."""
 FLAT: Final = 1e-7
 """Slope below which the ends of runs cannot be computed reliably; such a line is tested pixel by pixel."""
-TURNS: Final = Turns(2)
+AT_A_TIME: Final = 2
 """Number of people whose strokes are drawn at the same time: more would only share the CPU cores."""
+TURNS: Final = Turns(AT_A_TIME)
 CHUNK: Final = 200_000
 """Number of rows processed at once: some 40 MB."""
 

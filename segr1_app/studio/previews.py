@@ -23,8 +23,9 @@ LIVE_SIDE = 1024
 """Longest side in pixels of the masks on a canvas."""
 MEMORY = 96 * 2**20
 """Size in bytes of the cache of pictures beyond those that are on canvases; two of a dozen megapixels."""
-_MAKING = threading.BoundedSemaphore(2)
-"""Limits how many previews are made at the same time: people open the same large picture together."""
+AT_A_TIME = 2
+"""How many previews are made at the same time: people open the same large picture together."""
+_MAKING = threading.BoundedSemaphore(AT_A_TIME)
 
 
 class RecentPictures:

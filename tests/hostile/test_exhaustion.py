@@ -39,6 +39,28 @@ def test_nobody_fills_the_disk(serve: Callable[..., Served], monkeypatch: pytest
     assert "per hour" in answers[-1].json()["detail"]
 
 
+def test_reading_has_a_limit(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.ui.gate.guarded.READS_PER_SECOND", 0.01)
+    monkeypatch.setattr("segr1_app.ui.gate.guarded.READS_AT_ONCE", 40.0)
+    served = serve(host="0.0.0.0")
+    statuses = [WIRE.get(f"{served.url}config").status_code for _ in range(50)]
+    assert (statuses[0], statuses[-1]) == (200, 429)
+    refused = WIRE.get(f"{served.url}config")
+    assert refused.status_code == 429
+    assert "Too many requests: try again in" in refused.json()["detail"]
+    assert WIRE.head(served.url).status_code == 429
+    # Saving has its own limits: whoever has read too much can still save.
+    assert uploaded(served, 10).status_code == 200
+
+
+def test_one_person_may_read_as_much_as_they_like(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segr1_app.ui.gate.guarded.READS_AT_ONCE", 1.0)
+    served = serve()
+    assert [WIRE.get(f"{served.url}config").status_code for _ in range(9)] == [200] * 9
+
+
 def test_all_uploads_together_have_a_limit(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segr1_app.ui.gate.uploads.MAX_BYTES", 2**20)
     monkeypatch.setattr("segr1_app.ui.gate.uploads.SPARE", 0)

@@ -24,6 +24,30 @@ def test_a_save_into_a_deleted_file_is_refused(tmp_path: Path, gone: str) -> Non
             store.statistics()
 
 
+@pytest.mark.parametrize("gone", ["segr1.db", "segr1.db-wal"])
+def test_the_first_save_into_a_deleted_file_is_refused(tmp_path: Path, gone: str) -> None:
+    with AnnotationStore.open(tmp_path) as store:
+        sha256 = store.add_picture(picture(), "photo.png")
+    with AnnotationStore.open_existing(tmp_path) as store:
+        (tmp_path / gone).unlink()
+        with pytest.raises(StoreError, match="deleted or replaced"):
+            store.add_task(sha256, "the cat")
+
+
+def test_a_save_into_a_moved_folder_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / "data"
+    with AnnotationStore.open(home) as store:
+        sha256 = store.add_picture(picture(), "photo.png")
+        home.rename(tmp_path / "moved")
+        with pytest.raises(StoreError, match="deleted or replaced"):
+            store.add_task(sha256, "the cat")
+        # Another store in its place is not the one that is open.
+        with AnnotationStore.open(home) as other:
+            other.add_picture(picture(), "photo.png")
+        with pytest.raises(StoreError, match="deleted or replaced"):
+            store.add_task(sha256, "the cat")
+
+
 def test_a_save_into_a_replaced_file_is_refused(tmp_path: Path) -> None:
     with AnnotationStore.open(tmp_path) as store:
         store.add_picture(picture(), "photo.png")

@@ -20,11 +20,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from segr1_app.domain import NotAllowedError
 from segr1_app.people.sign_in import asked_from
 from segr1_app.settings.hosts import read_address
 from segr1_app.studio.callers import is_gone
 from segr1_app.ui.gate.hosts import Hosts, read_origin
 from segr1_app.ui.gate.peers import SET_ASIDE, address_of, forwarded, seen_scheme
+from segr1_app.ui.gate.rates import RateLimiter
 from segr1_app.ui.gate.refusals import RefusedError
 from segr1_app.ui.gate.streams import OpenRequests
 from segr1_app.ui.gate.uploads import UploadQuota
@@ -80,6 +82,7 @@ class FrontDoor:
         signed_in: whether a request may have more than a sign-in form as its body; always true where nobody signs in.
         check: returns the JSON body to pass on for a path and a body; raises `RefusedError` for an invalid one.
         uploads: limits what people upload; None for no limit.
+        reads: limits the requests without a body from one address; None for no limit.
     """
 
     def __init__(
@@ -90,8 +93,9 @@ class FrontDoor:
         *,
         check: Callable[[str, bytes], bytes] = lambda _, content: content,
         uploads: UploadQuota | None = None,
+        reads: RateLimiter | None = None,
     ) -> None:
-        self._uploads, self._requests = uploads, OpenRequests()
+        self._uploads, self._reads, self._requests = uploads, reads, OpenRequests()
         self._app, self._hosts, self._signed_in, self._check = app, hosts, signed_in, check
         self._reading = 0
 
@@ -111,12 +115,21 @@ class FrontDoor:
             return
         sends = scope["method"] not in SAFE
         try:
+            if self._reads is not None and not sends:
+                self._count_read(self._reads, self._address(scope))
             with self._requests.one_more(path_of(scope), self._address(scope), sends=sends):
                 await (self._pass_read if sends and path_of(scope) != UPLOAD else self._pass_unread)(
                     scope, receive, send
                 )
         except RefusedError as refusal:
             await _refuse(refusal, scope, receive, send)
+
+    @staticmethod
+    def _count_read(reads: RateLimiter, address: str) -> None:
+        try:
+            reads.spend(address, 1.0)
+        except NotAllowedError as error:
+            raise RefusedError(429, str(error)) from error
 
     async def _pass_read(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request whose body was read and checked."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import gradio as gr
 from gradio.block_function import BlockFunction
@@ -27,12 +27,18 @@ from segr1_app.ui.gate.component_values import is_other_type, wrong_argument
 from segr1_app.ui.gate.front import FrontDoor
 from segr1_app.ui.gate.hosts import Hosts
 from segr1_app.ui.gate.posts import Posts
+from segr1_app.ui.gate.rates import RateLimiter
 from segr1_app.ui.gate.results import KnownResults
 from segr1_app.ui.gate.streams import Seldom, close_idle
 from segr1_app.ui.gate.unread import UnreadResults
 from segr1_app.ui.gate.uploads import UploadQuota
 from segr1_app.ui.gate.visits import NoVisits
 from segr1_app.ui.views import STATIC_ROUTE
+
+READS_PER_SECOND: Final = 200.0
+"""Requests without a body from one address, sustained; many people may share an address."""
+READS_AT_ONCE: Final = 4000.0
+"""After a pause; an empty browser asks for some 150 files of the page, and then for pictures."""
 
 Lifespan = Callable[[App], AbstractAsyncContextManager[Any]]
 
@@ -96,9 +102,10 @@ def _guarding(settings: Settings, within: Lifespan | None) -> Lifespan:
             return settings.auth is None or signed_in_as(app, headers) is not None
 
         uploads = None if settings.alone else UploadQuota(Path(app.uploaded_file_dir))
+        reads = None if settings.alone else RateLimiter(READS_PER_SECOND, READS_AT_ONCE)
         unread = UnreadResults(app.get_blocks()._queue)
         results = KnownResults(inner, unread, known)
-        door = FrontDoor(results, Hosts.of(settings), known, check=posts.check, uploads=uploads)
+        door = FrontDoor(results, Hosts.of(settings), known, check=posts.check, uploads=uploads, reads=reads)
         app.middleware_stack = Answers(door, framed=framed)
         logging.getLogger("asyncio").addFilter(Seldom())
         async with AsyncExitStack() as stack:
