@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import PngImagePlugin
 
 from segr1_app.images import pictures
 from segr1_app.models import chat_templates, segmenter
@@ -35,6 +36,8 @@ SECURITY = [
     f"{WORDS[painting.AT_A_TIME]} are drawn at a time",
     f"{pictures.MAX_PIXELS // MEGA} megapixels; those of uploads are charged as one call per megapixel; "
     f"{pictures.PIXELS_AT_ONCE // MEGA} megapixels are decoded at a time",
+    f"in a PNG file may have {PngImagePlugin.MAX_TEXT_CHUNK // MIB} MiB each, "
+    f"{PngImagePlugin.MAX_TEXT_MEMORY // MIB} MiB in total",
     f"{page.MAX_UPLOAD.removesuffix('mb')} MB per file, {uploads.PER_PERSON // GIB} GiB per person and hour, "
     f"{cache_folder.MAX_BYTES // GIB} GiB in total, {uploads.SPARE // GIB} GiB of disk space stays free",
     f"{cache_folder.UPLOAD_SECONDS / 3600:.0f} hours after their last use "

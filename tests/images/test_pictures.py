@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, Image, features
+from PIL import EpsImagePlugin, GifImagePlugin, Image, features
 
 from segr1_app.domain import DatasetError, PictureError
 from segr1_app.images.budget import Budget
@@ -26,6 +26,8 @@ from tests.disks import bound_by_permissions
 from tests.hostile.pictures import exif_block, tiff_with_a_fraction
 from train.data.pairs import load_mask_values
 
+HEADER = 8 + 25
+"""Bytes of a PNG file's signature and header."""
 RED, WHITE = (200, 30, 40), (255, 255, 255)
 
 
@@ -35,12 +37,13 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
 def png_bomb(width: int, height: int) -> bytes:
     """A tiny PNG that claims a huge size."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
 
@@ -170,6 +173,36 @@ def test_truncated_pictures_are_refused(kind: str) -> None:
         load_picture(whole[: len(whole) // 2])
     with pytest.raises(DatasetError, match="cannot be read"):
         load_mask(whole[: len(whole) // 2])
+
+
+def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A small PNG file with further chunks, given by kind and content, after its header."""
+    plain = encoded(Image.new("RGB", (4, 4)))
+    return plain[:HEADER] + b"".join(chunk(*each) for each in chunks) + plain[HEADER:]
+
+
+@pytest.mark.parametrize("start", [b"zTXtk\0\0", b"iTXtk\0\1\0\0\0", b"iCCPk\0\0"])
+def test_texts_and_profiles_that_unpack_to_a_lot_are_refused(start: bytes) -> None:
+    assert load_picture(png_with((start[:4], start[4:] + zlib.compress(b"text")))).size == (4, 4)
+    bomb = zlib.compress(bytes(64 * 2**20), 9)
+    assert len(bomb) < 100_000
+    with pytest.raises(PictureError, match="too large"):
+        load_picture(png_with((start[:4], start[4:] + bomb)))
+
+
+def test_many_texts_that_unpack_to_a_lot_are_refused() -> None:
+    packed = zlib.compress(bytes(1_000_000), 9)
+    with pytest.raises(PictureError, match="Too much memory used in text chunks"):
+        load_picture(png_with(*((b"zTXt", b"%d\0\0" % number + packed) for number in range(80))))
+
+
+def test_only_the_first_frame_of_an_animation_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = (Image.new("P", (50, 50), number % 2) for number in range(60))
+    animation = encoded(first, "GIF", save_all=True, append_images=others)
+    sought: list[int] = []
+    monkeypatch.setattr(GifImagePlugin.GifImageFile, "seek", lambda _, frame: sought.append(frame))
+    assert load_picture(animation).size == (50, 50)
+    assert [frame for frame in sought if frame] == []
 
 
 def test_hostile_pictures_are_refused_in_a_sentence() -> None:
