@@ -20,7 +20,7 @@ _NEEDS: Final = {
     Act.LOOK: "",
     Act.ANNOTATE: "Annotating",
     Act.REVIEW: "Choosing the current revision",
-    Act.ADMINISTER: "Importing, exporting and training",
+    Act.ADMINISTER: "Importing, exporting, editing classes and training",
 }
 
 

@@ -27,7 +27,7 @@ class Act(StrEnum):
     REVIEW = "review"
     """Choose the current revision or restore an old one."""
     ADMINISTER = "administer"
-    """Import, export, train, and change the app's policy."""
+    """Import, export, edit the classes, train, and change the app's policy."""
 
 
 MAY: Final[Mapping[Role, frozenset[Act]]] = {

@@ -142,6 +142,32 @@ class Stale(TypedDict):
     message: str
 
 
+class AttributeValue(TypedDict):
+    """Something that is asked about each object of a class; ``choices`` is empty unless it is a choice."""
+
+    name: str
+    kind: Literal["choice", "flag", "number", "text"]
+    choices: list[str]
+
+
+class ClassValue(TypedDict):
+    """A class of the list; ``colour`` is its own or that of its number, ``key`` a digit or None."""
+
+    name: str
+    number: int
+    colour: str
+    key: int | None
+    parent: str | None
+    description: str
+    attributes: list[AttributeValue]
+
+
+class ClassList(TypedDict):
+    """The list of classes, in the order of their numbers."""
+
+    classes: list[ClassValue]
+
+
 class DraftState(TypedDict):
     """Whether a draft is stored, and whether the task is still leased to this person."""
 

@@ -33,6 +33,7 @@ from segr1_app.ui.gate.endpoints import Gate
 from segr1_app.ui.gate.guarded import GuardedBlocks
 from segr1_app.ui.gate.rates import RateLimiter
 from segr1_app.ui.handlers.annotate import JobHandlers
+from segr1_app.ui.handlers.classes import ClassHandlers
 from segr1_app.ui.handlers.exports import ExportHandlers
 from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.handlers.models import DownloadHandlers
@@ -130,7 +131,9 @@ def build_app(
                 build_run_tab(runs, SecondPolicyHandlers(models, runs, store), canvas, find_samples(), gate)
             with gr.Tab("Annotate", id="annotate-tab"):
                 for_admins: list[Any] = [
-                    *build_annotate_tab(jobs, canvas, imports, ExportHandlers(store, cache), gate),
+                    *build_annotate_tab(
+                        jobs, canvas, imports, ExportHandlers(store, cache), gate, classes=ClassHandlers(store)
+                    ),
                     build_audit_panel(
                         audit, gate, visible=access.sign_in == "none" and access.possible(Act.ADMINISTER)
                     ),

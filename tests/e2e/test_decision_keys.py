@@ -29,7 +29,7 @@ DECIDED = {
     "s": (Verdict.SKIP, None),
 }
 """What each key makes of a task whose prompts were changed; a reject is answered with the second reason."""
-ROWS = {"A or Enter", "Ctrl+Enter", "X", "S", "U", "J", "K", "D", "T", "Shift+T", "Shift+F"}
+ROWS = {"A or Enter", "Ctrl+Enter", "X", "S", "U", "J", "K", "D", "T", "Shift+T", "Shift+F", "1–9"}
 
 
 @pytest.mark.parametrize("zoomed", [False, True], ids=["whole", "zoomed and panned"])

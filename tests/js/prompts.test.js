@@ -98,3 +98,22 @@ test("work that was taken back is none", () => {
   assert.ok(edit.isSameWork(START, edit.removeMark(more)));
   assert.ok(edit.isSameWork(START, edit.rename(edit.newObject(START), 0, "dog")), "names and empty objects do not count");
 });
+
+test("a name goes to the object that was chosen, and after it to those without one", () => {
+  const box = /** @type {[number, number, number, number]} */ ([1, 1, 9, 9]);
+  let prompts = edit.promptsOf([{ box, points: [], name: "dog" }, { box, points: [] }, { box: null, points: [] }, { box, points: [] }]);
+  prompts = edit.nameNext(prompts, "cat", null);
+  assert.deepEqual(prompts.objects.map(({ name }) => name), ["cat", "", "", ""]);
+  prompts = edit.nameNext(prompts, "cow", 0);
+  prompts = edit.nameNext(prompts, "ox", 1);
+  // Nothing is drawn for the third; with all others named, the active one is named again.
+  assert.deepEqual(prompts.objects.map(({ name }) => name), ["cat", "cow", "", "ox"]);
+  prompts = edit.nameNext(prompts, "elk", 3);
+  assert.deepEqual([prompts.active, prompts.objects[3].name], [3, "elk"]);
+});
+
+test("a new object gets the class that is kept, and an empty one keeps its own", () => {
+  assert.equal(edit.activeObject(edit.newObject(START, "dog")).name, "dog");
+  assert.equal(edit.activeObject(edit.newObject(edit.promptsOf([{ box: null, points: [], name: "cat" }]), "dog")).name, "cat");
+  assert.equal(edit.promptsOf([], "dog").objects[0].name, "dog");
+});

@@ -65,6 +65,14 @@ def test_the_page_s_own_calls_are_checked_too(serve: Callable[..., Served], peop
     ):
         moving = {"annotator": "Ada", "task": 1, "step": step}
         assert reason in served.past_the_queue("annotate", "open_neighbour", moving, cookies=cookies).json()["failure"]
+    # Everybody sees the classes, and only an admin edits them.
+    adding, removing = {"content": {"name": "cat"}}, {"name": "cat"}
+    for what, asked in (("put_class", adding), ("remove_class", removing)):
+        refused = served.past_the_queue("annotate", what, asked, cookies=annotator).json()
+        assert "editing classes and training needs the role 'admin'" in refused["failure"]
+    assert served.past_the_queue("annotate", "classes", {}, cookies=reader).json() == {"classes": []}
+    served.past_the_queue("annotate", "put_class", adding, cookies=served.sign_in("Admin"))
+    assert [each.name for each in served.store.classes()] == ["cat"]
     restoring = {"reviewer": "Ada", "revision": 1}
     assert "reviewer" in served.past_the_queue("review", "restore", restoring, cookies=annotator).json()["failure"]
     served.past_the_queue("review", "restore", restoring, cookies=served.sign_in("Reviewer"))

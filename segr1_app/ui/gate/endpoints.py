@@ -35,7 +35,7 @@ _SIGNED: Final = {Act.ANNOTATE: "annotator", Act.REVIEW: "reviewer"}
 
 AUDITED: Final = frozenset(
     {"start_training", "stop_training", "resume_training", "promote", "go_back", "download_models", "make_current"}
-    | {"open_second_policy", "close_second_policy"}
+    | {"open_second_policy", "close_second_policy", "put_class", "remove_class"}
 )
 """Handlers whose calls are recorded in the audit log, in addition to imports and exports."""
 RUN_COST: Final = 40.0

@@ -15,6 +15,7 @@ from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.ui.gate.canvas_calls import canvas_decode
 from segr1_app.ui.gate.endpoints import Gate, checked, one_of, refusing
 from segr1_app.ui.handlers.annotate import JobHandlers
+from segr1_app.ui.handlers.classes import ClassHandlers
 from segr1_app.ui.handlers.exports import ExportHandlers
 from segr1_app.ui.handlers.imports import ImportHandlers
 from segr1_app.ui.tabs.import_panel import build_import_panel
@@ -48,7 +49,13 @@ def _build_filters() -> list[gr.Component]:
 
 # Longer than 60 lines: it lists everything on the tab in order.
 def build_annotate_tab(
-    jobs: JobHandlers, canvas: CanvasHandlers, imports: ImportHandlers, exports: ExportHandlers, gate: Gate
+    jobs: JobHandlers,
+    canvas: CanvasHandlers,
+    imports: ImportHandlers,
+    exports: ExportHandlers,
+    gate: Gate,
+    *,
+    classes: ClassHandlers,
 ) -> list[gr.Accordion]:
     """Build the tab in the current ``gr.Blocks`` and wire its events; returns what only an admin needs to see."""
     page_calls: list[Callable[..., Any]] = [
@@ -62,6 +69,7 @@ def build_annotate_tab(
         jobs.put_draft,
         jobs.drop_draft,
     ]
+    class_calls: list[Callable[..., Any]] = [classes.put_class, classes.remove_class]
     # Where people sign in, visibility is decided once they are identified.
     seen = gate.access.sign_in == "none" and gate.access.possible(Act.ADMINISTER)
     view(
@@ -71,6 +79,8 @@ def build_annotate_tab(
         functions=[
             canvas_decode(canvas, gate),
             *(gate.page(method, Act.ANNOTATE) for method in page_calls),
+            gate.page(classes.classes, Act.LOOK),
+            *(gate.page(method, Act.ADMINISTER) for method in class_calls),
         ],
     )
     importing = build_import_panel(imports, gate, visible=seen)
@@ -169,4 +179,7 @@ def build_annotate_tab(
     for method in page_calls:
         gate.publish(method, Act.ANNOTATE)
     gate.publish(jobs.progress, Act.LOOK)
+    gate.publish(classes.classes, Act.LOOK)
+    for method in class_calls:
+        gate.publish(method, Act.ADMINISTER)
     return [importing, exporting]

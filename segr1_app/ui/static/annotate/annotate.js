@@ -1,9 +1,10 @@
 /** It is long because the life of a task, from being asked for to its decision, is one state that every call changes. */
 
 import { noteTask, openTasksBy } from "../shared/address.js";
-import { button } from "../shared/controls.js";
+import { button, whenSeen } from "../shared/controls.js";
 import { choiceDialog } from "../shared/dialogs.js";
 import { isBlocked, storage } from "../shared/storage.js";
+import { classPanel } from "./classes.js";
 import { Clock } from "./clock.js";
 import { Drafts } from "./drafts.js";
 import { instructionDialog } from "./instruction.js";
@@ -72,9 +73,14 @@ class Annotate {
       decode: (question) => server.decode(question),
       empty: "Enter your name and press Next task. Tasks are imported below.",
       keys: DECISION_KEYS,
-      act: (action) => this.act(action),
+      act: (action, press) => this.act(action, press),
       edited: () => this.edited(),
     });
+    this.panel = classPanel((name) => {
+      this.name(name);
+      this.canvas.frame.focus({ preventScroll: true });
+    });
+    this.bench.reasoning.parentElement?.before(this.panel.element);
     // Beside the picture, which is larger that way.
     decisions.before(this.canvas.reward.element);
     // In a row that is always there, below the picture: it moves nothing and hides nothing.
@@ -93,6 +99,8 @@ class Annotate {
 
     this.bench.name.value = storage.getItem(NAME_KEY) ?? "";
     this.bench.order.value = storage.getItem(ORDER_KEY) ?? "imported";
+    document.addEventListener("segr1:imported", () => this.learnClasses());
+    whenSeen(element, () => this.learnClasses());
     document.addEventListener("segr1:imported", () => !this.task && this.idle && this.tell(IMPORTED));
     this.tell(isBlocked ? BLOCKED : "");
     this.offerUndo(null);
@@ -314,12 +322,39 @@ class Annotate {
     return kept;
   }
 
-  /** @param {string} action */
-  act(action) {
+  /** Ask which classes there are. */
+  async learnClasses() {
+    const reply = await answer(() => this.server.classes({}));
+    if (!reply?.classes) return;
+    this.classes = reply.classes;
+    this.render();
+  }
+
+  /** @type {import("../shared/contracts.js").ClassValue[]} */
+  classes = [];
+
+  /** Name the object, or the next one without a class. @param {string} name */
+  name(name) {
+    if (this.task && this.idle) this.canvas.name(name);
+  }
+
+  /** @param {string} key */
+  nameByKey(key) {
+    const found = this.classes.find((each) => String(each.key) === key);
+    if (found) this.name(found.name);
+    else this.canvas.say(`No class has the key ${key}: an admin gives classes their keys.`);
+  }
+
+  /**
+   * @param {string} action
+   * @param {string} [press] the key, if it was one
+   */
+  act(action, press = "") {
     if (action === "undo-decision") return void this.undo();
     if (!this.task || !this.idle) return;
     if (action === "fill") return this.fill(!this.bench.root.classList.contains("is-full"));
     if (action === "repeat") return this.repeat();
+    if (action === "class") return this.nameByKey(press);
     if (action === "truth") return this.canvas.seeTruth();
     if (action === "take-truth") return this.canvas.takeTruth();
     if (this.canvas.frame.dataset.seen === "false" && !this.clicks) return this.canvas.say(TOO_SOON);
@@ -420,6 +455,7 @@ class Annotate {
     this.bench.about.textContent = task ? `Task ${task.task} · ${task.picture_name}` : "";
     this.bench.reasoning.textContent = task?.reasoning ?? "";
     this.bench.root.classList.toggle("is-open", Boolean(task));
+    this.panel.render(this.classes, this.canvas.kept);
     if (!task) this.fill(false);
     this.bench.comment.disabled = !task;
     this.bench.editor.disabled = !task || !this.idle;

@@ -20,6 +20,8 @@ export const DECISION_KEYS = [
   ...DECISIONS,
   { group: "Decide", keys: "Ctrl+Enter", does: "accept, also from within the comment; Esc leaves the comment",
     action: "accept", on: ["Ctrl+Enter"] },
+  { group: "Classes", keys: "1–9", does: "name the object by the class of that key; again, the next object without a class",
+    action: "class", on: ["1", "2", "3", "4", "5", "6", "7", "8", "9"] },
   { group: "Tasks", keys: "J", does: "the next task by number, decided or not", action: "later", on: ["j"] },
   { group: "Tasks", keys: "K", does: "the previous one", action: "earlier", on: ["k"] },
   { group: "Tasks", keys: "D", does: "add the objects of the task decided before: points, boxes and classes", action: "repeat",

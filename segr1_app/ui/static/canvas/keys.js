@@ -54,7 +54,7 @@ export const KEYS = [
   { group: "Painting", keys: "]", does: "larger brush", action: "larger", on: ["]"] },
 
   { group: "View", keys: "0", does: "whole picture", action: "fit", on: ["0"] },
-  { group: "View", keys: "1", does: "one picture pixel per screen pixel", action: "oneToOne", on: ["1"] },
+  { group: "View", keys: "Z", does: "one picture pixel per screen pixel", action: "oneToOne", on: ["z"] },
   { group: "View", keys: "+", does: "zoom in", action: "zoomIn", on: ["+", "="] },
   { group: "View", keys: "−", does: "zoom out", action: "zoomOut", on: ["-"] },
   { group: "View", keys: ",", does: "more transparent mask", action: "fainter", on: [","] },

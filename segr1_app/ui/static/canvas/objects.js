@@ -7,6 +7,8 @@ import { pressOf } from "./keys.js";
  */
 
 const LONGEST_NAME = "120";
+/** The id of the list of names that the fields offer, which the tab that has classes puts on the page. */
+export const CLASS_NAMES = "class-names";
 
 /**
  * The row of objects: each in its colour with a field for its name, and one button to add another.
@@ -26,7 +28,7 @@ export function objectList(acts) {
     const index = rows.length;
     const swatch = h("button", { type: "button", class: "object-pick" }, h("span", { class: "swatch" }));
     const field = h("input", { type: "text", class: "object-field", maxlength: LONGEST_NAME, spellcheck: "false",
-      placeholder: `Object ${index + 1}`, "aria-label": `Class of object ${index + 1}` });
+      placeholder: `Object ${index + 1}`, list: CLASS_NAMES, "aria-label": `Class of object ${index + 1}` });
     swatch.addEventListener("click", () => acts.activate(index));
     field.addEventListener("focus", () => acts.activate(index));
     field.addEventListener("change", () => acts.rename(index, field.value));

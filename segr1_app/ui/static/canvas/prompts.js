@@ -11,14 +11,15 @@ const LEAST_SIDE = 1; // of a box, in picture pixels
 /**
  * The state for given prompts; without any, one empty object.
  * @param {import("./types.js").GivenObject[]} objects
+ * @param {string} [kept] the class of the empty object
  * @returns {Prompts}
  */
-export function promptsOf(objects) {
+export function promptsOf(objects, kept = "") {
   const given = objects.map(
     ({ box, points, name = "", strokes = [], start = null, painted = null, erased = null, clean = false }, id) => ({
       id, name, box, points, strokes, start, painted, erased, clean,
     }));
-  return { objects: given.length ? given : [blank(0)], active: 0, mark: null };
+  return { objects: given.length ? given : [blank(0, kept)], active: 0, mark: null };
 }
 
 /**
@@ -206,12 +207,13 @@ export function removeObject(prompts) {
 /**
  * Activate an empty object: an existing one, or else a new one.
  * @param {Prompts} prompts
+ * @param {string} [kept] its class, unless it has one
  * @returns {Prompts}
  */
-export function newObject(prompts) {
+export function newObject(prompts, kept = "") {
   const empty = prompts.objects.findIndex(isBlank);
-  if (empty >= 0) return activate(prompts, empty);
-  return { objects: [...prompts.objects, blank(nextId(prompts))], active: prompts.objects.length, mark: null };
+  if (empty >= 0) return rename(activate(prompts, empty), empty, prompts.objects[empty].name || kept);
+  return { objects: [...prompts.objects, blank(nextId(prompts), kept)], active: prompts.objects.length, mark: null };
 }
 
 /**
@@ -259,6 +261,21 @@ export function cycleMarks(prompts, step) {
  */
 export function rename(prompts, index, name) {
   return replace(prompts, index, { name });
+}
+
+/**
+ * Name the active object; if it was the last one to be named, then the next object without a class, which is activated.
+ * @param {Prompts} prompts
+ * @param {string} name
+ * @param {number | null} last the id of the object that was named last
+ * @returns {Prompts}
+ */
+export function nameNext(prompts, name, last) {
+  const { objects, active } = prompts;
+  const others = objects.map((_, step) => (active + 1 + step) % objects.length);
+  const nameless = others.find((index) => !objects[index].name && !isBlank(objects[index]));
+  const next = objects[active].id === last ? nameless : undefined;
+  return next === undefined ? rename(prompts, active, name) : rename(activate(prompts, next), next, name);
 }
 
 /**
@@ -361,10 +378,11 @@ function settled(value, limit) {
 
 /**
  * @param {number} id
+ * @param {string} [name]
  * @returns {Prompt}
  */
-function blank(id) {
-  return { id, name: "", box: null, points: [], strokes: [], start: null, painted: null, erased: null, clean: false };
+function blank(id, name = "") {
+  return { id, name, box: null, points: [], strokes: [], start: null, painted: null, erased: null, clean: false };
 }
 
 /** @param {Prompts} prompts */

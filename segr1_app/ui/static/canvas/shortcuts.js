@@ -8,7 +8,7 @@ import { actionOf, pressOf } from "./keys.js";
  * @property {unknown} value what is on it; without it, no key is for this canvas
  * @property {import("./types.js").Prompts} prompts
  * @property {import("./types.js").Place | null} pointer while it is over the picture
- * @property {{keys: import("./keys.js").Row[], act: (action: string) => void}} use
+ * @property {{keys: import("./keys.js").Row[], act: (action: string, press?: string) => void}} use
  * @property {(action: import("./keys.js").Action) => void} act
  * @property {(space: boolean) => void} hold
  * @property {boolean} space whether it is held
@@ -93,7 +93,7 @@ function press(listener, event) {
   if (event.repeat && (more || action === "save")) return event.preventDefault();
   if (more?.action) {
     event.preventDefault();
-    return use.act(more.action);
+    return use.act(more.action, pressOf(event));
   }
   if (!action) return;
   // Elsewhere, and with one object only, Tab moves on through the page.

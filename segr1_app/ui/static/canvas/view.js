@@ -42,7 +42,7 @@ const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
  * @property {(question: object) => Promise<import("./live.js").Reply>} decode asks the server for masks
  * @property {string} empty shown in place of a picture
  * @property {import("./keys.js").Row[]} keys more keys than the canvas's own, for the list
- * @property {(action: string) => void} act does what those keys and Ctrl+S ask for
+ * @property {(action: string, press?: string) => void} act does what those keys and Ctrl+S ask for
  * @property {() => void} edited called after every edit
  */
 
@@ -72,6 +72,10 @@ export class Canvas {
   /** The outline of the ground-truth mask at the live size. @type {Path2D | null} */
   truth = null;
   drawn = 0;
+  /** The class of new objects: the last that an object was given. */
+  kept = "";
+  /** The id of the object that `name` named last, unless another one was chosen since. @type {number | null} */
+  named = null;
 
   /**
    * @param {HTMLElement} element which it fills
@@ -99,8 +103,14 @@ export class Canvas {
     this.help = helpDialog(use.keys);
     this.bar = toolbar((action) => this.act(action));
     this.list = objectList({
-      activate: (index) => index !== this.prompts.active && this.choose(edit.activate(this.prompts, index)),
-      rename: (index, name) => this.commit(edit.rename(this.prompts, index, name)),
+      activate: (index) => {
+        this.named = null;
+        if (index !== this.prompts.active) this.choose(edit.activate(this.prompts, index));
+      },
+      rename: (index, name) => {
+        this.kept = name;
+        this.commit(edit.rename(this.prompts, index, name));
+      },
       add: () => this.act("newObject"),
       leave: (saves) => {
         this.frame.focus({ preventScroll: true });
@@ -132,7 +142,8 @@ export class Canvas {
     const another = value?.key !== this.value?.key;
     this.value = value;
     this.passing = null;
-    this.given = edit.promptsOf(value?.objects ?? []);
+    this.given = edit.promptsOf(value?.objects ?? [], this.kept);
+    this.named = null;
     this.history = new History(this.given);
     this.masks = new Masks(value?.image_size ?? [1, 1], value?.live_size ?? [1, 1]);
     value?.objects.forEach(({ mask }, index) => this.masks.put(this.prompts.objects[index], { rle: mask }));
@@ -224,8 +235,18 @@ export class Canvas {
     this.draw();
   }
 
+  /** Name the active object, or, called again, the next one without a class. @param {string} name */
+  name(name) {
+    if (!this.value || this.resting) return;
+    const { named } = this;
+    this.kept = name;
+    this.commit(edit.nameNext(this.prompts, name, named));
+    this.named = edit.activeObject(this.prompts).id;
+  }
+
   /** Not an edit, only another selection or active object. @param {Prompts} prompts */
   choose(prompts) {
+    this.named = null;
     this.history.amend(prompts);
     this.draw();
   }
@@ -300,7 +321,7 @@ export class Canvas {
       case "nextMark": case "previousMark":
         this.choose(edit.cycleMarks(prompts, action === "nextMark" ? 1 : -1));
         return this.say(describeSelection(this.prompts));
-      case "newObject": return this.choose(edit.newObject(prompts));
+      case "newObject": return this.choose(edit.newObject(prompts, this.kept));
       case "refine": return this.refine();
       case "clean": return this.commit(edit.toggleClean(prompts));
       case "clear": return this.commit(edit.clearPrompts(prompts));

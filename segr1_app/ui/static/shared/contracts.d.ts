@@ -134,6 +134,29 @@ export type Stale = {
   message: string;
 };
 
+/** Something that is asked about each object of a class; ``choices`` is empty unless it is a choice. */
+export type AttributeValue = {
+  name: string;
+  kind: "choice" | "flag" | "number" | "text";
+  choices: string[];
+};
+
+/** A class of the list; ``colour`` is its own or that of its number, ``key`` a digit or None. */
+export type ClassValue = {
+  name: string;
+  number: number;
+  colour: string;
+  key: number | null;
+  parent: string | null;
+  description: string;
+  attributes: AttributeValue[];
+};
+
+/** The list of classes, in the order of their numbers. */
+export type ClassList = {
+  classes: ClassValue[];
+};
+
 /** Whether a draft is stored, and whether the task is still leased to this person. */
 export type DraftState = {
   kept: boolean;
