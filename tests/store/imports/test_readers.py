@@ -19,9 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segr1_app.domain import Mask
+from segr1_app.domain import Mask, ObjectPrompt
 from segr1_app.geometry import encode_rle
-from segr1_app.store import AnnotationStore
+from segr1_app.images.pictures import load_picture
+from segr1_app.store import AnnotatedObject, AnnotationStore, Correction, Verdict
+from segr1_app.store.exchange.formats import FORMATS
 from segr1_app.store.exchange.import_options import ImportOptions
 from tests.store.imports.files import (
     CAT,
@@ -38,6 +40,7 @@ from tests.store.imports.files import (
     draw,
     image,
     instructions,
+    prompts,
     truths,
     write_json,
 )
@@ -609,6 +612,16 @@ RESULTS = [None, 5, {"type": "brushlabels", "value": {"rle": [1], "format": "rle
         {"text": [3, None], "is_sentence": True, "shapes": [{"label": "target"}]},
         coco([image()], [{"image_id": 1, "file_name": 7, "segments_info": [3, {"id": None}]}, None]),
         {"shapes": [], "imagePath": 7, "imageData": "no base64"},
+        {"shapes": None, "imagePath": "a.png"},
+        {"_via_img_metadata": {"a": {"filename": "a.png", "regions": None}}},
+        {"items": [{"id": "a", "annotations": None}], "categories": {"label": {"labels": [{"name": "cat"}]}}},
+        {**coco([image()], []), "annotations": None},
+        {**coco([image()], []), "annotations": {}},
+        *({**coco([image()], []), "images": wrong} for wrong in (None, 7, "a.png")),
+        [{"id": 1, "data": {"image": "a.png"}, "annotations": {}}],
+        [{"id": 1, "data": {"image": "a.png"}, "annotations": [{"result": None}]}],
+        [{"id": 1, "data": {"image": "a.png"}, "annotations": [{"result": ["polygonlabels"]}]}],
+        [{"id": 1, "data": {"image": "a.png"}, "annotations": [{"result": [{"type": "polygonlabels", "value": []}]}]}],
     ],
 )
 def test_records_of_another_make_are_named_and_never_a_traceback(
@@ -622,3 +635,61 @@ def test_records_of_another_make_are_named_and_never_a_traceback(
     assert all(str(folder) in reported for reported in account.left_out)
     assert not any("Error" in reported or "object has no" in reported for reported in account.left_out)
     assert truths(store) == {}
+
+
+def test_a_picture_in_labelmes_json_that_is_not_the_one_beside_it_is_reported(
+    store: AnnotationStore, tmp_path: Path
+) -> None:
+    """Somebody replaced the picture after it was annotated, or two are called alike."""
+    shape = {"label": "cat", "points": PAIRS, "shape_type": "polygon"}
+    content = {"imagePath": "a.png", "imageHeight": HEIGHT, "imageWidth": WIDTH, "shapes": [shape]}
+    for name, embedded in (("same", 0), ("compressed", 0), ("other", None)):
+        beside = tmp_path / name / "a.png"
+        beside.parent.mkdir()
+        plain = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
+        plain[: HEIGHT // 2] = 30
+        Image.fromarray(plain).save(beside)
+        buffer = io.BytesIO()
+        form = "JPEG" if name == "compressed" else "PNG"
+        Image.fromarray(plain if embedded == 0 else plain[::-1]).save(buffer, form)
+        text = base64.b64encode(buffer.getvalue()).decode()
+        write_json(beside.with_suffix(".json"), {**content, "imageData": text})
+    for name in ("same", "compressed"):
+        assert bring(store, tmp_path / name).left_out == []
+    (reported,) = bring(store, tmp_path / "other").left_out
+    assert "its embedded picture is another one than a.png" in reported
+    assert len(truths(store)) == 1
+
+
+def test_two_tasks_of_a_picture_come_back_from_label_studio(store: AnnotationStore, tmp_path: Path) -> None:
+    picture = load_picture(draw(tmp_path / "a.png"))
+    sha256 = store.add_picture(picture, "a.png")
+    masks = {"Segment what sleeps.": box_mask(*PLACE), "Segment what barks.": box_mask(2, 2, 9, 9)}
+    for words, mask in masks.items():
+        task = store.add_task(sha256, words)
+        store.save(task.id, "Ada", Correction(Verdict.FIX, (AnnotatedObject(ObjectPrompt(name="cat"), mask),)))
+    for form in ("label-studio", "label-studio-predictions"):
+        FORMATS[form](store, tmp_path / form)
+    with AnnotationStore.open(tmp_path / "annotated") as other:
+        assert bring(other, tmp_path / "label-studio").all_sentences == []
+        assert truths(other).keys() == {("a.png", words) for words in masks}
+        for (_, words), mask in truths(other).items():
+            assert np.array_equal(mask, masks[words])
+    with AnnotationStore.open(tmp_path / "proposed") as other:
+        assert bring(other, tmp_path / "label-studio-predictions").all_sentences == []
+        assert {task.instruction for task in other.tasks() if task.prediction_id is not None} == masks.keys()
+
+
+def test_boxes_that_are_turned_or_deleted_in_xml(store: AnnotationStore, tmp_path: Path) -> None:
+    """roLabelImg turns boxes; LabelMe keeps what was deleted."""
+    picture = draw(tmp_path / "a.png")
+    turned = "<cx>20</cx><cy>20</cy><w>10</w><h>20</h><angle>1.5707963</angle>"
+    (tmp_path / "a.xml").write_text(
+        f"<annotation><filename>a.png</filename><size><width>{WIDTH}</width><height>{HEIGHT}</height></size>"
+        f"<object><name>cat</name><robndbox>{turned}</robndbox></object>"
+        "<object><name>dog</name><deleted>1</deleted></object></annotation>"
+    )
+    account = bring(store, tmp_path)
+    assert account.left_out == []
+    assert ["object 2 (dog) was deleted" in said for said in account.notices] == [True]
+    assert np.allclose(prompts(store, picture), [(10, 15, 30, 25)], atol=1e-3)

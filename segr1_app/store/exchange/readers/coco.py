@@ -44,8 +44,8 @@ def find(tree: Tree) -> list[Source]:
 def _not_lists(head: Head | None, where: str) -> Iterator[str]:
     """Sentences about members that should be lists but are objects by id, as some tools write them."""
     for key in sorted(LISTS & (head.keys - head.lists if head else frozenset())):
-        if head is not None and head.values.get(key):
-            yield f"{where}: its {key} are left out: they must be a list, not an object."
+        found = "an object" if head is not None and head.values.get(key) else "another value"
+        yield f"{where}: its {key} are left out: they must be a list, not {found}."
 
 
 def _captions(tree: Tree, name: PurePosixPath) -> Source:

@@ -10,7 +10,7 @@ from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, list_in, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Runs, Shape, number, ring_of, size_of, whole
 
 
@@ -51,11 +51,11 @@ def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Recor
             # The identifier has the folders, and an ending only by chance.
             picture = pictures.find(name, str(item.get("id", called)), by_stem=True)
         try:
-            declared = size_of(width, height)
+            declared, annotations = size_of(width, height), list_in(item, "annotations")
         except DatasetError as error:
             yield f"{record}: {error}"
             continue
-        parts = [_part(index, each, labels) for index, each in enumerate(item.get("annotations") or [], start=1)]
+        parts = [_part(index, each, labels) for index, each in enumerate(annotations, start=1)]
         shown = PurePosixPath(called).name
         yield Record(f"{record} ({shown})", picture, shown, [part for part in parts if part], declared)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.brush_runs import decode_brush
 from segr1_app.store.exchange.readers.ellipses import ellipse, rotated
 from segr1_app.store.exchange.readers.labelme import decode_picture
-from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, list_in, load_json
 from segr1_app.store.exchange.readers.xml_files import root_name
 from segr1_app.store.exchange.shapes import (
     BoxShape,
@@ -105,34 +106,31 @@ def _picture(task: Mapping[str, Any]) -> str | None:
 
 
 def _task(task: Mapping[str, Any], where: str, called: str, name: PurePosixPath, pictures: Pictures) -> Iterator[Found]:
-    made = task.get("annotations") or task.get("completions") or []
-    done = [each for each in made if isinstance(each, dict) and not each.get("was_cancelled")]
-    chosen = next((each for each in done if each.get("ground_truth")), done[-1] if done else None)
-    if made and not done:
-        yield Remark(f"{where}: its annotation was cancelled and is not used.")
-    if len(done) > 1:
-        which = "ground truth" if chosen and chosen.get("ground_truth") else "last"
-        yield Remark(f"{where}: of {len(done)} annotations the {which} is taken.")
-    model = None
-    if chosen is None:
-        guesses = [each for each in task.get("predictions") or [] if isinstance(each, dict)]
-        chosen = guesses[-1] if guesses else None
-        model = str(chosen.get("model_version") or "Label Studio") if chosen else None
-    results = [each for each in (chosen or {}).get("result") or [] if isinstance(each, dict)]
     try:
-        size = _size(results)
+        made = list_in(task, "annotations") or list_in(task, "completions")
+        guesses = [] if made else list_in(task, "predictions")
     except DatasetError as error:
         yield f"{where}: {error}"
         return
-    named = {each.get("id"): each["value"].get("labels") for each in results if _is_name(each)}
-    parts = [
-        part
-        for index, each in enumerate(results, start=1)
-        if not _is_name(each)
-        for part in _parts(index, each, named.get(each.get("id")), size, model)
-    ]
-    words = task.get("data", {}).get("instruction")
-    instructions = (words,) if isinstance(words, str) and words.strip() and not parts else ()
+    answers = [each for each in made or guesses if isinstance(each, dict) and not each.get("was_cancelled")]
+    if made and not answers:
+        yield Remark(f"{where}: its annotation was cancelled and is not used.")
+    try:
+        asked: dict[str | None, list[Mapping[str, Any]]] = {}
+        for each in answers:
+            asked.setdefault(_instruction(each), []).append(each)
+        chosen = {words: _chosen(alike) for words, alike in asked.items()}
+        size = _size([result for each in chosen.values() for result in _results(each)])
+        parts = [part for words, each in chosen.items() for part in _parts_of(each, words, size, guessed=not made)]
+    except DatasetError as error:
+        yield f"{where}: {error}"
+        return
+    for words, alike in asked.items():
+        if made and len(alike) > 1:
+            which = "ground truth" if chosen[words].get("ground_truth") else "last"
+            yield Remark(f"{where}: of {len(alike)} annotations the {which} is taken.")
+    data = task.get("data", {}).get("instruction")
+    instructions = [each for each in (data, *chosen) if isinstance(each, str) and each.strip()]
     # Browsers turn pictures upright.
     yield Record(
         where,
@@ -141,8 +139,40 @@ def _task(task: Mapping[str, Any], where: str, called: str, name: PurePosixPath,
         parts,
         size,
         Reading.UPRIGHT,
-        instructions,
+        () if parts else tuple(instructions[-1:]),
     )
+
+
+def _chosen(answers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Of several answers to the same question, the one that was marked as ground truth, else the last."""
+    return next((each for each in answers if each.get("ground_truth")), answers[-1])
+
+
+def _instruction(answer: Mapping[str, Any]) -> str | None:
+    """The instruction of an annotation, which our own export writes: several of a picture are tasks of their own."""
+    for result in _results(answer):
+        value = result.get("value")
+        if result.get("type") == "textarea" and result.get("from_name") == "instruction" and isinstance(value, dict):
+            texts = value.get("text")
+            first = texts[0] if isinstance(texts, list) and texts else texts
+            return first if isinstance(first, str) and first.strip() else None
+    return None
+
+
+def _results(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in list_in(answer, "result") if isinstance(each, dict)]
+
+
+def _parts_of(answer: Mapping[str, Any], words: str | None, size: ImageSize | None, *, guessed: bool) -> Iterator[Part]:
+    """The regions of one annotation or prediction."""
+    model = str(answer.get("model_version") or "Label Studio") if guessed else None
+    named = {each.get("id"): each["value"].get("labels") for each in _results(answer) if _is_name(each)}
+    for index, each in enumerate(list_in(answer, "result"), start=1):
+        if not isinstance(each, dict):
+            yield Part(f"region {index}", "it is not a record", instruction=words)
+        elif not _is_name(each):
+            for part in _parts(index, each, named.get(each.get("id")), size, model):
+                yield replace(part, instruction=words)
 
 
 def _size(results: Sequence[Mapping[str, Any]]) -> ImageSize | None:
@@ -161,9 +191,12 @@ def _parts(
     index: int, result: Mapping[str, Any], named: Any, size: ImageSize | None, model: str | None
 ) -> Iterator[Part]:
     kind, value = str(result.get("type") or "").lower(), result.get("value")
-    if kind in _WORDS or not isinstance(value, dict):
-        return
     base = kind.removesuffix("labels")
+    if kind in _WORDS:
+        return
+    if not isinstance(value, dict):
+        yield Part(f"region {index}", "it has no value, which holds its coordinates")
+        return
     names = value.get(f"{base}labels") or value.get("labels") or named or [None]
     for name in names if isinstance(names, list) else [names]:
         which = f"region {index} ({name or base})"

@@ -7,20 +7,27 @@ import binascii
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
+import cv2
 import numpy as np
 
-from segr1_app.domain import DatasetError
+from segr1_app.domain import DatasetError, PictureError
 from segr1_app.images.frames import Reading
 from segr1_app.images.masks import read_labels
+from segr1_app.images.pictures import load_picture
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.ellipses import ellipse
-from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, list_in, load_json
 from segr1_app.store.exchange.readers.tables import Held
 from segr1_app.store.exchange.shapes import Dots, Piece, Polygons, Shape, box_around, number, ring_of, size_of
+
+_COMPARED: Final = 16
+"""Pixels of each side to which two pictures are scaled down before they are compared."""
+_MOST_DIFFERENCE: Final = 12.0
+"""Mean difference of their colours, from 0 to 255, up to which they are the same."""
 
 
 def find(tree: Tree) -> list[Source]:
@@ -30,7 +37,7 @@ def find(tree: Tree) -> list[Source]:
 
 
 def _is_labelme(head: Head | None) -> bool:
-    return head is not None and "shapes" in head.lists and bool(head.keys & {"imagePath", "imageHeight", "imageData"})
+    return head is not None and "shapes" in head.keys and bool(head.keys & {"imagePath", "imageHeight", "imageData"})
 
 
 def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterator[Record | str]:
@@ -38,7 +45,7 @@ def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterato
         entry = tree.entry(name)
         try:
             yield _record(entry, load_json(entry), pictures)
-        except DatasetError as error:
+        except (DatasetError, PictureError) as error:
             yield f"{entry}: {error}"
 
 
@@ -52,11 +59,31 @@ def _record(entry: Entry, content: Mapping[str, Any], pictures: Pictures) -> Rec
         picture = found if isinstance(found, Entry) else picture
     if isinstance(picture, str) and isinstance(content.get("imageData"), str):
         picture = Held(decode_picture(content["imageData"]))
-    parts = [_part(index, shape) for index, shape in enumerate(content["shapes"], start=1)]
+    parts = [_part(index, shape) for index, shape in enumerate(list_in(content, "shapes"), start=1)]
+    if isinstance(picture, Entry) and isinstance(content.get("imageData"), str):
+        _check_embedded(content["imageData"], picture)
     declared = size_of(content.get("imageWidth"), content.get("imageHeight"))
     shown = PurePosixPath(str(called or entry.name.stem).replace("\\", "/")).name
     # Both turn pictures upright before they show them.
     return Record(str(entry), picture, shown, parts, declared, Reading.UPRIGHT)
+
+
+def _check_embedded(text: str, picture: Entry) -> None:
+    """Compare the embedded picture, which is the one that was annotated, with the one found by its name.
+
+    The same picture may be compressed otherwise, or be a scaled copy.
+
+    Raises:
+        DatasetError: when they differ.
+    """
+    embedded, found = (load_picture(content).pixels for content in (decode_picture(text), picture.read()))
+    small = (_COMPARED, _COMPARED)
+    both = [cv2.resize(pixels, small, interpolation=cv2.INTER_AREA).astype(np.float64) for pixels in (embedded, found)]
+    if np.abs(both[0] - both[1]).mean() > _MOST_DIFFERENCE:
+        raise DatasetError(
+            f"its embedded picture is another one than {picture.name.name}: remove imageData, or give the picture that "
+            "was annotated."
+        )
 
 
 def _part(index: int, shape: Any) -> Part:

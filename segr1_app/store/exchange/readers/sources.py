@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -240,6 +240,19 @@ def load_json(entry: Entry) -> Any:
         raise DatasetError(f"it is not valid JSON that can be read ({str(error)[:200]}).") from error
 
 
+def list_in(record: Mapping[str, Any], key: str) -> list[Any]:
+    """The list under a key of a record; empty where the key is missing.
+
+    Raises:
+        DatasetError: when there is something else.
+    """
+    found = record.get(key, [])
+    if not isinstance(found, list):
+        raise DatasetError(f"its {key} must be a list, not {_KINDS.get(type(found), 'a value')}.")
+    return found
+
+
+_KINDS: Final[Mapping[type, str]] = {type(None): "null", dict: "an object", str: "a text", bool: "true or false"}
 _ANNOTATIONS: Final = re.compile(rb'"annotations"\s*:\s*\[\s*\{')
 _FIRST: Final = 4096
 """How much of the first annotation is read for its keys."""
@@ -303,4 +316,7 @@ def _head(file: Readable) -> Head | None:
             return None
     if not kind:
         return None
+    if keys and event == "map_key" and path == base:
+        # Its value was not read.
+        keys.pop()
     return Head(kind, frozenset(keys), {key: frozenset(found) for key, found in inner.items()}, frozenset(lists))

@@ -32,7 +32,7 @@ _SHAPES: Final = {
 """VIA 3's numbers of shapes, with the older names of the values that follow; 7 is a polygon."""
 _POLYGON: Final = 7
 
-_Listed: TypeAlias = Callable[[Any], Iterator[tuple[str, str | None, list[Any]]]]
+_Listed: TypeAlias = Callable[[Any], Iterator[tuple[str, str | None, Any]]]
 """From a file's content: what a record is called, its picture, and regions of VIA 2."""
 
 
@@ -80,6 +80,9 @@ def _read(tree: Tree, name: PurePosixPath, listed: _Listed, pictures: Pictures) 
         if picture is None:
             yield f"{where}, {key[:80]} is left out: it names no picture."
             continue
+        if not isinstance(regions, list):
+            yield f"{where}, {picture}: its regions are left out: they must be a list or an object."
+            continue
         parts = [_part(index, region) for index, region in enumerate(regions, start=1)]
         # It is a page, and browsers turn pictures upright.
         yield Record(
@@ -91,14 +94,14 @@ def _read(tree: Tree, name: PurePosixPath, listed: _Listed, pictures: Pictures) 
         )
 
 
-def _listed(content: Any) -> Iterator[tuple[str, str | None, list[Any]]]:
+def _listed(content: Any) -> Iterator[tuple[str, str | None, Any]]:
     for key, each in content.get("_via_img_metadata", content).items():
         picture = each.get("filename") if isinstance(each, dict) else None
-        regions = (each.get("regions") or []) if isinstance(each, dict) else []
+        regions = each.get("regions", []) if isinstance(each, dict) else []
         yield (
             str(key),
             picture if isinstance(picture, str) and picture else None,
-            list(regions.values() if isinstance(regions, dict) else regions),
+            list(regions.values()) if isinstance(regions, dict) else regions,
         )
 
 

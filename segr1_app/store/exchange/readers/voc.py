@@ -7,14 +7,18 @@ from pathlib import PurePosixPath
 from typing import Final
 from xml.etree.ElementTree import Element
 
+import numpy as np
+
 from segr1_app.domain import DatasetError
 from segr1_app.images.masks import read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import Source, Tree
+from segr1_app.store.exchange.outcomes import Remark
+from segr1_app.store.exchange.readers.ellipses import rotated
+from segr1_app.store.exchange.readers.sources import Found, Source, Tree
 from segr1_app.store.exchange.readers.xml_files import load_xml, root_name, text_of
-from segr1_app.store.exchange.shapes import BoxShape, MaskPicture, Polygons, Shape, number, ring_of, size_of
+from segr1_app.store.exchange.shapes import BoxShape, MaskPicture, Polygons, Shape, box_around, number, ring_of, size_of
 
 _BEGIN: Final = 4096
 
@@ -49,9 +53,7 @@ def _classes(entry: Entry) -> frozenset[str]:
         return frozenset()
 
 
-def _read(
-    tree: Tree, names: list[PurePosixPath], masks: list[PurePosixPath], pictures: Pictures
-) -> Iterator[Record | str]:
+def _read(tree: Tree, names: list[PurePosixPath], masks: list[PurePosixPath], pictures: Pictures) -> Iterator[Found]:
     files = Pictures(tree.files, masks)
     for name in names:
         entry = tree.entry(name)
@@ -74,6 +76,7 @@ def _read(
             label = text_of(each, "name") or None
             which = f"object {index}" + (f" ({label})" if label else "")
             if text_of(each, "deleted") == "1":
+                yield Remark(f"{entry}: {which} was deleted by its annotator and is not used.")
                 continue
             try:
                 parts.append(Part(which, _shape(each, name, files), label))
@@ -90,6 +93,12 @@ def _shape(element: Element, name: PurePosixPath, files: Pictures) -> Shape:
             raise ValueError(f"its mask {mask} is missing")
         return MaskPicture(lambda: read_labels(found.read()), "all")
     polygon = element.find("polygon")
+    if polygon is None and element.find("robndbox") is not None:
+        middle_x, middle_y, width, height, angle = (
+            number(text_of(element, f"robndbox/{key}"), key) for key in ("cx", "cy", "w", "h", "angle")
+        )
+        half = np.array([[-width, -height], [width, -height], [width, height], [-width, height]]) / 2
+        return box_around(np.array([middle_x, middle_y]) + rotated(half, angle))
     if polygon is None:
         box = [number(text_of(element, f"bndbox/{side}"), side) for side in ("xmin", "ymin", "xmax", "ymax")]
         # Pascal VOC counts pixels from 1, and a box includes its last one.
