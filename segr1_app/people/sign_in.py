@@ -15,6 +15,7 @@ from cachetools import LRUCache
 
 from segr1_app.domain import NotAllowedError, SettingsError
 from segr1_app.people.accounts import People
+from segr1_app.settings.hosts import network_of
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class SignIn:
         """
         address = asked_from.get()
         counted = [
-            (self._counted(name, address), GUESSES),
+            (self._counted(name, network_of(address)), GUESSES),
             (self._counted(name, None), GUESSES_ANYWHERE),
         ]
         for guesses, _ in counted:
@@ -86,7 +87,7 @@ class SignIn:
         async with self._turn():
             right = await asyncio.to_thread(self._checked_now, name, password)
         if right:
-            for key in ((name, address), (name, None)):
+            for key in ((name, network_of(address)), (name, None)):
                 self._guesses.pop(key, None)
             logger.info("signed in", extra={"event": "sign-in", "person": name, "address": address})
         else:

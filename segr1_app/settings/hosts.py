@@ -42,6 +42,19 @@ def read_address(text: str) -> Address | None:
     return Address(name, port)
 
 
+def network_of(address: str) -> str:
+    """What counts as one visitor's address: an IPv4 address, or the 64-bit prefix of an IPv6 address, because whoever
+    has one of those usually has them all; anything else as it is.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))
+
+
 def check_server_url(url: str) -> None:
     """Check that a URL can be that of a server.
 

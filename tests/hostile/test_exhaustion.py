@@ -17,8 +17,10 @@ from PIL import Image
 from segr1_app.domain import SettingsError
 from segr1_app.people.access import Access
 from segr1_app.people.accounts import UNSIGNED, People
+from segr1_app.settings.hosts import network_of
 from segr1_app.settings.roles import Act, Role
 from segr1_app.ui.gate.endpoints import Gate
+from segr1_app.ui.gate.peers import address_of
 from segr1_app.ui.gate.refusals import RefusedError
 from segr1_app.ui.gate.streams import OpenRequests, most_open
 from tests.e2e.serving import ROOT, free_port, serving_as
@@ -51,6 +53,36 @@ def test_reading_has_a_limit(serve: Callable[..., Served], monkeypatch: pytest.M
     assert WIRE.head(served.url).status_code == 429
     # Saving has its own limits: whoever has read too much can still save.
     assert uploaded(served, 10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("unknown", "unknown"),
+        ("", ""),
+    ],
+)
+def test_a_network_of_many_addresses_counts_as_one(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("203.0.113.7:50123", "203.0.113.7"),
+        ("198.51.100.9, 203.0.113.7:50123", "203.0.113.7"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("198.51.100.9,", "10.0.0.1"),
+    ],
+)
+def test_the_port_that_a_proxy_adds_is_no_part_of_an_address(forwarded: str, address: str) -> None:
+    assert address_of({"x-forwarded-for": forwarded}, "10.0.0.1", proxied=True) == address
 
 
 def test_one_person_may_read_as_much_as_they_like(

@@ -20,6 +20,7 @@ from segr1_app.domain import NotAllowedError, SegR1Error, StoreError
 from segr1_app.people.access import Access
 from segr1_app.people.accounts import UNSIGNED
 from segr1_app.people.audit import AuditLog
+from segr1_app.settings.hosts import network_of
 from segr1_app.settings.roles import Act, Person
 from segr1_app.studio.callers import charge
 from segr1_app.ui.gate.arguments import FILLED_IN, read_arguments
@@ -112,7 +113,7 @@ class Gate:
             raise
         limiter = None if self._alone and not forwarded(request.headers) else self._limiter
         if limiter is not None:
-            who = person.name or self._origin(request)
+            who = person.name or network_of(self._origin(request))
             limiter.spend(who, cost)
             # Additional cost depends on the arguments, which are read later.
             charge.set(lambda more: limiter.spend(who, more))

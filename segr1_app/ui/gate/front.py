@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segr1_app.domain import NotAllowedError
 from segr1_app.people.sign_in import asked_from
-from segr1_app.settings.hosts import read_address
+from segr1_app.settings.hosts import network_of, read_address
 from segr1_app.studio.callers import is_gone
 from segr1_app.ui.gate.hosts import Hosts, read_origin
 from segr1_app.ui.gate.peers import SET_ASIDE, address_of, forwarded, seen_scheme
@@ -116,8 +116,8 @@ class FrontDoor:
         sends = scope["method"] not in SAFE
         try:
             if self._reads is not None and not sends:
-                self._count_read(self._reads, self._address(scope))
-            with self._requests.one_more(path_of(scope), self._address(scope), sends=sends):
+                self._count_read(self._reads, network_of(self._address(scope)))
+            with self._requests.one_more(path_of(scope), network_of(self._address(scope)), sends=sends):
                 await (self._pass_read if sends and path_of(scope) != UPLOAD else self._pass_unread)(
                     scope, receive, send
                 )
@@ -157,7 +157,7 @@ class FrontDoor:
         if path_of(scope) == UPLOAD:
             receive = _in_time(receive)
             if self._uploads is not None:
-                receive = self._uploads.counting(self._address(scope), receive)
+                receive = self._uploads.counting(network_of(self._address(scope)), receive)
         # Whoever breaks off an upload gets no answer, and leaves no traceback in the log.
         with suppress(ClientDisconnect):
             await self._app(scope, receive, send)

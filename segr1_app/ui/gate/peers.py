@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from segr1_app.settings.hosts import read_address
+
 FORWARDING: Final = (
     "forwarded",
     "via",
@@ -42,4 +44,6 @@ def address_of(headers: Mapping[str, str], peer: str | None, *, proxied: bool) -
             saw to the list; everything before that may be forged.
     """
     forwarded = headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if proxied else ""
-    return forwarded or peer or ""
+    # Some proxies add the port, which changes with every connection.
+    read = read_address(forwarded)
+    return (read.name if read is not None else forwarded) or peer or ""
