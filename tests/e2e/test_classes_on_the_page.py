@@ -79,3 +79,33 @@ def test_names_are_completed_and_the_last_one_is_kept(
     canvas.press("a")
     expect(page.locator(f"{ROOT} .job-count")).to_contain_text("1 by you", timeout=30_000)
     assert named_objects(annotate_app.store, 1) == ["rope", "rope"]
+
+
+def test_an_admin_edits_the_list_and_a_refusal_changes_nothing(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    canvas = with_classes(annotate_app, visit, uploads[:1])
+    page, store = canvas.page, annotate_app.store
+    page.get_by_role("button", name="Edit the classes").click()
+    dialog = page.get_by_role("dialog", name="Edit the classes")
+    dialog.get_by_label("Name").fill("gondola")
+    dialog.get_by_label("Key").select_option("1")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("status")).to_contain_text("The key 1 is that of 'balloon'")
+    assert len(store.classes()) == 3
+    dialog.get_by_label("Key").select_option("3")
+    dialog.get_by_label("Parent").fill("balloon")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("status")).to_have_text("Saved.")
+    dialog.get_by_label("Class").select_option("balloon")
+    dialog.get_by_role("button", name="Remove").click()
+    expect(dialog.get_by_role("status")).to_contain_text("is the parent of")
+    dialog.get_by_label("Class").select_option("rope")
+    dialog.get_by_role("button", name="Remove").click()
+    expect(dialog.get_by_role("status")).to_have_text("Removed.")
+    dialog.get_by_role("button", name="Close").click()
+    listed = {each.name: (each.key, each.parent) for each in store.classes()}
+    assert listed == {"balloon": (1, None), "basket": (2, None), "gondola": (3, "balloon")}
+    expect(page.locator(f"{ROOT} .class-chip")).to_have_count(3)
+    canvas.press("3")
+    assert canvas.object["name"] == "gondola"

@@ -4,6 +4,7 @@ import { noteTask, openTasksBy } from "../shared/address.js";
 import { button, whenSeen } from "../shared/controls.js";
 import { choiceDialog } from "../shared/dialogs.js";
 import { isBlocked, storage } from "../shared/storage.js";
+import { classEditor } from "./class_editor.js";
 import { classPanel } from "./classes.js";
 import { Clock } from "./clock.js";
 import { Drafts } from "./drafts.js";
@@ -76,10 +77,6 @@ class Annotate {
       act: (action, press) => this.act(action, press),
       edited: () => this.edited(),
     });
-    this.panel = classPanel((name) => {
-      this.name(name);
-      this.canvas.frame.focus({ preventScroll: true });
-    });
     this.bench.reasoning.parentElement?.before(this.panel.element);
     // Beside the picture, which is larger that way.
     decisions.before(this.canvas.reward.element);
@@ -95,7 +92,7 @@ class Annotate {
       change: (instruction) => this.take("set_instruction", { task: this.task?.task, instruction }),
       add: (instruction) => this.take("add_task", { task: this.task?.task, instruction }),
     });
-    element.append(this.rejection.element, this.stale.element, this.wording.element);
+    element.append(this.rejection.element, this.stale.element, this.wording.element, this.editor.element);
 
     this.bench.name.value = storage.getItem(NAME_KEY) ?? "";
     this.bench.order.value = storage.getItem(ORDER_KEY) ?? "imported";
@@ -110,6 +107,7 @@ class Annotate {
     whenMet((person) => {
       nameIn(this.bench.name, person);
       this.allowed = person.may.includes("annotate");
+      if (person.may.includes("administer")) this.panel.allow();
       if (!this.allowed) this.tell(refusal("annotate", person));
       const linked = openTasksBy("annotate", (task) => this.reopen({ annotator: this.annotator, task }));
       if (this.allowed && !asked && !linked) this.#resume(element);
@@ -329,6 +327,27 @@ class Annotate {
     this.classes = reply.classes;
     this.render();
   }
+
+  /**
+   * @param {string} what
+   * @param {object} question
+   */
+  async changeClasses(what, question) {
+    const reply = await answer(() => this.server[what](question));
+    if (reply?.classes) this.classes = reply.classes;
+    this.render();
+    return reply;
+  }
+
+  panel = classPanel((name) => {
+    this.name(name);
+    this.canvas.frame.focus({ preventScroll: true });
+  }, () => this.editor.open(this.classes));
+
+  editor = classEditor({
+    put: (content, name) => this.changeClasses("put_class", { content, name }),
+    remove: (name, in_use) => this.changeClasses("remove_class", { name, in_use }),
+  });
 
   /** @type {import("../shared/contracts.js").ClassValue[]} */
   classes = [];

@@ -1,4 +1,5 @@
 import { CLASS_NAMES } from "../canvas/objects.js";
+import { button } from "../shared/controls.js";
 import { h } from "../shared/dom.js";
 
 /** @typedef {import("../shared/contracts.js").ClassValue} ClassValue */
@@ -6,18 +7,27 @@ import { h } from "../shared/dom.js";
 /**
  * The classes beside the picture: those with a key as buttons, and the names of all for the fields that complete them.
  * @param {(name: string) => void} choose names an object
- * @returns {{element: HTMLElement, render: (classes: ClassValue[], kept: string) => void}}
+ * @param {() => void} edit opens the list for an admin
+ * @returns {{element: HTMLElement, allow: () => void, render: (classes: ClassValue[], kept: string) => void}}
  */
-export function classPanel(choose) {
+export function classPanel(choose, edit) {
   const chips = h("div", { class: "class-chips", role: "group", "aria-label": "Name the object" });
   const names = h("datalist", { id: CLASS_NAMES });
-  const element = h("section", { class: "job-classes", hidden: "" }, h("h2", {}, "Classes"), chips, names);
+  const editor = button("Edit", "edit-classes", edit);
+  editor.setAttribute("aria-label", "Edit the classes");
+  editor.hidden = true;
+  const element = h("section", { class: "job-classes", hidden: "" }, 
+    h("div", { class: "class-head" }, h("h2", {}, "Classes"), editor), chips, names);
   /** @type {ClassValue[]} */
   let shown = [];
   return {
     element,
+    allow() {
+      editor.hidden = false;
+      element.hidden = false;
+    },
     render(classes, kept) {
-      element.hidden = !classes.length;
+      element.hidden = !classes.length && editor.hidden;
       if (classes !== shown) {
         shown = classes;
         names.replaceChildren(...classes.map(({ name }) => h("option", { value: name })));
