@@ -16,7 +16,7 @@ import pytest
 
 from segr1_app.files.atomic import PARTIAL, remove_partial, whole_file, whole_folder, whole_path
 from segr1_app.files.json_files import read_json, write_json
-from segr1_app.settings.promotion import PROMOTED_FILE, promote
+from segr1_app.settings.promotion import PROMOTED_FILES, promote
 
 WRITES, THREADS, PROCESSES = 300, 3, 6
 
@@ -89,12 +89,12 @@ def test_writers_that_open_files_by_name_get_one(tmp_path: Path) -> None:
 
 
 def test_promotions_of_many_threads_leave_a_list(tmp_path: Path) -> None:
-    threads = [threading.Thread(target=promote, args=(tmp_path, f"policy-{number}")) for number in range(8)]
+    threads = [threading.Thread(target=promote, args=(tmp_path, "policy", f"policy-{number}")) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert json.loads((tmp_path / PROMOTED_FILE).read_text())[-1].startswith("policy-")
+    assert json.loads((tmp_path / PROMOTED_FILES["policy"]).read_text())[-1].startswith("policy-")
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
