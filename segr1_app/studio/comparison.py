@@ -10,9 +10,9 @@ import numpy as np
 from segr1_app.domain import Mask, ObjectPrompt, StoreError
 from segr1_app.geometry import encode_rle
 from segr1_app.language.prompt_json import prompt_value
-from segr1_app.metrics import iou
+from segr1_app.metrics import iou, s_measure
 from segr1_app.store import AnnotationStore, Task
-from segr1_app.studio.contracts import ComparedSide, Comparison, MaskOverlap
+from segr1_app.studio.contracts import ComparedSide, Comparison, MaskOverlap, MaskScores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,3 +69,10 @@ def shown_side(mask: Mask, objects: Sequence[ObjectPrompt]) -> ComparedSide:
         "mask": encode_rle(mask) if mask.any() else None,
         "objects": [prompt_value(prompt) for prompt in objects],
     }
+
+
+def mask_scores(mask: Mask, truth: Mask | None) -> MaskScores | None:
+    """The scores of a mask against the true one, both bool (height, width); None where that is not known."""
+    if truth is None or truth.shape != mask.shape:
+        return None
+    return {"iou": iou(mask, truth), "s_measure": s_measure(mask, truth)}

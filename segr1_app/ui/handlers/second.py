@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from segr1_app.domain import Mask, ModelError, Prediction, SegR1Error
-from segr1_app.metrics import iou, s_measure
 from segr1_app.models.host import ModelHost
 from segr1_app.models.second import SecondPolicy
 from segr1_app.store import AnnotationStore
-from segr1_app.studio.comparison import mask_overlap, shown_side
+from segr1_app.studio.comparison import mask_overlap, mask_scores, shown_side
 from segr1_app.studio.contracts import (
     ComparedPolicies,
-    MaskScores,
     PolicyAnswer,
     SecondPolicyState,
     TwoAnswers,
@@ -133,8 +131,8 @@ class SecondPolicyHandlers:
             "first": prediction_record(found[0]),
             "second": prediction_record(found[1]),
             "overlap": mask_overlap(found[0].mask, found[1].mask),
-            "first_scores": _scores(found[0].mask, truth),
-            "second_scores": _scores(found[1].mask, truth),
+            "first_scores": mask_scores(found[0].mask, truth),
+            "second_scores": mask_scores(found[1].mask, truth),
         }
 
 
@@ -148,7 +146,7 @@ def _answer(prediction: Prediction, truth: Mask | None) -> PolicyAnswer:
         "seconds": prediction.seconds["total"],
         "confidences": [found.confidence for found in prediction.masks],
         "side": shown_side(prediction.mask, prediction.objects),
-        "scores": _scores(prediction.mask, truth),
+        "scores": mask_scores(prediction.mask, truth),
     }
 
 
@@ -165,12 +163,6 @@ def _unfinished(policy: str, text: str, failure: str = "") -> PolicyAnswer:
         "side": {"mask": None, "objects": []},
         "scores": None,
     }
-
-
-def _scores(mask: Mask, truth: Mask | None) -> MaskScores | None:
-    if truth is None or truth.shape != mask.shape:
-        return None
-    return {"iou": iou(mask, truth), "s_measure": s_measure(mask, truth)}
 
 
 def _second_answer(pipeline: Pipeline, run: Run, known: TwoAnswers, truth: Mask | None) -> Iterator[TwoAnswers]:
