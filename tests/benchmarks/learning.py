@@ -139,23 +139,14 @@ def main() -> None:
     plot = ROOT / "assets" / f"learning-{given.what}.png"
     if given.what != "rl" and given.data is None:
         parser.error(f"'{given.what}' needs --data.")
-    if given.what == "segmenter":
-        text = segmenter_photographs.demonstrate(
-            given.kind or given.data / "polyps", given.data, given.out.resolve(), given.seeds
-        )
-        print(text)
-        if given.write:
-            put_between(ROOT / "docs" / "training.md", "learning-segmenter", text)
-        return
-    if given.what == "photographs":
-        text, kind, seeds = demonstrate(
-            given.kind or given.data / "polyps", given.data, given.out.resolve(), given.seeds
-        )
+    if given.what != "rl":
+        show = demonstrate if given.what == "photographs" else segmenter_photographs.demonstrate
+        text, kind, seeds = show(given.kind or given.data / "polyps", given.data, given.out.resolve(), given.seeds)
         print(text)
         if given.write:
             plot_scores(kind, seeds, plot)
             image = f"![The IoU by the number of corrections, a line per seed](../assets/{plot.name})"
-            put_between(ROOT / "docs" / "training.md", "learning-photographs", f"{text}\n\n{image}")
+            put_between(ROOT / "docs" / "training.md", f"learning-{given.what}", f"{text}\n\n{image}")
         return
     lines, runs = show_rl(given.out.resolve(), given.seeds, given)
     text = "\n".join(["| held out | cold start | after GRPO | change |", "|---|---|---|---|", *map(str, lines)])

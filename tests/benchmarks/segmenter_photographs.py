@@ -126,17 +126,17 @@ def table(kind: Kind, segmenters: Sequence[Run], pairs: Sequence[Run]) -> str:
     return "\n".join(lines)
 
 
-def demonstrate(kind: Path, data: Path, out: Path, seeds: int) -> str:
-    """All seeds; the tables and their caption."""
+def demonstrate(kind: Path, data: Path, out: Path, seeds: int) -> tuple[str, Kind, list[Run]]:
+    """All seeds; the tables with their caption, the kind, and the segmenters' scores."""
     corrected = Kind.read(kind)
     found = [run_seed(seed, corrected, data, out) for seed in range(seeds)]
     segmenters, pairs = [one for one, _ in found], [other for _, other in found]
     pictures = sum(len(run.scores[corrected.name][0]) for run in segmenters)
     note = (
-        f"{seeds} seeds, in parentheses the change of each; the corrections and splits of the table above. "
+        f"{seeds} seeds, in parentheses the change of each; the corrections and splits of the demonstration for the policy. "
         f"{corrected.name}: {pictures} pictures. Intervals by bootstrap over groups."
     )
-    return f"{table(corrected, segmenters, pairs)}\n\n{note}"
+    return f"{table(corrected, segmenters, pairs)}\n\n{note}", corrected, segmenters
 
 
 def _mean(runs: Sequence[Run], name: str, count: int, measure: str) -> float:
