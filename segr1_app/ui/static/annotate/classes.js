@@ -16,7 +16,7 @@ export function classPanel(choose, edit) {
   const editor = button("Edit", "edit-classes", edit);
   editor.setAttribute("aria-label", "Edit the classes");
   editor.hidden = true;
-  const element = h("section", { class: "job-classes", hidden: "" }, 
+  const element = h("section", { class: "job-classes", hidden: "" },
     h("div", { class: "class-head" }, h("h2", {}, "Classes"), editor), chips, names);
   /** @type {ClassValue[]} */
   let shown = [];
