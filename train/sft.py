@@ -52,7 +52,7 @@ METHOD: Final = Method(
     make_trainer,
     draw,
     collect_rows,
-    lambda setup, feedback: demonstrations(setup.policy, feedback),
+    lambda _, feedback: demonstrations(feedback),
     RunFolder.draw_losses,
     plan_notes,
 )

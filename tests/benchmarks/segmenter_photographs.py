@@ -133,8 +133,8 @@ def demonstrate(kind: Path, data: Path, out: Path, seeds: int) -> tuple[str, Kin
     segmenters, pairs = [one for one, _ in found], [other for _, other in found]
     pictures = sum(len(run.scores[corrected.name][0]) for run in segmenters)
     note = (
-        f"{seeds} seeds, in parentheses the change of each; the corrections and splits of the demonstration for the policy. "
-        f"{corrected.name}: {pictures} pictures. Intervals by bootstrap over groups."
+        f"{seeds} seeds, in parentheses the change of each; the corrections and splits of the demonstration for the "
+        f"policy. {corrected.name}: {pictures} pictures. Intervals by bootstrap over groups."
     )
     return f"{table(corrected, segmenters, pairs)}\n\n{note}", corrected, segmenters
 

@@ -8,16 +8,18 @@ from typing import Final
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from segr1_app.language.codec import Grammar
+from segr1_app.language.writing import write_answer
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.store import RejectReason
-from segr1_app.studio.trainings import is_small
 from train.data.mixing import draw_order
 from train.data.rows import Collected, LeftOut, Plan, Row
 from train.finetune.checkpoints import WholeCheckpoints
 from train.finetune.sft_setup import SftSetup, rows_per_step
 from train.finetune.trl_rows import ExampleReader, training_dataset
-from train.finetune.trl_traces import AnswerCollator, TraceMaker
+from train.finetune.trl_traces import NOTHING, AnswerCollator, TraceMaker
+from train.finetune.unlearnt_tokens import separate_unlearnt_tokens
 
 NOT_IMITABLE: Final = frozenset(str(reason) for reason in RejectReason) - {str(RejectReason.NO_OBJECT)}
 """Verdicts that say what is wrong but not what would be correct."""
@@ -47,6 +49,8 @@ def make_trainer(
         order: the order in which the plan's rows are drawn; by default that of `draw` for the whole run.
     """
     examples = ExampleReader(plan.train)
+    if setup.lora is None and any(row.verdict == str(RejectReason.NO_OBJECT) for row in plan.train):
+        separate_unlearnt_tokens(policy, [write_answer(policy.protocol, NOTHING, (), Grammar.ABSTENTION)])
     if order is None:
         order = draw(setup, config, plan, config.max_steps, config.seed)
     return ResumableSft(
@@ -66,22 +70,14 @@ def draw(setup: SftSetup, config: SFTConfig, plan: Plan, steps: int, seed: int) 
     return draw_order(plan.train, steps * rows_per_step(config), setup.mixing, seed)
 
 
-def reasons_against(row: Row, policy: str) -> str | None:
-    """Why a policy cannot learn by writing a correction; None if it can.
-
-    A small policy is not taught to abstain: the embedded one has never written an empty list, and memorising it broke
-    the format of its other answers (train/LOG.md).
-    """
-    if row.verdict in NOT_IMITABLE:
-        return "the correct answer is unknown"
-    if row.verdict == str(RejectReason.NO_OBJECT) and is_small(policy):
-        return "so small a policy does not learn to write empty lists"
-    return None
+def reason_against(row: Row) -> str | None:
+    """Why a policy cannot learn by writing a correction; None if it can."""
+    return "the correct answer is unknown" if row.verdict in NOT_IMITABLE else None
 
 
-def demonstrations(policy: str, feedback: Collected) -> Collected:
+def demonstrations(feedback: Collected) -> Collected:
     """Corrections that show a policy what to write; rejects without a mask show only what not to write."""
-    reasons = [reasons_against(row, policy) for row in feedback.rows]
+    reasons = [reason_against(row) for row in feedback.rows]
     kept = tuple(row for row, reason in zip(feedback.rows, reasons, strict=True) if reason is None)
     left_out = tuple(
         LeftOut(row.source, row.verdict, reason)

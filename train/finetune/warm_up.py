@@ -23,7 +23,7 @@ from train.finetune.grpo_setup import GrpoSetup
 from train.finetune.run_folder import MetricsLogger, RunFolder
 from train.finetune.setup import CONFIGS
 from train.finetune.sft_setup import SftSetup
-from train.finetune.sft_trainer import make_trainer, reasons_against
+from train.finetune.sft_trainer import make_trainer, reason_against
 
 _MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=16)
 """With few corrections most draws are pairs, so that the few are not memorised."""
@@ -31,11 +31,7 @@ _MIXING: Final = Mixing(feedback_fraction=0.5, max_repeats=16)
 
 def warm_up_plan(setup: GrpoSetup, plan: Plan) -> Plan | None:
     """Corrections that show what to write, and the pairs; None if there is nothing to warm up with."""
-    rows = tuple(
-        row
-        for row in plan.train
-        if row.verdict != TRACE and not (row.is_feedback and reasons_against(row, setup.policy))
-    )
+    rows = tuple(row for row in plan.train if row.verdict != TRACE and not (row.is_feedback and reason_against(row)))
     return Plan(rows, ()) if setup.warm_up_steps and any(row.is_feedback for row in rows) else None
 
 

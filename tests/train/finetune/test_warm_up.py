@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from torch.nn.functional import normalize
 
 from segr1_app.domain import ImageSize
 from segr1_app.files.json_files import read_json_lines
+from segr1_app.language.codec import Grammar
 from segr1_app.language.protocol import Stage
+from segr1_app.language.writing import write_answer
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.settings.config import DEFAULT_POLICY
@@ -19,6 +22,8 @@ from train.data.feedback import feedback_rows
 from train.data.rows import Plan, scene_rows
 from train.data.scenes import draw_scene
 from train.finetune.grpo_setup import GrpoSetup
+from train.finetune.trl_traces import NOTHING
+from train.finetune.unlearnt_tokens import separate_unlearnt_tokens
 from train.finetune.warm_up import warm_up, warm_up_plan
 
 
@@ -42,13 +47,34 @@ def test_what_shows_nothing_is_not_warmed_up_with(tmp_path: Path) -> None:
     assert warm_up_plan(GrpoSetup(warm_up_steps=0), fixed) is None
 
 
-def test_only_a_large_policy_is_taught_to_abstain(tmp_path: Path) -> None:
-    """The embedded one has never written an empty list, and its form broke when it had to."""
+@pytest.mark.parametrize("policy", [str(DEFAULT_POLICY), "geshang/Seg-R1-3B"])
+def test_policies_of_any_size_are_taught_to_abstain(tmp_path: Path, policy: str) -> None:
     absent = plan_of(tmp_path / "absent", RejectReason.NO_OBJECT)
-    assert warm_up_plan(GrpoSetup(), absent) is None
-    warm = warm_up_plan(GrpoSetup(policy="geshang/Seg-R1-3B"), absent)
+    warm = warm_up_plan(GrpoSetup(policy=policy), absent)
     assert warm is not None
     assert len([row for row in warm.train if row.is_feedback]) == 4
+
+
+def test_tokens_that_were_never_written_are_separated_and_nothing_else_changes() -> None:
+    policy = VlmPolicy.load(DEFAULT_POLICY, device="cpu", dtype="float32")
+    weight = policy.model.get_input_embeddings().weight
+    before = weight.detach().clone()
+    tokens = policy.processor.tokenizer.convert_tokens_to_ids(["]", "</bbox>", "<points>"])
+
+    def alike() -> float:
+        rows = normalize(weight[tokens].detach(), dim=1)
+        return float((rows @ rows.T).triu(1).max())
+
+    assert alike() > 0.97, "their embeddings are all the same"
+    text = write_answer(policy.protocol, NOTHING, (), Grammar.ABSTENTION)
+    scene = draw_scene("salient", 3).picture
+    answer = policy.complete([(scene, "Segment it.")])
+    assert separate_unlearnt_tokens(policy, [text]) >= 5
+    assert alike() < 0.95
+    changed = (weight.detach() != before).any(dim=1).nonzero().flatten().tolist()
+    assert {*changed} <= {*policy.processor.tokenizer(text).input_ids}
+    assert policy.complete([(scene, "Segment it.")]) == answer
+    assert separate_unlearnt_tokens(policy, [text]) == 0, "once is enough"
 
 
 def test_the_form_says_that_there_may_be_no_object() -> None:
