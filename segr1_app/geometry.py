@@ -66,6 +66,12 @@ def policy_frame(image_wh: ImageSize, *, grid: int, min_pixels: int, max_pixels:
     return best
 
 
+def size_within(image_wh: ImageSize, side: int) -> ImageSize:
+    """A size scaled down so that neither side is longer than ``side`` pixels; one that is small enough stays."""
+    scale = min(1.0, side / max(image_wh))
+    return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))
+
+
 def rescale_objects(
     objects: Sequence[ObjectPrompt], *, from_wh: ImageSize, to_wh: ImageSize
 ) -> tuple[ObjectPrompt, ...]:

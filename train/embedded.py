@@ -20,7 +20,7 @@ from annotated_types import Ge, Gt
 from segr1_app.domain import SegR1Error, SettingsError
 from segr1_app.files.ending import INTERRUPTED
 from segr1_app.settings.config import Settings, add_home_argument
-from segr1_app.studio.trainings import CONFIG
+from segr1_app.studio.trainings import CONFIG, RUN_FOLDERS
 from train import grpo
 from train.data.pairs import refuse_repeated
 from train.data.questions import question_folder
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_options(given)
         if given.threads:
             torch.set_num_threads(given.threads)
-        out = given.out or Settings.from_arguments(given).home / "runs" / "embedded"
+        out = given.out or Settings.from_arguments(given).home / RUN_FOLDERS["policy"] / "embedded"
         made = _train(given, out)
     except SegR1Error as error:
         parser.exit(1, f"{error}\n")

@@ -30,7 +30,7 @@ from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.segmenter_files import check_segmenter_source, is_sam3, official_name, write_segmenter_files
 from segr1_app.settings.config import DEFAULT_SEGMENTER, add_home_argument
 from segr1_app.settings.promotion import promoted
-from segr1_app.studio.trainings import SEGMENTER, note_process
+from segr1_app.studio.trainings import RUN_FOLDERS, SEGMENTER, note_process
 from train.data.doctor import describe_plan
 from train.data.feedback import feedback_rows, useless_for_segmenter
 from train.data.mixing import Mixing, describe_shares, draw_order
@@ -44,8 +44,7 @@ from train.finetune.schema import check_value
 from train.finetune.segmenter.scores import ObjectScore, as_records, score_changes, score_objects
 from train.finetune.segmenter.tuning import SegmenterTuning, Tuning
 
-RUNS: Final = "segmenter-runs"
-"""Folder of the runs in the data folder, next to that of policies."""
+RUNS: Final = RUN_FOLDERS["segmenter"]
 EMBEDDINGS: Final = "embeddings"
 HELD_OUT_SHARE: Final = 0.1
 DEFAULTS: Final = Tuning()

@@ -18,7 +18,6 @@ from segr1_app.store.classes import (
     ClassListError,
     ObjectClass,
     class_value,
-    number_colour,
 )
 from segr1_app.store.exchange.class_files import read_classes
 from segr1_app.store.store import AnnotationStore
@@ -145,6 +144,5 @@ def _show(classes: list[ObjectClass], *, as_json: bool) -> None:
     for each in classes:
         notes = [f"below {each.parent}"] if each.parent else []
         notes += [f"{asked.name} ({', '.join(asked.choices) or asked.kind})" for asked in each.attributes]
-        colour = each.colour or number_colour(each.number or 0)
-        line = f"{each.number:>5}  {each.key or '-'}  {colour}  {each.name}  {'; '.join(notes)}"
+        line = f"{each.number:>5}  {each.key or '-'}  {each.shown_colour}  {each.name}  {'; '.join(notes)}"
         print(line.rstrip())  # noqa: T201

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import Effort, ImageSize, Mask, Prediction
-from segr1_app.geometry import mask_box, resize_nearest
+from segr1_app.geometry import mask_box, resize_nearest, size_within
 from segr1_app.images.pictures import Picture, picture_from_array
 from segr1_app.language.protocol import TaskKind
 from segr1_app.metrics import iou
@@ -216,8 +216,7 @@ def predict_candidate(
 
 def compared_size(image_wh: ImageSize) -> ImageSize:
     """The size in which the masks of a picture are compared."""
-    scale = min(1.0, COMPARED_SIDE / max(image_wh))
-    return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))
+    return size_within(image_wh, COMPARED_SIDE)
 
 
 def _closer_masks(question: _Question, picture: Picture, seen: Mask, samples: int) -> list[Mask]:

@@ -117,9 +117,13 @@ class SecondPolicy:
         settings.check()
         if not server:
             _check_on_this_machine(policy)
-        if settings.policy_server == first.policy_server and _same(policy, first.policy):
+        if settings.policy_server == first.policy_server and self._has_first_weights(policy):
             raise ModelError(f"'{policy}' is the policy that already answers: name another one.")
         return settings
+
+    def _has_first_weights(self, policy: str) -> bool:
+        """Whether a policy is the first one, or a copy of it."""
+        return policy == self._models.settings.policy or checkpoint_hash(policy) == self._models.checkpoint
 
     def _work(self, settings: Settings, opened: int) -> None:
         status = SecondStatus("failed", settings.policy, "Loading the policy failed; the terminal shows what happened.")
@@ -151,8 +155,3 @@ def _check_on_this_machine(policy: str) -> None:
     check_policy_source(policy)
     if not Path(policy).is_dir() and policy_on_hub(policy).cached() is None:
         raise ModelError(f"{policy} is not on this machine: download it with '{DOWNLOAD_COMMAND} --policy {policy}'.")
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether two policies have the same weights."""
-    return one == other or checkpoint_hash(one) == checkpoint_hash(other)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from segr1_app.domain import StoreError
 from segr1_app.language.typed_text import MAX_NAME, one_line, storable
+from segr1_app.store.limits import is_count
 
 MAX_TAKEN_NUMBER: Final = 2_000
 """The largest number that is taken over from a file; some tools write random ones."""
@@ -26,6 +27,7 @@ RESERVED: Final = frozenset({"instruction"})
 """Names that attributes cannot have: exports write the task's instruction under them."""
 
 _COLOUR: Final = re.compile(r"#[0-9a-f]{6}")
+_COLOUR_OF: Final = "#{:02x}{:02x}{:02x}"
 
 
 class ClassListError(StoreError, ValueError):
@@ -113,10 +115,23 @@ class ObjectClass:
                 f"'{self.name}' can have at most {MAX_ATTRIBUTES} attributes, and each of them only once."
             )
 
+    @property
+    def shown_colour(self) -> str:
+        """Its colour, or that of its number, as "#rrggbb"."""
+        return self.colour or number_colour(self.number or 0)
+
 
 def number_colour(number: int) -> str:
     """The colour of a class that has none of its own, as "#rrggbb"."""
-    return "#{:02x}{:02x}{:02x}".format(*voc_colour(number % 255))
+    return _COLOUR_OF.format(*voc_colour(number % 255))
+
+
+def read_colour(value: object) -> str | None:
+    """A colour of a file as "#rrggbb": text like that, or red, green and blue from 0 to 255; None for anything else."""
+    if isinstance(value, list) and len(value) == 3 and all(is_count(channel, 255) for channel in value):
+        return _COLOUR_OF.format(*value)
+    text = value.lower() if isinstance(value, str) else ""
+    return text if _COLOUR.fullmatch(text) else None
 
 
 def voc_colour(index: int) -> tuple[int, int, int]:

@@ -10,8 +10,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from segr1_app.store.changes import PromptChange
-from segr1_app.store.limits import MAX_CLICKS, MAX_COMMENT, MAX_SECONDS, clipped
-from segr1_app.store.rows import read_change, read_task
+from segr1_app.store.rows import decision_fields, read_change, read_task
 from segr1_app.store.values import Blame, RejectReason, Task, Verdict
 
 _COLUMNS = """
@@ -146,11 +145,7 @@ def _decision(row: Mapping[str, Any]) -> PastDecision:
         annotator=row["annotator"],
         origin_id=row["origin"],
         prediction_id=row["prediction"],
-        verdict=Verdict(row["verdict"]),
-        reason=RejectReason(row["reason"]) if row["reason"] else None,
-        comment=row["comment"][:MAX_COMMENT],
-        seconds=clipped(row["seconds"], MAX_SECONDS),
-        clicks=int(clipped(row["clicks"], MAX_CLICKS)),
+        **decision_fields(row),
         cleaned=any(record.get("cleaned", False) for record in json.loads(row["objects"])),
         change=read_change(json.loads(row["change"])),
         policy_iou=row["policy_iou"],

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, TypedDict
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache, cached
@@ -239,6 +239,30 @@ REVISION_QUERY = """
 """
 
 
+class DecisionFields(TypedDict):
+    """What a revision says besides its objects; as in `Correction`."""
+
+    verdict: Verdict
+    reason: RejectReason | None
+    comment: str
+    seconds: float
+    clicks: int
+
+
+def decision_fields(row: Mapping[str, Any]) -> DecisionFields:
+    """Of a row of revisions, within bounds: a database that others wrote to may hold anything.
+
+    `verify` names what is out of bounds.
+    """
+    return {
+        "verdict": Verdict(row["verdict"]),
+        "reason": RejectReason(row["reason"]) if row["reason"] else None,
+        "comment": row["comment"][:MAX_COMMENT],
+        "seconds": clipped(row["seconds"], MAX_SECONDS),
+        "clicks": int(clipped(row["clicks"], MAX_CLICKS)),
+    }
+
+
 def read_revision(row: Mapping[str, Any]) -> Revision:
     """A row of `REVISION_QUERY`, of a picture of the masks' size."""
     objects = tuple(read_object(record) for record in json.loads(row["objects"]))
@@ -256,15 +280,7 @@ def read_revision(row: Mapping[str, Any]) -> Revision:
         parent_id=row["parent"],
         origin_id=row["origin"],
         prediction_id=row["prediction"],
-        correction=Correction(
-            verdict=Verdict(row["verdict"]),
-            objects=objects,
-            reason=RejectReason(row["reason"]) if row["reason"] else None,
-            # A database that others wrote to may hold anything; `verify` names what is out of bounds.
-            comment=row["comment"][:MAX_COMMENT],
-            seconds=clipped(row["seconds"], MAX_SECONDS),
-            clicks=int(clipped(row["clicks"], MAX_CLICKS)),
-        ),
+        correction=Correction(objects=objects, **decision_fields(row)),
         mask=mask,
         before=tuple(stored_prompt(record) for record in json.loads(row["before"] or "[]")),
         change=read_change(json.loads(row["change"])),

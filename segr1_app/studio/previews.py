@@ -13,6 +13,7 @@ from PIL import Image
 
 from segr1_app.domain import ImageSize
 from segr1_app.files.atomic import whole_file
+from segr1_app.geometry import size_within
 from segr1_app.images.pictures import Picture
 from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import translate_errors
@@ -70,7 +71,7 @@ def preview_of(picture: Picture, cache: Path) -> Path:
     with _MAKING:
         if not preview.exists():
             # Not by Pillow, which would first copy the whole picture.
-            small = cv2.resize(picture.pixels, _within(picture.size, PREVIEW_SIDE), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(picture.pixels, size_within(picture.size, PREVIEW_SIDE), interpolation=cv2.INTER_AREA)
             # Encoded in memory first: when Pillow's encoder writes to a file itself, its error gives no reason.
             encoded = io.BytesIO()
             Image.fromarray(small).save(encoded, "JPEG", quality=92)
@@ -87,10 +88,4 @@ def preview_path(sha256: str, cache: Path) -> Path:
 
 def live_size(image_wh: ImageSize) -> ImageSize:
     """The size of masks sent to a canvas: about screen resolution, and fast to compute."""
-    return _within(image_wh, LIVE_SIDE)
-
-
-def _within(image_wh: ImageSize, side: int) -> ImageSize:
-    """A size scaled down so that neither side is longer than ``side``."""
-    scale = min(1.0, side / max(image_wh))
-    return ImageSize(max(1, round(image_wh.width * scale)), max(1, round(image_wh.height * scale)))
+    return size_within(image_wh, LIVE_SIDE)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import psutil
 from safetensors import SafetensorError
@@ -53,17 +53,10 @@ _MOMENT: Final = re.compile(r"\d{8}-\d{6}b*")
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d{1,9})")
 
 
-class _Kind(NamedTuple):
-    """Where the runs of one model are, in the data folder, and which module trains it."""
-
-    folder: str
-    module: str
-
-
-_KINDS: Final[Mapping[ModelRole, _Kind]] = {
-    "policy": _Kind("runs", "train.grpo"),
-    "segmenter": _Kind("segmenter-runs", "train.sam2"),
-}
+RUN_FOLDERS: Final[Mapping[ModelRole, str]] = {"policy": "runs", "segmenter": "segmenter-runs"}
+"""Where the runs of each model are, in the data folder."""
+_MODULES: Final[Mapping[ModelRole, str]] = {"policy": "train.grpo", "segmenter": "train.sam2"}
+"""Which module trains each model."""
 _PREFIX: Final = "segmenter-"
 """Begins the names of the runs that train a segmenter."""
 
@@ -117,10 +110,10 @@ class Trainings:
             raise SettingsError(f"A training run has from 1 to {MAX_STEPS} steps.")
         self._check_none_runs()
         moment = self._new_moment()
-        folder = self._home / _KINDS[request.learns].folder / moment
+        folder = self._home / RUN_FOLDERS[request.learns] / moment
         options = ["--output-dir", str(folder), *(["--max-steps", str(steps)] if steps is not None else [])]
         self._spawn(folder, [*self._command(settings, request), *options], resume=False)
-        return f"{_PREFIX if request.learns == 'segmenter' else ''}{moment}"
+        return _name(folder)
 
     def resume(self, name: str) -> None:
         """Resume a stopped training run with its original arguments.
@@ -171,12 +164,12 @@ class Trainings:
         # file.
         found = {
             file.parent
-            for kind in _KINDS.values()
+            for runs in RUN_FOLDERS.values()
             for mark in (PROCESS, CONFIG)
-            for file in (self._home / kind.folder).glob(f"*/{mark}")
+            for file in (self._home / runs).glob(f"*/{mark}")
         }
         ordered = sorted(found, key=lambda folder: (folder.name, folder.parent.name))
-        return {f"{_PREFIX if _learns(folder) == 'segmenter' else ''}{folder.name}": folder for folder in ordered}
+        return {_name(folder): folder for folder in ordered}
 
     def read(self, name: str) -> TrainingRun:
         """The current state of a training run.
@@ -253,7 +246,7 @@ class Trainings:
 
     def _command(self, settings: Settings, request: TrainingRequest) -> list[str]:
         return [
-            *(sys.executable, "-m", _KINDS[request.learns].module, "--home", str(self._home)),
+            *(sys.executable, "-m", _MODULES[request.learns], "--home", str(self._home)),
             *(["--policy", _absolute(settings.policy)] if request.learns == "policy" else []),
             *("--segmenter", _absolute(settings.segmenter), "--device", settings.device),
             *(["--include-feedback"] if request.corrections else []),
@@ -328,14 +321,19 @@ def _command_of(folder: Path, learns: ModelRole) -> list[str]:
     command = _process(folder).get("command")
     if not isinstance(command, list) or not all(isinstance(part, str) for part in command):
         command = []
-    if command[1:3] != ["-m", _KINDS[learns].module]:
+    if command[1:3] != ["-m", _MODULES[learns]]:
         raise SettingsError(f"'{folder / PROCESS}' does not contain the command of a training run: start a new one.")
     return [sys.executable, *command[1:]]
 
 
 def _learns(folder: Path) -> ModelRole:
     """Which model a run trains."""
-    return "segmenter" if folder.parent.name == _KINDS["segmenter"].folder else "policy"
+    return "segmenter" if folder.parent.name == RUN_FOLDERS["segmenter"] else "policy"
+
+
+def _name(folder: Path) -> str:
+    """What a run is called on the page and in the API."""
+    return f"{_PREFIX if _learns(folder) == 'segmenter' else ''}{folder.name}"
 
 
 def _last_save(files: RunFiles, curve: Sequence[tuple[int, float]]) -> int:

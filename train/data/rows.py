@@ -110,6 +110,15 @@ class Collected:
     rows: tuple[Row, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
+    @classmethod
+    def of(cls, found: Iterable[Row | LeftOut]) -> Collected:
+        """Sort what was found into both, in order."""
+        both = tuple(found)
+        return cls(
+            tuple(each for each in both if isinstance(each, Row)),
+            tuple(each for each in both if isinstance(each, LeftOut)),
+        )
+
     def __add__(self, other: Collected) -> Collected:
         return Collected(self.rows + other.rows, self.left_out + other.left_out)
 
@@ -200,11 +209,8 @@ def pair_rows(folders: Sequence[Path]) -> Collected:
                 )
             )
         unpaired = folder.listing.unpaired_images + folder.listing.unpaired_masks
-        collected += Collected(
-            tuple(row for row in found if isinstance(row, Row)),
-            tuple(entry for entry in found if isinstance(entry, LeftOut))
-            + tuple(LeftOut(folder.name, PAIR, "the file has no partner with the same name") for _ in unpaired),
-        )
+        alone = [LeftOut(folder.name, PAIR, "the file has no partner with the same name") for _ in unpaired]
+        collected += Collected.of([*found, *alone])
     return collected
 
 
@@ -328,14 +334,18 @@ def _pair_row(source: str, instructions: Mapping[str, str], otherwise: str, pair
     )
 
 
+def pair_example(picture: Picture, mask: Mask) -> Example:
+    """A picture with its true mask, bool (height, width), each connected part of which counts as an object."""
+    return Example(picture, Truth(mask, objects=tuple(separate_objects(mask)) if mask.any() else ()))
+
+
 def _mask_of(example: Example) -> Mask:
     assert example.truth.mask is not None
     return example.truth.mask
 
 
 def _load_pair(pair: Pair) -> Example:
-    picture, mask = read_pair(pair)
-    return Example(picture, Truth(mask, objects=tuple(separate_objects(mask)) if mask.any() else ()))
+    return pair_example(*read_pair(pair))
 
 
 def _load_photograph(path: Path) -> Example:

@@ -8,13 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from segr1_app.domain import PictureError, StoreError
-from segr1_app.rewards import Truth
+from segr1_app.domain import Mask, PictureError, StoreError
 from segr1_app.store import AnnotationStore, Task
 from segr1_app.store.store import DATABASE_NAME
 from train.data.doctor import look_of
-from train.data.rows import PAIR, Collected, Example, LeftOut, Row
-from train.data.traces import separate_objects
+from train.data.rows import PAIR, Collected, Example, LeftOut, Row, pair_example
 
 IMPORTED: Final = "imported"
 """The source of these rows."""
@@ -35,15 +33,12 @@ def truth_rows(home: Path, only: Collection[int] | None = None) -> Collected:
         return Collected()
     wanted = None if only is None else frozenset(only)
     with AnnotationStore.open(home) as store:
-        found = [
-            _row(home, store, task)
+        return Collected.of(
+            _row(home, store, task, mask)
             for task in store.tasks()
-            if (wanted is None or task.id in wanted) and store.ground_truth(task.sha256, task.instruction) is not None
-        ]
-    return Collected(
-        tuple(row for row in found if isinstance(row, Row)),
-        tuple(entry for entry in found if isinstance(entry, LeftOut)),
-    )
+            if wanted is None or task.id in wanted
+            if (mask := store.ground_truth(task.sha256, task.instruction)) is not None
+        )
 
 
 def without_corrected(truths: Collected, corrections: Collected) -> Collected:
@@ -52,9 +47,8 @@ def without_corrected(truths: Collected, corrections: Collected) -> Collected:
     return replace(truths, rows=tuple(row for row in truths.rows if (row.image_id, row.instruction) not in decided))
 
 
-def _row(home: Path, store: AnnotationStore, task: Task) -> Row | LeftOut:
-    mask = store.ground_truth(task.sha256, task.instruction)
-    if mask is None or not mask.any():
+def _row(home: Path, store: AnnotationStore, task: Task, mask: Mask) -> Row | LeftOut:
+    if not mask.any():
         return LeftOut(IMPORTED, PAIR, "its mask is empty")
     try:
         look = look_of(store.picture(task.sha256).pixels)
@@ -80,4 +74,4 @@ def _load(home: Path, task: Task) -> Example:
         picture = store.picture(task.sha256)
     if mask is None:
         raise StoreError(f"The ground truth of task {task.id} was removed during the training.")
-    return Example(picture, Truth(mask, objects=tuple(separate_objects(mask)) if mask.any() else ()))
+    return pair_example(picture, mask)

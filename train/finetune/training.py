@@ -18,7 +18,7 @@ import torch
 from segr1_app.files.json_files import read_json, write_json
 from segr1_app.models.policy_files import check_policy_source
 from segr1_app.models.segmenter_files import check_segmenter_source
-from segr1_app.studio.trainings import note_process
+from segr1_app.studio.trainings import RUN_FOLDERS, note_process
 from train.data.doctor import contact_sheet, describe_plan, shared_pictures
 from train.data.feedback import feedback_rows
 from train.data.rows import Collected, Plan, split
@@ -52,7 +52,7 @@ def run_training(method: Method[Setup], setup: Setup, given: argparse.Namespace)
     if given.threads:
         torch.set_num_threads(given.threads)
     home = training_home(given)
-    folder = (RunFolder.last if given.resume else RunFolder.new)(home / "runs", given.output_dir)
+    folder = (RunFolder.last if given.resume else RunFolder.new)(home / RUN_FOLDERS["policy"], given.output_dir)
     extended = RunFolder.done(given.extend) if given.extend else None
     before: dict[str, Any] = read_json((extended or folder).config) if given.resume or extended else {}
     # Checked before thousands of pictures are read, not after.

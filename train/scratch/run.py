@@ -23,12 +23,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from segr1_app.domain import SettingsError
 from segr1_app.files.atomic import whole_path
+from segr1_app.studio.trainings import SEGMENTER_CHECKPOINT
 from train.data.pairs import PackedPairs, draw_chances, hold_out, pack_pairs
 from train.scratch.muon import StackedMuon
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_FILE, CURVE_FILE, EXPORT_FOLDER = "checkpoint.pt", "curve.json", "export"
+CHECKPOINT_FILE, CURVE_FILE, EXPORT_FOLDER = SEGMENTER_CHECKPOINT, "curve.json", "export"
 BETAS = (0.9, 0.98)
 """Of AdamW."""
 FINAL_RATE = 0.01

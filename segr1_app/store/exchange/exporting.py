@@ -230,7 +230,7 @@ class Export:
     def colour(self, name: str) -> str:
         """A numbered class's colour as "#rrggbb": its own, or that of its number."""
         described = self._described.get(name)
-        return (described and described.colour) or number_colour(self._numbers[name])
+        return described.shown_colour if described else number_colour(self._numbers[name])
 
     # Picture files
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from segr1_app.language.typed_text import one_line
 from segr1_app.store import AnnotationStore
-from segr1_app.store.classes import ObjectClass, number_colour, read_class
+from segr1_app.store.classes import ObjectClass, read_class
 from segr1_app.studio.contracts import AttributeValue, ClassList, ClassValue
 
 
@@ -62,11 +62,10 @@ class ClassHandlers:
 
 
 def _value(described: ObjectClass) -> ClassValue:
-    number = described.number or 0
     return {
         "name": described.name,
-        "number": number,
-        "colour": described.colour or number_colour(number),
+        "number": described.number or 0,
+        "colour": described.shown_colour,
         "key": described.key,
         "parent": described.parent,
         "description": described.description,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from segr1_app.language.typed_text import MAX_NAME, one_line
-from segr1_app.store.classes import MAX_TAKEN_NUMBER
+from segr1_app.store.classes import MAX_TAKEN_NUMBER, read_colour
 from segr1_app.store.exchange.readers.boxed import Boxed
 from segr1_app.store.exchange.shapes import (
     Area,
@@ -21,7 +20,6 @@ from segr1_app.store.exchange.shapes import (
     number,
     ring_of,
 )
-from segr1_app.store.limits import is_count
 
 
 def id_key(value: Any) -> str:
@@ -48,13 +46,11 @@ def category_fields(category: Mapping[str, Any]) -> dict[str, Any]:
     key = id_key(category.get("id"))
     if key.isdecimal() and 1 <= int(key) <= MAX_TAKEN_NUMBER:
         fields["number"] = int(key)
-    above, colour = category.get("supercategory"), category.get("color")
+    above, colour = category.get("supercategory"), read_colour(category.get("color"))
     # COCO's own people are of the supercategory "person", too.
     if isinstance(above, str) and 0 < len(one_line(above)) <= MAX_NAME and above != category.get("name"):
         fields["parent"] = above
-    if isinstance(colour, list) and len(colour) == 3 and all(is_count(part, 255) for part in colour):
-        fields["colour"] = "#{:02x}{:02x}{:02x}".format(*colour)
-    elif isinstance(colour, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+    if colour is not None:
         fields["colour"] = colour
     return fields
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -14,7 +13,7 @@ import numpy as np
 from segr1_app.domain import DatasetError
 from segr1_app.images.frames import Reading
 from segr1_app.language.typed_text import one_line
-from segr1_app.store.classes import RESERVED, AttributeKind
+from segr1_app.store.classes import RESERVED, AttributeKind, read_colour
 from segr1_app.store.exchange.intake import Listing, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
@@ -88,10 +87,9 @@ def _part(index: int, element: Element) -> Part:
 
 def _class(label: Element) -> dict[str, Any]:
     """A label of the head as the JSON of a class, see `read_class`."""
-    colour = label.findtext("color") or ""
     return {
         "name": label.findtext("name") or "",
-        "colour": colour if re.fullmatch(r"#[0-9a-fA-F]{6}", colour) else None,
+        "colour": read_colour(label.findtext("color")),
         "attributes": [found for each in label.findall("attributes/attribute") if (found := _attribute(each))],
     }
 
