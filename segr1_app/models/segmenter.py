@@ -38,9 +38,9 @@ from segr1_app.models.zoom import (
 START_LOGIT = 10.0
 """Logit that represents a mask to be refined; about as confident as SAM 2's own masks."""
 CACHE_BYTES = 256 * 2**20
-"""Memory limit in bytes for embeddings of recent pictures; about 16 pictures with sam2.1-large, 300 with the
-embedded one.
-"""
+"""Memory limit in bytes for embeddings of recent pictures; about 16 pictures with sam2.1-large."""
+CACHE_WINDOWS = 64
+"""Most embeddings in memory: of a small model, more would fit than are asked for again."""
 
 TOGETHER = 8
 """Windows of a picture that are encoded in one pass, which keeps threads and GPUs busier."""
@@ -279,6 +279,8 @@ class Sam2Segmenter:
 
     def _keep(self, picture: Picture, embedding: Embedding) -> None:
         if embedding.nbytes <= self._cache.maxsize:
+            while len(self._cache) >= CACHE_WINDOWS:
+                self._cache.popitem()
             self._cache[picture.sha256, embedding.window] = embedding
 
     def _from_folder(self, picture: Picture, window: Window | None, folder: EmbeddingFolder) -> Embedding:

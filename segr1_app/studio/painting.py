@@ -114,7 +114,7 @@ def _draw(state: npt.NDArray[np.uint8], stroke: Stroke, image_wh: ImageSize, val
     for part in region.chunks(lines[~flat]):
         stop_if_nobody_waits()
         region.add_runs(edges, part)
-    covered = np.cumsum(edges[:, :-1], axis=1) > 0
+    covered = np.cumsum(edges, axis=1, out=edges)[:, :-1] > 0
     for line in lines[flat]:
         stop_if_nobody_waits()
         region.measure(covered, line)

@@ -54,7 +54,8 @@ SECURITY = [
 RELIABILITY = [
     f"held by one person** for {WORDS[queue.LONGEST / 60]} minutes at a time",
     f"on canvases ({sessions.MEMORY // MIB} MiB), recent pictures ({previews.MEMORY // MIB} MiB), decoded masks "
-    f"({rows.RECENT_MASKS // MIB} MiB), embeddings ({segmenter.CACHE_BYTES // MIB} MiB,",
+    f"({rows.RECENT_MASKS // MIB} MiB), embeddings ({segmenter.CACHE_BYTES // MIB} MiB, at most "
+    f"{segmenter.CACHE_WINDOWS} of them",
     f"results that wait for their client ({unread.UNREAD_BYTES // MIB} MiB)",
     f"decoding takes at most {pictures.PIXELS_AT_ONCE // MEGA} megapixels at a time, {WORDS[previews.AT_A_TIME]} "
     f"previews are made and {WORDS[painting.AT_A_TIME]} people's strokes",

@@ -67,6 +67,15 @@ def test_a_picture_is_encoded_once_while_it_is_cached() -> None:
     assert none.encode(PICTURE).nbytes == size
 
 
+def test_more_embeddings_of_a_small_model_would_fit_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segr1_app.models.segmenter.CACHE_WINDOWS", 1)
+    fresh = Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu")
+    first = fresh.encode(PICTURE)
+    assert fresh.encode(PICTURE) is first
+    fresh.encode(OTHER)
+    assert fresh.encode(PICTURE) is not first
+
+
 def test_red_stays_red(segmenter: Sam2Segmenter) -> None:
     seen: list[torch.Tensor] = []
     hook = segmenter.model.image_encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))

@@ -44,11 +44,14 @@ def mask_polygons(mask: Mask, simplify: float = 0.0) -> list[Corners]:
             Peucker, *Algorithms for the reduction of the number of points*, 1973); 0 keeps all of them. Outlines that
             would become a line stay as they are, holes are closed then.
     """
-    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    # Only around the object: the arrays below take some ten times the memory of the mask.
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    object_mask = mask[top : top + height, left : left + width]
+    _, labels = cv2.connectedComponents(object_mask.astype(np.uint8), connectivity=4)
     outlines: dict[int, _Whole] = {}
     holes: dict[int, list[_Whole]] = defaultdict(list)
-    for ring, (row, column) in _rings(mask):
-        part = int(labels[row, column])
+    for found, (row, column) in _rings(object_mask):
+        part, ring = int(labels[row, column]), [(x + left, y + top) for x, y in found]
         if _area(ring) > 0:
             outlines[part] = ring
         else:
