@@ -125,7 +125,10 @@ def test_coco_of_others_makes_a_task_per_category(empty: AnnotationStore, tmp_pa
     runs = [0, 30, 1170]
     content = {
         "categories": [{"id": 7, "name": "dog"}, {"id": 9, "name": "cat"}],
-        "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "../../secret.png"}],
+        "images": [
+            {"id": 1, "file_name": "a.png", "width": 40, "height": 30},
+            {"id": 2, "file_name": "../../secret.png"},
+        ],
         "annotations": [
             {"image_id": 1, "category_id": 7, "segmentation": {"size": [30, 40], "counts": runs}},
             {"image_id": 1, "category_id": 7, "segmentation": [[10, 0, 20, 0, 20, 10, 10, 10]]},

@@ -261,7 +261,9 @@ def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator
     sources = find_sources(tree)
     paired = pairing.pair(tree)
     tree.expected = len(paired.pictures)
-    strange = [*not_understood(tree), *pairing.mask_like(tree, paired)]
+    strange = list(not_understood(tree))
+    if not sources:
+        strange += pairing.mask_like(tree, paired)
     if not sources and not any(map(is_picture, everything)):
         raise DatasetError(_nothing(tree, everything, strange))
     if (strange or paired.unmatched) and not sources and not paired.masks and not masks:
@@ -273,6 +275,7 @@ def _records(tree: Tree, masks: Mapping[str, Entry], used: set[str]) -> Iterator
         return
     if sources:
         yield from _annotated(tree, sources, paired)
+        strange += pairing.mask_like(tree, paired)
     if paired.pictures or paired.masks or not sources:
         yield from mask_folders.records(tree, paired, masks, used)
     yield from strange

@@ -114,7 +114,7 @@ def _nearest(
         names = pictures
     folder = annotations.parent
     inside = PurePosixPath(*parts)
-    for place in (folder / inside, folder / "images" / inside):
+    for place in (folder / inside, folder / "images" / inside, folder / parts[-1]):
         if exact := [name for name in names if _parts(str(name)) == _parts(str(place))]:
             return exact
     words = words_of(annotations.stem) | {word for part in folder.parts for word in words_of(part)}

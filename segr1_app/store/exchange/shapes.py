@@ -52,6 +52,20 @@ class Canvas:
         """
         return find_frame(self.size, self.orientation, self.declared, self.reading)
 
+    def check_reach(self, points: Ring) -> None:
+        """Refuse coordinates of a larger picture, where the annotations do not say of which size theirs was.
+
+        Raises:
+            ValueError: for points of the upright picture that lie far outside of it.
+        """
+        if self.declared is None and len(points):
+            beyond = np.maximum(-points, points - self.size) / self.size
+            if float(beyond.max()) > _FAR:
+                raise ValueError(
+                    f"it reaches {beyond.max():.0%} of a side beyond the picture, as if drawn on a larger one, and no "
+                    "size is given with it: give the picture that was annotated"
+                )
+
     def frame_of(self, own: ImageSize) -> Frame:
         """The frame of a mask with a size of its own, which must agree with that of the record."""
         if self.declared is not None and tuple(own) != tuple(self.declared):
@@ -62,6 +76,8 @@ class Canvas:
         return find_frame(self.size, self.orientation, own, self.reading)
 
 
+_FAR: Final = 0.05
+"""Fraction of a side by which outlines may overhang a picture that may be another than the annotated one."""
 LARGEST: Final = 1e18
 """Largest absolute value of a coordinate or length."""
 
@@ -106,6 +122,8 @@ class Polygons:
             (left, top), (right, bottom) = upright.min(axis=0), upright.max(axis=0)
             if right <= 0 or bottom <= 0 or left >= width or top >= height:
                 raise ValueError(f"{which}lies outside of the picture")
+            if not self.normalised:
+                canvas.check_reach(upright)
             drawn.append(clip_far(upright, canvas.size).ravel().tolist())
         if not drawn:
             raise ValueError("it has no polygon")
@@ -231,6 +249,8 @@ class BoxShape:
         corners = np.array(self.edges, dtype=np.float64).reshape(2, 2)
         if not np.isfinite(corners).all():
             raise ValueError("its box has coordinates that are not numbers")
+        if (corners[0] > corners[1]).any():
+            raise ValueError("its box ends before it begins")
         upright = _placed(corners, canvas, normalised=self.normalised)
         (x1, y1), (x2, y2) = upright.min(axis=0).clip(0), np.minimum(upright.max(axis=0), canvas.size)
         if x1 >= x2 or y1 >= y2:
@@ -350,6 +370,21 @@ def whole(value: Any, what: str) -> int:
     return int(read)
 
 
+OVER: Final = 0.01
+"""How far a fraction may lie outside of the picture; Ultralytics allows as much."""
+
+
+def check_fractions(values: Sequence[float]) -> None:
+    """Refuse coordinates in pixels where fractions of a side are due.
+
+    Raises:
+        ValueError: for a coordinate outside of the picture.
+    """
+    far = [value for value in values if not -OVER <= value <= 1 + OVER]
+    if far:
+        raise ValueError(f"its coordinate {far[0]:g} is not a fraction of a side, from 0 to 1")
+
+
 def size_of(width: Any, height: Any) -> ImageSize | None:
     """A size that a file declares; None where a side is missing, null or 0.
 
@@ -377,7 +412,10 @@ def _pair(values: Any) -> tuple[Any, Any]:
 
 def _placed(points: Ring, canvas: Canvas, *, normalised: bool) -> Ring:
     frame = canvas.frame()
-    return frame.points(points * (frame.declared if normalised else (1, 1)))
+    placed = frame.points(points * (frame.declared if normalised else (1, 1)))
+    if not normalised:
+        canvas.check_reach(placed)
+    return placed
 
 
 def check_ring(ring: Ring, which: str) -> None:

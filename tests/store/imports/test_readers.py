@@ -401,7 +401,18 @@ def test_objects_of_videos_that_nobody_names_are_counted(store: AnnotationStore,
     write_json(folder / "train" / "meta.json", {"videos": {"other": {"objects": {}}}})
     account = bring(store, folder)
     assert truths(store) == {}
-    assert "1 masks of the video v1 are left out: their objects have no names." in account.left_out
+    assert account.left_out[:2] == [
+        f"1 masks of object {label} of the video v1 are left out: it has no name." for label in (1, 2)
+    ]
+
+
+def test_an_object_of_a_video_without_a_name_is_counted_beside_others(store: AnnotationStore, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    youtube_vos(folder)
+    write_json(folder / "train" / "meta.json", {"videos": {"v1": {"objects": {"1": {"category": "cat"}}}}})
+    account = bring(store, folder)
+    assert [words for _, words in truths(store)] == [CAT]
+    assert account.left_out == ["1 masks of object 2 of the video v1 are left out: it has no name."]
 
 
 def test_refcoco_asks_its_expressions(store: AnnotationStore, tmp_path: Path) -> None:

@@ -34,8 +34,6 @@ from segr1_app.store.exchange.shapes import (
     whole,
 )
 
-_SHAPES: Final = frozenset({"polygon", "mask", "box", "points", "ellipse", "polyline", "cuboid", "skeleton"})
-
 
 def find(tree: Tree) -> list[Source]:
     """Files of annotations."""
@@ -71,7 +69,7 @@ def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Found
             continue
         if tags := [tag.get("label") or "?" for tag in image.findall("tag")]:
             yield Remark(f"{record}: what it is tagged with marks nothing and is not used: {', '.join(tags)}.")
-        parts = [_part(index, each) for index, each in enumerate(image, start=1) if each.tag in _SHAPES]
+        parts = [_part(index, each) for index, each in enumerate(image, start=1) if each.tag != "tag"]
         # CVAT turns pictures upright before it shows them.
         yield Record(record, pictures.find(name, called), PurePosixPath(called).name, parts, declared, Reading.UPRIGHT)
 

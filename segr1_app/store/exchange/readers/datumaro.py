@@ -10,7 +10,8 @@ from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, list_in, load_json
+from segr1_app.store.exchange.outcomes import Remark
+from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, list_in, load_json
 from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Runs, Shape, number, ring_of, size_of, whole
 
 
@@ -27,7 +28,7 @@ def _source(tree: Tree, name: PurePosixPath) -> Source:
     return Source("Datumaro", [name], lambda pictures: _read(tree, name, pictures))
 
 
-def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Record | str]:
+def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Found]:
     where = tree.files.display_name(name)
     try:
         content = load_json(tree.entry(name))
@@ -55,9 +56,15 @@ def _read(tree: Tree, name: PurePosixPath, pictures: Pictures) -> Iterator[Recor
         except DatasetError as error:
             yield f"{record}: {error}"
             continue
-        parts = [_part(index, each, labels) for index, each in enumerate(annotations, start=1)]
+        if said := [str(each["type"]) for each in annotations if _is_of_picture(each)]:
+            yield Remark(
+                f"{record}: what it says of the whole picture marks nothing and is not used: {', '.join(said)}."
+            )
+        parts = [
+            _part(index, each, labels) for index, each in enumerate(annotations, start=1) if not _is_of_picture(each)
+        ]
         shown = PurePosixPath(called).name
-        yield Record(f"{record} ({shown})", picture, shown, [part for part in parts if part], declared)
+        yield Record(f"{record} ({shown})", picture, shown, parts, declared)
 
 
 def _picture(item: Any) -> str | None:
@@ -69,12 +76,14 @@ def _picture(item: Any) -> str | None:
     return str(found) if found not in (None, "") else None
 
 
-def _part(index: int, annotation: Any, labels: list[str]) -> Part | None:
+def _is_of_picture(annotation: Any) -> bool:
+    return isinstance(annotation, dict) and annotation.get("type") in ("label", "caption")
+
+
+def _part(index: int, annotation: Any, labels: list[str]) -> Part:
     which = f"annotation {index}"
     if not isinstance(annotation, dict):
         return Part(which, "it is not a record")
-    if annotation.get("type") in ("label", "caption"):
-        return None
     name = None
     try:
         if annotation.get("label_id") is not None:

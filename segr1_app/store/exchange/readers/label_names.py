@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -48,17 +48,19 @@ class LabelNames:
 
     Attributes:
         by_label: by what a mask file calls them: an index such as "3", or a colour such as "#ff0000".
+        by_colour: whether colours were given, so that a label of another colour has no name, whatever its index.
     """
 
     by_label: Mapping[str, str] = field(default_factory=dict)
+    by_colour: bool = False
 
     def name(self, labels: Labels, value: int) -> str | None:
         """What a label of a file is called; None when nobody says so, empty for the background."""
-        for key in (labels.colours.get(value), labels.names[value]):
-            if key is not None and key in self.by_label:
-                found = self.by_label[key]
-                return "" if found.casefold() in _BACKGROUND else found
-        return None
+        colour = labels.colours.get(value)
+        found = self.by_label.get(colour or "")
+        if found is None and not (self.by_colour and colour and not _is_grey(colour)):
+            found = self.by_label.get(labels.names[value])
+        return "" if found and found.casefold() in _BACKGROUND else found or None
 
 
 def is_label_names(name: PurePosixPath) -> bool:
@@ -73,10 +75,14 @@ class NameFiles:
     Attributes:
         found: by folder, names by label.
         otherwise: names where no file says any.
+        by_colour: folders with a file that gives colours.
+        unused: sentences about files of which no names could be read.
     """
 
     found: Mapping[PurePosixPath, Mapping[str, str]] = field(default_factory=dict)
     otherwise: Mapping[str, str] = field(default_factory=dict)
+    by_colour: Collection[PurePosixPath] = ()
+    unused: Sequence[str] = ()
 
     def names_for(self, mask: PurePosixPath) -> LabelNames:
         """The names for a mask file: from the folders above it, the nearest first, else from all others.
@@ -89,7 +95,7 @@ class NameFiles:
             for label, text in self.found.get(folder, {}).items():
                 names.setdefault(label, text)
         if names:
-            return LabelNames(names)
+            return LabelNames(names, any(folder in self.by_colour for folder in mask.parents))
         for folder, own in self.found.items():
             for label, text in own.items():
                 if names.setdefault(label, text) != text:
@@ -97,19 +103,29 @@ class NameFiles:
                         f"its label {label} is '{names[label]}' in one folder and '{text}' in {folder}: put the names "
                         "into a folder above it."
                     )
-        return LabelNames(names or self.otherwise)
+        return LabelNames(names or self.otherwise, bool(self.by_colour))
 
 
 def find_names(tree: Tree) -> NameFiles:
     """The names that lie among the files; of several files of one folder about one label, the first."""
     found: dict[PurePosixPath, dict[str, str]] = {}
-    for name in tree.names:
-        if is_label_names(name):
-            for label, text in _read(tree.entry(name), name.name.lower()):
-                found.setdefault(name.parent, {}).setdefault(label, text)
+    by_colour: set[PurePosixPath] = set()
+    unused: list[str] = []
+    for name in filter(is_label_names, tree.names):
+        entry = tree.entry(name)
+        read = list(_read(entry, name.name.lower()))
+        for label, text in read:
+            found.setdefault(name.parent, {}).setdefault(label, text)
+        if not read:
+            unused.append(
+                f"{entry}: no names of classes can be read in it: give each index its name, as in '1: cat', or begin "
+                "the list with the background."
+            )
+        elif name.name.lower() in LABELMAPS and _COLOUR.search(read_text(entry)):
+            by_colour.add(name.parent)
     if not found and any("gtfine" in name.as_posix().lower() for name in tree.names):
-        return NameFiles(otherwise={str(index): name for index, name in enumerate(CITYSCAPES)})
-    return NameFiles(found)
+        return NameFiles(otherwise={str(index): name for index, name in enumerate(CITYSCAPES)}, unused=unused)
+    return NameFiles(found, by_colour=by_colour, unused=unused)
 
 
 def names_of_file(name: PurePosixPath, labels: Labels, names: LabelNames) -> tuple[Labels, LabelNames]:
@@ -184,6 +200,11 @@ def _from_json(entry: Entry, text: str) -> Iterable[tuple[str, str]]:
     if all(isinstance(value, str) for value in content.values()):
         return [(str(key), value) for key, value in content.items() if str(key).isdecimal()]
     return [(str(value), str(key)) for key, value in content.items() if isinstance(value, int)]
+
+
+def _is_grey(colour: str) -> bool:
+    """Whether red, green and blue are equal, as in the palettes that only repeat an index."""
+    return colour[1:3] == colour[3:5] == colour[5:7]
 
 
 def _is_background(name: str) -> bool:

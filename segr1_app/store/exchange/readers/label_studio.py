@@ -129,6 +129,8 @@ def _task(task: Mapping[str, Any], where: str, called: str, name: PurePosixPath,
         if made and len(alike) > 1:
             which = "ground truth" if chosen[words].get("ground_truth") else "last"
             yield Remark(f"{where}: of {len(alike)} annotations the {which} is taken.")
+    if said := [kind for each in chosen.values() for result in _results(each) if (kind := _kind_of_words(result))]:
+        yield Remark(f"{where}: its answers in words mark nothing and are not used: {', '.join(dict.fromkeys(said))}.")
     data = task.get("data", {}).get("instruction")
     instructions = [each for each in (data, *chosen) if isinstance(each, str) and each.strip()]
     # Browsers turn pictures upright.
@@ -180,6 +182,14 @@ def _size(results: Sequence[Mapping[str, Any]]) -> ImageSize | None:
     if len(sizes) > 1:
         raise DatasetError("its regions state different sizes of the picture.")
     return next(iter(sizes), None)
+
+
+def _kind_of_words(result: Mapping[str, Any]) -> str | None:
+    """What a result is called that marks nothing; None for a region, and for the instruction of our own export."""
+    kind, name = result.get("type"), result.get("from_name")
+    if str(kind).lower() not in _WORDS or (kind == "textarea" and name == "instruction"):
+        return None
+    return str(name or kind)
 
 
 def _is_name(result: Mapping[str, Any]) -> bool:

@@ -19,8 +19,9 @@ from segr1_app.images.pictures import load_picture
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
+from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.ellipses import ellipse
-from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, list_in, load_json
+from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, list_in, load_json
 from segr1_app.store.exchange.readers.tables import Held
 from segr1_app.store.exchange.shapes import Dots, Piece, Polygons, Shape, box_around, number, ring_of, size_of
 
@@ -40,11 +41,15 @@ def _is_labelme(head: Head | None) -> bool:
     return head is not None and "shapes" in head.keys and bool(head.keys & {"imagePath", "imageHeight", "imageData"})
 
 
-def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterator[Record | str]:
+def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterator[Found]:
     for name in names:
         entry = tree.entry(name)
         try:
-            yield _record(entry, load_json(entry), pictures)
+            content = load_json(entry)
+            flags = content.get("flags")
+            if said := [str(name) for name, on in flags.items() if on] if isinstance(flags, dict) else []:
+                yield Remark(f"{entry}: its flags mark nothing and are not used: {', '.join(said)}.")
+            yield _record(entry, content, pictures)
         except (DatasetError, PictureError) as error:
             yield f"{entry}: {error}"
 

@@ -36,6 +36,8 @@ def records(tree: Tree, paired: Paired, masks: Mapping[str, Entry], used: set[st
         yield str(error)
         names = NameFiles()
     met: dict[str, None] = {}
+    if paired.masks:
+        yield from names.unused
     for name in paired.pictures:
         stem = plain(name.stem)
         row = paired.index.get(key_of(name), {})
@@ -92,7 +94,7 @@ def _masked(  # noqa: PLR0917 - arguments that are the same for all pictures com
             value for value, name in known.items() if wanted.lower() in {labels.names[value], (name or "").lower()}
         ]
         parts = [Part(which, MaskPicture(read, labels.names[v]), known[v], instruction) for v in chosen]
-    elif instruction is not None or wanted == "all" or (known and not any(known.values())) or not own_names.by_label:
+    elif instruction is not None or wanted == "all" or not (any(known.values()) or (own_names.by_label and not known)):
         parts = [Part(which, MaskPicture(read, wanted), None, instruction)]
     else:
         parts = [Part(which, MaskPicture(read, labels.names[v]), name) for v, name in known.items() if name]

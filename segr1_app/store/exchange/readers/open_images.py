@@ -16,8 +16,8 @@ from segr1_app.images.masks import read_labels
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
-from segr1_app.store.exchange.readers.sources import Source, Tree, read_text
-from segr1_app.store.exchange.shapes import BoxShape, Canvas, Shape, number
+from segr1_app.store.exchange.readers.sources import Source, Tree, read_text, unused_masks
+from segr1_app.store.exchange.shapes import BoxShape, Canvas, Shape, check_fractions, number
 
 _MASKS: Final = frozenset({"MaskPath", "ImageID", "LabelName"})
 _BOXES: Final = frozenset({"ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax"})
@@ -65,6 +65,7 @@ def _read(
         entry = pictures.find(table, picture, by_stem=True)
         shown = entry.name.name if isinstance(entry, Entry) else picture
         yield Record(f"{tree.files.display_name(table)}, {picture}", entry, shown, parts)
+    yield from unused_masks(tree, masks, files)
 
 
 def _names(tree: Tree) -> Iterator[tuple[str, str]]:
@@ -87,6 +88,7 @@ def _part(which: str, row: Mapping[str, str], names: Mapping[str, str], table: P
         return Part(which, f"its mask {row['MaskPath']} is missing" if isinstance(shape, str) else shape, name)
     try:
         left, top, right, bottom = (number(row.get(side), side) for side in ("XMin", "YMin", "XMax", "YMax"))
+        check_fractions((left, top, right, bottom))
         shape = BoxShape((left, top, right, bottom), normalised=True)
     except ValueError as error:
         shape = str(error)

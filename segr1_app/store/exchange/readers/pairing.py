@@ -122,14 +122,11 @@ def _sort(tree: Tree, paired: Paired) -> tuple[list[PurePosixPath], list[PurePos
 
 def _beside(tree: Tree) -> set[PurePosixPath]:
     """Files that have the name of a picture in their folder plus a mask suffix."""
-    stems = {(name.parent, plain(name.stem).casefold()) for name in tree.pictures()}
-    found = set()
-    for name in tree.pictures():
-        marked = _MASK_ENDING.search(name.stem) or _MASK_BEGINNING.search(name.stem)
-        bare = _bare_mask(name.stem)
-        if marked and ((name.parent, bare) in stems or (name.parent, f"{bare}_sat") in stems):
-            found.add(name)
-    return found
+    marked = [name for name in tree.pictures() if _MASK_ENDING.search(name.stem) or _MASK_BEGINNING.search(name.stem)]
+    others = set(tree.pictures()) - set(marked)
+    stems = {(name.parent, _bare_picture(name.stem)) for name in others}
+    stems |= {(name.parent, plain(name.stem).casefold()) for name in tree.pictures()}
+    return {name for name in marked if (name.parent, _bare_mask(name.stem)) in stems}
 
 
 class _Looks:
@@ -254,20 +251,33 @@ def key_of(name: PurePosixPath) -> _Key:
 
 def mask_like(tree: Tree, paired: Paired) -> Iterator[str]:
     """Sentences about pictures that look like masks of others: grey or indexed files, beside pictures that do not."""
-    groups: dict[tuple[PurePosixPath, str], list[PurePosixPath]] = defaultdict(list)
+    groups: dict[tuple[PurePosixPath, str, bool], list[PurePosixPath]] = defaultdict(list)
     for name in paired.pictures:
         if name not in paired.masks:
-            groups[name.parent, name.suffix.lower()].append(name)
+            groups[name.parent, name.suffix.lower(), _is_coloured_png(tree.entry(name))].append(name)
     alike = [group for group, names in groups.items() if _all_look(tree, group[1], names)]
     if len(alike) == len(groups) and not paired.masks:
         return
-    for folder, suffix in alike:
-        names = groups[folder, suffix]
+    for group in alike:
+        names = groups[group]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield (
             f"{tree.files.display_name(names[0])}{more}: looks like masks, and nothing says of which pictures: give "
             "masks the names of their pictures, in a folder masks or with --masks."
         )
+
+
+def _is_coloured_png(entry: Entry) -> bool:
+    """Whether a file's header says that it is a PNG of red, green and blue: masks in one folder with pictures are not.
+
+    The header's tenth byte is the kind of its pixels (PNG 1.2, 11.2.2).
+    """
+    if entry.name.suffix.lower() != ".png":
+        return False
+    try:
+        return entry.begin(26)[25:] in {b"\x02", b"\x06"}
+    except DatasetError:
+        return False
 
 
 def _all_look(tree: Tree, suffix: str, names: Sequence[PurePosixPath]) -> bool:

@@ -83,7 +83,9 @@ class _Painted:
         drawn = []
         for target, ring in self.outlines:
             check_ring(ring, "an outline ")
-            corners = frame.points(ring.astype(np.int32).astype(np.float64)).clip(-(2**20), 2**20).astype(np.int32)
+            placed = frame.points(ring.astype(np.int32).astype(np.float64))
+            canvas.check_reach(placed)
+            corners = placed.clip(-(2**20), 2**20).astype(np.int32)
             drawn.append((target, _paint(np.zeros(size, np.uint8), corners)))
         painted = np.zeros(size, dtype=bool)
         for target, area in sorted(drawn, key=lambda each: -int(each[1].sum())):
@@ -109,8 +111,9 @@ def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterato
             continue
         texts = content["text"] if isinstance(content["text"], list) else [content["text"]]
         words = [str(text) for text in texts if isinstance(text, str) and text.strip()]
+        if len(words) < len(texts) or not words:
+            yield f"{entry}: it has no text." if not words else f"{entry}: one of its texts is not a text: left out."
         if not words:
-            yield f"{entry}: it has no text."
             continue
         shape = _shape(content)
         parts = [Part("its target", shape, None, each) for each in words]

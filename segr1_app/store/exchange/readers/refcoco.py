@@ -48,8 +48,8 @@ def find(tree: Tree) -> list[Source]:
     """Files of references with the COCO file they refer to, in the same folder."""
     found = []
     for name in tree.names:
-        pickled = name.suffix in {".p", ".pkl"} and name.name.startswith(("refs(", "grefs("))
-        listed = name.suffix == ".json" and _is_references(tree.head(name))
+        pickled = name.suffix.lower() in {".p", ".pkl"} and name.name.lower().startswith(("refs(", "grefs("))
+        listed = name.suffix.lower() == ".json" and _is_references(tree.head(name))
         if not (pickled or listed):
             continue
         beside = [each for each in tree.with_suffix(".json") if each.parent == name.parent and each != name]
@@ -91,7 +91,7 @@ def _load(entry: Entry) -> list[Any]:
     try:
         content = (
             load_json(entry)
-            if entry.name.suffix == ".json"
+            if entry.name.suffix.lower() == ".json"
             else _Data(io.BytesIO(entry.read()), encoding="utf-8").load()
         )
     except _HOSTILE as error:
@@ -130,8 +130,11 @@ def _parts(
     wanted = reference.get("ann_id")
     keys = [id_key(each) for each in (wanted if isinstance(wanted, list) else [wanted])]
     nothing = bool(reference.get("no_target")) or keys in ([], ["-1"])
-    sentences = reference.get("sentences") or []
-    for sentence in sentences if isinstance(sentences, list) else []:
+    sentences = reference.get("sentences")
+    if not isinstance(sentences, list) or not sentences:
+        yield Part(which, "it has no expressions")
+        return
+    for sentence in sentences:
         words = sentence.get("raw") or sentence.get("sent") if isinstance(sentence, dict) else sentence
         if not isinstance(words, str) or not words.strip():
             yield Part(which, "an expression of it is not a text")

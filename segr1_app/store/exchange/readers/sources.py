@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -139,12 +140,14 @@ def json_bytes(files: Files, name: PurePosixPath) -> Iterator[Readable]:
             if begin.startswith(mark):
                 yield _Recoded(file, begin[len(mark) :], encoding)
                 return
-        if len(begin) == 4 and begin[1] == begin[3] == 0:
-            yield _Recoded(file, begin, "utf-16-le")
-        elif len(begin) == 4 and begin[0] == begin[2] == 0:
-            yield _Recoded(file, begin, "utf-16-be")
-        else:
-            yield _Recoded(file, begin, None)
+        yield _Recoded(file, begin, _unmarked(begin))
+
+
+def _unmarked(begin: bytes) -> str | None:
+    """The encoding of a text without a mark, by its first two characters, which are of ASCII; None for UTF-8."""
+    if len(begin) < 4 or begin[0] == begin[1]:
+        return None
+    return "utf-16-le" if begin[1] == begin[3] == 0 else "utf-16-be" if begin[0] == begin[2] == 0 else None
 
 
 _MARKS: Final = (  # UTF-32 before UTF-16, whose marks are prefixes of them
@@ -204,7 +207,7 @@ def read_text(entry: Entry, size: int = -1) -> str:
 
 
 def decode_text(content: bytes, where: str, *, whole: bool = True) -> str:
-    """A text in UTF-8, or in UTF-16 or UTF-32 where a mark at its beginning says so.
+    """A text in UTF-8, or in UTF-16 or UTF-32 where its first characters say so.
 
     Args:
         content: its bytes.
@@ -212,13 +215,17 @@ def decode_text(content: bytes, where: str, *, whole: bool = True) -> str:
         whole: whether the content is complete; else its last character may be cut off.
 
     Raises:
-        DatasetError: when it is in another encoding.
+        DatasetError: when it is in another encoding, or no text.
     """
-    mark, encoding = next(((mark, known) for mark, known in _MARKS if content.startswith(mark)), (b"", None))
+    unmarked = b"", _unmarked(content[:4])
+    mark, encoding = next(((mark, known) for mark, known in _MARKS if content.startswith(mark)), unmarked)
     try:
-        return codecs.getincrementaldecoder(encoding or "utf-8")().decode(content[len(mark) :], final=whole)
+        text = codecs.getincrementaldecoder(encoding or "utf-8")().decode(content[len(mark) :], final=whole)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{where}: it is not a text in UTF-8: save it as UTF-8.") from error
+    if "\0" in text:
+        raise DatasetError(f"{where}: it is not a text in UTF-8: it has null characters.")
+    return text
 
 
 def load_json(entry: Entry) -> Any:
@@ -238,6 +245,17 @@ def load_json(entry: Entry) -> Any:
         return json.loads(b"".join(parts))
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"it is not valid JSON that can be read ({str(error)[:200]}).") from error
+
+
+def unused_masks(tree: Tree, masks: Sequence[PurePosixPath], found: Pictures) -> Iterator[str]:
+    """A sentence for each folder with mask files of which no annotation was read, given those that were ``found``."""
+    rest: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for name in masks:
+        if name not in found.used:
+            rest[name.parent].append(name)
+    for folder, names in rest.items():
+        shown = ", ".join(name.name for name in names[:3]) + (", ..." if len(names) > 3 else "")
+        yield f"{tree.files.display_name(folder)}: {len(names)} masks ({shown}) are left out: no annotations name them."
 
 
 def list_in(record: Mapping[str, Any], key: str) -> list[Any]:

@@ -66,11 +66,11 @@ def find(tree: Tree) -> list[Source]:
 
 
 def _rows_of(name: PurePosixPath) -> _ReadRows | None:
-    if name.suffix == ".parquet":
+    if name.suffix.lower() == ".parquet":
         return partial(arrow_rows, "parquet")
-    if name.suffix == ".arrow":
+    if name.suffix.lower() == ".arrow":
         return partial(arrow_rows, "arrow")
-    return {"metadata.jsonl": _json_rows, "metadata.csv": _csv_rows}.get(name.name)
+    return {"metadata.jsonl": _json_rows, "metadata.csv": _csv_rows}.get(name.name.lower())
 
 
 def _read(
@@ -78,6 +78,7 @@ def _read(
 ) -> Iterator[Found]:
     where = files.display_name(name)
     columns: dict[str, str] | None = None
+    number = 0
     with translate_read_errors(f"'{where}'"), files.open(name) as content:
         try:
             for number, (found, row) in enumerate(rows(content), start=1):
@@ -90,6 +91,8 @@ def _read(
                         yield Remark(f"'{where}': its columns {', '.join(unused)} are not used.")
                 cells = {role: row.get(column) for role, column in columns.items()}
                 yield from _record(cells, f"{where} row {number}", partial(_content, name, pictures), options.label)
+            if not number:
+                yield f"'{where}' has no rows."
         except DatasetError as error:
             raise DatasetError(str(error) if where in str(error) else f"'{where}': {error}") from error
 
@@ -139,7 +142,7 @@ def _record(
     mask = cells.get("mask")
     parts = []
     if mask is not None and mask not in ([], ""):
-        shape = _mask(mask, content, label)
+        shape = _mask(mask, image, content, label)
         answered: list[str | None] = [*asked] or [None]
         parts = [Part("its mask", shape, None, words) for words in answered]
     yield Record(where, image, _name(cells), parts, instructions=tuple(asked) if not parts else ())
@@ -159,7 +162,7 @@ def _content(table: PurePosixPath, pictures: Pictures, cell: Any) -> Content | s
     return "the row has no picture."
 
 
-def _mask(cell: Any, content: Callable[[Any], Content | str], label: str | None) -> Shape | str:
+def _mask(cell: Any, image: Content, content: Callable[[Any], Content | str], label: str | None) -> Shape | str:
     if isinstance(cell, dict) and "counts" in cell:
         return Runs(cell.get("size"), cell["counts"])
     if isinstance(cell, list):
@@ -169,6 +172,8 @@ def _mask(cell: Any, content: Callable[[Any], Content | str], label: str | None)
     found = content(cell)
     if isinstance(found, str):
         return found.rstrip(".")
+    if isinstance(found, Entry) and found == image:
+        return "only the picture itself has the name of its mask"
     return MaskPicture(lambda: read_labels(found.read()), label)
 
 

@@ -154,6 +154,8 @@ def _part(index: int, region: Any) -> Part:
         name = _name(attributes)
     except (KeyError, TypeError, AttributeError):
         return Part(which, "it is not a region")
+    except ValueError as error:
+        return Part(which, str(error))
     which += f" ({name})" if name else ""
     try:
         return Part(which, _shape(shape), name)
@@ -163,11 +165,14 @@ def _part(index: int, region: Any) -> Part:
 
 def _name(attributes: Mapping[str, Any]) -> str | None:
     keys = [key for wanted in _CLASS for key in attributes if key.lower() == wanted]
-    if not keys and len(attributes) == 1:
-        keys = list(attributes)
-    for value in (attributes[key] for key in keys):
+    said = [key for key, value in attributes.items() if value]
+    if not keys and len(said) > 1:
+        raise ValueError(f"none of its attributes {', '.join(said)} is called class or label")
+    for value in (attributes[key] for key in keys or said):
         if isinstance(value, dict):
             chosen = [str(option) for option, on in value.items() if on]
+            if len(chosen) > 1:
+                raise ValueError(f"it has several classes: {', '.join(chosen)}")
             return chosen[0] if chosen else None
         if isinstance(value, str) and value.strip():
             return value.strip()

@@ -43,7 +43,7 @@ def _read(
             yield f"{tree.files.display_name(name)}: {error}"
         except (TypeError, AttributeError):
             yield f"{tree.files.display_name(name)} is left out: its videos do not have the form of YouTube-VOS."
-    without: dict[str, int] = defaultdict(int)
+    without: dict[tuple[str, str], int] = defaultdict(int)
     for mask in masks:
         video = mask.parent.name
         called = PurePosixPath(*("JPEGImages" if part.lower() == _MASKS else part for part in mask.parts))
@@ -55,13 +55,15 @@ def _read(
             yield f"{where}: {error}"
             continue
         parts = [part for label in labels.names.values() for part in _parts(labels, label, known.get((video, label)))]
+        for label in labels.names.values():
+            without[video, label] += not any(known.get((video, label), ()))
         if not parts and labels.names:
-            without[video] += 1
             continue
         shown = f"{video}/{picture.name.name}" if isinstance(picture, Entry) else str(called)
         yield Record(where, picture, shown, parts)
-    for video, count in without.items():
-        yield f"{count} masks of the video {video} are left out: their objects have no names."
+    for (video, label), count in without.items():
+        if count:
+            yield f"{count} masks of object {label} of the video {video} are left out: it has no name."
 
 
 def _parts(labels: Labels, label: str, known: tuple[str | None, tuple[str, ...]] | None) -> Iterator[Part]:

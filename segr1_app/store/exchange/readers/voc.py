@@ -16,7 +16,7 @@ from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.ellipses import rotated
-from segr1_app.store.exchange.readers.sources import Found, Source, Tree
+from segr1_app.store.exchange.readers.sources import Found, Source, Tree, unused_masks
 from segr1_app.store.exchange.readers.xml_files import load_xml, root_name, text_of
 from segr1_app.store.exchange.shapes import BoxShape, MaskPicture, Polygons, Shape, box_around, number, ring_of, size_of
 
@@ -36,7 +36,17 @@ def find(tree: Tree) -> list[Source]:
     lists = [name for name in tree.with_suffix(".txt") if "imagesets" in {part.lower() for part in name.parts}]
     masks = _masks(tree, names)
     claimed = [*names, *lists, *masks]
-    return [Source("Pascal VOC", claimed, lambda pictures: _read(tree, boxes, masks, pictures), all_pictures=True)]
+    unread = [name for name in names if name.stem in masked]
+
+    def records(pictures: Pictures) -> Iterator[Found]:
+        if unread:
+            yield Remark(
+                f"{tree.files.display_name(unread[0].parent)}: the boxes of {len(unread)} pictures are not used, for "
+                "there are masks."
+            )
+        yield from _read(tree, boxes, masks, pictures)
+
+    return [Source("Pascal VOC", claimed, records, all_pictures=True)]
 
 
 def _masks(tree: Tree, names: list[PurePosixPath]) -> list[PurePosixPath]:
@@ -83,6 +93,7 @@ def _read(tree: Tree, names: list[PurePosixPath], masks: list[PurePosixPath], pi
             except ValueError as error:
                 parts.append(Part(which, str(error), label))
         yield Record(str(entry), picture, PurePosixPath(called).name, parts, declared)
+    yield from unused_masks(tree, masks, files)
 
 
 def _shape(element: Element, name: PurePosixPath, files: Pictures) -> Shape:

@@ -18,7 +18,17 @@ from segr1_app.store.exchange.intake import Listing, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.sources import Found, Source, Tree, read_text
-from segr1_app.store.exchange.shapes import BoxShape, Polygons, Shape, box_around, number, ring_of, whole
+from segr1_app.store.exchange.shapes import (
+    OVER,
+    BoxShape,
+    Polygons,
+    Shape,
+    box_around,
+    check_fractions,
+    number,
+    ring_of,
+    whole,
+)
 
 _LISTS: Final = frozenset({"classes.txt", "obj.names", "names.txt", "_darknet.labels"})
 _OTHERS: Final = frozenset(
@@ -27,8 +37,6 @@ _OTHERS: Final = frozenset(
 _SPARE: Final = frozenset({"obj.data", "notes.json", "train.txt", "val.txt", "valid.txt", "test.txt"})
 
 
-_OVER: Final = 0.01
-"""How far a coordinate may lie outside of the picture, as a fraction of it; Ultralytics allows as much."""
 _OBB_ROW: Final = 9
 """Numbers of an oriented box: a class and four corners."""
 _OBLIQUE: Final = 0.002
@@ -47,11 +55,11 @@ class _Names:
 
 def find(tree: Tree) -> list[Source]:
     """Text files of numbers under the pictures' names."""
-    stems = {name.stem for name in tree.pictures()}
+    stems = {name.stem.casefold() for name in tree.pictures()}
     labels = [
         name
         for name in tree.with_suffix(".txt")
-        if name.stem in stems and name.name.lower() not in _LISTS | _OTHERS and _is_yolo(tree.entry(name))
+        if name.stem.casefold() in stems and name.name.lower() not in _LISTS | _OTHERS and _is_yolo(tree.entry(name))
     ]
     if not any(tree.entry(name).begin(1) for name in labels):
         return []
@@ -66,17 +74,16 @@ def find(tree: Tree) -> list[Source]:
 
 def _is_yolo(entry: Entry) -> bool:
     try:
-        text = read_text(entry, 4096)
+        text = read_text(entry, 4096).strip()
     except DatasetError:
         return False
-    first = text.split("\n")[0].split()
-    if not text.strip():
+    if not text:
         return True
     try:
-        values = [float(value) for value in first]
+        values = [float(value) for value in text.splitlines()[0].split()]
     except ValueError:
         return False
-    return len(values) >= 5 and values[0] >= 0 and values[0] == int(values[0])
+    return len(values) >= 5 and values[0] >= 0 and values[0].is_integer()
 
 
 def _all_names(tree: Tree) -> list[_Names]:
@@ -84,7 +91,8 @@ def _all_names(tree: Tree) -> list[_Names]:
     found = []
     for name in tree.with_suffix(".yaml", ".yml"):
         try:
-            content = yaml.safe_load(read_text(tree.entry(name), 2**20))
+            # Without types: a class may be called "no", which YAML would take for false.
+            content = yaml.load(read_text(tree.entry(name), 2**20), Loader=yaml.BaseLoader)
         except (yaml.YAMLError, DatasetError, RecursionError):
             found.append(_Names({}, name, unread=True))
             continue
@@ -209,27 +217,16 @@ def _part(line: int, values: list[str], names: _Names, *, oriented: bool) -> Par
 def _shape(values: list[float], *, posed: bool, oriented: bool) -> Shape:
     if len(values) in (4, 5) or (posed and len(values) >= 4):
         x, y, width, height = values[:4]
-        _check_fractions(values[:4])
+        check_fractions(values[:4])
         return BoxShape((x - width / 2, y - height / 2, x + width / 2, y + height / 2), normalised=True)
     ring = ring_of(values)
-    _check_fractions(values)
+    check_fractions(values)
     if oriented:
         return box_around(ring, normalised=True)
     # Ultralytics appends a confidence and the number of a track, of which 1 could be a coordinate, too.
-    if values[-1] == 1 and (len(ring) == 3 or ring[:-1, 1].max() < 1 - _OVER):
+    if values[-1] == 1 and (len(ring) == 3 or ring[:-1, 1].max() < 1 - OVER):
         raise ValueError(
             "its last two numbers may be a corner, or a confidence and the number of a track: remove these, or write "
             "the corner's 1 as 0.999999"
         )
     return Polygons([ring], normalised=True)
-
-
-def _check_fractions(values: Sequence[float]) -> None:
-    """Refuse coordinates in pixels.
-
-    Raises:
-        ValueError: for a coordinate outside of the picture.
-    """
-    far = [value for value in values if not -_OVER <= value <= 1 + _OVER]
-    if far:
-        raise ValueError(f"its coordinate {far[0]:g} is not a fraction of a side, from 0 to 1")
