@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from segr1_app.domain import DatasetError
 from segr1_app.language.typed_text import storable
+from segr1_app.store.exchange.coordinates import size_of
 from segr1_app.store.exchange.files import Files, translate_read_errors
 from segr1_app.store.exchange.import_options import Progress, Watch, ignore
 from segr1_app.store.exchange.intake import Content, Listing, Part, Record
@@ -25,7 +26,6 @@ from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.coco_shapes import category_fields, category_key, id_key, shape_of
 from segr1_app.store.exchange.readers.json_stream import Member, members
 from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree
-from segr1_app.store.exchange.shapes import size_of
 
 LISTS: Final = frozenset({"categories", "images", "annotations"})
 _NAMED: Final = 5

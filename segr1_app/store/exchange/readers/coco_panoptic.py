@@ -12,11 +12,12 @@ import numpy as np
 from segr1_app.domain import DatasetError, Mask
 from segr1_app.images.frames import fit_pixels
 from segr1_app.images.pictures import load_picture
+from segr1_app.store.exchange.coordinates import size_of, whole
 from segr1_app.store.exchange.intake import Content, Listing, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.coco_shapes import category_fields, id_key
 from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree, load_json
-from segr1_app.store.exchange.shapes import Canvas, size_of, whole
+from segr1_app.store.exchange.shapes import Canvas
 
 
 def find(tree: Tree) -> list[Source]:

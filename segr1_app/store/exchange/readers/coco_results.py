@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from segr1_app.domain import DatasetError
+from segr1_app.store.exchange.coordinates import number, size_of
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
@@ -17,7 +18,6 @@ from segr1_app.store.exchange.readers import coco
 from segr1_app.store.exchange.readers.coco_shapes import id_key, shape_of
 from segr1_app.store.exchange.readers.json_stream import members
 from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree
-from segr1_app.store.exchange.shapes import number, size_of
 
 SURE: Final = 0.5
 """Answers of a lower score are left out."""

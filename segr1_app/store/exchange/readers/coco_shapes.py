@@ -7,19 +7,9 @@ from typing import Any
 
 from segr1_app.language.typed_text import MAX_NAME, one_line
 from segr1_app.store.classes import MAX_TAKEN_NUMBER, read_colour
+from segr1_app.store.exchange.coordinates import Ring, number, ring_of
 from segr1_app.store.exchange.readers.boxed import Boxed
-from segr1_app.store.exchange.shapes import (
-    Area,
-    BoxShape,
-    Dots,
-    Polygons,
-    Ring,
-    Runs,
-    Several,
-    Shape,
-    number,
-    ring_of,
-)
+from segr1_app.store.exchange.shapes import Area, BoxShape, Dots, Polygons, Runs, Several, Shape
 
 
 def id_key(value: Any) -> str:

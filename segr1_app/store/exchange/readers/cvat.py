@@ -14,25 +14,14 @@ from segr1_app.domain import DatasetError
 from segr1_app.images.frames import Reading
 from segr1_app.language.typed_text import one_line
 from segr1_app.store.classes import RESERVED, AttributeKind, read_colour
+from segr1_app.store.exchange.coordinates import Ring, number, ring_of, size_of, whole
 from segr1_app.store.exchange.intake import Listing, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.ellipses import ellipse, rotated
 from segr1_app.store.exchange.readers.sources import Found, Source, Tree
 from segr1_app.store.exchange.readers.xml_files import load_xml, root_name
-from segr1_app.store.exchange.shapes import (
-    BoxShape,
-    Dots,
-    Piece,
-    Polygons,
-    Ring,
-    Shape,
-    box_around,
-    number,
-    ring_of,
-    size_of,
-    whole,
-)
+from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Shape, box_around
 
 
 def find(tree: Tree) -> list[Source]:

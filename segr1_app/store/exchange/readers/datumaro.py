@@ -7,12 +7,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from segr1_app.domain import DatasetError
+from segr1_app.store.exchange.coordinates import number, ring_of, size_of, whole
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, list_in, load_json
-from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Runs, Shape, number, ring_of, size_of, whole
+from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Runs, Shape
 
 
 def find(tree: Tree) -> list[Source]:

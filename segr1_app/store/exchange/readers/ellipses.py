@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from segr1_app.store.exchange.shapes import Ring
+from segr1_app.store.exchange.coordinates import Ring
 
 CORNERS: Final = 64
 """Corners of the polygon that stands for an ellipse."""

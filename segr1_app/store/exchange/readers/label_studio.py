@@ -13,6 +13,7 @@ import numpy as np
 from segr1_app.domain import DatasetError, ImageSize
 from segr1_app.images.frames import Reading
 from segr1_app.images.masks import read_labels
+from segr1_app.store.exchange.coordinates import Ring, number, ring_of, size_of
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures, path_in_address
 from segr1_app.store.exchange.outcomes import Remark
@@ -21,18 +22,7 @@ from segr1_app.store.exchange.readers.ellipses import ellipse, rotated
 from segr1_app.store.exchange.readers.labelme import decode_picture
 from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, list_in, load_json
 from segr1_app.store.exchange.readers.xml_files import root_name
-from segr1_app.store.exchange.shapes import (
-    BoxShape,
-    Dots,
-    Piece,
-    Polygons,
-    Ring,
-    Shape,
-    box_around,
-    number,
-    ring_of,
-    size_of,
-)
+from segr1_app.store.exchange.shapes import BoxShape, Dots, Piece, Polygons, Shape, box_around
 
 _BASES: Final = frozenset({"polygon", "brush", "rectangle", "keypoint", "ellipse", "bitmask"})
 _LABELS: Final = frozenset(f"{base}labels" for base in _BASES)

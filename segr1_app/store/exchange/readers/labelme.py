@@ -16,6 +16,7 @@ from segr1_app.domain import DatasetError, PictureError
 from segr1_app.images.frames import Reading
 from segr1_app.images.masks import read_labels
 from segr1_app.images.pictures import load_picture
+from segr1_app.store.exchange.coordinates import number, ring_of, size_of
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
@@ -23,7 +24,7 @@ from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.ellipses import ellipse
 from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, list_in, load_json
 from segr1_app.store.exchange.readers.tables import Held
-from segr1_app.store.exchange.shapes import Dots, Piece, Polygons, Shape, box_around, number, ring_of, size_of
+from segr1_app.store.exchange.shapes import Dots, Piece, Polygons, Shape, box_around
 
 _COMPARED: Final = 16
 """Pixels of each side to which two pictures are scaled down before they are compared."""

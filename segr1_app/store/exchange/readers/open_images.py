@@ -13,11 +13,12 @@ from typing import Final
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
 from segr1_app.images.masks import read_labels
+from segr1_app.store.exchange.coordinates import check_fractions, number
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.sources import Source, Tree, read_text, unused_masks
-from segr1_app.store.exchange.shapes import BoxShape, Canvas, Shape, check_fractions, number
+from segr1_app.store.exchange.shapes import BoxShape, Canvas, Shape
 
 _MASKS: Final = frozenset({"MaskPath", "ImageID", "LabelName"})
 _BOXES: Final = frozenset({"ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax"})

@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from segr1_app.domain import DatasetError, Mask
 from segr1_app.files.foreign_json import ForeignJsonError, parse_json
+from segr1_app.store.exchange.coordinates import Ring, ring_of
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.sources import Head, Source, Tree, load_json
-from segr1_app.store.exchange.shapes import Canvas, Ring, check_ring, ring_of
+from segr1_app.store.exchange.shapes import Canvas, check_ring
 
 _LARGEST: Final = 2**20
 """Bytes of a file of one picture's outlines."""

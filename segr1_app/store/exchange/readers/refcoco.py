@@ -12,13 +12,14 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from segr1_app.domain import DatasetError
+from segr1_app.store.exchange.coordinates import size_of
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers import coco
 from segr1_app.store.exchange.readers.coco_shapes import id_key, shape_of
 from segr1_app.store.exchange.readers.sources import Found, Head, Source, Tree, load_json
-from segr1_app.store.exchange.shapes import Runs, size_of
+from segr1_app.store.exchange.shapes import Runs
 
 _HOSTILE: Final = (
     # Errors of damaged or malicious pickles.

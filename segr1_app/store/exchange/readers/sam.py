@@ -7,12 +7,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from segr1_app.domain import DatasetError
+from segr1_app.store.exchange.coordinates import ring_of, size_of
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.coco_shapes import box_of
 from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, load_json
-from segr1_app.store.exchange.shapes import BoxShape, Dots, Shape, ring_of, size_of
+from segr1_app.store.exchange.shapes import BoxShape, Dots, Shape
 
 
 def find(tree: Tree) -> list[Source]:

@@ -13,11 +13,12 @@ import numpy as np
 from segr1_app.domain import DatasetError
 from segr1_app.files.foreign_json import ForeignJsonError, parse_json
 from segr1_app.images.frames import Reading
+from segr1_app.store.exchange.coordinates import number, ring_of
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.readers.ellipses import ellipse, rotated
 from segr1_app.store.exchange.readers.sources import MALFORMED, Head, Source, Tree, fault_of, load_json, read_text
-from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Shape, number, ring_of
+from segr1_app.store.exchange.shapes import BoxShape, Dots, Polygons, Shape
 
 _CLASS: Final = ("label", "class", "name", "type", "category", "object", "object_name")
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from segr1_app.domain import DatasetError
 from segr1_app.images.masks import read_labels
+from segr1_app.store.exchange.coordinates import number, ring_of, size_of
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
@@ -18,7 +19,7 @@ from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.ellipses import rotated
 from segr1_app.store.exchange.readers.sources import Found, Source, Tree, unused_masks
 from segr1_app.store.exchange.readers.xml_files import load_xml, root_name, text_of
-from segr1_app.store.exchange.shapes import BoxShape, MaskPicture, Polygons, Shape, box_around, number, ring_of, size_of
+from segr1_app.store.exchange.shapes import BoxShape, MaskPicture, Polygons, Shape, box_around
 
 _BEGIN: Final = 4096
 

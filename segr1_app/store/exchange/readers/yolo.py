@@ -13,22 +13,13 @@ import yaml
 from segr1_app.domain import DatasetError
 from segr1_app.images.frames import Reading
 from segr1_app.store.exchange.class_names import name_of_gap
+from segr1_app.store.exchange.coordinates import OVER, check_fractions, number, ring_of, whole
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.intake import Listing, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.sources import Found, Source, Tree, read_text
-from segr1_app.store.exchange.shapes import (
-    OVER,
-    BoxShape,
-    Polygons,
-    Shape,
-    box_around,
-    check_fractions,
-    number,
-    ring_of,
-    whole,
-)
+from segr1_app.store.exchange.shapes import BoxShape, Polygons, Shape, box_around
 
 _LISTS: Final = frozenset({"classes.txt", "obj.names", "names.txt", "_darknet.labels"})
 _OTHERS: Final = frozenset(
