@@ -7,14 +7,16 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import Sam3VideoConfig, Sam3VideoModel
+from transformers import CLIPTokenizer, Sam3VideoConfig, Sam3VideoModel
 
 GRID = 8
 SIDE = 14 * GRID
 WIDTH = 32
+LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+ENDED = [f"{letter}</w>" for letter in LETTERS]
+VOCABULARY = {token: index for index, token in enumerate(["<|startoftext|>", "<|endoftext|>", *LETTERS, *ENDED, "ca"])}
+
+MERGES: Any = [("c", "a")]
 
 
 def _vision() -> dict[str, Any]:
@@ -60,7 +62,7 @@ def tiny_sam3(folder: Path, seed: int = 0) -> Sam3VideoModel:
     }
     text = heads | {
         "model_type": "clip_text_model",
-        "vocab_size": len(WORDS),
+        "vocab_size": len(VOCABULARY),
         "intermediate_size": 64,
         "projection_dim": WIDTH,
         "num_hidden_layers": 1,
@@ -85,14 +87,5 @@ def tiny_sam3(folder: Path, seed: int = 0) -> Sam3VideoModel:
     folder.mkdir(parents=True, exist_ok=True)
     model.config.save_pretrained(folder)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
-    _tokenizer().save(str(folder / "tokenizer.json"))
+    CLIPTokenizer(vocab=VOCABULARY, merges=MERGES).backend_tokenizer.save(str(folder / "tokenizer.json"))
     return model
-
-
-WORDS = ("<|startoftext|>", "<|endoftext|>", "visual", "cat", "dog", "leaf")
-
-
-def _tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token=WORDS[1]))
-    tokenizer.pre_tokenizer = Whitespace()
-    return tokenizer

@@ -189,6 +189,7 @@ NEED_MORE = {
     "/download_models",
     "/open_second_policy",
     "/compare_policies",
+    "/find_all",
     "/start_training",
     "/stop_training",
     "/resume_training",

@@ -110,7 +110,14 @@ def read_concept_config(folder: Path) -> Sam3Config:
     path = folder / CONFIG_FILE
     content = read_model_json(path)
     config: Sam3Config = _made(path, Sam3Config, _part(path, content, "sam3", "detector_config"), CONCEPTS)
-    _grid(path, config.vision_config)
+    vision: Any = config.vision_config
+    _grid(path, vision)
+    inner = (config.geometry_encoder_config, config.detr_encoder_config, config.detr_decoder_config)
+    parts: tuple[Any, ...] = (*inner, config.mask_decoder_config)
+    if any(part.hidden_size != vision.fpn_hidden_size for part in parts):
+        raise _refusal(path, "its parts have different widths")
+    if any(part.hidden_size % part.num_attention_heads for part in parts):
+        raise _refusal(path, "the width of a part is not a multiple of its attention heads")
     return config
 
 

@@ -51,6 +51,7 @@ class Settings:
             one if it can run right away.
         policy: a folder or a hub id of a transformers image-text-to-text model, or "auto" for that of the pair.
         segmenter: a folder or a hub id of a sam2 model, or "auto" for that of the pair.
+        concepts: a folder or the hub id of a SAM 3 whose concept model finds all instances; None for none.
         device: a torch device such as "cpu" or "cuda:1", or "auto" for the GPU if there is one.
         dtype: the policy's number format, or "auto" for bfloat16 on a GPU and float32 elsewhere.
         attention: the policy's attention kernel, or "auto" for flash-attention if installed and on a GPU, else SDPA.
@@ -71,6 +72,7 @@ class Settings:
     models: str = AUTO
     policy: str = AUTO
     segmenter: str = AUTO
+    concepts: str | None = None
     device: str = "auto"
     dtype: str = "auto"
     attention: str = "auto"
@@ -252,6 +254,17 @@ def add_effort_argument(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_concepts_argument(parser: argparse._ActionsContainer, environ: Mapping[str, str] = os.environ) -> None:
+    """Declare the model of *Find all*, for the page."""
+    parser.add_argument(
+        "--concepts",
+        metavar="ID|DIR",
+        default=environ.get("SEGR1_CONCEPTS"),
+        help="the SAM 3, a folder or facebook/sam3, whose concept model proposes all instances of a word or an example "
+        "on the Annotate tab (SEGR1_CONCEPTS; default: none)",
+    )
+
+
 def add_auth_argument(parser: argparse._ActionsContainer, environ: Mapping[str, str] = os.environ) -> None:
     """Declare the file of accounts, for the page and for the command that edits it."""
     parser.add_argument(
@@ -280,6 +293,7 @@ def add_server_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, 
     space = Space.from_environ(environ)
     host = environ.get("GRADIO_SERVER_NAME", "0.0.0.0") if space else "127.0.0.1"
     port = environ.get("GRADIO_SERVER_PORT", str(DEFAULT_PORT)) if space else str(DEFAULT_PORT)
+    add_concepts_argument(parser, environ)
     group = parser.add_argument_group("server")
     group.add_argument(
         "--host",

@@ -372,6 +372,20 @@ class Imported(TypedDict):
     problems: list[str]
 
 
+class FoundInstance(TypedDict):
+    """A proposed object: a box, a mask to refine within it at the size of the canvas, and the model's confidence."""
+
+    box: Annotated[list[float], 'import("../canvas/types.js").Box']
+    start: Rle
+    score: float
+
+
+class FoundInstances(TypedDict):
+    """Every instance that was found, the likeliest first."""
+
+    found: list[FoundInstance]
+
+
 class LiveMask(TypedDict):
     """A mask at the size of the canvas, and what cleaning removes from it and fills; each None where it is empty."""
 

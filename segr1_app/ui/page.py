@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from segr1_app.domain import NotAllowedError, StoreError
+from segr1_app.models.concepts import ConceptHost
 from segr1_app.models.downloads import Download
 from segr1_app.models.host import ModelHost
 from segr1_app.people.access import access_of
@@ -114,7 +115,8 @@ def build_app(
 
     sessions = CanvasSessions()
     canvas = CanvasHandlers(models, cache, sessions, RunRecorder(store, models))
-    jobs = JobHandlers(store, models, cache=cache, sessions=sessions, canvas=canvas)
+    concepts = ConceptHost(settings.concepts, settings.device)
+    jobs = JobHandlers(store, models, cache=cache, sessions=sessions, canvas=canvas, concepts=concepts)
     # The hub login of this machine must not be used for visitors of the page.
     imports = ImportHandlers(store, cache, hub_token=None if models.settings.offers_training else False)
     reviews = ReviewHandlers(store, cache)

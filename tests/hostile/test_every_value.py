@@ -45,7 +45,7 @@ FEW: Final[tuple[Any, ...]] = (None, True, -1, 0.5, 2**63, 10**400, float("nan")
 GIVEN: Final = {
     **{"annotator": "Ada", "reviewer": "Eve", "task": 1, "revision": 1, "first": "revision 1", "second": "revision 1"},
     **{"instruction": "the cat", "verdict": "skip", "objects": [], "content": {}, "picture": "x", "form": "coco"},
-    **{"files": [], "run": "20260101-000000", "order": "imported"},
+    **{"files": [], "run": "20260101-000000", "order": "imported", "key": "x"},
 }
 """A value for each argument that has no default."""
 BEYOND: Final = frozenset(

@@ -7,9 +7,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from segr1_app.domain import LeaseLostError, Prediction, StoreError
+from segr1_app.domain import Box, LeaseLostError, PictureError, Prediction, StoreError
+from segr1_app.geometry import encode_rle, resize_nearest
 from segr1_app.images.pictures import Picture
 from segr1_app.language.typed_text import one_line
+from segr1_app.models.concepts import ConceptHost
 from segr1_app.models.host import ModelHost
 from segr1_app.store import (
     AnnotationStore,
@@ -21,11 +23,13 @@ from segr1_app.store import (
     Task,
     Verdict,
 )
+from segr1_app.studio.callers import charge
 from segr1_app.studio.canvas import CanvasHandlers
 from segr1_app.studio.contracts import (
     CanvasValue,
     Decision,
     DraftState,
+    FoundInstances,
     LeasedTask,
     NoTask,
     SavedWork,
@@ -34,10 +38,11 @@ from segr1_app.studio.contracts import (
     UpcomingTask,
 )
 from segr1_app.studio.decisions import DecisionRecorder, DecisionRequest
+from segr1_app.studio.previews import live_size
 from segr1_app.studio.recording import WorkDone
 from segr1_app.studio.sessions import CanvasSession, CanvasSessions
 from segr1_app.studio.task_preparation import TaskPreparer
-from segr1_app.ui.gate.endpoints import one_of
+from segr1_app.ui.gate.endpoints import RUN_COST, one_of
 from segr1_app.ui.views import addressed, cached_file_url, canvas_value, revision_value
 
 MAX_DRAFT = 4_000_000
@@ -61,6 +66,7 @@ class JobHandlers:
         cache: an existing folder from which gradio serves files.
         sessions: get the pictures of leased tasks.
         canvas: makes the masks that are saved.
+        concepts: finds all instances of something; None for a host without a model.
     """
 
     def __init__(
@@ -71,13 +77,47 @@ class JobHandlers:
         cache: Path,
         sessions: CanvasSessions,
         canvas: CanvasHandlers,
+        concepts: ConceptHost | None = None,
     ) -> None:
         self._store = store
+        self._concepts = concepts or ConceptHost(None, "cpu")
         self._cache = cache.resolve()
         self._preparer = TaskPreparer(store, models, self._cache)
         self._sessions = sessions
         self._decisions = DecisionRecorder(store, self._preparer, canvas)
         self._drafting = threading.Lock()
+
+    @property
+    def finds(self) -> bool:
+        """Whether there is a model for `find_all`."""
+        return self._concepts.offered
+
+    def find_all(self, key: str, words: str = "", example: list[float] | None = None) -> FoundInstances:
+        """Propose every instance of something in a task's picture; nothing is stored.
+
+        Args:
+            key: of the task's canvas, as `next_task` gives it.
+            words: what to look for, in a few words; empty to go by the example.
+            example: [left, top, right, bottom] of a box around one instance, in the picture's pixels; None for none.
+
+        Returns:
+            {"found": [{"box", "start": a mask to refine, as COCO RLE at the size of the canvas, "score": 0 to 1}]}, the
+            likeliest first.
+        """
+        picture = self._sessions.get(key).picture
+        charge.get()(RUN_COST)
+        live = live_size(picture.size)
+        found = self._concepts.find(picture, words, None if example is None else _box(example, picture))
+        return {
+            "found": [
+                {
+                    "box": [round(edge, 2) for edge in each.box.xyxy],
+                    "start": encode_rle(resize_nearest(each.mask, live)),
+                    "score": round(each.score, 4),
+                }
+                for each in found
+            ]
+        }
 
     def next_task(self, annotator: str, order: str = QueueOrder.IMPORTED.value) -> LeasedTask | NoTask:
         """Lease the next open task to an annotator, or renew the one that they hold.
@@ -360,3 +400,17 @@ def _saved(current: Revision | None, own: int | None) -> SavedWork | None:
 
 def _order(text: str) -> QueueOrder:
     return one_of(QueueOrder, text, "Tasks come in one of these orders:")
+
+
+def _box(edges: list[float], picture: Picture) -> Box:
+    """An example's box.
+
+    Raises:
+        PictureError: when it is none within the picture.
+    """
+    width, height = picture.size
+    if len(edges) == 4:
+        left, top, right, bottom = edges
+        if 0 <= left < right <= width and 0 <= top < bottom <= height:
+            return Box(left, top, right, bottom)
+    raise PictureError(f"The example is not a box [left, top, right, bottom] within {width} by {height} pixels.")

@@ -74,13 +74,14 @@ def build_annotate_tab(
     seen = gate.access.sign_in == "none" and gate.access.possible(Act.ADMINISTER)
     view(
         "annotate/annotate",
-        None,
+        {"finds": jobs.finds},
         elem_id="annotate",
         functions=[
             canvas_decode(canvas, gate),
             *(gate.page(method, Act.ANNOTATE) for method in page_calls),
             gate.page(classes.classes, Act.LOOK),
             *(gate.page(method, Act.ADMINISTER) for method in class_calls),
+            gate.page(jobs.find_all, Act.LOOK),
         ],
     )
     importing = build_import_panel(imports, gate, visible=seen)
@@ -182,4 +183,5 @@ def build_annotate_tab(
     gate.publish(classes.classes, Act.LOOK)
     for method in class_calls:
         gate.publish(method, Act.ADMINISTER)
+    gate.publish(jobs.find_all, Act.LOOK)
     return [importing, exporting]

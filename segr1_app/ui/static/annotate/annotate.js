@@ -9,7 +9,8 @@ import { classPanel } from "./classes.js";
 import { Clock } from "./clock.js";
 import { Drafts } from "./drafts.js";
 import { instructionDialog } from "./instruction.js";
-import { DECISION_KEYS, NAME_KEY, REASONS } from "./keys.js";
+import { Finding, UNANSWERED } from "./finding.js";
+import { DECISION_KEYS, FIND_KEYS, NAME_KEY, REASONS } from "./keys.js";
 import { openBy } from "./reopening.js";
 import { comeIntoSight, workbench } from "./workbench.js";
 import { answer } from "../canvas/live.js";
@@ -43,8 +44,8 @@ const GONE = "The server did not answer: try again in a moment; your work is sti
  * The Annotate tab: a task on a canvas, and one key to decide it.
  * @param {import("../shared/dom.js").Host} host
  */
-export function mount({ element, server }) {
-  new Annotate(element, server);
+export function mount({ element, props, server }) {
+  new Annotate(element, server, props.value.finds);
 }
 
 class Annotate {
@@ -58,8 +59,9 @@ class Annotate {
   /**
    * @param {HTMLElement} element
    * @param {import("../shared/dom.js").Host["server"]} server
+   * @param {boolean} finds whether there is a model for Find all
    */
-  constructor(element, server) {
+  constructor(element, server, finds) {
     this.server = server;
     this.asking = new Asking(server, GONE);
     this.bench = workbench(element, {
@@ -73,11 +75,14 @@ class Annotate {
     this.canvas = new Canvas(stage, {
       decode: (question) => server.decode(question),
       empty: "Enter your name and press Next task. Tasks are imported below.",
-      keys: DECISION_KEYS,
+      keys: finds ? [...DECISION_KEYS, ...FIND_KEYS] : DECISION_KEYS,
       act: (action, press) => this.act(action, press),
       edited: () => this.edited(),
     });
     this.bench.reasoning.parentElement?.before(this.panel.element);
+    this.finding = new Finding(this.canvas, (question) => this.ask("find_all", question));
+    this.finding.element.hidden = !finds;
+    decisions.before(this.finding.element);
     // Beside the picture, which is larger that way.
     decisions.before(this.canvas.reward.element);
     // In a row that is always there, below the picture: it moves nothing and hides nothing.
@@ -226,6 +231,7 @@ class Annotate {
     this.clicks = draft?.clicks ?? 0;
     this.clock.start(draft?.seconds ?? 0);
     this.bench.comment.value = begun?.comment ?? "";
+    this.finding.clear();
     this.canvas.show(this.task ? task.canvas : null);
     this.#beSeen();
     if (begun) this.canvas.restore(begun.objects);
@@ -376,6 +382,8 @@ class Annotate {
     if (action === "class") return this.nameByKey(press);
     if (action === "truth") return this.canvas.seeTruth();
     if (action === "take-truth") return this.canvas.takeTruth();
+    if (action === "keep-found" || action === "leave-found") return this.finding.answer(action === "keep-found");
+    if (this.finding.open && action !== "skip") return this.canvas.say(UNANSWERED);
     if (this.canvas.frame.dataset.seen === "false" && !this.clicks) return this.canvas.say(TOO_SOON);
     if (action === "accept" || action === "save") {
       const unanswered = this.task.prediction === null;

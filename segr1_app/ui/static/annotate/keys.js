@@ -32,6 +32,15 @@ export const DECISION_KEYS = [
   { group: "Decide", keys: "U", does: "undo the last decision: its task opens again", action: "undo-decision", on: ["u"] },
 ];
 
+/**
+ * The same where there is a model for Find all.
+ * @type {import("../canvas/keys.js").Row[]}
+ */
+export const FIND_KEYS = [
+  { group: "Find all", keys: "Y", does: "keep the object that is proposed", action: "keep-found", on: ["y"] },
+  { group: "Find all", keys: "L", does: "leave it out", action: "leave-found", on: ["l"] },
+];
+
 /** Why a task is rejected; their positions are their keys. */
 export const REASONS = [
   { value: "reasoning", name: "Reasoning: it looked for the wrong thing" },

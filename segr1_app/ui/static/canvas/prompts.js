@@ -194,6 +194,17 @@ export function addObjects(prompts, given, [width, height]) {
 }
 
 /**
+ * Add an object that was found, with a mask to refine, and make it the active one; empty ones give way.
+ * @param {Prompts} prompts
+ * @param {Pick<Prompt, "name" | "box" | "start">} given
+ * @returns {Prompts}
+ */
+export function addFound(prompts, given) {
+  const kept = prompts.objects.filter((object) => !isBlank(object));
+  return { objects: [...kept, { ...blank(nextId(prompts)), ...given }], active: kept.length, mark: null };
+}
+
+/**
  * Remove the active object with everything that belongs to it.
  * @param {Prompts} prompts
  * @returns {Prompts}

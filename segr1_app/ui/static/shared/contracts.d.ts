@@ -362,6 +362,18 @@ export type Imported = {
   problems: string[];
 };
 
+/** A proposed object: a box, a mask to refine within it at the size of the canvas, and the model's confidence. */
+export type FoundInstance = {
+  box: import("../canvas/types.js").Box;
+  start: Rle;
+  score: number;
+};
+
+/** Every instance that was found, the likeliest first. */
+export type FoundInstances = {
+  found: FoundInstance[];
+};
+
 /** A mask at the size of the canvas, and what cleaning removes from it and fills; each None where it is empty. */
 export type LiveMask = {
   rle: Rle | null;
