@@ -16,7 +16,7 @@ from segr1_app.settings.config import Settings, add_home_argument
 from segr1_app.store import AnnotationStore
 from segr1_app.store.exchange.hub import DEFAULT_ROWS
 from segr1_app.store.exchange.import_options import ImportOptions, Watch, parse_columns
-from segr1_app.store.exchange.importing import import_hub, import_paths
+from segr1_app.store.exchange.importing import check_import, import_hub, import_paths
 from segr1_app.store.exchange.outcomes import ImportReport, Outcome
 from segr1_app.store.exchange.remote_files import is_address
 
@@ -128,6 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SettingsError("Nothing to import: name files, folders or ZIP archives, or a dataset with --hub.")
     if arguments.rows < 1:
         raise SettingsError("--rows must be 1 or more.")
+    check_import(arguments.paths, arguments.instruction, _masks(arguments))
     report = ImportReport()
     if arguments.report:
         # Before the work, because a report that cannot be written is better known now.
@@ -161,10 +162,13 @@ def _write_report(path: Path, report: ImportReport) -> None:
         raise SettingsError(f"The report '{path}' cannot be written ({error.strerror}): name another file.") from error
 
 
+def _masks(arguments: argparse.Namespace) -> list[Path]:
+    return [arguments.masks] if arguments.masks else []
+
+
 def _import_all(
     store: AnnotationStore, arguments: argparse.Namespace, report: ImportReport, watch: Watch
 ) -> Iterator[Outcome]:
-    masks = [arguments.masks] if arguments.masks else []
     options = ImportOptions(
         keep_partial=arguments.keep_partial,
         pictures_only=arguments.pictures_only,
@@ -174,6 +178,6 @@ def _import_all(
         watch=watch,
     )
     words = arguments.instruction
-    yield from import_paths(store, arguments.paths, words, masks, options=options, report=report)
+    yield from import_paths(store, arguments.paths, words, _masks(arguments), options=options, report=report)
     if arguments.hub:
         yield from import_hub(store, arguments.hub, words, rows=arguments.rows, options=options, report=report)

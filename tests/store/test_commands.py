@@ -64,6 +64,15 @@ def test_a_folder_and_its_masks_are_imported(photographs: Path, home: Path, caps
         assert store.ground_truth(picture(1).sha256, "it") is None
 
 
+@pytest.mark.parametrize("more", [["--instruction", " "], ["--masks", "nowhere"], ["nowhere"]])
+def test_a_mistyped_import_makes_no_data_folder(
+    photographs: Path, home: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", *more, str(photographs), "--home", str(home)]) == 1
+    assert capsys.readouterr().err
+    assert not home.exists()
+
+
 def test_another_true_mask_is_reported_and_is_not_a_failure(
     photographs: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

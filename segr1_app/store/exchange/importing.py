@@ -61,12 +61,21 @@ def import_paths(
         SegR1Error: when nothing can be imported: a path that does not exist, an invalid instruction, masks that
             cannot be read.
     """
+    check_import(paths, instruction, masks)
+    intake = Intake(store, one_line(instruction), options or ImportOptions(), report or ImportReport())
+    return _reported(_import_paths(intake, paths, masks), intake.report)
+
+
+def check_import(paths: Sequence[Path | str], instruction: str, masks: Sequence[Path] = ()) -> None:
+    """Check the arguments of `import_paths`, for whoever makes a store only then.
+
+    Raises:
+        SegR1Error: for an instruction that is too long or empty, and a path that does not exist.
+    """
     check_instruction(instruction)
     for path in (*paths, *masks):
         if isinstance(path, Path) and not path.exists():
             raise SettingsError(f"There is no file or folder '{path}'.")
-    intake = Intake(store, one_line(instruction), options or ImportOptions(), report or ImportReport())
-    return _reported(_import_paths(intake, paths, masks), intake.report)
 
 
 def import_hub(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import fsspec
 
@@ -15,6 +16,16 @@ from segr1_app.domain import DatasetError
 from segr1_app.files.folders import is_clutter
 from segr1_app.store.exchange.archives import is_archive, open_archive
 from segr1_app.store.exchange.files import Files
+
+_ERRORS: Final = {
+    "aiohttp": "ClientError",
+    "httpx": "HTTPError",
+    "httpx2": "HTTPError",
+    "botocore.exceptions": "BotoCoreError",
+    "gcsfs.retry": "HttpError",
+    "google.auth.exceptions": "GoogleAuthError",
+}
+"""Base classes of errors, by the module that defines them."""
 
 
 def is_address(text: str) -> bool:
@@ -45,12 +56,17 @@ def open_address(address: str) -> Iterator[tuple[Files, Sequence[PurePosixPath]]
             return
         files = RemoteFiles(system, str(name.parent) if single else root, address)
         if not files.names():
-            raise DatasetError(f"There are no files at {address}.")
+            raise DatasetError(f"There are no files at {address}, or it cannot be reached.")
         yield files, [PurePosixPath(name.name)] if single else files.names()
     except ImportError as error:
-        raise DatasetError(f"{address}: {error}") from error
-    except (OSError, ValueError) as error:
+        raise DatasetError(f"{address}: {error}. Such addresses need these packages beside this one.") from error
+    except (OSError, ValueError, *_errors_of_backends()) as error:
         raise DatasetError(f"{address} cannot be read ({str(error)[:200] or type(error).__name__}).") from error
+
+
+def _errors_of_backends() -> list[type[Exception]]:
+    """What the packages that fsspec has loaded raise, beside OSError, when a server refuses or breaks off."""
+    return [getattr(sys.modules[module], name) for module, name in _ERRORS.items() if module in sys.modules]
 
 
 class RemoteFiles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -85,7 +86,47 @@ def test_an_archive_at_an_address_is_imported(store: AnnotationStore, served: st
     assert from_address(store, f"{served}/in.zip").left_out == []
     assert np.array_equal(truths(store)["a.png", CAT], MASK)
     (reported,) = from_address(store, f"{served}/nothing.zip").left_out
-    assert reported == f"There are no files at {served}/nothing.zip."
+    assert reported == f"There are no files at {served}/nothing.zip, or it cannot be reached."
+
+
+class _Failing(_Quiet):
+    """Refuses, or breaks off in the middle of a file."""
+
+    def do_GET(self) -> None:
+        if "cut" in self.path:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"PK")
+        else:
+            self.send_error(500)
+
+    do_HEAD = do_GET  # noqa: N815 - the name that the server calls
+
+
+@pytest.mark.parametrize("name", ["refused.zip", "refused/", "cut.zip"])
+def test_a_server_that_fails_is_named(store: AnnotationStore, name: str) -> None:
+    pytest.importorskip("aiohttp")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Failing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{name}"
+        (reported,) = from_address(store, address).left_out
+        server.shutdown()
+    assert f"{address} cannot be read" in reported
+
+
+@pytest.mark.parametrize(
+    ("module", "address"), [("aiohttp", "https://example.org/set.zip"), ("s3fs", "s3://bucket/set")]
+)
+def test_the_package_that_an_address_needs_is_named(
+    store: AnnotationStore, monkeypatch: pytest.MonkeyPatch, module: str, address: str
+) -> None:
+    monkeypatch.setattr(sys.modules["fsspec.registry"], "_registry", {})
+    for name in ("fsspec.implementations.http", module):
+        monkeypatch.setitem(sys.modules, name, None)
+    (reported,) = from_address(store, address).left_out
+    assert module in reported
+    assert "need these packages" in reported
 
 
 def test_an_address_without_its_package_says_so(store: AnnotationStore) -> None:
