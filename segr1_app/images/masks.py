@@ -247,6 +247,9 @@ def _palette(image: Image.Image, *, lossy: bool) -> _Read:
     indices = np.asarray(image)
     used = np.unique(indices)
     colours = np.array((image.getpalette("RGB") or []) + [0] * 768)[: 256 * 3].reshape(256, 3)
+    if len(used) > 1 and not np.ptp(colours[used], axis=0).any():
+        # A palette of one colour, such as one that was never filled, shows nothing: the indices do.
+        return _grey(indices, lossy=lossy)
     if _is_grey(colours[used], tolerance=0):
         return _grey(colours[:, 0][indices].astype(np.uint8), lossy=lossy)
     black = [int(value) for value in used if not colours[value].any()]
@@ -289,11 +292,18 @@ def _grey(values: npt.NDArray[np.uint8] | npt.NDArray[np.float64], *, lossy: boo
     if len(marked) == 0:
         return np.zeros(values.shape, np.int64), {}
     top, name = float(levels[-1]), _number(float(levels[-1]))
+    if lossy and top < _FEW:
+        raise DatasetError("it has indices, which its lossy compression does not keep apart: save it as PNG.")
     if len(levels) == 1 or (len(marked) == 1 and levels[0] == 0):
         return (values == top).astype(np.int64), {1: name}
     if levels[0] < 0:
         raise DatasetError("it has values below zero: save it in black and white.")
     between = marked[:-1]
+    if not lossy and len(levels) == 2 and top in _WHITES and levels[0] <= _LARGEST_INDEX:
+        raise DatasetError(
+            f"it only has the values {_number(levels[0])} and {name}, of which the first may be the background or a "
+            "class: save it in black and white."
+        )
     if lossy:
         _refuse_several_levels(values)
     if lossy or _soft(values, between, top):

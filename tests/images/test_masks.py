@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from segr1_app.domain import DatasetError, ImageSize, Mask
 from segr1_app.images.frames import turn_pixels
-from segr1_app.images.masks import SeveralLabelsError, load_mask, load_mask_of, read_labels
+from segr1_app.images.masks import VOID, SeveralLabelsError, load_mask, load_mask_of, read_labels
 from segr1_app.images.pictures import UPRIGHT, load_picture
 
 SIZE = (90, 60)
@@ -232,3 +232,21 @@ def test_labels_say_their_names_and_colours(tmp_path: Path) -> None:
     labels = read_labels(saved(tmp_path, palette(painted((OBJECT, 1), (SECOND, 2)), VOC)))
     assert labels.names == {1: "1", 2: "2"}
     assert labels.colours == {1: "#800000", 2: "#008000"}
+
+
+def test_a_palette_that_was_never_filled_is_read_by_its_indices(tmp_path: Path) -> None:
+    assert np.array_equal(load_mask(saved(tmp_path, palette(painted((OBJECT, 1)), [0, 0, 0, 0, 0, 0]))), OBJECT)
+
+
+@pytest.mark.parametrize("values", [(1, 255), (2, 255), (1, 65535)])
+def test_two_values_without_a_background_are_not_guessed_at(tmp_path: Path, values: tuple[int, int]) -> None:
+    ground, value = values
+    kind = np.uint16 if value > VOID else np.uint8
+    path = saved(tmp_path, painted((OBJECT, value), ground=ground, dtype=kind))
+    with pytest.raises(DatasetError, match=f"only has the values {ground} and {value}"):
+        load_mask(path)
+
+
+def test_indices_do_not_survive_lossy_compression(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="it has indices, which its lossy compression does not keep apart"):
+        load_mask(saved(tmp_path, painted((OBJECT, 2)), ".jpg", quality=60))

@@ -64,9 +64,9 @@ def open_address(address: str) -> Iterator[tuple[Files, Sequence[PurePosixPath]]
         raise DatasetError(f"{address} cannot be read ({str(error)[:200] or type(error).__name__}).") from error
 
 
-def _errors_of_backends() -> list[type[Exception]]:
+def _errors_of_backends() -> tuple[type[Exception], ...]:
     """What the packages that fsspec has loaded raise, beside OSError, when a server refuses or breaks off."""
-    return [getattr(sys.modules[module], name) for module, name in _ERRORS.items() if module in sys.modules]
+    return tuple(getattr(sys.modules[module], name) for module, name in _ERRORS.items() if module in sys.modules)
 
 
 class RemoteFiles:
