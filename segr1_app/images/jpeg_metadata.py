@@ -61,9 +61,14 @@ def _is_metadata(kind: int, payload: bytes) -> bool:
     )
 
 
-def _exif(orientation: int) -> bytes:
-    """An application segment with this one tag (Exif 2.32, 4.5.4 and 4.6.4)."""
+def exif_of(orientation: int) -> bytes:
+    """EXIF data with this one tag (Exif 2.32, 4.5.4 and 4.6.4)."""
     tag, short, count = 0x0112, 3, 1
     directory = struct.pack(">HHHIHHI", 1, tag, short, count, orientation, 0, 0)
-    payload = b"Exif\0\0" + struct.pack(">2sHI", b"MM", 42, 8) + directory
+    return struct.pack(">2sHI", b"MM", 42, 8) + directory
+
+
+def _exif(orientation: int) -> bytes:
+    """An application segment with this one tag."""
+    payload = b"Exif\0\0" + exif_of(orientation)
     return struct.pack(">BBH", 0xFF, 0xE1, len(payload) + 2) + payload

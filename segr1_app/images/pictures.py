@@ -20,9 +20,9 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segr1_app.domain import ImageSize, PictureError, RgbPixels
+from segr1_app.images import jpeg_metadata, webp_metadata
 from segr1_app.images.bitmaps import grey_bitmap, is_misread
 from segr1_app.images.budget import Budget
-from segr1_app.images.jpeg_metadata import keep_only_orientation
 
 MAX_PIXELS = 64_000_000
 """Largest accepted picture, in pixels."""
@@ -185,7 +185,8 @@ def _original_ending(image: Image.Image) -> str | None:
 
 def _with_orientation_only(content: bytes, picture: Picture, orientation: int, ending: str) -> bytes | None:
     """A rotated file without the rest of its metadata; None for one of which that cannot be made."""
-    kept = keep_only_orientation(content, orientation) if ending == ".jpg" else None
+    keep = {".jpg": jpeg_metadata, ".webp": webp_metadata}.get(ending)
+    kept = keep.keep_only_orientation(content, orientation) if keep else None
     if kept is None or kept == content:
         return kept
     try:
@@ -269,7 +270,7 @@ def opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
 
 
 def header_size(source: Path | bytes, name: str) -> ImageSize:
-    """The size of a picture as its file's header has it; of a JPEG file, after it is turned upright.
+    """The size of a picture as its file's header has it; of a JPEG or WebP file, after it is turned upright.
 
     Raises:
         PictureError: when it cannot be read, see `load_picture`.
@@ -360,8 +361,8 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def _header_orientation(image: Image.Image) -> int:
-    """The same for a JPEG file without its pixels being decoded; 1 for others, where the tag may come after them."""
-    value = image.getexif().get(ExifTags.Base.Orientation, 1) if image.format in {"JPEG", "MPO"} else 1
+    """The same without pixels being decoded, for JPEG and WebP; 1 for others, where the tag may come after them."""
+    value = image.getexif().get(ExifTags.Base.Orientation, 1) if image.format in {"JPEG", "MPO", "WEBP"} else 1
     return value if value in UPRIGHT else 1
 
 

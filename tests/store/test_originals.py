@@ -83,6 +83,8 @@ CONVERTED = {
 TURNED = {f"turned {value}.jpg": encoded(photograph(), exif=turned(value)) for value in range(2, 9)} | {
     "turned and grey.jpg": encoded(photograph().convert("L"), exif=turned(8)),
     "turned and progressive.jpg": encoded(photograph(), exif=turned(5), progressive=True, restart_marker_blocks=2),
+    **{f"turned {value}.webp": encoded(photograph(), "WEBP", exif=turned(value), quality=70) for value in (2, 5, 6)},
+    "turned and lossless.webp": encoded(photograph(), "WEBP", exif=turned(8), lossless=True),
     "two turned views.jpg": encoded(
         photograph(), "MPO", save_all=True, append_images=[photograph(1)], exif=turned(3), comment=b"SECRET"
     ),
@@ -112,25 +114,26 @@ def test_one_that_is_not_an_opaque_still_becomes_a_png(store: AnnotationStore, t
     assert np.array_equal(np.asarray(Image.open(path)), load_picture(tmp_path / name).pixels)
 
 
-def _with_secrets(orientation: int, mode: str = "RGB") -> bytes:
-    """A JPEG file that says where it was taken, in every way that Pillow can write, and once more behind its end."""
+def _with_secrets(orientation: int, mode: str = "RGB", form: str = "JPEG") -> bytes:
+    """A file that says where it was taken, in every way that Pillow can write, and once more behind its end."""
     exif = turned(orientation)
     exif[ExifTags.Base.Make] = "SECRET"
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSMapDatum] = "SECRET"
     more = {"xmp": b"<x:xmpmeta>SECRET</x:xmpmeta>", "comment": b"SECRET"}
-    return encoded(photograph().convert(mode), exif=exif, icc_profile=b"a profile" * 100, **more) + b"SECRET"
+    return encoded(photograph().convert(mode), form, exif=exif, icc_profile=b"a profile" * 100, **more) + b"SECRET"
 
 
-@pytest.mark.parametrize("name", [*TURNED, "secrets", "grey secrets"])
+@pytest.mark.parametrize("name", [*TURNED, "secrets", "grey secrets", "webp secrets"])
 def test_a_rotated_photograph_is_kept_with_its_orientation_as_the_only_metadata(
     store: AnnotationStore, tmp_path: Path, name: str
 ) -> None:
-    came = TURNED.get(name) or _with_secrets(7, "L" if "grey" in name else "RGB")
+    form = "WEBP" if "webp" in name else "JPEG"
+    came = TURNED.get(name) or _with_secrets(7, "L" if "grey" in name else "RGB", form)
     (tmp_path / "a.jpg").write_bytes(came)
     assert list(import_paths(store, [tmp_path / "a.jpg"], "it")) == [IMPORTED]
     (task,) = store.tasks()
     path = store.picture_path(task.sha256)
-    assert path.suffix == ".jpg"
+    assert path.suffix == (".webp" if "webp" in name else ".jpg")
     assert b"SECRET" not in path.read_bytes()
     with Image.open(path) as kept, Image.open(io.BytesIO(came)) as before:
         assert list(kept.getexif()) == [ExifTags.Base.Orientation]

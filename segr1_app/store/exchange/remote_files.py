@@ -25,7 +25,7 @@ _ERRORS: Final = {
     "gcsfs.retry": "HttpError",
     "google.auth.exceptions": "GoogleAuthError",
 }
-"""Base classes of errors, by the module that defines them."""
+"""Base classes of errors other than OSError, by the module that defines them."""
 
 
 def is_address(text: str) -> bool:
@@ -60,13 +60,14 @@ def open_address(address: str) -> Iterator[tuple[Files, Sequence[PurePosixPath]]
         yield files, [PurePosixPath(name.name)] if single else files.names()
     except ImportError as error:
         raise DatasetError(f"{address}: {error}. Such addresses need these packages beside this one.") from error
-    except (OSError, ValueError, *_errors_of_backends()) as error:
+    except _errors_of_backends() as error:
         raise DatasetError(f"{address} cannot be read ({str(error)[:200] or type(error).__name__}).") from error
 
 
 def _errors_of_backends() -> tuple[type[Exception], ...]:
-    """What the packages that fsspec has loaded raise, beside OSError, when a server refuses or breaks off."""
-    return tuple(getattr(sys.modules[module], name) for module, name in _ERRORS.items() if module in sys.modules)
+    """What the packages that fsspec has loaded raise when a server refuses or breaks off."""
+    known = (getattr(sys.modules[module], name) for module, name in _ERRORS.items() if module in sys.modules)
+    return (OSError, ValueError, *known)
 
 
 class RemoteFiles:
