@@ -7,8 +7,8 @@ from typing import Final
 from segr1_app.images.jpeg_metadata import exif_of
 
 _HEADER: Final = len(b"RIFF....WEBP")
-_KEPT: Final = frozenset({b"ICCP", b"ALPH", b"VP8 ", b"VP8L"})
-"""Chunks of the colour profile, of transparency and of the pixels."""
+_KEPT: Final = frozenset({b"ICCP", b"VP8 ", b"VP8L"})
+"""Chunks of the colour profile and of opaque pixels."""
 _HAS_EXIF, _HAS_XMP = 0b1000, 0b0100
 """Flags in the first byte of the chunk VP8X (RFC 9649, 2.7.1)."""
 
