@@ -15,7 +15,7 @@ _AFTER_SCAN: Final = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 """A marker that ends compressed pixels: neither a stuffed byte nor a restart (ITU T.81, B.1.1.5 and B.2.1)."""
 
 
-def keep_only_orientation(content: bytes, orientation: int) -> bytes | None:
+def strip_jpeg(content: bytes, orientation: int) -> bytes | None:
     """A JPEG file with its EXIF orientation as the only metadata, and nothing after its first picture.
 
     Comments, EXIF with its GPS position and thumbnail, XMP, IPTC and makers' segments are left out; the colour profile

@@ -20,9 +20,10 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segr1_app.domain import ImageSize, PictureError, RgbPixels
-from segr1_app.images import jpeg_metadata, webp_metadata
 from segr1_app.images.bitmaps import grey_bitmap, is_misread
 from segr1_app.images.budget import Budget
+from segr1_app.images.jpeg_metadata import strip_jpeg
+from segr1_app.images.webp_metadata import strip_webp
 
 MAX_PIXELS = 64_000_000
 """Largest accepted picture, in pixels."""
@@ -185,8 +186,8 @@ def _original_ending(image: Image.Image) -> str | None:
 
 def _with_orientation_only(content: bytes, picture: Picture, orientation: int, ending: str) -> bytes | None:
     """A rotated file without the rest of its metadata; None for one of which that cannot be made."""
-    keep = {".jpg": jpeg_metadata, ".webp": webp_metadata}.get(ending)
-    kept = keep.keep_only_orientation(content, orientation) if keep else None
+    strip = {".jpg": strip_jpeg, ".webp": strip_webp}.get(ending)
+    kept = strip(content, orientation) if strip else None
     if kept is None or kept == content:
         return kept
     try:

@@ -13,7 +13,7 @@ _HAS_EXIF, _HAS_XMP = 0b1000, 0b0100
 """Flags in the first byte of the chunk VP8X (RFC 9649, 2.7.1)."""
 
 
-def keep_only_orientation(content: bytes, orientation: int) -> bytes | None:
+def strip_webp(content: bytes, orientation: int) -> bytes | None:
     """A WebP file with its EXIF orientation as the only metadata, and nothing after its picture.
 
     Args:

@@ -13,7 +13,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from segr1_app.domain import StoreDamagedError
-from segr1_app.images.jpeg_metadata import keep_only_orientation
+from segr1_app.images.jpeg_metadata import strip_jpeg
 from segr1_app.images.pictures import Original, load_oriented, load_picture, picture_from_array
 from segr1_app.store import AnnotationStore
 from segr1_app.store.connection import connect
@@ -161,12 +161,12 @@ def test_a_file_that_some_programs_would_show_otherwise_goes_out_as_upright_rgb(
 def test_no_metadata_survive_in_a_damaged_jpeg(cut: int) -> None:
     whole = _with_secrets(6)
     broken = whole[:cut] + whole[cut + 9 :]
-    kept = keep_only_orientation(broken, 6)
+    kept = strip_jpeg(broken, 6)
     assert kept is None or b"SECRET" not in kept
-    assert keep_only_orientation(whole[:cut], 6) is None
-    cleaned = keep_only_orientation(whole, 6)
+    assert strip_jpeg(whole[:cut], 6) is None
+    cleaned = strip_jpeg(whole, 6)
     assert cleaned is not None
-    assert keep_only_orientation(cleaned, 6) == cleaned
+    assert strip_jpeg(cleaned, 6) == cleaned
 
 
 def test_the_same_pixels_keep_the_file_that_is_there(store: AnnotationStore) -> None:

@@ -320,3 +320,32 @@ def test_masks_in_the_folder_of_the_pictures_are_no_pictures(store: AnnotationSt
     draw_mask(tmp_path / mask, value=26)
     bring(store, tmp_path)
     assert mask not in [name for name, _ in instructions(store)]
+
+
+def renamed_in_voc(folder: Path) -> None:
+    write(folder / "a.xml", voc_xml(voc_box("cat", 9, 7, 40, 30)).replace("a.png", "photos\\b.png"))
+
+
+def renamed_in_labelme(folder: Path) -> None:
+    shape = {"label": "cat", "points": [[8, 6], [40, 6], [40, 30]], "shape_type": "polygon"}
+    content = {"version": "5", "flags": {}, "shapes": [shape], "imagePath": "b.png", "imageData": None}
+    write_json(folder / "a.json", {**content, "imageHeight": HEIGHT, "imageWidth": WIDTH})
+
+
+@pytest.mark.parametrize("write_it", [renamed_in_voc, renamed_in_labelme])
+def test_a_picture_that_was_renamed_with_its_annotations_is_reported(
+    store: AnnotationStore, tmp_path: Path, write_it: Any
+) -> None:
+    draw(tmp_path / "a.png")
+    write_it(tmp_path)
+    report = bring(store, tmp_path)
+    assert "b.png is not there, so it is read as that of a.png" in " ".join(report.notices)
+    assert not report.left_out
+    assert [words for _, words in instructions(store)] == [CAT]
+
+
+@pytest.mark.parametrize("name", ["boxes.csv", "metadata.tsv"])
+def test_an_empty_table_is_reported(store: AnnotationStore, tmp_path: Path, name: str) -> None:
+    draw(tmp_path / "a.png")
+    write(tmp_path / name, "\n")
+    assert "looks like an empty table" in said(store, tmp_path)

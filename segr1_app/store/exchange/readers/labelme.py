@@ -22,7 +22,17 @@ from segr1_app.store.exchange.intake import Content, Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.ellipses import ellipse
-from segr1_app.store.exchange.readers.sources import MALFORMED, Found, Head, Source, Tree, fault_of, list_in, load_json
+from segr1_app.store.exchange.readers.sources import (
+    MALFORMED,
+    Found,
+    Head,
+    Source,
+    Tree,
+    fault_of,
+    list_in,
+    load_json,
+    renamed,
+)
 from segr1_app.store.exchange.readers.tables import Held
 from segr1_app.store.exchange.shapes import Dots, Piece, Polygons, Shape, box_around
 
@@ -50,7 +60,10 @@ def _read(tree: Tree, names: list[PurePosixPath], pictures: Pictures) -> Iterato
             flags = content.get("flags")
             if said := [str(name) for name, on in flags.items() if on] if isinstance(flags, dict) else []:
                 yield Remark(f"{entry}: its flags mark nothing and are not used: {', '.join(said)}.")
-            yield _record(entry, content, pictures)
+            record = _record(entry, content, pictures)
+            if isinstance(called := content.get("imagePath"), str) and called:
+                yield from renamed(entry, called, record.picture)
+            yield record
         except (DatasetError, PictureError) as error:
             yield f"{entry}: {error}"
 

@@ -19,7 +19,7 @@ from segr1_app.domain import DatasetError
 from segr1_app.files.foreign_json import JsonLimits
 from segr1_app.store.exchange.files import Entry, Files, is_picture, translate_read_errors
 from segr1_app.store.exchange.import_options import ImportOptions
-from segr1_app.store.exchange.intake import Listing, Record
+from segr1_app.store.exchange.intake import Content, Listing, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 
@@ -245,6 +245,13 @@ def load_json(entry: Entry) -> Any:
         return json.loads(b"".join(parts))
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"it is not valid JSON that can be read ({str(error)[:200]}).") from error
+
+
+def renamed(annotations: Entry, called: str, picture: Content | str) -> Iterator[Remark]:
+    """A remark where a picture was found by the name of its annotation file, and not by the name in that file."""
+    plain = PurePosixPath(called.replace("\\", "/")).stem
+    if isinstance(picture, Entry) and plain.casefold() != picture.name.stem.casefold():
+        yield Remark(f"{annotations}: its picture {called} is not there, so it is read as that of {picture.name.name}.")
 
 
 def unused_masks(tree: Tree, masks: Sequence[PurePosixPath], found: Pictures) -> Iterator[str]:

@@ -125,7 +125,7 @@ def _kind_of(head: Head | None) -> str:
 def _kind_of_text(text: str, name: PurePosixPath, stems: set[str]) -> str | None:
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
-        return None
+        return "an empty table" if name.suffix.lower() in {".csv", ".tsv"} else None
     if name.suffix.lower() in {".csv", ".tsv"} and _TABLE_WORDS.search(lines[0]):
         return f"a table ({lines[0].strip()[:80]})"
     numbers = sum(bool(_NUMBERS.search(line)) for line in lines)

@@ -17,7 +17,7 @@ from segr1_app.store.exchange.intake import Part, Record
 from segr1_app.store.exchange.lookup import Pictures
 from segr1_app.store.exchange.outcomes import Remark
 from segr1_app.store.exchange.readers.ellipses import rotated
-from segr1_app.store.exchange.readers.sources import Found, Source, Tree, unused_masks
+from segr1_app.store.exchange.readers.sources import Found, Source, Tree, renamed, unused_masks
 from segr1_app.store.exchange.readers.xml_files import load_xml, root_name, text_of
 from segr1_app.store.exchange.shapes import BoxShape, MaskPicture, Polygons, Shape, box_around
 
@@ -82,6 +82,7 @@ def _read(tree: Tree, names: list[PurePosixPath], masks: list[PurePosixPath], pi
         picture = pictures.find(name, called)
         if isinstance(picture, str):
             picture = pictures.find(name, str(name), by_stem=True)
+            yield from renamed(entry, called, picture)
         parts = []
         for index, each in enumerate(root.findall("object"), start=1):
             label = text_of(each, "name") or None
