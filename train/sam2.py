@@ -1,8 +1,8 @@
 """Fine-tune a segmenter on image-mask pairs and on the corrections of annotators.
 
 ``python -m train.sam2 --data DIR --include-feedback`` trains the prompt encoder and the mask decoder of a SAM 2 with
-annotators' own prompts and simulated ones; the image encoder is frozen. Nothing is promoted automatically: the new
-segmenter stays in the run's folder until the app is started with it.
+annotators' own prompts and simulated ones; with ``--rank``, adapters of the image encoder, too. Nothing is promoted
+automatically: the new segmenter stays in the run's folder until the app is started with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from segr1_app.domain import SettingsError
 from segr1_app.files.json_files import read_json, write_json
@@ -169,6 +169,7 @@ def _tuning(given: argparse.Namespace) -> Tuning:
         average=check_value(share, given.average, "--average"),
         # The loss with which it was trained.
         focal=official_name(given.segmenter) is not None if given.focal is None else given.focal,
+        rank=check_value(Annotated[int, Ge(0), Le(256)], given.rank, "--rank"),
         seed=check_value(Seed, given.seed, "--seed"),
     )
 
@@ -222,6 +223,12 @@ def _parser() -> argparse.ArgumentParser:
         "--clicks", default=DEFAULTS.clicks, metavar="N", help="most corrective clicks per object (%(default)s)"
     )
     how.add_argument("--lr", default=DEFAULTS.learning_rate, metavar="X", help="learning rate (%(default)s)")
+    how.add_argument(
+        "--rank",
+        default=DEFAULTS.rank,
+        metavar="N",
+        help="also train low-rank adapters of the image encoder, of this rank (default: %(default)s, a frozen encoder)",
+    )
     how.add_argument(
         "--average",
         default=DEFAULTS.average,

@@ -52,6 +52,11 @@ class Sam2Predictor:
     def mask_threshold(self) -> float:
         return float(self._predictor.mask_threshold)
 
+    def inputs(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
+        """RGB pictures, uint8 (height, width, 3), as the model's input: float (B, 3, S, S), normalised."""
+        batch: torch.Tensor = self._predictor._transforms.forward_batch(list(pictures))
+        return batch.to(self._predictor.device)
+
     def encode(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> tuple[torch.Tensor, ...]:
         self._predictor.set_image_batch(list(pictures))
         features = self._predictor._features

@@ -34,6 +34,7 @@ from train.data.feedback import feedback_rows, useless_for_segmenter
 from train.data.prompting import oracle_prompt
 from train.data.rows import Example, Row, scene_rows
 from train.data.scenes import draw_scene
+from train.finetune.segmenter.encoding import AdaptedEncoder, FrozenEncoder
 from train.finetune.segmenter.scores import score_objects
 from train.finetune.segmenter.tuning import FROZEN, SegmenterTuning, Tuning
 from train.finetune.segmenter.views import Viewer, targets, truth_in_window
@@ -111,10 +112,10 @@ class TestViews:
         assert iou(found, fresh.segment(scene.picture, [prompt])[0].mask) > 0.98
 
     def test_the_same_draw_is_the_same_view_and_is_encoded_once(self, fresh: Sam2Segmenter, tmp_path: Path) -> None:
-        folder = EmbeddingFolder(tmp_path)
-        one, other = (Viewer(scene_rows(4).rows, fresh, folder, 0).draw(1, 7, 3) for _ in range(2))
+        encoder = FrozenEncoder(fresh, EmbeddingFolder(tmp_path))
+        one, other = (Viewer(scene_rows(4).rows, fresh, 0).draw(1, 7, 3) for _ in range(2))
         assert one.prompt == other.prompt
-        assert torch.equal(one.embedding.image_embed, other.embedding.image_embed)
+        assert torch.equal(encoder.features([one]).embed, encoder.features([other]).embed)
         assert len([*tmp_path.rglob("*.safetensors")]) == 1
 
 
@@ -150,6 +151,51 @@ class TestLearning:
         assert encoder_identity(fresh.predictor) == encoder
         assert all(name.startswith(("sam_prompt_encoder.", "sam_mask_decoder.")) for name in changed)
         assert not any(name.removeprefix("sam_mask_decoder.").startswith(FROZEN) for name in changed)
+
+
+class TestAdapters:
+    def test_an_encoder_whose_adapters_have_learnt_nothing_sees_what_the_app_sees(
+        self, fresh: Sam2Segmenter, tmp_path: Path
+    ) -> None:
+        views = [Viewer(scene_rows(4).rows, fresh, 0).draw(index, 0, 0) for index in range(2)]
+        frozen = FrozenEncoder(fresh, EmbeddingFolder(tmp_path)).features(views)
+        adapted = AdaptedEncoder(fresh, 4).features(views)
+        # The folder keeps half precision.
+        for one, other in zip((frozen.embed, *frozen.high_res), (adapted.embed, *adapted.high_res), strict=True):
+            assert torch.allclose(one, other, atol=0.01, rtol=0.01)
+
+    def test_they_end_in_the_encoders_own_weights_and_a_resumed_training_ends_with_the_same(
+        self, fresh: Sam2Segmenter, tmp_path: Path
+    ) -> None:
+        names = list(fresh.model.state_dict())
+        tuning = Tuning(max_steps=4, save_steps=2, batch=2, clicks=0, learning_rate=1e-3, rank=4)
+        ends = []
+        for stops in (False, True):
+            folder = tmp_path / str(stops)
+            folder.mkdir()
+            segmenters = [Sam2Segmenter.load(DEFAULT_SEGMENTER, device="cpu") for _ in range(1 + stops)]
+            for number, segmenter in enumerate(segmenters):
+                training = SegmenterTuning(
+                    segmenter, wide_rows(4), [0, 1, 2, 3] * 2, tuning, folder=folder, embeddings=EmbeddingFolder(folder)
+                )
+                training.resume()
+                if number + 1 < len(segmenters):
+                    with pytest.raises(KeyboardInterrupt):
+                        training.run(interrupting)
+                else:
+                    training.run(lambda _: None)
+            ends.append(segmenters[-1].model.state_dict())
+        one, other = ends
+        assert list(one) == names
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+        changed = {name for name, value in fresh.model.state_dict().items() if not torch.equal(value, one[name])}
+        assert any(name.startswith("image_encoder.trunk.") for name in changed)
+        assert any(name.startswith("image_encoder.neck.") for name in changed)
+
+
+def interrupting(values: dict[str, float]) -> None:
+    if values["step"] == 3:
+        raise KeyboardInterrupt
 
 
 def command(out: Path, *more: str) -> list[str]:
@@ -202,6 +248,8 @@ class TestCommand:
             ("--held-out-rows", "0"),
             ("--threads", "0"),
             ("--threads", "999999999"),
+            ("--rank", "-1"),
+            ("--rank", "full"),
         ],
     )
     def test_a_wrong_value_is_named(

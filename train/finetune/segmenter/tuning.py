@@ -1,4 +1,5 @@
-"""The course of a segmenter's fine-tuning: SAM 2's prompt encoder and mask decoder learn, its image encoder is frozen.
+"""The course of a segmenter's fine-tuning: SAM 2's prompt encoder and mask decoder learn, and adapters of its image
+encoder if asked for.
 
 A step decodes several objects from their embeddings, then with corrective clicks on the errors, as SAM 2 was trained
 (Ravi et al., 2024, arXiv 2408.00714, appendix D). The randomness of a step depends only on the seed and the step's
@@ -21,10 +22,11 @@ from tqdm import tqdm
 from segr1_app.models.embeddings import EmbeddingFolder
 from segr1_app.models.segmenter import Sam2Segmenter
 from train.data.rows import Row
-from train.finetune.segmenter.views import View, Viewer
+from train.finetune.segmenter.encoding import AdaptedEncoder, Encoder, FrozenEncoder
+from train.finetune.segmenter.views import Viewer
 from train.scratch.run import CHECKPOINT_FILE, Rates, TrainingBudget, TrainingState
 from train.scratch.segmenter import add_click
-from train.scratch.segmenter_model import LOSS_STRIDE, Features, Sam2, decode_masks, mask_loss
+from train.scratch.segmenter_model import LOSS_STRIDE, Sam2, decode_masks, mask_loss
 
 FROZEN: Final = ("conv_s0.", "conv_s1.")
 """Parts of the mask decoder that work on the encoder's maps before these are kept as embeddings."""
@@ -44,6 +46,7 @@ class Tuning:
         average: decay per step of the moving average of weights that becomes the new segmenter.
         focal: whether pixels are compared by the focal loss, as SAM 2 was trained; the embedded segmenter was trained
             by cross-entropy, and becomes worse by another loss (``train/LOG.md``).
+        rank: of the image encoder's adapters; 0 for a frozen encoder.
         seed: the source of all chance.
     """
 
@@ -54,13 +57,16 @@ class Tuning:
     learning_rate: float = 1e-4
     average: float = 0.97
     focal: bool = False
+    rank: int = 0
     seed: int = 0
 
 
-def tuned_parts(segmenter: Sam2Segmenter) -> nn.ModuleDict:
+def tuned_parts(segmenter: Sam2Segmenter, encoder: Encoder) -> nn.ModuleDict:
     """Freeze a segmenter except for the parts that are trained, which are returned."""
     model: Sam2 = segmenter.model.requires_grad_(False)
-    parts = nn.ModuleDict({"prompt_encoder": model.sam_prompt_encoder, "mask_decoder": model.sam_mask_decoder})
+    parts = nn.ModuleDict(
+        {"prompt_encoder": model.sam_prompt_encoder, "mask_decoder": model.sam_mask_decoder, **encoder.parts()}
+    )
     for name, weight in parts.named_parameters():
         weight.requires_grad_(not name.removeprefix("mask_decoder.").startswith(FROZEN))
     return parts
@@ -75,7 +81,7 @@ class SegmenterTuning:
         order: indices into ``rows``, ``max_steps * batch`` of them, as they are drawn.
         tuning: how it is trained.
         folder: of the run; checkpoints go there.
-        embeddings: keeps what the frozen encoder makes.
+        embeddings: keeps what a frozen encoder makes.
     """
 
     def __init__(
@@ -89,10 +95,13 @@ class SegmenterTuning:
         embeddings: EmbeddingFolder,
     ) -> None:
         self._segmenter, self._order, self._tuning, self._folder = segmenter, order, tuning, folder
-        self._viewer = Viewer(rows, segmenter, embeddings, tuning.seed)
+        self._viewer = Viewer(rows, segmenter, tuning.seed)
         torch.manual_seed(tuning.seed)
+        self._encoder: Encoder = (
+            AdaptedEncoder(segmenter, tuning.rank) if tuning.rank else FrozenEncoder(segmenter, embeddings)
+        )
         self._state = TrainingState(
-            tuned_parts(segmenter),
+            tuned_parts(segmenter, self._encoder),
             TrainingBudget(minutes=1, steps=tuning.max_steps),
             Rates(peak=tuning.learning_rate, weight_decay=0.0, average=tuning.average),
             lambda _: False,
@@ -126,6 +135,7 @@ class SegmenterTuning:
                 if state.step % tuning.save_steps == 0 or state.step == tuning.max_steps:
                     state.report({}, self._folder)
         state.model.load_state_dict(state.averaged.module.state_dict())
+        self._encoder.finish()
         self._segmenter.model.eval()
 
     def _loss(self, step: int) -> Tensor:
@@ -135,7 +145,7 @@ class SegmenterTuning:
             self._viewer.draw(index, step, place)
             for place, index in enumerate(self._order[first : first + self._tuning.batch])
         ]
-        model, features = self._segmenter.model, _stacked(views)
+        model, features = self._segmenter.model, self._encoder.features(views)
         truth = torch.from_numpy(np.stack([view.truth for view in views])[:, None]).to(features.embed.device)
         wanted, prompts, losses = (truth > 0.5).cpu().numpy(), [view.prompt for view in views], []
         # From no click to all of them: the first answer matters as much as the corrections.
@@ -151,10 +161,3 @@ class SegmenterTuning:
                     for prompt, mask, right in zip(prompts, found[:, 0], wanted[:, 0], strict=True)
                 ]
         return torch.stack(losses).mean()
-
-
-def _stacked(views: Sequence[View]) -> Features:
-    """The embeddings of several views as one batch."""
-    embed = torch.cat([view.embedding.image_embed for view in views])
-    levels = zip(*(view.embedding.high_res for view in views), strict=True)
-    return Features(embed, tuple(torch.cat(level) for level in levels))

@@ -1,7 +1,7 @@
 """The training views of a segmenter: an object, the window of the picture that the app would use, and prompts for it.
 
-The encoder is frozen, so that each window is encoded once and its embedding kept on disk. The windows of an object are
-chosen before the training; the prompts within them, and the corrective clicks, are drawn again at each step.
+The windows of an object are chosen before the training, so that a frozen encoder encodes each of them once; the prompts
+within them, and the corrective clicks, are drawn again at each step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segr1_app.domain import ImageSize, Mask, ObjectPrompt
-from segr1_app.models.embeddings import Embedding, EmbeddingFolder
+from segr1_app.images.pictures import Picture
 from segr1_app.models.segmenter import Sam2Segmenter
 from segr1_app.models.zoom import Window, prompt_in_window
 from train.data.prompting import ANNOTATORS_STYLES, oracle_prompt, simulate_prompt
@@ -47,12 +47,14 @@ class View:
     """One object as the model sees it.
 
     Attributes:
-        embedding: of the window.
+        picture: the whole picture.
+        window: the part that the model sees; None for all of it.
         prompt: in pixels of the model's square input, S x S.
         truth: float32 (S/2, S/2), the share of foreground in each cell.
     """
 
-    embedding: Embedding
+    picture: Picture
+    window: Window | None
     prompt: ObjectPrompt
     truth: npt.NDArray[np.float32]
 
@@ -80,13 +82,12 @@ class Viewer:
 
     Args:
         rows: what is trained on.
-        segmenter: the model before training; only its encoder is used.
-        folder: keeps embeddings.
+        segmenter: which windows it chooses, and of which size it sees them.
         seed: of all chance.
     """
 
-    def __init__(self, rows: Sequence[Row], segmenter: Sam2Segmenter, folder: EmbeddingFolder, seed: int) -> None:
-        self._rows, self._segmenter, self._folder, self._seed = rows, segmenter, folder, seed
+    def __init__(self, rows: Sequence[Row], segmenter: Sam2Segmenter, seed: int) -> None:
+        self._rows, self._segmenter, self._seed = rows, segmenter, seed
         self._read = lru_cache(_READ_AT_ONCE)(self._read_row)
 
     def draw(self, index: int, step: int, place: int) -> View:
@@ -97,7 +98,7 @@ class Viewer:
             step, place: where in the training it is drawn, which decides object, window and prompt.
 
         Raises:
-            SegR1Error: when the picture or the folder of embeddings cannot be read.
+            SegR1Error: when the picture cannot be read.
         """
         example, objects = self._read(index)
         rng = np.random.default_rng((self._seed, step, place))
@@ -110,7 +111,8 @@ class Viewer:
         side = self._segmenter.input_side
         shown = window or Window(0, 0, *size)
         return View(
-            self._segmenter.encode_window(example.picture, window, self._folder),
+            example.picture,
+            window,
             prompt_in_window(prompt, shown, ImageSize(side, side)),
             truth_in_window(target.mask, shown, side // LOSS_STRIDE),
         )
