@@ -31,6 +31,7 @@ from train.finetune.setup import CONFIGS
 from train.scratch.policy import PolicyConfig, train_policy
 from train.scratch.run import CHECKPOINT_FILE, EXPORT_FOLDER, TrainingBudget, TrainingConfig
 from train.scratch.segmenter import SegmenterConfig, train_segmenter
+from train.scratch.teacher import PACKAGES
 
 SEGMENTER, POLICY, GRPO = "segmenter", "policy", "grpo"
 BEGUN = {SEGMENTER: CHECKPOINT_FILE, POLICY: CHECKPOINT_FILE, GRPO: CONFIG}
@@ -93,13 +94,13 @@ def _train(given: argparse.Namespace, out: Path) -> dict[str, Path] | None:
         budget = TrainingBudget(given.segmenter_minutes, given.steps)
         segmenter = SegmenterConfig(**common, out=out / SEGMENTER, budget=budget)
         segmenter = dataclasses.replace(segmenter, batch=segmenter.batch * given.enlarge)
-        made[SEGMENTER] = train_segmenter(_started(segmenter, given.start), resume=SEGMENTER in begun)
+        made[SEGMENTER] = train_segmenter(_started(segmenter, given), resume=SEGMENTER in begun)
     if POLICY in parts:
         budget = TrainingBudget(given.policy_minutes, given.steps)
         policy = PolicyConfig(**common, out=out / POLICY, budget=budget)
         larger = [dataclasses.replace(phase, pictures=phase.pictures * given.enlarge) for phase in policy.phases]
-        policy = dataclasses.replace(policy, phases=tuple(larger))
-        made[POLICY] = train_policy(_started(policy, given.start), resume=POLICY in begun)
+        policy = dataclasses.replace(policy, phases=tuple(larger), teacher=given.teacher)
+        made[POLICY] = train_policy(_started(policy, given), resume=POLICY in begun)
     if GRPO in parts:
         run = RunFolder(out / GRPO)
         if not run.result.is_file():
@@ -137,12 +138,14 @@ def _grpo_arguments(
 Config = TypeVar("Config", bound=TrainingConfig)
 
 
-def _started(config: Config, pair: Path | None) -> Config:
-    """The configuration for starting from one part of a pair; the given one if there is no pair to start from."""
-    if pair is None:
-        return config
-    rates = dataclasses.replace(config.rates, peak=config.rates.peak * RESTART_PEAK, average=RESTART_AVERAGE)
-    return dataclasses.replace(config, rates=rates, start=pair / config.out.name)
+def _started(config: Config, given: argparse.Namespace) -> Config:
+    """The configuration for starting from one part of a pair, if there is a pair to start from, at the given rate."""
+    share = given.peak or (RESTART_PEAK if given.start else 1)
+    rates = dataclasses.replace(config.rates, peak=config.rates.peak * share)
+    if given.start is None:
+        return dataclasses.replace(config, rates=rates)
+    rates = dataclasses.replace(rates, average=RESTART_AVERAGE)
+    return dataclasses.replace(config, rates=rates, start=given.start / config.out.name)
 
 
 def _check_options(given: argparse.Namespace) -> None:
@@ -160,11 +163,13 @@ def _check_options(given: argparse.Namespace) -> None:
         "workers": Annotated[int, Ge(0)],
         "segmenter_minutes": minutes,
         "policy_minutes": minutes,
+        "peak": Annotated[float, Gt(0)] | None,
     }.items():
         check_value(kind, getattr(given, option), f"--{option.replace('_', '-')}")
     refuse_repeated(given.data)
 
 
+# Longer than 60 lines: one option after another.
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.embedded", description=__doc__)
     parser.add_argument(
@@ -197,6 +202,19 @@ def _parser() -> argparse.ArgumentParser:
         "--grpo-steps", type=int, metavar="N", help=f"steps of GRPO (default: of {GRPO_CONFIG.name}, 200)"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="train each part for N steps, however long they take")
+    parser.add_argument(
+        "--peak",
+        type=float,
+        metavar="SHARE",
+        help="largest learning rate of segmenter and policy, as a fraction of that of a training from scratch "
+        f"(default: 1, or {RESTART_PEAK} with --start)",
+    )
+    parser.add_argument(
+        "--teacher",
+        action="store_true",
+        help="let the policy's vision tower also learn what an ImageNet classifier sees in the objects: needs the "
+        f"packages {' and '.join(name.replace('_', '-') for name in PACKAGES)}",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="torch device (default: the GPU when there is one)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's own choice)")

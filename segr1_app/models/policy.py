@@ -166,6 +166,8 @@ class VlmPolicy:
         Raises:
             SegR1Error: when the instruction is empty or too long.
         """
+        if self.card:
+            instruction = self.card.in_its_words(instruction)
         return self.protocol.request(image_wh, instruction, task, stage, bounds=self.frame_bounds, reading=self.reading)
 
     def frame(self, image_wh: ImageSize) -> ImageSize:

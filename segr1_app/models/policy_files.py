@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 from safetensors import SafetensorError
 
@@ -51,6 +53,9 @@ SHARED_OUT = ("pytorch_model_fsdp*", "global_step*")
 """Name patterns of the shards of a policy saved by FSDP or ZeRO."""
 
 
+_SYNONYM: Final = re.compile(r"[a-z]{1,40}(?: [a-z]{1,40}){0,3}")
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyCard:
     """The description of a policy trained by this project, in ``segr1.json``.
@@ -60,12 +65,14 @@ class PolicyCard:
         understands: a plain sentence for the page about the instructions it accepts; empty if it takes any.
         protocol: the name of its protocol, or `PROTOCOL_FILE` for the file of that name next to the card.
         reading: which of its protocol's two coordinate ranges it uses; None if that was not measured.
+        synonyms: words that it was not taught, in lower case, with those that it was taught instead: "puppy": "dog".
     """
 
     instructions: tuple[str, ...] = ()
     understands: str = ""
     protocol: str = DEFAULT
     reading: CoordinateFrame | None = None
+    synonyms: Mapping[str, str] = field(default_factory=dict)
 
     def unknown_words(self, instruction: str) -> tuple[str, ...]:
         """The words of an instruction that none of the instructions it was trained on has, in order.
@@ -75,7 +82,21 @@ class PolicyCard:
         if not self.instructions:
             return ()
         known = FILLERS.union(*map(_words, self.instructions))
-        return tuple(dict.fromkeys(word for word in _words(instruction) if word not in known))
+        taught = self.in_its_words(instruction)
+        return tuple(dict.fromkeys(word for word in _words(taught) if word not in known))
+
+    def in_its_words(self, instruction: str) -> str:
+        """An instruction with words that it was taught in the place of their synonyms."""
+        if not self.synonyms:
+            return instruction
+        # Of "hot dog" and "dog", the longer one is meant.
+        words = "|".join(map(re.escape, sorted(self.synonyms, key=len, reverse=True)))
+        return re.sub(
+            rf"\b(?:{words})\b",
+            lambda found: self.synonyms[found[0].lower()],
+            instruction,
+            flags=re.IGNORECASE | re.ASCII,
+        )
 
     def protocol_in(self, folder: Path) -> str:
         """The name of the protocol, or the path of its file, of the policy in this folder."""
@@ -109,9 +130,26 @@ def read_card(folder: Path) -> PolicyCard | None:
             card["understands"],
             protocol,
             None if reading is None else CoordinateFrame(reading),
+            _synonyms(card.get("synonyms", {})),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"'{path}' is not a policy card: it needs 'instructions' and 'understands'.") from error
+        raise ModelError(
+            f"'{path}' is not a policy card: it needs 'instructions' and 'understands'; its 'synonyms', if it has any, "
+            "must be words of small letters."
+        ) from error
+
+
+def _synonyms(found: Any) -> dict[str, str]:
+    """Synonyms as they are written in a card.
+
+    Raises:
+        ValueError: when they are not words of small letters, a to z, with one space between two.
+        AttributeError: when they are not an object.
+    """
+    for pair in found.items():
+        if not all(isinstance(word, str) and _SYNONYM.fullmatch(word) for word in pair):
+            raise ValueError(f"{str(pair)[:80]} are not two words")
+    return dict(found)
 
 
 def read_bounds(folder: Path) -> Bounds | None:

@@ -41,7 +41,7 @@ from train.finetune.sft_setup import SftSetup, rows_per_step
 from train.finetune.trl_rows import ExampleReader
 from train.finetune.trl_traces import AnswerCollator, TraceMaker, write_completion
 from train.scratch.policy import CARD
-from train.scratch.policy_batch import IGNORED
+from train.scratch.policy_pictures import IGNORED
 
 FRAME = ImageSize(168, 140)
 PROMPT = ObjectPrompt(Box(20, 30, 60, 90), (Point(40, 50, 1), Point(5, 5, 0)))

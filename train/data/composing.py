@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segr1_app.domain import Box, Mask, RgbPixels
+from segr1_app.domain import Box, ImageSize, Mask, RgbPixels
 from segr1_app.geometry import box_iou, mask_box
 from train.data.traces import MAX_OBJECTS, colour_word, measure
 
@@ -26,6 +26,8 @@ APART, LARGER = 0.12, 1.6
 """Margins for "left" and "largest": a distance of this fraction of the picture's side, and this multiple of the next
 largest area.
 """
+MOST_UNEVEN = 1.7
+"""Largest ratio of the sides of a picture that is put beside another."""
 
 
 def has_room(objects: Sequence[Mask]) -> bool:
@@ -41,6 +43,17 @@ def compose(
     others: Sequence[tuple[RgbPixels, npt.NDArray[np.uint8]]],
     rng: np.random.Generator,
 ) -> tuple[RgbPixels, list[Mask]]:
+    """As `paste`, for callers that do not ask which object is whose."""
+    scene, objects, _ = paste(pixels, mask, others, rng)
+    return scene, objects
+
+
+def paste(
+    pixels: RgbPixels,
+    mask: Mask,
+    others: Sequence[tuple[RgbPixels, npt.NDArray[np.uint8]]],
+    rng: np.random.Generator,
+) -> tuple[RgbPixels, list[Mask], list[int]]:
     """Paste the objects of ``others`` into a picture, without overlaps.
 
     Args:
@@ -50,12 +63,13 @@ def compose(
         rng: the only source of randomness.
 
     Returns:
-        The new picture, and its objects from left to right, bool (H, W) each.
+        The new picture, its objects from left to right, bool (H, W) each, and whose they are: 0 for the ground's own,
+        1 for that of the first of ``others``, and so on.
     """
-    scene, objects = pixels.copy(), [mask]
+    scene, objects, owners = pixels.copy(), [mask], [0]
     rows, columns = mask.shape
     boxes = [box for box in [mask_box(mask)] if box]
-    for picture, whole in others[: MAX_OBJECTS - 1]:
+    for number, (picture, whole) in enumerate(others[: MAX_OBJECTS - 1], start=1):
         cut = _cut(picture, whole, mask.shape, rng)
         if cut is None:
             continue
@@ -71,10 +85,42 @@ def compose(
             pasted = np.zeros_like(mask)
             pasted[top : top + height, left : left + width] = cover > 0.5
             objects.append(pasted)
+            owners.append(number)
             boxes.append(box)
             break
     order = np.argsort([box.x1 for box in boxes])
-    return scene, [objects[index] for index in order]
+    return scene, [objects[index] for index in order], [owners[index] for index in order]
+
+
+def put_beside(
+    views: Sequence[tuple[RgbPixels, Mask]], ratios: Sequence[float], rng: np.random.Generator
+) -> tuple[RgbPixels, list[Mask], ImageSize]:
+    """Put pictures side by side or one above the other.
+
+    Args:
+        views: pictures, uint8 (S, S, 3) RGB, all of one size, and the object of each, bool (S, S).
+        ratios: width divided by height of each, before it was squashed to a square.
+        rng: decides between side by side and one above the other.
+
+    Returns:
+        The new picture, the objects in it, and a size with its aspect ratio.
+    """
+    side, across = len(views[0][1]), bool(rng.random() < 0.5)
+    shown = [min(max(ratio, 1 / MOST_UNEVEN), MOST_UNEVEN) for ratio in ratios]
+    lengths = [max(round(side * (ratio if across else 1 / ratio)), 1) for ratio in shown]
+    total = sum(lengths)
+    scene = np.empty((side, total, 3) if across else (total, side, 3), np.uint8)
+    objects = []
+    begin = 0
+    for (pixels, mask), length in zip(views, lengths, strict=True):
+        size = (length, side) if across else (side, length)
+        place = (slice(None), slice(begin, begin + length)) if across else (slice(begin, begin + length), slice(None))
+        scene[place] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        whole = np.zeros(scene.shape[:2], dtype=bool)
+        whole[place] = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        objects.append(whole)
+        begin += length
+    return scene, objects, ImageSize(*scene.shape[1::-1])
 
 
 def distinguishing_words(pixels: RgbPixels, objects: Sequence[Mask]) -> dict[str, int]:

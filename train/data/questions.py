@@ -22,7 +22,7 @@ from train.data.composing import compose, distinguishing_words, has_room
 from train.data.layouts import INSTRUCTIONS_FILE
 from train.data.pairs import PackedPairs, pack_pairs
 from train.data.traces import WORDINGS, separate_objects
-from train.scratch.policy_batch import mask_in_frame
+from train.scratch.policy_pictures import mask_in_frame
 
 SIDE = 256
 """Longest side in pixels of the scenes, and of the pairs from which they are made."""

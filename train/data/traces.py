@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from segr1_app.domain import Box, Mask, ObjectPrompt, Point, RgbPixels
 from segr1_app.geometry import box_iou, deepest_point, mask_box
+from train.data.nouns import plural
 
 Lab: TypeAlias = npt.NDArray[np.float64]
 """Colours or distances in CIELAB."""
@@ -63,6 +64,18 @@ INSTRUCTIONS = {
 """Instructions by the kind of picture for which they are mostly used."""
 WORDINGS = ("segment the {which} object.", "segment the {which} one.", "find and segment the {which} object.")
 """Instructions for one of several objects."""
+NOUN_WORDINGS = (
+    "segment the {noun}.",
+    "find and segment the {noun}.",
+    "find the {noun}.",
+    "segment all the {plural}.",
+    "find and segment the {plural}.",
+)
+"""Instructions for everything of a kind."""
+NAMED_WORDINGS = ("segment the {which} {noun}.", "find and segment the {which} {noun}.", "find the {which} {noun}.")
+"""Instructions for one of several objects that also say what it is."""
+ABSENCES = ("there is no {noun} in the picture.", "i see no {noun}.")
+"""Reasoning when there is nothing of the kind."""
 WHICH = ("left", "right", "top", "bottom", "largest", "smallest")
 """Words that select an object, in addition to the names of `COLOURS`."""
 
@@ -72,7 +85,7 @@ class Traits:
     """True statements about a foreground.
 
     Attributes:
-        count: its objects, as words.
+        count: its objects, as words: "two objects", or "two lemons" if what they are is known.
         place: "top left", "left", "centre" and so on, by the third of the picture that contains its centroid.
         size: "small", "medium" or "large".
         colour, ground: names of its mean colour and of its surroundings'.
@@ -117,15 +130,22 @@ class Trace:
     objects: tuple[ObjectPrompt, ...]
 
 
-def write_trace(pixels: RgbPixels, mask: Mask, rng: np.random.Generator) -> Trace:
+def write_trace(pixels: RgbPixels, mask: Mask, rng: np.random.Generator, noun: str = "") -> Trace:
     """A trace of a picture and its non-empty mask; wording and points are random, the facts are not.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB.
+        mask: bool (H, W), the foreground.
+        rng: the only source of randomness.
+        noun: what its objects are; empty if it is not known, or they are of different kinds.
 
     Raises:
         ValueError: for an empty mask.
     """
     parts = separate_objects(mask)
     return Trace(
-        _reasoning(foreground_traits(pixels, mask, len(parts)), rng), tuple(_prompt(part, mask, rng) for part in parts)
+        _reasoning(foreground_traits(pixels, mask, len(parts), noun), rng),
+        tuple(_prompt(part, mask, rng) for part in parts),
     )
 
 
@@ -151,11 +171,16 @@ def separate_objects(mask: Mask) -> list[Mask]:
     return [labels == large[i] for i in np.argsort([box.x1 for box in boxes])]
 
 
-def foreground_traits(pixels: RgbPixels, mask: Mask, count: int) -> Traits:
-    """The traits of a foreground of ``count`` objects."""
+def absence(noun: str, rng: np.random.Generator) -> str:
+    """The reasoning of an answer that there is nothing of this kind."""
+    return ABSENCES[rng.integers(len(ABSENCES))].format(noun=noun)
+
+
+def foreground_traits(pixels: RgbPixels, mask: Mask, count: int, noun: str = "") -> Traits:
+    """The traits of a foreground of ``count`` objects, of this kind if it is known."""
     found = measure(pixels, mask)
     return Traits(
-        count=COUNTS[count],
+        count=count_words(count, noun),
         place=place_word(found.x, found.y),
         size=size_word(found.share),
         colour=colour_word(found.colour),
@@ -178,6 +203,14 @@ def measure(pixels: RgbPixels, mask: Mask) -> ForegroundMeasures:
         colour=to_lab(colour),
         ground=to_lab(cv2.mean(pixels, around.view(np.uint8))[:3] if around.any() else colour),
     )
+
+
+def count_words(count: int, noun: str = "") -> str:
+    """A number of objects, or of things of a kind, in words."""
+    if not noun:
+        return COUNTS[count]
+    number = COUNTS[count].split()[0]
+    return f"{number} {noun if count == 1 else plural(noun)}"
 
 
 def place_word(x: float, y: float) -> str:
@@ -208,12 +241,15 @@ def colour_distances(lab: Lab) -> Lab:
     return distances
 
 
-def vocabulary() -> tuple[str, ...]:
-    """Every word of traces and instructions, sorted."""
+def vocabulary(nouns: Sequence[str] = ()) -> tuple[str, ...]:
+    """Every word of traces and instructions, sorted; with those about things of these kinds, if there are any."""
     texts = [*COUNTS.values(), *COLOURS, *(text for group in INSTRUCTIONS.values() for text in group)]
     texts += [*WHICH, *(_without_fields(wording) for wording in WORDINGS)]
     texts += ["top left right bottom centre small medium large blends into stands out differs from are"]
     texts += [_without_fields(template) for template in TEMPLATES]
+    if nouns:
+        texts += [*nouns, *map(plural, nouns)]
+        texts += [_without_fields(text) for text in (*NOUN_WORDINGS, *NAMED_WORDINGS, *ABSENCES)]
     letters = "".join(c if c.isalpha() else " " for c in " ".join(texts))
     return tuple(sorted(set(letters.split())))
 
@@ -241,7 +277,7 @@ def _reasoning(traits: Traits, rng: np.random.Generator) -> str:
     if rng.random() < 0.5:
         later.reverse()
     text = " ".join([_OPENINGS[rng.integers(len(_OPENINGS))], *later]).format(**fields)
-    return text if traits.count == COUNTS[1] else text.replace("there is", "there are")
+    return text if traits.count.startswith(COUNTS[1].split()[0]) else text.replace("there is", "there are")
 
 
 def _prompt(part: Mask, mask: Mask, rng: np.random.Generator) -> ObjectPrompt:

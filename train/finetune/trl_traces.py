@@ -25,7 +25,8 @@ from segr1_app.models.policy import VlmPolicy
 from train.data.rows import Example
 from train.data.traces import Trace, write_trace
 from train.finetune.trl_rows import ExampleReader, PromptMaker
-from train.scratch.policy_batch import IGNORED, in_whole_pixels, mask_in_frame
+from train.scratch.policy_batch import in_whole_pixels
+from train.scratch.policy_pictures import IGNORED, mask_in_frame
 
 NOTHING = "the picture is background."
 """The reasoning before an answer without objects, in words that the embedded policy has, too, and often writes."""

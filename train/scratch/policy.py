@@ -9,6 +9,7 @@ while the tower keeps its loss. The losses are in `train.scratch.policy_losses`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -27,9 +28,10 @@ from segr1_app.language.codec import parse_completion
 from segr1_app.models.loading import resolve_device
 from segr1_app.models.policy import VlmPolicy
 from segr1_app.models.policy_files import PolicyCard
+from train.data.nouns import named_pairs, plural, synonyms_of
 from train.data.pairs import PackedPairs
 from train.data.prefetch import drawn_ahead
-from train.data.traces import COLOURS, INSTRUCTIONS, WHICH, WORDINGS, vocabulary
+from train.data.traces import COLOURS, INSTRUCTIONS, NAMED_WORDINGS, NOUN_WORDINGS, WHICH, WORDINGS, vocabulary
 from train.scratch.policy_batch import SUB_CELLS, BatchMaker, PolicyBatch
 from train.scratch.policy_layout import TokenPositions, pack_attention, token_positions
 from train.scratch.policy_losses import PolicyInTraining, batch_loss
@@ -42,17 +44,22 @@ from train.scratch.policy_model import (
     learn_words,
     save_policy,
 )
+from train.scratch.policy_pictures import IGNORED, PictureNames
 from train.scratch.run import (
     Rates,
     TrainingBudget,
     TrainingConfig,
+    TrainingData,
     TrainingState,
     load_data,
     load_exported_weights,
     reduced_precision,
 )
+from train.scratch.teacher import teacher_features
 
 PACKED_SIDE = 256
+HELD_OUT_NAMES = 120
+"""Number of pairs that are kept to tune on whose nouns the learning curve tells."""
 WARM_UP = 0.015
 """Fraction of the budget over which each phase warms up."""
 CARD = PolicyCard(
@@ -70,6 +77,27 @@ CARD = PolicyCard(
         "trained on anything else, such as referring expressions or questions."
     ),
 )
+
+
+def card_of(nouns: Sequence[str]) -> PolicyCard:
+    """The card of a policy that was also taught these nouns."""
+    if not nouns:
+        return CARD
+    texts = [
+        wording.format(noun=noun, plural=plural(noun), which=WHICH[0])
+        for noun in nouns
+        for wording in (*NOUN_WORDINGS, *NAMED_WORDINGS)
+    ]
+    return PolicyCard(
+        instructions=(*CARD.instructions, *(text.capitalize() for text in texts)),
+        understands=(
+            "This small policy understands four requests: the primary (most salient) objects, the camouflaged object, "
+            f"one of several objects by a word: {', '.join(WHICH)}, or its colour ({', '.join(COLOURS)}), and "
+            f"everything of a kind by its noun: {', '.join(nouns)}. It was not trained on anything else, such as "
+            "referring expressions or questions."
+        ),
+        synonyms=synonyms_of(nouns),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +132,19 @@ class PolicyConfig(TrainingConfig):
         phases: in order; only those with texts if there is a model to start from.
         shape: the size of the model.
         composed: as for `BatchMaker`.
+        named: fraction of the samples that should be pictures with a noun, where there are any.
+        teacher: whether the vision tower also learns what an ImageNet classifier sees.
     """
 
     budget: TrainingBudget = field(default_factory=lambda: TrainingBudget(95))
     rates: Rates = field(default_factory=lambda: Rates(peak=1.5e-3, weight_decay=0.05, average=0.998))
     holdout: int = 60
-    report_minutes: float = 8.0
+    report_minutes: float = 5.0
     phases: tuple[Phase, ...] = PHASES
     shape: PolicyShape = field(default_factory=PolicyShape)
     composed: float = 0.8
+    named: float = 0.65
+    teacher: bool = False
 
 
 def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
@@ -123,16 +155,21 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
         ModelError: when the model to start from cannot be loaded.
         SettingsError: when there is no checkpoint to resume from, or the model to start from has another shape.
     """
-    data = load_data(config, PACKED_SIDE)
+    data, names = name_data(load_data(config, PACKED_SIDE), config)
     device = resolve_device(config.device)
-    tokenizer = build_tokenizer(vocabulary())
+    tokenizer = build_tokenizer(vocabulary(names.nouns))
     processor = build_processor(tokenizer, config.shape)
-    maker = BatchMaker(data.pairs, tokenizer, config.shape, config.composed)
+    maker = BatchMaker(data.pairs, tokenizer, config.shape, config.composed, names.trained)
     torch.manual_seed(config.seed)
     policy, phases = _initial_model(config, tokenizer)
     if device.type == "cuda":
         pack_attention(policy)
-    model = PolicyInTraining(policy, config.shape.text_width).to(device)
+    else:
+        # On a CPU, plain matrix products take two thirds of the time of torch's fused attention.
+        policy.model.visual.set_attn_implementation("eager")
+    model = PolicyInTraining(policy, config.shape.text_width, len(names.nouns), names.trained.features.shape[1]).to(
+        device
+    )
     run = TrainingState(model, config.budget, config.rates, lambda name: ".blocks." in name or ".layers." in name)
     if resume:
         run.load(config.out, device)
@@ -165,8 +202,10 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
     def scores() -> dict[str, float]:
         averaged, now = run.averaged.module, phase()[0]
         assert isinstance(averaged, PolicyInTraining)
-        save_policy(averaged.policy, processor, CARD, config.export)
+        save_policy(averaged.policy, processor, card_of(names.nouns), config.export)
         found = {"vision_iou": vision_iou(averaged, maker, data.held_out, now.cells)}
+        if names.tuned_on:
+            found["named_by_tower"] = naming_score(averaged, maker, names, now.cells)
         if now.traces:
             found |= completion_scores(VlmPolicy.load(config.export, device=config.device), data.pairs, data.held_out)
             found |= pointing_scores(averaged, maker, data.held_out, now.cells)
@@ -174,6 +213,57 @@ def train_policy(config: PolicyConfig, *, resume: bool = False) -> Path:
 
     run.fit(config, loss, scores)
     return config.export
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedData:
+    """What is known of the objects of packed pairs, by use.
+
+    Attributes:
+        trained: of the pairs that are trained on.
+        tuned_on: the noun of pairs that are kept to tune on, an index of ``nouns`` by index of the pair.
+    """
+
+    trained: PictureNames
+    tuned_on: dict[int, int]
+
+    @property
+    def nouns(self) -> tuple[str, ...]:
+        """All nouns, sorted."""
+        return self.trained.nouns
+
+
+def name_data(data: TrainingData, config: PolicyConfig) -> tuple[TrainingData, NamedData]:
+    """Names for the pairs of a training, and the pairs with the sampling probabilities that follow from them.
+
+    Pairs that are kept to tune or to report on are not drawn, and a pair is drawn the more often the rarer its noun.
+
+    Raises:
+        DatasetError: when nouns cannot be read.
+        SettingsError: when the teacher is not installed.
+    """
+    found = named_pairs(config.data)
+    nouns = tuple(sorted({named.noun for named in found}))
+    places = {key: i for i, key in enumerate(zip(data.pairs.datasets.tolist(), data.pairs.stems.tolist(), strict=True))}
+    kinds, chances, tuned_on = np.full(len(data.pairs), IGNORED), data.chances.copy(), dict[int, int]()
+    for named in found:
+        index, kind = places[named.dataset, named.pair.stem], nouns.index(named.noun)
+        if named.split != "train":
+            chances[index] = 0
+        if named.split == "validation":
+            tuned_on[index] = kind
+        elif named.split == "train" and chances[index]:
+            kinds[index] = kind
+    drawn = kinds != IGNORED
+    if drawn.any():
+        weights = np.zeros(len(kinds))
+        weights[drawn] = 1 / np.sqrt(np.bincount(kinds[drawn])[kinds[drawn]])
+        chances = (1 - config.named) * chances / chances.sum() + config.named * weights / weights.sum()
+    chances /= chances.sum()
+    teacher = teacher_features(data.pairs, config.cache) if config.teacher else None
+    features = np.zeros((len(kinds), 0), np.float32) if teacher is None else teacher
+    known = PictureNames(nouns, kinds, features, np.flatnonzero(chances))
+    return dataclasses.replace(data, chances=chances), NamedData(known, tuned_on)
 
 
 def _initial_model(
@@ -200,6 +290,18 @@ def vision_iou(model: PolicyInTraining, maker: BatchMaker, indices: Sequence[int
         found, true = outputs[:, : SUB_CELLS**2] > 0, batch.shares > 0.5
         scores.append(float((found & true).sum() / (found | true).sum().clamp(min=1)))
     return round(float(np.mean(scores)), 4)
+
+
+@torch.no_grad()
+def naming_score(model: PolicyInTraining, maker: BatchMaker, names: NamedData, cells: int) -> float:
+    """How often the vision tower's tokens on an object that is not trained on name it, together, on fixed views."""
+    right = []
+    for index, kind in list(names.tuned_on.items())[:: max(len(names.tuned_on) // HELD_OUT_NAMES, 1)]:
+        batch, layout = _view(model, maker, index, cells, traces=0)
+        outputs = model.head(model.features(batch, layout)).split(model.parts, dim=1)
+        covered = (batch.colours != IGNORED) & (batch.sources == index)
+        right.append(outputs[3][covered].log_softmax(dim=1).sum(dim=0).argmax().item() == kind)
+    return round(float(np.mean(right)), 4)
 
 
 @torch.no_grad()

@@ -16,61 +16,28 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast
 
 from segr1_app.domain import Box, ImageSize, Mask, ObjectPrompt, Point, RgbPixels
-from segr1_app.geometry import deepest_point, mask_box, owners, policy_frame
-from segr1_app.language.codec import format_completion
+from segr1_app.geometry import deepest_point, mask_box, owners
+from segr1_app.language.codec import Grammar, format_completion
 from segr1_app.language.protocol_files import DEFAULT, find_protocol
-from segr1_app.models.frames import resize_to_frame
-from train.data.augment import augment
-from train.data.composing import compose, distinguishing_words, has_room
 from train.data.pairs import PackedPairs
-from train.data.traces import INSTRUCTIONS, WORDINGS, colour_distances, measure, separate_objects, write_trace
-from train.scratch.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, min_area, token_id
+from train.data.traces import (
+    absence,
+    colour_distances,
+    measure,
+    write_trace,
+)
+from train.scratch.policy_model import CLIP_MEAN, CLIP_STD, MAX_NUMBER, PolicyShape, token_id
+from train.scratch.policy_pictures import IGNORED, AugmentedPicture, PictureMaker, PictureNames, PictureQuestion
 
 NO_COORDINATE = -1
-IGNORED = -100
-"""The label of tokens that are ignored by the loss."""
 SUB_CELLS = 7
 """Each vision token predicts the foreground fraction of this many by this many parts of its cell."""
 EDGE = 2
 """Coordinates at the right and lower border are written this many pixels inside it: the policy is seldom exact, and
 a box that extends beyond the picture makes its completion malformed.
 """
-STRETCHED, STRETCH = 0.3, 0.6
-"""Probability of showing a picture at a changed aspect ratio, and the largest factor (its natural logarithm): few
-photographs are square or long, and the policy has to know where every frame ends.
-"""
-MOST_QUESTIONS = 7
-"""Number of questions about a scene of several objects."""
 PICTURE, PADDING = -1, -2
 """Values instead of a question's number: for tokens that all questions of a row see, and for padding."""
-OTHER_KIND = 0.25
-"""Probability of using the instructions for the other kind of picture."""
-
-
-class PictureQuestion(NamedTuple):
-    """An instruction about a picture, and the part of its foreground to which it refers: bool (H, W)."""
-
-    instruction: str
-    asked: Mask
-
-
-class AugmentedPicture(NamedTuple):
-    """An augmented picture in the policy's frame, and questions about it.
-
-    Attributes:
-        pixels: uint8 (H, W, 3) RGB.
-        objects: at least one, bool (H, W) each.
-        questions: the plain request for all of the foreground, then those about one of several objects.
-    """
-
-    pixels: RgbPixels
-    objects: tuple[Mask, ...]
-    questions: tuple[PictureQuestion, ...]
-
-    @property
-    def mask(self) -> Mask:
-        """All of the foreground, the target of the plain request: bool (H, W)."""
-        return self.questions[0].asked
 
 
 class TokenizedQuestion(NamedTuple):
@@ -108,6 +75,9 @@ class PolicyBatch:
             nearest to every vision token, in cells, from the picture's top left corner.
         colours: int64 (T,), the name of that object's colour, an index of `COLOURS`; `IGNORED` at tokens without
             foreground.
+        nouns: int64 (T,), likewise the noun of that object, an index of the nouns; `IGNORED` where it is not known.
+        features: float (T, F), likewise what a classifier sees in that object; F may be 0.
+        sources: int64 (T,), the pair that this object is from.
         tokens: int64 (B, L), right-padded; L is 0 without texts.
         questions: int64, as ``tokens``: the question that a token belongs to, counted through the whole batch;
             `PICTURE` for the picture's tokens, `PADDING` for padding.
@@ -117,8 +87,9 @@ class PolicyBatch:
         limits: int64, as ``tokens``: where a label is a coordinate, its largest allowed value, `EDGE` less than the
             picture's width or height; `NO_COORDINATE` elsewhere.
         asked: float (questions, most cells of a picture), the distribution of a question's target over the picture's
-            cells; every row sums to 1.
-        pointing: bool, as ``tokens``: the last token of every question, and its completion's.
+            cells; every row sums to 1, or is 0 if there is no such object.
+        pointing: bool, as ``tokens``: the last token of every question about something that is there, and its
+            completion's.
     """
 
     patches: Tensor
@@ -126,6 +97,9 @@ class PolicyBatch:
     shares: Tensor
     places: Tensor
     colours: Tensor
+    nouns: Tensor
+    features: Tensor
+    sources: Tensor
     tokens: Tensor
     questions: Tensor
     backwards: Tensor
@@ -148,6 +122,7 @@ class BatchMaker:
         shape: the policy's shape.
         composed: probabilities of pasting objects next to a single one if there is room, and of asking for one of
             several objects.
+        names: what is known of the pairs' objects; None for nothing.
     """
 
     def __init__(
@@ -156,9 +131,12 @@ class BatchMaker:
         tokenizer: PreTrainedTokenizerFast,
         shape: PolicyShape,
         composed: float = 0.0,
+        names: PictureNames | None = None,
     ) -> None:
-        self._pairs, self._tokenizer, self._shape, self._composed = pairs, tokenizer, shape, composed
+        self._pairs, self._tokenizer, self._shape = pairs, tokenizer, shape
         self._protocol = find_protocol(DEFAULT)
+        self.names = PictureNames.none(len(pairs)) if names is None else names
+        self.pictures = PictureMaker(pairs, shape, composed, self.names)
         number = token_id(tokenizer, "0")
         self.numbers = slice(number, number + MAX_NUMBER + 1)
         self._special = {
@@ -183,33 +161,9 @@ class BatchMaker:
             traces: number of questions answered about each picture, the plain one first; 0 for none.
         """
         drawn = rng.choice(len(self._pairs), pictures, p=chances)
-        samples = [self.sample(int(index), cells, rng) for index in drawn]
+        samples = [self.pictures.draw(int(index), cells, rng) for index in drawn]
         rows = [self.row(sample, traces, rng) for sample in samples] if traces else []
         return self._batch(samples, rows)
-
-    def sample(self, index: int, cells: int, rng: np.random.Generator) -> AugmentedPicture:
-        """An augmented pair in the policy's frame, mostly at its original aspect ratio."""
-        pixels, mask = augment(self._pairs.images[index], self._pairs.masks[index], rng)
-        grid = 2 * self._shape.patch
-        width, height = (int(side) for side in self._pairs.sizes[index])
-        if rng.random() < STRETCHED:
-            width = max(round(width * math.exp(rng.uniform(-STRETCH, STRETCH))), 1)
-        frame = policy_frame(
-            ImageSize(width, height), grid=grid, min_pixels=min_area(cells * grid**2), max_pixels=cells * grid**2
-        )
-        objects = separate_objects(mask)
-        if has_room(objects) and rng.random() < self._composed:
-            others = rng.choice(len(self._pairs), 2)
-            pasted = [(self._pairs.images[i], self._pairs.masks[i]) for i in others]
-            pixels, objects = compose(pixels, mask, pasted, rng)
-        pixels, objects = resize_to_frame(pixels, frame), [mask_in_frame(part, frame) for part in objects]
-        whole: Mask = np.any(objects, axis=0)
-        questions = [PictureQuestion(self._instruction(index, rng), whole)]
-        means = distinguishing_words(pixels, objects) if len(objects) > 1 and rng.random() < self._composed else {}
-        for word in rng.permutation(list(means))[: MOST_QUESTIONS - 1].tolist():
-            wording = WORDINGS[rng.integers(len(WORDINGS))]
-            questions.append(PictureQuestion(wording.format(which=word), objects[means[word]]))
-        return AugmentedPicture(pixels, tuple(objects), tuple(questions))
 
     def row(self, sample: AugmentedPicture, traces: int, rng: np.random.Generator) -> TokenizedPicture:
         """A picture's tokens and its questions, each in the format of the processor and the chat template.
@@ -226,21 +180,18 @@ class BatchMaker:
             size = ImageSize(width, height)
             text = self._protocol.request(size, question.instruction, frame=size).text
             prompt = [*self._tokenizer(" ".join(text.split("\n")[:2]).lower())["input_ids"], special["im_end"]]
-            completion = self._completion(sample.pixels, question.asked, rng) if number < traces else []
+            completion = self._completion(sample.pixels, question, rng) if number < traces else []
             texts.append(TokenizedQuestion(prompt, completion, question.asked))
         return TokenizedPicture(picture, texts)
 
-    def _completion(self, pixels: RgbPixels, asked: Mask, rng: np.random.Generator) -> list[int]:
-        size = ImageSize(asked.shape[1], asked.shape[0])
-        trace = write_trace(pixels, asked, rng)
-        text = format_completion(trace.reasoning, [in_whole_pixels(found, size) for found in trace.objects])
+    def _completion(self, pixels: RgbPixels, question: PictureQuestion, rng: np.random.Generator) -> list[int]:
+        size = ImageSize(*question.asked.shape[::-1])
+        if question.asked.any():
+            trace = write_trace(pixels, question.asked, rng, question.noun)
+            text = format_completion(trace.reasoning, [in_whole_pixels(found, size) for found in trace.objects])
+        else:
+            text = format_completion(absence(question.noun, rng), (), Grammar.ABSTENTION)
         return [*self._tokenizer(text)["input_ids"], self._special["im_end"]]
-
-    def _instruction(self, index: int, rng: np.random.Generator) -> str:
-        kinds = ["camouflaged", "salient"]
-        camouflaged = str(self._pairs.datasets[index]).startswith("camo")
-        texts = INSTRUCTIONS[kinds[camouflaged == (rng.random() < OTHER_KIND)]]
-        return texts[rng.integers(len(texts))]
 
     def _batch(self, samples: list[AugmentedPicture], rows: list[TokenizedPicture]) -> PolicyBatch:
         patch = self._shape.patch
@@ -261,10 +212,12 @@ class BatchMaker:
                 labels[i, answer:end] = torch.tensor(text.completion, dtype=torch.int64)
                 limits[i, answer:end] = self._limits(text.completion, ImageSize(*text.asked.shape[::-1]))
                 # The end-of-message token closes the question; nothing is predicted after a completion's last token.
-                pointing[i, answer - 1 : max(end - 1, answer)] = True
+                pointing[i, answer - 1 : max(end - 1, answer)] = bool(text.asked.any())
                 asked.append(cell_shares(text.asked, 2 * patch))
                 begin = end
         nearest = [nearest_objects(sample.objects, 2 * patch) for sample in samples]
+        covered = torch.cat([cell_shares(sample.mask, 2 * patch) > 0 for sample in samples])
+        sources = torch.cat([torch.tensor(sample.sources)[near] for sample, near in zip(samples, nearest, strict=True)])
         return PolicyBatch(
             patches=torch.cat([patchify(sample.pixels, patch) for sample in samples]),
             grids=torch.tensor([(1, *(side // patch for side in sample.mask.shape)) for sample in samples]),
@@ -274,12 +227,13 @@ class BatchMaker:
             ),
             colours=torch.cat(
                 [
-                    object_colours(sample.pixels, sample.objects)[near].where(
-                        cell_shares(sample.mask, 2 * patch) > 0, IGNORED
-                    )
+                    object_colours(sample.pixels, sample.objects)[near]
                     for sample, near in zip(samples, nearest, strict=True)
                 ]
-            ),
+            ).where(covered, IGNORED),
+            nouns=torch.from_numpy(self.names.kinds)[sources].where(covered, IGNORED),
+            features=torch.from_numpy(self.names.features[sources.numpy()]),
+            sources=sources,
             tokens=tokens,
             questions=questions,
             backwards=backwards,
@@ -332,10 +286,12 @@ def foreground_shares(mask: Mask, cell: int) -> Tensor:
 
 
 def cell_shares(mask: Mask, cell: int) -> Tensor:
-    """The distribution of a foreground over cells of ``cell`` x ``cell`` pixels, row by row: float (cells,), sum 1."""
+    """The distribution of a foreground over cells of ``cell`` x ``cell`` pixels, row by row: float (cells,), sum 1; all
+    0 for an empty one.
+    """
     rows, columns = (side // cell for side in mask.shape)
     counts = mask.reshape(rows, cell, columns, cell).sum(axis=(1, 3)).reshape(-1)
-    return torch.from_numpy(counts / counts.sum()).float()
+    return torch.from_numpy(counts / max(counts.sum(), 1)).float()
 
 
 def object_places(objects: Sequence[Mask], cell: int) -> Tensor:
@@ -384,11 +340,3 @@ def in_whole_pixels(prompt: ObjectPrompt, policy_wh: ImageSize) -> ObjectPrompt:
             for point in prompt.points
         ),
     )
-
-
-def mask_in_frame(mask: Mask, policy_wh: ImageSize) -> Mask:
-    """A mask at the size of the policy's picture: bool (height, width), not empty unless the mask is."""
-    covered = cv2.resize(mask.astype(np.uint8) * 255, policy_wh, interpolation=cv2.INTER_AREA)
-    resized: Mask = covered > 127
-    # The object is thinner than half a pixel of the frame: any pixel it touches becomes foreground.
-    return resized if resized.any() else covered > 0

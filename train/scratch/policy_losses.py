@@ -8,16 +8,24 @@ through the language model, every token of an answer has to point at the cells o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, log_softmax, smooth_l1_loss
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cosine_similarity,
+    cross_entropy,
+    log_softmax,
+    smooth_l1_loss,
+)
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from train.data.traces import COLOURS
-from train.scratch.policy_batch import IGNORED, NO_COORDINATE, PICTURE, SUB_CELLS, PolicyBatch, pixel_values
+from train.scratch.policy_batch import NO_COORDINATE, PICTURE, SUB_CELLS, PolicyBatch, pixel_values
 from train.scratch.policy_layout import TokenPositions
 from train.scratch.policy_model import MAX_NUMBER
+from train.scratch.policy_pictures import IGNORED
 
 NUMBER_SIGMA = 4.0
 """Standard deviation in pixels of the target over neighbouring numbers."""
@@ -27,6 +35,10 @@ PLACES, PLACE_WEIGHT = 7, 0.3
 """Number of values for an object's position and size, and the loss weight of their error in cells."""
 COLOUR_WEIGHT = 0.2
 """Loss weight of the cross-entropy of an object's colour name."""
+NOUN_WEIGHT, FEATURES_WEIGHT = 0.5, 1.0
+"""Loss weights of the cross-entropy of an object's noun, and of the angle between what the tower and a classifier see
+in it (1 - cosine).
+"""
 POINTING_LAYER, POINTING_WEIGHT = 2, 0.5
 """The layer of the language model after which tokens point at the target, and the weight of that loss."""
 
@@ -38,10 +50,13 @@ class PolicyInTraining(nn.Module):
     the vision tokens is large.
     """
 
-    def __init__(self, policy: Qwen2_5_VLForConditionalGeneration, text_width: int) -> None:
+    def __init__(
+        self, policy: Qwen2_5_VLForConditionalGeneration, text_width: int, nouns: int = 0, features: int = 0
+    ) -> None:
         super().__init__()
         self.policy = policy
-        self.head = nn.Linear(text_width, SUB_CELLS**2 + PLACES + len(COLOURS))
+        self.parts = [SUB_CELLS**2, PLACES, len(COLOURS), nouns, features]
+        self.head = nn.Linear(text_width, sum(self.parts))
         self.pointer = nn.Linear(text_width, text_width, bias=False)
 
     def features(self, batch: PolicyBatch, layout: TokenPositions) -> Tensor:
@@ -120,7 +135,7 @@ def cell_counts(batch: PolicyBatch) -> tuple[Tensor, Tensor]:
 def batch_loss(model: PolicyInTraining, batch: PolicyBatch, layout: TokenPositions, numbers: slice) -> Tensor:
     """The vision tower's loss, plus the completions' and that of pointing when the batch has texts."""
     features = model.features(batch, layout)
-    loss = vision_loss(model.head(features), batch)
+    loss = vision_loss(model.head(features).float().split(model.parts, dim=1), batch)
     if not len(batch.tokens):
         return loss
     middle, final = model.states(features, batch, layout)
@@ -145,14 +160,16 @@ def pointing_loss(pointed: Tensor, batch: PolicyBatch) -> Tensor:
     )
 
 
-def vision_loss(outputs: Tensor, batch: PolicyBatch) -> Tensor:
-    """Cross-entropy plus Dice (per picture) of the foreground fractions, plus the errors of positions and of colours.
+def vision_loss(outputs: Sequence[Tensor], batch: PolicyBatch) -> Tensor:
+    """Cross-entropy plus Dice (per picture) of the foreground fractions, plus the errors of positions, colours, nouns
+    and of what a classifier sees.
 
     Args:
-        outputs: float (T, SUB_CELLS ** 2 + PLACES + colours), the head's output for every vision token.
+        outputs: the head's output for every vision token, by `PolicyInTraining.parts`: float (T, SUB_CELLS ** 2),
+            (T, PLACES), (T, colours), (T, nouns) and (T, features).
         batch: the targets.
     """
-    logits, places, colours = outputs.float().split([SUB_CELLS**2, PLACES, len(COLOURS)], dim=1)
+    logits, places, colours, nouns, features = outputs
     entropy = binary_cross_entropy_with_logits(logits, batch.shares)
     counts, pictures = cell_counts(batch)
 
@@ -166,7 +183,21 @@ def vision_loss(outputs: Tensor, batch: PolicyBatch) -> Tensor:
         + overlaps.mean()
         + PLACE_WEIGHT * smooth_l1_loss(places, batch.places, beta=0.25)
         + COLOUR_WEIGHT * cross_entropy(colours, batch.colours, ignore_index=IGNORED)
+        + naming_loss(nouns, features, batch)
     )
+
+
+def naming_loss(nouns: Tensor, features: Tensor, batch: PolicyBatch) -> Tensor:
+    """The error of what the objects under the tokens are, as for `vision_loss`; 0 where nothing of it is known."""
+    loss = nouns.new_zeros(())
+    named = batch.nouns != IGNORED
+    if named.any():
+        loss = NOUN_WEIGHT * cross_entropy(nouns[named], batch.nouns[named])
+    if features.shape[1]:
+        covered = batch.colours != IGNORED
+        likeness = cosine_similarity(features[covered], batch.features[covered], dim=1)
+        loss = loss + FEATURES_WEIGHT * (1 - likeness).mean()
+    return loss
 
 
 def completion_loss(logits: Tensor, batch: PolicyBatch, numbers: slice) -> Tensor:

@@ -51,6 +51,7 @@ FRAMES = (
     "<think> ",
     " </think> <bbox>[",
     "]</bbox>, <bbox>[",
+    "]</bbox>, <points>[]</points>, <labels>[]</labels>",
     "]</bbox>, <points>[[",
     "]]</points>, <labels>[",
     "]</labels>",

@@ -6,7 +6,7 @@ import numpy as np
 
 from segr1_app.domain import Mask, RgbPixels
 from segr1_app.geometry import box_iou, mask_box
-from train.data.composing import compose, distinguishing_words
+from train.data.composing import MOST_UNEVEN, compose, distinguishing_words, paste, put_beside
 from train.data.traces import COLOURS, WHICH, WORDINGS, vocabulary
 
 SIDE = 96
@@ -80,3 +80,32 @@ def test_every_word_of_such_an_instruction_is_a_token() -> None:
     for wording in WORDINGS:
         for which in (*WHICH, *COLOURS):
             assert set(wording.format(which=which).rstrip(".").split()) <= known
+
+
+def test_pasted_objects_keep_their_owners() -> None:
+    ground, own = picture("green", 10, 10, 40, 40)
+    others = [picture("red", 20, 30, 80, 60), picture("blue", 30, 20, 60, 60)]
+    cut = [(pixels, mask.astype(np.uint8) * 255) for pixels, mask in others]
+    seen = set()
+    for seed in range(20):
+        found, objects, owners = paste(ground, own, cut, np.random.default_rng(seed))
+        for part, owner in zip(objects, owners, strict=True):
+            shown = found[part].mean(axis=0)
+            assert np.abs(shown - COLOURS[("green", "red", "blue")[owner]]).max() < 40
+            seen.add(owner)
+    assert seen == {0, 1, 2}
+
+
+def test_pictures_side_by_side_keep_their_shapes_and_objects() -> None:
+    views = [picture("red", 10, 10, 50, 50), picture("blue", 20, 40, 80, 90)]
+    shapes = set()
+    for seed in range(10):
+        scene, (first, second), size = put_beside(views, [1.5, 0.1], np.random.default_rng(seed))
+        assert scene.shape[:2] == first.shape == second.shape == (size.height, size.width)
+        shapes.add(size)
+        assert not (first & second).any()
+        assert np.abs(scene[first].mean(axis=0) - COLOURS["red"]).max() < 20
+        assert np.abs(scene[second].mean(axis=0) - COLOURS["blue"]).max() < 20
+    lengths = 1.5 + 1 / MOST_UNEVEN, 1 / 1.5 + MOST_UNEVEN
+    expected = {(round(SIDE * lengths[0]), SIDE), (SIDE, round(SIDE * lengths[1]))}
+    assert shapes == expected

@@ -12,25 +12,23 @@ import torch
 from safetensors.torch import load_file
 from transformers import Qwen2_5_VLProcessor
 
-from segr1_app.domain import Box, ObjectPrompt, Point, SettingsError
-from segr1_app.language.codec import format_completion
+from segr1_app.domain import Box, ImageSize, ObjectPrompt, Point, SettingsError
+from segr1_app.language.codec import Grammar, format_completion, parse_completion
 from segr1_app.models.policy import VlmPolicy
 from tests.scenes import ellipse_scene
 from tests.train.scratch.test_segmenter import write_pairs
 from train import embedded
+from train.data.nouns import FEWEST, NOUNS_FILE, plural, split_of
 from train.data.pairs import pack_pairs
-from train.data.traces import COLOURS, vocabulary
+from train.data.traces import COLOURS, WHICH, vocabulary
 from train.scratch import policy
-from train.scratch.policy import Phase, PolicyConfig, train_policy
+from train.scratch.policy import Phase, PolicyConfig, card_of, load_data, name_data, train_policy
 from train.scratch.policy_batch import (
     EDGE,
-    IGNORED,
     NO_COORDINATE,
     PADDING,
     PICTURE,
-    AugmentedPicture,
     BatchMaker,
-    PictureQuestion,
     PolicyBatch,
     foreground_shares,
     nearest_objects,
@@ -40,7 +38,7 @@ from train.scratch.policy_batch import (
     pixel_values,
 )
 from train.scratch.policy_layout import pack_attention, token_positions
-from train.scratch.policy_losses import PolicyInTraining, completion_loss, pointing_loss
+from train.scratch.policy_losses import PolicyInTraining, completion_loss, naming_loss, pointing_loss
 from train.scratch.policy_model import (
     EMBEDDING,
     MAX_NUMBER,
@@ -52,6 +50,7 @@ from train.scratch.policy_model import (
     ordinal_embeddings,
     token_id,
 )
+from train.scratch.policy_pictures import IGNORED, AugmentedPicture, PictureNames, PictureQuestion
 from train.scratch.run import Rates, TrainingBudget, reduced_precision
 
 TINY = PolicyShape(
@@ -155,7 +154,7 @@ class TestBatch:
         questions = tuple(
             PictureQuestion(text, mask) for text in ("segment the main object.", "segment the left object.")
         )
-        row = maker.row(AugmentedPicture(picture.pixels, (mask,), questions), 1, np.random.default_rng(0))
+        row = maker.row(AugmentedPicture(picture.pixels, (mask,), questions, (0,)), 1, np.random.default_rng(0))
         answered, asked = row.texts
         assert [*row.picture, *answered.prompt] == inputs["input_ids"][0].tolist()
         assert answered.completion[-1] == processor.tokenizer.eos_token_id
@@ -193,7 +192,7 @@ class TestBatch:
     def test_one_of_several_objects_is_asked_for(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
         composed = composing(data, processor)
         plain = BatchMaker(pack_pairs([data], 64, data.parent / "cache"), processor.tokenizer, TINY)
-        samples = [composed.sample(i % len(composed), 16, np.random.default_rng(i)) for i in range(40)]
+        samples = [composed.pictures.draw(i % len(composed), 16, np.random.default_rng(i)) for i in range(40)]
         assert any(len(sample.questions) > 2 for sample in samples)
         for sample in samples:
             first, *words = sample.questions
@@ -202,7 +201,9 @@ class TestBatch:
                 assert any(question.asked is part for part in sample.objects)
                 assert question.asked.sum() < sample.mask.sum()
                 assert "object" in question.instruction or "one" in question.instruction
-        assert all(len(plain.sample(i % len(plain), 16, np.random.default_rng(i)).questions) == 1 for i in range(40))
+        assert all(
+            len(plain.pictures.draw(i % len(plain), 16, np.random.default_rng(i)).questions) == 1 for i in range(40)
+        )
 
     def test_a_question_in_company_reads_as_it_would_alone(self, processor: Qwen2_5_VLProcessor, data: Path) -> None:
         batch = many_questions(composing(data, processor), pictures=2)
@@ -261,6 +262,118 @@ class TestBatch:
         assert shares[1:5].sum() == 0
 
 
+NOUNS = ("bell pepper", "lemon")
+
+
+def naming(data: Path) -> BatchMaker:
+    """Half of the discs are lemons, half are bell peppers."""
+    pairs = pack_pairs([data], 64, data.parent / "cache")
+    features = np.eye(4, dtype=np.float32)[np.arange(len(pairs)) % 4]
+    names = PictureNames(NOUNS, np.arange(len(pairs)) % 2, features, np.arange(len(pairs)))
+    return BatchMaker(pairs, build_tokenizer(vocabulary(NOUNS)), TINY, composed=1.0, names=names)
+
+
+class TestNouns:
+    def test_what_is_there_is_asked_for_by_name_and_so_is_what_is_not(self, data: Path) -> None:
+        maker, absent, beside = naming(data), 0, 0
+        for seed in range(60):
+            sample = maker.pictures.draw(seed % len(maker), 16, np.random.default_rng(seed))
+            nouns = [NOUNS[source % 2] for source in sample.sources]
+            beside += len(sample.objects) == 2
+            assert len(sample.sources) == len(sample.objects)
+            for question in sample.questions[1:]:
+                kind = any(f" {word}." in question.instruction for word in (question.noun, plural(question.noun)))
+                if not question.asked.any():
+                    absent += 1
+                    assert question.noun not in nouns
+                elif kind and not any(f" {word} " in question.instruction for word in (*WHICH, *COLOURS)):
+                    meant = [part for part, noun in zip(sample.objects, nouns, strict=True) if noun == question.noun]
+                    assert (question.asked == np.any(meant, axis=0)).all()
+                else:
+                    place = [part is question.asked for part in sample.objects].index(True)
+                    assert nouns[place] == question.noun
+        assert absent > 10
+        assert beside > 10
+
+    def test_all_of_it_is_in_the_vocabulary_and_nothing_is_there_in_five_tokens(self, data: Path) -> None:
+        maker, said = naming(data), set()
+        tokenizer = build_tokenizer(vocabulary(NOUNS))
+        rng = np.random.default_rng(0)
+        for seed in range(40):
+            sample = maker.pictures.draw(seed % len(maker), 16, np.random.default_rng(seed))
+            for question, text in zip(sample.questions, maker.row(sample, 9, rng).texts, strict=True):
+                written = tokenizer.decode(text.completion[:-1])
+                assert tokenizer.unk_token_id not in text.completion
+                assert tokenizer.unk_token_id not in tokenizer(question.instruction)["input_ids"]
+                height, width = sample.mask.shape
+                parsed = parse_completion(written, (width, height))
+                said.add(parsed.abstains)
+                assert parsed.abstains == (not question.asked.any())
+                if parsed.abstains:
+                    assert parse_completion(written, (width, height), Grammar.ABSTENTION).well_formed
+                    assert len(tokenizer(written.split("</think>")[1])["input_ids"]) <= 5
+                if question.noun:
+                    assert question.noun in written or plural(question.noun) in written
+        assert said == {True, False}
+
+    def test_tokens_tell_the_noun_and_the_features_of_their_object(self, data: Path) -> None:
+        maker = naming(data)
+        chances = np.full(len(maker), 1 / len(maker))
+        batch = maker.draw(chances, np.random.default_rng(1), pictures=8, cells=16, traces=4)
+        covered = batch.colours != IGNORED
+        assert ((batch.nouns != IGNORED) == covered).all()
+        assert (batch.nouns[covered] == batch.sources[covered] % 2).all()
+        assert (batch.features.argmax(dim=1) == batch.sources % 4).all()
+        sums = batch.asked.sum(dim=1)
+        assert (torch.isclose(sums, torch.ones(())) | (sums == 0)).all()
+        nothing = set((sums == 0).nonzero()[:, 0].tolist())
+        assert nothing
+        assert not nothing & set(batch.questions[batch.pointing].tolist()), "nothing can be pointed at"
+
+    def test_what_is_known_lowers_the_loss(self, data: Path) -> None:
+        maker = naming(data)
+        chances = np.full(len(maker), 1 / len(maker))
+        batch = maker.draw(chances, np.random.default_rng(1), pictures=4, cells=16, traces=0)
+        covered = batch.colours != IGNORED
+        true = torch.nn.functional.one_hot(batch.nouns.where(covered, 0), 2).float() * 9
+        right, wrong = (naming_loss(nouns, batch.features, batch) for nouns in (true, -true))
+        assert right < 0.01 < wrong
+        assert naming_loss(true, -batch.features, batch) > right + 1.9
+        unknown = dataclasses.replace(batch, nouns=torch.full_like(batch.nouns, IGNORED))
+        assert naming_loss(true, batch.features[:, :0], unknown) == 0
+
+    def test_pictures_that_are_kept_out_are_never_drawn_nor_pasted(self, config: PolicyConfig, tmp_path: Path) -> None:
+        folder = write_pairs(tmp_path / "named", 40)
+        rows = [f"{number:02},{NOUNS[number % 2]}" for number in range(40)]
+        (folder / NOUNS_FILE).write_text("\n".join(["stem,noun", *rows]), encoding="utf-8")
+        named = dataclasses.replace(config, data=(folder,), cache=tmp_path / "cache")
+        loaded = load_data(named, 64)
+        data, names = name_data(loaded, named)
+        kept = {i for i, stem in enumerate(data.pairs.stems) if split_of(folder / "images" / f"{stem}.png") != "train"}
+        assert len(kept) > FEWEST // 2
+        assert not data.chances[sorted(kept)].any()
+        assert not kept & set(names.trained.pasted)
+        assert (names.trained.kinds[sorted(kept)] == IGNORED).all()
+        assert set(names.tuned_on) < kept
+        assert data.chances.sum() == pytest.approx(1)
+
+    def test_a_policy_learns_nouns_from_data_that_has_some(self, config: PolicyConfig, tmp_path: Path) -> None:
+        folder = write_pairs(tmp_path / "named", 40)
+        rows = [f"{number:02},{('dog', 'lemon')[number % 2]}" for number in range(40)]
+        (folder / NOUNS_FILE).write_text("\n".join(["stem,noun", *rows]), encoding="utf-8")
+        named = dataclasses.replace(config, data=(folder,), cache=tmp_path / "cache", budget=TrainingBudget(1, steps=4))
+        loaded = VlmPolicy.load(train_policy(named), device="cpu")
+        curve = json.loads((named.out / "curve.json").read_text())
+        assert 0 <= curve[-1]["named_by_tower"] <= 1
+        assert loaded.card is not None
+        assert loaded.card == card_of(["dog", "lemon"])
+        assert loaded.card.unknown_words("Find the left puppy, please, and all the lemons.") == ()
+        assert loaded.card.unknown_words("Segment the xylophone.") == ("xylophone",)
+        assert "dog, lemon" in loaded.card.understands
+        request = loaded.request(ImageSize(56, 56), "Segment all the Puppies.")
+        assert "Segment all the dogs." in request.text
+
+
 class TestLoss:
     def test_a_near_number_costs_less_than_a_far_one(self) -> None:
         numbers = slice(5, 5 + MAX_NUMBER + 1)
@@ -273,6 +386,9 @@ class TestLoss:
             shares=empty,
             places=empty,
             colours=empty,
+            nouns=empty,
+            features=empty,
+            sources=empty,
             tokens=labels,
             questions=labels,
             backwards=labels,
