@@ -10,6 +10,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -84,13 +85,12 @@ def open_archive(path: Path) -> Iterator[Files]:
 class ZipFiles:
     """The files of an open ZIP archive."""
 
-    notes: Sequence[str] = ()
-
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self._path = path
         self._archive = archive
-        found = {_plain(_decoded(entry)): entry for entry in archive.infolist() if not entry.is_dir()}
-        self._entries = {name: entry for name, entry in found.items() if not is_clutter(name)}
+        found = [(_plain(_decoded(entry)), entry) for entry in archive.infolist() if not entry.is_dir()]
+        self._entries = {name: entry for name, entry in found if not is_clutter(name)}
+        self.notes = _repeated(path, [name for name, _ in found])
 
     def names(self) -> Sequence[PurePosixPath]:
         return list(self._entries)
@@ -119,15 +119,14 @@ class ZipFiles:
 class TarFiles:
     """The files of an open, uncompressed tar archive."""
 
-    notes: Sequence[str] = ()
-
     def __init__(self, path: Path, archive: tarfile.TarFile, members: Sequence[tarfile.TarInfo]) -> None:
         self._path = path
         self._archive = archive
-        found = {_plain(member.name.removeprefix("./")): member for member in members}
+        found = [(_plain(member.name.removeprefix("./")), member) for member in members]
         self._entries: Mapping[PurePosixPath, tarfile.TarInfo] = {
-            name: member for name, member in found.items() if not is_clutter(name)
+            name: member for name, member in found if not is_clutter(name)
         }
+        self.notes = _repeated(path, [name for name, _ in found])
 
     def names(self) -> Sequence[PurePosixPath]:
         return list(self._entries)
@@ -187,6 +186,15 @@ def _check(path: Path, entries: Sequence[tuple[str, int, bool]]) -> None:
     size = sum(size for _, size, _ in entries)
     if size > SMALL_BYTES and size > MAX_RATIO * path.stat().st_size:
         raise DatasetError(_too_much(path, size))
+
+
+def _repeated(path: Path, names: Sequence[PurePosixPath]) -> list[str]:
+    """A sentence about entries that others replace, as they would when they are unpacked."""
+    twice = [str(name) for name, count in Counter(names).items() if count > 1 and not is_clutter(name)]
+    if not twice:
+        return []
+    shown = ", ".join(twice[:3]) + (", ..." if len(twice) > 3 else "")
+    return [f"{path}: it has several entries called {shown}: the last of each is read."]
 
 
 def _too_much(path: Path, size: int) -> str:

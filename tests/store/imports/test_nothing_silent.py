@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -349,3 +352,40 @@ def test_an_empty_table_is_reported(store: AnnotationStore, tmp_path: Path, name
     draw(tmp_path / "a.png")
     write(tmp_path / name, "\n")
     assert "looks like an empty table" in said(store, tmp_path)
+
+
+def test_a_row_without_an_instruction_is_reported(store: AnnotationStore, tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    draw_mask(tmp_path / "masks" / "a.png")
+    write(tmp_path / "metadata.csv", "file_name,mask_file_name,instruction\na.png,masks/a.png,\n")
+    assert "row 1 has no instruction of its own" in said(store, tmp_path)
+    assert [words for _, words in truths(store)] == [DEFAULT]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_entries_of_an_archive_that_replace_others_are_reported(
+    store: AnnotationStore, tmp_path: Path, kind: str
+) -> None:
+    entries = [
+        ("classes.txt", b"cat"),
+        ("a.txt", ROW.encode()),
+        ("classes.txt", b"dog"),
+        ("._a.txt", b""),
+        ("._a.txt", b""),
+    ]
+    entries.append(("a.png", draw(tmp_path / "a.png").read_bytes()))
+    path = tmp_path / f"set.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in entries:
+                archive.writestr(name, content)
+    else:
+        with tarfile.open(path, "w") as tar:
+            for name, content in entries:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    report = bring(store, path)
+    assert f"{path}: it has several entries called classes.txt: the last of each is read." in report.notices
+    assert [words for _, words in truths(store)] == [DOG]

@@ -129,7 +129,7 @@ def _choose(found: Sequence[str], where: str, chosen: Mapping[str, str]) -> dict
 
 def _record(
     cells: Mapping[str, Any], where: str, content: Callable[[Any], Content | str], label: str | None
-) -> Iterator[Record | str]:
+) -> Iterator[Found]:
     image = content(cells["image"])
     if isinstance(image, str):
         yield f"{where}: its picture cannot be read: {image}"
@@ -140,6 +140,8 @@ def _record(
         yield f"{where}: {error}"
         return
     mask = cells.get("mask")
+    if "instruction" in cells and not asked:
+        yield Remark(f"{where} has no instruction of its own.")
     parts = []
     if mask is not None and mask not in ([], ""):
         shape = _mask(mask, image, content, label)
