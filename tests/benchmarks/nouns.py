@@ -121,8 +121,9 @@ def answers(pipeline: Pipeline, questions: Iterable[NounQuestion]) -> list[NounA
         some = every[begin : begin + BATCH]
         asked = [(one.picture, NOUN_WORDINGS[0].format(noun=one.noun).capitalize()) for one in some]
         for question, answer in zip(some, pipeline.run_together(asked), strict=True):
-            overlaps = (iou(answer.mask, part) if part.any() else 0.0 for part in (question.truth, question.other))
-            found.append(NounAnswer(question.noun, question.kind, *overlaps, answer.abstains))
+            overlap = iou(answer.mask, question.truth) if question.truth.any() else 0.0
+            other = iou(answer.mask, question.other) if question.other.any() else 0.0
+            found.append(NounAnswer(question.noun, question.kind, overlap, other, answer.abstains))
     return found
 
 

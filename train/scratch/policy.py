@@ -139,7 +139,7 @@ class PolicyConfig(TrainingConfig):
     budget: TrainingBudget = field(default_factory=lambda: TrainingBudget(95))
     rates: Rates = field(default_factory=lambda: Rates(peak=1.5e-3, weight_decay=0.05, average=0.998))
     holdout: int = 60
-    report_minutes: float = 5.0
+    report_minutes: float = 8.0
     phases: tuple[Phase, ...] = PHASES
     shape: PolicyShape = field(default_factory=PolicyShape)
     composed: float = 0.8
