@@ -35,10 +35,12 @@ class StoredFile(TypedDict):
 
 
 class StrokeValue(TypedDict):
-    """What a disc covers that is drawn along a path, in pixels of the picture: painted or erased."""
+    """What is added to a mask or erased from it, in pixels of the picture: what a disc of this radius covers that is
+    drawn along the path, or the area that the path encloses if there is no radius.
+    """
 
     erase: bool
-    radius: float
+    radius: float | None
     path: list[tuple[float, float]]
 
 

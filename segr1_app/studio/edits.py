@@ -23,7 +23,7 @@ from segr1_app.geometry import (
 )
 from segr1_app.language.prompt_json import listed, pixel_number, read_prompt
 from segr1_app.studio.callers import charge
-from segr1_app.studio.painting import Stroke, layers, rows_of
+from segr1_app.studio.painting import Stroke, first_in_rows, layers, rows_of
 
 MAX_OBJECTS, MAX_STROKES, MAX_PLACES = 64, 2000, 20_000
 """Limits on the objects of a picture, the strokes of an object, and the positions of a stroke."""
@@ -35,6 +35,8 @@ brush moved over 350,000 pixels of the picture, whatever its radius.
 """
 PAINT_PER_CALL = 25_000
 """Rows of paint that are charged as much as a call without paint."""
+LEAST_CORNERS = 3
+"""Fewest corners of an area."""
 MAX_RLE = 2_000_000
 """Longest run-length encoding of a mask in characters."""
 SMALL = 0.05
@@ -108,7 +110,7 @@ class EditedObject:
         """Paint on the segmenter's mask, and clean the result if that is asked for.
 
         Small is what covers less than `SMALL` of the mask. What a point or a stroke lies in is kept: a part under a
-        positive point or the brush, a hole under a negative point or the eraser.
+        positive point, the brush or an added area, a hole under a negative point, the eraser or a cut area.
 
         Args:
             segmented: the segmenter's mask of the whole picture, bool (height, width), of any size.
@@ -132,8 +134,13 @@ class EditedObject:
         (prompt,) = rescale_objects([self.prompt], from_wh=image_wh, to_wh=size)
         yield from prompt.points
         for stroke in self.strokes:
+            label = int(not stroke.erase)
+            if stroke.radius is None:
+                for column, row in first_in_rows(stroke, size, image_wh):
+                    yield Point(column + 0.5, row + 0.5, label)
+                continue
             for x, y in stroke.path:
-                yield Point(x * size.width / image_wh.width, y * size.height / image_wh.height, int(not stroke.erase))
+                yield Point(x * size.width / image_wh.width, y * size.height / image_wh.height, label)
 
 
 def read_objects(value: object, image_wh: ImageSize) -> tuple[EditedObject, ...]:
@@ -182,7 +189,7 @@ def _object(number: int, entry: Any, image_wh: ImageSize) -> EditedObject:
 def _read(entry: Any, image_wh: ImageSize) -> EditedObject:
     prompt = read_prompt(entry, image_wh)
     strokes = tuple(_stroke(stroke, image_wh) for stroke in listed(entry.get("strokes", []), MAX_STROKES))
-    if sum(len(stroke.path) * stroke.radius**2 for stroke in strokes) > MAX_PAINT:
+    if sum(len(stroke.path) * (stroke.radius or 0) ** 2 for stroke in strokes) > MAX_PAINT:
         raise ValueError("there is more paint than a person can apply")
     start, painted, erased = (_rle(entry.get(layer), image_wh) for layer in ("start", "painted", "erased"))
     clean = entry.get("clean", False)
@@ -194,9 +201,11 @@ def _read(entry: Any, image_wh: ImageSize) -> EditedObject:
 def _stroke(value: Any, image_wh: ImageSize) -> Stroke:
     if not isinstance(value, dict):
         raise ValueError(f"{short(value)} is not a stroke")
-    radius = pixel_number(value["radius"])
     path = tuple((pixel_number(x), pixel_number(y)) for x, y in listed(value["path"], MAX_PLACES))
-    if not isinstance(value["erase"], bool) or not path or not 0 < radius <= max(image_wh):
+    radius = None if value["radius"] is None else pixel_number(value["radius"])
+    if radius is None and len(path) < LEAST_CORNERS:
+        raise ValueError(f"an area has {len(path)} corners, fewer than {LEAST_CORNERS}")
+    if not isinstance(value["erase"], bool) or not path or (radius is not None and not 0 < radius <= max(image_wh)):
         raise ValueError("a stroke has no path, or no radius that fits the picture")
     return Stroke(value["erase"], radius, path)
 

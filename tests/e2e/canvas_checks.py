@@ -251,6 +251,55 @@ def check_paint(key: str, erase: bool) -> Callable[[CanvasPage], None]:
     return check
 
 
+def check_lasso(key: str, erase: bool) -> Callable[[CanvasPage], None]:
+    def check(c: CanvasPage) -> None:
+        (x, _), a, b = spots(c)
+        c.press(key)
+        expect(c.page.locator(f"{c.root} .stage-frame")).to_have_attribute("data-tool", "cut" if erase else "lasso")
+        c.drag(a, (b[0], a[1]), b, (a[0], b[1]))
+        (area,) = c.object["strokes"]
+        assert (area["erase"], area["radius"]) == (erase, None)
+        assert [area["path"][0], area["path"][-1]] == [Near(c, *a), Near(c, a[0], b[1])]
+        assert len(area["path"]) == 4, "what lies between the corners is left out"
+        assert (c.painted() > 0) is not erase
+        c.press("Control+z")
+        assert c.object["strokes"] == []
+        # The same by corners: a click on the first one closes it.
+        for place in (a, (b[0], a[1]), b, (x, b[1]), a):
+            c.click(place)
+        (area,) = c.object["strokes"]
+        assert area["path"] == [Near(c, *a), Near(c, b[0], a[1]), Near(c, *b), Near(c, x, b[1])]
+
+    return check
+
+
+def check_polygon(c: CanvasPage) -> None:
+    (x, y), a, b = spots(c)
+    corners = c.page.locator(f"{c.root} [data-mark=corner]")
+    c.press("l")
+    before = c.objects
+    for place in (a, (b[0], a[1]), b, (x, y)):
+        c.click(place)
+    expect(corners).to_have_count(4)
+    c.press("Delete")
+    expect(corners).to_have_count(3)
+    # A drag moves a corner.
+    c.drag(b, (b[0], y))
+    assert c.objects == before, "an open polygon is no edit"
+    c.press("Enter")
+    expect(corners).to_have_count(0)
+    assert c.object["strokes"][0]["path"] == [Near(c, *a), Near(c, b[0], a[1]), Near(c, b[0], y)]
+    for place in (a, (b[0], a[1])):
+        c.click(place)
+    c.page.mouse.dblclick(*c.at(b))
+    expect(corners).to_have_count(0)
+    assert c.objects[0]["strokes"][1]["path"] == [Near(c, *a), Near(c, b[0], a[1]), Near(c, *b)]
+    c.click(a)
+    c.press("Escape")
+    expect(corners).to_have_count(0)
+    assert len(c.objects[0]["strokes"]) == 2
+
+
 def check_brush_size(key: str, factor: float) -> Callable[[CanvasPage], None]:
     def check(c: CanvasPage) -> None:
         _, a, b = spots(c)
@@ -433,6 +482,9 @@ CHECKS: dict[str, Callable[[CanvasPage], None]] = {
     "C": check_clean,
     "B": check_paint("b", False),
     "E": check_paint("e", True),
+    "L": check_lasso("l", False),
+    "Shift+L": check_lasso("Shift+L", True),
+    "Double click or Enter": check_polygon,
     "V": check_paint("b", False),
     "[": check_brush_size("[", 0.8),
     "]": check_brush_size("]", 1.25),

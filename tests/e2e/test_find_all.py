@@ -43,13 +43,13 @@ def test_a_word_proposes_instances_that_keys_keep_or_leave_out(
     canvas.settle()
     # An open proposal is answered before the task is decided.
     canvas.press("a")
-    expect(status).to_contain_text("Y keeps it, L leaves it out")
+    expect(status).to_contain_text("Y keeps it, I leaves it out")
     canvas.press("y")
     expect(status).to_contain_text("Proposal 2 of 8")
     canvas.press("y")
     for number in range(3, 9):
         expect(status).to_contain_text(f"Proposal {number} of 8")
-        canvas.press("l")
+        canvas.press("i")
     expect(status).to_contain_text("2 of 8 kept.")
     canvas.settle()
     canvas.press("a")

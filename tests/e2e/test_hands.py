@@ -91,3 +91,44 @@ def test_a_cleaned_mask_is_stored_and_told_in_its_history(
     page.get_by_role("tab", name="Review").click()
     page.locator(".review-task").first.click()
     expect(page.locator(".history-facts").first).to_contain_text("small parts and holes cleaned")
+
+
+def test_a_polygon_is_closed_before_its_task_is_decided_and_is_stored_as_paint(
+    annotate_app: ScriptedApp, visit: Callable[..., Page], uploads: list[Path]
+) -> None:
+    store = annotate_app.store
+    canvas = at_work(visit, annotate_app.url, uploads[:2])
+    page, status = canvas.page, canvas.page.locator(f"{ROOT} .stage-status")
+    corners = page.locator(f"{ROOT} [data-mark=corner]")
+    page.locator(ROOT).get_by_role("button", name="Lasso: add an area").click()
+    for place in ((380.0, 20.0), (440.0, 20.0), (440.0, 60.0), (380.0, 60.0)):
+        canvas.click(place)
+    canvas.press("a")
+    expect(status).to_have_text("A polygon is still open: Enter closes it, Esc drops it.")
+    assert store.current(1) is None
+    canvas.press("Enter")
+    expect(corners).to_have_count(0)
+    canvas.press("Shift+L")
+    canvas.drag((220, 160), (260, 160), (260, 200), (220, 200))
+    drawn = canvas.object["strokes"]
+    assert [(stroke["erase"], stroke["radius"]) for stroke in drawn] == [(False, None), (True, None)]
+    # The draft has both, too.
+    page.reload()
+    page.get_by_role("tab", name="Annotate").click()
+    shown(canvas, 1)
+    assert canvas.object["strokes"] == drawn
+    canvas.press("Enter")
+    shown(canvas, 2)
+    saved = store.current(1)
+    assert saved is not None
+    assert saved.correction.verdict is Verdict.FIX
+    (made,) = saved.correction.objects
+    assert made.painted is not None
+    assert made.erased is not None
+    # Clicks fall on whole pixels of the screen.
+    assert made.painted.sum() == pytest.approx(60 * 40, rel=0.1)
+    assert made.painted[40, 410]
+    assert made.erased.sum() == pytest.approx(40 * 40, rel=0.1)
+    assert made.mask[40, 410]
+    assert not made.mask[180, 240]
+    assert list(store.verify()) == []

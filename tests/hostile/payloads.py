@@ -19,6 +19,7 @@ VALUES: tuple[Any, ...] = (
     [{"box": None, "points": [{"x": 1, "y": 1, "label": "1"}]}], [{"box": [5, 5, 0, 0]}], [{"points": {"x": 1}}],
     [{"points": [], "strokes": [{"erase": False, "radius": 2, "path": [[1, 1], [3, "x"]]}]}],
     [{"points": [], "strokes": [{"erase": False, "radius": 2, "path": [[1], [3, 4, 5]]}]}],
+    [{"points": [], "strokes": [{"erase": False, "radius": None, "path": [[1, 1], [3, 1e7], [-1e7, 1]]}]}],
     [{"points": [], "start": {"size": [8, "x"], "counts": "0"}}],
     [{"points": [], "painted": {"size": [1], "counts": 7}}],
     {"page": [], "edit": "x"}, {"page": 1, "edit": 2**70},

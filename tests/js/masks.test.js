@@ -69,3 +69,20 @@ test("brush and eraser apply in order, at the mask's own size, and leave the mas
   assert.deepEqual([at(20, 40), at(80, 40), at(50, 40), at(50, 46), at(50, 50), at(90, 40)], [1, 1, 0, 1, 0, 0]);
   assert.ok(mask.every((value) => value === 0));
 });
+
+test("an area covers the pixels whose centres its path winds around, also where it crosses itself", () => {
+  const size = /** @type {[number, number]} */ ([10, 8]);
+  const area = (/** @type {boolean} */ erase, /** @type {[number, number][]} */ ...path) => ({ erase, radius: null, path });
+  const square = area(false, [1, 1], [6, 1], [6, 6], [1, 6]);
+  const hole = area(true, [2, 2], [4, 2], [4, 4], [2, 4]);
+  const filled = painted(new Uint8Array(80), size, [square, hole], size);
+  assert.equal(filled.reduce((sum, inside) => sum + inside, 0), 25 - 4);
+  assert.equal(filled[2 * 10 + 2], 0);
+  // Twice around in the same sense is inside, not outside.
+  const twice = area(false, [1, 1], [6, 1], [6, 6], [1, 6], [1, 1], [6, 1], [6, 6], [1, 6]);
+  assert.equal(painted(new Uint8Array(80), size, [twice], size)[2 * 10 + 2], 1);
+  // Half the picture's size, and beyond its border.
+  const wide = area(false, [-9, -9], [30, -9], [30, 4], [-9, 4]);
+  const halved = painted(new Uint8Array(20), [5, 4], [wide], size);
+  assert.deepEqual([...halved], [...new Array(10).fill(1), ...new Array(10).fill(0)]);
+});

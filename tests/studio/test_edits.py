@@ -70,6 +70,10 @@ def test_a_state_is_read_as_it_is() -> None:
         ("strokes", [{"erase": False, "radius": 1, "path": [[1, float("inf")]]}]),
         ("strokes", [{"erase": False, "radius": 1, "path": [[1, 1]] * 20_001}]),
         ("strokes", [{"erase": False, "radius": 200, "path": [[1, 1]] * 20_000}]),
+        ("strokes", [{"erase": False, "radius": None, "path": [[1, 1], [9, 1]]}]),
+        ("strokes", [{"erase": None, "radius": None, "path": [[1, 1], [9, 1], [9, 9]]}]),
+        ("strokes", [{"erase": False, "radius": None, "path": [[1, 1], [9, 1], [9, float("nan")]]}]),
+        ("strokes", [{"erase": False, "path": [[1, 1], [9, 1], [9, 9]]}]),
         ("start", {"size": [50, 100], "counts": "0"}),
         ("start", {"size": [500, 1000], "counts": encode_rle(np.zeros((500, 1000), dtype=bool))["counts"]}),
         ("start", {"size": [50, 100], "counts": "\x00\xff"}),
@@ -137,6 +141,19 @@ def test_the_last_stroke_over_a_pixel_decides() -> None:
     assert not painted[60, 150]
     assert layers([], SIZE, SIZE) == (None, None)
     assert layers([line], SIZE, SIZE)[1] is None
+
+
+def test_an_added_area_is_kept_by_cleaning_however_small_and_a_cut_one_stays_cut() -> None:
+    mask = np.zeros((SIZE.height, SIZE.width), dtype=bool)
+    mask[10:90, 60:190] = True
+    speck = {"erase": False, "radius": None, "path": [[10, 10], [16, 10], [16, 16], [10, 16]]}
+    hole = {"erase": True, "radius": None, "path": [[100, 40], [106, 40], [106, 46], [100, 46]]}
+    (edited,) = read_objects([{"box": [60, 10, 190, 90], "points": [], "strokes": [speck, hole], "clean": True}], SIZE)
+    finish = edited.finish(mask, SIZE)
+    final = compose_layers(mask, finish.painted, finish.erased)
+    assert final[10:16, 10:16].all()
+    assert not final[40:46, 100:106].any()
+    assert final.sum() == mask.sum()
 
 
 def test_strokes_go_on_top_of_what_an_earlier_revision_painted() -> None:

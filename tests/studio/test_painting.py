@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from segr1_app.domain import ImageSize, Mask
 from segr1_app.studio.callers import DepartedError, Turns, is_gone
-from segr1_app.studio.edits import EditError, read_objects
-from segr1_app.studio.painting import Stroke, layers, rows_of
+from segr1_app.studio.edits import MAX_PLACES, EditError, read_objects
+from segr1_app.studio.painting import Stroke, first_in_rows, layers, rows_of
 
 
 def measured(stroke: Stroke, size: ImageSize, image_wh: ImageSize) -> Mask:
     """Test every pixel, as ``paint.js`` does."""
+    assert stroke.radius is not None
     covered = np.zeros((size.height, size.width), dtype=bool)
     x: npt.NDArray[np.float64] = (np.arange(size.width) + 0.5) * (image_wh.width / size.width)
     y = (np.arange(size.height)[:, None] + 0.5) * (image_wh.height / size.height)
@@ -58,6 +59,60 @@ def test_a_run_in_each_row_is_what_measuring_every_pixel_gives(
     painted, _ = layers([stroke], size, image_wh)
     expected = measured(stroke, size, image_wh)
     assert np.array_equal(expected, np.zeros_like(expected) if painted is None else painted)
+
+
+def wound(area: Stroke, size: ImageSize, image_wh: ImageSize) -> Mask:
+    """The winding number of every pixel's centre, as ``paint.js`` counts it."""
+    turns = np.zeros((size.height, size.width), dtype=np.int64)
+    x = (np.arange(size.width) + 0.5) * (image_wh.width / size.width)
+    y = (np.arange(size.height) + 0.5) * (image_wh.height / size.height)
+    for (ax, ay), (bx, by) in pairwise((*area.path, area.path[0])):
+        for row, centre in enumerate(y):
+            if min(ay, by) <= centre < max(ay, by):
+                turns[row] += np.where(ax + ((centre - ay) * (bx - ax)) / (by - ay) <= x, 1 if by > ay else -1, 0)
+    return turns != 0
+
+
+GRID = st.integers(-160, 640).map(lambda quarter: quarter / 4)
+
+
+@hypothesis.given(
+    st.lists(st.tuples(GRID, GRID), min_size=3, max_size=9),
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    st.integers(0, 2).map(lambda power: 2**power),
+)
+@hypothesis.example([(0.5, 0.5), (8.5, 0.5), (8.5, 8.5), (0.5, 8.5)], (10, 10), 1)
+def test_an_area_covers_the_pixels_that_its_path_winds_around(
+    path: list[tuple[float, float]], shape: tuple[int, int], times: int
+) -> None:
+    size = ImageSize(*shape)
+    image_wh = ImageSize(size.width * times, size.height * times)
+    area = Stroke(False, None, tuple(path))
+    added, _ = layers([area], size, image_wh)
+    expected = wound(area, size, image_wh)
+    assert np.array_equal(expected, np.zeros_like(expected) if added is None else added)
+    rows = np.flatnonzero(expected.any(axis=1))
+    assert [list(place) for place in first_in_rows(area, size, image_wh)] == [
+        [expected[row].argmax(), row] for row in rows
+    ]
+
+
+def test_an_area_with_as_many_corners_as_allowed_is_bounded_by_the_rows_of_its_edges() -> None:
+    size = ImageSize(4000, 3000)
+    saw = [[float(place % 4000), 0.0 if place % 2 else 2999.0] for place in range(MAX_PLACES)]
+    entry = {"box": None, "points": [], "strokes": [{"erase": False, "radius": None, "path": saw}]}
+    with pytest.raises(EditError, match="too much paint on the canvas"):
+        read_objects([entry], size)
+    # Few corners, but each of the areas covers the picture.
+    corners = [[-1e7, -1e7], [1e7, -1e7], [0, 1e7]]
+    entry["strokes"] = [{"erase": False, "radius": None, "path": corners}] * 1000
+    with pytest.raises(EditError, match="too much paint on the canvas"):
+        read_objects([entry], size)
+    entry["strokes"] = [{"erase": False, "radius": None, "path": corners}]
+    (edited,) = read_objects([entry], size)
+    added, _ = edited.layers(size, size)
+    assert added is not None
+    assert added[:1500].all()
 
 
 def test_a_long_line_costs_its_rows_and_not_its_box() -> None:

@@ -384,6 +384,7 @@ class Annotate {
     if (action === "take-truth") return this.canvas.takeTruth();
     if (action === "keep-found" || action === "leave-found") return this.finding.answer(action === "keep-found");
     if (this.finding.open && action !== "skip") return this.canvas.say(UNANSWERED);
+    if (this.canvas.isDrawing()) return;
     if (this.canvas.frame.dataset.seen === "false" && !this.clicks) return this.canvas.say(TOO_SOON);
     if (action === "accept" || action === "save") {
       const unanswered = this.task.prediction === null;

@@ -8,7 +8,7 @@ import { addFound, activeObject, removeObject } from "../canvas/prompts.js";
  */
 
 const NOTHING = "Nothing is proposed: type what to find, or select an object with a box, and press Find all.";
-export const UNANSWERED = "A proposal is open: Y keeps it, L leaves it out.";
+export const UNANSWERED = "A proposal is open: Y keeps it, I leaves it out.";
 
 /** Proposes every instance of a word or an example box, one after the other, each to be kept or left out. */
 export class Finding {
@@ -81,6 +81,6 @@ export class Finding {
     this.canvas.commit(addFound(this.canvas.prompts, { name: this.name, box, start }));
     this.proposed = activeObject(this.canvas.prompts).id;
     const number = this.count - this.coming.length;
-    this.canvas.say(`Proposal ${number} of ${this.count}, ${Math.round(100 * score)} % sure: Y keeps it, L leaves it out.`);
+    this.canvas.say(`Proposal ${number} of ${this.count}, ${Math.round(100 * score)} % sure: Y keeps it, I leaves it out.`);
   }
 }

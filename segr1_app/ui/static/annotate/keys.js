@@ -38,7 +38,7 @@ export const DECISION_KEYS = [
  */
 export const FIND_KEYS = [
   { group: "Find all", keys: "Y", does: "keep the object that is proposed", action: "keep-found", on: ["y"] },
-  { group: "Find all", keys: "L", does: "leave it out", action: "leave-found", on: ["l"] },
+  { group: "Find all", keys: "I", does: "leave it out", action: "leave-found", on: ["i"] },
 ];
 
 /** Why a task is rejected; their positions are their keys. */

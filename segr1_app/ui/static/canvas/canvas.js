@@ -51,7 +51,7 @@ export function mount({ element, props, watch, server }) {
 
   async function save() {
     const key = canvas.value?.key;
-    if (!key) return;
+    if (!key || canvas.isDrawing()) return;
     const sent = canvas.prompts;
     const work = { clicks, seconds: clock.seconds };
     canvas.say("Saving …");

@@ -1,4 +1,5 @@
 import { cursorOf, gripAt } from "./hit.js";
+import { lassoActions } from "./lasso_actions.js";
 import { thinned } from "./paint.js";
 import * as edit from "./prompts.js";
 import * as viewport from "./viewport.js";
@@ -26,6 +27,7 @@ export function gestureActions(canvas) {
     if (asks) canvas.send(true);
     canvas.draw();
   };
+  const lasso = lassoActions(canvas, pass);
   const grip = (/** @type {Place} */ at, /** @type {boolean} */ finger) =>
     canvas.look.marks ? gripAt(canvas.prompts, canvas.view, at, finger ? 2 : 1) : null;
   return {
@@ -40,13 +42,15 @@ export function gestureActions(canvas) {
     },
     box: (from, to, done) => pass(edit.setBox(canvas.prompts, within(from), within(to)), done),
     stroke: (path, done) => {
-      const places = path.map((place) => rounded(viewport.toPicture(canvas.view, place)));
+      const places = path.map((place) => viewport.toStroke(canvas.view, place));
       const stroke = { erase: canvas.tool === "eraser", radius: canvas.brush, path: thinned(places, canvas.brush) };
       pass(edit.addStroke(canvas.prompts, stroke), done, false);
     },
+    ...lasso.actions,
     pan: (by) => canvas.lookAt(viewport.pan(canvas.view, by, canvas.picture, canvas.area)),
     zoom: (factor, at) => canvas.lookAt(viewport.zoom(canvas.view, factor, at, canvas.picture, canvas.area)),
     cancel: () => {
+      lasso.cancel();
       if (!canvas.passing) return;
       canvas.passing = null;
       canvas.send(false);
@@ -59,9 +63,4 @@ export function gestureActions(canvas) {
       canvas.draw();
     },
   };
-}
-
-/** A position of a stroke, which may lie outside the picture. @param {Place} place @returns {Place} */
-function rounded([x, y]) {
-  return [Math.round(100 * x) / 100, Math.round(100 * y) / 100];
 }

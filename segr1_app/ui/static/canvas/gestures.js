@@ -6,21 +6,23 @@
  * The actions of gestures; positions are canvas pixels.
  * @typedef {object} GestureActions
  * @property {() => boolean} resting whether gestures are ignored at present
- * @property {() => "prompt" | "brush" | "eraser"} tool
+ * @property {() => import("./toolbar.js").Tool} tool
  * @property {(at: Place, finger: boolean) => import("./types.js").Grip | null} grip
  * @property {(at: Place, label: 0 | 1) => void} point
  * @property {(grip: import("./types.js").Grip) => void} take
  * @property {(grip: import("./types.js").Grip, from: Place, to: Place, done: boolean) => void} drag
  * @property {(from: Place, to: Place, done: boolean) => void} box
  * @property {(path: Place[], done: boolean) => void} stroke
+ * @property {(at: Place, finger: boolean) => void} corner
+ * @property {(path: Place[], finger: boolean, done: boolean) => void} lasso
  * @property {(by: Place) => void} pan
  * @property {(factor: number, at: Place) => void} zoom
  * @property {() => void} cancel undoes what a gesture has shown so far
  * @property {(at: Place | null) => void} hover
  *
  * What the first pointer started.
- * @typedef {{kind: "press" | "stroke" | "pan" | "pinch" | "spent", from: Place, last: Place, negative: boolean,
- *   finger: boolean, grip: import("./types.js").Grip | null, path: Place[], moved: boolean,
+ * @typedef {{kind: "press" | "stroke" | "lasso" | "pan" | "pinch" | "spent", from: Place, last: Place,
+ *   negative: boolean, finger: boolean, grip: import("./types.js").Grip | null, path: Place[], moved: boolean,
  *   hold: ReturnType<typeof setTimeout> | undefined}} Gesture
  */
 
@@ -68,7 +70,7 @@ export class Gestures {
     const gesture = this.#gesture;
     if (!gesture || gesture.kind === "spent") return false;
     clearTimeout(gesture.hold);
-    if (gesture.kind === "press" || gesture.kind === "stroke") this.#actions.cancel();
+    if (["press", "stroke", "lasso"].includes(gesture.kind)) this.#actions.cancel();
     gesture.kind = "spent";
     return true;
   }
@@ -121,8 +123,9 @@ export class Gestures {
   #start(event) {
     const from = this.#at(event);
     const finger = event.pointerType === "touch";
-    const painting = this.#actions.tool() !== "prompt" && event.button === 0;
-    const kind = this.#panning() || event.button === 1 ? "pan" : painting ? "stroke" : "press";
+    const tool = this.#actions.tool();
+    const drawing = tool === "lasso" || tool === "cut" ? "lasso" : tool === "prompt" ? "press" : "stroke";
+    const kind = this.#panning() || event.button === 1 ? "pan" : event.button === 0 ? drawing : "press";
     /** @type {Gesture} */
     const begun = {
       kind, from, last: from, finger, path: [from], moved: false,
@@ -151,11 +154,12 @@ export class Gestures {
       clearTimeout(current.hold);
     }
     if (current.kind === "pan") this.#actions.pan([place[0] - current.last[0], place[1] - current.last[1]]);
-    if (current.kind === "stroke") {
+    if (current.kind === "stroke" || current.kind === "lasso") {
       // All positions between two frames, so that a fast stroke stays smooth.
       const between = event.getCoalescedEvents?.() ?? [];
       current.path = [...current.path, ...(between.length ? between.map((each) => this.#at(each)) : [place])];
-      this.#actions.stroke(current.path, false);
+      if (current.kind === "stroke") this.#actions.stroke(current.path, false);
+      else if (current.moved) this.#actions.lasso(current.path, current.finger, false);
     }
     if (current.kind === "press" && current.grip && current.moved)
       this.#actions.drag(current.grip, current.from, place, false);
@@ -171,6 +175,8 @@ export class Gestures {
   #finish(current, place) {
     clearTimeout(current.hold);
     if (current.kind === "stroke") this.#actions.stroke(current.path, true);
+    if (current.kind === "lasso" && current.moved) this.#actions.lasso(current.path, current.finger, true);
+    else if (current.kind === "lasso") this.#actions.corner(current.from, current.finger);
     if (current.kind !== "press") return;
     if (current.grip && current.moved) this.#actions.drag(current.grip, current.from, place, true);
     else if (current.grip) this.#actions.take(current.grip);

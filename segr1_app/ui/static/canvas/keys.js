@@ -6,8 +6,9 @@
  * @typedef {{group: string, keys: string, does: string, action?: string, on?: string[]}} Row
  * @typedef {"flip" | "remove" | "removeObject" | "left" | "right" | "up" | "down" | "farLeft" | "farRight" | "farUp"
  *   | "farDown" | "nextMark" | "previousMark" | "pointInside" | "pointOutside" | "next" | "previous" | "newObject"
- *   | "refine" | "clean" | "undo" | "redo" | "prompt" | "brush" | "eraser" | "smaller" | "larger" | "fit" | "oneToOne" | "zoomIn"
- *   | "zoomOut" | "fainter" | "stronger" | "clear" | "answer" | "outline" | "hide" | "save" | "leave" | "help"} Action
+ *   | "refine" | "clean" | "undo" | "redo" | "prompt" | "brush" | "eraser" | "lasso" | "cut" | "smaller" | "larger"
+ *   | "fit" | "oneToOne" | "zoomIn" | "zoomOut" | "fainter" | "stronger" | "clear" | "answer" | "outline" | "hide" | "save"
+ *   | "leave" | "help"} Action
  */
 
 /** @type {Row[]} */
@@ -49,6 +50,11 @@ export const KEYS = [
 
   { group: "Painting", keys: "B", does: "brush", action: "brush", on: ["b"] },
   { group: "Painting", keys: "E", does: "eraser", action: "eraser", on: ["e"] },
+  { group: "Painting", keys: "L", does: "lasso: drag around an area to add it, or click the corners of a polygon",
+    action: "lasso", on: ["l"] },
+  { group: "Painting", keys: "Shift+L", does: "the same to cut an area away", action: "cut", on: ["Shift+l"] },
+  { group: "Painting", keys: "Double click, Enter",
+    does: "close the polygon, like a click on its first corner; Delete takes a corner back" },
   { group: "Painting", keys: "V", does: "back to points and boxes", action: "prompt", on: ["v"] },
   { group: "Painting", keys: "[", does: "smaller brush", action: "smaller", on: ["["] },
   { group: "Painting", keys: "]", does: "larger brush", action: "larger", on: ["]"] },

@@ -8,7 +8,7 @@ import { maskAt } from "../shared/rle.js";
  */
 
 /**
- * A mask with strokes painted on it and erased from it, in order; the given mask is not changed.
+ * A mask with strokes and areas painted on it and erased from it, in order; the given mask is not changed.
  * @param {Uint8Array} mask
  * @param {Size} size of the mask
  * @param {Stroke[]} strokes in picture pixels
@@ -19,7 +19,9 @@ export function painted(mask, size, strokes, picture) {
   if (!strokes.length) return mask;
   const result = mask.slice();
   for (const { erase, radius, path } of strokes)
-    path.forEach((place, index) => capsule(result, size, path[Math.max(0, index - 1)], place, radius, +!erase, picture));
+    if (radius === null) fill(result, size, path, +!erase, picture);
+    else path.forEach((place, index) =>
+      capsule(result, size, path[Math.max(0, index - 1)], place, radius, +!erase, picture));
   return result;
 }
 
@@ -85,4 +87,36 @@ function capsule(mask, [width, height], [ax, ay], [bx, by], radius, value, pictu
       if (ex * ex + ey * ey <= radius * radius) mask[row * width + column] = value;
     }
   }
+}
+
+/**
+ * Fill every pixel whose centre a closed path winds around. An edge changes the winding number from the first pixel to
+ * the right of where it crosses a row.
+ * @param {Uint8Array} mask
+ * @param {Size} size
+ * @param {import("./types.js").Place[]} path
+ * @param {number} value
+ * @param {Size} picture
+ */
+function fill(mask, [width, height], path, value, picture) {
+  const sx = picture[0] / width;
+  const sy = picture[1] / height;
+  const firstAfter = (/** @type {number} */ at, /** @type {number} */ scale, /** @type {number} */ limit) =>
+    Math.min(limit, Math.max(0, Math.ceil(at / scale - 0.5)));
+  const rows = path.map(([, y]) => firstAfter(y, sy, height));
+  const top = Math.min(...rows);
+  const turns = new Int32Array((Math.max(...rows) - top) * (width + 1));
+  path.forEach(([ax, ay], index) => {
+    const next = (index + 1) % path.length;
+    const [bx, by] = path[next];
+    for (let row = Math.min(rows[index], rows[next]); row < Math.max(rows[index], rows[next]); row++) {
+      const crossing = ax + (((row + 0.5) * sy - ay) * (bx - ax)) / (by - ay);
+      turns[(row - top) * (width + 1) + firstAfter(crossing, sx, width)] += by > ay ? 1 : -1;
+    }
+  });
+  for (let start = 0, row = top; start < turns.length; start += width + 1, row++)
+    for (let column = 0, winding = 0; column < width; column++) {
+      winding += turns[start + column];
+      if (winding) mask[row * width + column] = value;
+    }
 }

@@ -10,12 +10,17 @@ import { actionOf, pressOf } from "./keys.js";
  * @property {import("./types.js").Place | null} pointer while it is over the picture
  * @property {{keys: import("./keys.js").Row[], act: (action: string, press?: string) => void}} use
  * @property {(action: import("./keys.js").Action) => void} act
+ * @property {import("./types.js").Place[]} polygon the corners of the one that is being drawn
+ * @property {(polygon: import("./types.js").Place[]) => void} open
+ * @property {() => void} close
  * @property {(space: boolean) => void} hold
  * @property {boolean} space whether it is held
  */
 
 const TYPED_INTO = "input, textarea, dialog, [contenteditable]:not([contenteditable='false'])";
 const PRESSED = "button, a[href], summary, [role='button'], [role='tab'], [role='option']";
+
+const POLYGON_KEYS = ["Enter", "Delete", "Backspace", "Ctrl+z"];
 
 /** @type {Listener[]} */
 const listeners = [];
@@ -87,6 +92,12 @@ function press(listener, event) {
   const onCanvas = target === frame;
   // Any other focused element is scrolled by these.
   const isLoose = onCanvas || target === document.body || element.contains(target);
+  // While a polygon is drawn, these are about it, and decide no task.
+  if (listener.polygon.length && POLYGON_KEYS.includes(pressOf(event))) {
+    event.preventDefault();
+    if (event.key === "Enter") return listener.close();
+    return listener.open(listener.polygon.slice(0, -1));
+  }
   const more = use.keys.find(({ on = [] }) => on.includes(pressOf(event)));
   const action = actionOf(event);
   // A key that is held down decides one task, and not each one that follows.

@@ -3,7 +3,8 @@ import { KEYS } from "./keys.js";
 
 /**
  * @typedef {import("./keys.js").Action} Action
- * @typedef {{tool: "prompt" | "brush" | "eraser", masks: boolean, marks: boolean, outline: boolean, canUndo: boolean,
+ * @typedef {"prompt" | "brush" | "eraser" | "lasso" | "cut"} Tool lasso adds an area, cut takes one away
+ * @typedef {{tool: Tool, masks: boolean, marks: boolean, outline: boolean, canUndo: boolean,
  *   canRedo: boolean, canRefine: boolean, clean: boolean, idle: boolean}} Shown
  */
 
@@ -12,6 +13,8 @@ const ICONS = {
   prompt: "M10 3v14M3 10h14M10 6.5a3.5 3.5 0 1 0 0 7a3.5 3.5 0 1 0 0-7",
   brush: "M16.5 3.5l-8 8M8.5 11.5c-2.6-.6-3.6 1-3.8 2.6c-.1 1.200-.7 1.900-1.700 2.400c2.400 1 6.500.6 7-3z",
   eraser: "M12.500 4l4 4l-7.500 7.500h-3.500l-2-2zM8 8.500l4 4M9 16h7.500",
+  lasso: "M10 3.500c4 0 7 1.800 7 4.300s-3 4.400-7 4.400s-7-1.900-7-4.400s3-4.300 7-4.300M6.500 11.500c-2 1.500-1 4 .500 5M13 14.500h4M15 12.500v4",
+  cut: "M10 3.500c4 0 7 1.800 7 4.300s-3 4.400-7 4.400s-7-1.900-7-4.400s3-4.300 7-4.300M6.500 11.500c-2 1.500-1 4 .500 5M13 14.500h4",
   undo: "M7 4L3.500 7.500L7 11M3.500 7.500h8a4.200 4.200 0 0 1 0 8.500h-3",
   redo: "M13 4l3.500 3.500L13 11M16.500 7.500h-8a4.200 4.200 0 0 0 0 8.500h3",
   fit: "M3.500 7.500v-4h4M12.500 3.500h4v4M16.500 12.500v4h-4M7.500 16.500h-4v-4",
@@ -28,7 +31,8 @@ const ICONS = {
 };
 
 const NAMES = /** @type {const} */ ({
-  prompt: "Points and boxes", brush: "Brush", eraser: "Eraser", undo: "Undo", redo: "Redo", fit: "Whole picture",
+  prompt: "Points and boxes", brush: "Brush", eraser: "Eraser", lasso: "Lasso: add an area",
+  cut: "Lasso: cut an area", undo: "Undo", redo: "Redo", fit: "Whole picture",
   oneToOne: "100 %", refine: "Refine this mask", clean: "Clean this mask", outline: "Outline only", help: "Keys and gestures",
   flip: "Flip the point", remove: "Delete the point or box", removeObject: "Remove the object", smaller: "Smaller brush",
   larger: "Larger brush",
@@ -74,14 +78,15 @@ export function toolbar(act) {
     return button;
   };
   const buttons = {
-    prompt: icon("prompt"), brush: icon("brush"), eraser: icon("eraser"), undo: icon("undo"), redo: icon("redo"),
+    prompt: icon("prompt"), brush: icon("brush"), eraser: icon("eraser"), lasso: icon("lasso"), cut: icon("cut"),
+    undo: icon("undo"), redo: icon("redo"),
     refine: icon("refine"), clean: icon("clean"), fit: icon("fit"), oneToOne: icon("oneToOne"), outline: icon("outline"),
     masks: text("Masks", "hide"), marks: text("Prompts", "marks"), help: icon("help"),
   };
   const element = h(
     "div",
     { class: "stage-bar", role: "toolbar", "aria-label": "Canvas" },
-    group("Tools", buttons.prompt, buttons.brush, buttons.eraser),
+    group("Tools", buttons.prompt, buttons.brush, buttons.eraser, buttons.lasso, buttons.cut),
     group("Steps", buttons.undo, buttons.redo, buttons.refine, buttons.clean),
     group("View", buttons.fit, buttons.oneToOne, buttons.outline),
     group("Layers", buttons.masks, buttons.marks),
@@ -92,7 +97,7 @@ export function toolbar(act) {
     element,
     render(shown) {
       element.classList.toggle("is-idle", shown.idle);
-      for (const tool of /** @type {const} */ (["prompt", "brush", "eraser"]))
+      for (const tool of /** @type {const} */ (["prompt", "brush", "eraser", "lasso", "cut"]))
         buttons[tool].setAttribute("aria-pressed", String(shown.tool === tool));
       for (const switched of /** @type {const} */ (["masks", "marks", "outline", "clean"]))
         buttons[switched].setAttribute("aria-pressed", String(shown[switched]));

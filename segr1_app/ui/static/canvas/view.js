@@ -4,6 +4,7 @@ import { h, svg } from "../shared/dom.js";
 import { Gestures } from "./gestures.js";
 import { helpDialog } from "./help.js";
 import { History } from "./history.js";
+import { LEAST_CORNERS, polygonMarks } from "./lasso.js";
 import { Live } from "./live.js";
 import { marksOf } from "./marks.js";
 import { Masks } from "./masks.js";
@@ -34,6 +35,8 @@ const MISSED = "This point did not enter the mask: add another one, or draw a bo
 const CLEANED = "Small parts are removed and small holes filled, where the dashes are; C takes it back.";
 const NOTHING_TO_CLEAN = "This mask has no parts and no holes that are small enough to be cleaned.";
 const NO_TRUTH = "This task came without a mask.";
+const OPEN = "Click the first corner, or press Enter, to close the polygon; Delete takes the last corner away, Esc drops it.";
+const STILL_OPEN = "A polygon is still open: Enter closes it, Esc drops it.";
 const OPACITIES = [0.15, 0.28, 0.42, 0.6, 0.8];
 
 /**
@@ -60,8 +63,10 @@ export class Canvas {
   view = { scale: 1, x: 0, y: 0 };
   /** Whether the view follows the size of the canvas. */
   fitted = true;
-  /** @type {"prompt" | "brush" | "eraser"} */
+  /** @type {import("./toolbar.js").Tool} */
   tool = "prompt";
+  /** The corners of the polygon that is being drawn. @type {Place[]} */
+  polygon = [];
   brush = 1;
   /** @type {Place | null} */
   pointer = null;
@@ -144,6 +149,7 @@ export class Canvas {
     this.passing = null;
     this.given = edit.promptsOf(value?.objects ?? [], this.kept);
     this.named = null;
+    this.polygon = [];
     this.history = new History(this.given);
     this.masks = new Masks(value?.image_size ?? [1, 1], value?.live_size ?? [1, 1]);
     value?.objects.forEach(({ mask }, index) => this.masks.put(this.prompts.objects[index], { rle: mask }));
@@ -328,9 +334,9 @@ export class Canvas {
       case "answer": return edit.isSameWork(this.given, prompts) ? undefined : this.commit({ ...this.given });
       case "undo": return this.history.undo() && this.returned();
       case "redo": return this.history.redo() && this.returned();
-      case "prompt": case "brush": case "eraser":
+      case "prompt": case "brush": case "eraser": case "lasso": case "cut":
         this.tool = action;
-        return this.draw();
+        return this.open([]);
       case "smaller": case "larger":
         this.brush = Math.max(0.5, Math.min(Math.max(...picture) / 2,
           this.brush * (action === "larger" ? BRUSH_STEP : 1 / BRUSH_STEP)));
@@ -351,6 +357,7 @@ export class Canvas {
       case "save": return this.use.act("save");
       case "leave":
         if (this.hand.giveUp()) return;
+        if (this.polygon.length) return this.open([]);
         this.choose({ ...prompts, mark: null });
         return this.frame.blur();
       case "help": return this.help.showModal();
@@ -375,6 +382,28 @@ export class Canvas {
   refine() {
     const mask = this.masks.of(edit.activeObject(this.prompts));
     if (mask?.includes(1)) this.commit(edit.refineFrom(this.prompts, encodeRle(mask, ...this.masks.size)));
+  }
+
+  /** Draw a polygon from these corners on; none drops it. @param {Place[]} polygon */
+  open(polygon) {
+    if (polygon.length || this.polygon.length) this.say(polygon.length ? OPEN : "");
+    this.polygon = polygon;
+    if (polygon.length) this.reveal();
+    this.draw();
+  }
+
+  /** Whether a polygon is still open, which is then said: what is saved now would not have it. */
+  isDrawing() {
+    if (this.polygon.length) this.say(STILL_OPEN);
+    return this.polygon.length > 0;
+  }
+
+  /** Add or cut the area of the polygon. */
+  close() {
+    if (this.polygon.length < LEAST_CORNERS) return this.say(OPEN);
+    const path = this.polygon;
+    this.polygon = [];
+    this.commit(edit.addStroke(this.prompts, { erase: this.tool === "cut", radius: null, path }));
   }
 
   /** Show the ground-truth mask as an outline, or not any more. */
@@ -448,7 +477,8 @@ export class Canvas {
       canRefine: Boolean(this.masks.of(edit.activeObject(shown))), clean: edit.activeObject(shown).clean,
     });
     if (!value) return;
-    this.handy.render(shown.mark, this.tool !== "prompt");
+    const brushing = this.tool === "brush" || this.tool === "eraser";
+    this.handy.render(shown.mark, brushing);
     const colour = (/** @type {number} */ index) => value.palette[index % value.palette.length];
     this.list.render(shown, colour);
     this.image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
@@ -462,10 +492,11 @@ export class Canvas {
     });
     for (const path of [this.masks.cleaned(edit.activeObject(shown)), look.truth ? this.truth : null])
       if (path) drawDashes(context, path, onScreen(view, value.image_size, value.live_size), value.casing);
-    this.marks.replaceChildren(...marksOf(shown, view, colour, value.casing));
+    this.marks.replaceChildren(...marksOf(shown, view, colour, value.casing),
+      ...polygonMarks(this.polygon, view, this.pointer, value.casing));
     this.frame.dataset.tool = this.tool;
     const [x, y] = this.pointer ?? [0, 0];
-    const radius = this.pointer && this.tool !== "prompt" ? this.brush * view.scale : 0;
+    const radius = this.pointer && brushing ? this.brush * view.scale : 0;
     for (const [name, at] of Object.entries({ cx: x, cy: y, r: radius })) this.cursor.setAttribute(name, String(at));
   }
 }

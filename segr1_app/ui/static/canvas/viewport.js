@@ -68,6 +68,16 @@ export function toPicture(view, [x, y]) {
 
 /**
  * @param {View} view
+ * @param {Place} place on the canvas
+ * @returns {Place} as a stroke keeps it: it may lie outside the picture, and has two decimals
+ */
+export function toStroke(view, place) {
+  const [x, y] = toPicture(view, place);
+  return [Math.round(100 * x) / 100, Math.round(100 * y) / 100];
+}
+
+/**
+ * @param {View} view
  * @param {Place} place in the picture
  * @returns {Place} on the canvas
  */

@@ -39,10 +39,10 @@ export type StoredFile = {
   meta: Record<string, string>;
 };
 
-/** What a disc covers that is drawn along a path, in pixels of the picture: painted or erased. */
+/** What is added to a mask or erased from it, in pixels of the picture: what a disc of this radius covers that is drawn along the path, or the area that the path encloses if there is no radius. */
 export type StrokeValue = {
   erase: boolean;
-  radius: number;
+  radius: number | null;
   path: [number, number][];
 };
 
