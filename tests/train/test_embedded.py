@@ -116,6 +116,19 @@ class TestCourse:
             recipe("--enlarge", "0")
         assert "--enlarge 1 or more" in capsys.readouterr().err
 
+    def test_a_start_lowers_the_rate_unless_one_is_given(self, recipe: Recipe) -> None:
+        usual = PolicyConfig(data=(), out=recipe.out, cache=recipe.out).rates.peak
+        for number, (options, share) in enumerate(
+            [((), 1), (("--start", "PAIR"), embedded.RESTART_PEAK), (("--start", "PAIR", "--peak", "0.4"), 0.4)]
+        ):
+            recipe("--only", "policy", "--out", str(recipe.out / str(number)), *options)
+            policy = recipe.asked[-1][1]
+            assert policy.rates.peak == pytest.approx(share * usual)
+            assert policy.start == (Path("PAIR/policy") if options else None)
+            assert not policy.teacher
+        recipe("--only", "policy", "--out", str(recipe.out / "taught"), "--teacher")
+        assert recipe.asked[-1][1].teacher
+
     @pytest.mark.parametrize(
         ("option", "value"),
         [
@@ -126,6 +139,8 @@ class TestCourse:
             ("--workers", "-1"),
             ("--policy-minutes", "nan"),
             ("--segmenter-minutes", "0.0"),
+            ("--peak", "0"),
+            ("--peak", "nan"),
         ],
     )
     def test_a_wrong_value_is_named_before_anything_is_trained(
