@@ -347,6 +347,12 @@ def test_a_picture_that_was_renamed_with_its_annotations_is_reported(
     assert [words for _, words in instructions(store)] == [CAT]
 
 
+def test_an_index_of_other_columns_is_reported(store: AnnotationStore, tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    write(tmp_path / "index.csv", "file,label\na,cat\n")
+    assert "looks like a table (file,label)" in said(store, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["boxes.csv", "metadata.tsv"])
 def test_an_empty_table_is_reported(store: AnnotationStore, tmp_path: Path, name: str) -> None:
     draw(tmp_path / "a.png")

@@ -20,6 +20,7 @@ from segr1_app.images.masks import looks_like_mask
 from segr1_app.images.pictures import IMAGE_SUFFIXES
 from segr1_app.store.exchange.files import Entry
 from segr1_app.store.exchange.lookup import MASK_FOLDERS, MASK_WORDS, words_of
+from segr1_app.store.exchange.mask_export import INDEX_NAME
 from segr1_app.store.exchange.readers.index_table import INSTRUCTIONS_NAME, Index, read_index, read_instructions
 from segr1_app.store.exchange.readers.sources import Tree
 
@@ -84,7 +85,7 @@ def pair(tree: Tree) -> Paired:
     for name in tree.names:
         if name.name == INSTRUCTIONS_NAME:
             paired.problems += read_instructions(tree.entry(name), key_of, paired.index)
-        if name.name == "index.csv":
+        if name.name == INDEX_NAME:
             paired.problems += read_index(tree.entry(name), key_of, paired.index)
     masks, instances = _sort(tree, paired)
     by_key = _by_key(tree, masks, paired)

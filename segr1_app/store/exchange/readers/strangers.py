@@ -9,6 +9,7 @@ from typing import Final
 
 from segr1_app.domain import DatasetError
 from segr1_app.store.exchange.archives import PACKED
+from segr1_app.store.exchange.mask_export import INDEX_NAME
 from segr1_app.store.exchange.readers.index_table import INSTRUCTIONS_NAME
 from segr1_app.store.exchange.readers.label_names import is_label_names
 from segr1_app.store.exchange.readers.sources import Head, Tree, read_text
@@ -62,6 +63,8 @@ _NO_ANNOTATIONS: Final = re.compile(
     r"|\.?git.*)(\W|sums?\b|$)",
     re.I,
 )
+_INDEX: Final = re.compile(r".*\bstem\b.*\binstruction\b")
+"""The first line of our own index."""
 _BEGIN: Final = 4096
 _PICTURE_ENDING: Final = re.compile(r"\.(?:jpe?g|png|tiff?|bmp|webp)\b", re.I)
 
@@ -110,9 +113,17 @@ def _looks_like(tree: Tree, name: PurePosixPath, stems: set[str]) -> str | None:
         kind = f"XML <{root[1]}>" if root else "XML that cannot be read"
     elif suffix == ".svg" and name.stem in stems:
         kind = "a drawing for a picture"
-    elif suffix in _TEXTS and name.name != "index.csv":
+    elif suffix in _TEXTS and not (name.name == INDEX_NAME and _is_own_index(tree, name)):
         kind = _kind_of_text(_begin(tree, name), name, stems)
     return kind
+
+
+def _is_own_index(tree: Tree, name: PurePosixPath) -> bool:
+    """Whether a table is the index of an export, which is read with the masks; so is one that cannot be read."""
+    try:
+        return _INDEX.match(_begin(tree, name)) is not None
+    except DatasetError:
+        return True
 
 
 def _kind_of(head: Head | None) -> str:
