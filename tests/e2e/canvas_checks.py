@@ -326,6 +326,39 @@ def check_fit(c: CanvasPage) -> None:
         c.press("+")
 
 
+def check_fit_object(c: CanvasPage) -> None:
+    before = c.scale()
+    _, (left, top), (right, bottom) = spots(c)
+    c.press("l")
+    c.drag((left, top), (right, top), (right, bottom), (left, bottom))
+    c.press("g")
+    frame = c.frame.bounding_box()
+    filling = 0.8 * min(frame["width"] / (right - left), frame["height"] / (bottom - top))
+    # The mask that it fits is of the live size, which is coarser than a large picture.
+    assert c.scale() == pytest.approx(min(filling, 32), rel=0.2)
+    x, y = c.centre()
+    assert left < x < right
+    assert top < y < bottom
+    c.press("0")
+    for _ in range(20):
+        if c.scale() >= 0.99 * before:
+            break
+        c.press("+")
+
+
+def check_duplicate(c: CanvasPage) -> None:
+    place, a, b = spots(c)
+    c.press("Shift+N")
+    assert len(c.objects) == 1, "nothing to copy"
+    c.drag(a, b)
+    c.press("Shift+N")
+    first, second = c.objects
+    assert first == second
+    c.click(place)
+    first, second = c.objects
+    assert (len(first["points"]), len(second["points"])) == (0, 1)
+
+
 def check_zoom(key: str, factor: float, back: str) -> Callable[[CanvasPage], None]:
     def check(c: CanvasPage) -> None:
         before = c.scale()
@@ -477,6 +510,7 @@ CHECKS: dict[str, Callable[[CanvasPage], None]] = {
     "Tab": check_objects,
     "Shift+Tab": check_objects,
     "N": check_objects,
+    "Shift+N": check_duplicate,
     "Shift+Delete": check_objects,
     "R": check_refine,
     "C": check_clean,
@@ -489,6 +523,7 @@ CHECKS: dict[str, Callable[[CanvasPage], None]] = {
     "[": check_brush_size("[", 0.8),
     "]": check_brush_size("]", 1.25),
     "0": check_fit,
+    "G": check_fit_object,
     "Z": check_one_to_one,
     "+": check_zoom("+", 1.25, "-"),
     "−": check_zoom("-", 0.8, "+"),

@@ -32,7 +32,8 @@ test("letters count by their place where the keyboard writes another alphabet", 
   assert.equal(actionOf({ ...bare, key: "ф", code: "KeyA" }), actionOf({ ...bare, key: "a", code: "KeyA" }));
   assert.equal(actionOf({ ...bare, key: "и", code: "KeyB" }), "brush");
   assert.equal(actionOf({ ...bare, key: "β", code: "KeyB" }), "brush");
-  assert.equal(actionOf({ ...bare, key: "ע", code: "KeyG" }), undefined);
+  assert.equal(actionOf({ ...bare, key: "ע", code: "KeyG" }), "fitObject");
+  assert.equal(actionOf({ ...bare, key: "ן", code: "KeyI" }), undefined);
   assert.equal(actionOf({ ...bare, key: "я", code: "KeyZ", ctrlKey: true }), "undo");
   assert.equal(actionOf({ ...bare, key: "Я", code: "KeyZ", ctrlKey: true, shiftKey: true }), "redo");
 });

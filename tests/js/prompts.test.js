@@ -55,6 +55,16 @@ test("nothing leaves the picture", () => {
   assert.deepEqual(edit.activeObject(nudged).box, [0, 60, 40, 100]);
 });
 
+test("a copy is another object with the same content, and an empty one is not copied", () => {
+  const two = edit.duplicate(START);
+  const [{ id, ...first }, { id: other, ...second }] = two.objects;
+  assert.notEqual(id, other);
+  assert.deepEqual(first, second);
+  assert.equal(two.active, 1);
+  const empty = edit.promptsOf([]);
+  assert.equal(edit.duplicate(empty), empty);
+});
+
 test("objects are made, gone round and removed", () => {
   const two = edit.newObject(START);
   assert.equal(two.active, 1);

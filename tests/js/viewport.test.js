@@ -50,3 +50,10 @@ test("a picture smaller than the canvas stays in its middle", () => {
   const [[left, top], [right, bottom]] = [viewport.toCanvas(small, [0, 0]), viewport.toCanvas(small, picture)];
   near([left + right, top + bottom], CANVAS);
 });
+
+test("a box is fitted in the middle with a margin, and a tiny one not beyond the largest scale", () => {
+  const view = viewport.fitBox([100, 200, 300, 250], [4000, 500], CANVAS);
+  near(viewport.toCanvas(view, [100, 225]), [80, 300]);
+  near(viewport.toCanvas(view, [300, 225]), [720, 300]);
+  assert.equal(viewport.fitBox([10, 10, 11, 11], [640, 480], CANVAS).scale, 32);
+});

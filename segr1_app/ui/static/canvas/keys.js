@@ -7,8 +7,8 @@
  * @typedef {"flip" | "remove" | "removeObject" | "left" | "right" | "up" | "down" | "farLeft" | "farRight" | "farUp"
  *   | "farDown" | "nextMark" | "previousMark" | "pointInside" | "pointOutside" | "next" | "previous" | "newObject"
  *   | "refine" | "clean" | "undo" | "redo" | "prompt" | "brush" | "eraser" | "lasso" | "cut" | "smaller" | "larger"
- *   | "fit" | "oneToOne" | "zoomIn" | "zoomOut" | "fainter" | "stronger" | "clear" | "answer" | "outline" | "hide" | "save"
- *   | "leave" | "help"} Action
+ *   | "fit" | "fitObject" | "oneToOne" | "zoomIn" | "zoomOut" | "fainter" | "stronger" | "clear" | "answer"
+ *   | "duplicate" | "outline" | "hide" | "save" | "leave" | "help"} Action
  */
 
 /** @type {Row[]} */
@@ -42,6 +42,7 @@ export const KEYS = [
   { group: "Objects", keys: "Tab", does: "next object", action: "next", on: ["Tab"] },
   { group: "Objects", keys: "Shift+Tab", does: "previous object", action: "previous", on: ["Shift+Tab"] },
   { group: "Objects", keys: "N", does: "new object", action: "newObject", on: ["n"] },
+  { group: "Objects", keys: "Shift+N", does: "a copy of the object", action: "duplicate", on: ["Shift+n"] },
   { group: "Objects", keys: "Shift+Delete", does: "remove the object", action: "removeObject",
     on: ["Shift+Delete", "Shift+Backspace"] },
   { group: "Objects", keys: "R", does: "refine this mask with SAM2", action: "refine", on: ["r"] },
@@ -60,6 +61,7 @@ export const KEYS = [
   { group: "Painting", keys: "]", does: "larger brush", action: "larger", on: ["]"] },
 
   { group: "View", keys: "0", does: "whole picture", action: "fit", on: ["0"] },
+  { group: "View", keys: "G", does: "the object, as large as fits", action: "fitObject", on: ["g"] },
   { group: "View", keys: "Z", does: "one picture pixel per screen pixel", action: "oneToOne", on: ["z"] },
   { group: "View", keys: "+", does: "zoom in", action: "zoomIn", on: ["+", "="] },
   { group: "View", keys: "−", does: "zoom out", action: "zoomOut", on: ["-"] },

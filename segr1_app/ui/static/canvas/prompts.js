@@ -228,6 +228,18 @@ export function newObject(prompts, kept = "") {
 }
 
 /**
+ * Add a copy of the active object, and activate it; an empty one is not copied.
+ * @param {Prompts} prompts
+ * @returns {Prompts}
+ */
+export function duplicate(prompts) {
+  const object = activeObject(prompts);
+  if (isBlank(object)) return prompts;
+  const objects = [...prompts.objects, { ...object, id: nextId(prompts) }];
+  return { objects, active: objects.length - 1, mark: null };
+}
+
+/**
  * @param {Prompts} prompts
  * @param {number} index
  * @returns {Prompts}

@@ -34,6 +34,7 @@ const BRUSH_STEP = 1.25;
 const MISSED = "This point did not enter the mask: add another one, or draw a box around the object.";
 const CLEANED = "Small parts are removed and small holes filled, where the dashes are; C takes it back.";
 const NOTHING_TO_CLEAN = "This mask has no parts and no holes that are small enough to be cleaned.";
+const NOTHING_TO_SEE = "This object has neither a mask nor a box to zoom to.";
 const NO_TRUTH = "This task came without a mask.";
 const OPEN = "Click the first corner, or press Enter, to close the polygon; Delete takes the last corner away, Esc drops it.";
 const STILL_OPEN = "A polygon is still open: Enter closes it, Esc drops it.";
@@ -328,6 +329,7 @@ export class Canvas {
         this.choose(edit.cycleMarks(prompts, action === "nextMark" ? 1 : -1));
         return this.say(describeSelection(this.prompts));
       case "newObject": return this.choose(edit.newObject(prompts, this.kept));
+      case "duplicate": return this.commit(edit.duplicate(prompts));
       case "refine": return this.refine();
       case "clean": return this.commit(edit.toggleClean(prompts));
       case "clear": return this.commit(edit.clearPrompts(prompts));
@@ -345,6 +347,7 @@ export class Canvas {
         this.lookAt(viewport.fit(picture, area));
         this.fitted = true;
         return;
+      case "fitObject": return this.fitObject();
       case "oneToOne": return this.lookAt(viewport.oneToOne(this.view, picture, area));
       case "zoomIn": return this.lookAt(viewport.zoom(this.view, ZOOM_STEP, middle, picture, area));
       case "zoomOut": return this.lookAt(viewport.zoom(this.view, 1 / ZOOM_STEP, middle, picture, area));
@@ -382,6 +385,19 @@ export class Canvas {
   refine() {
     const mask = this.masks.of(edit.activeObject(this.prompts));
     if (mask?.includes(1)) this.commit(edit.refineFrom(this.prompts, encodeRle(mask, ...this.masks.size)));
+  }
+
+  /** Zoom to the mask of the active object, or to its box before it has a mask. */
+  fitObject() {
+    const { masks: { size }, picture } = this;
+    const object = edit.activeObject(this.prompts);
+    const mask = this.masks.of(object);
+    const inMask = mask && boxOf(mask, size);
+    const box = inMask
+      ? /** @type {import("./types.js").Box} */ (inMask.map((edge, at) => (edge * picture[at % 2]) / size[at % 2]))
+      : object.box;
+    if (!box) return this.say(NOTHING_TO_SEE);
+    this.lookAt(viewport.fitBox(box, picture, this.area));
   }
 
   /** Draw a polygon from these corners on; none drops it. @param {Place[]} polygon */

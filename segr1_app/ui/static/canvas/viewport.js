@@ -6,6 +6,7 @@
  */
 
 const LARGEST = 32; // screen pixels per picture pixel
+const FILLED = 0.8; // share of the canvas that a box fills at most, in either direction
 const IN_SIGHT = 48; // screen pixels of the picture that panning leaves within the canvas
 
 /**
@@ -16,6 +17,20 @@ const IN_SIGHT = 48; // screen pixels of the picture that panning leaves within 
  */
 export function fit(picture, canvas) {
   return centred(Math.min(canvas[0] / picture[0], canvas[1] / picture[1]), picture, canvas);
+}
+
+/**
+ * A part of the picture in the middle, as large as fits into the canvas with a margin.
+ * @param {import("./types.js").Box} box
+ * @param {Size} picture
+ * @param {Size} canvas
+ * @returns {View}
+ */
+export function fitBox([left, top, right, bottom], picture, canvas) {
+  const filling = FILLED * Math.min(canvas[0] / (right - left), canvas[1] / (bottom - top));
+  const scale = Math.min(filling, Math.max(LARGEST, fit(picture, canvas).scale));
+  const [x, y] = [(canvas[0] - scale * (left + right)) / 2, (canvas[1] - scale * (top + bottom)) / 2];
+  return held({ scale, x, y }, picture, canvas);
 }
 
 /**
