@@ -12,10 +12,11 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, GifImagePlugin, Image, features
+from PIL import EpsImagePlugin, GifImagePlugin, Image, ImageFile, features
 
 from segr1_app.domain import DatasetError, PictureError
 from segr1_app.images.budget import Budget
@@ -153,6 +154,24 @@ def test_huge_pictures_are_refused_before_they_are_decoded(size: tuple[int, int]
         load_picture(png_bomb(*size))
     with pytest.raises(DatasetError, match=r"64 megapixels|mask cannot be read"):
         load_mask(png_bomb(*size))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        *(("TIFF", {"compression": "tiff_deflate"}), ("GIF", {}), ("BMP", {})),
+        *(("JPEG", {}), ("WEBP", {"lossless": True, "method": 0}), ("AVIF", {"speed": 10})),
+    ],
+)
+def test_size_is_limited_in_every_format(kind: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    Image.new("L", (8001, 8000)).save(file, kind, **options)
+    # Whatever reads the pixels comes too late.
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(PictureError, match="8001 x 8000 pixels exceeds the limit of 64 megapixels"):
+        load_picture(file.getvalue())
+    with pytest.raises(DatasetError, match="64 megapixels"):
+        load_mask(file.getvalue())
 
 
 @pytest.mark.parametrize("content", [b"", b"text\n", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0"], ids=repr)
