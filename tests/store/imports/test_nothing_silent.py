@@ -300,6 +300,15 @@ def test_what_is_said_of_the_whole_picture_is_reported(store: AnnotationStore, t
     assert instructions(store) == [("a.png", DEFAULT)]
 
 
+def test_predictions_that_an_annotation_replaces_are_reported(store: AnnotationStore, tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    value = {"x": 10, "y": 10, "width": 50, "height": 50, "rectanglelabels": ["cat"]}
+    result = {"type": "rectanglelabels", "original_width": WIDTH, "original_height": HEIGHT, "value": value}
+    both = {"annotations": [{"result": [result]}], "predictions": [{"result": [result], "score": 0.9}]}
+    write_json(tmp_path / "tasks.json", [{"data": {"image": "a.png"}, **both}])
+    assert "its predictions are not used, because somebody has annotated it" in said(store, tmp_path)
+
+
 @pytest.mark.parametrize("sentences", [None, [], "the cat"])
 def test_a_reference_without_expressions_is_reported(store: AnnotationStore, tmp_path: Path, sentences: Any) -> None:
     draw(tmp_path / "a.png")

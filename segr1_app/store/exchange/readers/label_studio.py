@@ -105,6 +105,8 @@ def _task(task: Mapping[str, Any], where: str, called: str, name: PurePosixPath,
     answers = [each for each in made or guesses if isinstance(each, dict) and not each.get("was_cancelled")]
     if made and not answers:
         yield Remark(f"{where}: its annotation was cancelled and is not used.")
+    if made and task.get("predictions"):
+        yield Remark(f"{where}: its predictions are not used, because somebody has annotated it.")
     try:
         asked: dict[str | None, list[Mapping[str, Any]]] = {}
         for each in answers:
